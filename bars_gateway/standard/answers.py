@@ -46,10 +46,17 @@ from bars_gateway.standard.bundle import (
     said_by,
     text_of,
 )
-from bars_gateway.standard.consistency import CaseDetails, case_details_of, same_case
+from bars_gateway.standard.consistency import case_numbers_of
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import Sameness, compare, compare_with, numbered_in, patient_of
+from bars_gateway.standard.patients import (
+    Patient,
+    Sameness,
+    compare,
+    compare_with,
+    numbered_in,
+    patient_of,
+)
 from bars_gateway.standard.tree import Json, MalformedBundle, Resource
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
@@ -360,12 +367,12 @@ def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
 
 
 def _judged(ours: Message, tree: Resource) -> Acknowledgement:
-    found = _message(tree)
-    if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
+    found, whose = _message(tree), patient_of(ours)
+    if _names_another(whose, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
-    return _taken(ours, found)
+    return _taken(ours, whose, found)
 
 
 def _tree(body: bytes, media_type: str) -> Resource | None:
@@ -390,9 +397,9 @@ def _is_without_message(found: Message) -> bool:
     return all(entry.type == "OperationOutcome" for entry in found.entries)
 
 
-def _taken(ours: Message, found: Message) -> Acknowledgement:
+def _taken(ours: Message, whose: Patient, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
-    if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
+    if compare(whose, patient_of(found)) is Sameness.OTHER_PATIENT:
         return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
     entry = found.resolve(ours.focus_url)
     if entry is not None:
@@ -405,24 +412,25 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
 def _contradicts(ours: Message, found: Message) -> bool:
     if ours.event and found.event and ours.event != found.event:
         return True
-    return _is_other_case(case_details_of(ours), case_details_of(found), found)
+    return _is_other_case(ours, found)
 
 
-def _names_another(ours: Message, tree: Resource) -> bool:
+def _names_another(whose: Patient, tree: Resource) -> bool:
     """Tell whether any number in it is of nobody whom ours names, in a Patient or in a record."""
-    here = patient_of(ours).everybody
+    here = whose.everybody
     return any(each.nhs_numbers for each in here) and any(
         compare_with(each, here) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
     )
 
 
-def _is_other_case(here: CaseDetails, there: CaseDetails, found: Message) -> bool:
+def _is_other_case(ours: Message, found: Message) -> bool:
     """
     Tell whether what comes back as our Encounter has another case number.
 
     A Receiver adds a `planned` Encounter with a number of its own: that contradicts nothing.
     """
-    if not here.case_numbers or same_case(here, there):
+    here = case_numbers_of(ours)
+    if not here or not here.isdisjoint(case_numbers_of(found)):
         return False
     return any(
         text_of(each, "value")

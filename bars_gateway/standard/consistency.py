@@ -86,16 +86,17 @@ def case_details_of(message: Message) -> CaseDetails:
     return CaseDetails(
         patient=patient_of(message),
         use_case=message.use_case,
-        case_numbers=frozenset(_case_numbers(message)),
+        case_numbers=case_numbers_of(message),
         journey_id=journey_of(message),
     )
 
 
-def _case_numbers(message: Message) -> Iterator[str]:
+def case_numbers_of(message: Message) -> frozenset[str]:
+    """Return the case numbers that *message* names."""
     # By the value alone: published examples have one organisation's under the other's system.
-    for _, encounter in message.all("Encounter"):
-        values = (text_of(each, "value") for each in maps_of(encounter, "identifier"))
-        yield from filter(None, values)
+    encounters = (encounter for _, encounter in message.all("Encounter"))
+    identifiers = (each for encounter in encounters for each in maps_of(encounter, "identifier"))
+    return frozenset(text_of(each, "value") for each in identifiers) - {""}
 
 
 def journey_of(message: Message) -> str | None:
@@ -137,7 +138,7 @@ def likeness_of(message: Message) -> str | None:
     said = [
         message.use_case,
         message.focus_type or "",
-        *sorted(case_details_of(message).case_numbers),
+        *sorted(case_numbers_of(message)),
         *_slots(message),
         *(moment.isoformat() for moment in moments if moment),
     ]
@@ -242,7 +243,7 @@ def _stamped(resource: Mapping[str, Json], move: Move) -> Mapping[str, Json]:
 
 
 def _renumbered(node: Json, places: Mapping[str, int]) -> object:
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         return {
             name: places.get(value, value)
             if name == "reference" and isinstance(value, str)

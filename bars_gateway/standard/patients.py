@@ -79,6 +79,7 @@ _MOST = 16  # who are compared: a message that names more is about nobody in par
 _BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
+_SPELLING = re.compile(r"^https?://|/$")  # what writers of one system differ in
 _VERSION = re.compile(r"/_history/[^/]*$")
 _TO_A_TYPE = re.compile(r"(?:^|/)([a-z]+)/([^/]+)$")
 
@@ -111,13 +112,16 @@ class Patient:
         return (replace(self, beside=()), *self.beside)
 
 
+_NOBODY = Patient()
+
+
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
     ordered = sorted(message.objects, key=lambda objects: not _is_patient(objects[0]))
     telling = (each for objects in ordered for each in objects if not _TELLING.isdisjoint(each))
     held = _held(message.root)
     named = (who for each in telling for _, who in _named_by(each, held))
-    first, *beside = _apart(named) or [Patient()]
+    first, *beside = _apart(named) or [_NOBODY]
     return replace(first, beside=tuple(beside))
 
 
@@ -167,13 +171,13 @@ def _apart(people: Iterable[Patient]) -> list[Patient]:
 
     So is a Patient without one, in whose records there is a number and no more.
     """
-    said = list(islice(dict.fromkeys(each for each in people if each != Patient()), _MOST))
+    said = list(islice(dict.fromkeys(each for each in people if each != _NOBODY), _MOST))
     found = are_one(each for each in said if each.nhs_numbers)
     for each in (each for each in said if not each.nhs_numbers):
         same = next((one for one in found if _may_be(each, one)), None)
         found = [_together([one, each]) if one is same else one for one in found]
         found += [each] if same is None else []
-    first = next(iter(said), Patient())
+    first = next(iter(said), _NOBODY)
     return sorted(found, key=lambda one: not _is_of(first, one))
 
 
@@ -216,7 +220,8 @@ def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
         if isinstance(node, list):
             level += [(f"{where}[{number}]", each) for number, each in enumerate(node)]
         elif isinstance(node, dict):
-            level += [(f"{where}.{name}", each) for name, each in node.items()]
+            within = ((name, each) for name, each in node.items() if isinstance(each, dict | list))
+            level += [(f"{where}.{name}", each) for name, each in within]
             yield where, node
 
 
@@ -260,8 +265,9 @@ def _may_be_to_a_patient(reference: Resource) -> bool:
 
 def _held(tree: Resource) -> frozenset[str]:
     """Return the ids under which the Patients of a Bundle can be referred to."""
-    shown = [(text_of(e, "fullUrl"), map_of(e, "resource")) for e in maps_of(tree, "entry")]
-    return frozenset(each for url, one in shown if _is_patient(one) for each in _ids(url, one))
+    shown = ((entry, map_of(entry, "resource")) for entry in maps_of(tree, "entry"))
+    patients = ((text_of(entry, "fullUrl"), one) for entry, one in shown if _is_patient(one))
+    return frozenset(each for url, one in patients for each in _ids(url, one))
 
 
 def _ids(full_url: str, patient: Resource) -> Iterator[str]:
@@ -357,11 +363,14 @@ def has_nhs_number(identifier: Resource) -> bool:
 
 def is_nhs_system(system: str) -> bool:
     """Tell whether it is the system of NHS numbers: with http, /id/ or capitals as well."""
-    return _bare(system) == _bare(NHS_NUMBER_SYSTEM)
+    return system == NHS_NUMBER_SYSTEM or _bare(system) == _BARE_NHS_NUMBER_SYSTEM
 
 
 def _bare(system: str) -> str:
-    return re.sub(r"^https?://|/$", "", system.strip().lower())
+    return _SPELLING.sub("", system.strip().lower())
+
+
+_BARE_NHS_NUMBER_SYSTEM = _bare(NHS_NUMBER_SYSTEM)
 
 
 def is_nhs_number(number: str) -> bool:
@@ -483,7 +492,7 @@ def _people(record: Resource, beside: Sequence[Entry]) -> list[Patient]:
     held += [each.resource for each in patients if any(_is_at(each, ref) for ref in references)]
     ids = {each for patient in patients for each in _ids(patient.full_url, patient.resource)}
     said = [*numbered_in(record, ids), *map(patient_in, held)]
-    if any(each != Patient() for each in said):
+    if any(each != _NOBODY for each in said):
         return said
     return [patient_in(each.resource) for each in patients]
 

@@ -317,7 +317,7 @@ def _owners(node: Json, path: str, names: list[str]) -> Iterator[tuple[str, Reso
     if isinstance(node, list):
         for index, each in enumerate(node):
             yield from _owners(each, f"{path}[{index}]", names)
-    elif isinstance(node, Mapping):
+    elif isinstance(node, dict):
         if names:
             yield from _owners(node.get(names[0]), f"{path}.{names[0]}", names[1:])
         else:
