@@ -43,9 +43,10 @@ def looked_at(
 def taken() -> Iterator[Any]:
     """Yield every request with a fault that its Receiver takes all the same."""
     narrative = Break("B01", "error warning", "Patient.text.div", narrated)
+    requests = {make.__name__: json.dumps(make()) for make in (a_call, a_validation)}
     for each in (*BREAKS, narrative):
-        for make in (a_call, a_validation):
-            bundle = make()
+        for make, sound in requests.items():
+            bundle: Bundle = json.loads(sound)
             try:
                 each.change(bundle)
             except (LookupError, StopIteration):
@@ -54,7 +55,7 @@ def taken() -> Iterator[Any]:
             found = looked_at(body, Side.RECEIVING, RESPONDER)
             answered = found.message is not None and found.message.use_case[:2] in {"a4", "a6"}
             if found.move is Move.REQUEST and answered and each.rule not in ELSEWHERE:
-                yield pytest.param(body, id=f"{each.rule}-{make.__name__}-{each.path}")
+                yield pytest.param(body, id=f"{each.rule}-{make}-{each.path}")
 
 
 def rows_for(case: Case) -> list[Composition]:

@@ -20,6 +20,8 @@ from oracles import Oracle, as_json
 from bars_gateway.standard import bundle, structure, xml
 from bars_gateway.standard.tree import MalformedBundle, Number
 
+pytestmark = pytest.mark.exhaustive
+
 SCHEMA, MODELS = "schema", "fhir.resources"
 LISTS = "the schema does not say that a datatype is an object, and so takes a list of it"
 CODES = "fhir.resources looks up no codes"

@@ -283,6 +283,7 @@ def test_each_place_is_a_reference_of_r4(kind: str, member: str) -> None:
     assert "Reference" == members(kind)[member].type
 
 
+@pytest.mark.exhaustive
 @pytest.mark.reference_data
 def test_no_published_message_names_two_patients(reference_data: Path) -> None:
     """Each is about one: a place that were read wrongly would make two of them."""

@@ -172,6 +172,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.exhaustive
 def test_every_situation_has_a_sentence_of_its_own() -> None:
     """Two situations never share one; what is remarked upon is told by the remark."""
     plain = [each for each in EVERYTHING if not each.remarks and each.stands is None]

@@ -323,6 +323,7 @@ def test_what_shows_that_an_attempt_did_not_arrive():
     assert expected == KEPT_OUT
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("before", ["unknown", "foreign"])
 def test_in_doubt_nothing_is_refused(before):
     """Whatever the status and the code: an earlier attempt may have arrived."""

@@ -427,6 +427,7 @@ def examples(folder: Path) -> Iterator[Path]:
         yield from sorted((folder / "examples" / kind).rglob("*.json"))
 
 
+@pytest.mark.exhaustive
 def test_every_example_keeps_every_value(reference_data: Path) -> None:
     """XML → tree → XML → tree, and JSON → tree → XML → tree, of all that was published."""
     lost = []
@@ -448,6 +449,7 @@ def test_both_formats_say_the_same(body: bytes) -> None:
     assert bundle.read(body) == bundle.read(twin, "application/fhir+xml")
 
 
+@pytest.mark.exhaustive
 def test_published_twins_say_the_same(reference_data: Path) -> None:
     """Where an example was published in both formats, it is one message."""
     folder = reference_data / "examples" / "messages"
