@@ -46,6 +46,13 @@ MUTANTS = (
         test="scenarios/test_meaning.py::test_a_wrong_clock_hides_no_stand_down",
     ),
     Mutant(
+        fault="whoever-waits-is-sent-to-read-an-empty-care-plan",
+        module="standard/remarks.py",
+        now="response.says_nothing and response.says in _FINDS",
+        then="False",
+        test="scenarios/test_meaning.py::test_nobody_is_sent_to_read_a_care_plan_that_says_nothing",
+    ),
+    Mutant(
         fault="what-is-newer-than-an-end-changes-nothing",
         module="standard/workflow.py",
         now="State.DECLINED: _AGAINST | {Move.DECLINE: State.DECLINED},",

@@ -573,3 +573,33 @@ def test_nobody_has_to_guess_whether_to_act(state: State, use_case: str) -> None
             assert NOTHING_TO_DO not in means(told), word
         assert means(told), word
         assert (told.remarks != ordinary.remarks) is (means(told) != means(ordinary)), word
+
+
+@pytest.mark.exhaustive
+@matrix
+def test_nobody_is_sent_to_read_what_says_nothing(state: State, use_case: str) -> None:
+    """Whatever else is so: an end whose care plan is empty asks for a telephone, and alarms."""
+    before = CaseSoFar(state=state, due_at=None, cancel_open=state is State.CANCELLED)
+    for word, newer in product((Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES), (True, False)):
+        response = replace(came(word, use_case, newer=newer), reason="update", says_nothing=True)
+        remarks = remarks_on(before, response)
+        told = replace(notice_of(state, word, use_case, newer=newer), remarks=remarks)
+
+        assert Remark.EMPTY_PLAN in remarks
+        assert is_alarming(remarks, word)
+        assert moves_on(before, response) is moves_on(before, replace(response, says_nothing=False))
+        assert max(each.asks for each in sentences(told)) >= Asks.TELEPHONE
+        assert "says nothing of what was found" in means(told)
+        for untrue in ("Read the care plan", "Read it before", "is whole without it"):
+            assert untrue not in means(told)
+
+
+NO_END = [word for word in Said if word not in {Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES}]
+
+
+@pytest.mark.parametrize("word", NO_END)
+def test_what_ends_no_validation_owes_no_care_plan(word: Said) -> None:
+    """An interim answer, a rejection and a control room's word are whole without one."""
+    response = replace(came(word, "a4t1", newer=True), says_nothing=True)
+
+    assert Remark.EMPTY_PLAN not in remarks_on(CaseSoFar(state=State.ACTIVE, due_at=None), response)

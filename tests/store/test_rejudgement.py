@@ -28,6 +28,7 @@ from store_values import ANSWER, TERMS, arrival, attempt, decision, submission
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.model.readings import Notice, Overview
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
@@ -106,6 +107,22 @@ async def test_whoever_comes_after_a_decline_is_a_contradiction(home: Home) -> N
     assert {"asked": "contradicted"} == states(home)
     assert ["workflow.contradicted"] == doubts(seen)
     assert [set(), {"contradicts", "restored"}] == [
+        set(n.remarks) - {"unforeseen"} for n in told if n.request_id == "arrived"
+    ]
+
+
+async def test_what_was_said_of_its_numbers_is_told_again(home: Home) -> None:
+    """It is as true as it was, and whoever reads the newer notice has to check it, too."""
+    await home.backed_up(*ASKED)
+    await home.does(answers("asked", Move.DECLINE, "no"))
+    restored = home.restored()
+    came = response("asked", Move.PROGRESS, request_id="arrived")
+    doubted = replace(came, doubts=(Remark.WRONG_NUMBER,))
+    await home.does(lambda store: store.responses.respond(doubted, NOT_FOUND, LATER))
+    home.handed_over(restored)
+    (told,) = await home.does(notices)
+
+    assert [{"wrong_number"}, {"contradicts", "wrong_number", "restored"}] == [
         set(n.remarks) - {"unforeseen"} for n in told if n.request_id == "arrived"
     ]
 
