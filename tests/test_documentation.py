@@ -33,6 +33,7 @@ from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages
 from bars_gateway.model.alarms import ALARMS, AlarmKind, Words
+from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -59,6 +60,13 @@ def verdict_table() -> str:
     for row in (*verdict.ROWS, verdict.SILENCE):
         cells = (f"`{row.name}`", _answer(row), row.verdict.replace("_", " "), _fault(row))
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def verdict_words() -> str:
+    """Return what people are told of an answer, for each row."""
+    lines = ["| Row | What is said of it |", "|---|---|"]
+    lines += [f"| `{row}` | {words} |" for row, words in ANSWERS.items()]
     return "\n".join(lines)
 
 
@@ -296,6 +304,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "alarms": alarms,
     "our trouble": our_trouble,
     "verdicts": verdict_table,
+    "verdict words": verdict_words,
 }
 
 

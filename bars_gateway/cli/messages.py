@@ -47,7 +47,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayUnreachable
-from bars_gateway.model.interventions import IN_BULK, Verb
+from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.examination import examine
@@ -81,13 +81,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; 
 
 Ask = Callable[[str, Mapping[str, object]], tuple[HTTPStatus, Mapping[str, Any]]]
 # What was typed, by the member of the order that it went into.
-_HELP = {
-    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
-    Verb.RELEASE: "Let held messages go on.",
-    Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
-    Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
-    Verb.RESEND: "Send payloads again, under new ids. The Receiver may end up with two records.",
-}
 TYPED_AS = {
     "why": "--why",
     "by": "--by",
@@ -114,7 +107,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(lint)
     app.command()(send)
     for verb in Verb:
-        app.command(name=verb, help=_HELP[verb])(_command(verb))
+        app.command(name=verb, help=DOES[verb])(_command(verb))
 
 
 def send(

@@ -24,11 +24,8 @@ import structlog
 
 from bars_gateway.epr.orders import Attachment, Confirmation, Order
 from bars_gateway.model.interventions import (
-    AGAINST,
-    MAY_HAPPEN,
     OBJECTIONS,
     PAST_ITS_TIME,
-    UNKNOWN_RECORD,
     Attached,
     Candidate,
     Done,
@@ -36,16 +33,16 @@ from bars_gateway.model.interventions import (
     Renewal,
     Selection,
     Verb,
+    may_happen,
 )
-from bars_gateway.model.messages import Actor, Arrival, Objection, OutboundState, Part, Payload
+from bars_gateway.model.messages import Actor, Objection, Part, Payload
 from bars_gateway.model.readings import MessageRow
-from bars_gateway.standard.bundle import MalformedBundle, Message, read, renewed
+from bars_gateway.standard.bundle import MalformedBundle, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
-from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import Limits, Timing, limits
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType, State
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.conversations import Confirmed
-from bars_gateway.store.responses import response_arrival
+from bars_gateway.store.quarantine import arrival_of
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -212,16 +209,9 @@ def _unconfirmed(order: Order, candidate: Candidate) -> Objection | None:
         return None
     return Objection(
         code="not_confirmed",
-        text=_may_happen(candidate),
+        text=may_happen(candidate),
         cure="if that is wanted, ask again and say that it is confirmed",
     )
-
-
-def _may_happen(candidate: Candidate) -> str:
-    """Return what a resend may lead to, and which further records there may be already."""
-    text = MAY_HAPPEN[OutboundState(candidate.message.state)]
-    others = candidate.others
-    return f"{text}; there may be others of its request already: {others}" if others else text
 
 
 def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> Intervention:
@@ -235,7 +225,7 @@ def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> 
         state=state,
         done=done is not None,
         objection=what if isinstance(what, Objection) else None,
-        may_happen=_may_happen(candidate) if resending else None,
+        may_happen=may_happen(candidate) if resending else None,
         resent_as=done.resent_as if done else None,
         also=done.also if done else (),
     )
@@ -286,41 +276,14 @@ class Attaching:
     async def _attach(
         self, order: Attachment, kept: Quarantine, payload: Payload, uid: int | None
     ) -> Attached | Objection | None:
-        if kept.reason == UNKNOWN_RECORD:
-            return AGAINST["no_response"]
-        message = await asyncio.to_thread(_read, payload)
-        arrival = None if message is None else _arrival(kept, payload, message)
-        if message is None or arrival is None:
-            return AGAINST["unreadable"]
+        arrival = await asyncio.to_thread(arrival_of, kept, payload)
+        if isinstance(arrival, Objection):
+            return arrival
         quarantine, workflow_id = self._store.quarantine, order.workflow_id
         if order.dry_run:
             return await quarantine.against(kept.number, workflow_id, arrival)
         actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
-
-
-def _read(payload: Payload) -> Message | None:
-    try:
-        return read(payload.body, payload.media_type)
-    except MalformedBundle:
-        return None
-
-
-def _arrival(kept: Quarantine, payload: Payload, message: Message) -> Arrival | None:
-    """Return the response as it would have been taken, had its workflow been found."""
-    move = move_of(message)
-    if move is None or move in REQUESTER_MOVES:
-        return None
-    return response_arrival(
-        message,
-        move,
-        payload,
-        provider=kept.provider,
-        request_id=kept.request_id,
-        correlation_id=kept.correlation_id,
-        sender=kept.sender,
-        receiver=kept.receiver,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

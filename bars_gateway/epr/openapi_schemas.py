@@ -5,7 +5,13 @@ from typing import Any
 
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
 from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE
-from bars_gateway.model.interventions import AGAINST, HANDLING_OBJECTIONS, OBJECTIONS, Verb
+from bars_gateway.model.interventions import (
+    AGAINST,
+    HANDLING_OBJECTIONS,
+    NOT_CONFIRMED,
+    OBJECTIONS,
+    Verb,
+)
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.applications import USE_CASE_NAMES
@@ -16,7 +22,6 @@ from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import CONFIRMABLE, Move, RequestType, Role, State
-from bars_gateway.store.conversations import NOT_CONFIRMED
 
 Schema = dict[str, Any]
 

@@ -62,6 +62,15 @@ class Verb(StrEnum):
     RESEND = "resend"  # the same payload under new ids
 
 
+# What each does, as the commands' help has it.
+DOES: Mapping[Verb, str] = {
+    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
+    Verb.RELEASE: "Let held messages go on.",
+    Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
+    Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
+    Verb.RESEND: "Send payloads again, under new ids. The Receiver may end up with two records.",
+}
+
 # From which states a verb leads on.
 FROM: Mapping[Verb, frozenset[OutboundState]] = {
     Verb.HOLD: frozenset({OutboundState.QUEUED}),
@@ -173,6 +182,13 @@ class Candidate:
     others: str | None = None  # other records of its request that there may be: how each stands
 
 
+def may_happen(candidate: Candidate) -> str:
+    """Return what a resend may lead to, and which further records there may be already."""
+    text = MAY_HAPPEN[OutboundState(candidate.message.state)]
+    others = candidate.others
+    return f"{text}; there may be others of its request already: {others}" if others else text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
     """A payload under new ids, ready to be queued."""
@@ -215,6 +231,18 @@ HANDLING_OBJECTIONS: Mapping[str, Objection] = {
             code="superseded",
             text="it was raised again since, under a new number",
             cure="look at the new one: something has happened after the first",
+        ),
+    )
+}
+
+# What stands against saying how a workflow stands.
+NOT_CONFIRMED: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="not_in_doubt",
+            text="the workflow is neither unclear nor contradicted",
+            cure="there is nothing to confirm: messages alone move it",
         ),
     )
 }

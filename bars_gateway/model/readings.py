@@ -257,6 +257,39 @@ class WorkflowRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Debt:
+    """One answer that is owed and has not come: to us, or by us."""
+
+    ours: bool  # we owe it; else it is owed to us
+    workflow_id: int
+    counterparty: str  # system|value of the other side's service
+    state: State  # of the workflow
+    since: datetime  # when the workflow began
+    due_at: datetime
+    request: MessageRow  # the message that began it
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Tell whether its time has come."""
+        return self.due_at <= now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLine:
+    """One line of the audit trail: who did what, why, and to which message."""
+
+    number: int
+    at: datetime
+    provider: str | None
+    kind: str  # operator.held, message.refused, …
+    role: str | None  # operator or epr, where somebody acted
+    who: str | None
+    why: str | None
+    request_id: str | None
+    message_id: int | None
+    detail: Mapping[str, object]  # ids, rules and codes; who and why are in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastAttempt:
     """One attempt with the message it was for."""
 

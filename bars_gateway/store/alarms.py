@@ -47,7 +47,7 @@ class Alarms(Noun):
     def raised(self, connection: Connection, after: int, limit: int) -> list[Alarm]:
         """Return what was raised after the alarm of that number, oldest first, ended or not."""
         found = connection.rows("alarms_raised", after=after, limit=limit)
-        return [_alarm(connection, row) for row in found]
+        return [alarm_of(connection, row) for row in found]
 
     @writes
     def handle(
@@ -105,7 +105,7 @@ def _is_in_vain(connection: Connection, message_id: int | None) -> bool:
 def newest(connection: Connection, each: int) -> list[Alarm]:
     """Return the newest of each kind, at most *each* of them."""
     return [
-        replace(_alarm(connection, row), told=_told(connection, row))
+        replace(alarm_of(connection, row), told=_told(connection, row))
         for kind in ALARMS
         for row in connection.rows("newest_alarms", kind=kind, limit=each)
     ]
@@ -126,7 +126,7 @@ def _told(connection: Connection, alarm: Row) -> str | None:
 def standing(connection: Connection, provider: str | None, limit: int) -> list[Alarm]:
     """Return what stands, newest first."""
     found = connection.rows("standing_alarms", provider=provider, limit=limit)
-    return [_alarm(connection, row) for row in found]
+    return [alarm_of(connection, row) for row in found]
 
 
 def _found(
@@ -141,7 +141,7 @@ def _found(
         values |= {"after": chosen.after, "up_to": chosen.up_to}
         kinds = json.dumps(sorted(chosen.kinds or ALARMS))
         for row in connection.rows("alarms_of_kinds", kinds=kinds, **values):
-            yield Handled(name=str(row["id"]), alarm=_alarm(connection, row), objection=None)
+            yield Handled(name=str(row["id"]), alarm=alarm_of(connection, row), objection=None)
 
 
 def _numbered(connection: Connection, provider: str, number: int) -> Handled:
@@ -150,13 +150,13 @@ def _numbered(connection: Connection, provider: str, number: int) -> Handled:
         return Handled(name=str(number), alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
     ended = row["ended_how"]
     against = HANDLING_OBJECTIONS[_ENDED[ended]] if ended else None
-    return Handled(name=str(number), alarm=_alarm(connection, row), objection=against)
+    return Handled(name=str(number), alarm=alarm_of(connection, row), objection=against)
 
 
 def _named(connection: Connection, provider: str, request_id: str) -> Iterator[Handled]:
     found = connection.rows("alarms_named", request_id=request_id, provider=provider)
     for row in found:
-        yield Handled(name=request_id, alarm=_alarm(connection, row), objection=None)
+        yield Handled(name=request_id, alarm=alarm_of(connection, row), objection=None)
     if not found:
         yield Handled(name=request_id, alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
 
@@ -178,7 +178,8 @@ def _end(connection: Connection, alarm: Alarm, actor: Actor, now: datetime) -> N
     )
 
 
-def _alarm(connection: Connection, row: Row) -> Alarm:
+def alarm_of(connection: Connection, row: Row) -> Alarm:
+    """Return the alarm in *row*, as its case stands."""
     one = row["message_id"] if row["kind"] in _TOLD_IN_VAIN else None
     detail = json.loads(row["detail"])
     return Alarm(

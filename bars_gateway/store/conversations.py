@@ -16,12 +16,13 @@ is true. Somebody telephones, and says so. What comes after that is read as ever
 Decisions: D-answers-owed, D-contradicted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.interventions import NOT_CONFIRMED
 from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload
 from bars_gateway.model.readings import WorkflowRow
 from bars_gateway.standard.bundle import Message
@@ -35,16 +36,6 @@ from bars_gateway.store.submissions import accepted_of, handed_in, workflow_abou
 from bars_gateway.store.work import Noun, Shared, reads, writes
 
 _PARTS = ("media_type", "headers", "encoding", "body", "digest")
-NOT_CONFIRMED: Mapping[str, Objection] = {
-    each.code: each
-    for each in (
-        Objection(
-            code="not_in_doubt",
-            text="the workflow is neither unclear nor contradicted",
-            cure="there is nothing to confirm: messages alone move it",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class Interventions(Noun):
     ) -> Candidate | None:
         """Return *provider*'s outbound message and what stands against *verb*, changing nothing."""
         row = connection.one("message_sent", provider=provider, request_id=request_id)
-        return None if row is None else _candidate(connection, row, verb, now)
+        return None if row is None else candidate_for(connection, row, verb, now)
 
     @reads
     def candidates(  # noqa: PLR0917
@@ -90,7 +90,7 @@ class Interventions(Noun):
             up_to=selection.up_to,
             limit=limit,
         )
-        return [_candidate(connection, row, verb, now) for row in found]
+        return [candidate_for(connection, row, verb, now) for row in found]
 
     @reads
     def newest(self, connection: Connection) -> int:
@@ -170,7 +170,8 @@ class Interventions(Noun):
         return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
 
 
-def _candidate(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
+def candidate_for(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
+    """Return the message in *row*, and what stands against *verb* now."""
     others = [each for each in _records(connection, row, verb) if matters(each.state)]
     return Candidate(
         message=seen(connection, row),

@@ -119,10 +119,10 @@ UPDATE messages SET reconciliation = 'wanted', reconcile_at = :now WHERE id = :i
 
 -- name: record_attempt
 -- One attempt, with the row of the verdict table that judged it.
-INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
-                      issue, ids_echoed, table_version)
-VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :fault, :http_status, :code,
-        :issue, :ids_echoed, :table_version);
+INSERT INTO attempts (message_id, number, receiver, started_at, ended_at, verdict, verdict_row, fault, http_status,
+                      code, issue, ids_echoed, table_version)
+VALUES (:message_id, :number, (SELECT receiver FROM messages WHERE id = :message_id), :started_at, :ended_at,
+        :verdict, :verdict_row, :fault, :http_status, :code, :issue, :ids_echoed, :table_version);
 
 -- name: own_leases
 -- This node died while it was sending these: whether they arrived is not known, so they go out again.

@@ -10,18 +10,24 @@ is seen to with it: the EPR gets a response once.
 
 from datetime import datetime
 
-from bars_gateway.model.interventions import AGAINST, Attached, Quarantine
+from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.interventions import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
 from bars_gateway.model.messages import Actor, Arrival, Objection, Payload
+from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.inbound import take
 from bars_gateway.store.records import add_message_event
-from bars_gateway.store.responses import follow, named_by, prove_arrival, tell
+from bars_gateway.store.responses import follow, named_by, prove_arrival, response_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
 from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
+
+NEAR = 10  # responses of one conversation that are looked at
 
 
 def quarantined(
@@ -36,6 +42,54 @@ def waiting(connection: Connection, provider: str | None, limit: int) -> list[Qu
     """Return what is not attached, oldest first."""
     found = connection.rows("quarantine_waiting", provider=provider, limit=limit)
     return [_quarantine_of(row) for row in found]
+
+
+def arrival_of(kept: Quarantine, payload: Payload) -> Arrival | Objection:
+    """Return the response as it would have been taken, had its workflow been found; or why not."""
+    if kept.reason == UNKNOWN_RECORD:
+        return AGAINST["no_response"]
+    try:
+        message = read(payload.body, payload.media_type)
+    except MalformedBundle:
+        return AGAINST["unreadable"]
+    move = move_of(message)
+    if move is None or move in REQUESTER_MOVES:
+        return AGAINST["unreadable"]
+    return response_arrival(
+        message,
+        move,
+        payload,
+        provider=kept.provider,
+        request_id=kept.request_id,
+        correlation_id=kept.correlation_id,
+        sender=kept.sender,
+        receiver=kept.receiver,
+    )
+
+
+def attachable(
+    connection: Connection, provider: str, correlation_id: str, bundle_id: str, workflow_id: int
+) -> list[tuple[Quarantine, Objection | None]]:
+    """
+    Return what may belong to a workflow, with what stands against attaching it, oldest first.
+
+    That is what came in the same conversation, or names the message as the one that it answers.
+    """
+    values = {"provider": provider, "correlation_id": correlation_id, "bundle_id": bundle_id}
+    found = []
+    for row in connection.rows("quarantine_near", limit=NEAR, **values):
+        kept = _quarantine_of(row)
+        try:
+            arrival = arrival_of(kept, payload_of(row))
+        except PayloadDamaged:
+            arrival = AGAINST["unreadable"]
+        against = (
+            arrival
+            if isinstance(arrival, Objection)
+            else _against(connection, kept.number, workflow_id, arrival)
+        )
+        found.append((kept, against))
+    return found
 
 
 class Quarantines(Noun):

@@ -16,6 +16,15 @@ SELECT * FROM quarantine WHERE id = :id AND provider = :provider;
 SELECT * FROM quarantine WHERE attached_to IS NULL AND provider = coalesce(:provider, provider)
  ORDER BY id LIMIT :limit;
 
+-- name: quarantine_near
+-- What lies there of one conversation, or names one message as the one that it answers, the oldest first.
+SELECT * FROM quarantine
+ WHERE id IN (SELECT id FROM quarantine
+               WHERE correlation_id = :correlation_id AND provider = :provider AND attached_to IS NULL
+               UNION
+              SELECT id FROM quarantine WHERE responds_to = :bundle_id AND provider = :provider AND attached_to IS NULL)
+ ORDER BY id LIMIT :limit;
+
 -- name: attach_quarantined
 -- With every copy of the same bytes: an EPR gets a response once.
 UPDATE quarantine SET attached_to = :workflow_id

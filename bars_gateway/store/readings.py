@@ -225,10 +225,11 @@ def queue(connection: Connection, provider: str | None, limit: int) -> list[Mess
 def history(connection: Connection, provider: str | None, request_id: str) -> list[MessageHistory]:
     """Return the messages with that X-Request-Id and all that happened to them."""
     found = connection.rows("messages_named", provider=provider, request_id=request_id)
-    return [_history(connection, row) for row in found]
+    return [history_of(connection, row) for row in found]
 
 
-def _history(connection: Connection, row: Row) -> MessageHistory:
+def history_of(connection: Connection, row: Row) -> MessageHistory:
+    """Return the message in *row* and all that happened to it."""
     workflow = connection.one("workflow", id=row["workflow_id"])
     assert workflow is not None
     return MessageHistory(

@@ -19,15 +19,19 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.asides import Asides, Rounds
+from bars_gateway.store.audit import Audit
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.conversations import Confirmations, Conversations
+from bars_gateway.store.counterparties import Counterparties
 from bars_gateway.store.database import Database
+from bars_gateway.store.explanations import Explanations
 from bars_gateway.store.figures import Figures
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.measures import Measures
 from bars_gateway.store.outbound import Outbound
+from bars_gateway.store.owed import Debts
 from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
@@ -35,6 +39,7 @@ from bars_gateway.store.readings import Messages, Notices, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
 from bars_gateway.store.soundness import Soundness
+from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
 
@@ -74,6 +79,11 @@ class Store(Noun):
         self.soundness = Soundness(shared)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
+        self.explanations = Explanations(shared)
+        self.timelines = Timelines(shared)
+        self.debts = Debts(shared)
+        self.counterparties = Counterparties(shared)
+        self.audit = Audit(shared)
 
     def measure(self, measures: Measures) -> None:
         """Let *measures* count what comes to be from now on."""

@@ -286,7 +286,9 @@ def _bounded(step: str, sql: str) -> bool:
     # One row for each message that an index is known to lack: none, in all but the worst of hours.
     # One row for each Receiver or provider of whom nothing comes.
     # One row, or none: what is owed of one workflow.
-    of_few = step in {"SCAN waiting", "SCAN line", "SCAN unindexed", "SCAN breaks", "SCAN owed"}
+    # One row for each service at the other side; as many as one conversation has workflows.
+    few = {"waiting", "line", "unindexed", "breaks", "owed", "receivers", "senders", "talk"}
+    of_few = step in {f"SCAN {name}" for name in few}
     return of_few or any(("json_each" in step, "VIRTUAL TABLE" in step, "LIMIT :limit" in sql))
 
 

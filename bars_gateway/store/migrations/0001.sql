@@ -123,6 +123,9 @@ CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state, settled_at);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
 CREATE INDEX        messages_named   ON messages (request_id);
+CREATE INDEX        messages_talk    ON messages (correlation_id, id);
+CREATE INDEX        messages_to      ON messages (receiver, id)                           WHERE direction = 'outbound';
+CREATE INDEX        messages_from    ON messages (sender, id)                             WHERE direction = 'inbound';
 
 CREATE TABLE links (                            -- two workflows that belong together
     workflow_id INTEGER NOT NULL REFERENCES workflows (id) ON DELETE CASCADE,  -- the one whose request says so
@@ -157,6 +160,7 @@ CREATE TABLE payloads (                         -- apart from messages, so that 
 CREATE TABLE attempts (                         -- one POST
     message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
     number      INTEGER NOT NULL,
+    receiver    TEXT NOT NULL,                  -- of the message: by it the last words of each Receiver are found
     started_at  TEXT NOT NULL,
     ended_at    TEXT NOT NULL,
     verdict     TEXT NOT NULL,
@@ -173,6 +177,7 @@ CREATE TABLE attempts (                         -- one POST
     CONSTRAINT fault_is_known   CHECK (fault IN ('SEND', 'PROXY', 'REC', 'HERE'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_started ON attempts (started_at);
+CREATE INDEX attempts_to      ON attempts (receiver, verdict_row, started_at);
 
 CREATE TABLE calls (                            -- what was asked of the platform in the last minute
     provider    TEXT NOT NULL,
@@ -240,6 +245,7 @@ CREATE INDEX        questions_open   ON questions (provider, id)        WHERE st
 CREATE INDEX        questions_bundle ON questions (provider, bundle_id) WHERE state = 'open' AND bundle_id IS NOT NULL;
 CREATE INDEX        questions_alarms ON questions (alarm_at)            WHERE alarm_at IS NOT NULL;
 CREATE INDEX        questions_reads  ON questions (asked_at)            WHERE changes = 0;
+CREATE INDEX        questions_talk   ON questions (correlation_id);
 CREATE INDEX        questions_of     ON questions (message_id)          WHERE message_id IS NOT NULL;
 
 CREATE TABLE ledger (                           -- every X-Request-Id that was answered for good, or is being answered
@@ -288,6 +294,8 @@ CREATE TABLE quarantine (                       -- what came and could not be ti
 CREATE INDEX quarantine_attached ON quarantine (attached_to) WHERE attached_to IS NOT NULL;
 CREATE INDEX quarantine_open ON quarantine (provider, id) WHERE attached_to IS NULL;
 CREATE INDEX quarantine_named ON quarantine (provider, request_id);
+CREATE INDEX quarantine_talk ON quarantine (correlation_id);
+CREATE INDEX quarantine_answers ON quarantine (responds_to, provider) WHERE attached_to IS NULL;
 
 CREATE TABLE events (                           -- the audit trail; append-only, no payloads
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -299,6 +307,9 @@ CREATE TABLE events (                           -- the audit trail; append-only,
     detail      TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX events_about  ON events (request_id) WHERE message_id IS NULL AND request_id IS NOT NULL;
+CREATE INDEX events_at     ON events (at);
+CREATE INDEX events_done   ON events (at)         WHERE kind NOT GLOB 'message.*';
 
 CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: model/alarms.py, entered at each start
     kind        TEXT PRIMARY KEY,
