@@ -46,6 +46,7 @@ from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.concerns import ConcernKind
 from bars_gateway.status.metrics import FIGURE_OF
+from bars_gateway.status.runbooks import RUNBOOKS, Runbook
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -283,6 +284,28 @@ def figures_of_concerns() -> str:
     )
 
 
+def runbooks() -> str:
+    """Return what to do about each code, one section each."""
+    return "\n\n".join(_runbook(each) for each in RUNBOOKS.values())
+
+
+def _runbook(book: Runbook) -> str:
+    minutes = round(book.after.total_seconds() / 60)
+    stands = f", once it has stood for {minutes} min" if minutes else ""
+    rows = [
+        f'<a id="{book.code}"></a>',
+        f"## `{book.code}`",
+        "",
+        f"{book.title}. {'Urgent' if book.urgent else 'Not urgent'}{stands}.",
+        "",
+        f"- **For patients:** {book.harm}",
+        f"- **Look first {book.whose}.** {book.look}",
+        f"- **Do:** {book.do}",
+        f"- **It ends when:** {book.ends[0].lower()}{book.ends[1:]}",
+    ]
+    return "\n".join(rows)
+
+
 def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
     """Yield (event, level, call) of each call of the gateway's own that logs."""
     for place, call, level in logging_calls():
@@ -297,6 +320,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "settings": all_settings,
     "figures": metrics,
     "concerns": figures_of_concerns,
+    "runbooks": runbooks,
     "log events": log_events,
     "faults": faults,
     "token refusals": refusals_of_tokens,

@@ -501,6 +501,17 @@ async def test_metrics_are_read_by_prometheus(shown: Shown) -> None:
     assert dict.fromkeys(OutboundState, 1.0) == states
 
 
+async def test_health_tells_each_thing_and_decides_nothing(shown: Shown) -> None:
+    """Whoever reads it sees what is out of order; a balancer asks /readyz."""
+    shown.running = replace(WELL, tokens=[FAILING])
+    answered = await shown.get("/health")
+    document = json.loads(answered.text)
+    names = {each["name"]: each["state"] for each in document["dependencies"]}
+
+    assert (200, "failing") == (answered.status, document["state"])
+    assert ("failing", "ok") == (names["token_service"], names["database"])
+
+
 async def test_metrics_have_no_ids(shown: Shown) -> None:
     """An id as a label would make a series of its own for each message, and tell who asked."""
     await of_every_kind(shown)

@@ -2,23 +2,39 @@
 Whether messages can be received, and whether they can be sent: what a balancer asks.
 
     RuntimeState + the store's trouble ─► Readiness ─┬─► GET /readyz
-                                                     └─► GET /readyz/sending
+                                      │              └─► GET /readyz/sending
+                                      └─► Dependency of each thing that we need ─► GET /health
 
 The two are told apart, for a balancer that takes the gateway out of service because its token
 is refused would turn away every Sender, too. Reasons hold names of providers and folders, and
 nothing of a message.
 
+`/health` is for people and dashboards: it always answers 200, and decides nothing. A thing of which
+nothing is known yet is `unknown`, and never said to be well.
+
 Decisions: D-readiness.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 
 from aiohttp import web
 
 from bars_gateway.errors import StoreError
-from bars_gateway.status.concerns import LYING_SECONDS, UNINSPECTED, RuntimeState
+from bars_gateway.model.readings import Overview
+from bars_gateway.status.concerns import (
+    LOW_TIMES,
+    LYING_SECONDS,
+    SKEW_SHOWN,
+    STOPPED_ASKING,
+    UNINSPECTED,
+    RuntimeState,
+)
+from bars_gateway.store.figures import Counted
 from bars_gateway.store.store import Store
+from bars_gateway.upkeep.housekeeping import OVER, stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +86,197 @@ def _of_neither(running: RuntimeState) -> Iterator[str]:
         yield f"{UNINSPECTED} since {inspection.waits_since:%Y-%m-%d %H:%M} UTC"
 
 
+class State(StrEnum):
+    """How it stands with something that we need."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, and a person should look
+    FAILING = "failing"
+    UNKNOWN = "unknown"  # nobody has tried yet, or nothing is known
+
+
+_WORST_FIRST = (State.FAILING, State.WARNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """One thing that we need: names from the settings, states and times, no secrets."""
+
+    name: str
+    state: State
+    of: str | None = None  # a provider, a folder, a certificate
+    reason: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def dependencies(
+    overview: Overview | None,
+    counted: Counted | None,
+    running: RuntimeState,
+    trouble: str | None,
+    first_days: int,
+) -> list[Dependency]:
+    """Return how it stands with each thing, as far as is known."""
+    return [
+        _database(running, trouble, overview),
+        *_disk(running, overview),
+        *_token_services(running),
+        *_proxy(running, counted),
+        *_eprs(running, overview),
+        *(
+            Dependency(name="epr_folder", of=folder, state=State.FAILING, reason=reason)
+            for folder, reason in running.stalled.items()
+        ),
+        *_certificates(running, overview, first_days),
+        _clock(running),
+    ]
+
+
+def _database(running: RuntimeState, trouble: str | None, overview: Overview | None) -> Dependency:
+    unavailable = running.unavailable.reason if running.unavailable else None
+    left = running.inspection.left if running.inspection else ()
+    gaps = f"it lacks rows where it looks for them: {', '.join(left)}" if left else None
+    failing = trouble or unavailable
+    return Dependency(
+        name="database",
+        state=State.FAILING if failing else State.WARNING if gaps else State.OK,
+        reason=failing or gaps,
+        details={"bytes": overview.database_bytes} if overview else {},
+    )
+
+
+def _disk(running: RuntimeState, overview: Overview | None) -> Iterator[Dependency]:
+    if overview is None:
+        yield Dependency(name="disk", state=State.UNKNOWN)
+        return
+    free, minimum = overview.free_bytes, running.minimum_free_bytes
+    low = State.WARNING if free < LOW_TIMES * minimum else State.OK
+    yield Dependency(
+        name="disk",
+        state=State.FAILING if free < minimum else low,
+        details={"free_bytes": free, "minimum_free_bytes": minimum},
+    )
+
+
+def _token_services(running: RuntimeState) -> Iterator[Dependency]:
+    for token in running.tokens:
+        had = State.WARNING if token.refused_keys else State.OK
+        known = had if token.expires_at else State.UNKNOWN
+        yield Dependency(
+            name="token_service",
+            of=token.provider,
+            state=State.FAILING if token.failing_since else known,
+            reason=token.reason if token.failing_since else None,
+            details={
+                "since": _text(token.failing_since),
+                "key_id": token.key_id,
+                "keys_refused": len(token.refused_keys),
+                "expires_at": _text(token.expires_at),
+            },
+        )
+
+
+def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependency]:
+    last = counted.acknowledged_at if counted else None
+    egress = running.egress
+    if egress is not None:
+        details = {"since": _text(egress.since)}
+        yield Dependency(name="way_out", state=State.FAILING, reason=egress.reason, details=details)
+    for kept_out in running.kept_out:
+        yield Dependency(
+            name="proxy",
+            of=kept_out.provider,
+            state=State.FAILING,
+            reason=kept_out.reason,
+            details={"since": _text(kept_out.since)},
+        )
+    away = bool(running.silent or running.failing)
+    reached = State.WARNING if away else State.OK if last else State.UNKNOWN
+    yield Dependency(
+        name="receivers",
+        state=State.UNKNOWN if egress else reached,
+        details={
+            "silent": len(running.silent),
+            "failing": len(running.failing),
+            "last_acknowledged_at": _text(last),
+        },
+    )
+
+
+def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependency]:
+    for epr in running.eprs:
+        late = overview is not None and any(
+            overview.at - each.since >= each.late_after for each in epr.unread
+        )
+        silent = (
+            overview is not None
+            and epr.asks
+            and overview.at - (epr.asked_at or running.started_at) > STOPPED_ASKING
+        )
+        seen = State.OK if epr.seen_at else State.UNKNOWN
+        yield Dependency(
+            name="epr",
+            of=epr.provider,
+            state=State.FAILING if silent else State.WARNING if late else seen,
+            reason="it has stopped asking for questions" if silent else None,
+            details={
+                "seen_at": _text(epr.seen_at),
+                "asked_at": _text(epr.asked_at),
+                "unread": epr.lying if epr.known else None,
+            },
+        )
+
+
+def _certificates(
+    running: RuntimeState, overview: Overview | None, first_days: int
+) -> Iterator[Dependency]:
+    for expiry in running.expiries:
+        reached = stage(expiry, overview.at, first_days) if overview else None
+        near = State.OK if reached is None else State.FAILING if reached == OVER else State.WARNING
+        yield Dependency(
+            name=expiry.kind,
+            of=expiry.name,
+            state=near if overview else State.UNKNOWN,
+            details={"ends_at": _text(expiry.ends_at)},
+        )
+    for name, reason in running.refused.items():
+        yield Dependency(name="renewal", of=name, state=State.WARNING, reason=reason)
+
+
+def _clock(running: RuntimeState) -> Dependency:
+    skews = [t.clock_skew_seconds for t in running.tokens if t.clock_skew_seconds is not None]
+    widest = max(skews, key=abs, default=None)
+    known = State.OK if widest is not None else State.UNKNOWN
+    stepped = running.clock_step
+    return Dependency(
+        name="clock",
+        state=State.WARNING if abs(widest or 0) > SKEW_SHOWN else known,
+        details={"skew_seconds": widest, "stepped_at": _text(stepped.at if stepped else None)},
+    )
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
+
+
 class Health:
     """Answers who asks whether the process lives, and what it can do."""
 
-    def __init__(self, store: Store, running: Callable[[], RuntimeState]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        running: Callable[[], RuntimeState],
+        *,
+        now: Callable[[], datetime],
+        first_days: int,
+    ) -> None:
         self._store, self._running = store, running
+        self._now, self._first_days = now, first_days
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Return where it answers."""
         return [
+            web.get("/health", self._each),
             web.get("/healthz", self._alive),
             web.get("/readyz", self._receiving),
             web.get("/readyz/sending", self._sending),
@@ -86,6 +284,28 @@ class Health:
 
     async def _alive(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
+
+    async def _each(self, _request: web.Request) -> web.Response:
+        now, running, trouble = self._now(), self._running(), None
+        overview, counted = None, None
+        try:
+            overview, counted = (
+                await self._store.overview(now),
+                await self._store.figures.counted(now),
+            )
+        except StoreError as error:
+            trouble = str(error)
+        found = dependencies(overview, counted, running, trouble, self._first_days)
+        worst = next((s for s in _WORST_FIRST if any(each.state is s for each in found)), State.OK)
+        document = {
+            "state": worst,
+            "at": _text(now),
+            "version": running.version,
+            "environment": running.environment,
+            "node": running.node,
+            "dependencies": [_document(each) for each in found],
+        }
+        return web.json_response(document)
 
     async def _receiving(self, _request: web.Request) -> web.Response:
         found = await self._readiness()
@@ -102,6 +322,11 @@ class Health:
         except StoreError as error:
             trouble = str(error)
         return readiness(self._running(), trouble)
+
+
+def _document(each: Dependency) -> dict[str, object]:
+    told = {"name": each.name, "of": each.of, "state": each.state, "reason": each.reason}
+    return {**told, **each.details}
 
 
 def _told(found: Readiness, *, ready: bool) -> web.Response:

@@ -57,7 +57,7 @@ class StatusServer:
         self._pages = pages
         self._host, self._port = host, port
         self._now = now
-        self._health = Health(store, running)
+        self._health = Health(store, running, now=now, first_days=first_days)
         self._figures = Figures(store, running, registry, now=now, first_days=first_days)
         self._runner: web.AppRunner | None = None
         self._stop_listening: Callable[[], None] = lambda: None

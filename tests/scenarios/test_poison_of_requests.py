@@ -37,7 +37,7 @@ async def fetched(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
 
 async def _page(world: World) -> list[tuple[int, str]]:
     base = f"http://127.0.0.1:{world.ambulance.gateway.status.port}"
-    paths = ("/", "/metrics", "/readyz", "/readyz/sending", "/healthz", "/console.css")
+    paths = ("/", "/metrics", "/readyz", "/readyz/sending", "/healthz", "/health", "/console.css")
     async with aiohttp.ClientSession() as session:
         return [await fetched(session, base + path) for path in paths]
 

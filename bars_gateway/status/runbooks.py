@@ -1,0 +1,416 @@
+"""
+What to do about each code that the page, an alert or a rule of Prometheus names.
+
+    ALARMS (model)  ─┐
+    ConcernKind     ─┴─► RUNBOOKS ─┬─► /runbooks#CODE on the console, docs/runbooks.md
+                                   └─► what an alert says, and how urgent it is
+
+One section a code: what it means, how bad that is for patients, where to look, what to do, how it
+ends. Those of alarms say what `model.alarms` says: nothing here may differ from the page. Nothing
+of a message is in any of them, so that an alert may quote them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bars_gateway.model.alarms import ALARMS, About, AlarmKind, Whose
+from bars_gateway.status.concerns import ConcernKind
+
+PAGE = "/runbooks"
+_NOW = timedelta()
+_A_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook:
+    """What to do about one code."""
+
+    code: str
+    title: str
+    whose: Whose  # where to look for the cause first
+    harm: str  # how bad it is for patients
+    look: str
+    do: str
+    ends: str
+    urgent: bool  # somebody is to be woken for it
+    after: timedelta = _NOW  # how long it stands before that
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands, on the page of them all."""
+        return f"{PAGE}#{self.code}"
+
+
+_LOOK = {
+    About.MESSAGE: "`bars-gateway alarms` has its X-Request-Id, `bars-gateway show` its history.",
+    About.WORKFLOW: "`bars-gateway alarms` has the X-Request-Id of its message; `bars-gateway show`"
+    " tells its history.",
+    About.REQUEST: "`bars-gateway alarms` has the X-Request-Id. Look for that in the log"
+    " (`journalctl -u bars-gateway`).",
+    About.PLACE: "`bars-gateway alarms` has the place; the log around that time has the rest"
+    " (`journalctl -u bars-gateway`).",
+}
+_HARM_OF_ALARMS: Mapping[str, str] = {
+    "workflow.contradicted": "Somebody may be on the way, or nobody: the two sides do not agree.",
+    "workflow.unclear": "Nobody can tell from what was said whether the patient is seen to.",
+    "workflow.overdue": "The patient may be waiting for somebody who has not answered.",
+    "workflow.unreplaced": "The patient may have neither the old arrangement nor the new one.",
+    "message.foreign_ack": "Two patients may have been mixed up at the Receiver.",
+    "message.shared_id": "Two patients may have been mixed up at the Receiver: a cancellation by"
+    " that number could end the care of another patient.",
+    "message.no_record": "What was to be changed or cancelled may go on as it was, and nobody here"
+    " knows what was changed.",
+    "message.unreconciled": "Nobody may be seeing to the patient there.",
+    "message.set_aside": "Others may not know what it says, and what waits behind it is not sent.",
+    "payload.damaged": "What it says about a patient cannot be sent, or shown, as it was written.",
+    "database.damaged": "What stands in the damaged part may not be sent, or not told to the EPR.",
+    "index.rebuilt": "What was hidden may have waited for longer than anybody knew.",
+    "notice.set_aside": "The EPR does not know what came, or what became of what was sent.",
+    "message.not_sent": "Nobody else knows what it says: the patient may be waiting for somebody"
+    " who was never asked.",
+    "message.unconfirmed": "Nobody here knows whether it is acted on: it may be, or not at all.",
+    "message.refused": "It was not taken: what it asks for may not be done by anybody.",
+    "restore.held": "It may have been sent before, or not at all; until somebody decides it waits.",
+    "restore.forgotten": "What was acknowledged may be unknown here now, and nobody sends it"
+    " again.",
+    "restore.not_handed_over": "The EPR does not have a message that its Sender believes to be"
+    " here.",
+    "restore.not_taken_over": "The running gateway does not know what became of it, or of the"
+    " patient whom it is about.",
+    "cancel.other_patient": "Nothing was cancelled, and two patients may have been mixed up.",
+    "cancel.not_sent": "What was to be cancelled stands meanwhile: somebody may come who is not"
+    " wanted any more.",
+    "cancel.turned_away": "What was to be cancelled goes on here: somebody may go who is not wanted"
+    " any more.",
+    "patient.other": "Something may be filed, or acted on, for the wrong patient.",
+    "patient.two": "A part of it may be about somebody else than whom it is filed for.",
+    "record.other": "Both may be acted on, or one may be cancelled in the belief that nobody"
+    " comes.",
+    "question.unanswered": "The Sender does not know whether anybody here sees to its patient.",
+    "question.decided_late": "The Sender may not know what was decided about its patient.",
+    "question.shared_id": "A later change or cancellation may meet the record of another patient.",
+    "file.set_aside": "What the file says has not been sent to anybody.",
+    "answer.set_aside": "The Sender does not know what was decided about its patient.",
+    "inbound.failed": "What came may be unknown to the EPR until its Sender sends it again.",
+    "request.failed": "What the EPR wanted may not have been done until it asks again.",
+    "work.failed": "Something that falls due with time may be late, or told to nobody.",
+    "link.refused": "Two patients may have been mixed up at the Sender, or by it.",
+    "change.unknown": "Nothing was changed here: somebody may still be waiting, or on the way.",
+    "response.remarked": "It may be taken for more than it is, or for the latest that there is.",
+    "response.refused": "It may turn a patient down, and nobody here knows what it says.",
+    "inbound.request_id_reused": "What came second was not taken: nobody here knows what it says.",
+    "inbound.quarantined": "An answer about a patient lies here, and has been given to nobody.",
+}
+
+
+_MARKED = "Somebody marks it as handled (`bars-gateway mark-handled`)"
+
+
+def _of_alarm(kind: str, alarm: AlarmKind) -> Runbook:
+    do = [alarm.advice]
+    if alarm.to_responder is not None:
+        whose, advice = alarm.to_responder.whose, alarm.to_responder.advice
+        do.append(f"Where we are the Responder, look first {whose}. {advice}")
+    if alarm.in_vain is not None:
+        do.append(f"Where the case has gone on without it: {alarm.in_vain.advice}")
+    title = alarm.says.format(n=f"one or more {alarm.noun}s")
+    return Runbook(
+        code=kind,
+        title=f"{title[0].upper()}{title[1:]}",
+        whose=alarm.whose,
+        harm=_HARM_OF_ALARMS[kind],
+        look=_LOOK[alarm.about],
+        do=" ".join(do),
+        ends=f"{_MARKED}, and nothing else ends it."
+        if alarm.ends == "nothing else"
+        else f"{_MARKED}; or {alarm.ends}.",
+        urgent=alarm.grave,
+    )
+
+
+_CONCERNS: tuple[Runbook, ...] = (
+    Runbook(
+        code=ConcernKind.STORE_UNAVAILABLE,
+        title="Nothing can be stored",
+        whose=Whose.OURS,
+        harm="Nothing is received and nothing is taken from the EPR: Senders are told to try again,"
+        " and what the EPR submits waits there.",
+        look="The page says why; `df -h` and `df -i` for the disk of the database.",
+        do="Make room, or see what holds the database (`fuser -v`). Nothing that was promised is"
+        " lost. Tell the clinicians to telephone what cannot wait.",
+        ends="A write succeeds again.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.NOTICE_UNREAD,
+        title="The EPR does not take what is for it",
+        whose=Whose.OURS,
+        harm="Nobody here may have read what came, or what became of what was sent.",
+        look="The page lists the oldest notices; `bars-gateway show` with their X-Request-Id.",
+        do="See why the EPR does not take them: is it running, does it reach its folder or socket?"
+        " Telephone whoever they are for, the oldest first.",
+        ends="The EPR takes them.",
+        urgent=True,
+    ),
+    Runbook(
+        code=ConcernKind.EPR_NOT_ASKING,
+        title="The EPR has stopped asking for questions",
+        whose=Whose.OURS,
+        harm="Whoever wants a decision of it gets 503: bookings and searches from outside fail.",
+        look="The page says when it asked last; then the EPR's own log.",
+        do="See whether the EPR runs, and reaches the socket of its provider.",
+        ends="It asks again.",
+        urgent=True,
+    ),
+    Runbook(
+        code=ConcernKind.MESSAGE_HELD,
+        title="Messages are held, by hand or set aside",
+        whose=Whose.OURS,
+        harm="What they say is known to nobody else, and what waits behind them does not leave.",
+        look="`bars-gateway queue` lists them.",
+        do="Release or withdraw each (`bars-gateway release`, `bars-gateway withdraw`). Telephone"
+        " where a patient waits.",
+        ends="None is held any more.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.DATABASE_GAP,
+        title="The database lacks rows where it looks for them",
+        whose=Whose.OURS,
+        harm="The same bytes may have been taken twice. What waits is looked for without that"
+        " index.",
+        look="`bars-gateway verify` says which and why.",
+        do="Make room on that disk: to rebuild it is tried again every minute.",
+        ends="The index is rebuilt.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.DATABASE_LOG_HELD,
+        title="A program keeps the database's log from being moved",
+        whose=Whose.OURS,
+        harm="None until the disk is full; then nothing is received any more.",
+        look="`fuser -v` on the database: often a sqlite3 shell, or a backup program.",
+        do="End that program. Nothing is lost by it.",
+        ends="It reads no more.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.EGRESS_BLOCKED,
+        title="Nothing gets out of our own network",
+        whose=Whose.OURS,
+        harm="Nothing is sent, for anybody: referrals and answers wait here until their time ends.",
+        look="The page says since when and why; `bars-gateway doctor` tries each step of the way.",
+        do="Do what the page says of the reason: the egress proxy, its log-in, the firewall. Have"
+        " the clinicians telephone what cannot wait: the page lists what does.",
+        ends="Something gets out.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.TOKEN_MISSING,
+        title="No access token can be had",
+        whose=Whose.EITHER,
+        harm="Nothing of this provider is sent: referrals and answers wait until their time ends.",
+        look="The page says since when and why; `docs/answers.md` has each answer of the token"
+        " service; `bars-gateway doctor` tries it.",
+        do="Do what the page says of the reason. Where the key is not known, see what is"
+        " registered;"
+        " where the service does not answer, ask the national service desk. Have the clinicians"
+        " telephone what cannot wait.",
+        ends="A token is given.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.PROVIDER_KEPT_OUT,
+        title="The national proxy refuses our token or registration",
+        whose=Whose.OURS,
+        harm="Nothing of this provider is sent: referrals and answers wait until their time ends.",
+        look="The page says since when and why; `bars-gateway doctor` says more.",
+        do="Check that the key and the addresses are of one environment, and that the"
+        " application is"
+        " approved there. `bars-gateway letters` says to whom to write. Have the clinicians"
+        " telephone what cannot wait.",
+        ends="The proxy takes something of it.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.KEY_UNKNOWN,
+        title="The token service does not know one of our keys",
+        whose=Whose.OURS,
+        harm="None while another key signs in its place.",
+        look="The page names the key that is not known, and the one that signs.",
+        do="A key that was published within the last hour is noticed by itself. Otherwise see"
+        " what is"
+        " registered: `bars-gateway letters`.",
+        ends="The token service takes it, or it is taken out of the settings.",
+        urgent=False,
+        after=timedelta(hours=1),
+    ),
+    Runbook(
+        code=ConcernKind.CLOCK_SKEWED,
+        title="Our clock differs from the token service's",
+        whose=Whose.OURS,
+        harm="None yet. At 150 s no token is given any more, and nothing is sent.",
+        look="`timedatectl`, and what sets the clock of this machine.",
+        do="Set it right.",
+        ends="The difference is 5 s or less when the next token is given.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.FOLDER_STALLED,
+        title="A folder stands still",
+        whose=Whose.OURS,
+        harm="What the EPR submits there is not sent, or what came is not given to it.",
+        look="The page names the folder and the reason: rights, a share that is away, a full disk.",
+        do="Do what the page says of the reason. What is to go there waits, and is kept.",
+        ends="The folder can be used.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.FILE_NOT_TAKEN,
+        title="Files of the EPR's are not taken",
+        whose=Whose.OURS,
+        harm="What they say is known to nobody else.",
+        look="The page names the folder, how many, since when and why.",
+        do="Do what the page says of the cause; have the EPR drop them again. Telephone what cannot"
+        " wait.",
+        ends="None lies there any more.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.RECEIVER_SILENT,
+        title="A Receiver does not answer",
+        whose=Whose.THEIRS,
+        harm="What is for it waits until its time ends; some of it may have arrived.",
+        look="The page names it, and since when. Where all are silent, the proxy may be: see"
+        " whether anything was acknowledged lately.",
+        do="Tell whoever runs it. Have the clinicians telephone what cannot wait: `bars-gateway"
+        " queue` lists it. The gateway goes on trying.",
+        ends="It answers a message.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.RECEIVER_FAILING,
+        title="A Receiver answers with errors only",
+        whose=Whose.THEIRS,
+        harm="What is for it waits until its time ends; some of it may have arrived.",
+        look="The page names it, and since when. Where it is so for all, the proxy has trouble.",
+        do="Tell whoever runs it; where it is so for all, ask the national service desk. Have the"
+        " clinicians telephone what cannot wait: `bars-gateway queue` lists it.",
+        ends="It answers a message otherwise.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.QUESTION_LATE,
+        title="The EPR has not answered in time",
+        whose=Whose.OURS,
+        harm="The Sender was told that no answer came, and does not know what became of its"
+        " patient.",
+        look="The page says how many, and since when; then the EPR's own log.",
+        do="See that the EPR answers; or find out what was decided, and answer in its place.",
+        ends="It answers.",
+        urgent=False,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.CALLER_OBSERVED,
+        title="Callers are let in whose names are not listed",
+        whose=Whose.OURS,
+        harm="Others than the national proxy may hand over messages.",
+        look="The log has the name of each (`tls.` events).",
+        do="Write the name into `inbound.allowed_client_names`, and take `callers.observe_until`"
+        " out.",
+        ends="That time is over, or the setting is taken out.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.CALLER_SHUT_OUT,
+        title="A caller of lately would not get in any more",
+        whose=Whose.OURS,
+        harm="What it sends does not reach us: referrals, answers and cancellations are missing"
+        " here.",
+        look="The page names the caller, and the authority that is missing.",
+        do="Put that authority, with its root, into `inbound.client_ca_file`; or take the name from"
+        " `inbound.allowed_client_names` if it is to stay out.",
+        ends="It would get in, or its name is not listed any more.",
+        urgent=True,
+    ),
+    Runbook(
+        code=ConcernKind.RENEWAL_REFUSED,
+        title="New keys, certificates or settings were not taken",
+        whose=Whose.OURS,
+        harm="None while the old ones hold.",
+        look="The page says which and why; `bars-gateway doctor` says more.",
+        do="Put it right: it is taken then.",
+        ends="What lies there is taken.",
+        urgent=False,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.EXPIRY_NEAR,
+        title="A certificate, key or list ends soon",
+        whose=Whose.OURS,
+        harm="None yet. Once it has ended nothing is received, or nothing sent.",
+        look="The page says which and when; `bars-gateway doctor` reads each.",
+        do="Order its successor now (`bars-gateway csr`, `bars-gateway keys`): it takes days."
+        " `docs/connecting.md` has the steps.",
+        ends="A successor is in use.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.CLOCK_STEPPED,
+        title="The clock of the machine was set, or it slept",
+        whose=Whose.OURS,
+        harm="Clinical times go by the new clock: what was due may have been given up, or be late.",
+        look="`timedatectl`, and the log around that time.",
+        do="See what sets the clock. Times from before and after it do not fit together.",
+        ends="A day has passed, or the gateway was started again.",
+        urgent=False,
+    ),
+    Runbook(
+        code=ConcernKind.DATABASE_UNCOMPARED,
+        title="The database has not been compared with its indexes for hours",
+        whose=Whose.OURS,
+        harm="None known. After a kill or a power cut, what waits was compared before the doors"
+        " opened.",
+        look="`bars-gateway verify`; is the disk slow?",
+        do="Let it go on. If it does not end within a day, look at the disk.",
+        ends="Everything was compared.",
+        urgent=False,
+        after=timedelta(hours=6),
+    ),
+    Runbook(
+        code=ConcernKind.DISK_LOW,
+        title="The disk of the database fills",
+        whose=Whose.OURS,
+        harm="None yet. Below `store.minimum_free_bytes` nothing is received, and nothing is taken"
+        " from the EPR.",
+        look="`df -h`, and `du` on that disk.",
+        do="Make room.",
+        ends="There is four times as much room as that.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.MESSAGE_WAITING,
+        title="A message has waited for five minutes or more",
+        whose=Whose.EITHER,
+        harm="What it says is known to nobody else, or nobody has said that they have it.",
+        look="`bars-gateway queue`, then `bars-gateway show` for its last attempts and the reason.",
+        do="Do what its last answer asks for (`docs/answers.md`). Telephone where a patient waits.",
+        ends="Nothing has waited for so long.",
+        urgent=True,
+    ),
+)
+RUNBOOKS: Mapping[str, Runbook] = {
+    **{kind: _of_alarm(kind, alarm) for kind, alarm in ALARMS.items()},
+    **{each.code: each for each in _CONCERNS},
+}

@@ -1,0 +1,107 @@
+"""How it stands with each thing that the gateway needs: what is known, and nothing more."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from figures import AT, AT_REST, EMPTY, NOTHING
+
+from bars_gateway.status.concerns import (
+    EgressState,
+    KeptOutState,
+    RuntimeState,
+    TokenState,
+    UnavailableState,
+)
+from bars_gateway.status.health import Dependency, State, dependencies
+from bars_gateway.store.readings import EprCondition
+from bars_gateway.upkeep.housekeeping import Expiry, Kind
+
+AN_HOUR = timedelta(hours=1)
+TOKEN = TokenState(
+    provider="trust",
+    key_id="int-2",
+    refused_keys=(),
+    expires_at=AT + AN_HOUR,
+    failing_since=None,
+    reason=None,
+    advice=None,
+    clock_skew_seconds=0.2,
+)
+NO_TOKEN = replace(TOKEN, expires_at=None, failing_since=AT, reason="it does not know the key")
+EPR = EprCondition(provider="trust", asks=True, asked_at=AT, seen_at=AT)
+SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+
+def ending(days: int) -> Expiry:
+    begins, ends = AT - timedelta(days=365), AT + timedelta(days=days)
+    return Expiry(kind=Kind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
+
+
+def found(running: RuntimeState, free_bytes: int = 2**40) -> list[Dependency]:
+    overview = replace(EMPTY, free_bytes=free_bytes)
+    return dependencies(overview, NOTHING, running, None, first_days=90)
+
+
+def state_of(name: str, each: list[Dependency]) -> State:
+    (state,) = (one.state for one in each if one.name == name)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "changes"),
+    [
+        ("database", "ok", {}),
+        ("database", "failing", {"unavailable": UnavailableState(reason="full", advice="room")}),
+        ("token_service", "ok", {"tokens": [TOKEN]}),
+        ("token_service", "failing", {"tokens": [NO_TOKEN]}),
+        ("token_service", "warning", {"tokens": [replace(TOKEN, refused_keys=["int-1"])]}),
+        ("token_service", "unknown", {"tokens": [replace(TOKEN, expires_at=None)]}),
+        ("way_out", "failing", {"egress": EgressState(since=AT, reason="407", advice="ask")}),
+        (
+            "proxy",
+            "failing",
+            {"kept_out": [KeptOutState(provider="trust", since=AT, reason="no", advice="ask")]},
+        ),
+        ("receivers", "unknown", {}),
+        ("receivers", "warning", {"silent": {SERVICE: AT}}),
+        ("epr", "ok", {"eprs": [EPR]}),
+        ("epr", "unknown", {"eprs": [replace(EPR, seen_at=None)]}),
+        ("epr", "failing", {"eprs": [replace(EPR, asked_at=AT - AN_HOUR)]}),
+        ("epr_folder", "failing", {"stalled": {"/spool/trust": "ENOSPC"}}),
+        ("certificate", "ok", {"expiries": [ending(200)]}),
+        ("certificate", "warning", {"expiries": [ending(5)]}),
+        ("certificate", "failing", {"expiries": [ending(0)]}),
+        ("renewal", "warning", {"refused": {"the signing key of trust": "no RSA key"}}),
+        ("clock", "ok", {"tokens": [TOKEN]}),
+        ("clock", "warning", {"tokens": [replace(TOKEN, clock_skew_seconds=-9.0)]}),
+        ("clock", "unknown", {}),
+    ],
+)
+def test_each_thing_is_told_as_it_is_known(
+    name: str, state: str, changes: dict[str, object]
+) -> None:
+    """What nobody has tried is unknown, and never said to be well."""
+    assert state == state_of(name, found(replace(AT_REST, **changes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("free", "state"), [(99, "failing"), (399, "warning"), (400, "ok")])
+def test_a_disk_is_judged_by_what_is_asked_for(free: int, state: str) -> None:
+    """It is said before nothing is taken any more."""
+    assert state == state_of("disk", found(replace(AT_REST, minimum_free_bytes=100), free))
+
+
+def test_a_database_that_cannot_be_read_leaves_the_rest_to_be_told() -> None:
+    """Who asks in the worst of hours gets an answer, and no more than is known."""
+    running = replace(AT_REST, tokens=[TOKEN], expiries=[ending(5)])
+    each = dependencies(None, None, running, "it is damaged", first_days=90)
+    states = [state_of(name, each) for name in ("database", "disk", "token_service", "certificate")]
+
+    assert ["failing", "unknown", "ok", "unknown"] == states
+
+
+def test_no_receiver_is_named() -> None:
+    """How many are away is told; which, the page says."""
+    each = found(replace(AT_REST, silent={SERVICE: AT}, failing={SERVICE: AT}))
+
+    assert "2000000202" not in str(each)
