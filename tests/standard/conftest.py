@@ -1,0 +1,8 @@
+"""What the pure tests do without."""
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keys_are_proven_once() -> None:
+    """Load nothing that reads keys: here are none, and each process would take a second for it."""
