@@ -30,7 +30,7 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard import xml
-from bars_gateway.standard.r4 import matcher, resources, vocabulary
+from bars_gateway.standard.r4 import ABOUT, matcher, resources, vocabulary
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
     MAX_OBJECTS,
@@ -70,6 +70,7 @@ USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
 _TWICE = "stands twice in one object, and readers differ in which they take: leave one out"
+_TELLING = ABOUT.keys() | {"resourceType"}  # an object that has none of these names nobody
 _PRESSING = frozenset({"urgent", "asap", "stat"})
 
 _FIRST, _LAST = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -148,6 +149,13 @@ class Message:
     def objects(self) -> list[list[Resource]]:
         """Every object within each entry, its resource first: for rules about all of them."""
         return [_objects_in(entry.resource) for entry in self.entries]
+
+    @cached_property
+    def telling(self) -> list[Resource]:
+        """The objects that may say whom they are about, those of the Patients first."""
+        each_with = zip(self.entries, self.objects, strict=True)
+        ordered = sorted(each_with, key=lambda each: each[0].type != "Patient")
+        return [each for _, within in ordered for each in within if not _TELLING.isdisjoint(each)]
 
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""

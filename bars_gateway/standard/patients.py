@@ -27,8 +27,9 @@ Whose a record is that a Receiver shows is told by all that it says of its patie
 
     our Patient + record + what came beside it ──sameness_of──► Sameness
 
-A record names its patient by number (`subject.identifier`, or `Patient/` and the number; ABOUT has
-where), holds a Patient, or refers to one that came beside it, by its fullUrl or as `Patient/id`.
+A record names its patient by number (`subject.identifier`, or `Patient/` and the number; where,
+`r4.ABOUT` has), holds a Patient, or refers to one that came beside it, by its fullUrl or as
+`Patient/id`.
 Whoever mixes up two records may name one patient here and another there: then it is another's.
 Where it says nothing at all, the Patients that came with it are whom the answer is about.
 
@@ -39,42 +40,18 @@ Decisions: D-same-patient, D-duplicate.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
 from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, text_of
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.r4 import ABOUT
 from bars_gateway.standard.tree import Json, Resource
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
-# Where R4 has a record say whom it is about, of all that a message may carry. Who writes, asks,
-# does or pays may be somebody's patient, too, and the record is not about them for that.
-ABOUT: Mapping[str, frozenset[str]] = {
-    "subject": frozenset(
-        {
-            *("Account", "CarePlan", "ClinicalImpression", "Communication", "CommunicationRequest"),
-            *("Composition", "Condition", "DeviceRequest", "DiagnosticReport", "DocumentReference"),
-            *("Encounter", "Flag", "Goal", "ImagingStudy", "List", "Media", "MedicationRequest"),
-            *("MedicationAdministration", "MedicationDispense", "MedicationStatement"),
-            *("Observation", "Procedure", "QuestionnaireResponse", "RiskAssessment"),
-            *("ServiceRequest", "Specimen", "CareTeam"),
-        }
-    ),
-    "patient": frozenset(
-        {
-            *("AllergyIntolerance", "Consent", "Device", "EpisodeOfCare", "FamilyMemberHistory"),
-            *("Immunization", "NutritionOrder", "RelatedPerson"),
-        }
-    ),
-    "for": frozenset({"Task"}),
-    "beneficiary": frozenset({"Coverage"}),
-    "actor": frozenset({"Appointment.participant", "AppointmentResponse", "Schedule"}),
-    "sourcePatientInfo": frozenset({"DocumentReference.context"}),
-}
-_TELLING = ABOUT.keys() | {"resourceType"}  # an object that has none of these names nobody
 _MOST = 16  # who are compared: a message that names more is about nobody in particular
 _BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
@@ -117,10 +94,8 @@ _NOBODY = Patient()
 
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
-    ordered = sorted(message.objects, key=lambda objects: not _is_patient(objects[0]))
-    telling = (each for objects in ordered for each in objects if not _TELLING.isdisjoint(each))
     held = _held(message.root)
-    named = (who for each in telling for _, who in _named_by(each, held))
+    named = (who for each in message.telling for _, who in _named_by(each, held))
     first, *beside = _apart(named) or [_NOBODY]
     return replace(first, beside=tuple(beside))
 
@@ -417,8 +392,7 @@ def numbers_where(message: Message, is_meant: Callable[[Resource], bool]) -> lis
 
 
 def _numbers_given(message: Message) -> Iterator[Resource]:
-    told = (each for objects in message.objects for each in objects)
-    for node in (each for each in told if not _TELLING.isdisjoint(each)):
+    for node in message.telling:
         yield from (identifier for _, identifier in _numbers_by(node))
 
 

@@ -57,6 +57,30 @@ _NAME = re.compile(_HTML_NAMED.pattern.encode())
 RESOURCE = "Resource"  # the type of an element that holds a whole resource
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
 REFERENCE = "reference"  # R4's type for it is string; what it holds names something
+# Where R4 has a record say whom it is about, of all that a message may carry. Who writes, asks,
+# does or pays may be somebody's patient, too, and the record is not about them for that.
+ABOUT: Mapping[str, frozenset[str]] = {
+    "subject": frozenset(
+        {
+            *("Account", "CarePlan", "ClinicalImpression", "Communication", "CommunicationRequest"),
+            *("Composition", "Condition", "DeviceRequest", "DiagnosticReport", "DocumentReference"),
+            *("Encounter", "Flag", "Goal", "ImagingStudy", "List", "Media", "MedicationRequest"),
+            *("MedicationAdministration", "MedicationDispense", "MedicationStatement"),
+            *("Observation", "Procedure", "QuestionnaireResponse", "RiskAssessment"),
+            *("ServiceRequest", "Specimen", "CareTeam"),
+        }
+    ),
+    "patient": frozenset(
+        {
+            *("AllergyIntolerance", "Consent", "Device", "EpisodeOfCare", "FamilyMemberHistory"),
+            *("Immunization", "NutritionOrder", "RelatedPerson"),
+        }
+    ),
+    "for": frozenset({"Task"}),
+    "beneficiary": frozenset({"Coverage"}),
+    "actor": frozenset({"Appointment.participant", "AppointmentResponse", "Schedule"}),
+    "sourcePatientInfo": frozenset({"DocumentReference.context"}),
+}
 _LONGEST = 1024 * 1024  # of a string, in characters
 _LARGEST = 2**31 - 1  # of the whole numbers
 _MOST_DIGITS = len("-2147483648")

@@ -12,7 +12,6 @@ from variants import keep, resource
 from bars_gateway.standard.bundle import Message, read, said_by
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.patients import (
-    ABOUT,
     NHS_NUMBER_SYSTEM,
     ONE_PATIENT,
     Patient,
@@ -27,7 +26,7 @@ from bars_gateway.standard.patients import (
     sameness_among,
     strangers,
 )
-from bars_gateway.standard.r4 import members
+from bars_gateway.standard.r4 import ABOUT, members
 
 ONE, OTHER, THIRD = "9990000018", "9990000026", "9990000034"
 WRONG = "9990000019"
