@@ -604,3 +604,22 @@ def test_whoever_owes_an_answer_is_asked_for_it_once() -> None:
     asked = replace(LOOKED_AT, move=Move.REQUEST, says=None)
 
     assert 1 == means(asked).lower().count("give it")
+
+
+@pytest.mark.parametrize("use_case", ["a4t1", "a6t1", "a6t2", "a6t3"])
+def test_a_rejection_that_gives_the_patient_back_says_nothing_to_the_contrary(
+    use_case: str,
+) -> None:
+    """Also where responsibility had never passed: not in one text that it is there, and stays."""
+    of_use_case = [each for each in EVERYTHING if each.use_case == use_case]
+    rejections = [each for each in of_use_case if each.says == Said.REJECTED]
+    remarked = {replace(each, remarks=(remark,)) for each in rejections for remark in REMARKS}
+    texts = [told(each) for each in (*rejections, *remarked)]
+    given_back = [each for each in texts if "The patient is your responsibility again" in each]
+
+    assert given_back
+    assert [] == [
+        each
+        for each in given_back
+        if re.search(r"(remain|stays?) responsible|patient is not yours|passed to|nothing to do", each)
+    ]
