@@ -1,7 +1,7 @@
 """What can be read of the store: notices for an EPR, lists and the overview for an operator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bars_gateway.model.alarms import Alarm, StandingAlarms
@@ -18,6 +18,9 @@ from bars_gateway.standard.remarks import (
 )
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
+
+# In these it ends by its time alone, and nobody takes it up after that.
+_WAITS = frozenset({OutboundState.QUEUED, OutboundState.HELD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +153,8 @@ class MessageRow:
 
     def seen_at(self, now: datetime) -> Situation:
         """Return where it is then, and its workflow, as a sentence is made of it."""
+        if self.state in _WAITS and _has_come(self.give_up_at, now):
+            return self._ended().seen_at(now)
         past = self._is_open and _has_come(self.needed_by, now)
         return Situation(
             direction=self.direction,
@@ -174,6 +179,15 @@ class MessageRow:
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )
+
+    def _ended(self) -> "MessageRow":
+        """Return it as it ends by its time, which no gateway that stands still has written yet."""
+        fate = OutboundState.UNCONFIRMED if self.attempts else OutboundState.NOT_SENT
+        stands = self.stands
+        if self.move is Move.REQUEST and stands is State.REQUESTED:
+            stands = State.UNCONFIRMED if self.attempts else State.ABANDONED
+        ended = {"state": fate, "settled_at": self.give_up_at, "stands": stands}
+        return replace(self, **ended, remarks=(), reading=None)  # type: ignore[arg-type]
 
     @property
     def _is_open(self) -> bool:

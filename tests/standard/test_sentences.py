@@ -621,5 +621,7 @@ def test_a_rejection_that_gives_the_patient_back_says_nothing_to_the_contrary(
     assert [] == [
         each
         for each in given_back
-        if re.search(r"(remain|stays?) responsible|patient is not yours|passed to|nothing to do", each)
+        if re.search(
+            r"(remain|stays?) responsible|patient is not yours|passed to|nothing to do", each
+        )
     ]

@@ -224,6 +224,32 @@ async def test_what_is_held_and_late_is_to_be_released_now(store: Store) -> None
     assert "Have it released or telephone, now." in texts[1]
 
 
+@pytest.mark.parametrize("tried", [False, True], ids=["never tried", "tried"])
+@pytest.mark.parametrize("held", [False, True], ids=["queued", "held"])
+@pytest.mark.parametrize("move", [Move.REQUEST, Move.UPDATE, Move.CANCEL], ids=str)
+async def test_what_has_ended_while_no_gateway_ran_reads_as_it_ends(
+    store: Store, move: Move, *, held: bool, tried: bool
+) -> None:
+    """By the time itself: nobody goes on trying until a time that has passed."""
+    if move is not Move.REQUEST:
+        await requested(store, owed=owed(DUE), **VALIDATION)
+    about = {"focus_id": None if move is Move.REQUEST else "sr-1", **VALIDATION}
+    sent = await store.outbound.submit(submission(move=move, bundle_id="last", **about), NOW)
+    if tried:
+        claim = await store.outbound.claim_next(NOW, {"trust"})
+        assert claim is not None
+        await store.outbound.release_own(NOW)
+    if held:
+        limits = Limits(give_up_at=NOW + 15 * MINUTE, delayed_at=NOW + MINUTE)
+        await store.interventions.intervene(Verb.HOLD, sent.message_id, JO, lambda *_: limits, NOW)
+    at = NOW + 15 * MINUTE
+    before = await looked_at(store, sent.request_id, at)
+    await store.outbound.give_up(at)
+
+    assert before == await looked_at(store, sent.request_id, at)
+    assert ("do not know" if tried else "never left") in before
+
+
 # What was looked for at the Receiver.
 
 
