@@ -20,7 +20,7 @@ from bars_gateway.cli import messages
 from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"

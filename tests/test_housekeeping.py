@@ -13,7 +13,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.standard.workflow import RequestType, Role
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import STEP_SECONDS, ClockWatch, Housekeeper
 

@@ -39,10 +39,10 @@ from bars_gateway.status.concerns import (
     concerns,
 )
 from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
-from bars_gateway.store.checkpoints import HeldLog
-from bars_gateway.store.database import open_database
-from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
+from bars_gateway.store.sqlite.checkpoints import HeldLog
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.inspection import Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 from bars_gateway.upkeep.loops import LoopLag

@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         fault="what-was-withdrawn-since-the-backup-goes-out",
-        module="store/adoption.py",
+        module="store/sqlite/adoption.py",
         now='    return was in OPEN or state not in OPEN or row["restored_at"] is None\n',
         then="    return False\n",
         test="store/test_restoring.py::test_what_was_withdrawn_since_is_not_sent",

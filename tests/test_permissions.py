@@ -32,8 +32,8 @@ from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.keys import private_pem
 from bars_gateway.permissions import behind, explained
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import hold, open_database
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import hold, open_database
 
 AS_ROOT = os.geteuid() == 0
 WE = WHO if AS_ROOT else os.geteuid()

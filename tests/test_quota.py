@@ -10,7 +10,7 @@ import pytest
 
 from bars_gateway.config import Settings
 from bars_gateway.daemon import parts
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 PER_MINUTE = 40

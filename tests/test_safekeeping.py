@@ -16,12 +16,12 @@ from hiding import hide
 from store_values import NOW, arrival, submission
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
-from bars_gateway.store.adopted import StandsAgain
-from bars_gateway.store.aftermath import Fate, Line
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import open_database
-from bars_gateway.store.integrity import Examination
-from bars_gateway.store.restore import Condition, HandedOver, Restored
+from bars_gateway.store.sqlite.adopted import StandsAgain
+from bars_gateway.store.sqlite.aftermath import Fate, Line
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.integrity import Examination
+from bars_gateway.store.sqlite.restore import Condition, HandedOver, Restored
 from bars_gateway.store.store import Store
 
 SETTINGS = """\

@@ -34,10 +34,10 @@ from bars_gateway.status.concerns import (
     UnavailableState,
 )
 from bars_gateway.status.server import StatusServer
-from bars_gateway.store.checkpoints import HeldLog
-from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
+from bars_gateway.store.sqlite.checkpoints import HeldLog
+from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 

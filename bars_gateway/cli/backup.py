@@ -120,7 +120,7 @@ _CONDITIONS: Mapping[str, str] = {
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.integrity import Examination
+    from bars_gateway.store.sqlite.integrity import Examination
 
 
 def backup(
@@ -136,7 +136,7 @@ def backup(
     The copy holds patients' data: its mode is 0600, and it needs the same protection
     as the database. Nothing is left behind if it cannot be written whole.
     """
-    from bars_gateway.store.backup import back_up
+    from bars_gateway.store.sqlite.backup import back_up
 
     path = load(config, os.environ).database_path
     held = back_up(path, file)
@@ -158,7 +158,7 @@ def verify(
     Every index is compared with its table, too (PRAGMA integrity_check), whatever the size.
     Only reads, and may run beside the gateway. Exits with 1 if anything is wrong.
     """
-    from bars_gateway.store.integrity import examine
+    from bars_gateway.store.sqlite.integrity import examine
 
     path = file or load(config, os.environ).database_path
     found = examine(path)
@@ -200,9 +200,9 @@ def clock(at: datetime | None) -> str:
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.adopted import StandsAgain
-    from bars_gateway.store.aftermath import Line
-    from bars_gateway.store.restore import HandedOver, Restored
+    from bars_gateway.store.sqlite.adopted import StandsAgain
+    from bars_gateway.store.sqlite.aftermath import Line
+    from bars_gateway.store.sqlite.restore import HandedOver, Restored
 
 
 def restore(
@@ -246,7 +246,7 @@ def restore(
 
 
 def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json: bool) -> None:
-    from bars_gateway.store.restore import restore as put_back
+    from bars_gateway.store.sqlite.restore import restore as put_back
 
     restored = put_back(file, database, now, older=older)
     if as_json:
@@ -259,7 +259,7 @@ def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json:
 
 
 def _hand_over(kept: Path, database: Path, now: datetime, *, as_json: bool) -> None:
-    from bars_gateway.store.restore import hand_over
+    from bars_gateway.store.sqlite.restore import hand_over
 
     done = hand_over(kept, database, now)
     if as_json:
@@ -297,8 +297,8 @@ def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
 
 def meaning(restored: "Restored") -> Iterator[str]:
     """Yield in plain words what a restore means, each with what to do about it."""
-    from bars_gateway.store.aftermath import LEFT_BEHIND
-    from bars_gateway.store.restore import since
+    from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND
+    from bars_gateway.store.sqlite.restore import since
 
     from_then, kept = since(restored.held.last_change_at), str(restored.aside)
     yield f"- {_what_is_kept(restored)}"

@@ -32,8 +32,8 @@ from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.outbound.cache import Kept, clear, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
-from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.database import open_reader, read_with
 
 T = TypeVar("T")
 Target = Annotated[

@@ -61,8 +61,8 @@ from bars_gateway.status.concerns import (
 from bars_gateway.status.metrics import Measured
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.database import open_database
 from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.housekeeping import (

@@ -20,11 +20,9 @@ from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.audit import Audit
-from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.conversations import Confirmations, Conversations
 from bars_gateway.store.counterparties import Counterparties
-from bars_gateway.store.database import Database
 from bars_gateway.store.explanations import Explanations
 from bars_gateway.store.figures import Figures
 from bars_gateway.store.inbound import Inbound
@@ -38,7 +36,9 @@ from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, Notices, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
-from bars_gateway.store.soundness import Soundness
+from bars_gateway.store.sqlite.checkpoints import HeldLog
+from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.soundness import Soundness
 from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 

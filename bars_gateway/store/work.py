@@ -32,8 +32,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.database import Database
 from bars_gateway.store.measures import Measures, Unmeasured
+from bars_gateway.store.sqlite.database import Database
 
 
 class WakeUp:

@@ -18,8 +18,8 @@ from pathlib import Path
 from bars_gateway import log
 from bars_gateway.model.messages import Attempt, OutboundState, Settled
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rows import digest_of
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 BACKLOG = int(os.environ.get("BACKLOG", "100000"))

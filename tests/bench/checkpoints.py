@@ -3,8 +3,8 @@ Measures how long a message waits for the disk where the write-ahead log is move
 
     fifty submissions a second ──► store.submit ──► on disk: the time that it took
 
-The same under three arrangements, in turn: the writer moves the log between two groups, as the
-gateway does (`store.checkpoints`); a connection of its own moves it each five seconds, as it was
+The same under three arrangements, in turn: the writer moves the log between two groups, as
+the gateway does (`store.sqlite.checkpoints`); a connection of its own, each five seconds, as it was
 once, which can lose committed rows and is for comparison only; and nobody moves it. A message
 comes when it is its time, whether the one before is on disk or not, so that what it waits behind
 a checkpoint is in the figure. What is done to the database is the same in all three.
@@ -27,8 +27,8 @@ from unittest.mock import patch
 from bars_gateway import log
 from bars_gateway.model.messages import Payload, Submission
 from bars_gateway.standard.workflow import Move, RequestType
-from bars_gateway.store.checkpoints import Schedule
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.checkpoints import Schedule
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 MESSAGES = int(os.environ.get("MESSAGES", "1000"))

@@ -18,11 +18,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import log
-from bars_gateway.store import inspection
-from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.integrity import read_only
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import SqliteConnection, inspection
+from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.integrity import read_only
 
 STORED = int(os.environ.get("STORED", "1000000"))
 AT_ONCE = 10_000

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bars_gateway import log
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import named_queries
+from bars_gateway.store.sqlite.database import Database, open_database
 
 STORED = int(os.environ.get("STORED", "1000000"))
 LOOKUPS = int(os.environ.get("LOOKUPS", "2000"))

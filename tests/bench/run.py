@@ -55,7 +55,7 @@ from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, client_context, load_identity
 

@@ -28,7 +28,7 @@ from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.standard.workflow import Move, RequestType
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 

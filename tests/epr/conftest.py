@@ -21,7 +21,7 @@ from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 

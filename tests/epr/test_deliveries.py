@@ -14,7 +14,7 @@ from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import DatabaseHeld, StorageFull
 from bars_gateway.model.messages import OutboundState, Settled
-from bars_gateway.store.database import Database
+from bars_gateway.store.sqlite.database import Database
 from bars_gateway.store.store import Store
 
 

@@ -35,8 +35,8 @@ from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.onboarding.grades import Grade
 from bars_gateway.sandbox.registry import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
-from bars_gateway.store import inspection
-from bars_gateway.store.database import prepare
+from bars_gateway.store.sqlite import inspection
+from bars_gateway.store.sqlite.database import prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNIT = Path(__file__).parent.parent.parent / "systemd" / "bars-gateway.service"

@@ -44,7 +44,7 @@ from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Credentials, NoToken, SigningKey, TokenSource
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 

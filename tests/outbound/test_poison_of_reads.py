@@ -18,7 +18,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.outbound.record_reads import CancelReader, Reconciler
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=1)

@@ -33,7 +33,7 @@ from bars_gateway.outbound.proxy import Proxy, ProxyReads, ReadLimits
 from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.bundle import read
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from world import Node, World, eventually, headers, in_time, post, world_in
 
 from bars_gateway.daemon import gateway
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 
 HOLDS = "another program holds the database: database is locked"
 

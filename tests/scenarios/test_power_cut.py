@@ -20,7 +20,7 @@ from messages import RECEIVER, SENDER, referral
 from tracing import Call, read, traced
 from world import Node, World, headers, post, world_in
 
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 
 pytestmark = pytest.mark.needs("strace")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 

@@ -14,8 +14,8 @@ from bars_gateway.model.interventions import Limits, Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import named_queries
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")

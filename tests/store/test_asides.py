@@ -12,7 +12,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeate
 from bars_gateway.standard.findings import Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

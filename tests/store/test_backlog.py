@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bench.backlog import SICK, fill
 
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import named_queries
+from bars_gateway.store.sqlite.database import Database, open_database
 
 
 async def steps(database: Database, name: str, **values: object) -> int:

@@ -23,12 +23,12 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.model.messages import OutboundState, Settled
-from bars_gateway.store import backup as backup_module
-from bars_gateway.store.aftermath import Fate
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.integrity import examine
-from bars_gateway.store.restore import LEAP, Condition, restore
+from bars_gateway.store.sqlite import backup as backup_module
+from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.integrity import examine
+from bars_gateway.store.sqlite.restore import LEAP, Condition, restore
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(hours=3)

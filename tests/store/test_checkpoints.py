@@ -13,8 +13,8 @@ from disks import fill, only_root, small_disk
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store import checkpoints
-from bars_gateway.store.checkpoints import (
+from bars_gateway.store.sqlite import SqliteConnection, checkpoints
+from bars_gateway.store.sqlite.checkpoints import (
     AT_LATEST,
     HELD_BYTES,
     HELD_SECONDS,
@@ -25,8 +25,7 @@ from bars_gateway.store.checkpoints import (
     Holding,
     Schedule,
 )
-from bars_gateway.store.database import Database, open_database, open_reader
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.database import Database, open_database, open_reader
 
 COMPLETE = Checkpoint(complete=True)
 IN_PART = Checkpoint(complete=False)

@@ -18,7 +18,7 @@ from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, s
 from bars_gateway.model.messages import Arrival, OutboundState, Received, Settled, Submission
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, RequestType, State
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 OTHERS = THEIRS.replace("2000000202", "2000000303")

@@ -23,8 +23,8 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteConnection, named_queries, translated
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 STORE = Path(store.__file__).parent

@@ -16,8 +16,8 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store import asides, outbound
 from bars_gateway.store.asides import FAILED_AGAIN_AFTER
-from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)

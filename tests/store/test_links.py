@@ -40,9 +40,9 @@ from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType, request_type_of
-from bars_gateway.store.database import Database
-from bars_gateway.store.integrity import examine
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.store import Store
 
 TALK = "00000000-0000-4000-8000-0000000000c1"

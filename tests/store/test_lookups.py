@@ -3,8 +3,8 @@
 import pytest
 from bench.lookups import KINDS, asked, fill
 
-from bars_gateway.store.database import Database
 from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.database import Database
 
 INDEXES = {
     "Bundle.id of a response": "messages_bundle (bundle_id=? AND provider=?)",

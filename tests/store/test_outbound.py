@@ -23,7 +23,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType, State
-from bars_gateway.store.database import Database
+from bars_gateway.store.sqlite.database import Database
 from bars_gateway.store.store import Store
 
 PROVIDERS = ("trust",)

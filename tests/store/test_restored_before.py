@@ -35,9 +35,9 @@ from bars_gateway.model.interventions import Verb
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.status.concerns import concerns
-from bars_gateway.store.aftermath import Fate
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.restore import Condition, Restored, restore
+from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.restore import Condition, Restored, restore
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture

@@ -33,11 +33,11 @@ from bars_gateway.model.readings import MessageHistory, Notice, Overview
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.status.concerns import RuntimeState, concerns
-from bars_gateway.store.aftermath import Fate
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import open_database
-from bars_gateway.store.integrity import examine
-from bars_gateway.store.restore import Condition, HandedOver, Restored, hand_over, restore
+from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.integrity import examine
+from bars_gateway.store.sqlite.restore import Condition, HandedOver, Restored, hand_over, restore
 from bars_gateway.store.store import Store
 
 SINCE = NOW + timedelta(minutes=1)
@@ -733,7 +733,7 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from bars_gateway.store.restore import hand_over, restore
+from bars_gateway.store.sqlite.restore import hand_over, restore
 what, one, two, at, when = sys.argv[1:]
 left = int(at)
 STEPS = {"execute", "executemany", "fsync", "link", "rename", "backup", "unlink", "close", "open"}

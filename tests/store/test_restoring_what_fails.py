@@ -19,8 +19,8 @@ from store.test_restoring import (
 
 from bars_gateway.cli.backup import meaning
 from bars_gateway.model.messages import Accepted
-from bars_gateway.store.aftermath import Fate
-from bars_gateway.store.restore import Restored
+from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.restore import Restored
 
 __all__ = ["home"]  # a fixture
 NOT_TAKEN = "restore.not_taken_over"
@@ -62,7 +62,7 @@ async def test_a_row_of_the_kept_database_that_is_spoilt_stops_no_other(
 async def test_what_cannot_be_taken_over_is_listed_held_and_an_alarm(home: Home) -> None:
     """The message that waits here may have ended there: a person asks before it leaves."""
     bad, good = await _two_acknowledged_since(home)
-    restored = with_poison(home, Step("store.adoption", "Adoption", "_let_agree"))
+    restored = with_poison(home, Step("store.sqlite.adoption", "Adoption", "_let_agree"))
     sent, seen = await home.does(sent_by, overview)
     failed = next(line for line in restored.lines if line.fate is Fate.FAILED)
 
@@ -79,7 +79,7 @@ async def test_a_cancellation_that_cannot_be_taken_over_stops_what_it_cancels(ho
     (asked,) = await home.backed_up(queue())
     await home.does(acknowledge)
     await cancelled(home, asked)
-    with_poison(home, Step("store.adoption", "Adoption", "_try_to_enter"))
+    with_poison(home, Step("store.sqlite.adoption", "Adoption", "_try_to_enter"))
     (sent,) = await home.does(sent_by)
 
     assert [] == [claim.request_id for claim in sent]

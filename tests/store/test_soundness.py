@@ -18,11 +18,11 @@ from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Repeated
 from bars_gateway.standard.workflow import Role
-from bars_gateway.store import inspection
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import open_database
-from bars_gateway.store.inspection import Findings, Gap
-from bars_gateway.store.restore import hand_over, restore
+from bars_gateway.store.sqlite import inspection
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.inspection import Findings, Gap
+from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
 PAGE = 8192
@@ -242,8 +242,8 @@ async def test_an_id_is_found_without_the_index_that_lacks_it(path: Path, index:
 KILLED_OVER_IT = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from bars_gateway.store import database
-from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite import database
+from bars_gateway.store.sqlite.database import open_database
 
 rebuild = database.rebuild
 
@@ -378,7 +378,7 @@ async def test_damage_behind_the_doors_raises_an_alarm(path: Path, monkeypatch) 
     content = bytearray(path.read_bytes())
     content[(page - 1) * PAGE : page * PAGE] = bytes(PAGE)
     path.write_bytes(content)
-    monkeypatch.setattr("bars_gateway.store.database.SMALL_BYTES", 0)
+    monkeypatch.setattr("bars_gateway.store.sqlite.database.SMALL_BYTES", 0)
     async with open_database(path) as database:
         store = Store(database, node="here")
         (found,) = await walked(store)

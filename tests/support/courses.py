@@ -28,8 +28,8 @@ from scripted_receiver import Said, answering_reads
 from telling import emptied, of, told
 from world import Node, World, eventually, headers, in_time, post
 
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.restore import hand_over, restore
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.restore import hand_over, restore
 
 WELL = "Nothing waits for a person."
 MINUTE = timedelta(minutes=1)

@@ -12,8 +12,7 @@ import sqlite3
 import sys
 from typing import Any
 
-from bars_gateway.store import database
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import SqliteConnection, database
 
 point, _, when = sys.argv.pop(1).partition(":")
 NEVER = -1

@@ -16,8 +16,8 @@ from bars_gateway.onboarding.doctor.checks import Check, Site, for_each, of_doub
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
-from bars_gateway.store.inspection import last
-from bars_gateway.store.integrity import examined, reading
+from bars_gateway.store.sqlite.inspection import last
+from bars_gateway.store.sqlite.integrity import examined, reading
 
 _WRITABLE = 0o022
 _FIRST_YEAR = 2026  # this release did not exist before

@@ -26,16 +26,23 @@ from functools import partial
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
-from bars_gateway.store import adopted
-from bars_gateway.store.adopted import change, columns, doubt, insert, is_used
-from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Fate, Line, failed, hold_one, line_of
 from bars_gateway.store.asides import is_of_one_row
-from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.links import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
-from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import SqliteConnection, translated
+from bars_gateway.store.sqlite import SqliteConnection, adopted, translated
+from bars_gateway.store.sqlite.adopted import change, columns, doubt, insert, is_used
+from bars_gateway.store.sqlite.aftermath import (
+    OPEN,
+    OPEN_STATES,
+    Fate,
+    Line,
+    failed,
+    hold_one,
+    line_of,
+)
+from bars_gateway.store.sqlite.integrity import wrong_with
+from bars_gateway.store.sqlite.rejudgement import happened_since, judge_anew, keeps_its_clock
 
 # Where our own messages lead a workflow. Any other state was made by what was received: it is
 # for the EPR to hear of that, and until then the workflow's clock must not stop.

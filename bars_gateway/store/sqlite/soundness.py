@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, StoreError, StoreUnavailable
-from bars_gateway.store import inspection
-from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.inspection import Findings, Gap, Inspected, Step, Table, lacked
-from bars_gateway.store.sqlite import SqliteConnection, on_raw
+from bars_gateway.store.sqlite import SqliteConnection, inspection, on_raw
+from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite.inspection import Findings, Gap, Inspected, Step, Table, lacked
 from bars_gateway.store.work import Noun, Shared
 
 if TYPE_CHECKING:

@@ -64,9 +64,10 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.permissions import sync_folder
-from bars_gateway.store.adopted import StandsAgain, doubt
-from bars_gateway.store.adoption import Adoption
-from bars_gateway.store.aftermath import (
+from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
+from bars_gateway.store.sqlite.adoption import Adoption
+from bars_gateway.store.sqlite.aftermath import (
     Fate,
     Line,
     hold_doubtful,
@@ -74,10 +75,10 @@ from bars_gateway.store.aftermath import (
     raise_alarms,
     settle_alarms,
 )
-from bars_gateway.store.backup import beside, copied, fresh_file
-from bars_gateway.store.database import belong, migrate
-from bars_gateway.store.inspection import mark
-from bars_gateway.store.integrity import (
+from bars_gateway.store.sqlite.backup import beside, copied, fresh_file
+from bars_gateway.store.sqlite.database import belong, migrate
+from bars_gateway.store.sqlite.inspection import mark
+from bars_gateway.store.sqlite.integrity import (
     Examination,
     examined,
     is_damage,
@@ -86,7 +87,6 @@ from bars_gateway.store.integrity import (
     read_only,
     reading,
 )
-from bars_gateway.store.rows import text
 
 NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups

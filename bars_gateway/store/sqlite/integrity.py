@@ -27,8 +27,8 @@ import zstandard
 
 from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StoreError
-from bars_gateway.store.inspection import Inspected, last
 from bars_gateway.store.rows import digest_of, instant
+from bars_gateway.store.sqlite.inspection import Inspected, last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 COUNTED = (

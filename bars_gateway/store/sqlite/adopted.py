@@ -36,9 +36,9 @@ from functools import partial
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.store.aftermath import LEFT_BEHIND, Fate, Line, line_of
-from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.rows import instant, text
+from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND, Fate, Line, line_of
+from bars_gateway.store.sqlite.integrity import wrong_with
 
 _BORN = frozenset(  # raised by a message's entering or by its id, and not by what happened
     {"message.refused", "message.unconfirmed", "message.not_sent", "message.shared_id"}

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bars_gateway.errors import BackupFailed
 from bars_gateway.permissions import sync_folder
-from bars_gateway.store.integrity import Examination, counts, examined, is_damage, reading
+from bars_gateway.store.sqlite.integrity import Examination, counts, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
 _SIDE_FILES = ("-journal", "-wal", "-shm")

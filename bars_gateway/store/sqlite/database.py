@@ -65,7 +65,8 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.store.checkpoints import (
+from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated
+from bars_gateway.store.sqlite.checkpoints import (
     KEPT_BYTES,
     Checkpoint,
     HeldLog,
@@ -73,10 +74,8 @@ from bars_gateway.store.checkpoints import (
     Schedule,
     checkpoint,
 )
-from bars_gateway.store.inspection import Gap, mark, note, rebuild, stopped_in_order, work
-from bars_gateway.store.integrity import read_only
-from bars_gateway.store.measures import Measures, Unmeasured
-from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated
+from bars_gateway.store.sqlite.inspection import Gap, mark, note, rebuild, stopped_in_order, work
+from bars_gateway.store.sqlite.integrity import read_only
 
 _IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
