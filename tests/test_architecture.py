@@ -151,6 +151,19 @@ def test_flows_rest_on_the_ground_and_never_on_each_other():
     assert [] == found
 
 
+def test_only_the_engine_knows_of_its_library():
+    """Another engine is another room beside it: nothing above the seam would change."""
+    found = [
+        f"{module.at(node)}: {target}"
+        for module in modules()
+        if module.area != "store.sqlite"
+        for node, target in imports(module)
+        if target.partition(".")[0] in {"sqlite3", "aiosqlite"}
+    ]
+
+    assert [] == found
+
+
 def test_the_standard_is_pure():
     """What BaRS says depends on Python and a JSON parser, and can be handed to an assessor."""
     found = [

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from store_values import NOW
 from structlog.testing import capture_logs
 
-from bars_gateway.store.sqlite.inspection import Findings, Inspected
+from bars_gateway.model.readings import Findings, Inspected
 from bars_gateway.upkeep.housekeeping import INSPECTED_AT_LATEST, INSPECTED_EVERY, Inspector
 
 HIDDEN = Findings(table="messages", rebuilt=["messages_due: 1 row"])

@@ -26,6 +26,7 @@ from bars_gateway.model.alarms import ALARMS, StandingAlarms
 from bars_gateway.model.buckets import BUCKETS, bucket_of
 from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgain
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
+from bars_gateway.model.readings import HeldLog, Inspection
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import (
@@ -40,9 +41,7 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
-from bars_gateway.store.sqlite.checkpoints import HeldLog
 from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.sqlite.inspection import Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 from bars_gateway.upkeep.loops import LoopLag

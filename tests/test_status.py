@@ -22,6 +22,7 @@ from bars_gateway.console.site import Site
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain, Warned
 from bars_gateway.model.questions import QuestionOpen, Terms
+from bars_gateway.model.readings import HeldLog, Inspected, Inspection
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
@@ -35,9 +36,7 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
-from bars_gateway.store.sqlite.checkpoints import HeldLog
 from bars_gateway.store.sqlite.database import Database, open_database
-from bars_gateway.store.sqlite.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 

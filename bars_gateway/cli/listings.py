@@ -12,7 +12,6 @@ new, instead of waiting for half a day.
 import asyncio
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -32,8 +31,8 @@ from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.outbound.cache import Kept, clear, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
-from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.sqlite import open_reader, read_with
 
 T = TypeVar("T")
 Target = Annotated[
@@ -270,7 +269,7 @@ def _clock(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
-def read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
+def read(path: Path, work: Callable[[Connection], T]) -> T:
     """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
     permissions.require(path)
     if not path.exists():
@@ -280,11 +279,11 @@ def read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     return asyncio.run(_read(path, work))
 
 
-async def _read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
+async def _read(path: Path, work: Callable[[Connection], T]) -> T:
     try:
         async with open_reader(path) as reader:
             return await read_with(reader, work)
-    except (StoreError, sqlite3.Error) as error:
+    except StoreError as error:
         permissions.require_database(path, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None
 

@@ -337,3 +337,49 @@ class Overview:
     def alarmed(self, kind: str) -> int:
         """How many alarms of that kind stand."""
         return sum(each.count for each in self.standing if each.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLog:
+    """The log grows, because somebody has been reading in it all the time."""
+
+    seconds: float  # since it was last complete
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """The last comparison of everything."""
+
+    began_at: datetime | None  # None: there was none
+    ended_at: datetime | None  # None: it has not, or was broken off
+    found: Sequence[str]  # in our words, with names of tables and indexes; empty: all was well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """How far the file of a running gateway is known to be sound."""
+
+    after_orderly_stop: bool
+    waits_since: datetime | None  # since when this start has not compared everything; None: it has
+    last: Inspected | None  # the last comparison of this start; None: it has not ended
+    left: Sequence[str] = ()  # indexes that lack rows and could not be rebuilt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one step found, and what was done about it."""
+
+    table: str
+    rebuilt: Sequence[str] = ()  # indexes, and how many rows they lacked
+    left: Sequence[str] = ()  # indexes that could not be rebuilt, and why
+    damaged: int = 0  # findings that nobody can put right from here
+
+    @property
+    def sentences(self) -> Sequence[str]:
+        """What is told of it."""
+        return [
+            *(f"{each} lacked, and rebuilt" for each in self.rebuilt),
+            *(f"{each} lacked, and not rebuilt" for each in self.left),
+            *([f"{self.table}: {self.damaged} damaged"] if self.damaged else []),
+        ]

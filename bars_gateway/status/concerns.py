@@ -19,11 +19,9 @@ from enum import StrEnum
 from bars_gateway.model.alarms import ALARMS, Alarm, Words
 from bars_gateway.model.buckets import bucket_of
 from bars_gateway.model.messages import OutboundState
-from bars_gateway.model.readings import Overview
+from bars_gateway.model.readings import HeldLog, Inspection, Overview
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.store.readings import EprCondition, UnreadNotice
-from bars_gateway.store.sqlite.checkpoints import HeldLog
-from bars_gateway.store.sqlite.inspection import Inspection
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
 
 CLOCK_STEP_SHOWN = timedelta(days=1)

@@ -49,11 +49,10 @@ from bars_gateway.errors import (
 from bars_gateway.model.alarms import ALARMS, About
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.connection import Connection, Database, Row
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.sqlite.database import Database
 from bars_gateway.store.work import Noun, Shared, writes
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ The seam between works and an engine: all that a work may ask of a database.
                            savepoint                        what fails in it is undone alone
 
 A statement is called by its name in the `.sql` file beside a module; values are bound by name.
-An engine is a class with these five methods, which raises the errors named here and no others of
-its own:
+An engine is a connection with these five methods, which raises the errors named here and no others
+of its own, and the `Database` that runs works on it:
 
     RowRefused        a constraint forbids this row; the transaction goes on
     DatabaseDamaged   the engine met a spoilt page
@@ -14,12 +14,23 @@ its own:
                       where the disk is full, DatabaseHeld where another program has the engine
     StoreError        anything else that the engine says no to
 
+What looks after an engine's own file (its checks, backups and restores) stands in the engine's
+room, `store.sqlite`; nothing else imports an engine's library.
+
 Decisions: D-seam.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from bars_gateway.errors import StoreUnavailable
+from bars_gateway.model.readings import Findings, HeldLog
+from bars_gateway.store.measures import Measures
+
+T = TypeVar("T")
 
 
 class Row(Protocol):
@@ -49,3 +60,63 @@ class Connection(Protocol):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what the block did, and that alone, where it raises."""
+
+
+class Soundness(Protocol):
+    """Compares what an engine keeps with what it finds it by, and puts right what it can."""
+
+    @property
+    def after_orderly_stop(self) -> bool:
+        """Whether nothing was written since the gateway was last stopped in order."""
+
+    @property
+    def left(self) -> Sequence[str]:
+        """What is lacking and could not be put right, in words."""
+
+    async def begin(self, now: datetime) -> None:
+        """Start to compare everything."""
+
+    async def step(self) -> Findings | None:
+        """Compare a little more, and put right what is wrong; None: everything has been."""
+
+    async def end(self, found: Sequence[str], now: datetime) -> None:
+        """Write down that everything was compared, and what was found."""
+
+    async def retry(self) -> None:
+        """Try once more what could not be put right."""
+
+    async def newest_message(self) -> int:
+        """Return the number of the message that was taken last: whether it is quiet."""
+
+    def break_off(self) -> None:
+        """Let a step that runs end at once; the next ones look at nothing."""
+
+    async def close(self) -> None:
+        """Close what the steps look through."""
+
+
+class Database(Protocol):
+    """An open engine: all that the nouns of the store are given of it."""
+
+    measures: Measures  # told of each group of changes, once it is on disk
+
+    @property
+    def path(self) -> Path:
+        """Where it keeps what is stored: for its size, and the room that is left beside it."""
+
+    @property
+    def unwritten(self) -> StoreUnavailable | None:
+        """Why no write came to be lately; None: all do."""
+
+    @property
+    def held_log(self) -> HeldLog | None:
+        """How far its log has grown because a reader does not end; None: it has not."""
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* in a transaction; return once that is on disk."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run *work*, which changes nothing, on a snapshot of its own."""
+
+    def soundness(self, wake: Callable[[], None]) -> Soundness:
+        """Return what looks after it; *wake* is called once something that was hidden is found."""

@@ -15,12 +15,12 @@ found nobody waiting is not lost.
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.model.readings import Overview
+from bars_gateway.model.readings import HeldLog, Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.audit import Audit
-from bars_gateway.store.connection import Connection
+from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.conversations import Confirmations, Conversations
 from bars_gateway.store.counterparties import Counterparties
 from bars_gateway.store.explanations import Explanations
@@ -36,9 +36,6 @@ from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, Notices, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
-from bars_gateway.store.sqlite.checkpoints import HeldLog
-from bars_gateway.store.sqlite.database import Database
-from bars_gateway.store.sqlite.soundness import Soundness
 from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
@@ -76,7 +73,7 @@ class Store(Noun):
         self.confirmations = Confirmations(shared)
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)
-        self.soundness = Soundness(shared)
+        self.soundness = database.soundness(shared.wake_ups.wake_everybody)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
         self.explanations = Explanations(shared)

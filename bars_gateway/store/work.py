@@ -31,9 +31,8 @@ from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.connection import Connection
+from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.measures import Measures, Unmeasured
-from bars_gateway.store.sqlite.database import Database
 
 
 class WakeUp:

@@ -62,11 +62,11 @@ import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.model.readings import Inspected, Inspection
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import Soundness
 from bars_gateway.store.pacing import Breaks, is_our_own
-from bars_gateway.store.sqlite.inspection import Inspected, Inspection
-from bars_gateway.store.sqlite.soundness import Soundness
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)

@@ -19,9 +19,8 @@ from pathlib import Path
 
 from bars_gateway import log
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import SqliteConnection, inspection
+from bars_gateway.store.sqlite import SqliteConnection, inspection, read_only
 from bars_gateway.store.sqlite.database import Database, open_database
-from bars_gateway.store.sqlite.integrity import read_only
 
 STORED = int(os.environ.get("STORED", "1000000"))
 AT_ONCE = 10_000

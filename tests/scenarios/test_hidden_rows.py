@@ -13,7 +13,7 @@ from hiding import as_after_a_kill, hide, stopped_in_order
 from messages import referral
 from world import Node, World, eventually, in_time, process
 
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 FINDERS = ("messages_due", "messages_waiting", "messages_open", "messages_same", "messages_once")
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"

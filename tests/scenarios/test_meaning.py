@@ -23,7 +23,7 @@ from world import Node, World, eventually, headers, post, world_in
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 

@@ -29,7 +29,7 @@ from world import Node, World, answer_of, headers, in_time, post, world_in
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 ANOTHER_PATIENT = "9990000026"
 STRANGER = "2000000909"

@@ -33,8 +33,8 @@ from bars_gateway.daemon.gateway import now
 from bars_gateway.model.readings import MessageHistory
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.sqlite import open_reader, read_with
 from bars_gateway.store.sqlite.backup import back_up
-from bars_gateway.store.sqlite.database import open_reader, read_with
 from bars_gateway.store.sqlite.restore import hand_over, restore
 
 HOUR = timedelta(hours=1)

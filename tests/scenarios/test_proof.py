@@ -34,7 +34,7 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import readings
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 ANOTHER = b"9990000026"
 OTHERS_RECORD = "the-other-patients-record"

@@ -8,7 +8,7 @@ from world import Node, World, in_time
 
 from bars_gateway.daemon.gateway import egress_state, token_states
 from bars_gateway.store.pacing import EGRESS, token_service_of
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 
 async def kept(node: Node) -> dict[str, str]:

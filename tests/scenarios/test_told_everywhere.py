@@ -27,7 +27,7 @@ from structlog.testing import capture_logs
 from world import Node, World, in_time, world_in
 
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from disks import fill, only_root, small_disk
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.sqlite import SqliteConnection, checkpoints
+from bars_gateway.store.sqlite import SqliteConnection, checkpoints, open_reader
 from bars_gateway.store.sqlite.checkpoints import (
     AT_LATEST,
     HELD_BYTES,
@@ -25,7 +25,7 @@ from bars_gateway.store.sqlite.checkpoints import (
     Holding,
     Schedule,
 )
-from bars_gateway.store.sqlite.database import Database, open_database, open_reader
+from bars_gateway.store.sqlite.database import Database, open_database
 
 COMPLETE = Checkpoint(complete=True)
 IN_PART = Checkpoint(complete=False)

@@ -17,11 +17,12 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Repeated
+from bars_gateway.model.readings import Findings
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.sqlite import inspection
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.sqlite.inspection import Findings, Gap
+from bars_gateway.store.sqlite.inspection import Gap
 from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 

@@ -34,7 +34,7 @@ from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.store import readings
 from bars_gateway.store.rows import payload_of
-from bars_gateway.store.sqlite.database import open_reader, read_with
+from bars_gateway.store.sqlite import open_reader, read_with
 
 JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"

@@ -22,7 +22,6 @@ import ctypes
 import json
 import os
 import socket
-import sqlite3
 import ssl
 import time
 import uuid
@@ -63,6 +62,7 @@ from bars_gateway.outbound.token import (
     skew_seconds,
 )
 from bars_gateway.outbound.token_refusals import Refused, classify
+from bars_gateway.store.sqlite import VERSION
 from bars_gateway.tls.contexts import client_context
 
 _OK = 200
@@ -123,7 +123,7 @@ class Machine:
     seconds_to_disk: Callable[[Path], float] = seconds_to_disk
     addresses_of: Callable[[str], frozenset[str]] = addresses_of
     disk: Callable[[Path], os.statvfs_result] = os.statvfs
-    sqlite_version: tuple[int, ...] = sqlite3.sqlite_version_info
+    sqlite_version: tuple[int, ...] = VERSION
     systemd: Path = Path("/run/systemd/system")  # there where systemd manages the machine
     unit: Path = Path("/etc/systemd/system/bars-gateway.service")
     credentials: Path = Path("/run/credentials")

@@ -1,7 +1,6 @@
 """What is written in the settings, and the machine below: clock, folders, database, disk."""
 
 import os
-import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -247,7 +246,7 @@ def _sound(site: Site) -> Seen:
     try:
         with reading(path) as connection:
             found = examined(connection, contents=False)
-    except (StoreError, sqlite3.Error) as error:
+    except StoreError as error:
         return failed(f"{path}: {error}", "bars-gateway verify, and then bars-gateway restore FILE")
     if found.problems:
         cure = "bars-gateway verify says all; bars-gateway restore FILE goes back."

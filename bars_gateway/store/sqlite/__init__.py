@@ -1,12 +1,21 @@
-"""The seam on SQLite: statements by name, and SQLite's errors as those that a work may meet."""
+"""
+The engine: SQLite, with all that is its own, as the file, its checks, its backups and restores.
+
+    work ──► SqliteConnection ──► sqlite3      statements by name; the errors of `store.connection`
+
+Nothing outside this room imports an engine's library.
+"""
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import aiosqlite
 
 from bars_gateway.errors import (
     DatabaseDamaged,
@@ -37,6 +46,7 @@ _TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
     ),
     ({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, RowRefused, "the database refused"),
 )
+VERSION = sqlite3.sqlite_version_info
 _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
@@ -110,9 +120,12 @@ class SqliteConnection:
             raise translated(error) from error
 
 
+Work = Callable[[SqliteConnection], T]
+
+
 def on_raw(
     work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-) -> Callable[[SqliteConnection], T]:
+) -> Work[T]:
     """Return *work*, which is about SQLite's own file, as one for a `Database`, by its name."""
 
     def named(connection: SqliteConnection) -> T:
@@ -133,3 +146,39 @@ def translated(error: Exception) -> Exception:
         if code in codes:
             return told(f"{what}: {error}")
     return StoreError(f"the database refused: {error}")
+
+
+def read_only(path: Path) -> str:
+    """Return the URI under which SQLite opens *path* and never writes to it."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """Open *path* for reading only; a running gateway is not disturbed; it raises StoreError."""
+    try:
+        async with aiosqlite.connect(
+            read_only(path), uri=True, isolation_level=None, cached_statements=512
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            await connection.execute("PRAGMA query_only = ON")
+            await connection.execute("PRAGMA busy_timeout = 5000")
+            yield connection
+    except sqlite3.Error as error:
+        raise translated(error) from None
+
+
+async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
+    """Run *work* on *reader*, on one snapshot; raise StoreError where SQLite says no."""
+    return await reader._execute(_snapshot, reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
+
+
+def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
+    try:
+        connection.execute("BEGIN")
+        try:
+            return work(SqliteConnection(connection))
+        finally:
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise translated(error) from None

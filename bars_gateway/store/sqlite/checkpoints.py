@@ -22,6 +22,8 @@ Decisions: D-checkpoints.
 import sqlite3
 from dataclasses import dataclass
 
+from bars_gateway.model.readings import HeldLog
+
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer
 AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
 SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
@@ -37,14 +39,6 @@ class Checkpoint:
     complete: bool  # all that is committed is in the file
     reason: str | None = None  # why it failed, in SQLite's words; None: it did not
     held_bytes: int = 0  # of the log, where a reader kept it from being complete
-
-
-@dataclass(frozen=True, slots=True)
-class HeldLog:
-    """The log grows, because somebody has been reading in it all the time."""
-
-    seconds: float  # since it was last complete
-    size: int  # bytes
 
 
 class Holding:

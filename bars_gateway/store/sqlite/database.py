@@ -65,17 +65,25 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated
+from bars_gateway.model.readings import HeldLog
+from bars_gateway.store.measures import Measures, Unmeasured
+from bars_gateway.store.sqlite import (
+    SqliteConnection,
+    Work,
+    on_raw,
+    open_reader,
+    read_with,
+    translated,
+)
 from bars_gateway.store.sqlite.checkpoints import (
     KEPT_BYTES,
     Checkpoint,
-    HeldLog,
     Holding,
     Schedule,
     checkpoint,
 )
 from bars_gateway.store.sqlite.inspection import Gap, mark, note, rebuild, stopped_in_order, work
-from bars_gateway.store.sqlite.integrity import read_only
+from bars_gateway.store.sqlite.soundness import SqliteSoundness
 
 _IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
@@ -108,7 +116,6 @@ _ALARMING = (
     ),
 )
 T = TypeVar("T")
-Work = Callable[[SqliteConnection], T]
 BUSY_SECONDS = 5.0  # only a backup or a sqlite3 shell can make us wait for so long
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
 
@@ -383,6 +390,10 @@ class Database:
         """Run *work* on the reading connection, on a snapshot of its own."""
         return await read_with(self._reader, work)
 
+    def soundness(self, wake: Callable[[], None]) -> SqliteSoundness:
+        """Return what looks after the file; *wake* is called once it has found what was hidden."""
+        return SqliteSoundness(self, wake)
+
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
         now = asyncio.get_running_loop().time
@@ -452,22 +463,6 @@ class Database:
         self._gathered.set()
 
 
-async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
-    """Run *work* on *reader*, on one snapshot; raise StoreError where SQLite says no."""
-    return await reader._execute(_snapshot, reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
-
-
-def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
-    try:
-        connection.execute("BEGIN")
-        try:
-            return work(SqliteConnection(connection))
-        finally:
-            connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise translated(error) from None
-
-
 @asynccontextmanager
 async def open_database(
     path: Path, *, group_limit: int = 100, busy_seconds: float = BUSY_SECONDS
@@ -509,18 +504,6 @@ async def _mark_stopped(writer: _Writer, database: Database) -> None:
     (fate,) = (await writer.transact([on_raw(mark, stopped=True)])).fates
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
-
-
-@asynccontextmanager
-async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    """Open *path* for reading only; a running gateway is not disturbed."""
-    async with aiosqlite.connect(
-        read_only(path), uri=True, isolation_level=None, cached_statements=512
-    ) as connection:
-        connection.row_factory = sqlite3.Row
-        await connection.execute("PRAGMA query_only = ON")
-        await connection.execute("PRAGMA busy_timeout = 5000")
-        yield connection
 
 
 def _connector(path: Path, busy_seconds: float) -> Callable[[], sqlite3.Connection]:

@@ -54,6 +54,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.model.readings import Inspected
 from bars_gateway.store.rows import instant, text
 
 STEP = 2000  # rows of a table that are compared in one snapshot
@@ -289,44 +290,6 @@ def _gaps(table: str, lines: Sequence[str]) -> Iterator[Gap]:
 
 def _other(lines: Sequence[str]) -> Iterator[str]:
     yield from (line for line in lines if not _OF_AN_INDEX.match(line))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    """The last comparison of everything."""
-
-    began_at: datetime | None  # None: there was none
-    ended_at: datetime | None  # None: it has not, or was broken off
-    found: Sequence[str]  # in our words, with names of tables and indexes; empty: all was well
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """How far the file of a running gateway is known to be sound."""
-
-    after_orderly_stop: bool
-    waits_since: datetime | None  # since when this start has not compared everything; None: it has
-    last: Inspected | None  # the last comparison of this start; None: it has not ended
-    left: Sequence[str] = ()  # indexes that lack rows and could not be rebuilt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What one step found, and what was done about it."""
-
-    table: str
-    rebuilt: Sequence[str] = ()  # indexes, and how many rows they lacked
-    left: Sequence[str] = ()  # indexes that could not be rebuilt, and why
-    damaged: int = 0  # findings that nobody can put right from here
-
-    @property
-    def sentences(self) -> Sequence[str]:
-        """What is told of it."""
-        return [
-            *(f"{each} lacked, and rebuilt" for each in self.rebuilt),
-            *(f"{each} lacked, and not rebuilt" for each in self.left),
-            *([f"{self.table}: {self.damaged} damaged"] if self.damaged else []),
-        ]
 
 
 def stopped_in_order(connection: sqlite3.Connection) -> bool:

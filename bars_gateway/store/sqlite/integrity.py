@@ -27,8 +27,10 @@ import zstandard
 
 from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StoreError
+from bars_gateway.model.readings import Inspected
 from bars_gateway.store.rows import digest_of, instant
-from bars_gateway.store.sqlite.inspection import Inspected, last
+from bars_gateway.store.sqlite import read_only
+from bars_gateway.store.sqlite.inspection import last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 COUNTED = (
@@ -134,11 +136,6 @@ def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Conne
         for file in filter(None, (path, beside)):
             permissions.require_database(file, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None
-
-
-def read_only(path: Path) -> str:
-    """Return the URI under which SQLite opens *path* and never writes to it."""
-    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 def is_damage(error: sqlite3.Error) -> bool:

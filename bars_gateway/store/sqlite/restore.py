@@ -65,6 +65,7 @@ from bars_gateway.errors import (
 )
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import read_only
 from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.aftermath import (
@@ -84,7 +85,6 @@ from bars_gateway.store.sqlite.integrity import (
     is_damage,
     last_change_at,
     newest_schema,
-    read_only,
     reading,
 )
 

@@ -10,19 +10,20 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, StoreError, StoreUnavailable
-from bars_gateway.store.sqlite import SqliteConnection, inspection, on_raw
-from bars_gateway.store.sqlite.database import open_reader, read_with
-from bars_gateway.store.sqlite.inspection import Findings, Gap, Inspected, Step, Table, lacked
-from bars_gateway.store.work import Noun, Shared
+from bars_gateway.model.readings import Findings, Inspected
+from bars_gateway.store.sqlite import Work, inspection, on_raw, open_reader, read_with
+from bars_gateway.store.sqlite.inspection import Gap, Step, Table, lacked
 
 if TYPE_CHECKING:
     import aiosqlite
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _REBUILT = "What was hidden goes on now, late. Look at the disk, and at who else opens the file."
@@ -30,11 +31,26 @@ _LEFT = "It is tried again. Until then messages are looked for without it, but f
 _DAMAGED = "bars-gateway verify says what is damaged; a backup that is whole goes back."
 
 
-class Soundness(Noun):
+class OpenFile(Protocol):
+    """What the open database knows of its file, and how it is reached."""
+
+    path: Path
+    after_orderly_stop: bool
+    left: dict[str, Gap]
+
+    async def write(self, work: Work[T]) -> T:
+        """Run *work* in the writer's next transaction."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run *work* on a snapshot."""
+
+
+class SqliteSoundness:
     """What the gateway knows of its database's file, and does about it."""
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared)
+    def __init__(self, database: OpenFile, wake: Callable[[], None]) -> None:
+        self._database = database
+        self._wake = wake
         self._tables: list[Table] = []  # those that are still to be compared
         self._reached: Sequence[object] | None = None  # in the first of them
         self._rows_left = True  # of that table; then its pages are looked at
@@ -72,7 +88,7 @@ class Soundness(Noun):
             self._reached, self._rows_left = None, True
         return await self._dealt_with(found)
 
-    async def _look(self, table: Table, work: Callable[[SqliteConnection], Step]) -> Step:
+    async def _look(self, table: Table, work: Work[Step]) -> Step:
         if self._broken_off:
             return Step(table.name, None, ())
         if self._reader is None:
@@ -100,7 +116,7 @@ class Soundness(Noun):
             damaged=len(found.damage),
         )
 
-    async def _noted(self, work: Callable[[SqliteConnection], None]) -> None:
+    async def _noted(self, work: Work[None]) -> None:
         """Write down what is worth less than the look itself, where it can be."""
         with contextlib.suppress(StoreUnavailable):
             await self._database.write(work)
@@ -121,7 +137,7 @@ class Soundness(Noun):
             return False
         log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
         self._database.left.pop(gap.index, None)
-        self._wake_ups.wake_everybody()  # what it hid may be due
+        self._wake()  # what it hid may be due
         return True
 
     async def retry(self) -> None:
