@@ -234,7 +234,7 @@ class Outbound(Noun):
     @writes
     def reschedule(self, connection: Connection, step: timedelta) -> int:
         """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
-        return connection.run("reschedule", step=f"{step.total_seconds():+.3f} seconds")
+        return connection.run("reschedule", seconds=step.total_seconds())
 
     @wakes(WakeUps.wake_everybody, if_any=True)
     @writes

@@ -158,17 +158,17 @@ UPDATE messages SET next_attempt_at = :now
    AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
 
 -- name: reschedule
--- The clock was set by :step: what waits or is being sent has as long to go as it had before.
+-- The clock was set by :seconds: what waits or is being sent has as long to go as it had before.
 -- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
 -- What a disk has spoilt stays as it is, and keeps no other from being moved.
 UPDATE OR IGNORE messages
-   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step), next_attempt_at),
-       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step), claimed_until),
+   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, round(:seconds, 3) || ' seconds'), next_attempt_at),
+       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, round(:seconds, 3) || ' seconds'), claimed_until),
        delay_due_at = CASE WHEN delay_due_at IS needed_by THEN delay_due_at
-                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step), delay_due_at) END,
-       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step), read_due_at),
+                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, round(:seconds, 3) || ' seconds'), delay_due_at) END,
+       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, round(:seconds, 3) || ' seconds'), read_due_at),
        give_up_at = CASE WHEN by_its_time THEN give_up_at
-                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step), give_up_at) END
+                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, round(:seconds, 3) || ' seconds'), give_up_at) END
  WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
 
 -- name: recall

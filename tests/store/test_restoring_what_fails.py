@@ -27,7 +27,7 @@ NOT_TAKEN = "restore.not_taken_over"
 STEPS = [
     step
     for name in ("adoption", "adopted", "rejudgement", "aftermath")
-    for step in steps_of(f"store.{name}")
+    for step in steps_of(f"store.sqlite.{name}")
 ]
 
 

@@ -9,7 +9,7 @@ Nothing outside this room imports an engine's library.
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
@@ -156,16 +156,18 @@ def read_only(path: Path) -> str:
 @asynccontextmanager
 async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """Open *path* for reading only; a running gateway is not disturbed; it raises StoreError."""
-    try:
-        async with aiosqlite.connect(
-            read_only(path), uri=True, isolation_level=None, cached_statements=512
-        ) as connection:
+    opened = aiosqlite.connect(
+        read_only(path), uri=True, isolation_level=None, cached_statements=512
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(opened)
             connection.row_factory = sqlite3.Row
             await connection.execute("PRAGMA query_only = ON")
             await connection.execute("PRAGMA busy_timeout = 5000")
-            yield connection
-    except sqlite3.Error as error:
-        raise translated(error) from None
+        except sqlite3.Error as error:
+            raise translated(error) from None
+        yield connection
 
 
 async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
