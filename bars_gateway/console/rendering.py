@@ -22,7 +22,7 @@ from bars_gateway.status.concerns import RuntimeState, ago
 _PAGES = resources.files("bars_gateway.console") / "pages"
 STYLE = "console.css"
 # Where one can go, in the order of the navigation.
-PLACES: Sequence[tuple[str, str]] = (("/", "Overview"),)
+PLACES: Sequence[tuple[str, str]] = (("/", "Overview"), ("/messages", "Messages"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

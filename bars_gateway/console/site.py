@@ -1,7 +1,8 @@
 """
 The console's pages: what is asked for, read from the store, and shown.
 
-    GET /              Overview: what needs a person, what flows, what waits
+    GET /              `overview`: what needs a person, what flows, what waits
+    GET /messages…     `messages`
     GET /console.css   how all of them look
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
@@ -16,8 +17,11 @@ from datetime import datetime
 
 from aiohttp import web
 
-from bars_gateway.console.rendering import STYLE, Frame, file_beside, render
-from bars_gateway.status.concerns import RuntimeState, concerns
+from bars_gateway.console.desk import Desk
+from bars_gateway.console.messages import MessagePages
+from bars_gateway.console.overview import OverviewPage
+from bars_gateway.console.rendering import STYLE, file_beside
+from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.store.store import Store
 
 
@@ -33,29 +37,16 @@ class Site:
         first_days: int = 90,
     ) -> None:
         """*first_days*: how many days before its end a thing becomes news."""
-        self._store, self._runtime_state = store, running
-        self._now, self._first_days = now, first_days
+        self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
         return [
-            web.get("/", self._overview),
+            *OverviewPage(self._desk).routes(),
+            *MessagePages(self._desk).routes(),
             web.get(f"/{STYLE}", _style),
             web.get("/icon.svg", _icon),
         ]
-
-    def _frame(self, here: str) -> Frame:
-        return Frame(running=self._runtime_state(), at=self._now(), here=here)
-
-    async def _overview(self, _request: web.Request) -> web.Response:
-        frame = self._frame("/")
-        overview = await self._store.overview(frame.at)
-        return shown(
-            "overview.html",
-            frame,
-            overview=overview,
-            concerns=concerns(overview, frame.running, self._first_days),
-        )
 
 
 async def _style(_request: web.Request) -> web.Response:
@@ -64,8 +55,3 @@ async def _style(_request: web.Request) -> web.Response:
 
 async def _icon(_request: web.Request) -> web.Response:
     return web.Response(text=file_beside("icon.svg"), content_type="image/svg+xml")
-
-
-def shown(name: str, frame: Frame, **what: object) -> web.Response:
-    """Return the answer that shows that page."""
-    return web.Response(text=render(name, frame, **what), content_type="text/html")

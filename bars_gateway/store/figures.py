@@ -7,6 +7,7 @@ from datetime import datetime
 from bars_gateway.model.buckets import BUCKETS, bucket_of
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, text
+from bars_gateway.store.traffic import last_flowed
 from bars_gateway.store.work import Noun, reads
 
 
@@ -44,8 +45,8 @@ class Figures(Noun):
                 (row["provider"], row["role"]): _heap(row)
                 for row in connection.rows("count_overdue", now=text(now))
             },
-            received_at=_last(connection, "last_received"),
-            acknowledged_at=_last(connection, "last_acknowledged"),
+            received_at=last_flowed(connection, "inbound"),
+            acknowledged_at=last_flowed(connection, "outbound"),
         )
 
 
@@ -61,8 +62,3 @@ def _backlog(connection: Connection) -> dict[str, Heap]:
 
 def _heap(row: Row) -> Heap:
     return Heap(count=row["n"], oldest_at=instant(row["oldest"]))
-
-
-def _last(connection: Connection, query: str) -> datetime | None:
-    found = connection.one(query)
-    return instant(found["at"]) if found and found["at"] else None

@@ -3,7 +3,7 @@
 -- name: count_backlog
 -- What is not settled, by Receiver: only what is open is looked at.
 SELECT receiver, count(*) AS n, min(created_at) AS oldest
-  FROM messages INDEXED BY messages_open WHERE settled_at IS NULL GROUP BY receiver;
+  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL GROUP BY receiver;
 
 -- name: count_quarantined
 -- What waits in quarantine.
@@ -15,12 +15,3 @@ SELECT provider, count(*) AS n, min(created_at) AS oldest
 SELECT provider, role, count(*) AS n, min(answer_due_at) AS oldest
   FROM workflows INDEXED BY workflows_due
  WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY provider, role;
-
--- name: last_received
--- When a message was received last.
-SELECT max(settled_at) AS at FROM messages INDEXED BY messages_states WHERE direction = 'inbound' AND state = 'received';
-
--- name: last_acknowledged
--- When one of ours was acknowledged last.
-SELECT max(settled_at) AS at FROM messages INDEXED BY messages_states
- WHERE direction = 'outbound' AND state = 'acknowledged';

@@ -53,10 +53,10 @@ SELECT q.id FROM questions AS q
  LIMIT 1;
 
 -- name: bundles_received_elsewhere
--- Whose else a Bundle.id was, of what the same Sender sent to another provider here.
+-- Whose else a Bundle.id was, of what the same Sender sent to another provider here. By that id, which few have.
 SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
- WHERE m.bundle_id = :bundle_id AND m.direction = 'inbound' AND m.sender = :sender AND m.provider <> :provider
+ WHERE m.bundle_id = :bundle_id AND +m.direction = 'inbound' AND +m.sender = :sender AND m.provider <> :provider
  ORDER BY m.id DESC LIMIT 8;
 
 -- name: workflows_changed

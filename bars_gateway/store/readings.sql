@@ -74,7 +74,7 @@ SELECT provider, count(*) AS n FROM notices WHERE collected_at IS NULL GROUP BY 
 -- name: oldest_open
 -- Since when the oldest message is open, and since when the oldest that is not held.
 SELECT min(created_at) AS at, min(CASE WHEN state <> 'held' THEN created_at END) AS waiting_at
-  FROM messages WHERE settled_at IS NULL;
+  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL;
 
 -- name: last_attempts
 -- The last attempts of all, the newest first.

@@ -45,7 +45,7 @@ UPDATE workflows SET told_status = :status WHERE id = :id;
 -- name: requests_unconfirmed
 -- Requests of a workflow that may never have arrived, for all that is known.
 SELECT id FROM messages
- WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request' AND state = 'unconfirmed';
+ WHERE workflow_id = :workflow_id AND +direction = 'outbound' AND move = 'request' AND +state = 'unconfirmed';
 
 -- name: acknowledge_by_response
 -- A response proves that its request arrived: what waits for a retry need not be sent again, and what nobody could

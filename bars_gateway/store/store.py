@@ -36,7 +36,9 @@ from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, Notices, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
+from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
+from bars_gateway.store.traffic import Flows
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
 
@@ -74,6 +76,8 @@ class Store(Noun):
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)
         self.soundness = database.soundness(shared.wake_ups.wake_everybody)
+        self.searches = Searches(shared)
+        self.flows = Flows(shared)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
         self.explanations = Explanations(shared)

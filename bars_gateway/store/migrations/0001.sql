@@ -82,6 +82,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     patient         TEXT,                       -- whom it names, where that is not whom its workflow began with
     warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
     restored_at     TEXT,                       -- when a restore left it unsettled: it may have been sent before that
+    trouble         TEXT,                       -- what its last attempt came to, if to no acknowledgement: a code, or the verdict's row
+    fault           TEXT,                       -- and whose it was: SEND, PROXY, REC or HERE
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'over', 'none', 'several', 'unnamed',
                                                               'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
@@ -120,12 +122,20 @@ CREATE INDEX        messages_late    ON messages (delay_due_at)                 
 CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_to_find ON messages (reconcile_at)                           WHERE reconcile_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
-CREATE INDEX        messages_states  ON messages (direction, state, settled_at);
+CREATE INDEX        messages_states  ON messages (direction, state);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
 CREATE INDEX        messages_named   ON messages (request_id);
+-- For people who look: by what they know of a message, and how old what waits is for each Receiver.
 CREATE INDEX        messages_talk    ON messages (correlation_id, id);
 CREATE INDEX        messages_to      ON messages (receiver, id)                           WHERE direction = 'outbound';
 CREATE INDEX        messages_from    ON messages (sender, id)                             WHERE direction = 'inbound';
+CREATE INDEX        messages_case    ON messages (reference)                              WHERE reference IS NOT NULL;
+CREATE INDEX        messages_taken   ON messages (created_at);
+CREATE INDEX        messages_use     ON messages (use_case);
+CREATE INDEX        messages_backlog ON messages (receiver, created_at, settled_at, state) WHERE settled_at IS NULL;
+CREATE INDEX        messages_trouble ON messages (trouble)                                WHERE trouble IS NOT NULL;
+CREATE INDEX        messages_fault   ON messages (fault)                                  WHERE fault IS NOT NULL;
+CREATE INDEX        messages_grouped ON messages (trouble, receiver, state)               WHERE trouble IS NOT NULL;
 
 CREATE TABLE links (                            -- two workflows that belong together
     workflow_id INTEGER NOT NULL REFERENCES workflows (id) ON DELETE CASCADE,  -- the one whose request says so
@@ -178,6 +188,17 @@ CREATE TABLE attempts (                         -- one POST
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_started ON attempts (started_at);
 CREATE INDEX attempts_to      ON attempts (receiver, verdict_row, started_at);
+
+CREATE TABLE hours (                            -- what went each way in an hour, counted as it happens: for the page alone
+    direction   TEXT NOT NULL,
+    hour        TEXT NOT NULL,                  -- how its instants begin: 2026-03-02T09
+    flowed      INTEGER NOT NULL DEFAULT 0,     -- outbound: attempts that were acknowledged; inbound: messages received
+    last_at     TEXT,                           -- the last of them
+    asked       INTEGER NOT NULL DEFAULT 0,     -- outbound: attempts
+    within_2100 INTEGER NOT NULL DEFAULT 0,     -- of these, how many were answered within so many milliseconds
+    within_5000 INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (direction, hour)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE calls (                            -- what was asked of the platform in the last minute
     provider    TEXT NOT NULL,
@@ -381,6 +402,25 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN NEW.state <
     INSERT INTO events (at, provider, kind, message_id, request_id)
     VALUES (coalesce(NEW.settled_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), NEW.provider, 'message.' || NEW.state,
             NEW.id, NEW.request_id);
+END;
+CREATE TRIGGER messages_counted AFTER INSERT ON messages WHEN NEW.direction = 'inbound' BEGIN
+    INSERT INTO hours (direction, hour, flowed, last_at) VALUES ('inbound', substr(NEW.created_at, 1, 13), 1, NEW.created_at)
+        ON CONFLICT DO UPDATE SET flowed = flowed + 1, last_at = max(coalesce(last_at, ''), NEW.created_at);
+END;
+CREATE TRIGGER attempts_counted AFTER INSERT ON attempts BEGIN
+    UPDATE messages SET trouble = iif(NEW.verdict = 'acknowledged', NULL, coalesce(NEW.code, NEW.verdict_row)),
+                        fault   = iif(NEW.verdict = 'acknowledged', NULL, NEW.fault)
+     WHERE id = NEW.message_id;
+    INSERT INTO hours (direction, hour, flowed, last_at, asked, within_2100, within_5000)
+    SELECT 'outbound', substr(NEW.ended_at, 1, 13), NEW.verdict = 'acknowledged',
+           iif(NEW.verdict = 'acknowledged', NEW.ended_at, NULL), 1, took <= 2100, took <= 5000
+      FROM (SELECT iif(NEW.http_status IS NULL, 1e9,
+                       round((julianday(NEW.ended_at) - julianday(NEW.started_at)) * 86400000.0)) AS took)
+     WHERE true
+        ON CONFLICT DO UPDATE SET flowed = flowed + excluded.flowed, asked = asked + 1,
+                                  last_at = max(coalesce(last_at, excluded.last_at), coalesce(excluded.last_at, last_at)),
+                                  within_2100 = within_2100 + excluded.within_2100,
+                                  within_5000 = within_5000 + excluded.within_5000;
 END;
 CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
     SELECT RAISE(ABORT, 'events are append-only');

@@ -1,0 +1,76 @@
+"""What every page has at hand: the store, what runs, and the time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from aiohttp import web
+
+from bars_gateway.console.rendering import Frame, render
+from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every page has at hand."""
+
+    store: Store
+    running: Callable[[], RuntimeState]
+    now: Callable[[], datetime]
+    first_days: int = 90  # how many days before its end a thing becomes news
+
+    def frame(self, here: str) -> Frame:
+        """Return what stands around a page at that place, as of now."""
+        return Frame(running=self.running(), at=self.now(), here=here)
+
+
+def shown(
+    name: str, frame: Frame, status: HTTPStatus = HTTPStatus.OK, **what: object
+) -> web.Response:
+    """Return the answer that shows that page."""
+    html = render(name, frame, **what)
+    return web.Response(text=html, content_type="text/html", status=status)
+
+
+def missing(frame: Frame, what: str, why: str) -> web.Response:
+    """Return the answer to whoever asks for what is not there."""
+    return shown("missing.html", frame, HTTPStatus.NOT_FOUND, what=what, why=why)
+
+
+class Asked:
+    """The filters of a request; what cannot be read is told, by name, and not taken."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._query = query
+        self.problems: dict[str, str] = {}
+
+    def text(self, name: str) -> str | None:
+        """Return what is asked for, or None."""
+        return self._query.get(name, "").strip() or None
+
+    def number(self, name: str) -> int | None:
+        """Return the number that is asked for, or None."""
+        given = self.text(name)
+        if given is None:
+            return None
+        if not (given.isdecimal() and given.isascii() and len(given) <= _DIGITS):
+            self.problems[name] = "must be a number"
+            return None
+        return int(given)
+
+    def time(self, name: str) -> datetime | None:
+        """Return the instant that is asked for; without an offset it is UTC."""
+        given = self.text(name)
+        if given is None:
+            return None
+        try:
+            found = datetime.fromisoformat(given)
+        except ValueError:
+            self.problems[name] = "must be a date and time, as 2026-03-02T09:00"
+            return None
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+_DIGITS = 18

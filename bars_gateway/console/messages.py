@@ -1,0 +1,137 @@
+"""
+Messages: found by what people know of them, and each with all that happened to it.
+
+    GET /messages          a list, newest first; every filter stands in the address
+    GET /messages/NUMBER   one message, to stay: numbers are never used twice
+
+An id that only one message has leads to that message. What a message holds is hidden, and so is the
+body of every answer: only codes, and such headers as hold ids, times and services, are shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from bars_gateway.console.desk import Asked, Desk, missing, shown
+from bars_gateway.console.disclosure import shown_headers
+from bars_gateway.model.messages import OutboundState
+from bars_gateway.standard.sentences import means
+from bars_gateway.standard.verdict import FaultSide
+from bars_gateway.store.searches import RECEIVED, Page, Wanted
+
+PLACE = "/messages"
+_GROUPED = timedelta(days=30)
+_STATES = (*OutboundState, RECEIVED)
+_FILTERS = (
+    "id",
+    "provider",
+    "direction",
+    "counterparty",
+    "use_case",
+    "state",
+    "code",
+    "fault",
+    "since",
+    "before",
+)
+
+
+class MessagePages:
+    """The pages about messages."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._searches = desk, desk.store.searches
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return what can be asked for."""
+        return [
+            web.get(PLACE, self._list),
+            web.get(PLACE + r"/{number:\d{1,18}}", self._one),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        frame, asked = self._desk.frame(PLACE), Asked(request.query)
+        wanted, below = wanted_of(asked), asked.number("below")
+        page = Page(messages=[], below=None, looked_back_to=None)
+        if not asked.problems:
+            page = await self._searches.page(wanted, below)
+        if _is_one(wanted, page):
+            raise web.HTTPFound(f"{PLACE}/{page.messages[0].message.message_id}")
+        filters = {name: asked.text(name) or "" for name in _FILTERS}
+        filters |= {"since": _typed(wanted.since), "before": _typed(wanted.before)}
+        return shown(
+            "messages.html",
+            frame,
+            HTTPStatus.BAD_REQUEST if asked.problems else HTTPStatus.OK,
+            filters=filters,
+            problems=asked.problems,
+            is_filtered=any(filters.values()),
+            is_first=below is None,
+            page=page,
+            means={
+                each.message.message_id: means(each.message.seen_at(frame.at))
+                for each in page.messages
+            },
+            known=await self._searches.known(),
+            states=_STATES,
+            faults=list(FaultSide),
+            troubles=await self._searches.troubles(frame.at - _GROUPED),
+            address=address,
+            older=address(filters | {"below": str(page.below)}) if page.below else None,
+            newest=address(filters),
+        )
+
+    async def _one(self, request: web.Request) -> web.Response:
+        frame = self._desk.frame(PLACE)
+        number = int(request.match_info["number"])
+        found = await self._searches.message(number)
+        if found is None:
+            why = "Numbers are never used twice: no message has had it yet, or it was removed."
+            return missing(frame, f"message {number}", why)
+        return shown(
+            "message.html",
+            frame,
+            whole=found,
+            message=found.history.message,
+            means=means(found.history.message.seen_at(frame.at)),
+            headers={each.part: shown_headers(each.headers) for each in found.kept},
+        )
+
+
+def address(filters: Mapping[str, str]) -> str:
+    """Return where the messages that fit are listed."""
+    return f"{PLACE}?{urlencode({name: value for name, value in filters.items() if value})}"
+
+
+def wanted_of(asked: Asked) -> Wanted:
+    """Return what the filters ask for."""
+    fault = asked.text("fault")
+    if fault is not None and fault not in FaultSide.__members__:
+        asked.problems["fault"] = f"must be one of {', '.join(FaultSide)}"
+        fault = None
+    return Wanted(
+        named=asked.text("id"),
+        **{
+            name: asked.text(name)
+            for name in ("provider", "direction", "counterparty", "use_case", "state")
+        },
+        trouble=asked.text("code"),
+        fault=FaultSide(fault) if fault else None,
+        since=asked.time("since"),
+        before=asked.time("before"),
+    )
+
+
+def _typed(at: datetime | None) -> str:
+    """Return an instant as a field for one takes it."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}" if at else ""
+
+
+def _is_one(wanted: Wanted, page: Page) -> bool:
+    """Tell whether an id alone was asked for, and one message alone has it."""
+    others = {name: each for name, each in asdict(wanted).items() if name != "named"}
+    return bool(wanted.named) and not any(others.values()) and len(page.messages) == 1

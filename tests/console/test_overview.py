@@ -1,0 +1,82 @@
+"""The overview: what flows, what waits, and where each thing leads."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+from console_side import STATE, THIRD, Console, refused, sent, tried
+from store_values import NOW, THEIRS, arrival, submission
+
+
+def plain(page: str) -> str:
+    """Return what people read of it."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+async def test_mail_that_flows_is_told_for_each_way(console: Console) -> None:
+    """When the last one went, how many in a day, and how many in its best hour."""
+    await sent(console.store, NOW - timedelta(minutes=90))
+    await sent(console.store, NOW - timedelta(minutes=3))
+    await console.store.inbound.receive(arrival(), NOW - timedelta(hours=30))
+    page = plain((await console.get("/")).text)
+
+    assert "2 acknowledged in 24 hours" in page
+    assert "The last 2 min ago" in page
+    assert "0 received in 24 hours" in page
+    assert "The last 1 d ago" in page
+
+
+async def test_the_drawing_has_a_column_for_each_hour(console: Console) -> None:
+    """And says in words what it is of."""
+    await sent(console.store)
+    page = (await console.get("/")).text
+
+    assert "<title>Messages sent in each of the last 24 hours</title>" in page
+    assert 47 == page.count('<rect class="none"')
+    assert 1 == page.count('<rect class="some"')
+
+
+async def test_the_backlog_is_told_by_age_and_destination(console: Console) -> None:
+    """Who waits longest stands first, and leads to what waits."""
+    await console.store.outbound.submit(submission(receiver=THEIRS), NOW - timedelta(minutes=3))
+    await console.store.outbound.submit(submission(receiver=THIRD), NOW - timedelta(hours=9))
+    page = (await console.get("/")).text
+    backlog = page[page.index('id="backlog"') : page.index('id="queue"')]
+    rows = re.findall(r'<th scope="row">.*?</tr>', backlog, flags=re.DOTALL)
+
+    assert "2000000303 1 0 0 0 0 0 1" == plain(rows[0]).strip()
+    assert "2000000202 1 0 1 0 0 0 0" == plain(rows[1]).strip()
+    assert "counterparty=https%3A//fhir.nhs.uk/Id/dos-service-id%7C2000000303" in rows[0]
+
+
+async def test_speed_is_told_against_what_the_standard_asks(console: Console) -> None:
+    """Nine of ten within 2.1 s, all within 5 s; silence is no answer in time."""
+    for seconds in (2.1, 2.2, 5.1):
+        await sent(console.store, seconds=seconds)
+    await tried(console.store)
+    page = plain((await console.get("/")).text)
+
+    assert "24 hours 50.0 % missed 50.0 % 2 of 4 75.0 % missed 75.0 % 3 of 4" in page
+
+
+async def test_nothing_is_said_of_speed_where_nothing_was_sent(console: Console) -> None:
+    """No figure is made of nothing."""
+    assert "24 hours nothing was sent" in plain((await console.get("/")).text)
+
+
+async def test_what_is_left_of_the_minute_is_told(console: Console) -> None:
+    """Used and left, by whoever shares the quota."""
+    page = plain((await console.get("/")).text)
+
+    assert "trust : 41 of 300 calls used in the last minute, 259 left." in page
+
+
+async def test_a_concern_leads_to_what_it_speaks_of(console: Console) -> None:
+    """A Receiver that is silent to what waits for it; an alarm to its message."""
+    console.running = replace(STATE, silent={THEIRS: NOW - timedelta(minutes=20)})
+    request_id = await refused(console.store)
+    page = (await console.get("/")).text
+    (link,) = re.findall(rf'href="(/messages\?id={request_id})"', page.partition('id="flow-1"')[0])
+
+    assert "dos-service-id%7C2000000202&amp;state=queued" in page
+    assert "/messages/1" == (await console.get(link)).path
