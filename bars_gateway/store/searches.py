@@ -32,6 +32,11 @@ _MIXED = 1_000  # messages that a clock that was set back may have mixed up
 _NEWEST = 2**62
 _KNOWN = 500  # names to choose from
 _GROUPS = 50
+_NAMES = {
+    "counterparties": "counterparties_known",
+    "use_cases": "use_cases_known",
+    "troubles": "troubles_known",
+}
 _DIGITS = 18
 RECEIVED = "received"  # the one state of what came
 _NEARLY_ALL = frozenset({OutboundState.ACKNOWLEDGED, RECEIVED})  # any other index is narrower
@@ -128,8 +133,8 @@ class Searches(Noun):
     def known(self, connection: Connection) -> Mapping[str, Sequence[str]]:
         """Return the counterparties, use cases and troubles that can be asked for."""
         return {
-            name: [row["name"] for row in connection.rows(f"{name}_known", limit=_KNOWN)]
-            for name in ("counterparties", "use_cases", "troubles")
+            name: [row["name"] for row in connection.rows(statement, limit=_KNOWN)]
+            for name, statement in _NAMES.items()
         }
 
 
