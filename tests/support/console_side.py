@@ -18,7 +18,7 @@ from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.status.concerns import BudgetState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
-from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import Expiry, Kind
 
