@@ -70,7 +70,7 @@ USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
 _TWICE = "stands twice in one object, and readers differ in which they take: leave one out"
-_TELLING = ABOUT.keys() | {"resourceType"}  # an object that has none of these names nobody
+_WHOM = ABOUT.keys()
 _PRESSING = frozenset({"urgent", "asap", "stat"})
 
 _FIRST, _LAST = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -155,7 +155,7 @@ class Message:
         """The objects that may say whom they are about, those of the Patients first."""
         each_with = zip(self.entries, self.objects, strict=True)
         ordered = sorted(each_with, key=lambda each: each[0].type != "Patient")
-        return [each for _, within in ordered for each in within if not _TELLING.isdisjoint(each)]
+        return [each for _, within in ordered for each in within if _may_tell(each)]
 
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""
@@ -165,6 +165,10 @@ class Message:
     def _by_url(self) -> dict[str, Entry]:
         # Of several with one fullUrl the first counts; a rule says that there are several (B16).
         return {entry.full_url: entry for entry in reversed(self.entries)}
+
+
+def _may_tell(each: Resource) -> bool:
+    return not _WHOM.isdisjoint(each) or each.get("resourceType") == "Patient"
 
 
 def _objects_in(resource: Resource) -> list[Resource]:
