@@ -38,6 +38,7 @@ FIELDS = frozenset(
 )
 _NOTHING = "Nothing."
 _ITS_ADVICE = "What its `advice` says."
+_RUNBOOK = "What stands at `path`: the runbook of its code, in `docs/runbooks.md` too."
 _SEEN_BY_ALARM = "The alarm that stands for each says what to do: `bars-gateway alarms`."
 _SEND_US = "Send us `exception` and `place`; neither holds anything of a message."
 
@@ -116,6 +117,17 @@ EVENTS = {
         _ITS_ADVICE,
     ),
     "alarms.handled": LogEvent("The EPR has marked alarms as handled."),
+    "alert.goes_on": LogEvent(
+        "What alert `name` is about stands still, and nobody has acknowledged it.", _RUNBOOK
+    ),
+    "alert.not_delivered": LogEvent(
+        "By one way (`name`) `count` alerts could not be told; they are tried again.", _ITS_ADVICE
+    ),
+    "alert.opened": LogEvent(
+        "A condition has come to be: `kind` is its code, `name` the alert's number.", _RUNBOOK
+    ),
+    "alert.resolved": LogEvent("What alert `name` was about stands no more."),
+    "alerts.acknowledged": LogEvent("Somebody sees to the alert `name`: it is told of no more."),
     "clock.stepped": LogEvent(
         "The clock jumped by `seconds`; the times of `count` messages were moved with it.",
         _ITS_ADVICE,

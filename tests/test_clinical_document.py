@@ -628,7 +628,15 @@ MAY_CHANGE: Mapping[str, str] = {
 # and signs. What is wrong with it stops everything, and the page and the log say so.
 OF_NO_WEIGHT = frozenset(
     {
-        *("node", "log_level", "status.*", "onboarding.*", "store.group_limit", "epr.socket_dir"),
+        *(
+            "node",
+            "log_level",
+            "status.*",
+            "alerts.*",
+            "onboarding.*",
+            "store.group_limit",
+            "epr.socket_dir",
+        ),
         *(f"providers.NAME.{each}" for each in ("ods_code", "name", "software", "key_id")),
         *(f"providers.NAME.{each}" for each in ("api_key", "private_key_file", "former_keys")),
         "providers.NAME.case_number_system",

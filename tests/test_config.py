@@ -448,6 +448,9 @@ def test_the_shipped_file_holds_the_defaults(written):
         for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
     }
     examples |= {key for key in rows(written(text)) if key.startswith("onboarding.")}
+    of_mail = ("server", "ca_file", "user", "password_file", "from", "to")
+    examples |= {f"alerts.mail_{name}" for name in of_mail}
+    examples |= {f"alerts.{n}" for n in ("command", "maintenance_from", "maintenance_until")}
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
     assert plain.keys() == shown.keys()

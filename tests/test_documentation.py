@@ -229,6 +229,7 @@ def _rules(rows: Sequence[Rule]) -> str:
 
 _WITHOUT_RESTART = re.compile(
     rf"callers\..+|inbound\.({'|'.join(reload.OF_INBOUND)})"
+    rf"|alerts\.({'|'.join(reload.OF_ALERTS)})"
     rf"|providers\.[\w-]+\.({'|'.join(reload.OF_PROVIDERS)})(\..+)?"
 )
 

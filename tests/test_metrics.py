@@ -125,6 +125,7 @@ SITUATIONS = {
     ConcernKind.CLOCK_STEPPED: running(clock_step=ClockStep(seconds=-60.0, at=AT)),
     ConcernKind.DATABASE_UNCOMPARED: inspected(waits_since=AT - AN_HOUR),
     ConcernKind.DISK_LOW: (replace(EMPTY, free_bytes=1), replace(AT_REST, minimum_free_bytes=1)),
+    ConcernKind.ALERT_UNDELIVERED: running(undelivered={"mail": AT}),
     ConcernKind.MESSAGE_WAITING: seen(oldest_waiting_at=AT - AN_HOUR),
 }
 

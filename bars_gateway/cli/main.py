@@ -31,7 +31,7 @@ from bars_gateway import (
     log,
     permissions,
 )
-from bars_gateway.cli import attention, listings, messages
+from bars_gateway.cli import alerts, attention, listings, messages
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.config import describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError, SandboxError
@@ -102,7 +102,7 @@ app = typer.Typer(
 )
 for command in (backup, restore, verify, init.init, letters.letters):
     app.command()(command)
-for verbs in (messages, listings, attention):
+for verbs in (messages, listings, attention, alerts):
     verbs.add_to(app)
 for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
     app.add_typer(group)

@@ -14,7 +14,7 @@ it there with an access list, which the mode bits show as a group.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -109,6 +109,8 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
         *_callers(settings, now),
         *_authorities_out(settings),
         *_secret(("outbound", "egress_password_file"), settings.outbound.egress_password_file),
+        *_secret(("alerts", "mail_password_file"), settings.alerts.mail_password_file),
+        *_alert_command(settings.alerts.command),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
         *_sockets(settings),
     ]
@@ -286,6 +288,13 @@ def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
         yield Flaw(key=key, cause="can be read by other users", cure=cure)
+
+
+def _alert_command(argv: Sequence[str]) -> Iterator[Flaw]:
+    if argv and not os.access(argv[0], os.X_OK):
+        cure = "Write the whole path of a program that the gateway's user may run."
+        cause = "begins with what cannot be run"
+        yield Flaw(key=("alerts", "command"), cause=cause, cure=cure)
 
 
 def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateKeyTypes | None]:

@@ -35,6 +35,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bars_gateway.config.alerts import Alerts
 from bars_gateway.config.environments import (
     BUNDLED,
     BUNDLES,
@@ -128,6 +129,9 @@ class Settings(BaseSettings):
 
     status: Status = Status()
     """The status page; what each setting is for stands with it."""
+
+    alerts: Alerts = Alerts()
+    """Who is told beyond the page; what each setting is for stands with it."""
 
     onboarding: Onboarding = Onboarding()
     """What others are told about us; what each setting is for stands with it."""

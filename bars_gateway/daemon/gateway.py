@@ -33,6 +33,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
 from bars_gateway.console.site import Site
+from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
@@ -220,6 +221,7 @@ class Gateway:
         measured = Measured(registry)
         store.measure(measured)
         self._lag = LoopLag(measured.lagged, time.monotonic)
+        self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, now)
         self.status = self._operators_server(registry)
 
     @classmethod
@@ -253,6 +255,7 @@ class Gateway:
             notifier=notifier,
             reread=reread,
         )
+        await gateway._alerting.begin()
         await gateway.status.start()
         stack.push_async_callback(gateway.status.stop)
         return gateway
@@ -307,6 +310,8 @@ class Gateway:
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
         group.create_task(self._lag.run(), name="lag")
+        for name, part in self._alerting.parts.items():
+            group.create_task(self._on(part.run)(_nothing), name=name)
         if self._inbound is not None:
             inbound = keep(
                 "inbound",
@@ -337,7 +342,7 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [self._inspector, self._lag]
+        parts += [self._inspector, self._lag, *self._alerting.parts.values()]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
@@ -371,6 +376,7 @@ class Gateway:
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
             handshake_failures=inbound.failures if inbound else {},
+            undelivered=self._alerting.undelivered,
             minimum_free_bytes=self._settings.store.minimum_free_bytes,
             budgets=budget_states(self._dispatcher.budgets),
             observes_until=self.reloader.settings.callers.observe_until if inbound else None,

@@ -34,6 +34,7 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Environment, Provider, Settings
+from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
@@ -455,6 +456,7 @@ async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
         asked,
         _verbs(given),
         AlarmRequests(given.store.alarms, provider=given.name, now=given.now),
+        AlertRequests(given.store.alerts, now=given.now),
         _others(given),
         attendance=attendance,
         provider=given.name,

@@ -53,6 +53,8 @@ _SEND_US = "Send us the type and place of the error; SIGHUP has everything read 
 OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
 OF_INBOUND = ("certificate_file", "private_key_file", "client_ca_file", "allowed_client_names")
 
+OF_ALERTS = ("maintenance_from", "maintenance_until")
+
 Look = tuple[object, ...]  # what tells one state of some files from another
 
 
@@ -190,10 +192,18 @@ def renewed(settings: Settings, written: Settings) -> Settings:
     inbound = settings.inbound.model_copy(
         update={key: getattr(written.inbound, key) for key in OF_INBOUND}
     )
+    alerts = settings.alerts.model_copy(
+        update={key: getattr(written.alerts, key) for key in OF_ALERTS}
+    )
     if written.environment is not settings.environment:
         return settings
     return settings.model_copy(
-        update={"providers": providers, "inbound": inbound, "callers": written.callers}
+        update={
+            "providers": providers,
+            "inbound": inbound,
+            "callers": written.callers,
+            "alerts": alerts,
+        }
     )
 
 

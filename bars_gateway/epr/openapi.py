@@ -303,6 +303,16 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         "Handling",
         (200, "what became of each, or would", "Handled"),
     ),
+    ("post", "/alerts/{id}/acknowledge"): {
+        **_order(
+            "acknowledge",
+            "Say that somebody sees to an alert: it is told of again only if it grows worse",
+            "Acknowledgement",
+            (200, "it is done", "Alert"),
+            _NOT_THERE,
+        ),
+        "parameters": [_NUMBER],
+    },
     ("post", "/workflows/{id}/confirm"): {
         **_order(
             "confirm",

@@ -529,6 +529,25 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         since=instant("when it was first raised"),
         times=number("how often it was raised since, and nobody had handled it"),
     ),
+    "Acknowledgement": _some(
+        "That somebody sees to an alert, and why.",
+        "why",
+        **{
+            name: schema
+            for name, schema in _MEMBERS.items()
+            if name not in {*_OF_MESSAGES, "dry_run"}
+        },
+    ),
+    "Alert": closed(
+        "One condition that people are told of while it stands.",
+        alert_id=number("its number"),
+        code=text("by which docs/runbooks.md says what to do"),
+        says=text("counts, and names from the settings; nothing of a message"),
+        urgent=_flag("whether somebody is woken for it"),
+        state=one_of(("open", "acknowledged", "resolved"), "how it stands"),
+        since=instant("when it was opened"),
+        acknowledged_by=or_null(text("who sees to it")),
+    ),
     "Alarms": closed("What stands.", alarms=list_of(ref("Alarm"), "newest first")),
     "Handling": _some(
         "Which alarms somebody has dealt with, and why.",

@@ -87,6 +87,25 @@ class Handling:
     dry_run: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """That somebody sees to an alert, who says so and why."""
+
+    why: str
+    by: str | None = None
+    role: str = "epr"
+
+
+def read_acknowledgement(body: bytes) -> Acknowledgement:
+    """Return who sees to an alert, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _ACKNOWLEDGEMENT)
+    if "why" not in found:
+        raise OrderProblem("is missing: what is done about it, or the number of a ticket", "why")
+    values = {name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()}
+    return Acknowledgement(**values)
+
+
 def read_handling(body: bytes) -> Handling:
     """Return which alarms are handled, or raise OrderProblem."""
     found = _object(body)
@@ -288,6 +307,9 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
     "workflow_id": _number("workflow_id", "a workflow"),
     **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},
+}
+_ACKNOWLEDGEMENT: Mapping[str, Callable[[Any], Any]] = {
+    name: reader for name, reader in _ATTACHMENT.items() if name not in {"workflow_id", "dry_run"}
 }
 _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     "alarms": _some("alarms", "numbers of alarms", _is_number),

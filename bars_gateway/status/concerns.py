@@ -72,6 +72,14 @@ class ConcernKind(StrEnum):
     DATABASE_UNCOMPARED = "database.uncompared"
     DISK_LOW = "disk.low"
     MESSAGE_WAITING = "message.waiting"
+    ALERT_UNDELIVERED = "alert.undelivered"
+
+
+class FlowKind(StrEnum):
+    """That nothing has flowed for as long as somebody has set: told by alerts alone."""
+
+    NOTHING_RECEIVED = "flow.nothing_received"
+    NOTHING_ACKNOWLEDGED = "flow.nothing_acknowledged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,7 @@ class RuntimeState:
     inspection: Inspection | None = None  # None: nobody looks whether the database is sound
     minimum_free_bytes: int = 0  # below it nothing is taken; 0: nobody asks
     budgets: Sequence[BudgetState] = ()
+    undelivered: Mapping[str, datetime] = field(default_factory=dict)  # channels, and since when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +224,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_clock_step(overview.at, running.clock_step),
         *_uninspected(running.inspection),
         *_waiting(overview),
+        *_undelivered(running.undelivered),
     ]
 
 
@@ -524,6 +534,17 @@ def _waiting(overview: Overview) -> list[Concern]:
     )
     text = f"A message has waited since {since:%d %b %H:%M} UTC"
     return [Concern(kind=ConcernKind.MESSAGE_WAITING, text=text, advice=advice)]
+
+
+def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
+    for channel, since in channels.items():
+        yield Concern(
+            kind=ConcernKind.ALERT_UNDELIVERED,
+            about=channel,
+            name=channel,
+            text=f"Nobody is told by {channel} of what stands here, since {since:%d %b %H:%M} UTC",
+            advice="Look at this page instead. The log says why; it is tried again and again.",
+        )
 
 
 def _disk_low(overview: Overview, minimum: int) -> list[Concern]:

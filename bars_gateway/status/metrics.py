@@ -60,6 +60,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.DATABASE_UNCOMPARED: "bars_database_uncompared_seconds",
     ConcernKind.DISK_LOW: "bars_disk_free_bytes",
     ConcernKind.MESSAGE_WAITING: "bars_oldest_waiting_seconds",
+    ConcernKind.ALERT_UNDELIVERED: "bars_alerts_undelivered",
 }
 _ATTEMPT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.1, 5.0, 10.0, 20.0, 45.0)
 _ANSWER_SECONDS = (0.1, 0.5, 1.0, 2.1, 4.5, 10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -144,6 +145,7 @@ class Collected(Collector):
         yield from _callers(self._overview.at, self._running)
         yield from _expiries(self._overview.at, self._running, self._first_days)
         yield from _machine(self._overview, self._running)
+        yield from _told(self._running)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -452,6 +454,11 @@ def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator
         "New keys, certificates or settings that were not taken; the old go on.",
         len(running.refused),
     )
+
+
+def _told(running: RuntimeState) -> Iterator[Metric]:
+    away, text = len(running.undelivered), "Ways of telling people that do not work at present."
+    yield _gauge("bars_alerts_undelivered", text, away)
 
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bars_gateway.model.alarms import ALARMS, About, AlarmKind, Whose
-from bars_gateway.status.concerns import ConcernKind
+from bars_gateway.status.concerns import ConcernKind, FlowKind
 
 PAGE = "/runbooks"
 _NOW = timedelta()
@@ -409,8 +409,46 @@ _CONCERNS: tuple[Runbook, ...] = (
         ends="Nothing has waited for so long.",
         urgent=True,
     ),
+    Runbook(
+        code=ConcernKind.ALERT_UNDELIVERED,
+        title="Alerts do not reach anybody by one of their ways",
+        whose=Whose.OURS,
+        harm="None by itself: but nobody is told of the next thing that is wrong.",
+        look="The log has `alert.not_delivered` with the reason: the command, or the mail server.",
+        do="Put that right, and look at the page meanwhile. What was to be told is kept, and told"
+        " then.",
+        ends="Something is told by it.",
+        urgent=True,
+        after=timedelta(minutes=5),
+    ),
+)
+_FLOWS: tuple[Runbook, ...] = (
+    Runbook(
+        code=FlowKind.NOTHING_RECEIVED,
+        title="Nothing has been received",
+        whose=Whose.EITHER,
+        harm="Referrals and answers may be on their way to us and not arrive: nobody here would"
+        " know.",
+        look="`/readyz`, `bars_tls_handshake_failures_total` and the log for refused connections;"
+        " then the firewall. Is it a holiday?",
+        do="Ask the national service desk whether the proxy reaches us. Where we are reached and"
+        " nobody sends, raise `alerts.nothing_received_minutes`.",
+        ends="A message is received.",
+        urgent=True,
+    ),
+    Runbook(
+        code=FlowKind.NOTHING_ACKNOWLEDGED,
+        title="None of our messages has been acknowledged",
+        whose=Whose.EITHER,
+        harm="What the EPR sends may not arrive anywhere, or the EPR may not be sending.",
+        look="`bars-gateway queue`: is anything waiting? Then the EPR's own log.",
+        do="Where something waits, do what the page says. Where nothing does, ask whether the EPR"
+        " sends; is it a holiday?",
+        ends="One of our messages is acknowledged.",
+        urgent=True,
+    ),
 )
 RUNBOOKS: Mapping[str, Runbook] = {
     **{kind: _of_alarm(kind, alarm) for kind, alarm in ALARMS.items()},
-    **{each.code: each for each in _CONCERNS},
+    **{each.code: each for each in (*_CONCERNS, *_FLOWS)},
 }

@@ -20,6 +20,15 @@ class Heap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """For whom something waits, that is not held, and since when the oldest does."""
+
+    provider: str
+    receiver: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
     """What the figures show of one moment."""
 
@@ -48,6 +57,16 @@ class Figures(Noun):
             received_at=last_flowed(connection, "inbound"),
             acknowledged_at=last_flowed(connection, "outbound"),
         )
+
+    @reads
+    def waiting(self, connection: Connection) -> list[Waiting]:
+        """Return for whom something waits that is not held."""
+        return [
+            Waiting(
+                provider=row["provider"], receiver=row["receiver"], since=instant(row["oldest"])
+            )
+            for row in connection.rows("waiting_for_receivers")
+        ]
 
 
 def _backlog(connection: Connection) -> dict[str, Heap]:

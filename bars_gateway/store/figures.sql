@@ -5,6 +5,11 @@
 SELECT receiver, count(*) AS n, min(created_at) AS oldest
   FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL GROUP BY receiver;
 
+-- name: waiting_for_receivers
+-- Since when something waits for each Receiver, but for what is held.
+SELECT provider, receiver, min(created_at) AS oldest
+  FROM messages INDEXED BY messages_open WHERE settled_at IS NULL AND state <> 'held' GROUP BY provider, receiver;
+
 -- name: count_quarantined
 -- What waits in quarantine.
 SELECT provider, count(*) AS n, min(created_at) AS oldest

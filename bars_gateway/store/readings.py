@@ -273,6 +273,31 @@ def overview(connection: Connection, path: Path, now: datetime) -> Overview:
     )
 
 
+def watched(connection: Connection, path: Path, now: datetime) -> Overview:
+    """Return of the overview what concerns rest on; what is only shown is left out."""
+    held = connection.one("count_held")
+    oldest = connection.one("oldest_open")
+    disk = os.statvfs(path.parent)
+    return Overview(
+        at=now,
+        outbound={OutboundState.HELD: held["n"] if held else 0},
+        inbound=0,
+        workflows={},
+        notices_pending={},
+        questions_open=_open_questions(connection, now),
+        cancels_waiting={},
+        oldest_open_at=instant(oldest["at"]) if oldest else None,
+        oldest_waiting_at=instant(oldest["waiting_at"]) if oldest else None,
+        next_due_at=None,
+        last_attempts=(),
+        last_workflows=(),
+        standing=alarms.counted(connection),
+        alarms=(),
+        database_bytes=path.stat().st_size,
+        free_bytes=disk.f_bavail * disk.f_frsize,
+    )
+
+
 def _counted(connection: Connection, query: str) -> dict[str, int]:
     return {row["state"]: row["n"] for row in connection.rows(query)}
 

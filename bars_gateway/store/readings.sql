@@ -103,3 +103,7 @@ SELECT n.id, n.created_at, m.use_case, m.request_id, m.workflow_id
   JOIN notices AS n ON n.id = j.value AND n.provider = :provider
   JOIN messages AS m ON m.id = n.message_id
  ORDER BY n.id;
+
+-- name: count_held
+-- How many messages are held.
+SELECT count(*) AS n FROM messages INDEXED BY messages_states WHERE direction = 'outbound' AND state = 'held';

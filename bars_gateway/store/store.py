@@ -18,6 +18,7 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.readings import HeldLog, Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
+from bars_gateway.store.alerts import Alerts
 from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.audit import Audit
 from bars_gateway.store.connection import Connection, Database
@@ -54,9 +55,8 @@ class Store(Noun):
         per_receiver: int = 4,
         minimum_free_bytes: int = 0,
     ) -> None:
-        shared = Shared(
-            database=database, wake_ups=WakeUps(), minimum_free_bytes=minimum_free_bytes
-        )
+        wake_ups = WakeUps()
+        shared = Shared(database=database, wake_ups=wake_ups, minimum_free_bytes=minimum_free_bytes)
         super().__init__(shared)
         self.asides = Asides(shared)
         rounds = Rounds(database, self.asides)
@@ -66,6 +66,7 @@ class Store(Noun):
         self.notices = Notices(shared, self.asides)
         self.messages = Messages(shared)
         self.alarms = Alarms(shared)
+        self.alerts = Alerts(shared)
         self.breaks = Breaks(shared)
         self.figures = Figures(shared)
         self.calls = Calls(shared)
@@ -75,7 +76,7 @@ class Store(Noun):
         self.confirmations = Confirmations(shared)
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)
-        self.soundness = database.soundness(shared.wake_ups.wake_everybody)
+        self.soundness = database.soundness(wake_ups.wake_everybody)
         self.searches = Searches(shared)
         self.flows = Flows(shared)
         self.conversations = Conversations(shared, rounds)
@@ -102,6 +103,11 @@ class Store(Noun):
     def prove_readable(self, connection: Connection) -> None:
         """Return where the database answers, at a cost that never grows; else raise StoreError."""
         connection.one("newest_message")
+
+    @reads
+    def watched(self, connection: Connection, now: datetime) -> Overview:
+        """Return of the overview what concerns rest on, at a cost that grows with those alone."""
+        return readings.watched(connection, self._database.path, now)
 
     @reads
     def overview(self, connection: Connection, now: datetime) -> Overview:

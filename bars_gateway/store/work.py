@@ -75,6 +75,7 @@ class WakeUps:
         self.outbound = WakeUp()  # a message may have become due
         self.cancellations = WakeUp()  # one may be read for
         self.notices: defaultdict[str, WakeUp] = defaultdict(partial(WakeUp, wakes_all=True))
+        self.couriers: defaultdict[str, WakeUp] = defaultdict(WakeUp)  # something is to be told
 
     def wake_outbound(self) -> None:
         """Wake a sender."""
@@ -89,6 +90,11 @@ class WakeUps:
         """Wake a sender, and whoever waits for a notice."""
         self.outbound.wake()
         self.wake_all_notices()
+
+    def wake_couriers(self) -> None:
+        """Wake whoever tells people of alerts."""
+        for each in self.couriers.values():
+            each.wake()
 
     def wake_all_notices(self) -> None:
         """Wake whoever waits for a notice of any provider."""

@@ -17,6 +17,7 @@ from epr_side import (
     verb_requests,
 )
 
+from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
@@ -67,6 +68,7 @@ async def door(store: Store, intake: Intake, socket_path: Path) -> AsyncIterator
         question_requests(store),
         verb_requests(store),
         AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now),
+        AlertRequests(store.alerts, now=utc_now),
         read_requests(),
         attendance=attendance(store),
         provider=PROVIDER,

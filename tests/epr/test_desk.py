@@ -26,6 +26,7 @@ from store_values import NOW, SILENCE, attempt, submission
 from typed import settings_text
 
 from bars_gateway.cli.messages import TYPED_AS
+from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
@@ -78,6 +79,7 @@ async def desk(store: Store, intake: Intake) -> AsyncIterator[Desk]:
             question_requests(store),
             verb_requests(store, AT_ONCE),
             AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now, at_once=AT_ONCE),
+            AlertRequests(store.alerts, now=utc_now),
             read_requests(),
             attendance=attendance(store),
             provider=PROVIDER,

@@ -368,6 +368,43 @@ CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ende
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 CREATE INDEX        alarms_in       ON alarms (workflow_id)           WHERE ended_at IS NULL AND workflow_id IS NOT NULL;
 
+CREATE TABLE alerts (                           -- what somebody is told of beyond this machine, while it stands
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,  -- by which people name it: never used twice
+    code        TEXT NOT NULL,                  -- of its runbook
+    about       TEXT NOT NULL,                  -- which of its kind; never told
+    says        TEXT NOT NULL,                  -- codes, counts, names from the settings: no id, nothing of a message
+    urgent      INTEGER NOT NULL,
+    mark        INTEGER NOT NULL,               -- grows as it grows worse
+    kept_by     TEXT,                           -- a name in `breaks` by which it stands over a restart
+    opened_at   TEXT NOT NULL,
+    told_at     TEXT NOT NULL,                  -- when it was last decided to tell of it
+    told_mark   INTEGER NOT NULL,
+    acknowledged_at   TEXT,
+    acknowledged_by   TEXT,
+    acknowledged_why  TEXT,
+    acknowledged_mark INTEGER,                  -- how bad it was then: what is worse is news again
+    resolved_at TEXT,
+    CONSTRAINT acknowledged_by_somebody CHECK ((acknowledged_at IS NULL) = (acknowledged_by IS NULL)
+                                           AND (acknowledged_at IS NULL) = (acknowledged_why IS NULL)
+                                           AND (acknowledged_at IS NULL) = (acknowledged_mark IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX alerts_open ON alerts (code, about) WHERE resolved_at IS NULL;
+
+CREATE TABLE deliveries (                       -- what is to be told by one channel, at least once
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert_id     INTEGER NOT NULL REFERENCES alerts (id),
+    step         TEXT NOT NULL,
+    channel      TEXT NOT NULL,
+    decided_at   TEXT NOT NULL,
+    due_at       TEXT NOT NULL,                 -- not before: a digest, maintenance, or a pause after a failure
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    delivered_at TEXT,
+    CONSTRAINT step_is_known    CHECK (step IN ('opened', 'reminded', 'resolved')),
+    CONSTRAINT channel_is_known CHECK (channel IN ('journal', 'command', 'mail'))
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE delivered_at IS NULL;
+CREATE INDEX deliveries_of  ON deliveries (alert_id, channel);
+
 CREATE TABLE soundness (                        -- one row: what is known of the file itself
     id          INTEGER PRIMARY KEY,
     stopped     INTEGER NOT NULL DEFAULT 0,     -- 1: nothing was written since an orderly stop

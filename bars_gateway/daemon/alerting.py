@@ -1,0 +1,119 @@
+"""
+Makes what tells people of alerts, from the settings: who decides, and each way of telling.
+
+    [alerts] ─► Watch ─► store ─► Courier of the log, of a command, of mail
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bars_gateway.config import Settings
+from bars_gateway.model.alerts import Channel, Telling
+from bars_gateway.status.alerts import AFTER_A_START, EVERY_SECONDS, Silences, Watch
+from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.status.deliveries import (
+    FIRST_PAUSE,
+    Command,
+    Courier,
+    Journal,
+    Mail,
+    MailServer,
+    Way,
+    Whence,
+)
+from bars_gateway.store.store import Store
+
+Clock = Callable[[], datetime]
+PATIENCE = 1.0  # the share of a runbook's `after` that a condition stands before it is told
+
+
+class Alerting:
+    """Who decides, and who tells."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        store: Store,
+        running: Callable[[], RuntimeState],
+        now: Clock,
+    ) -> None:
+        """Make them of *settings*, of which only the maintenance is looked at again later."""
+        at_start = settings()
+        self._store, self._now = store, now
+        self._couriers = [
+            Courier(store.alerts, way, now=now, first_pause=FIRST_PAUSE)
+            for way in ways_of(at_start)
+        ]
+        self._watch = Watch(
+            store,
+            running,
+            lambda: telling_of(settings(), self.channels),
+            silences_of(at_start),
+            now=now,
+            first_days=at_start.status.expiry_warning_days,
+            every_seconds=EVERY_SECONDS,
+            after_a_start=AFTER_A_START,
+            patience=PATIENCE,
+        )
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """By what people are told."""
+        return [each.channel for each in self._couriers]
+
+    @property
+    def undelivered(self) -> Mapping[str, datetime]:
+        """What does not work of them, and since when."""
+        since = {str(each.channel): each.failing_since(self._now()) for each in self._couriers}
+        return {name: at for name, at in since.items() if at is not None}
+
+    @property
+    def parts(self) -> Mapping[str, Watch | Courier]:
+        """What runs, by name."""
+        return {"alerts": self._watch, **{f"tell-{c.channel}": c for c in self._couriers}}
+
+    async def begin(self) -> None:
+        """Forget what was to be told by a way that there is no more."""
+        await self._store.alerts.forget_others(self.channels)
+
+
+def ways_of(settings: Settings) -> Iterator[Way]:
+    """Yield each way of telling people that is set."""
+    alerts = settings.alerts
+    whence = Whence(node=settings.node, environment=settings.environment, page_url=alerts.page_url)
+    yield Journal(whence)
+    if alerts.command:
+        yield Command(alerts.command, alerts.command_seconds, whence)
+    if alerts.mail_server is not None and alerts.mail_from is not None:
+        server = MailServer(
+            host=alerts.mail_server,
+            port=alerts.mail_port,
+            security=alerts.mail_security,
+            ca_file=alerts.mail_ca_file,
+            user=alerts.mail_user,
+            password_file=alerts.mail_password_file,
+            sender=alerts.mail_from,
+            recipients=alerts.mail_to,
+            seconds=alerts.mail_seconds,
+        )
+        yield Mail(server, whence)
+
+
+def telling_of(settings: Settings, channels: Sequence[Channel]) -> Telling:
+    """Return by what people are told, and when."""
+    alerts = settings.alerts
+    begins, ends = alerts.maintenance_from, alerts.maintenance_until
+    return Telling(
+        channels=channels,
+        digest=timedelta(minutes=alerts.digest_minutes),
+        remind=timedelta(minutes=alerts.remind_minutes),
+        maintenance=(begins, ends) if begins and ends else None,
+    )
+
+
+def silences_of(settings: Settings) -> Silences:
+    """Return how long nothing may flow, each way."""
+    return Silences(
+        received=timedelta(minutes=settings.alerts.nothing_received_minutes),
+        acknowledged=timedelta(minutes=settings.alerts.nothing_acknowledged_minutes),
+    )

@@ -1,0 +1,107 @@
+"""
+Alerts: one for each condition that somebody is to be told of, for as long as it stands.
+
+    Condition ─► opened ─┬─ reminded …        while nobody has acknowledged it, or it grows worse
+                         ├─ acknowledged      somebody says that they see to it
+                         └─ resolved          it stands no more
+
+A condition is a code and what it is about: that 200 messages wait for one Receiver is one. What an
+alert says are codes, counts, times and names from the settings: no id, and nothing of a message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    """By what somebody is told."""
+
+    JOURNAL = "journal"
+    COMMAND = "command"
+    MAIL = "mail"
+
+
+class Step(StrEnum):
+    """What has become of an alert."""
+
+    OPENED = "opened"
+    REMINDED = "reminded"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Something that is so, and that somebody is to be told of."""
+
+    code: str  # runbooks.RUNBOOKS has it
+    about: str = ""  # which of its kind; stays on this machine
+    says: str  # what people are told: counts, and names from the settings
+    urgent: bool
+    mark: int = 0  # grows as it grows worse
+    opens: bool = True  # False: it keeps an alert that is open, and opens none
+    kept_by: str | None = None  # what the store keeps of it over a restart (store.pacing)
+    waits_for_maintenance: bool = True  # False: a patient may be waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert, as it is kept."""
+
+    number: int
+    code: str
+    says: str
+    urgent: bool
+    opened_at: datetime
+    acknowledged_at: datetime | None  # None too where it has grown worse since
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """How it stands: open, acknowledged or resolved."""
+        if self.resolved_at is not None:
+            return "resolved"
+        return "acknowledged" if self.acknowledged_at else "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One thing that is to be told by one channel: at least once."""
+
+    delivery_id: int
+    channel: Channel
+    step: Step
+    decided_at: datetime
+    attempts: int
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """By what people are told, and when."""
+
+    channels: Sequence[Channel]
+    digest: timedelta  # what is not urgent waits for so long, for company
+    remind: timedelta  # of what is urgent and nobody has acknowledged; zero: never
+    maintenance: tuple[datetime, datetime] | None = None
+
+    def due_at(self, channel: Channel, condition: Condition, now: datetime) -> datetime:
+        """Return when *channel* is to tell of it, if that is decided *now*."""
+        if channel is Channel.JOURNAL:
+            return now
+        due = now if condition.urgent else now + self.digest
+        if self.maintenance and condition.waits_for_maintenance:
+            begins, ends = self.maintenance
+            due = max(due, ends) if begins <= now < ends else due
+        return due
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What stands at one moment, and what is not known yet to have ended."""
+
+    conditions: Sequence[Condition]
+    unknown: frozenset[str] = frozenset()  # breaks of which this process knows nothing yet
+    may_end: frozenset[str] | None = None  # only alerts of these codes may; None: any

@@ -1,0 +1,259 @@
+"""
+Decides of what somebody is told beyond this machine, again and again.
+
+    concerns + standing alarms + silence ─► conditions ─► store.alerts.decide ─► deliveries
+
+One condition is one alert, however many messages it is about. What comes and goes within its
+`Runbook.after` is no news, and a message that waits for a Receiver that is known to be silent is
+told of with that Receiver alone.
+
+After a start nothing is known yet of who answers, and what nobody has looked at has not ended: for
+a while only alarms end, which the store has. What the store keeps of breaks holds an alert open
+until the process knows better. So a restart neither forgets an alert nor tells of it again.
+
+Decisions: D-alerts.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bars_gateway.errors import StoreUnavailable
+from bars_gateway.model.alarms import ALARMS
+from bars_gateway.model.alerts import Condition, Standing, Telling
+from bars_gateway.model.readings import Overview
+from bars_gateway.status.concerns import (
+    LATE,
+    Concern,
+    ConcernKind,
+    FlowKind,
+    RuntimeState,
+    concerns,
+    lasting,
+)
+from bars_gateway.status.runbooks import RUNBOOKS
+from bars_gateway.stopping import pause
+from bars_gateway.store.figures import Counted, Waiting
+from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.store import Store
+from bars_gateway.upkeep.housekeeping import stage
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 10.0
+AFTER_A_START = timedelta(minutes=3)  # every part has looked by then
+_A_MONTH = 10_000  # beyond any stage of an expiry, in days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silences:
+    """How long nothing may flow, each way, until that is news; zero: for ever."""
+
+    received: timedelta = timedelta()
+    acknowledged: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Everything that is looked at, at one moment."""
+
+    overview: Overview
+    counted: Counted
+    running: RuntimeState
+    waiting: Sequence[Waiting]
+    known: Mapping[str, datetime]  # who did not answer, as the store has it
+
+
+def conditions(seen: Seen, silences: Silences, first_days: int) -> list[Condition]:
+    """Return what somebody is to be told of, as far as it is known at this moment."""
+    return [
+        *_of_concerns(seen, first_days),
+        *_of_alarms(seen.overview),
+        *_of_waiting(seen),
+        *_of_silence(seen, silences),
+    ]
+
+
+def _of_concerns(seen: Seen, first_days: int) -> Iterator[Condition]:
+    for each in concerns(seen.overview, seen.running, first_days):
+        if each.kind in ALARMS or each.kind == ConcernKind.MESSAGE_WAITING:
+            continue  # told of by provider, and by what explains it
+        book = RUNBOOKS[each.kind]
+        yield Condition(
+            code=each.kind,
+            about=each.about,
+            says=f"{book.title} ({each.name})" if each.name else book.title,
+            urgent=book.urgent,
+            mark=_stage_of(each, seen, first_days),
+            kept_by=_kept_by(each),
+        )
+
+
+def _stage_of(concern: Concern, seen: Seen, first_days: int) -> int:
+    """Return how near the end of a thing is: each further warning is worse."""
+    if concern.kind != ConcernKind.EXPIRY_NEAR:
+        return 0
+    reached = (
+        stage(each, seen.overview.at, first_days)
+        for each in seen.running.expiries
+        if each.name == concern.about
+    )
+    return _A_MONTH - min((days for days in reached if days is not None), default=_A_MONTH)
+
+
+def _kept_by(concern: Concern) -> str | None:
+    """Return by which name the store keeps since when nothing comes, if it does."""
+    match concern.kind:
+        case ConcernKind.RECEIVER_SILENT | ConcernKind.RECEIVER_FAILING:
+            return concern.about
+        case ConcernKind.PROVIDER_KEPT_OUT:
+            return concern.about
+        case ConcernKind.TOKEN_MISSING:
+            return token_service_of(concern.about)
+        case ConcernKind.EGRESS_BLOCKED:
+            return EGRESS
+        case _:
+            return None
+
+
+def _of_alarms(overview: Overview) -> Iterator[Condition]:
+    """Yield one for each kind, provider, and way in which it is told."""
+    for kind, alarm in ALARMS.items():
+        for way, words in enumerate(alarm.ways):
+            told = [each for each in overview.standing if (each.kind, each.words) == (kind, words)]
+            for provider in sorted({each.provider or "" for each in told}):
+                of = [each for each in told if (each.provider or "") == provider]
+                count = sum(each.count for each in of)
+                says = words.says.format(n=f"{count} {alarm.noun}{'' if count == 1 else 's'}")
+                yield Condition(
+                    code=kind,
+                    about=f"{provider} {way}",
+                    says=f"{says} ({provider})" if provider else says,
+                    urgent=alarm.grave,
+                    mark=max(each.newest for each in of),
+                    waits_for_maintenance=not alarm.grave,
+                )
+
+
+def _of_waiting(seen: Seen) -> Iterator[Condition]:
+    late = [each for each in seen.waiting if seen.overview.at - each.since >= LATE]
+    if not late:
+        return
+    unexplained = [each for each in late if not _explained(each, seen)]
+    kind = ConcernKind.MESSAGE_WAITING
+    yield Condition(
+        code=kind,
+        says=RUNBOOKS[kind].title,
+        urgent=True,
+        opens=bool(unexplained),
+        waits_for_maintenance=False,
+    )
+
+
+def _explained(waiting: Waiting, seen: Seen) -> bool:
+    """Tell whether something else is told of that keeps it waiting."""
+    running = seen.running
+    away = {*running.silent, *running.failing, *seen.known}
+    kept_out = {each.provider for each in running.kept_out}
+    without = {each.provider for each in running.tokens if each.failing_since is not None}
+    everywhere = running.egress is not None or running.unavailable is not None
+    ours = waiting.provider in {*kept_out, *without}
+    service = token_service_of(waiting.provider)
+    return everywhere or ours or bool(away & {waiting.receiver, waiting.provider, service, EGRESS})
+
+
+def _of_silence(seen: Seen, silences: Silences) -> Iterator[Condition]:
+    now, begun = seen.overview.at, seen.running.started_at
+    for kind, at, longest in (
+        (FlowKind.NOTHING_RECEIVED, seen.counted.received_at, silences.received),
+        (FlowKind.NOTHING_ACKNOWLEDGED, seen.counted.acknowledged_at, silences.acknowledged),
+    ):
+        if longest and now - (at or begun) >= longest:
+            says = f"{RUNBOOKS[kind].title} for {lasting(longest.total_seconds())} or longer"
+            yield Condition(code=kind, says=says, urgent=RUNBOOKS[kind].urgent)
+
+
+class Watch:
+    """Looks, and has the store decide."""
+
+    def __init__(
+        self,
+        store: Store,
+        running: Callable[[], RuntimeState],
+        telling: Callable[[], Telling],
+        silences: Silences,
+        *,
+        now: Callable[[], datetime],
+        first_days: int,
+        every_seconds: float = EVERY_SECONDS,
+        after_a_start: timedelta = AFTER_A_START,
+        patience: float = 1.0,
+    ) -> None:
+        """*patience*: the share of `Runbook.after` that a condition stands before it is told."""
+        self._store, self._running, self._telling = store, running, telling
+        self._silences, self._now, self._first_days = silences, now, first_days
+        self._every_seconds, self._after_a_start = every_seconds, after_a_start
+        self._patience = patience
+        self._since: dict[tuple[str, str], datetime] = {}
+        self._stopping = asyncio.Event()
+
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Look until stopped."""
+        while not self._stopping.is_set():
+            beat()
+            try:
+                await self.look()
+            except StoreUnavailable as error:  # which nobody could be told of from there
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
+            await pause(self._stopping, self._every_seconds)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+
+    async def look(self) -> None:
+        """Decide once."""
+        seen = await self._see()
+        found = conditions(seen, self._silences, self._first_days)
+        await self._store.alerts.decide(
+            Standing(
+                conditions=[self._lasting(each, seen.overview.at) for each in found],
+                unknown=frozenset(_unknown(seen, found)),
+                may_end=self._may_end(seen),
+            ),
+            self._telling(),
+            seen.overview.at,
+        )
+        self._forget(found)
+
+    async def _see(self) -> Seen:
+        now = self._now()
+        return Seen(
+            overview=await self._store.watched(now),
+            counted=await self._store.figures.counted(now),
+            waiting=await self._store.figures.waiting(),
+            known=await self._store.breaks.known(),
+            running=self._running(),
+        )
+
+    def _lasting(self, condition: Condition, now: datetime) -> Condition:
+        """Let it open no alert before it has stood for as long as its runbook says."""
+        since = self._since.setdefault((condition.code, condition.about), now)
+        soon = now - since < RUNBOOKS[condition.code].after * self._patience
+        return replace(condition, opens=False) if soon else condition
+
+    def _may_end(self, seen: Seen) -> frozenset[str] | None:
+        young = seen.overview.at - seen.running.started_at < self._after_a_start
+        return frozenset(ALARMS) if young else None
+
+    def _forget(self, found: Iterable[Condition]) -> None:
+        stands = {(each.code, each.about) for each in found}
+        self._since = {key: at for key, at in self._since.items() if key in stands}
+
+
+def _unknown(seen: Seen, found: Iterable[Condition]) -> set[str]:
+    """Return what does not answer, as the store has it, and this process has not met yet."""
+    return seen.known.keys() - {each.kept_by for each in found if each.kept_by}

@@ -1,0 +1,359 @@
+"""
+Tells people of alerts: by the log, by a command, by mail. Each way goes on by itself.
+
+    store.alerts.due ─► Courier ─► Journal │ Command │ Mail ─► delivered
+                           └── refused, or took too long ──► again later, with a longer pause
+
+Each way has a loop of its own, and what leaves the process has a timeout: a mail server that is
+away delays neither the log nor the command, and no message. Nothing is given up: what could not be
+told is told later, with the time at which it was decided.
+
+At least once: what was told, and not yet written down as told when the process died, is told again.
+Each telling has a number that stays the same (`delivery`), by which whoever receives it can know
+that. What is told holds codes, counts, times and names from the settings.
+
+Decisions: D-alerts.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Protocol
+
+import aiosmtplib
+import orjson
+import structlog
+
+from bars_gateway.errors import IdentityError, StoreUnavailable
+from bars_gateway.model.alerts import Channel, Delivery, Step
+from bars_gateway.status.runbooks import RUNBOOKS
+from bars_gateway.stopping import pause, unless_stopped
+from bars_gateway.store.alerts import Alerts
+from bars_gateway.tls.contexts import client_context
+
+log = structlog.get_logger(__name__)
+
+LONGEST_SLEEP = 30.0
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=15)
+TROUBLE_AFTER = timedelta(minutes=1)
+_MAX_DOUBLINGS = 10
+_ADVICE = (
+    "It is kept, and told later. See that [alerts] names what works; look at the page meanwhile."
+)
+
+
+class NotDelivered(Exception):
+    """Nobody was told; its text says why, and holds nothing of what was to be told."""
+
+
+class Way(Protocol):
+    """One way of telling people."""
+
+    channel: Channel
+    at_once: int  # how many it tells together
+
+    async def tell(self, deliveries: Sequence[Delivery]) -> None:
+        """Return once they were told, or raise NotDelivered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whence:
+    """Which gateway it is that tells."""
+
+    node: str
+    environment: str
+    page_url: str
+
+    def runbook(self, code: str) -> str:
+        """Return where it stands what to do about that code."""
+        return f"{self.page_url}{RUNBOOKS[code].anchor}"
+
+
+class Journal:
+    """The log, which the service manager keeps."""
+
+    channel = Channel.JOURNAL
+    at_once = 100
+
+    def __init__(self, whence: Whence) -> None:
+        self._whence = whence
+
+    async def tell(self, deliveries: Sequence[Delivery]) -> None:
+        """Log each."""
+        for each in deliveries:
+            alert = each.alert
+            what = {
+                "name": alert.number,
+                "kind": alert.code,
+                "reason": alert.says,
+                "path": self._whence.runbook(alert.code),
+            }
+            if each.step is Step.RESOLVED:
+                log.info("alert.resolved", **what)
+            elif each.step is Step.REMINDED:
+                log.error("alert.goes_on", **what)
+            elif alert.urgent:
+                log.error("alert.opened", **what)
+            else:
+                log.warning("alert.opened", **what)
+
+
+class Command:
+    """A program that is run for each, with JSON on its input, by no shell."""
+
+    channel = Channel.COMMAND
+    at_once = 1
+
+    def __init__(self, argv: Sequence[str], seconds: float, whence: Whence) -> None:
+        self._argv, self._seconds, self._whence = argv, seconds, whence
+
+    async def tell(self, deliveries: Sequence[Delivery]) -> None:
+        """Run it for each, in order."""
+        for each in deliveries:
+            await self._run(orjson.dumps(document(each, self._whence)))
+
+    async def _run(self, given: bytes) -> None:
+        try:
+            running = await asyncio.create_subprocess_exec(
+                *self._argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # so that what it has started can be ended with it
+            )
+        except OSError as error:
+            raise NotDelivered(f"it cannot be run: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(self._seconds):
+                await running.communicate(given)
+        except TimeoutError:
+            raise NotDelivered(f"it did not end within {self._seconds:g} s") from None
+        finally:
+            if running.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                await running.wait()
+        if running.returncode:
+            raise NotDelivered(f"it ended with {running.returncode}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailServer:
+    """How it is reached, and as whom."""
+
+    host: str
+    port: int
+    security: str  # starttls, tls or none
+    ca_file: Path | None
+    user: str | None
+    password_file: Path | None
+    sender: str
+    recipients: Sequence[str]
+    seconds: float
+
+
+class Mail:
+    """One mail for all that is due: what is urgent first."""
+
+    channel = Channel.MAIL
+    at_once = 200
+
+    def __init__(self, server: MailServer, whence: Whence) -> None:
+        self._server, self._whence = server, whence
+
+    async def tell(self, deliveries: Sequence[Delivery]) -> None:
+        """Send one mail."""
+        server = self._server
+        try:
+            async with asyncio.timeout(server.seconds):
+                await self._send(mail_of(deliveries, server, self._whence))
+        except TimeoutError:
+            raise NotDelivered(f"the mail server took longer than {server.seconds:g} s") from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise NotDelivered(f"the mail server said {error.code}") from None
+        except (aiosmtplib.SMTPException, OSError, IdentityError) as error:
+            raise NotDelivered(f"the mail server: {type(error).__name__}") from None
+
+    async def _send(self, mail: EmailMessage) -> None:
+        server = self._server
+        context = (
+            None
+            if server.security == "none"
+            else await asyncio.to_thread(client_context, server.ca_file)
+        )
+        password = None
+        if server.password_file is not None:
+            password = (await asyncio.to_thread(server.password_file.read_text, "utf-8")).strip()
+        await aiosmtplib.send(
+            mail,
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.security == "tls",
+            start_tls=server.security == "starttls",
+            tls_context=context,
+            username=server.user,
+            password=password,
+            timeout=server.seconds,
+        )
+
+
+def document(delivery: Delivery, whence: Whence) -> dict[str, object]:
+    """Return what a program reads of it."""
+    alert, book = delivery.alert, RUNBOOKS[delivery.alert.code]
+    return {
+        "delivery": delivery.delivery_id,
+        "alert": alert.number,
+        "step": delivery.step,
+        "state": alert.state,
+        "code": alert.code,
+        "says": alert.says,
+        "urgent": alert.urgent,
+        "opened_at": _text(alert.opened_at),
+        "resolved_at": _text(alert.resolved_at),
+        "decided_at": _text(delivery.decided_at),
+        "for_patients": book.harm,
+        "do": book.do,
+        "runbook": whence.runbook(alert.code),
+        "node": whence.node,
+        "environment": whence.environment,
+    }
+
+
+def mail_of(deliveries: Sequence[Delivery], server: MailServer, whence: Whence) -> EmailMessage:
+    """Return one mail that tells all of them."""
+    ordered = sorted(deliveries, key=lambda each: (not _wakes(each), each.delivery_id))
+    first, more = ordered[0], len(ordered) - 1
+    mail = EmailMessage()
+    mail["From"], mail["To"] = server.sender, ", ".join(server.recipients)
+    rest = f" (and {more} more)" if more else ""
+    mail["Subject"] = (
+        f"[{whence.environment} {whence.node}] {first.step.upper()}: {first.alert.says}{rest}"
+    )
+    mail["Date"] = format_datetime(first.decided_at)
+    domain = server.sender.partition("@")[2]
+    ids = f"{min(e.delivery_id for e in ordered)}-{max(e.delivery_id for e in ordered)}"
+    mail["Message-ID"] = f"<alert-{ids}.{whence.environment}.{whence.node}@{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    if any(_wakes(each) for each in ordered):
+        mail["X-Priority"] = "1"
+    mail.set_content("\n\n".join(_told(each, whence) for each in ordered) + _FOOT)
+    return mail
+
+
+_FOOT = (
+    "\n\n-- \nThis mail holds no data of patients, and none belongs into an answer to it. It may"
+    "\ncome twice: the same delivery has the same number.\n"
+)
+
+
+def _wakes(delivery: Delivery) -> bool:
+    return delivery.alert.urgent and delivery.step is not Step.RESOLVED
+
+
+def _told(delivery: Delivery, whence: Whence) -> str:
+    alert, book = delivery.alert, RUNBOOKS[delivery.alert.code]
+    lines = [
+        f"{delivery.step.upper()}: {alert.says}",
+        f"alert {alert.number}, {alert.code}, since {alert.opened_at:%Y-%m-%d %H:%M} UTC",
+    ]
+    if alert.resolved_at is not None:
+        lines.append(f"resolved {alert.resolved_at:%Y-%m-%d %H:%M} UTC")
+    if delivery.step is not Step.RESOLVED:
+        lines += [f"For patients: {book.harm}", f"Look first {book.whose}. Do: {book.do}"]
+    lines.append(f"Runbook: {whence.runbook(alert.code)}   (delivery {delivery.delivery_id})")
+    return "\n".join(lines)
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
+
+
+class Courier:
+    """Tells by one way, for as long as the gateway runs."""
+
+    def __init__(
+        self,
+        alerts: Alerts,
+        way: Way,
+        *,
+        now: Callable[[], datetime],
+        longest_sleep: float = LONGEST_SLEEP,
+        first_pause: timedelta = FIRST_PAUSE,
+    ) -> None:
+        self._alerts, self._way, self._now = alerts, way, now
+        self._longest_sleep, self._first_pause = longest_sleep, first_pause
+        self._stopping = asyncio.Event()
+        self._failing_since: datetime | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """By which way it tells."""
+        return self._way.channel
+
+    def failing_since(self, now: datetime) -> datetime | None:
+        """Return since when nothing can be told, once that has lasted; None: all can."""
+        since = self._failing_since
+        return since if since is not None and now - since >= TROUBLE_AFTER else None
+
+    async def run(self, _beat: Callable[[], None] = lambda: None) -> None:
+        """Tell until stopped."""
+        while not self._stopping.is_set():
+            try:
+                told = await self.tell_due()
+            except StoreUnavailable as error:
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
+                await pause(self._stopping, self._longest_sleep)
+                continue
+            if not told:
+                await self._alerts.work(self.channel, self._longest_sleep)
+
+    def stop(self) -> None:
+        """Begin with no other."""
+        self._stopping.set()
+        self._alerts.wake(self.channel)
+
+    async def tell_due(self) -> bool:
+        """Tell what is due, once; return whether there may be more."""
+        due = (await self._alerts.due(self.channel, self._now()))[: self._way.at_once]
+        if not due:
+            return False
+        ended: list[str | None] = []  # why not, or None; empty: a stop came first
+        await unless_stopped(self._stopping, self._tell(due, ended))
+        if ended and ended[0] is not None:
+            await self._put_off(due, ended[0])
+        elif ended:
+            await self._alerts.delivered([each.delivery_id for each in due], self._now())
+            self._failing_since = None
+        return True
+
+    async def _tell(self, due: Sequence[Delivery], ended: list[str | None]) -> None:
+        try:
+            await self._way.tell(due)
+        except NotDelivered as error:
+            ended.append(str(error))
+        else:
+            ended.append(None)
+
+    async def _put_off(self, due: Sequence[Delivery], reason: str) -> None:
+        now = self._now()
+        self._failing_since = self._failing_since or now
+        doublings: int = 2 ** min(*(each.attempts for each in due), _MAX_DOUBLINGS)
+        wait = min(LONGEST_PAUSE, self._first_pause * doublings)
+        ids = [each.delivery_id for each in due]
+        await self._alerts.not_delivered(ids, now + wait)
+        log.warning(
+            "alert.not_delivered",
+            name=self.channel,
+            count=len(due),
+            reason=reason,
+            seconds=wait.total_seconds(),
+            advice=_ADVICE,
+        )

@@ -1,0 +1,302 @@
+"""What is told beyond this machine: each condition once, and nothing of a message in it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from figures import AT, AT_REST, EMPTY, NOTHING
+from store_values import NOW, submission
+
+from bars_gateway.model.alarms import StandingAlarms
+from bars_gateway.model.alerts import Channel, Condition, Telling
+from bars_gateway.standard.workflow import Role
+from bars_gateway.status.alerts import Seen, Silences, Watch, conditions
+from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, TokenState
+from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
+from bars_gateway.store.asides import Aside
+from bars_gateway.store.figures import Waiting
+from bars_gateway.store.pacing import EGRESS
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
+from bars_gateway.upkeep.housekeeping import Expiry, Kind
+
+A_MINUTE, AN_HOUR = timedelta(minutes=1), timedelta(hours=1)
+SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+CANARY = "CANARY-OF-A-PATIENT"
+AT_ONCE = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=AN_HOUR)
+SEEN = Seen(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
+
+
+def found(seen: Seen, silences: Silences | None = None) -> list[Condition]:
+    return conditions(seen, silences or Silences(), first_days=90)
+
+
+def alarms(kind: str, provider: str, count: int, **changes: object) -> StandingAlarms:
+    values = {"role": None, "in_vain": False, "oldest_at": AT, "newest": count}
+    return StandingAlarms(kind=kind, provider=provider, count=count, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_nothing_is_told_where_nothing_is_wrong() -> None:
+    """Who is told of nothing goes on reading."""
+    assert [] == found(SEEN)
+
+
+def test_alarms_of_a_kind_are_one_condition_for_each_provider() -> None:
+    """200 refusals are one alert; those of another organisation are another's."""
+    kind = "message.refused"
+    standing = [alarms(kind, "a", 199), alarms(kind, "b", 1), alarms(kind, "a", 1, role=None)]
+    told = found(replace(SEEN, overview=replace(EMPTY, standing=standing)))
+
+    assert ["200 messages got a refusal (a)", "1 message got a refusal (b)"] == [
+        each.says for each in told
+    ]
+
+
+def test_what_we_owe_and_what_is_owed_to_us_are_two() -> None:
+    """One sends people to the other side, and one to our own EPR."""
+    kind = "workflow.overdue"
+    standing = [
+        alarms(kind, "a", 2, role=Role.REQUESTER),
+        alarms(kind, "a", 1, role=Role.RESPONDER),
+    ]
+    told = found(replace(SEEN, overview=replace(EMPTY, standing=standing)))
+
+    assert ["Overdue: 2 answers owed to us (a)", "Overdue: 1 answer that we owe (a)"] == [
+        each.says for each in told
+    ]
+
+
+def test_what_may_touch_a_patient_waits_for_no_maintenance() -> None:
+    """Whoever works on the network does not know who waits for an ambulance."""
+    standing = [alarms("workflow.overdue", "a", 1), alarms("work.failed", "a", 1)]
+    told = found(replace(SEEN, overview=replace(EMPTY, standing=standing)))
+
+    assert {"workflow.overdue": False, "work.failed": True} == {
+        each.code: each.waits_for_maintenance for each in told
+    }
+
+
+def test_a_receiver_is_told_of_by_its_bucket() -> None:
+    """The page says who it is; what leaves this machine names nobody."""
+    (told,) = found(replace(SEEN, running=replace(AT_REST, silent={SERVICE: AT})))
+
+    assert ("A Receiver does not answer (bucket e)", SERVICE) == (told.says, told.about)
+
+
+@pytest.mark.parametrize(
+    ("seen", "opens"),
+    [
+        pytest.param(SEEN, True, id="unexplained"),
+        pytest.param(
+            replace(SEEN, running=replace(AT_REST, silent={SERVICE: AT})), False, id="silent"
+        ),
+        pytest.param(
+            replace(SEEN, running=replace(AT_REST, silent={"s|9": AT})), True, id="another-is"
+        ),
+        pytest.param(replace(SEEN, known={SERVICE: AT}), False, id="known-from-before"),
+        pytest.param(replace(SEEN, known={EGRESS: AT}), False, id="no-way-out-before"),
+        pytest.param(
+            replace(
+                SEEN,
+                running=replace(AT_REST, egress=EgressState(since=AT, reason="407", advice="ask")),
+            ),
+            False,
+            id="no-way-out",
+        ),
+        pytest.param(
+            replace(
+                SEEN,
+                running=replace(
+                    AT_REST,
+                    tokens=[
+                        TokenState(
+                            provider="trust",
+                            key_id="k",
+                            refused_keys=(),
+                            expires_at=None,
+                            failing_since=AT,
+                            reason="no",
+                            advice="see",
+                            clock_skew_seconds=None,
+                        )
+                    ],
+                ),
+            ),
+            False,
+            id="no-token",
+        ),
+    ],
+)
+def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Seen, opens: bool) -> None:  # noqa: FBT001
+    """One outage is one alert; what waits for another reason is another."""
+    waiting = [Waiting(provider="trust", receiver=SERVICE, since=AT - AN_HOUR)]
+    told = {each.code: each for each in found(replace(seen, waiting=waiting))}
+
+    assert opens is told[ConcernKind.MESSAGE_WAITING].opens
+
+
+def test_each_further_warning_of_an_end_is_worse() -> None:
+    """A certificate is told of at 90 days, and again at each stage."""
+
+    def mark(days: int) -> int:
+        begins, ends = AT - timedelta(days=720), AT + timedelta(days=days)
+        ending = Expiry(kind=Kind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
+        (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ending])))
+        return told.mark
+
+    assert mark(80) == mark(70) < mark(50) < mark(5) < mark(0)
+
+
+@pytest.mark.parametrize(
+    ("last", "codes"),
+    [
+        (AT - timedelta(hours=7), [FlowKind.NOTHING_RECEIVED]),
+        (AT - timedelta(hours=5), []),
+        (None, []),
+    ],
+)
+def test_silence_is_news_after_as_long_as_somebody_has_set(
+    last: datetime | None, codes: list[str]
+) -> None:
+    """Where nothing has flowed for longer than ever, somebody looks, though nothing has failed."""
+    seen = replace(SEEN, counted=replace(NOTHING, received_at=last))
+
+    assert codes == [each.code for each in found(seen, Silences(received=6 * AN_HOUR))]
+    assert [] == found(seen)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield Store(database, node="here")
+
+
+class Watched:
+    """A watch over a store, at a time that a test sets."""
+
+    def __init__(self, store: Store) -> None:
+        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - AN_HOUR)
+        self.watch = Watch(
+            store,
+            lambda: self.running,
+            lambda: AT_ONCE,
+            Silences(),
+            now=lambda: self.at,
+            first_days=90,
+        )
+        self.store = store
+
+    async def open(self, minutes: float = 0) -> list[str]:
+        """Look at that many minutes later; return the codes of what is open."""
+        self.at += timedelta(minutes=minutes)
+        await self.watch.look()
+        return [each.code for each in await self.store.alerts.standing()]
+
+
+async def test_what_comes_and_goes_within_a_minute_is_no_news(store: Store) -> None:
+    """A Receiver that is restarted wakes nobody; one that stays away does."""
+    watched = Watched(store)
+    silent, well = replace(watched.running, silent={"s|1": NOW}), watched.running
+    seen = []
+    for running, minutes in ((silent, 0), (well, 0.5), (silent, 0.5), (silent, 0.6), (silent, 0.5)):
+        watched.running = running
+        seen.append(await watched.open(minutes))
+
+    assert [[], [], [], [], ["receiver.silent"]] == seen
+
+
+async def test_a_restart_keeps_an_alert_open_until_it_is_known_better(store: Store) -> None:
+    """Who was silent before it has not answered since: nobody is told that it has."""
+    await store.breaks.began("s|1", NOW)
+    before = Watched(store)
+    before.running = replace(before.running, silent={"s|1": NOW})
+    await before.open()
+    first = await before.open(2)
+    after = Watched(store)
+    after.at = NOW + timedelta(minutes=3)
+    second = [await after.open(), await after.open(60)]
+    await store.breaks.ended("s|1")
+    third = await after.open(1)
+
+    assert ["receiver.silent"] == first
+    assert [["receiver.silent"], ["receiver.silent"]] == second
+    assert [] == third
+
+
+async def test_what_nobody_has_looked_at_since_a_start_has_not_ended(store: Store) -> None:
+    """A folder that stood still is looked at soon; until then nobody is told that it moves."""
+    before = Watched(store)
+    before.running = replace(before.running, stalled={"/spool": "ENOSPC"})
+    await before.open()
+    await before.open(2)
+    after = Watched(store)
+    after.at, after.running = NOW + 3 * A_MINUTE, replace(AT_REST, started_at=NOW + 2 * A_MINUTE)
+
+    assert [["folder.stalled"], []] == [await after.open(), await after.open(3)]
+
+
+async def test_nothing_of_a_message_is_told(store: Store) -> None:
+    """What leaves this machine is made of codes, counts and names from the settings."""
+    body = f'{{"note":"{CANARY}"}}'.encode()
+    taken = await store.outbound.submit(
+        submission(body=body, receiver=f"s|{CANARY}"), NOW - AN_HOUR
+    )
+    await store.asides.hold(taken.message_id, ValueError(CANARY), NOW, began=False)
+    await store.asides.tell(Aside.WORK, ValueError(CANARY), NOW, request_id=CANARY)
+    watched = Watched(store)
+    watched.running = replace(watched.running, silent={f"s|{CANARY}": NOW}, shut_out=[CANARY])
+    await watched.open()
+    await watched.open(2)
+    told = [each.alert.says for each in await store.alerts.due(Channel.JOURNAL, watched.at)]
+
+    assert len(told) >= 4
+    assert CANARY not in json.dumps(told)
+    assert taken.request_id not in json.dumps(told)
+
+
+async def test_a_mail_server_that_is_away_delays_nothing_else(store: Store, tmp_path: Path) -> None:
+    """The pager is told while the mail still waits for its server."""
+    began = asyncio.Event()
+
+    async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        began.set()
+        await reader.read()
+        writer.close()
+
+    whence = Whence(node="n", environment="int", page_url="http://127.0.0.1:8480")
+    listener = await asyncio.start_server(hanging, "127.0.0.1", 0)
+    server = MailServer(
+        host="127.0.0.1",
+        port=listener.sockets[0].getsockname()[1],
+        security="none",
+        ca_file=None,
+        user=None,
+        password_file=None,
+        sender="a@example.org",
+        recipients=["b@example.org"],
+        seconds=60,
+    )
+    argv = ["/bin/sh", "-c", f"cat > {tmp_path}/told"]
+    ways = [Mail(server, whence), Command(argv, 20, whence)]
+    couriers = [Courier(store.alerts, way, now=lambda: NOW) for way in ways]
+    telling = replace(AT_ONCE, channels=[Channel.MAIL, Channel.COMMAND])
+    watched = Watched(store)
+    async with asyncio.timeout(20), listener, asyncio.TaskGroup() as group:
+        for each in couriers:
+            group.create_task(each.run())
+        await store.asides.tell(Aside.WORK, ValueError(), NOW)
+        watched.watch._telling = lambda: telling
+        await watched.open()
+        await began.wait()
+        while await store.alerts.due(Channel.COMMAND, NOW):
+            await asyncio.sleep(0.01)
+        waits = await store.alerts.due(Channel.MAIL, NOW)
+        for each in couriers:
+            each.stop()
+
+    assert ["work.failed"] == [each.alert.code for each in waits]
+    assert "work.failed" == json.loads((tmp_path / "told").read_text("utf-8"))["code"]

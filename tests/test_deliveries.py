@@ -1,0 +1,284 @@
+"""How people are told: by the log, a command, a mail; each way by itself, and at least once."""
+
+import asyncio
+import json
+import ssl
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from store_values import NOW
+from structlog.testing import capture_logs
+
+from bars_gateway.model.alerts import Channel, Condition, Delivery, Standing, Telling
+from bars_gateway.status.deliveries import (
+    Command,
+    Courier,
+    Journal,
+    Mail,
+    MailServer,
+    NotDelivered,
+    Whence,
+)
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
+
+WHENCE = Whence(node="gateway-1", environment="int", page_url="http://127.0.0.1:8480")
+SILENT = Condition(
+    code="receiver.silent", about="s|1", says="A Receiver does not answer (bucket 8)", urgent=True
+)
+OVERDUE = Condition(code="workflow.overdue", says="Overdue: 2 answers owed to us", urgent=True)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield Store(database, node="here")
+
+
+async def due(store: Store, channel: Channel, *conditions: Condition) -> Sequence[Delivery]:
+    telling = Telling(channels=[channel], digest=timedelta(), remind=timedelta())
+    await store.alerts.decide(Standing(conditions=conditions), telling, NOW)
+    return await store.alerts.due(channel, NOW)
+
+
+def script(tmp_path: Path, text: str) -> list[str]:
+    """Return a command that runs *text* as Python, with a file of its own as `out`."""
+    file = tmp_path / "told.py"
+    file.write_text(f"import sys, json\nout = {str(tmp_path / 'out')!r}\n{text}\n", "utf-8")
+    return [sys.executable, "-I", str(file)]
+
+
+async def test_a_command_gets_what_is_to_be_told_as_json(store: Store, tmp_path: Path) -> None:
+    """A pager needs no parser for prose: code, state, what to do, and a link."""
+    argv = script(tmp_path, "open(out, 'w').write(sys.stdin.read())")
+    await Command(argv, 20, WHENCE).tell(await due(store, Channel.COMMAND, SILENT))
+    told = json.loads((tmp_path / "out").read_text("utf-8"))
+
+    assert ("receiver.silent", "opened", "open") == (told["code"], told["step"], told["state"])
+    assert "http://127.0.0.1:8480/runbooks#receiver.silent" == told["runbook"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import time; time.sleep(600)", "it did not end within 0.5 s"),
+        ("sys.exit(7)", "it ended with 7"),
+    ],
+)
+async def test_a_command_that_fails_has_told_nobody(
+    store: Store, tmp_path: Path, text: str, reason: str
+) -> None:
+    """One that hangs is ended; why is said, and nothing of what it printed."""
+    with pytest.raises(NotDelivered) as caught:
+        await Command(script(tmp_path, text), 0.5, WHENCE).tell(
+            await due(store, Channel.COMMAND, SILENT)
+        )
+
+    assert reason == str(caught.value)
+
+
+async def test_a_command_that_is_not_there_has_told_nobody(store: Store) -> None:
+    """A wrong path is said in words."""
+    with pytest.raises(NotDelivered) as caught:
+        await Command(["/nowhere"], 5, WHENCE).tell(await due(store, Channel.COMMAND, SILENT))
+
+    assert "it cannot be run: No such file or directory" == str(caught.value)
+
+
+async def test_no_shell_reads_a_command(store: Store, tmp_path: Path) -> None:
+    """What stands in an argument is that argument."""
+    argv = [*script(tmp_path, "open(out, 'w').write(json.dumps(sys.argv[1:]))"), "$(id); `x`"]
+    await Command(argv, 20, WHENCE).tell(await due(store, Channel.COMMAND, SILENT))
+
+    assert ["$(id); `x`"] == json.loads((tmp_path / "out").read_text("utf-8"))
+
+
+async def test_the_log_has_each_with_its_runbook(store: Store) -> None:
+    """Where nothing else is set, whoever reads the log finds it, and what to do."""
+    with capture_logs() as logs:
+        await Journal(WHENCE).tell(await due(store, Channel.JOURNAL, SILENT))
+    (line,) = [line for line in logs if line["event"] == "alert.opened"]
+
+    assert ("error", "receiver.silent") == (line["log_level"], line["kind"])
+    assert "http://127.0.0.1:8480/runbooks#receiver.silent" == line["path"]
+
+
+class Box:
+    """A mail server's inbox."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+        self.secured: list[bool] = []
+
+    async def handle_DATA(  # noqa: N802 - the library's name
+        self, _server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        self.mails.append(message_from_bytes(envelope.content or b"", policy=default))
+        self.secured.append(session.ssl is not None)
+        return "250 taken"
+
+
+@asynccontextmanager
+async def mail_server(tmp_path: Path, box: Box, **how: Any) -> AsyncIterator[MailServer]:
+    """Run a real mail server that wants STARTTLS; yield how it is reached."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    loop = asyncio.get_running_loop()
+
+    served: list[SMTP] = []
+
+    def serving() -> SMTP:
+        served.append(SMTP(box, tls_context=context, require_starttls=True, loop=loop, **how))
+        return served[-1]
+
+    server = await loop.create_server(serving, "127.0.0.1", 0)
+    async with server:
+        yield MailServer(
+            host="localhost",
+            port=server.sockets[0].getsockname()[1],
+            security="starttls",
+            ca_file=tmp_path / "ca.pem",
+            user=None,
+            password_file=None,
+            sender="gateway@example-trust.nhs.uk",
+            recipients=["on-call@example-trust.nhs.uk", "it@example-trust.nhs.uk"],
+            seconds=20,
+        )
+        for each in served:  # one that ended within the handshake is left open by the library
+            if each.transport is not None:
+                each.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_one_mail_tells_all_that_is_due(store: Store, tmp_path: Path) -> None:
+    """Whoever is woken reads one mail, with what to do and where it stands; over TLS."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        await Mail(server, WHENCE).tell(await due(store, Channel.MAIL, SILENT, OVERDUE))
+    (mail,) = box.mails
+    text = mail.get_content()
+
+    assert [True] == box.secured
+    assert (
+        "[int gateway-1] OPENED: A Receiver does not answer (bucket 8) (and 1 more)"
+        == mail["Subject"].strip()
+    )
+    assert "Start your fallback now" in text
+    assert "http://127.0.0.1:8480/runbooks#workflow.overdue" in text
+
+
+async def test_a_mail_server_may_want_a_password(store: Store, tmp_path: Path) -> None:
+    """It is read from its file each time, and asked for over TLS alone."""
+    said: list[tuple[bytes, bytes]] = []
+
+    def known(*about: Any) -> AuthResult:
+        said.append((about[4].login, about[4].password))
+        return AuthResult(success=True)
+
+    (tmp_path / "password").write_text("sesame\n", "utf-8")
+    box = Box()
+    async with mail_server(tmp_path, box, authenticator=known, auth_required=True) as server:
+        as_us = replace(server, user="gateway", password_file=tmp_path / "password")
+        await Mail(as_us, WHENCE).tell(await due(store, Channel.MAIL, SILENT))
+
+    assert [(b"gateway", b"sesame")] == said
+    assert 1 == len(box.mails)
+
+
+async def test_a_mail_server_of_another_authority_gets_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    """Who cannot prove itself may be anybody."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        with pytest.raises(NotDelivered):
+            await Mail(server, WHENCE).tell(await due(store, Channel.MAIL, SILENT))
+
+    assert [] == box.mails
+
+
+async def test_a_mail_server_that_says_nothing_is_given_up(store: Store, tmp_path: Path) -> None:
+    """It may hold up the mails, and nothing else."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with listener:
+        server = MailServer(
+            host="127.0.0.1",
+            port=listener.sockets[0].getsockname()[1],
+            security="none",
+            ca_file=None,
+            user=None,
+            password_file=None,
+            sender="a@example.org",
+            recipients=["b@example.org"],
+            seconds=0.3,
+        )
+        with pytest.raises(NotDelivered):
+            await Mail(server, WHENCE).tell(await due(store, Channel.MAIL, SILENT))
+
+
+class Flaky:
+    """A way that fails so many times, and then tells."""
+
+    channel = Channel.MAIL
+    at_once = 10
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.told = failures, list[int]()
+
+    async def tell(self, deliveries: Sequence[Delivery]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise NotDelivered("it is away")
+        self.told += [each.delivery_id for each in deliveries]
+
+
+async def test_what_could_not_be_told_is_told_later(store: Store) -> None:
+    """Nothing is given up; the page says meanwhile that nobody is told."""
+    await due(store, Channel.MAIL, SILENT)
+    way, clock = Flaky(2), [NOW]
+    courier = Courier(store.alerts, way, now=lambda: clock[0])
+    troubles = []
+    for minutes in (0, 0.5, 2, 9):
+        clock[0] = NOW + timedelta(minutes=minutes)
+        await courier.tell_due()
+        troubles.append(courier.failing_since(NOW + timedelta(minutes=9)))
+
+    assert [1] == way.told
+    assert [NOW, NOW, None, None] == troubles
+
+
+async def test_a_stop_waits_for_no_way(store: Store) -> None:
+    """A mail that hangs does not hold up the end of the gateway: the next start tells it."""
+    await due(store, Channel.MAIL, SILENT)
+    began = asyncio.Event()
+
+    class Hanging(Flaky):
+        async def tell(self, deliveries: Sequence[Delivery]) -> None:
+            began.set()
+            await asyncio.sleep(600)
+
+    courier = Courier(store.alerts, Hanging(0), now=lambda: NOW)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(courier.run())
+        await began.wait()
+        courier.stop()
+
+    assert 1 == len(await store.alerts.due(Channel.MAIL, NOW))
