@@ -33,7 +33,7 @@ from bars_gateway import (
 )
 from bars_gateway.cli import alerts, attention, listings, messages
 from bars_gateway.cli.backup import backup, restore, verify
-from bars_gateway.config import describe, doubts, load, problems
+from bars_gateway.config import describe, doubts, in_words, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError, SandboxError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config
@@ -155,21 +155,10 @@ def show_config(
     (local, sandbox, int or prod), or the default.
     """
     for setting in describe(load(config, os.environ)):
-        # Whoever has an API key asks for tokens as us, and what is printed here is mailed about.
-        secret = setting.key.endswith(".api_key")
-        value = "(set, not shown)" if secret else _plain(setting.value)
-        typer.echo(f"{setting.key} = {value}    # {setting.origin}")
+        typer.echo(f"{setting.key} = {in_words(setting)}    # {setting.origin}")
         if describe_all:
             for paragraph in setting.description.splitlines():
                 typer.echo(f"    {paragraph}")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_plain, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) + "}"
-    return str(value)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from bars_gateway.config.local import Callers, Epr, Inbound, Status, Store
 from bars_gateway.config.outbound import Outbound, TimingSettings
 from bars_gateway.config.problems import problems
 from bars_gateway.config.provider import Onboarding, Provider, Software
-from bars_gateway.config.settings import Described, Settings, describe, load
+from bars_gateway.config.settings import Described, Settings, describe, in_words, load
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Address
 
@@ -34,6 +34,7 @@ __all__ = [
     "TimingSettings",
     "describe",
     "doubts",
+    "in_words",
     "load",
     "problems",
 ]

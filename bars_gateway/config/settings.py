@@ -58,6 +58,7 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of Linux, less the final zero
 
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Marks = Iterable[tuple[tuple[str, ...], Environment | None]]  # a setting, and whose it is
+_USERINFO = re.compile(r"//[^/@\s]*@")
 _FROM_BUNDLE = frozenset(f"outbound.{name}" for name in BUNDLED)
 
 
@@ -362,6 +363,21 @@ class Described(NamedTuple):
 def describe(settings: Settings) -> Iterator[Described]:
     """Yield every setting in the order of the settings file."""
     return _below(settings, "", settings.sources)
+
+
+def in_words(setting: Described) -> str:
+    """Return its value as anybody may read it: whoever has an API key asks for tokens as us."""
+    if setting.key.endswith(".api_key"):
+        return "(set, not shown)"
+    return _USERINFO.sub("//(not shown)@", _plain(setting.value))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) + "}"
+    return str(value)
 
 
 def _below(table: BaseModel, prefix: str, sources: Sources) -> Iterator[Described]:

@@ -1,7 +1,8 @@
 """
 Drawings as SVG, made of figures alone: no script, no style of their own, and each with its words.
 
-    how many in each hour ──bars──► columns, the highest as high as the drawing
+    how many in each hour ──Bars────► columns, the highest as high as the drawing
+    who did what to whom ───Course──► lifelines, and an arrow for each step, downwards in time
 
 A drawing never says anything that its text does not: whoever hears a page, or prints it, misses
 nothing. Colours come of the style sheet, so that they follow light and dark.
@@ -41,3 +42,69 @@ class Bars:
             yield Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
                 name, place * _STEP + _GAP, _HEIGHT - height, _STEP - _GAP, height
             )
+
+
+_LANE = 220  # between two lifelines
+_ROW = 46
+_TOP = 44
+_EDGE = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """One thing that goes from one lifeline to another, or stays with one."""
+
+    source: int  # which lifeline, from 0
+    target: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """Who did what towards whom, downwards in time: each arrow has the number of its line."""
+
+    lanes: Sequence[str]
+    arrows: Sequence[Arrow]
+    first: int  # the number of the first arrow
+    title: str
+
+    def svg(self) -> Markup:
+        """Return the drawing."""
+        width = 2 * _EDGE + (len(self.lanes) - 1) * _LANE
+        height = _TOP + _ROW * len(self.arrows) + 20
+        parts = [*self._lifelines(height), *self._steps()]
+        return Markup(
+            '<svg class="sequence" role="img" viewBox="0 0 {0} {1}" width="{0}" height="{1}">'
+            "<title>{2}</title>{3}</svg>"
+        ).format(width, height, self.title, Markup("").join(parts))
+
+    def _lifelines(self, height: int) -> Iterator[Markup]:
+        for place, name in enumerate(self.lanes):
+            x = _EDGE + place * _LANE
+            yield Markup(
+                '<rect class="lane" x="{}" y="2" width="170" height="28"/>'
+                '<text class="lane" x="{}" y="21">{}</text>'
+                '<path class="life" d="M{} 30V{}"/>'
+            ).format(x - 85, x, name, x, height)
+
+    def _steps(self) -> Iterator[Markup]:
+        for place, arrow in enumerate(self.arrows):
+            y = _TOP + place * _ROW + 22
+            start, end = (_EDGE + lane * _LANE for lane in (arrow.source, arrow.target))
+            text = f"{self.first + place}. {arrow.label}"
+            yield _note(start, y, text) if start == end else _flight(start, end, y, text)
+
+
+def _note(x: int, y: int, text: str) -> Markup:
+    return Markup(
+        '<circle class="note" cx="{}" cy="{}" r="5"/><text x="{}" y="{}">{}</text>'
+    ).format(x, y, x + 12, y + 5, text)
+
+
+def _flight(start: int, end: int, y: int, text: str) -> Markup:
+    """Return an arrow; its text stands above it, in the middle."""
+    back = 8 if end > start else -8
+    return Markup(
+        '<path class="flight" d="M{} {}H{}"/><path class="tip" d="M{} {}l{} -5v10z"/>'
+        '<text class="middle" x="{}" y="{}">{}</text>'
+    ).format(start, y, end, end, y, -back, (start + end) // 2, y - 6, text)

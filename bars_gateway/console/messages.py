@@ -18,6 +18,7 @@ from aiohttp import web
 
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.disclosure import shown_headers
+from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.verdict import FaultSide
@@ -92,12 +93,14 @@ class MessagePages:
         if found is None:
             why = "Numbers are never used twice: no message has had it yet, or it was removed."
             return missing(frame, f"message {number}", why)
+        explained = await self._desk.store.explanations.explained(None, str(number), frame.at)
         return shown(
             "message.html",
             frame,
             whole=found,
             message=found.history.message,
-            means=means(found.history.message.seen_at(frame.at)),
+            told=next(each for each in explained if each.message.message_id == number),
+            answers=ANSWERS,
             headers={each.part: shown_headers(each.headers) for each in found.kept},
         )
 

@@ -18,14 +18,19 @@ from bars_gateway.console.desk import Desk, shown
 from bars_gateway.status.concerns import Concern, ConcernKind, concerns
 from bars_gateway.store.traffic import Answered, Flow
 
+_DEBTS = 10  # that the first page lists
 _AGES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 2 h", "2 to 8 h", "over 8 h")
 # Where what a concern speaks of is listed, beside what it names itself.
 _LEADS = {
     ConcernKind.MESSAGE_HELD: ("/messages?state=held", "the messages that are held"),
     ConcernKind.MESSAGE_WAITING: ("/messages?state=queued", "the messages that wait"),
-    ConcernKind.EXPIRY_NEAR: ("#ends", "what ends, and when"),
-    ConcernKind.TOKEN_MISSING: ("#ends", "tokens and keys"),
-    ConcernKind.KEY_UNKNOWN: ("#ends", "tokens and keys"),
+    ConcernKind.EXPIRY_NEAR: ("/keys", "what ends, and when"),
+    ConcernKind.RENEWAL_REFUSED: ("/keys", "certificates and keys"),
+    ConcernKind.CALLER_SHUT_OUT: ("/keys", "certificates and keys"),
+    ConcernKind.TOKEN_MISSING: ("/keys", "tokens and keys"),
+    ConcernKind.KEY_UNKNOWN: ("/keys", "tokens and keys"),
+    "workflow.overdue": ("/owed", "all that is owed"),
+    "inbound.quarantined": ("/quarantine", "the quarantine"),
     ConcernKind.QUESTION_LATE: ("#epr", "the questions that are open"),
     ConcernKind.EPR_NOT_ASKING: ("#epr", "the EPR"),
     ConcernKind.NOTICE_UNREAD: ("#epr", "the EPR"),
@@ -74,6 +79,8 @@ class OverviewPage:
             frame,
             overview=overview,
             traffic=traffic,
+            debts=await desk.store.debts.owed(None, _DEBTS),
+            most_debts=_DEBTS,
             flows=[
                 (
                     "Out, to others",

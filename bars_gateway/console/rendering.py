@@ -22,7 +22,16 @@ from bars_gateway.status.concerns import RuntimeState, ago
 _PAGES = resources.files("bars_gateway.console") / "pages"
 STYLE = "console.css"
 # Where one can go, in the order of the navigation.
-PLACES: Sequence[tuple[str, str]] = (("/", "Overview"), ("/messages", "Messages"))
+PLACES: Sequence[tuple[str, str]] = (
+    ("/", "Overview"),
+    ("/messages", "Messages"),
+    ("/owed", "Owed"),
+    ("/counterparties", "Counterparties"),
+    ("/quarantine", "Quarantine"),
+    ("/keys", "Certificates and keys"),
+    ("/configuration", "Configuration"),
+    ("/audit", "Audit"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +77,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "ago": ago, "words": words, "value": value, "n": n}
+    environment.filters |= {
+        "clock": clock,
+        "ago": ago,
+        "words": words,
+        "value": value,
+        "n": n,
+        "sentence": sentence,
+    }
     return environment
 
 
@@ -89,6 +105,11 @@ def words(code: str) -> str:
 def value(service: str) -> str:
     """Return of `system|value` what people know a service by."""
     return service.rpartition("|")[2]
+
+
+def sentence(text: str) -> str:
+    """Return *text* as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def n(count: int, noun: str, several: str = "") -> str:

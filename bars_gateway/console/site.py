@@ -2,7 +2,7 @@
 The console's pages: what is asked for, read from the store, and shown.
 
     GET /              `overview`: what needs a person, what flows, what waits
-    GET /messages…     `messages`
+    GET /messages…     `messages`; /conversations/…, /owed: `conversations`; all others: `registers`
     GET /console.css   how all of them look
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
@@ -17,9 +17,12 @@ from datetime import datetime
 
 from aiohttp import web
 
+from bars_gateway.config import Described, Settings, describe, in_words
+from bars_gateway.console.conversations import ConversationPages
 from bars_gateway.console.desk import Desk
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
+from bars_gateway.console.registers import RegisterPages
 from bars_gateway.console.rendering import STYLE, file_beside
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.store.store import Store
@@ -35,18 +38,32 @@ class Site:
         *,
         now: Callable[[], datetime],
         first_days: int = 90,
+        settings: Callable[[], Settings] | None = None,
     ) -> None:
-        """*first_days*: how many days before its end a thing becomes news."""
+        """
+        Take what the pages tell of.
+
+        *first_days*: how many days before its end a thing becomes news. *settings*: those in force.
+        """
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
+        self._settings = settings
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
         return [
             *OverviewPage(self._desk).routes(),
             *MessagePages(self._desk).routes(),
+            *ConversationPages(self._desk).routes(),
+            *RegisterPages(self._desk, self._described).routes(),
             web.get(f"/{STYLE}", _style),
             web.get("/icon.svg", _icon),
         ]
+
+    def _described(self) -> Sequence[Described]:
+        """Return every setting that is in force, its value in words."""
+        if self._settings is None:
+            return ()
+        return [each._replace(value=in_words(each)) for each in describe(self._settings())]
 
 
 async def _style(_request: web.Request) -> web.Response:

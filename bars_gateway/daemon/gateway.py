@@ -263,7 +263,11 @@ class Gateway:
     def _operators_server(self, registry: CollectorRegistry) -> StatusServer:
         status = self._settings.status
         site = Site(
-            self._store, self._runtime_state, now=now, first_days=status.expiry_warning_days
+            self._store,
+            self._runtime_state,
+            now=now,
+            first_days=status.expiry_warning_days,
+            settings=lambda: self.reloader.settings,
         )
         return StatusServer(
             self._store,

@@ -96,6 +96,11 @@ class Quarantines(Noun):
     """What belongs to no workflow, until an operator says where it belongs."""
 
     @reads
+    def waiting(self, connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
+        """Return what is not attached, oldest first."""
+        return waiting(connection, provider, limit)
+
+    @reads
     def quarantined(
         self, connection: Connection, provider: str, number: int
     ) -> tuple[Quarantine, Payload] | None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from console_side import CANARY, Console, browser, busy
+from console_side import CANARY, TALK, Console, browser, busy
 from playwright.async_api import Page
 
 VIEWS: tuple[tuple[Literal["light", "dark"], int], ...] = (
@@ -15,7 +15,21 @@ VIEWS: tuple[tuple[Literal["light", "dark"], int], ...] = (
     ("light", 400),
     ("dark", 400),
 )
-PAGES = ("/", "/messages", "/messages/1", "/messages/2", "/messages/999", "/messages?since=x")
+PAGES = (
+    "/",
+    "/messages",
+    "/messages/1",
+    "/messages/3",
+    "/messages/999",
+    "/messages?since=x",
+    f"/conversations/{TALK}",
+    "/owed",
+    "/counterparties",
+    "/quarantine",
+    "/keys",
+    "/configuration",
+    "/audit",
+)
 # Where the pictures are kept for whoever wants to see them: an ignored folder.
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -71,4 +85,4 @@ async def test_messages_are_found_without_javascript(console: Console) -> None:
         heading = await page.text_content("h1")
 
     assert heading is not None
-    assert ["Message", "2", "refused"] == heading.split()
+    assert ["Message", "3", "refused"] == heading.split()

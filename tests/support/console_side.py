@@ -11,11 +11,25 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Browser, async_playwright
 from prometheus_client import CollectorRegistry
-from store_values import ANSWER, NOW, SILENCE, THEIRS, arrival, attempt, owed, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    TERMS,
+    THEIRS,
+    arrival,
+    attempt,
+    owed,
+    payload,
+    submission,
+)
+from typed import settings_text
 
+from bars_gateway.config import load
 from bars_gateway.console.site import Site
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import FaultSide, Verdict
+from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import BudgetState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.sqlite.database import Database, open_database
@@ -23,6 +37,8 @@ from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import Expiry, Kind
 
 CANARY = "CANARY-OF-A-PATIENT"
+SAID = CANARY.encode()
+TALK = "00000000-0000-4000-8000-0000000000aa"
 THIRD = "https://fhir.nhs.uk/Id/dos-service-id|2000000303"
 STATE = RuntimeState(
     version="0.1.0",
@@ -71,7 +87,10 @@ class Console:
     def __init__(self, store: Store, database: Database) -> None:
         self.store, self.database = store, database
         self.running = STATE
-        site = Site(store, lambda: self.running, now=lambda: NOW)
+        file = database.path.parent / "gateway.toml"
+        file.write_text(settings_text(file.parent))
+        settings = load(file, {})
+        site = Site(store, lambda: self.running, now=lambda: NOW, settings=lambda: settings)
         self.server = StatusServer(
             store,
             lambda: self.running,
@@ -150,8 +169,10 @@ async def tried(store: Store, at: datetime = NOW, **changes: object) -> str:
 async def busy(console: Console) -> None:
     """Make the pages as full as they get."""
     store = console.store
-    talk = str(uuid.uuid4())
-    await sent(store, correlation_id=talk, bundle_id="b1", owed=owed(NOW - timedelta(minutes=9)))
+    due = owed(NOW - timedelta(minutes=9))
+    await sent(store, correlation_id=TALK, bundle_id="b1", owed=due)
+    answer = arrival(correlation_id=TALK, responds_to="b1", move=Move.PROGRESS, body=SAID)
+    await store.responses.respond(answer, payload(), NOW + timedelta(seconds=30))
     await refused(store)
     for _ in range(3):
         await tried(store, receiver=THIRD)
@@ -164,6 +185,10 @@ async def busy(console: Console) -> None:
     await store.inbound.receive(came, NOW - timedelta(hours=2))
     await store.inbound.receive(arrival(request_id=came.request_id), NOW)
     await store.conversations.tell_due(NOW)
+    orphan = arrival(move=Move.CONCLUDE, responds_to="nothing", body=SAID)
+    await store.responses.respond(orphan, payload(), NOW - timedelta(minutes=3))
+    store.questions.attend("trust", NOW)
+    await store.questions.ask_about(arrival(body=SAID), None, TERMS, NOW)
     console.running = replace(STATE, silent={THEIRS: NOW - timedelta(minutes=20)})
 
 

@@ -1,0 +1,132 @@
+"""
+Registers: counterparties, quarantine, certificates and keys, configuration, and the audit trail.
+
+    GET /counterparties   each service at the other side: how it stands, since when, what waits
+    GET /quarantine       what came and belongs to no workflow yet
+    GET /keys             tokens, certificates and keys: when they end, and what to do
+    GET /configuration    every setting that is in force, and where it came from; no secret
+    GET /audit            who did what, when and why; every filter stands in the address
+
+Each is a list of what is so. What can be done about it is said as the command that does it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from bars_gateway.config import Described
+from bars_gateway.console.desk import Asked, Desk, shown
+from bars_gateway.model.counterparties import IN_WORDS
+from bars_gateway.model.happenings import ANSWERS
+from bars_gateway.model.readings import AuditLine
+from bars_gateway.store.audit import Sought
+from bars_gateway.upkeep.housekeeping import remaining, stage
+
+_LISTED = 200
+_PAGE = 100
+_AUDITED = ("of", "actor", "kind", "provider", "since", "before")
+
+
+class RegisterPages:
+    """The pages that list one thing."""
+
+    def __init__(self, desk: Desk, settings: Callable[[], Sequence[Described]]) -> None:
+        """Take what the pages tell of: *settings* are those in force, without secrets."""
+        self._desk, self._store, self._settings = desk, desk.store, settings
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return what can be asked for."""
+        return [
+            web.get("/counterparties", self._counterparties),
+            web.get("/quarantine", self._quarantine),
+            web.get("/keys", self._keys),
+            web.get("/configuration", self._configuration),
+            web.get("/audit", self._audit),
+        ]
+
+    async def _counterparties(self, _request: web.Request) -> web.Response:
+        frame = self._desk.frame("/counterparties")
+        found = await self._store.counterparties.all(frame.at)
+        return shown(
+            "counterparties.html", frame, counterparties=found, in_words=IN_WORDS, answers=ANSWERS
+        )
+
+    async def _quarantine(self, _request: web.Request) -> web.Response:
+        frame = self._desk.frame("/quarantine")
+        found = await self._store.quarantine.waiting(None, _LISTED)
+        return shown("quarantine.html", frame, kept=found, listed=_LISTED)
+
+    async def _keys(self, _request: web.Request) -> web.Response:
+        frame = self._desk.frame("/keys")
+        due = [
+            (each, remaining(each, frame.at), stage(each, frame.at, self._desk.first_days))
+            for each in sorted(frame.running.expiries, key=lambda each: each.ends_at)
+        ]
+        return shown("keys.html", frame, due=due)
+
+    async def _configuration(self, _request: web.Request) -> web.Response:
+        frame = self._desk.frame("/configuration")
+        return shown("configuration.html", frame, settings=self._settings())
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        frame, asked = self._desk.frame("/audit"), Asked(request.query)
+        sought = sought_of(asked)
+        lines: list[AuditLine] = []
+        if not asked.problems:
+            lines = await self._store.audit.lines(sought, _PAGE + 1)
+        filters = {name: asked.text(name) or "" for name in _AUDITED}
+        return shown(
+            "audit.html",
+            frame,
+            HTTPStatus.BAD_REQUEST if asked.problems else HTTPStatus.OK,
+            lines=lines[:_PAGE],
+            filters=filters,
+            problems=asked.problems,
+            older=_older(filters, lines),
+            is_first=asked.text("after") is None,
+        )
+
+
+def _older(filters: dict[str, str], lines: Sequence[AuditLine]) -> str | None:
+    """Return where the list goes on; None: it has ended."""
+    if len(lines) <= _PAGE:
+        return None
+    last = lines[_PAGE - 1]
+    following = filters | {"after": str(last.number), "after_at": last.at.isoformat()}
+    return f"/audit?{urlencode({name: each for name, each in following.items() if each})}"
+
+
+def sought_of(asked: Asked) -> Sought:
+    """Return which lines of the audit trail are asked for."""
+    sought = Sought(
+        provider=asked.text("provider"),
+        actor=asked.text("actor"),
+        kind=asked.text("kind"),
+        of=asked.text("of"),
+    )
+    since, before = asked.time("since"), asked.time("before")
+    number, at = asked.number("after"), asked.time("after_at")
+    sought = replace(sought, since=since or sought.since, until=before or sought.until)
+    if number is not None and at is not None:
+        sought = replace(sought, after=_mark(number, at))
+    return sought
+
+
+def _mark(number: int, at: datetime) -> AuditLine:
+    """Return what stands for the last line of the page before."""
+    return AuditLine(
+        number=number,
+        at=at,
+        provider=None,
+        kind="",
+        role=None,
+        who=None,
+        why=None,
+        request_id=None,
+        message_id=None,
+        detail={},
+    )
