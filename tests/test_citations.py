@@ -21,6 +21,8 @@ REQUIREMENTS = ROOT / "bars_gateway" / "standard" / "requirements.tsv"
 CARRIED_OUT = ("bars_gateway", "config", "systemd", "tests")
 DECISION = re.compile(r"\bD-[a-z0-9]+(?:-[a-z0-9]+)*")
 REQUIREMENT = re.compile(r"\bCS-\d+")
+SCENARIOS = ROOT / "tests" / "scenarios" / "scenarios.tsv"
+SCENARIO = re.compile(r"\bscenarios? \d+(?:(?:, | and )\d+)*")
 SHORT_ID = re.compile(r"(?<![\w/.-])(?:[A-Z]{1,2}\d{1,2}[A-Za-z]?|TI)(?![\w-])")
 # Words of the field that look like ids: Applications, FHIR and HL7, licences, the series of the
 # NHS's authorities, categories of ambulance calls.
@@ -89,6 +91,21 @@ def test_every_decision_that_is_cited_is_on_the_page() -> None:
 
     assert len(decisions()) > 40
     assert [] == sorted((name, each) for name, each in cited if each not in decisions())
+
+
+def test_every_scenario_that_is_cited_is_in_the_table() -> None:
+    """Whoever meets a number in the code finds what happens in it, and the tests of it."""
+    rows = SCENARIOS.read_text("utf-8").splitlines()[1:]
+    known = {row.partition("\t")[0] for row in rows}
+    cited = {
+        (name, number)
+        for name, text in texts().items()
+        for found in SCENARIO.findall(text)
+        for number in re.findall(r"\d+", found)
+    }
+
+    assert len(cited) > 5
+    assert [] == sorted((name, each) for name, each in cited if each not in known)
 
 
 def test_every_decision_is_carried_out_somewhere() -> None:
