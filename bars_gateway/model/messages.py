@@ -1,7 +1,7 @@
 """
 What the flows and the store trade in: submissions, claims, attempts, arrivals, fates; who acts.
 
-Each is frozen, and says what a field means to whom. The store's port hands them on.
+Each is frozen, and says what a field means to whom. The store hands them on.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What the gateway remembers: one SQLite database behind a port of whole transactions."""
+"""What the gateway remembers: one database, and each public method one transaction."""

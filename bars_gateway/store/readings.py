@@ -1,5 +1,5 @@
 """
-What can be read: notices, lists, histories, the overview. Nothing here changes anything.
+What can be read: lists, histories, the overview; and notices, which the EPR collects.
 
 What an EPR has been given and has not taken, or has not asked for, is told by use case, with its
 age (`UnreadNotices`).

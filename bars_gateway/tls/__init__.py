@@ -1,1 +1,1 @@
-"""Certificates: contexts, chains, those withdrawn, and those of who called lately."""
+"""Certificates: contexts, chains, revocation lists, and who has called recently."""
