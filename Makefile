@@ -34,7 +34,7 @@ help:
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
 	@echo 'make bench           messages a second, with p50 and p99'
-	@echo 'make lock            choose the versions anew (UPGRADE=1: the latest ones)'
+	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make clean           remove what these have made'
 
 demo: $(VENV)/runs
@@ -90,7 +90,7 @@ bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/sick.py
 	@$(BIN)/python tests/bench/checkpoints.py
 
-# A folder that a broken attempt has left behind is made anew.
+# A folder that a broken attempt has left behind is made again.
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo 'There is no $(PYTHON). Install it: sudo apt-get install python3 python3-venv'; exit 1; }

@@ -1,5 +1,5 @@
 """
-docs/clinical.md is printed from the tables of sentences, responses and times, to the letter.
+docs/clinical.md is printed from the tables of sentences, responses and times, exactly.
 
     .venv/bin/python tests/test_clinical_document.py      prints it again
 """

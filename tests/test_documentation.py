@@ -372,7 +372,7 @@ def documents() -> dict[Path, str]:
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_the_documents_say_what_the_code_does(name: str) -> None:
-    """Their tables and diagrams are those of the code, to the letter."""
+    """Their tables and diagrams are those of the code, exactly."""
     (found,) = (m for text in documents().values() if (m := section(name).search(text)))
 
     assert PRINTED[name]() == found[2]

@@ -1,4 +1,4 @@
-"""What cannot be seen in a setting that is compared to the letter is refused, by its place."""
+"""What cannot be seen in a setting that is compared exactly is refused, by its place."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 """
-docs/workflows.md and docs/moves.md are printed from the tables of the standard, to the letter.
+docs/workflows.md and docs/moves.md are printed from the tables of the standard, exactly.
 
     .venv/bin/python tests/test_workflow_document.py      prints them again
 """

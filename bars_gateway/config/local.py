@@ -232,7 +232,7 @@ class Status(Section):
     """
     The IP address and port of the status page, of this machine only.
 
-    Change the port if another program has it. The page knows no log-in, so put a server that
+    Change the port if another program has it. The page has no log-in, so put a server that
     does in front of it to show it elsewhere.
     """
 

@@ -234,7 +234,7 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
-        await store.asides.begin_anew()
+        await store.asides.begin_again()
         registry = CollectorRegistry()
         tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
         doors = await open_doors(settings, store, reads, stack, now)

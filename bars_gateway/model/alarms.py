@@ -1,7 +1,7 @@
 """What is alarming: kinds of event that a person has to see, what each says, and what ends it.
 
     event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
-    (triggers of the database)                    ├─ settled      what it was about came right
+    (triggers of `0001.sql`)                      ├─ settled      what it was about came right
                                                   └─ superseded   it was raised again: a new number
     numbers, X-Request-Ids, or all of some kinds up to a number ─► Chosen ─► Handled, or why not
 
@@ -456,7 +456,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="error",
         says="{n} of the gateway itself over what came from another organisation",
         whose=Whose.OURS,
-        advice="It was told 500 and sends again; what was taken already is not taken twice. Send us"
+        advice="It got 500 and sends again; what was taken already is not taken twice. Send us"
         " the type and place.",
         ends="nothing else",
     ),
@@ -466,7 +466,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="error",
         says="{n} of the gateway itself over what the EPR asked or submitted",
         whose=Whose.OURS,
-        advice="The EPR was told 500, and has to ask again; what was taken already is never sent"
+        advice="The EPR got 500, and has to ask again; what was taken already is never sent"
         " twice. Send us the type and place.",
         ends="nothing else",
     ),

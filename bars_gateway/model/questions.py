@@ -37,7 +37,7 @@ PROCESS_MESSAGE = "$process-message"
 class Terms:
     """Until when an answer is of use, and to whom."""
 
-    answer_by: datetime  # then the proxy is told 408
+    answer_by: datetime  # then the proxy gets 408
     alarm_at: datetime  # then the operator is told that nobody has answered
 
 

@@ -61,7 +61,7 @@ class ClockRefused(CredentialsRefused):
 
 
 class KeyUnknown(CredentialsRefused):
-    """The token service knows no such key for this application."""
+    """The token service has no such key for this application."""
 
     advice = (
         "Check that key_id names a key in the registered JWKS, and that private_key_file is its"

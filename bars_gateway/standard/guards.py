@@ -6,7 +6,7 @@ Which moves are impossible, per Application, direction and state: a table, and w
     CaseDetails ─────inconsistent──► Issues    moves of what began otherwise, asked there, too
 
 Strict before sending: the user is still there, and can be told what to do instead. On
-receipt a response is never refused for its time, nor because its Application knows none: it
+receipt a response is never refused for its time, nor because its Application has none: it
 is stored, delivered and remarked upon (`remarks`), for it may be the only word that there is
 about a patient.
 
@@ -151,8 +151,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G11",
-        text="this Application knows no responses beyond the acknowledgement: telephone whoever"
-        " referred, also about a patient who did not attend",
+        text="this Application does not support responses beyond the acknowledgement: telephone"
+        " whoever referred, also about a patient who did not attend",
         source="Applications 1, 2, 3, 5, 7 and 8; the no-show response was withdrawn at 1.0.0",
         moves=_RESPONSES,
         applications=frozenset({"a1", "a2", "a3", "a5", "a7", "a8"}),
@@ -162,7 +162,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G12",
-        text="this Application knows no digital cancellation: telephone the broker",
+        text="this Application does not support digital cancellation: telephone the broker",
         source="Application 8: How-does-it-work",
         moves=frozenset({Move.CANCEL}),
         applications=frozenset({"a8"}),

@@ -74,7 +74,7 @@ class Role(StrEnum):
 
 
 class MoveNotAllowed(ValueError):
-    """The standard knows no such move from that state."""
+    """The standard has no such move from that state."""
 
     def __init__(self, state: State, move: Move) -> None:
         super().__init__(f"a workflow that is {state} cannot {move}")

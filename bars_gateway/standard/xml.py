@@ -225,7 +225,7 @@ class _Reader:
                 self._refuse("the body is not well-formed XML")
             if self._narrative is not None and not again:
                 raise _HtmlNameError from None
-            self._refuse("XML knows no such entity (as &nbsp;): write the character, or &#160;")
+            self._refuse("XML has no such entity (as &nbsp;): write the character, or &#160;")
         finally:  # it refers to the reader, and the reader to it
             del self._parser
         assert self._root is not None

@@ -143,9 +143,9 @@ class Asides(Noun):
         await self._write(lambda c: keep_back(c, provider, notice_id, error))
 
     @writes
-    def begin_anew(self, connection: Connection) -> int:
+    def begin_again(self, connection: Connection) -> int:
         """Try again each notice that was kept back; return how many: the gateway has started."""
-        return connection.run("begin_notices_anew")
+        return connection.run("begin_notices_again")
 
     def _was_told(self, kind: str, provider: str | None, place: str, now: datetime) -> bool:
         if len(self._last) >= _MOST_PLACES:

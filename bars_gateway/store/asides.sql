@@ -10,7 +10,7 @@ UPDATE notices SET kept_back_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
  WHERE id = :notice_id AND provider = :provider AND kept_back_at IS NULL
 RETURNING message_id, kept_back_at;
 
--- name: begin_notices_anew
+-- name: begin_notices_again
 -- What was kept back is tried again: the gateway has started.
 UPDATE notices SET kept_back_at = NULL WHERE kept_back_at IS NOT NULL;
 

@@ -1,5 +1,5 @@
 """
-What happens to an inbound request: each function is one work, and so one transaction.
+What happens to an inbound request: each function over a connection runs in one transaction.
 
 The ledger decides first, inside the transaction: (provider, X-Request-Id) was
 answered before, with these bytes or others that say the same, or with others, or it is new.

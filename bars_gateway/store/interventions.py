@@ -1,5 +1,5 @@
 """
-What a person does to an outbound message: each function is one work, and so one transaction.
+What a person does to a message: each function over a connection runs in one transaction.
 
     objection ─none─► the change, guarded by the state ─► workflow ─► notice ─► audit trail
 

@@ -1,5 +1,5 @@
 """
-What happens to an outbound message: each function is one work, and so one transaction.
+What happens to an outbound message: each function over a connection runs in one transaction.
 
     submit ─► queued ─claim─► sending ─settle─► queued │ acknowledged │ refused │ unconfirmed
                  ▲               │                 └─give_up─► unconfirmed │ not_sent

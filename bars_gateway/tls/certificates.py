@@ -15,7 +15,7 @@ OpenSSL judges a chain while somebody connects, and tells nobody beforehand. Her
 of a file that is not in use yet, and of a caller who is not there: a chain has to end in a root,
 which signed itself, and that root has to be in the file.
 
-OpenSSL could look into the certificate revocation lists itself, but knows no middle way: with it, a
+OpenSSL could look into the certificate revocation lists itself, but has no middle way: with it, a
 list that is a day late shuts everybody out. Here the three cases are told apart, and whoever asks
 decides about the third. The lists come as files; to fetch them is another program's work.
 

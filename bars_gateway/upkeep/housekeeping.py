@@ -43,8 +43,8 @@ And everything in the database is compared with its indexes, at a start and dail
 
 What is queued and cannot be found is never sent, and nothing else notices it (`store.soundness`).
 Before the doors open a start looks only at what work is found by, and only where the last stop
-was none. All the rest is looked at here, on a connection that cannot write, with a pause as long
-as each step took: neither the writer nor the loop waits for it, and half a processor is left.
+was not orderly. All the rest is looked at here, on a connection that cannot write, with a pause as
+long as each step took: neither the writer nor the loop waits for it, and half a processor is left.
 Where the process dies, the next start begins at the first table. An index that could not be
 rebuilt is tried again every minute, until it is.
 

@@ -128,7 +128,7 @@ async def test_a_response_may_overtake_the_answer(box):
         ({"use_case": "a9t1"}, "use_case must be one of a1t1"),
         ({"use_case": 1}, "use_case has the wrong type"),
         ({"to": ""}, "to is missing: the service"),
-        ({"books": True}, "Application a4 knows no bookings"),
+        ({"books": True}, "Application a4 has no bookings"),
         ({"patient": "x"}, "unknown member 'patient'"),
     ],
 )

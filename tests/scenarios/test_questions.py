@@ -27,7 +27,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[World]:
-    """Return a world whose proxy is told 408 after half a second."""
+    """Return a world whose proxy gets 408 after half a second."""
     async with world_in(tmp_path, asked='questions = "socket"', inbound=BRIEF) as running:
         yield running
 

@@ -250,7 +250,7 @@ def test_what_declares_ascii_is_ascii() -> None:
 
 @pytest.mark.parametrize("name", ["&nbsp;", "&eacute;", "&Mu;"])
 def test_narrative_may_name_characters_as_html_does(name: str) -> None:
-    """It is kept to the letter, and written with the number, which every reader of XML knows."""
+    """It is kept exactly, and written with the number, which every reader of XML knows."""
     div = f"<div {XHTML}><p title='{name}'>a{name}b</p></div>"
     body = patient(f"<text><status value='generated'/>{div}</text><active value='true'/>")
     tree = xml.to_tree(body).tree

@@ -162,5 +162,5 @@ def _told(finding: Finding, *, in_full: bool) -> Iterator[str]:
 def _summary(report: Report) -> str:
     counts = {grade: len(report.of(grade)) for grade in (Grade.PASS, Grade.WARN, Grade.FAIL)}
     left = len(report.of(Grade.SKIP))
-    words = "{} passed, {} warnings, {} failed".format(*counts.values())
+    words = "{} passed, {} warned, {} failed".format(*counts.values())
     return f"{report.environment}: {words}, {left} not looked at"

@@ -288,7 +288,7 @@ def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
         raise AdminProblem(f"{other} is missing: the service at the other end")
     application = application_of(str(use_case))
     if wanted.get("books") and application not in correspondence.BOOKED:
-        raise AdminProblem(f"Application {application} knows no bookings")
+        raise AdminProblem(f"Application {application} has no bookings")
     return wanted
 
 

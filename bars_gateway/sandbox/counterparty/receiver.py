@@ -178,7 +178,7 @@ def _named(contexts: list[str]) -> Service | None:
 
 
 def _with_invoices(found: Resource) -> Resource:
-    """Return definitions that no Sender may believe: of a resource that BaRS knows nothing of."""
+    """Return definitions that no Sender may believe: of a resource that is not in BaRS."""
     invoice: Resource = {"code": "Invoice", "min": Number("1"), "max": "1"}
     entries: list[Json] = [
         {**entry, "resource": {**map_of(entry, "resource"), "focus": [invoice]}}

@@ -92,7 +92,7 @@ def no_timestamp(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 @rule("B04", "Bundle.id must be a UUID", source="Applications: payload tables", fixed=True)
-def id_is_no_uuid(message: Message, _offer: Offer) -> Iterator[str]:
+def id_is_not_a_uuid(message: Message, _offer: Offer) -> Iterator[str]:
     """A response points back to it."""
     if not is_uuid(message.bundle_id):
         yield "Bundle.id"

@@ -88,7 +88,7 @@ ASKED: ByMove = {
 
 _REJECTED = "{They} has turned this down. The patient is your responsibility again: act now."
 _OWED = " The final answer is still owed{by}."
-_DOES_NOT_FIT = " Telephone the other service: the standard knows no such answer here."
+_DOES_NOT_FIT = " Telephone the other service: the standard has no such answer here."
 
 
 def _status(text: str) -> Rows:

@@ -467,7 +467,7 @@ CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN
 END;
 
 -- Alarms are raised and settled by the database, too. The same about the same thing again is a new alarm
--- under a new number: whoever saw the first has not seen that it was raised anew.
+-- under a new number: whoever saw the first has not seen that it was raised again.
 CREATE TRIGGER events_alarm AFTER INSERT ON events WHEN EXISTS (SELECT 1 FROM alarm_kinds WHERE kind = NEW.kind) BEGIN
     INSERT INTO alarms (event_id, kind, about, provider, message_id, workflow_id, request_id, since, times)
     SELECT NEW.id, NEW.kind, it.about, NEW.provider, it.message_id, it.workflow_id, NEW.request_id,

@@ -42,7 +42,7 @@ from bars_gateway.store.sqlite.aftermath import (
     line_of,
 )
 from bars_gateway.store.sqlite.integrity import wrong_with
-from bars_gateway.store.sqlite.rejudgement import happened_since, judge_anew, keeps_its_clock
+from bars_gateway.store.sqlite.rejudgement import happened_since, judge_again, keeps_its_clock
 
 # Where our own messages lead a workflow. Any other state was made by what was received: it is
 # for the EPR to hear of that, and until then the workflow's clock must not stop.
@@ -419,7 +419,7 @@ class Adoption:
         elif not row["more_there"]:
             kept = keeps_its_clock(happened)
             self._follow_one(row, [name for name in names if name not in kept])
-            judge_anew(self._works, happened, self._now)
+            judge_again(self._works, happened, self._now)
 
     def _follow_one(self, row: sqlite3.Row, names: Sequence[str]) -> None:
         ours = row["role"] == Role.REQUESTER

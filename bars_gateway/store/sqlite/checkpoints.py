@@ -14,7 +14,7 @@ A reader that does not end keeps the log from being moved, and it grows without 
 told (`Holding`), for nothing but the end of that reader helps.
 
 A checkpoint adds nothing that was promised: what is committed is safe in the log. So one
-that fails, for want of room or of file descriptors, is said and tried again, and ends nothing.
+that fails, because room or file descriptors are missing, is said and tried again, and ends nothing.
 
 Decisions: D-checkpoints.
 """

@@ -89,8 +89,8 @@ _IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
 SMALL_BYTES = 64 * 1024 * 1024  # read in a moment, whatever the disk
 _UNCLEAN = (
-    "The last stop was none: a kill, a power cut, or a stop that took too long. What waits is"
-    " compared with its indexes first, and all the rest once the doors are open."
+    "The gateway was not stopped in order: a kill, a power cut, or a stop that took too long."
+    " What waits is compared with its indexes first, and all the rest once the doors are open."
 )
 _PRAGMAS = (
     "PRAGMA page_size = 8192",  # before the first table: fewer, larger writes for 20 kB bodies

@@ -8,7 +8,7 @@ Whether the database's file is sound: what is known, what is looked at, what is 
     behind the doors, and every day ─► everything is compared, table by table
 
 A row that an index lacks is there, and nobody finds it. The index is rebuilt,
-which is told by an alarm. Where it cannot be, for want of room or because the same bytes were
+which is told by an alarm. Where it cannot be, because there is no room or the same bytes were
 taken twice meanwhile, the rows that it lacks are noted, and messages are looked for among these
 as well. What is damaged otherwise is told, and nothing is done to it.
 
@@ -25,7 +25,7 @@ Where it dies *at* a step, that is:
 
 Tables are compared with their indexes:
 
-    work      what work is found by: before the doors open, after a stop that was none
+    work      what work is found by: before the doors open, where the last stop was not orderly
     steps     all of it, a few thousand rows at a time: behind the open doors
     damage    a table's pages, and whether its indexes hold too much: SQLite's own look
 

@@ -94,7 +94,7 @@ def keeps_its_clock(happened: Sequence[Row]) -> frozenset[str]:
     return _CLOCK if Move.UPDATE in came else frozenset()
 
 
-def judge_anew(connection: SqliteConnection, happened: Sequence[Row], now: datetime) -> None:
+def judge_again(connection: SqliteConnection, happened: Sequence[Row], now: datetime) -> None:
     """Let a workflow that is as it was before *happened* follow it; tell what is to be told."""
     for row in happened:  # none has been heard yet: what is heard first must not know of the later
         if row["confirmed"] is None and _is_response(row):
@@ -140,7 +140,7 @@ def _hear(connection: SqliteConnection, row: Row, now: datetime) -> None:
         make_move(connection, workflow, told, came_at)
         return
     follow(connection, workflow, told, came_at)
-    _tell_anew(connection, row, told, before, now)
+    _tell_again(connection, row, told, before, now)
 
 
 def _tell_of_late_change(connection: SqliteConnection, row: Row, now: datetime) -> None:
@@ -235,7 +235,7 @@ def _told_before(
     return frozenset(map(Remark, next(remarks, ())))
 
 
-def _tell_anew(
+def _tell_again(
     connection: SqliteConnection,
     row: Row,
     told: Telling,
