@@ -222,6 +222,31 @@ def test_nothing_swallows_everything():
     assert [] == found
 
 
+def at_run_time(module: Module) -> set[str]:
+    """Return the modules of ours that *module* imports, wherever, but for annotations alone."""
+    only_typed = {
+        node
+        for guard in ast.walk(module.tree)
+        if isinstance(guard, ast.If) and "TYPE_CHECKING" in ast.unparse(guard.test)
+        for node in ast.walk(guard)
+    }
+    return {
+        target.removeprefix("bars_gateway.")
+        for node, target in imports(module)
+        if target.startswith("bars_gateway.") and node not in only_typed
+    }
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    """Not by way of others either, and not late in a function: each is read after those below."""
+    left = {module.name: at_run_time(module) - {module.name} for module in modules()}
+    while free := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in free:
+            del left[name]
+
+    assert {} == left
+
+
 def test_tasks_live_in_task_groups():
     """A task outside of a group can die without anybody noticing."""
     found = [

@@ -30,7 +30,7 @@ from typed import Done, settings_text
 
 from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
-from bars_gateway.onboarding.keys import private_pem
+from bars_gateway.onboarding.files import private_pem
 from bars_gateway.permissions import behind, explained
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import hold, open_database

@@ -29,8 +29,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     load_pem_private_key,
     pkcs12,
 )
@@ -47,15 +45,16 @@ from bars_gateway.onboarding.certificate_rules import (
     verdicts,
 )
 from bars_gateway.onboarding.files import (
+    BITS,
     PRIVATE,
     PUBLIC,
     make_folder,
+    private_pem,
     put_in_place,
     read,
     write_new,
 )
 from bars_gateway.onboarding.grades import Grade, worst
-from bars_gateway.onboarding.keys import BITS, private_pem
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.permissions import files_in
 from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7, is_authority
@@ -182,7 +181,7 @@ def install(delivered: Delivered, settings: Settings, now: datetime) -> list[Pat
     kept = [_keep(target, now) for target in targets if target.is_file()]
     for target in targets:
         make_folder(target.parent)
-    put_in_place(inbound.private_key_file, key_pem(delivered.key), PRIVATE)
+    put_in_place(inbound.private_key_file, private_pem(delivered.key), PRIVATE)
     put_in_place(inbound.certificate_file, chain_pem(delivered.chain), PUBLIC)
     return kept
 
@@ -202,11 +201,6 @@ def read_key(file: Path) -> PrivateKeyTypes:
 def chain_pem(chain: Iterable[x509.Certificate]) -> bytes:
     """Return the certificates as PEM, in their order."""
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
-
-
-def key_pem(key: PrivateKeyTypes) -> bytes:
-    """Return a key as PEM, without passphrase."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _pem_chain(data: bytes, file: Path) -> tuple[list[x509.Certificate], PrivateKeyTypes | None]:

@@ -13,10 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from bars_gateway.errors import OnboardingError
 from bars_gateway.permissions import sync_folder
 
 PRIVATE, PUBLIC = 0o600, 0o644
+BITS = 4096  # of a key that is made here
 _FOLDER = 0o750
 
 
@@ -95,3 +99,8 @@ def _written(path: Path, content: bytes, mode: int) -> Path:
         file.flush()
         os.fsync(descriptor)
     return half
+
+
+def private_pem(key: PrivateKeyTypes) -> bytes:
+    """Return *key* as PEM, without passphrase: a service has nobody to ask."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

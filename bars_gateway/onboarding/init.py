@@ -43,7 +43,7 @@ from bars_gateway.config.provider import SERVICE_SYSTEM
 from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
 from bars_gateway.onboarding import checklist, keys
-from bars_gateway.onboarding.files import explained, make_folder, read, write_new
+from bars_gateway.onboarding.files import BITS, explained, make_folder, read, write_new
 from bars_gateway.onboarding.keys import KeyId
 
 _USER = "bars-gateway"
@@ -263,7 +263,7 @@ def init(
     listen: Listen = None,
     sandbox: SandboxFolder = None,
     folder: Folder = None,
-    key_bits: Bits = keys.BITS,
+    key_bits: Bits = BITS,
 ) -> None:
     """
     Write settings, make folders and keys, and say what is left to do until live.

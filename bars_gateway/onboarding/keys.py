@@ -28,14 +28,11 @@ from typing import Annotated, Self
 import jwt
 import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import (
-    RSAPrivateKey,
     RSAPublicKey,
     generate_private_key,
 )
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_public_key,
 )
@@ -44,10 +41,12 @@ from bars_gateway.config import Environment, Provider, Settings, load
 from bars_gateway.config.environments import BUNDLES
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding.files import (
+    BITS,
     PRIVATE,
     PUBLIC,
     make_folder,
     move,
+    private_pem,
     put_in_place,
     read,
     write_new,
@@ -55,7 +54,6 @@ from bars_gateway.onboarding.files import (
 from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of
 from bars_gateway.permissions import files_in
 
-BITS = 4096
 CACHED = timedelta(hours=1)  # how long the token service keeps its copy of a JWKS
 NOT_BEFORE = 2 * CACHED  # from publishing a key to using it
 NOT_RETIRED_BEFORE = CACHED + timedelta(minutes=10)  # from the last use: the hour, and a token
@@ -225,11 +223,6 @@ def jwk(key_id: str, key: RSAPublicKey) -> dict[str, str]:
     members = jwt.algorithms.RSAAlgorithm.to_jwk(key, as_dict=True)
     public = {name: str(members[name]) for name in _JWK_MEMBERS}
     return public | {"alg": "RS512", "use": "sig", "kid": key_id}
-
-
-def private_pem(key: RSAPrivateKey) -> bytes:
-    """Return *key* as PEM, without passphrase: a service has nobody to ask."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def public_pem(key: RSAPublicKey) -> bytes:

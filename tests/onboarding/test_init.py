@@ -19,6 +19,7 @@ from typed import Done, typed
 from bars_gateway.config import describe, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
+from bars_gateway.onboarding.files import private_pem
 from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
 
 FLAGS = (
@@ -315,7 +316,7 @@ def test_a_key_that_is_too_short_is_still_to_do(tmp_path):
     """It is there, and the token service takes none of its kind."""
     init(tmp_path, *FLAGS)
     key = tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem"
-    key.write_bytes(keys.private_pem(rsa.generate_private_key(65537, 2048)))
+    key.write_bytes(private_pem(rsa.generate_private_key(65537, 2048)))
 
     assert "to do  Make the keys that sign" in shown(tmp_path, "to do")
 
