@@ -33,7 +33,7 @@ from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.files import private_pem
 from bars_gateway.permissions import behind, explained
 from bars_gateway.store.sqlite.backup import back_up
-from bars_gateway.store.sqlite.database import hold, open_database
+from bars_gateway.store.sqlite.database import open_database, take_lock
 
 AS_ROOT = os.geteuid() == 0
 WE = WHO if AS_ROOT else os.geteuid()
@@ -274,7 +274,7 @@ def test_what_root_runs_leaves_nothing_that_the_gateway_may_not_use(tmp_path: Pa
     """After `run` as root by mistake, the service starts as before."""
     os.chown(tmp_path, WHO, WHO)
     with ExitStack() as stack:
-        hold(tmp_path / "gateway.db", stack)
+        take_lock(tmp_path / "gateway.db", stack)
 
     assert {WHO} == {path.stat().st_uid for path in tmp_path.iterdir()}
 

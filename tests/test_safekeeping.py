@@ -17,10 +17,10 @@ from store_values import NOW, arrival, submission
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
 from bars_gateway.store.sqlite.adopted import StandsAgain
-from bars_gateway.store.sqlite.aftermath import Fate, Line
+from bars_gateway.store.sqlite.aftermath import Became, Line
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.sqlite.integrity import Examination
+from bars_gateway.store.sqlite.integrity import DatabaseReport
 from bars_gateway.store.sqlite.restore import Condition, HandedOver, Restored
 from bars_gateway.store.store import Store
 
@@ -266,7 +266,7 @@ def test_a_restore_onto_a_new_machine(home: Home, tmp_path: Path) -> None:
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-def line(fate: Fate, **changes: str) -> Line:
+def line(fate: Became, **changes: str) -> Line:
     values = {
         "provider": "trust",
         "direction": "outbound",
@@ -282,11 +282,11 @@ def line(fate: Fate, **changes: str) -> Line:
 
 
 RESTORED = Restored(
-    held=Examination(schema=1, counts={}, last_change_at=AT, damage=[], contradictions=[]),
+    held=DatabaseReport(schema=1, counts={}, last_change_at=AT, damage=[], contradictions=[]),
     aside=Path("/state/gateway.db.before-restore-20260302T120000Z"),
     condition=Condition.WHOLE,
     listed=True,
-    lines=[line(fate) for fate in Fate if fate is not Fate.HANDED_OVER],
+    lines=[line(fate) for fate in Became if fate is not Became.HANDED_OVER],
     alarms=[
         StandsAgain(kind="workflow.overdue", provider="trust", request_id="request-1", since=AT),
         StandsAgain(kind="work.failed", provider=None, request_id=None, since=AT),
@@ -340,12 +340,12 @@ def test_each_message_is_named() -> None:
 
 def test_every_fate_has_a_sentence() -> None:
     """None is passed over in silence, of a restore or of a hand-over."""
-    assert set(Fate) == set(AT_RESTORE) | set(AT_HAND_OVER)
+    assert set(Became) == set(AT_RESTORE) | set(AT_HAND_OVER)
 
 
 def test_a_message_that_could_not_be_entered_has_its_reason() -> None:
     """Somebody has to see to it by hand."""
-    left = replace(line(Fate.LEFT), why="its Bundle is missing", collected_at=AT)
+    left = replace(line(Became.LEFT), why="its Bundle is missing", collected_at=AT)
     told = "\n".join(handed_over(HandedOver(listed=False, lines=[left], alarms=[]), Path("/kept")))
 
     assert "collected by the EPR 2026-03-02 09:00:00 UTC: its Bundle is missing" in told

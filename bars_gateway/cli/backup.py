@@ -120,7 +120,7 @@ _CONDITIONS: Mapping[str, str] = {
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.sqlite.integrity import Examination
+    from bars_gateway.store.sqlite.integrity import DatabaseReport
 
 
 def backup(
@@ -179,14 +179,14 @@ def echo(lines: Iterator[str]) -> None:
         typer.echo(line)
 
 
-def contents(held: "Examination") -> Iterator[str]:
+def contents(held: "DatabaseReport") -> Iterator[str]:
     """Yield what a database holds, in figures."""
     for table, rows in held.counts.items():
         yield f"  {table:<12}{rows:>12,}"
     yield f"  last change {clock(held.last_change_at)}"
 
 
-def compared(held: "Examination") -> Iterator[str]:
+def compared(held: "DatabaseReport") -> Iterator[str]:
     """Yield what the gateway itself found when it last compared everything."""
     last = held.inspected
     if last is not None and last.ended_at is not None:

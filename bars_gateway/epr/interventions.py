@@ -30,7 +30,7 @@ from bars_gateway.model.interventions import (
     Candidate,
     Done,
     Quarantine,
-    Renewal,
+    Resent,
     Selection,
     Verb,
     may_happen,
@@ -165,10 +165,10 @@ class Verbs:
         if payload is None:
             return OBJECTIONS["bytes_gone"]
         try:
-            renewal = await asyncio.to_thread(renewal_of, message, payload, self._new_id)
+            resent = await asyncio.to_thread(resent_of, message, payload, self._new_id)
         except MalformedBundle:
             return OBJECTIONS["id_fixed"]
-        return await interventions.resend(message.message_id, renewal, actor, self._limits, now)
+        return await interventions.resend(message.message_id, resent, actor, self._limits, now)
 
     def _limits(
         self, use_case: str, move: Move, request_type: RequestType, needed_by: datetime | None
@@ -179,13 +179,13 @@ class Verbs:
         return limits(self._timing(use_case), move, request_type, still, now)
 
 
-def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Renewal:
+def resent_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Resent:
     """Return the payload under new ids: a new message gets a new Bundle.id too (D-same-bytes)."""
     request_id, bundle_id, body = new_id(), message.bundle_id, payload.body
     if read(body, payload.media_type).reason == "new":
         bundle_id = new_id()
         body = renewed(body, payload.media_type, bundle_id)
-    return Renewal(
+    return Resent(
         request_id=request_id,
         bundle_id=bundle_id,
         fingerprint=hashlib.sha256(body).hexdigest(),

@@ -190,7 +190,7 @@ def may_happen(candidate: Candidate) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
+class Resent:
     """A payload under new ids, ready to be queued."""
 
     request_id: str

@@ -52,7 +52,7 @@ class Budget:
         self._spacing = _MINUTE / per_minute
         self._monotonic = monotonic
         self._taken = deque(sorted(now - max(age, 0.0) for age in ages if age < _MINUTE))
-        self._held_until = now
+        self._paused_until = now
         self._urgent: deque[asyncio.Event] = deque()
         self._others: deque[asyncio.Event] = deque()
         self._first: asyncio.Event | None = None  # of both lines; set, and no other is
@@ -88,7 +88,7 @@ class Budget:
     @property
     def held_seconds(self) -> float:
         """For how long nobody is let through, because the platform has said that it is too much."""
-        return max(0.0, self._held_until - self._monotonic())
+        return max(0.0, self._paused_until - self._monotonic())
 
     def _call(self) -> None:
         """Let the one who is first now know it, and who was that it no longer is."""
@@ -101,14 +101,14 @@ class Budget:
             first.set()
         self._first = first
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Let nobody through for so long: the platform has said that it is too much."""
-        self._held_until = max(self._held_until, self._monotonic() + seconds)
+        self._paused_until = max(self._paused_until, self._monotonic() + seconds)
 
     def _wait(self) -> float:
         now = self._monotonic()
-        if self._held_until > now:
-            return self._held_until - now
+        if self._paused_until > now:
+            return self._paused_until - now
         while self._taken and self._taken[0] <= now - _MINUTE:
             self._taken.popleft()
         if len(self._taken) >= self.per_minute:

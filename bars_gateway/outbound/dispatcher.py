@@ -75,7 +75,7 @@ from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
-HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
+PAUSED_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the wake-up and the timer
 _SHORTEST_SLEEP = 0.001
@@ -370,7 +370,7 @@ class Dispatcher:
         if isinstance(ended.settlement, Settled) and ended.settlement.focus_id is None:
             self._reconciler.wake()
         if is_too_much(answer, judgement):
-            self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
+            self._proxy.pause(claim.provider, answer.retry_after or PAUSED_BY_QUOTA)
             return  # the platform has not let it through: the Receiver has not seen it
         if ended.reply.without_token:
             return  # the token service's trouble, which has a pause of its own

@@ -94,9 +94,9 @@ class Proxy:
         turn = self.budgets[provider].seconds_to_turn()
         return max(turn, self.egress.seconds_left if self.egress else 0.0)
 
-    def hold(self, provider: str, seconds: float) -> None:
+    def pause(self, provider: str, seconds: float) -> None:
         """Send nothing under the provider's application key for so long."""
-        self.budgets[provider].hold(seconds)
+        self.budgets[provider].pause(seconds)
 
     async def post(self, claim: Claim, token: str | None) -> ProxyAnswer:
         """

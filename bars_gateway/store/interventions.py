@@ -19,7 +19,7 @@ from bars_gateway.model.interventions import (
     PAST_ITS_TIME,
     Candidate,
     Done,
-    Renewal,
+    Resent,
     Schedule,
     Selection,
     Verb,
@@ -139,7 +139,7 @@ class Interventions(Noun):
         self,
         connection: Connection,
         message_id: int,
-        renewal: Renewal,
+        resent: Resent,
         actor: Actor,
         schedule: Schedule,
         now: datetime,
@@ -154,20 +154,20 @@ class Interventions(Noun):
             "queue_resent",
             id=message_id,
             workflow_id=opened or row["workflow_id"],
-            request_id=renewal.request_id,
-            bundle_id=renewal.bundle_id,
-            fingerprint=renewal.fingerprint,
+            request_id=resent.request_id,
+            bundle_id=resent.bundle_id,
+            fingerprint=resent.fingerprint,
             **_times(_limits(connection, row, schedule)),
             now=text(now),
         )
-        keep(connection, new_id, Part.REQUEST, renewal.request)
+        keep(connection, new_id, Part.REQUEST, resent.request)
         if opened:
             _link_records(connection, new_id, opened, row["workflow_id"], now)
-        _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
+        _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": resent.request_id})
         if actor.role != "epr":
             copy = _message(connection, new_id)
             notify(connection, NoticeKind.RESENT, copy, now, known_before(connection, copy["id"]))
-        return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
+        return Done(state=OutboundState(row["state"]), resent_as=resent.request_id)
 
 
 def candidate_for(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:

@@ -10,7 +10,7 @@ from epr_side import PROVIDER, utc_now
 from store_values import SILENCE, attempt, payload, submission
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.interventions import renewal_of
+from bars_gateway.epr.interventions import resent_of
 from bars_gateway.model.messages import OutboundState, Part, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict
@@ -156,9 +156,9 @@ async def test_an_update_is_resent_as_it_is(store: Store) -> None:
     accepted = await store.outbound.submit(submission(), utc_now())
     (history,) = await store.messages.history(PROVIDER, accepted.request_id)
     update = payload(messages.referral(reason="update"))
-    renewal = renewal_of(history.message, update, lambda: NOBODY)
+    resent = resent_of(history.message, update, lambda: NOBODY)
 
-    assert (history.message.bundle_id, update.body) == (renewal.bundle_id, renewal.request.body)
+    assert (history.message.bundle_id, update.body) == (resent.bundle_id, resent.request.body)
 
 
 async def test_a_dry_run_does_nothing(epr: aiohttp.ClientSession) -> None:

@@ -265,8 +265,8 @@ async def test_what_the_platform_asks_for_is_held_to():
     """After a 429 each request more would be refused as well."""
     clock = Clock()
     budget = Budget(300, monotonic=clock.monotonic)
-    budget.hold(30)
-    budget.hold(10)
+    budget.pause(30)
+    budget.pause(10)
     clock.advance(29.9)
 
     assert 0 == await takes_at_once(budget, limit=1)
@@ -301,7 +301,7 @@ async def test_for_how_long_the_platform_has_held_us_up_can_be_read():
     """A quota that seems free, and through which nothing goes, is explained."""
     clock = Clock()
     budget = Budget(300, monotonic=clock.monotonic)
-    budget.hold(5.0)
+    budget.pause(5.0)
     held = [budget.held_seconds]
     clock.advance(6.0)
     held.append(budget.held_seconds)

@@ -93,7 +93,7 @@ def test_nobody_sleeps_past_the_earliest_moment_at_which_something_may_leave(
     tokens = {name: Pausing(clock, begun + seconds) for name, seconds in paused.items()}
     budgets = {name: Budget(100_000, monotonic=clock.monotonic) for name in PROVIDERS}
     for name, seconds in held.items():
-        budgets[name].hold(seconds)
+        budgets[name].pause(seconds)
     dispatcher = _dispatcher(store, tokens, budgets, clock)
 
     assert asyncio.run(dispatcher._wait_and_claim()) is not None

@@ -24,7 +24,7 @@ from bars_gateway.errors import (
 )
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.sqlite import backup as backup_module
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import Database, open_database
 from bars_gateway.store.sqlite.integrity import examine
@@ -305,7 +305,7 @@ def test_a_backup_with_everything_in_it_needs_no_permission(home: Home, tmp_path
     restored = restore(copy, home.database, LATER)
 
     assert (Condition.WHOLE, True) == (restored.condition, restored.listed)
-    assert {Fate.WAITS} == {line.fate for line in restored.lines}
+    assert {Became.WAITS} == {line.fate for line in restored.lines}
 
 
 def test_a_backup_is_restored_where_there_is_nothing(home: Home, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ async def test_what_only_the_log_holds_is_kept_as_well(home: Home, tmp_path: Pat
     restored = restore(home.backup, path, LATER, older=True)
 
     assert restored.aside is not None
-    assert 3 == sum(line.fate is Fate.WAITS for line in restored.lines)
+    assert 3 == sum(line.fate is Became.WAITS for line in restored.lines)
     assert everything == ids(restored.aside)
     assert home.before < ids(path)
 
@@ -441,7 +441,7 @@ async def test_what_may_have_been_sent_is_never_called_not_sent(home: Home) -> N
         await store.outbound.give_up(LATER)
         outbound = (await store.overview(LATER)).outbound
 
-    assert 2 == sum(line.fate is Fate.WAITS for line in restored.lines)
+    assert 2 == sum(line.fate is Became.WAITS for line in restored.lines)
     assert 0 == outbound[OutboundState.NOT_SENT]
     assert 2 == outbound[OutboundState.UNCONFIRMED]
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
 
-from bars_gateway.model.interventions import FROM, IN_BULK, Done, Renewal, Selection, Verb
+from bars_gateway.model.interventions import FROM, IN_BULK, Done, Resent, Selection, Verb
 from bars_gateway.model.messages import (
     Accepted,
     Actor,
@@ -77,13 +77,13 @@ async def act(
 
 
 async def resent(store: Store, accepted: Accepted, number: int = 1) -> Done | Objection:
-    renewal = Renewal(
+    resent = Resent(
         request_id=f"00000000-0000-4000-8000-{number:012}",
         bundle_id="new-bundle",
         fingerprint="f" * 64,
         request=payload(b"again"),
     )
-    return await store.interventions.resend(accepted.message_id, renewal, OPERATOR, schedule, LATER)
+    return await store.interventions.resend(accepted.message_id, resent, OPERATOR, schedule, LATER)
 
 
 async def history(store: Store, accepted: Accepted) -> MessageHistory:
@@ -489,13 +489,13 @@ async def copied(store: Store, of: int, bundle_id: str) -> int:
 
 
 async def sent_as_new(store: Store, of: int, bundle_id: str) -> Done | Objection:
-    renewal = Renewal(
+    resent = Resent(
         request_id=str(uuid4()),
         bundle_id=bundle_id,
         fingerprint=uuid4().hex * 2,
         request=payload(b"again"),
     )
-    return await store.interventions.resend(of, renewal, OPERATOR, schedule, LATER)
+    return await store.interventions.resend(of, resent, OPERATOR, schedule, LATER)
 
 
 @pytest.mark.parametrize(

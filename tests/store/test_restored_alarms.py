@@ -33,7 +33,7 @@ from bars_gateway.cli.backup import handed_over, meaning
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
@@ -191,7 +191,7 @@ async def test_what_was_handled_in_quarantine_is_not_asked_for(home: Home) -> No
     restored = home.restored()
     (here,) = await home.does(overview)
 
-    assert [Fate.QUARANTINED] == list(fates(restored).values())
+    assert [Became.QUARANTINED] == list(fates(restored).values())
     assert [] == kinds(here)
 
 

@@ -35,7 +35,7 @@ from bars_gateway.model.interventions import Verb
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.status.concerns import concerns
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.restore import Condition, Restored, restore
 from bars_gateway.store.store import Store
@@ -89,8 +89,8 @@ async def test_it_is_not_whole_once_it_has_run(home: Home) -> None:
     (sent,) = await home.does(sent_by)
 
     assert Condition.INCOMPLETE is restored.condition
-    assert Fate.HELD is fates(restored)[waits.request_id]
-    assert Fate.TO_HAND_OVER is fates(restored)["since"]
+    assert Became.HELD is fates(restored)[waits.request_id]
+    assert Became.TO_HAND_OVER is fates(restored)["since"]
     assert [] == sent
 
 
@@ -114,7 +114,7 @@ async def test_what_was_restored_over_a_whole_one_is_whole(home: Home) -> None:
     restored = again(home)
 
     assert (Condition.WHOLE, True) == (restored.condition, restored.listed)
-    assert {accepted.request_id: Fate.SETTLED} == fates(restored)
+    assert {accepted.request_id: Became.SETTLED} == fates(restored)
 
 
 async def test_a_backup_that_was_made_after_a_restore_is_all_there_is(home: Home) -> None:
@@ -154,7 +154,7 @@ async def test_one_that_only_receives_and_has_begun_again_is_incomplete(home: Ho
     restored = home.restored()
 
     assert (Condition.INCOMPLETE, False) == (restored.condition, restored.listed)
-    assert dict.fromkeys(("new-0", "new-1", "new-2"), Fate.TO_HAND_OVER) == fates(restored)
+    assert dict.fromkeys(("new-0", "new-1", "new-2"), Became.TO_HAND_OVER) == fates(restored)
 
 
 async def test_there_the_epr_is_told_that_it_may_have_answered(home: Home) -> None:

@@ -8,7 +8,7 @@ from bars_gateway.model.messages import Part, RefusedBefore, Repeated
 from bars_gateway.model.questions import Decided, QuestionOpen, Terms
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, RequestType, State
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
@@ -88,7 +88,7 @@ async def test_a_yes_since_the_backup_is_believed(home: Home) -> None:
         stands, still_open, sent_again, answer_of, told
     )
 
-    assert Fate.DECIDED is fates(restored)["cancel"]
+    assert Became.DECIDED is fates(restored)["cancel"]
     assert (State.CANCELLED, []) == (state, questions)
     assert isinstance(fate, Repeated)
     assert YES.answer.body == answer
@@ -102,7 +102,7 @@ async def test_a_no_since_the_backup_is_believed(home: Home) -> None:
     restored = home.restored()
     state, questions, fate = await home.does(stands, still_open, sent_again)
 
-    assert Fate.DECIDED is fates(restored)["cancel"]
+    assert Became.DECIDED is fates(restored)["cancel"]
     assert (State.ACTIVE, []) == (state, questions)
     assert isinstance(fate, RefusedBefore)
     assert (409, NO.answer.body) == (fate.http_status, fate.answer.body)

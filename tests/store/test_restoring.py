@@ -33,7 +33,7 @@ from bars_gateway.model.readings import MessageHistory, Notice, Overview
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.status.concerns import RuntimeState, concerns
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
@@ -142,7 +142,7 @@ async def sent_by(store: Store) -> list[Claim]:
     return sent
 
 
-def fates(done: Restored | HandedOver) -> dict[str, Fate]:
+def fates(done: Restored | HandedOver) -> dict[str, Became]:
     return {line.request_id: line.fate for line in done.lines}
 
 
@@ -157,7 +157,7 @@ async def test_what_was_withdrawn_since_is_not_sent(home: Home) -> None:
     sent, found, told = await home.does(sent_by, history(accepted.request_id), notices)
 
     assert [] == sent
-    assert {accepted.request_id: Fate.SETTLED} == fates(restored)
+    assert {accepted.request_id: Became.SETTLED} == fates(restored)
     assert ("withdrawn", State.ABANDONED) == (found.message.state, found.workflow.state)
     assert [("outcome", "withdrawn", ["restored"])] == [
         (n.kind, n.state, list(n.remarks)) for n in told
@@ -199,7 +199,7 @@ async def test_what_was_held_since_stays_held(home: Home) -> None:
     restored = home.restored()
     sent, _, after = await home.does(sent_by, verb(Verb.RELEASE, accepted), sent_by)
 
-    assert {accepted.request_id: Fate.HELD} == fates(restored)
+    assert {accepted.request_id: Became.HELD} == fates(restored)
     assert [] == sent
     assert [accepted.request_id] == [claim.request_id for claim in after]
 
@@ -211,7 +211,7 @@ async def test_what_was_cancelled_since_is_not_sent_and_its_cancellation_is(home
     restored = home.restored()
     sent, found, told = await home.does(sent_by, history(accepted.request_id), notices)
 
-    assert Fate.CANCELLED is fates(restored)[accepted.request_id]
+    assert Became.CANCELLED is fates(restored)[accepted.request_id]
     assert [cancel] == [claim.request_id for claim in sent]
     assert ("unconfirmed", State.CANCELLED) == (found.message.state, found.workflow.state)
     assert ("outcome", "unconfirmed", ["fate_unknown"]) in [
@@ -245,7 +245,7 @@ async def test_what_was_handed_in_since_is_there_with_its_state(home: Home) -> N
     restored = home.restored()
     found, sent = await home.does(history(first.request_id), sent_by)
 
-    assert {first.request_id: Fate.ENTERED, second.request_id: Fate.WAITS} == fates(restored)
+    assert {first.request_id: Became.ENTERED, second.request_id: Became.WAITS} == fates(restored)
     assert ("acknowledged", State.ACTIVE) == (found.message.state, found.workflow.state)
     assert first.workflow_id == found.workflow.workflow_id
     assert [second.request_id] == [claim.request_id for claim in sent]
@@ -362,7 +362,7 @@ async def test_where_nobody_can_say_everything_is_held(home: Home, damage, condi
     released, after = await home.does(verb(Verb.RELEASE, accepted), sent_by)
 
     assert condition is restored.condition
-    assert {tried.request_id: Fate.HELD} == fates(restored)
+    assert {tried.request_id: Became.HELD} == fates(restored)
     assert [] == sent
     assert [("held", ["fate_unknown"])] == [(n.kind, list(n.remarks)) for n in told]
     assert [accepted.request_id] == alarmed(seen, "restore.held")
@@ -428,7 +428,7 @@ async def test_what_an_incomplete_database_knows_to_have_ended_has(home: Home) -
     restored = home.restored()
 
     assert Condition.INCOMPLETE is restored.condition
-    assert {first.request_id: Fate.SETTLED, second.request_id: Fate.HELD} == fates(restored)
+    assert {first.request_id: Became.SETTLED, second.request_id: Became.HELD} == fates(restored)
 
 
 # What was received.
@@ -441,7 +441,7 @@ async def test_what_was_received_since_is_listed(home: Home) -> None:
     restored = home.restored()
     (seen,) = await home.does(overview)
 
-    assert {"after": Fate.TO_HAND_OVER} == fates(restored)
+    assert {"after": Became.TO_HAND_OVER} == fates(restored)
     assert ["after"] == alarmed(seen, "restore.not_handed_over")
     assert 1 == seen.inbound
 
@@ -458,7 +458,7 @@ async def test_what_is_handed_over_is_given_under_its_own_number(home: Home) -> 
     )
     (body,) = await home.does(lambda store: store.messages.payload(told[0].message_id, "request"))
 
-    assert {"after": Fate.HANDED_OVER} == fates(done)
+    assert {"after": Became.HANDED_OVER} == fates(done)
     assert [(before[0].notice_id, "message", ["restored"])] == [
         (n.notice_id, n.kind, list(n.remarks)) for n in told
     ]
@@ -622,7 +622,7 @@ async def test_what_was_quarantined_since_is_brought_along(home: Home) -> None:
     done = home.handed_over(restored)
     (seen,) = await home.does(overview)
 
-    assert {"orphan": Fate.QUARANTINED} == fates(restored) == fates(done)
+    assert {"orphan": Became.QUARANTINED} == fates(restored) == fates(done)
     assert ["orphan"] == quarantined(home)
     assert [] == alarmed(seen, "restore.not_handed_over")
 
@@ -643,7 +643,7 @@ async def test_bytes_that_are_not_those_that_came_are_not_handed_over(home: Home
     )
     done = home.handed_over(restored)
 
-    assert {"bad": Fate.LEFT, "good": Fate.HANDED_OVER} == fates(done)
+    assert {"bad": Became.LEFT, "good": Became.HANDED_OVER} == fates(done)
     assert "its request does not match its fingerprint" == done.lines[0].why
     assert [] == examine(home.database).problems
 
@@ -675,9 +675,9 @@ async def test_what_nobody_could_read_at_first_is_handed_over_once_it_is_mended(
     sent, found = await home.does(sent_by, history(accepted.request_id))
 
     assert {
-        accepted.request_id: Fate.SETTLED,
-        "came": Fate.HANDED_OVER,
-        "handed-in": Fate.ENTERED,
+        accepted.request_id: Became.SETTLED,
+        "came": Became.HANDED_OVER,
+        "handed-in": Became.ENTERED,
     } == fates(done)
     assert ([], "acknowledged") == (sent, found.message.state)
 
@@ -968,5 +968,5 @@ def inbound(path: Path) -> set[object]:
 
 
 def listed(restored: Restored) -> set[object]:
-    kinds = {Fate.TO_HAND_OVER, Fate.QUARANTINED}
+    kinds = {Became.TO_HAND_OVER, Became.QUARANTINED}
     return {line.request_id for line in restored.lines if line.fate in kinds}

@@ -19,7 +19,7 @@ from store.test_restoring import (
 
 from bars_gateway.cli.backup import meaning
 from bars_gateway.model.messages import Accepted
-from bars_gateway.store.sqlite.aftermath import Fate
+from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.restore import Restored
 
 __all__ = ["home"]  # a fixture
@@ -54,7 +54,10 @@ async def test_a_row_of_the_kept_database_that_is_spoilt_stops_no_other(
     restored = home.restored()
     sent, found = await home.does(sent_by, history(good.request_id))
 
-    assert (Fate.SETTLED, "acknowledged") == (fates(restored)[good.request_id], found.message.state)
+    assert (Became.SETTLED, "acknowledged") == (
+        fates(restored)[good.request_id],
+        found.message.state,
+    )
     assert bad.request_id not in {claim.request_id for claim in sent}
     assert all(list(meaning(restored)))
 
@@ -64,12 +67,12 @@ async def test_what_cannot_be_taken_over_is_listed_held_and_an_alarm(home: Home)
     bad, good = await _two_acknowledged_since(home)
     restored = with_poison(home, Step("store.sqlite.adoption", "Adoption", "_let_agree"))
     sent, seen = await home.does(sent_by, overview)
-    failed = next(line for line in restored.lines if line.fate is Fate.FAILED)
+    failed = next(line for line in restored.lines if line.fate is Became.FAILED)
 
     assert bad.request_id == failed.request_id
     assert f"could not be taken over: {PoisonError.__name__} at " in str(failed.why)
     assert [bad.request_id] == alarmed(seen, NOT_TAKEN) == alarmed(seen, "restore.held")
-    assert Fate.SETTLED is fates(restored)[good.request_id]
+    assert Became.SETTLED is fates(restored)[good.request_id]
     assert {bad.request_id} & {claim.request_id for claim in sent} == set()
     assert "Could not be taken over: 1 message." in "\n".join(meaning(restored))
 
@@ -109,8 +112,8 @@ async def test_a_restore_is_whole_but_for_one_or_not_begun(home: Home, step: Ste
     lines = {line.request_id for line in restored.lines}
 
     assert {*(each.request_id for each in both), "since", "received"} <= lines
-    assert len([line for line in restored.lines if line.fate is Fate.FAILED]) <= 1
+    assert len([line for line in restored.lines if line.fate is Became.FAILED]) <= 1
     assert SECRET not in told
     assert alarmed(seen, NOT_TAKEN) == [
-        line.request_id for line in restored.lines if line.fate is Fate.FAILED
+        line.request_id for line in restored.lines if line.fate is Became.FAILED
     ]

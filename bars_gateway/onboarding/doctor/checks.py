@@ -221,7 +221,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a whole examination brought."""
+    """What all the checks brought."""
 
     environment: str
     findings: list[Finding] = field(default_factory=list)

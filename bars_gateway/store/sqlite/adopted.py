@@ -37,7 +37,7 @@ from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND, Fate, Line, line_of
+from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND, Became, Line, line_of
 from bars_gateway.store.sqlite.integrity import wrong_with
 
 _BORN = frozenset(  # raised by a message's entering or by its id, and not by what happened
@@ -305,13 +305,13 @@ class AdoptedQuarantine:
     def enter(self, row: sqlite3.Row) -> Line:
         """Put one here, unless its bytes are not those that came."""
         if wrong := wrong_with(row):
-            return line_of(row, Fate.LEFT, f"its Bundle {wrong}")
+            return line_of(row, Became.LEFT, f"its Bundle {wrong}")
         names = [name for name in columns(self._connection, "quarantine") if name != "attached_to"]
         values = {name: row[name] for name in names}
         if is_used(self._connection, "quarantine", row["id"]):
             values["id"] = None
         insert(self._connection, "quarantine", values)
-        return line_of(row, Fate.QUARANTINED)
+        return line_of(row, Became.QUARANTINED)
 
     def attach(self) -> None:
         """Let what was attached there be no longer in quarantine, now that its message is here."""

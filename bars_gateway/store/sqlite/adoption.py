@@ -35,7 +35,7 @@ from bars_gateway.store.sqlite.adopted import change, columns, doubt, insert, is
 from bars_gateway.store.sqlite.aftermath import (
     OPEN,
     OPEN_STATES,
-    Fate,
+    Became,
     Line,
     failed,
     hold_one,
@@ -144,7 +144,10 @@ class Adoption:
         *ends_only*: of messages that both have, believe only that they have ended; for the
         kept database may be older in other things.
         """
-        lines = [*self._agree(ends_only=ends_only), *self._enter_all("outbound", Fate.ENTERED)]
+        lines = [
+            *self._agree(ends_only=ends_only),
+            *self._enter_all("outbound", Became.ENTERED),
+        ]
         lines += self._decide()
         self._follow(ends_only=ends_only)
         lines += self._stop_cancelled()
@@ -161,9 +164,9 @@ class Adoption:
         """Enter what was received, and what was sent and is not here; return each message."""
         lines = [
             *self._agree(ends_only=True, held_only=True),
-            *self._enter_all("outbound", Fate.ENTERED, held=True),
+            *self._enter_all("outbound", Became.ENTERED, held=True),
             *self._decide(),
-            *self._enter_all("inbound", Fate.HANDED_OVER),
+            *self._enter_all("inbound", Became.HANDED_OVER),
             *self._enter_quarantined(),
         ]
         self._quarantine.attach()
@@ -175,12 +178,12 @@ class Adoption:
 
     def to_hand_over(self) -> list[Line]:
         """Return what was received and is not here, changing nothing."""
-        lines = [line_of(row, Fate.TO_HAND_OVER) for row in self._missing("inbound")]
+        lines = [line_of(row, Became.TO_HAND_OVER) for row in self._missing("inbound")]
         lines += [
-            line_of(row, Fate.QUARANTINED) for row in self._readable(self._quarantine.missing())
+            line_of(row, Became.QUARANTINED) for row in self._readable(self._quarantine.missing())
         ]
         lines += [
-            line_of(row, Fate.UNDECIDED) for row in self._readable(self._questions.undecided())
+            line_of(row, Became.UNDECIDED) for row in self._readable(self._questions.undecided())
         ]
         return lines
 
@@ -211,10 +214,10 @@ class Adoption:
         self._changed.append(row["here"])
         if row["was"] not in OPEN or row["state"] in OPEN:
             return []
-        self._audit(row, row["here"], Fate.SETTLED)
-        return [line_of(row, Fate.SETTLED)]
+        self._audit(row, row["here"], Became.SETTLED)
+        return [line_of(row, Became.SETTLED)]
 
-    def _enter_all(self, direction: str, fate: Fate, *, held: bool = False) -> list[Line]:
+    def _enter_all(self, direction: str, fate: Became, *, held: bool = False) -> list[Line]:
         """Enter each message of that direction that is not here."""
         same_numbers = self._numbers_are_free("messages", "pairs")
         lines: list[Line] = []
@@ -223,7 +226,7 @@ class Adoption:
             def enter(row: sqlite3.Row = row) -> None:
                 here = row["id"] if same_numbers else None
                 why = self._enter_or_undo(row, here, fate, held=held)
-                lines.append(line_of(row, fate if why is None else Fate.LEFT, why))
+                lines.append(line_of(row, fate if why is None else Became.LEFT, why))
 
             self._alone(enter, partial(_given, row))
         return lines
@@ -244,19 +247,19 @@ class Adoption:
         if row["message_id"] is None:
             self._questions.free(row)
             self._questions.enter(row, None)
-            return line_of(message, Fate.DECIDED)
+            return line_of(message, Became.DECIDED)
         here = None if is_used(self._connection, "messages", message["id"]) else message["id"]
-        why = self._enter_or_undo(message, here, Fate.DECIDED, question=row)
+        why = self._enter_or_undo(message, here, Became.DECIDED, question=row)
         if why is not None:
             doubt(self._connection, row["here"])
-            return line_of(message, Fate.LEFT, why)
-        return line_of(message, Fate.DECIDED)
+            return line_of(message, Became.LEFT, why)
+        return line_of(message, Became.DECIDED)
 
     def _enter_or_undo(
         self,
         row: sqlite3.Row,
         here: int | None,
-        fate: Fate,
+        fate: Became,
         *,
         held: bool = False,
         question: sqlite3.Row | None = None,
@@ -277,7 +280,7 @@ class Adoption:
         return why
 
     def _try_to_enter(
-        self, row: sqlite3.Row, here: int | None, fate: Fate, *, held: bool
+        self, row: sqlite3.Row, here: int | None, fate: Became, *, held: bool
     ) -> str | None:
         """Enter one message; return why that cannot be, after which it has to be undone."""
         try:
@@ -483,8 +486,8 @@ class Adoption:
         if row["move"] == Move.REQUEST:
             move_workflow(self._works, row["workflow_id"], Move.LAPSE, self._now)
         notify(self._works, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
-        self._audit(row, row["id"], Fate.CANCELLED)
-        return line_of(row, Fate.CANCELLED)
+        self._audit(row, row["id"], Became.CANCELLED)
+        return line_of(row, Became.CANCELLED)
 
     def _cancelled_since(self) -> set[int]:
         found = self._connection.execute(
@@ -576,7 +579,7 @@ class Adoption:
         )
         return clash.fetchone() is None
 
-    def _audit(self, row: sqlite3.Row, here: int, fate: Fate) -> None:
+    def _audit(self, row: sqlite3.Row, here: int, fate: Became) -> None:
         about = (row["provider"], here, row["request_id"])
         detail = {"state": row["state"]}
         add_message_event(self._works, about, f"restore.{fate}", self._now, detail)

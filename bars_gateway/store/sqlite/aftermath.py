@@ -29,7 +29,7 @@ OPEN_STATES = "('queued', 'held', 'sending')"
 LEFT_BEHIND = "restore.not_handed_over"
 
 
-class Fate(StrEnum):
+class Became(StrEnum):
     """What a restore, or a hand-over, did with a message."""
 
     SETTLED = "settled"  # it waited in the backup; the kept database knows how it ended
@@ -50,7 +50,7 @@ class Fate(StrEnum):
 class Line:
     """One message, and what became of it."""
 
-    fate: Fate
+    fate: Became
     provider: str
     direction: str
     request_id: str
@@ -65,7 +65,7 @@ class Line:
     why: str | None = None  # it could not be entered
 
 
-def line_of(row: sqlite3.Row, fate: Fate, why: str | None = None) -> Line:
+def line_of(row: sqlite3.Row, fate: Became, why: str | None = None) -> Line:
     """Return what became of the message in *row*."""
     names = row.keys()
     ours = row["direction"] == "outbound"
@@ -89,7 +89,7 @@ def line_of(row: sqlite3.Row, fate: Fate, why: str | None = None) -> Line:
 def failed(row: sqlite3.Row, error: Exception) -> Line:
     """Return the line of a message that could not be taken over: type and place of *error*."""
     what = unforeseen(error)
-    return line_of(row, Fate.FAILED, f"could not be taken over: {what.exception} at {what.place}")
+    return line_of(row, Became.FAILED, f"could not be taken over: {what.exception} at {what.place}")
 
 
 def _instant(stored: str | None) -> datetime | None:
@@ -117,7 +117,7 @@ def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) 
         for row in waiting:
             hold_one(connection, row, row["id"], now)
     kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
-    fates = [Fate.HELD if back else Fate.WAITS for back in kept_back]
+    fates = [Became.HELD if back else Became.WAITS for back in kept_back]
     return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
 
 
@@ -126,7 +126,7 @@ def hold_doubtful(connection: sqlite3.Connection, lines: Sequence[Line], now: da
     doubtful = {
         (line.provider, line.correlation_id)
         for line in lines
-        if line.fate is Fate.FAILED or (line.fate is Fate.LEFT and line.direction == "outbound")
+        if line.fate is Became.FAILED or (line.fate is Became.LEFT and line.direction == "outbound")
     }
     waiting = connection.execute(
         "SELECT * FROM main.messages WHERE state IN ('queued', 'sending') ORDER BY id"
@@ -136,11 +136,11 @@ def hold_doubtful(connection: sqlite3.Connection, lines: Sequence[Line], now: da
             hold_one(connection, row, row["id"], now)
 
 
-_ALARMS: Mapping[Fate, str] = {
-    Fate.TO_HAND_OVER: LEFT_BEHIND,
-    Fate.QUARANTINED: LEFT_BEHIND,
-    Fate.FAILED: "restore.not_taken_over",
-    Fate.LEFT: "restore.not_taken_over",
+_ALARMS: Mapping[Became, str] = {
+    Became.TO_HAND_OVER: LEFT_BEHIND,
+    Became.QUARANTINED: LEFT_BEHIND,
+    Became.FAILED: "restore.not_taken_over",
+    Became.LEFT: "restore.not_taken_over",
 }
 
 

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from bars_gateway.errors import BackupFailed
 from bars_gateway.permissions import sync_folder
-from bars_gateway.store.sqlite.integrity import Examination, counts, examined, is_damage, reading
+from bars_gateway.store.sqlite.integrity import DatabaseReport, counts, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def back_up(database: Path, target: Path) -> Examination:
+def back_up(database: Path, target: Path) -> DatabaseReport:
     """
     Write a checked copy of *database* to *target*, and return what is in it.
 
@@ -79,7 +79,7 @@ def fresh_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def copied(source: sqlite3.Connection, path: Path, descriptor: int) -> Examination:
+def copied(source: sqlite3.Connection, path: Path, descriptor: int) -> DatabaseReport:
     """
     Copy the snapshot of *source* into *path*, see that it is whole, and sync it.
 

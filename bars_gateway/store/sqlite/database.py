@@ -120,7 +120,7 @@ BUSY_SECONDS = 5.0  # only a backup or a sqlite3 shell can make us wait for so l
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
 
 
-def hold(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
+def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
     """
     Return a descriptor of the lock, which *stack* lets go of; create what is missing.
 
@@ -275,14 +275,14 @@ def _migrations() -> dict[int, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fate:
+class _Ended:
     value: object = None
     error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    fates: Sequence[_Fate]
+    fates: Sequence[_Ended]
     seconds: float  # from BEGIN on
     flush_seconds: float | None = None  # of its COMMIT; None: it came to none
 
@@ -315,22 +315,22 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        fates = [_Fate(error=translated(error))] * len(works)
+        fates = [_Ended(error=translated(error))] * len(works)
         return _Group(fates, time.monotonic() - began)
     ended = time.monotonic()
     return _Group(fates, ended - began, ended - flushing)
 
 
-def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Fate:
+def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Ended:
     """Run one work; its caller alone gets what it raises, and the others reach the disk."""
     try:
         with connection.savepoint():
-            return _Fate(value=work(connection))
+            return _Ended(value=work(connection))
     except Exception as error:  # unit of work
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
         if not connection.raw.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error
-        return _Fate(error=translated(error))
+        return _Ended(error=translated(error))
 
 
 class Database:
@@ -448,7 +448,7 @@ class Database:
             else:
                 future.set_result(fate.value)
 
-    def _note_unwritten(self, fates: Sequence[_Fate], now: float) -> None:
+    def _note_unwritten(self, fates: Sequence[_Ended], now: float) -> None:
         refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
         # A disk that is full takes what is small; whoever held the database holds it no more.
         quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
@@ -474,7 +474,7 @@ async def open_database(
     DatabaseInUse, DatabaseHeld, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
     """
     async with AsyncExitStack() as stack:
-        lock = hold(path, stack)
+        lock = take_lock(path, stack)
         permissions.require_database(path, write=True)
         writer = _Writer(_connector(path, busy_seconds), 64)
         await stack.enter_async_context(writer)

@@ -88,7 +88,7 @@ _CONTRADICTIONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class DatabaseReport:
     """What a database holds, and all that is wrong with it."""
 
     schema: int  # the last migration that it has had
@@ -143,20 +143,20 @@ def is_damage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
-def examine(path: Path) -> Examination:
+def examine(path: Path) -> DatabaseReport:
     """Return everything that is wrong with *path*; reads every byte of it."""
     with reading(path) as connection:
         return examined(connection, contents=True)
 
 
-def examined(connection: sqlite3.Connection, *, contents: bool) -> Examination:
+def examined(connection: sqlite3.Connection, *, contents: bool) -> DatabaseReport:
     """Examine the snapshot of *connection*; without *contents*, its structure alone."""
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     damage = _tried(connection, _integrity, _references)
     unknown = _unknown_schema(schema)
     checks = (_payloads, _quarantine, _states) if contents and not unknown else ()
     whole = not (unknown or damage)  # a figure from a damaged table would be a guess
-    return Examination(
+    return DatabaseReport(
         schema=schema,
         counts=counts(connection) if whole else {},
         last_change_at=last_change_at(connection) if whole else None,

@@ -69,7 +69,7 @@ from bars_gateway.store.sqlite import read_only
 from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.aftermath import (
-    Fate,
+    Became,
     Line,
     hold_doubtful,
     leave_unknown,
@@ -80,7 +80,7 @@ from bars_gateway.store.sqlite.backup import beside, copied, fresh_file
 from bars_gateway.store.sqlite.database import belong, migrate
 from bars_gateway.store.sqlite.inspection import mark
 from bars_gateway.store.sqlite.integrity import (
-    Examination,
+    DatabaseReport,
     examined,
     is_damage,
     last_change_at,
@@ -88,7 +88,7 @@ from bars_gateway.store.sqlite.integrity import (
     reading,
 )
 
-NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
+NOT_TAKEN_OVER = frozenset({Became.FAILED, Became.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups
 _LACKS = """
     NOT EXISTS (SELECT 1 FROM {there}.messages AS o
@@ -137,7 +137,7 @@ class Beyond:
 class Restored:
     """What was done, and what whoever did it has to know."""
 
-    held: Examination  # what the backup holds
+    held: DatabaseReport  # what the backup holds
     aside: Path | None  # where the database is that was there; None: there was none
     condition: Condition  # what that one is worth
     listed: bool  # whether it could be read to its end: else lines may be missing
@@ -199,7 +199,7 @@ def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
     with _locked(database), _working_on(database, beside=kept) as connection:
         adoption = Adoption(connection, now)
         lines = adoption.of_received()
-        given = sum(line.fate is Fate.HANDED_OVER for line in lines)
+        given = sum(line.fate is Became.HANDED_OVER for line in lines)
         hold_doubtful(connection, lines, now)
         settle_alarms(connection, now)
         raise_alarms(connection, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
@@ -281,7 +281,7 @@ def _make_safe(  # noqa: PLR0917
     restoring: Path,
     database: Path,
     now: datetime,
-    held: Examination,
+    held: DatabaseReport,
     condition: Condition,
     aside: Path | None,
 ) -> Restored:
@@ -343,7 +343,7 @@ def _compared(connection: sqlite3.Connection, condition: Condition, now: datetim
 
 def _is_seen_to(line: Line, there: _Known) -> bool:
     """Tell whether it lay in quarantine, and somebody had dealt with it before the restore."""
-    return line.fate is Fate.QUARANTINED and (line.provider, line.request_id) in there.handled
+    return line.fate is Became.QUARANTINED and (line.provider, line.request_id) in there.handled
 
 
 def _last_word(lines: Sequence[Line]) -> list[Line]:
@@ -351,7 +351,7 @@ def _last_word(lines: Sequence[Line]) -> list[Line]:
     last: dict[tuple[str, str, str], Line] = {}
     for line in lines:
         key = (line.provider, line.direction, line.request_id)
-        if key not in last or last[key].fate is not Fate.FAILED:
+        if key not in last or last[key].fate is not Became.FAILED:
             last[key] = line
     return list(last.values())
 
