@@ -14,9 +14,10 @@ refused, because the first is what the Sender was told.
 A yes is no answer to a read or a search: "this patient has nothing" is a fact about a patient, and
 only the EPR can state it, by a searchset without entries. One that counts more than it holds, is a
 page of several (BaRS has no way to ask for the next), or holds an error does not state it, and no
-message that holds an error is a yes. Where the EPR only says yes to a message, the acknowledgement
-is the message with the ids that the gateway minted, as for every referral; an EPR that has ids of
-its own names them.
+message that holds an error is a yes. Nor is one that names another patient: its Sender could not
+believe it, or would take somebody else's ids from it. Where the EPR only says yes to a message, the
+acknowledgement is the message with the ids that the gateway minted, as for every referral; an EPR
+that has ids of its own names them.
 
 Decisions: D-reads-prove.
 """
@@ -61,6 +62,12 @@ _KEYS = frozenset({"accept", "refuse", "focus_id", "reference"})
 _NO_YES_TO_A_QUESTION = (
     "must be what was asked for, or a refusal: a read or PATCH is answered with the resource, a"
     " search with a searchset Bundle, without entries where nothing was found"
+)
+
+_OF_ANOTHER = (
+    "names another NHS number, case number or event than the message that it answers: give that"
+    " message back with your ids in it, or refuse it. Where two NHS numbers are one person's, write"
+    " both as identifier of the Patient"
 )
 
 
@@ -240,10 +247,19 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
         issues.append(_problem("Bundle.entry", AN_ERROR))
     if message.bundle_id != question.about["bundle_id"]:
         issues.append(_problem("Bundle.id", "must be that of the message"))
+    if _is_of_another(tree, question):
+        issues.append(_problem("Bundle.entry", _OF_ANOTHER))
     if question.about["move"] == Move.REQUEST and not is_uuid(message.focus_id or ""):
         text = "the resource that MessageHeader.focus names must have an id, a UUID"
         issues.append(_problem("Bundle.entry", text))
     return issues
+
+
+def _is_of_another(tree: Resource, question: Question) -> bool:
+    """Tell whether whoever sent the message would have to take it for another patient's."""
+    assert question.request is not None
+    sent = read(question.request.body, question.request.media_type)
+    return answers.judged(sent, tree).said is answers.Said.FOREIGN
 
 
 def _own(tree: Resource, question: Question, new_id: Callable[[], str]) -> ComposedAnswer:

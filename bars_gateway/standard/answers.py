@@ -352,7 +352,7 @@ NO_BODY = Acknowledgement(said=Said.NOTHING)
 def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
     """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
     tree = _tree(body, media_type)
-    return NO_BODY if tree is None else _judged(ours, tree)
+    return NO_BODY if tree is None else judged(ours, tree)
 
 
 def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
@@ -363,10 +363,11 @@ def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
     says, and what is about another message, are as no answer at all.
     """
     tree = _tree(body, media_type)
-    return tree if tree is not None and _judged(ours, tree).said is Said.OURS else {}
+    return tree if tree is not None and judged(ours, tree).said is Said.OURS else {}
 
 
-def _judged(ours: Message, tree: Resource) -> Acknowledgement:
+def judged(ours: Message, tree: Resource) -> Acknowledgement:
+    """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
     found, whose = _message(tree), patient_of(ours)
     if _names_another(whose, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)

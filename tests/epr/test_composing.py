@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from bookings import booking, focus, searchset
+from mixed_up import ANOTHER, in_a_task, mixed_up
 from store_values import NOW, payload
+from variants import resource
 
 from bars_gateway.epr.answering import ComposedAnswer, composed
 from bars_gateway.model.questions import Question
@@ -278,6 +280,46 @@ def test_an_honest_list_goes_out_as_it_is(words: Any) -> None:
 
     assert isinstance(answer, ComposedAnswer)
     assert words == json.loads(answer.body)
+
+
+def of_another_patient() -> dict[str, Any]:
+    bundle = own()
+    resource(bundle, "Patient")["identifier"][0]["value"] = ANOTHER
+    return bundle
+
+
+def of_another_event() -> dict[str, Any]:
+    bundle = own()
+    resource(bundle, "MessageHeader")["eventCoding"]["code"] = "servicerequest-response"
+    return bundle
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(of_another_patient(), id="patient"),
+        pytest.param(json.loads(mixed_up(json.dumps(own()).encode(), in_a_task)), id="record"),
+        pytest.param(of_another_event(), id="event"),
+    ],
+)
+@pytest.mark.parametrize("question", [BOOKING, CHANGE], ids=["new", "change"])
+def test_the_record_of_somebody_else_is_no_answer(
+    question: Question, words: Mapping[str, Any]
+) -> None:
+    """An EPR that mixes up two patients would have one cancelled for the other: it hears why."""
+    (issue,) = said(question, words)
+
+    assert ("Q01", "Bundle.entry") == (issue.rule, issue.path)
+    assert "another NHS number, case number or event" in issue.text
+
+
+def test_a_patient_who_was_merged_may_be_answered_with_both_numbers() -> None:
+    """The one that was asked with is among them."""
+    bundle = own()
+    merged = {"system": NUMBER, "value": ANOTHER}
+    resource(bundle, "Patient")["identifier"].append(merged)
+
+    assert isinstance(said(BOOKING, bundle), ComposedAnswer)
 
 
 def test_the_words_that_are_named_instead_of_an_error_are_words_of_the_table() -> None:

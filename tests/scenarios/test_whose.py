@@ -1,5 +1,6 @@
 """Whose a message is: another patient, and a second record of the same one, on two installs."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from asked_epr import YES, answering
+from asked_epr import YES, answering, epr_at
 from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import FORMS, about_one, in_a_second_patient, in_the_records, mixed_up
@@ -355,6 +356,28 @@ async def test_a_cancellation_about_another_patient_is_the_eprs_to_judge(
     assert ["patient.other"] == alarms
     assert "named another patient than the rest of the case" in shown
     assert "request" == json.loads(theirs.read_bytes())["move"]
+
+
+async def test_an_answer_of_our_epr_about_another_patient_does_not_leave(world: World) -> None:
+    """It hears so at once, and corrects itself while the Sender waits; nobody is told of two."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        answered = group.create_task(post(world, booking(), headers()))
+        question = await epr.question()
+        own = await epr.request(question["question_id"])
+        appointment = resource(bundle := json.loads(own), "Appointment")
+        appointment["id"] = str(uuid4())
+        wrong = of(json.dumps(bundle).encode(), ANOTHER)
+        refused_as = await epr.answer(question["question_id"], wrong)
+        taken_as = await epr.answer(question["question_id"], bundle)
+    status, _, given = await answered
+
+    assert (422, 200) == (refused_as[0], taken_as[0])
+    assert ["Bundle.entry"] == [each["path"] for each in refused_as[1]["issues"]]
+    assert (200, appointment["id"]) == (status, resource(given, "Appointment")["id"])
+    assert [] == list((await world.hospital.overview()).alarms)
 
 
 async def test_a_move_may_say_that_the_patient_changed(world: World) -> None:
