@@ -3,13 +3,13 @@
 import pytest
 
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.status.concerns import ConcernKind, FlowKind
+from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 from bars_gateway.status.runbooks import RUNBOOKS
 
 
 def test_every_code_has_a_runbook() -> None:
     """Whoever is woken finds what to do, for whatever it is."""
-    assert {*ALARMS, *ConcernKind, *FlowKind} == RUNBOOKS.keys()
+    assert {*ALARMS, *ConcernKind, *FlowKind, *OutsideKind} == RUNBOOKS.keys()
 
 
 @pytest.mark.parametrize("code", RUNBOOKS)

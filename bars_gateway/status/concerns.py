@@ -82,6 +82,12 @@ class FlowKind(StrEnum):
     NOTHING_ACKNOWLEDGED = "flow.nothing_acknowledged"
 
 
+class OutsideKind(StrEnum):
+    """What only others can see: told by rules of Prometheus, or by what watches the service."""
+
+    GATEWAY_DOWN = "gateway.down"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenState:
     """How one provider stands with the token service."""

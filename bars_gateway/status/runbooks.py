@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bars_gateway.model.alarms import ALARMS, About, AlarmKind, Whose
-from bars_gateway.status.concerns import ConcernKind, FlowKind
+from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 
 PAGE = "/runbooks"
 _NOW = timedelta()
@@ -448,7 +448,20 @@ _FLOWS: tuple[Runbook, ...] = (
         urgent=True,
     ),
 )
+_OUTSIDE = Runbook(
+    code=OutsideKind.GATEWAY_DOWN,
+    title="The gateway does not answer",
+    whose=Whose.OURS,
+    harm="Nothing is received or sent: Senders are told that we are away, and what the EPR submits"
+    " waits there.",
+    look="`systemctl status bars-gateway` and its log (`journalctl -u bars-gateway`).",
+    do="Start it: what was promised goes on from the disk. If it does not start, the log says why."
+    " Have the clinicians telephone what cannot wait.",
+    ends="It answers.",
+    urgent=True,
+    after=timedelta(minutes=2),
+)
 RUNBOOKS: Mapping[str, Runbook] = {
     **{kind: _of_alarm(kind, alarm) for kind, alarm in ALARMS.items()},
-    **{each.code: each for each in (*_CONCERNS, *_FLOWS)},
+    **{each.code: each for each in (*_CONCERNS, *_FLOWS, _OUTSIDE)},
 }
