@@ -40,6 +40,7 @@ from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_ENDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means, sentences
+from bars_gateway.standard.sentences.outcomes import LOST_BESIDE_ANOTHER
 from bars_gateway.standard.sentences.received import (
     BY_WORD,
     DECIDED,
@@ -241,6 +242,13 @@ def looked_for() -> str:
                 move=Move.CANCEL,
                 remarks=(Remark.OTHER_STANDS,),
             ),
+        ),
+        *(
+            Told(
+                (f"a request, `{state}`, `other_record`",),
+                begun(kind="outcome", state=state, remarks=(Remark.OTHER_RECORD,)),
+            )
+            for state in LOST_BESIDE_ANOTHER
         ),
         *(
             Told(

@@ -21,6 +21,7 @@ from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 
 # In these it ends by its time alone, and nobody takes it up after that.
 _WAITS = frozenset({OutboundState.QUEUED, OutboundState.HELD})
+_NOT_THERE = frozenset({OutboundState.REFUSED, OutboundState.NOT_SENT, OutboundState.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,7 @@ class MessageRow:
                 self.others,
                 settled=bool(self.settled_at),
                 agreed=self.other_agreed,
+                lost=self.move is Move.REQUEST and self.state in _NOT_THERE,
             )
         return [*told, Remark.PAST_ITS_TIME] if past else told
 

@@ -202,6 +202,11 @@ def beside_an_ended(others: Iterable[State], *, agreed: bool) -> tuple[Remark, .
     return (Remark.OTHER_RECORD,) if any(map(stands, others)) else ()
 
 
+def beside_a_lost(others: Iterable[State]) -> tuple[Remark, ...]:
+    """Return what is said with a request that came to nothing, where there are these others."""
+    return (Remark.OTHER_RECORD,) if any(map(stands, others)) else ()
+
+
 def may_be_meant(state: State) -> bool:
     """Tell whether who reads of a record that goes on has to ask after another, in *state*."""
     return matters(state) and state is not State.DECLINED
@@ -214,16 +219,20 @@ def seen_beside(
     *,
     settled: bool,
     agreed: bool,
+    lost: bool = False,
 ) -> Sequence[Remark]:
     """
     Return what was *told* of a message, with what is so now of further records of its request.
 
     Where one of two is over, nobody is asked any more which of them stands. What is not
-    *settled* says nothing of others: it may yet end otherwise.
+    *settled* says nothing of others: it may yet end otherwise. Of a request that is *lost*
+    (refused, or never sent), another one may have arrived.
     """
     rest = [each for each in told if each not in OF_RECORDS]
     if not settled:
         return rest
+    if lost:
+        return [*rest, *beside_a_lost(others)]
     if own is State.CANCELLED:
         return [*rest, *beside_a_cancelled(others)]
     if own in _ANSWERED:

@@ -26,6 +26,7 @@ from bars_gateway.standard.links import NO_RECORD, TIES, By, LinkKind, Relation
 from bars_gateway.standard.remarks import (
     Remark,
     beside_a_cancelled,
+    beside_a_lost,
     gone_on_without,
     is_agreed_to,
 )
@@ -99,6 +100,8 @@ def _beside(connection: Connection, message: Row) -> list[Remark]:
     others = other_records(connection, message["workflow_id"])
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
         return list(beside_a_cancelled(each.state for each in others))
+    if _state(connection, message["workflow_id"]) in _CAME_TO_NOTHING:
+        return list(beside_a_lost(each.state for each in others))
     two = any(_is_a_second(message, each) for each in others)
     return [Remark.OTHER_RECORD] if two else []
 
@@ -147,8 +150,12 @@ def seen(connection: Connection, row: Row) -> MessageRow:
 
 
 def _is_cancelled(connection: Connection, workflow_id: int) -> bool:
+    return _state(connection, workflow_id) is State.CANCELLED
+
+
+def _state(connection: Connection, workflow_id: int) -> State | None:
     found = connection.one("workflow_state", id=workflow_id)
-    return found is not None and found["state"] == State.CANCELLED
+    return None if found is None else State(found["state"])
 
 
 def _has_a_standing_partner(connection: Connection, workflow_id: int) -> bool:

@@ -350,6 +350,14 @@ ROWS = (
         responder=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
         leaves_traces=True,
     ),
+    Row(
+        course=courses.a_request_that_is_sent_again_and_withdrawn,
+        requester=Told(
+            epr="withdrawn here before it left. Another one with the same request may be there:"
+            " telephone the validating service now"
+        ),
+        leaves_traces=True,
+    ),
     # What is cancelled.
     Row(
         course=courses.a_cancellation_that_nobody_is_asked_about,

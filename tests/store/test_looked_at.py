@@ -651,3 +651,31 @@ async def test_what_failed_before_a_cancellation_is_no_news_after_it(
     assert [f"message.{lost}"] == before
     assert [] == await standing(store)
     assert UNSEEN.text not in await looked_at(store, sent.request_id, NOW)
+
+
+MAY_BE_THERE = "Another one with the same request may be there: telephone"
+
+
+@pytest.mark.parametrize("end", ["refused", "not_sent", "withdrawn"])
+async def test_of_a_request_that_came_to_nothing_another_may_be_there(
+    store: Store, end: str
+) -> None:
+    """The first one was acknowledged: that nobody has taken the patient on is not so."""
+    _, second = await two_records(store)
+    stands = "refused" if end == "refused" else "abandoned"
+    tried, closed = int(end == "refused"), "2026-03-02T09:00:00.000Z"
+    message, workflow = second.message_id, second.workflow_id
+    writes = (
+        f"UPDATE messages SET state = '{end}', attempts = {tried} WHERE id = {message}",
+        f"UPDATE workflows SET state = '{stands}', closed_at = '{closed}' WHERE id = {workflow}",
+    )
+    for each in writes:
+        await store._database.write(lambda c, run=each: c.raw.execute(run))
+    beside = await looked_at(store, second.request_id, NOW)
+    await answered(store, "cancelled", MINUTE, **HELP)
+    alone = await looked_at(store, second.request_id, NOW)
+
+    assert MAY_BE_THERE in beside
+    assert "If it has none, nobody has agreed to help, and you remain responsible" in beside
+    assert "two records" not in beside
+    assert MAY_BE_THERE not in alone

@@ -422,6 +422,26 @@ async def a_request_that_is_sent_again_as_new(world: World) -> AsyncIterator[Non
     await world.ambulance.outcome(done["resent_as"])
 
 
+async def a_request_that_is_sent_again_and_withdrawn(world: World) -> AsyncIterator[None]:
+    """Let the first one arrive, and nobody know; the second waits behind another message."""
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True, "count": 1000})
+    talk = json.dumps({"correlation_id": str(uuid4())}).encode()
+    world.ambulance.drop("first.json", validation_request(), talk)
+    receipt = await world.ambulance.document("outbox/accepted/first.receipt.json")
+    await world.ambulance.lapses(receipt["request_id"])
+    await world.ambulance.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
+    world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
+    world.ambulance.drop("before-it.json", referral(), talk)
+    await world.ambulance.document("outbox/accepted/before-it.receipt.json")
+    await marked_as_handled(world.ambulance)
+    yield
+    _, done = await ordered(world.ambulance, receipt["request_id"], "resend", confirmed=True)
+    status, _ = await ordered(world.ambulance, done["resent_as"], "withdraw")
+    assert 200 == status
+    await world.ambulance.outcome(done["resent_as"])
+
+
 # What is cancelled.
 
 

@@ -91,7 +91,11 @@ _OF_RESPONSES = {
     "decided_late": received.RESPONSE_DECIDED_LATE,
 }
 _REJECTED = received.SAID[Said.REJECTED]
-_TELL_OF_TWO = {outcomes.ONE_OF_TWO[None], *received.ONE_TURNED_DOWN.values()}
+_TELL_OF_TWO = {
+    outcomes.ONE_OF_TWO[None],
+    *received.ONE_TURNED_DOWN.values(),
+    *(rows[None] for rows in outcomes.LOST_BESIDE_ANOTHER.values()),
+}
 _LAST_WORDS = {State.COMPLETED: Said.FINISHED, State.DECLINED: Said.REJECTED}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
@@ -302,17 +306,22 @@ def _settled(situation: Situation) -> Rows:
     if state == "acknowledged" and move in named:
         return named[move]
     nothing_stands = situation.shown in ENDED or not situation.attempts
-    if _is_one_of_two(situation):
-        return outcomes.ONE_OF_TWO
+    of_two = _of_two(situation)
+    if of_two is not None:
+        return of_two
     if state == "refused" and move is Move.CANCEL and nothing_stands:
         return outcomes.NOTHING_TO_CANCEL
     return outcomes.SETTLED[state][move]
 
 
-def _is_one_of_two(situation: Situation) -> bool:
-    """Tell whether it says by itself that another record than the cancelled one stands."""
-    cancelled = situation.state == "acknowledged" and situation.move is Move.CANCEL
-    return cancelled and Remark.OTHER_STANDS in situation.remarks
+def _of_two(situation: Situation) -> Rows | None:
+    """Return what says by itself that there is, or may be, another record of the request."""
+    state, move = situation.state, situation.move
+    if state == "acknowledged" and move is Move.CANCEL and Remark.OTHER_STANDS in situation.remarks:
+        return outcomes.ONE_OF_TWO
+    if move is Move.REQUEST and Remark.OTHER_RECORD in situation.remarks:
+        return outcomes.LOST_BESIDE_ANOTHER.get(state)
+    return None
 
 
 def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
@@ -347,7 +356,7 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
     for remark in situation.remarks:
         if _is_told(remark, situation):
             continue
-        if remark is Remark.OTHER_STANDS and not _TELL_OF_TWO.isdisjoint(now):
+        if remark in OF_RECORDS and not _TELL_OF_TWO.isdisjoint(now):
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN

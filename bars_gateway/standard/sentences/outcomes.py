@@ -131,6 +131,28 @@ _WITHDRAWN: ByMove = {
     },
 }
 
+# A request that is not there, where another one with the same request may be.
+_IF_NOT = " Another one with the same request may be there: telephone {they} now, and ask."
+LOST_BESIDE_ANOTHER: Mapping[str, Rows] = {
+    "refused": {
+        None: telephone("{What} was refused." + _IF_NOT + " If it has none, {nobody}: act now.")
+    },
+    "not_sent": {
+        None: telephone(
+            "{What} never left this organisation, and we have stopped trying."
+            + _IF_NOT
+            + " If it has none, {nobody}: act now."
+        )
+    },
+    "withdrawn": {
+        None: telephone(
+            "{What} was withdrawn here before it left."
+            + _IF_NOT
+            + " If it has none, {nobody}. Do not send it again as new before you have telephoned."
+        )
+    },
+}
+
 # Refused before the first attempt: a read has shown that nothing stands any more.
 NOTHING_TO_CANCEL: Rows = {
     None: telephone(
