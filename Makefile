@@ -86,6 +86,7 @@ bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/examining.py
 	@$(BIN)/python tests/bench/backlog.py
 	@$(BIN)/python tests/bench/lookups.py
+	@$(BIN)/python tests/bench/pages.py
 	@$(BIN)/python tests/bench/comparing.py
 	@$(BIN)/python tests/bench/sick.py
 	@$(BIN)/python tests/bench/checkpoints.py

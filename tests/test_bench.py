@@ -43,6 +43,7 @@ def test_every_figure_is_printed() -> None:
     [
         ("backlog.py", {"BACKLOG": "10000", "CLAIMS": "10"}, "memory added by 10 messages"),
         ("lookups.py", {"STORED": "1000", "LOOKUPS": "10"}, "in 1000 messages"),
+        ("pages.py", {"STORED": "1000", "ROUNDS": "1"}, "of 1000 messages"),
         ("sick.py", {"MESSAGES": "20"}, "ratio of the two"),
         ("checkpoints.py", {"MESSAGES": "20", "ROUNDS": "1"}, "of 20 messages"),
     ],

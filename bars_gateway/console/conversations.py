@@ -15,7 +15,7 @@ from bars_gateway.console.charts import Arrow, Course
 from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.model.happenings import Party, Step
 
-LISTED = 500  # debts
+LISTED = 100  # debts
 _DRAWN = 120  # steps: the last of them, where there are more
 _LANES = {
     Party.EPR: "our EPR",

@@ -41,8 +41,8 @@ SELECT a.*, m.request_id
   FROM (SELECT r.value AS name, (SELECT max(t.started_at) FROM attempts AS t
                                   WHERE t.receiver = :service AND t.verdict_row = r.value) AS at
           FROM json_each(:rows) AS r) AS newest
-  JOIN attempts AS a ON a.receiver = :service AND a.verdict_row = newest.name AND a.started_at = newest.at
-  JOIN messages AS m ON m.id = a.message_id
+  CROSS JOIN attempts AS a ON a.receiver = :service AND a.verdict_row = newest.name AND a.started_at = newest.at
+  CROSS JOIN messages AS m ON m.id = a.message_id
  ORDER BY a.started_at DESC, a.message_id DESC LIMIT 1;
 
 -- name: last_received_from

@@ -242,17 +242,15 @@ def history_of(connection: Connection, row: Row) -> MessageHistory:
 
 def overview(connection: Connection, path: Path, now: datetime) -> Overview:
     """Return everything that the status page shows, from one snapshot."""
-    counted = connection.rows("count_messages")
-    messages = {(row["direction"], row["state"]): row["n"] for row in counted}
-    workflows = _counted(connection, "count_workflows")
+    tallies = {(row["of"], row["state"]): row["n"] for row in connection.rows("tallies")}
     oldest = connection.one("oldest_open")
     due = connection.one("next_due_of_all")
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
-        outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
-        inbound=messages.get(("inbound", "received"), 0),
-        workflows={state: workflows.get(state, 0) for state in State},
+        outbound={state: tallies.get(("outbound", state), 0) for state in OutboundState},
+        inbound=tallies.get(("inbound", "received"), 0),
+        workflows={state: tallies.get(("workflow", state), 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in connection.rows("count_notices")},
         questions_open=_open_questions(connection, now),
         cancels_waiting={
@@ -296,10 +294,6 @@ def watched(connection: Connection, path: Path, now: datetime) -> Overview:
         database_bytes=path.stat().st_size,
         free_bytes=disk.f_bavail * disk.f_frsize,
     )
-
-
-def _counted(connection: Connection, query: str) -> dict[str, int]:
-    return {row["state"]: row["n"] for row in connection.rows(query)}
 
 
 def _open_questions(connection: Connection, now: datetime) -> dict[str, OpenQuestions]:

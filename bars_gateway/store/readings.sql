@@ -54,18 +54,14 @@ SELECT * FROM events WHERE message_id = :message_id ORDER BY id;
 -- The message that was taken last. It costs the same however many there are.
 SELECT id, settled_at FROM messages WHERE id = (SELECT max(id) FROM messages);
 
--- name: count_messages
--- How many messages there are in each direction and state.
-SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
+-- name: tallies
+-- How many there are in each state: messages by direction, and workflows.
+SELECT of, state, n FROM tallies WHERE of IN ('outbound', 'inbound', 'workflow');
 
 -- name: count_readings
 -- Cancellations that wait for the read before them.
 SELECT reading, count(*) AS n FROM messages_seen
  WHERE state = 'queued' AND read_due_at IS NOT NULL GROUP BY reading;
-
--- name: count_workflows
--- How many workflows there are in each state.
-SELECT state, count(*) AS n FROM workflows GROUP BY state;
 
 -- name: count_notices
 -- How much each EPR has not collected.

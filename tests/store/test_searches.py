@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from store_values import NOW, submission
+from store_values import ANSWER, NOW, arrival, attempt, submission
 
+from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store import searches
 from bars_gateway.store.searches import Wanted
+from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.database import Database
 from bars_gateway.store.store import Store
 
 
@@ -52,3 +55,32 @@ async def test_what_can_be_asked_for_is_known(store: Store) -> None:
     assert ["https://x|1", "https://x|2"] == known["counterparties"]
     assert ["a3t1"] == known["use_cases"]
     assert [] == known["troubles"]
+
+
+async def test_the_tallies_are_what_a_count_would_find(store: Store, database: Database) -> None:
+    """After messages and workflows have come, moved and gone: the page counts nothing itself."""
+    for _ in range(3):
+        await store.outbound.submit(submission(), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
+    assert claim is not None
+    taken = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
+    await store.inbound.receive(arrival(), NOW)
+    await store.outbound.give_up(NOW + timedelta(hours=1))
+
+    def tallied(connection: SqliteConnection) -> list[list[tuple[str, str, int]]]:
+        raw = connection.raw
+        return [
+            [tuple(row) for row in raw.execute(query)]
+            for query in (
+                "SELECT of, state, n FROM tallies WHERE n > 0 ORDER BY of, state",
+                """SELECT direction, state, count(*) FROM messages GROUP BY direction, state
+                    UNION ALL SELECT 'workflow', state, count(*) FROM workflows GROUP BY state
+                    ORDER BY 1, 2""",
+            )
+        ]
+
+    found, counted = await database.read(tallied)
+
+    assert found == counted
+    assert 5 == len(counted)

@@ -200,6 +200,13 @@ CREATE TABLE hours (                            -- what went each way in an hour
     PRIMARY KEY (direction, hour)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE tallies (                          -- how many there are in each state, counted as they come and move
+    of          TEXT NOT NULL,                  -- outbound and inbound: messages; workflow
+    state       TEXT NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (of, state)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE calls (                            -- what was asked of the platform in the last minute
     provider    TEXT NOT NULL,
     began_at    TEXT NOT NULL
@@ -439,6 +446,26 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN NEW.state <
     INSERT INTO events (at, provider, kind, message_id, request_id)
     VALUES (coalesce(NEW.settled_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), NEW.provider, 'message.' || NEW.state,
             NEW.id, NEW.request_id);
+END;
+CREATE TRIGGER messages_tallied AFTER INSERT ON messages BEGIN
+    INSERT INTO tallies (of, state, n) VALUES (NEW.direction, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER messages_tallied_anew AFTER UPDATE OF state ON messages WHEN NEW.state <> OLD.state BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = OLD.direction AND state = OLD.state;
+    INSERT INTO tallies (of, state, n) VALUES (NEW.direction, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER messages_untallied AFTER DELETE ON messages BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = OLD.direction AND state = OLD.state;
+END;
+CREATE TRIGGER workflows_tallied AFTER INSERT ON workflows BEGIN
+    INSERT INTO tallies (of, state, n) VALUES ('workflow', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER workflows_tallied_anew AFTER UPDATE OF state ON workflows WHEN NEW.state <> OLD.state BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'workflow' AND state = OLD.state;
+    INSERT INTO tallies (of, state, n) VALUES ('workflow', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER workflows_untallied AFTER DELETE ON workflows BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'workflow' AND state = OLD.state;
 END;
 CREATE TRIGGER messages_counted AFTER INSERT ON messages WHEN NEW.direction = 'inbound' BEGIN
     INSERT INTO hours (direction, hour, flowed, last_at) VALUES ('inbound', substr(NEW.created_at, 1, 13), 1, NEW.created_at)
