@@ -29,7 +29,10 @@ Whose = Annotated[
 Only = Annotated[
     str | None, typer.Option("--provider", "-p", metavar="NAME", help="Only this provider's.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="For machines: nothing else is printed.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="For programs: one JSON document on each line, nothing else."),
+]
 Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
 
 

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, attempt, submission
+from json_lines import LINES
+from store_values import ANSWER, NOW, SILENCE, attempt, owed, submission
 from typed import typed
 
 from bars_gateway import __version__
@@ -53,6 +54,7 @@ class Home:
 
     settings: Path
     settled: str  # the X-Request-Id of each
+    talk: str  # the X-Correlation-Id of that
     waiting: str
 
 
@@ -107,16 +109,16 @@ socket_dir = "{folder}/run"
         )
     async with open_database(folder / "state" / "gateway.db") as database:
         store = Store(database, node="here")
-        return Home(file, await acknowledged(store), await late(store))
+        return Home(file, *await acknowledged(store), await late(store))
 
 
-async def acknowledged(store: Store) -> str:
-    receipt = await store.outbound.submit(submission(), NOW)
+async def acknowledged(store: Store) -> tuple[str, str]:
+    receipt = await store.outbound.submit(submission(owed=owed(NOW)), NOW)
     claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
-    return receipt.request_id
+    return receipt.request_id, receipt.correlation_id
 
 
 async def late(store: Store) -> str:
@@ -206,7 +208,7 @@ def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
     assert (0, "") == (done.code, done.err)
     assert header.startswith("State   X-Request-Id")
     assert [["queued", home.waiting, "trust", "request"]] == [row.split()[:4] for row in rows]
-    assert "The referral is not confirmed yet; the gateway goes on trying" in rows[0]
+    assert "We stopped trying, and do not know whether the receiving service has the" in rows[0]
 
 
 def test_an_empty_queue_is_good_news(home: Home) -> None:
@@ -278,26 +280,113 @@ def test_a_file_that_is_no_database_is_an_error(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("queue",), ("alarms",), ("quarantine",), ("cache", "list"), ("show", NOBODY)]
+    ("command", "code"),
+    [
+        (("alarms",), 0),
+        (("quarantine",), 0),
+        (("cache", "list"), 0),
+        (("show", NOBODY), 1),
+        (("explain", NOBODY), 1),
+        (("timeline", NOBODY), 1),
+        (("audit", "--actor", "nobody"), 0),
+        (("owed", "--provider", "other"), 0),
+    ],
+    ids=lambda typed: " ".join(typed) if isinstance(typed, tuple) else str(typed),
 )
-def test_a_program_reads_nothing_but_json(home: Home, command: tuple[str, ...]) -> None:
-    """One document, empty or not, and no word beside it."""
+def test_what_is_not_there_is_no_line(home: Home, command: tuple[str, ...], code: int) -> None:
+    """No word beside it, and the exit code is that of the command."""
     done = bars_gateway(*command, "--json", "--config", str(home.settings))
 
-    assert isinstance(json.loads(done.out), list)
-    assert int(command[0] == "show") == done.code
+    assert (code, "", "") == (done.code, done.out, done.err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "queue",
+        "show ID",
+        "explain ID",
+        "timeline TALK",
+        "owed",
+        "counterparties",
+        "audit",
+        "stats",
+        "config",
+        "verify",
+        "cache clear",
+    ],
+)
+def test_a_program_reads_one_document_on_each_line(home: Home, command: str) -> None:
+    """With the members that are documented, and nothing else on standard output."""
+    typed = command.replace("ID", home.waiting).replace("TALK", home.talk).split()
+    done = bars_gateway(*typed, "--json", "--config", str(home.settings))
+    found = [json.loads(line) for line in done.out.splitlines()]
+
+    assert (0, "") == (done.code, done.err)
+    assert [set(LINES[re.sub(" [A-Z]+", "", command)].members)] * len(found) == list(
+        map(set, found)
+    )
+    assert found
 
 
 def test_a_message_is_shown_to_programs(home: Home) -> None:
     """All that a person is shown, with the sentence."""
-    queued = bars_gateway("queue", "--json", "--config", str(home.settings))
-    done = bars_gateway("show", home.waiting, "--json", "--config", str(home.settings))
-    (row,), (found,) = json.loads(queued.out), json.loads(done.out)
+    named = (home.waiting, "--json", "--config", str(home.settings))
+    row = json.loads(bars_gateway("queue", *named[1:]).out)
+    found = json.loads(bars_gateway("show", *named).out)
+    told = json.loads(bars_gateway("explain", *named).out)
 
     assert home.waiting == row["request_id"] == found["message"]["request_id"]
-    assert row["means"] == found["message"]["means"]
+    assert row["means"] == found["message"]["means"] == told["means"]
     assert ["retry"] == [attempt["verdict"] for attempt in found["attempts"]]
     assert found["events"][0]["kind"]
+
+
+def test_a_message_is_explained_to_people(home: Home) -> None:
+    """What happened, what it waits for, whose turn it is, what may be done, what was told."""
+    done = bars_gateway("explain", home.waiting, "--config", str(home.settings))
+
+    assert 0 == done.code
+    assert "Attempt 1 (no answer, 1.0 s): nothing came back: the message may have" in done.out
+    assert "It waits for another attempt" in done.out
+    assert "then it ends as unconfirmed" in done.out
+    assert "Whose turn it is: " in done.out
+    assert "Where to look first: between here and the Receiver" in done.out
+    assert f"  bars-gateway hold {home.waiting} --why TEXT\n" in done.out
+    assert "  withdraw: a POST of it has begun, so the Receiver may have it; " in done.out
+
+
+def test_an_id_that_nobody_knows_is_said_to_be_so(home: Home) -> None:
+    """A mistyped id is no message that all is well with."""
+    done = bars_gateway("explain", NOBODY, "--config", str(home.settings))
+
+    assert (1, "There is no message with that X-Request-Id, Bundle.id or number.\n") == (
+        done.code,
+        done.out,
+    )
+
+
+def test_debts_services_trail_and_figures_are_lists_for_people(home: Home) -> None:
+    """Plain where they are piped: columns, and no id is cut."""
+    owing, services, trail, figures = (
+        bars_gateway(command, "--config", str(home.settings)).out
+        for command in ("owed", "counterparties", "audit", "stats")
+    )
+
+    assert "owed to us" in owing
+    assert home.settled in owing
+    assert "2000000202" in services
+    assert "gives no answer" in services
+    assert home.waiting in trail
+    assert "Answered, of " in figures
+
+
+def test_a_period_that_is_none_is_a_mistyped_command(home: Home) -> None:
+    """What was typed, and how it is to be written."""
+    done = bars_gateway("audit", "--from", "yesterday", "--config", str(home.settings))
+
+    assert 2 == done.code
+    assert "is no instant such as 2026-03-02T09:00Z" in " ".join(done.err.split())
 
 
 def test_an_api_key_is_never_printed(home: Home) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from figures import collected, counters
+from json_lines import LINES, PARTS
 
 import bars_gateway
 from bars_gateway.cli.main import app
@@ -314,6 +315,24 @@ def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
             yield ast.literal_eval(call.args[0]), level, call
 
 
+def json_lines() -> str:
+    """Return what each command prints for programs."""
+    lines = ["| Command | Each line is | Members |", "|---|---|---|"]
+    for command, line in LINES.items():
+        members = ", ".join(f"`{name}`" for name in line.members)
+        lines.append(f"| `{command}` | {line.of} | {members} |")
+    return "\n".join(lines)
+
+
+def json_parts() -> str:
+    """Return what the members of these documents are made of."""
+    lines = ["| Member | Each is | Members |", "|---|---|---|"]
+    for name, part in PARTS.items():
+        members = ", ".join(f"`{member}`" for member in part.members)
+        lines.append(f"| `{name.replace(', ', '`, `')}` | {part.of} | {members} |")
+    return "\n".join(lines)
+
+
 PRINTED: dict[str, Callable[[], str]] = {
     "rules": rules_of_messages,
     "guards": rules_of_cases,
@@ -330,6 +349,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "our trouble": our_trouble,
     "verdicts": verdict_table,
     "verdict words": verdict_words,
+    "json lines": json_lines,
+    "json parts": json_parts,
 }
 
 

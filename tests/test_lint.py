@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from json_lines import LINES
 from messages import referral, validation_request
 from typer.testing import CliRunner
 
@@ -157,14 +158,12 @@ def test_a_warning_is_no_failure(tmp_path: Path, good: Path) -> None:
     assert "warning B01 Bundle.type" in printed
 
 
-def test_other_programs_get_one_list(bad: Path, good: Path) -> None:
+def test_other_programs_get_one_document_for_each_finding(bad: Path, good: Path) -> None:
     """Each finding with its file, line, severity, rule, path and text."""
     code, printed = lint("--json", good, bad)
-    found = json.loads(printed)
+    found = [json.loads(line) for line in printed.splitlines()]
 
     assert 1 == code
-    assert {"file", "line", "severity", "rule", "path", "text", "refused_in_production"} == set(
-        found[0]
-    )
+    assert set(LINES["lint"].members) == set(found[0])
     assert {str(bad)} == {each["file"] for each in found}
-    assert (0, "[]\n") == lint("--json", good)
+    assert (0, "") == lint("--json", good)

@@ -8,8 +8,10 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from bars_gateway.cli.messages import signed, submit
+from bars_gateway.cli.messages import as_receipt, signed, submit
 from bars_gateway.errors import GatewayUnreachable
+
+UNHEARD = (lambda _status, _answer: None, lambda _done, _total: None)
 
 
 @asynccontextmanager
@@ -37,9 +39,7 @@ async def test_a_file_is_handed_over_as_it_is(tmp_path, size):
     """The same bytes, also those of a message with a large document in it."""
     body = b"\x00\xff{}\r\n" * (size // 6)
     async with gateway(tmp_path / "trust.sock", 201) as heard:
-        await submit(
-            tmp_path / "trust.sock", {tmp_path / "referral.json": body}, lambda _text: None
-        )
+        await submit(tmp_path / "trust.sock", {tmp_path / "referral.json": body}, *UNHEARD)
 
     assert [("/messages", "application/fhir+json", body)] == heard
 
@@ -52,23 +52,34 @@ async def test_a_file_is_handed_over_as_it_is(tmp_path, size):
         (422, 1, "not accepted"),
     ],
 )
-async def test_each_receipt_is_told(tmp_path, status, refused, sentence):
+async def test_each_receipt_is_told(tmp_path, capsys, status, refused, sentence):
     """Whoever submits a file reads what became of it."""
-    said = []
     file = tmp_path / "referral.json"
     async with gateway(tmp_path / "trust.sock", status):
-        answers = await submit(tmp_path / "trust.sock", {file: b"{}"}, said.append)
+        answers = await submit(
+            tmp_path / "trust.sock", {file: b"{}"}, as_receipt, lambda _done, _total: None
+        )
 
     assert (refused, f"{file}: {sentence}") == (
         sum(not each["accepted"] for each in answers),
-        said[0],
+        capsys.readouterr().out.splitlines()[0],
     )
+
+
+async def test_how_far_it_is_can_be_shown(tmp_path):
+    """Whoever submits a thousand files sees how many are through."""
+    heard = []
+    files = {tmp_path / f"{number}.json": b"{}" for number in range(3)}
+    async with gateway(tmp_path / "trust.sock", 201):
+        await submit(tmp_path / "trust.sock", files, UNHEARD[0], lambda *far: heard.append(far))
+
+    assert [(1, 3), (2, 3), (3, 3)] == heard
 
 
 async def test_no_gateway_is_named(tmp_path):
     """The socket that nobody answers on is in the message."""
     with pytest.raises(GatewayUnreachable, match=r"trust\.sock"):
-        await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, lambda _text: None)
+        await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, *UNHEARD)
 
 
 def test_a_user_without_a_name_signs_with_a_number(monkeypatch):

@@ -13,6 +13,7 @@ import typer
 
 from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, Why, asked, signed
+from bars_gateway.cli.output import print_each, print_lines
 from bars_gateway.config import load
 from bars_gateway.model.alerts import Alert
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
@@ -36,10 +37,17 @@ def alerts(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, standing)
-    listings.print_each(found, _line, "No alert is open.", as_json=as_json)
+    print_each(found, _line, "No alert is open.", as_json=as_json)
 
 
-def acknowledge(number: Number, why: Why, config: Config = DEFAULT_CONFIG, by: By = None) -> None:
+def acknowledge(
+    number: Number,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """
     Say that somebody sees to an alert. Nobody is told of it again, unless it grows worse.
 
@@ -49,11 +57,14 @@ def acknowledge(number: Number, why: Why, config: Config = DEFAULT_CONFIG, by: B
     order = {name: value for name, value in signature.items() if name != "dry_run"}
     provider = next(iter(load(config, os.environ).providers))
     status, answer = asked(config, provider, f"/alerts/{number}/acknowledge", order)
-    if status == HTTPStatus.OK:
+    if as_json:
+        print_lines([answer])
+    elif status == HTTPStatus.OK:
         typer.echo(f"{number}: acknowledged; {answer['says']}")
-        return
-    typer.echo(f"{number}: {answer['error']}. `bars-gateway alerts` lists what is open.")
-    raise typer.Exit(1)
+    else:
+        typer.echo(f"{number}: {answer['error']}. `bars-gateway alerts` lists what is open.")
+    if status != HTTPStatus.OK:
+        raise typer.Exit(1)
 
 
 def _line(alert: Alert) -> str:

@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.cli.output import print_each, print_lines
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.model.interventions import Quarantine
@@ -78,7 +79,7 @@ def alarms(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(standing, provider=provider, limit=limit))
-    listings.print_each(found, _alarm_line, "No alarm stands.", as_json=as_json)
+    print_each(found, _alarm_line, "No alarm stands.", as_json=as_json)
 
 
 def mark_handled(  # noqa: PLR0917
@@ -92,6 +93,7 @@ def mark_handled(  # noqa: PLR0917
     *,
     everything: Everything = False,
     dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """
     Say that somebody has dealt with alarms. The status page lists them no more.
@@ -108,7 +110,8 @@ def mark_handled(  # noqa: PLR0917
         raise typer.BadParameter(text, param_hint="--kind")
     given = {"kinds": kind, "up_to": up_to, **_named(names or [])}
     wanted = {name: value for name, value in given.items() if value}
-    _carry_out(config, provider, signed(why, by, dry_run=dry_run, **wanted))
+    order = signed(why, by, dry_run=dry_run, **wanted)
+    _carry_out(config, provider, order, as_json=as_json)
 
 
 def _named(names: Sequence[str]) -> dict[str, list[object]]:
@@ -122,11 +125,16 @@ def _named(names: Sequence[str]) -> dict[str, list[object]]:
     }
 
 
-def _carry_out(config: Path, provider: str | None, order: Mapping[str, object]) -> None:
+def _carry_out(
+    config: Path, provider: str | None, order: Mapping[str, object], *, as_json: bool
+) -> None:
     left = 0
     for report in rounds(partial(asked, config, provider), "/alarms/handled", order):
-        for each in report["alarms"]:
-            typer.echo(_became(each))
+        if as_json:
+            print_lines(report["alarms"])
+        else:
+            for each in report["alarms"]:
+                typer.echo(_became(each))
         left += len(report["alarms"]) - report["possible"]
     if left:
         raise typer.Exit(1)
@@ -168,7 +176,7 @@ def quarantine(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(waiting, provider=provider, limit=limit))
-    listings.print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json)
+    print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json)
 
 
 def attach(  # noqa: PLR0917
@@ -180,6 +188,7 @@ def attach(  # noqa: PLR0917
     by: By = None,
     *,
     dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """
     Attach a quarantined response to the workflow that it belongs to.
@@ -189,6 +198,8 @@ def attach(  # noqa: PLR0917
     """
     order = signed(why, by, dry_run=dry_run, workflow_id=workflow)
     status, answer = asked(config, provider, f"/quarantine/{number}/attach", order)
+    if as_json:
+        print_outcome(status, answer)
     if status == HTTPStatus.OK:
         done = f"attached; the workflow is {answer['state']}"
         typer.echo(f"{number}: {done if answer['done'] else 'would be attached'}")
@@ -197,6 +208,12 @@ def attach(  # noqa: PLR0917
         answer = {**answer, "cure": "`bars-gateway quarantine` lists them, with their numbers"}
     typer.echo(not_done(number, answer))
     raise typer.Exit(1)
+
+
+def print_outcome(status: HTTPStatus, answer: Mapping[str, Any]) -> NoReturn:
+    """Print what a program is told of one order, and end as the command does."""
+    print_lines([answer])
+    raise typer.Exit(0 if status == HTTPStatus.OK else 1)
 
 
 def _quarantined_line(each: Quarantine) -> str:
@@ -217,6 +234,7 @@ def confirm(  # noqa: PLR0917
     by: By = None,
     *,
     dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """
     Say how a workflow stands that is unclear or contradicted.
@@ -228,6 +246,8 @@ def confirm(  # noqa: PLR0917
         raise typer.BadParameter(text, param_hint="STATE")
     order = signed(why, by, dry_run=dry_run, state=state)
     status, answer = asked(config, provider, f"/workflows/{workflow}/confirm", order)
+    if as_json:
+        print_outcome(status, answer)
     if status == HTTPStatus.OK:
         done = f"the workflow is {answer['state']}"
         typer.echo(f"{workflow}: {done if answer['done'] else f'would be {state}'}")

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bars_gateway.cli.output import print_lines
+from bars_gateway.cli.progress import shown
 from bars_gateway.config import load
-from bars_gateway.options import DEFAULT_CONFIG, Config
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 _CURE_OF_DAMAGE = (
     "Keep the file, and look at the disk. Put back the latest backup that is whole:"
@@ -129,6 +131,8 @@ def backup(
         typer.Argument(metavar="FILE", readable=False, help="Where to; it must not exist yet."),
     ],
     config: Config = DEFAULT_CONFIG,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Write a checked copy of the database, while the gateway runs.
@@ -139,8 +143,12 @@ def backup(
     from bars_gateway.store.sqlite.backup import back_up
 
     path = load(config, os.environ).database_path
-    held = back_up(path, file)
+    with shown("Copying pages") as advance:
+        held = back_up(path, file, advance)
     size = file.stat().st_size
+    if as_json:
+        print_lines([{"file": file, "database": path, "bytes": size, **_held(held)}])
+        return
     typer.echo(f"{file}: a whole copy of {path}, {size:,} bytes")
     echo(contents(held))
 
@@ -151,6 +159,8 @@ def verify(
         typer.Argument(metavar="FILE", readable=False, help="A backup, instead of the database."),
     ] = None,
     config: Config = DEFAULT_CONFIG,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Check the database, or a backup, down to every stored message.
@@ -161,7 +171,12 @@ def verify(
     from bars_gateway.store.sqlite.integrity import examine
 
     path = file or load(config, os.environ).database_path
-    found = examine(path)
+    with shown("Checking"):
+        found = examine(path)
+    if as_json:
+        problems = {"damaged": bool(found.damage), "problems": list(found.problems)}
+        print_lines([{"database": path, "schema": found.schema, **_held(found), **problems}])
+        raise typer.Exit(1 if found.problems else 0)
     typer.echo(f"{path} at {clock(datetime.now(UTC))}, schema {found.schema}")
     echo(contents(found))
     echo(compared(found))
@@ -171,6 +186,10 @@ def verify(
         typer.echo(f"   try: {_CURE_OF_DAMAGE if found.damage else _CURE}", err=True)
         raise typer.Exit(1)
     typer.echo("Nothing is wrong with it.")
+
+
+def _held(held: "DatabaseReport") -> Mapping[str, object]:
+    return {"counts": dict(held.counts), "last_change_at": held.last_change_at}
 
 
 def echo(lines: Iterator[str]) -> None:
@@ -226,7 +245,7 @@ def restore(
             help="FILE is what a restore has kept: give the EPR what was received since.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Put a backup back in place, and say for each message what that means.
@@ -248,9 +267,10 @@ def restore(
 def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import restore as put_back
 
-    restored = put_back(file, database, now, older=older)
+    with shown("Restoring"):
+        restored = put_back(file, database, now, older=older)
     if as_json:
-        typer.echo(_encoded(_document(restored)))
+        print_lines([_document(restored)])
         return
     typer.echo(f"{database} is now what {file} held.")
     echo(contents(restored.held))
@@ -261,18 +281,13 @@ def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json:
 def _hand_over(kept: Path, database: Path, now: datetime, *, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import hand_over
 
-    done = hand_over(kept, database, now)
+    with shown("Handing over"):
+        done = hand_over(kept, database, now)
     if as_json:
         found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
-        typer.echo(_encoded({"listed": done.listed, **found}))
+        print_lines([{"listed": done.listed, **found}])
         return
     echo(handed_over(done, kept))
-
-
-def _encoded(document: Mapping[str, object]) -> str:
-    import orjson
-
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
 def _document(restored: "Restored") -> Mapping[str, object]:

@@ -12,18 +12,24 @@ new, instead of waiting for half a day.
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import orjson
 import typer
 from rich.console import Console
 
 from bars_gateway import permissions
+from bars_gateway.cli.output import (
+    clock,
+    document_of,
+    print_each,
+    print_lines,
+    print_table,
+    terminal,
+)
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
@@ -78,9 +84,9 @@ def queue(
     Reads the database, so that it answers when no gateway runs.
     """
     settings = load(config, os.environ)
-    _require_known(settings, provider)
+    require_known(settings, provider)
     path, now = settings.database_path, datetime.now(UTC)
-    print_queue(path, provider, limit, _console(), now, as_json=as_json)
+    print_queue(path, provider, limit, terminal(), now, as_json=as_json)
 
 
 def show(
@@ -99,20 +105,17 @@ def show(
     is no such message.
     """
     settings = load(config, os.environ)
-    _require_known(settings, provider)
+    require_known(settings, provider)
     path, now = settings.database_path, datetime.now(UTC)
-    if not print_message(path, provider, request_id, _console(), now, as_json=as_json):
+    if not print_message(path, provider, request_id, terminal(), now, as_json=as_json):
         raise typer.Exit(1)
 
 
-def _require_known(settings: Settings, provider: str | None) -> None:
+def require_known(settings: Settings, provider: str | None) -> None:
+    """Say which providers there are where *provider* is none of them."""
     if provider is not None and provider not in settings.providers:
         known = ", ".join(settings.providers)
         raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
-
-
-def _console() -> Console:
-    return Console(soft_wrap=True)
 
 
 def print_queue(
@@ -127,16 +130,12 @@ def print_queue(
     """Print what is not settled, as it is *now*; there being nothing is a good answer."""
     messages = read(path, lambda c: readings.queue(c, provider, limit))
     if as_json:
-        print_json([_document(message, now) for message in messages])
+        print_lines(message_document(message, now) for message in messages)
         return
     if not messages:
         console.print("Nothing waits: every outbound message is settled.")
         return
-    lines = [_COLUMNS, *(_cells(message, now) for message in messages)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        console.print("  ".join(cells).rstrip())
+    print_table(_COLUMNS, [_cells(message, now) for message in messages], console)
 
 
 def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:
@@ -148,8 +147,8 @@ def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:
         message.use_case or "-",
         message.receiver.rpartition("|")[2],
         str(message.attempts),
-        _clock(message.next_attempt_at),
-        _clock(message.give_up_at),
+        clock(message.next_attempt_at),
+        clock(message.give_up_at),
         means(message.seen_at(now)),
     )
 
@@ -166,7 +165,7 @@ def print_message(
     """Print all that happened to one message up to *now*; return whether there is such a one."""
     found = read(path, lambda c: readings.history(c, provider, request_id))
     if as_json:
-        print_json([_history(each, now) for each in found])
+        print_lines(_history(each, now) for each in found)
         return bool(found)
     for history in found:
         _show(history, console, now)
@@ -175,34 +174,9 @@ def print_message(
     return bool(found)
 
 
-def print_json(found: object) -> None:
-    """Print what was found, as one JSON document and nothing else."""
-    text = orjson.dumps(found, default=_simple, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
-    print(text.decode())  # noqa: T201
-
-
-def print_each(
-    found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool
-) -> None:
-    """Print a line of each that was found, or *nothing*; for programs, all in one document."""
-    if as_json:
-        print_json(found)
-        return
-    for text in map(line, found) if found else [nothing]:
-        print(text)  # noqa: T201
-
-
-def _simple(value: object) -> object:
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError  # a payload is never printed
-
-
-def _document(message: MessageRow, now: datetime) -> Mapping[str, object]:
-    found = {field.name: getattr(message, field.name) for field in fields(message)}
-    return found | {"means": means(message.seen_at(now))}
+def message_document(message: MessageRow, now: datetime) -> dict[str, object]:
+    """Return a message with its sentence, as one document."""
+    return document_of(message, means=means(message.seen_at(now)))
 
 
 def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
@@ -211,7 +185,7 @@ def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
         for each in history.events
     ]
     return {
-        "message": _document(history.message, now),
+        "message": message_document(history.message, now),
         "workflow": history.workflow,
         "attempts": history.attempts,
         "events": events,
@@ -229,9 +203,9 @@ def _show(history: MessageHistory, console: Console, now: datetime) -> None:
         ("use case", message.use_case or "-"),
         ("Sender", message.sender),
         ("Receiver", message.receiver),
-        ("taken (UTC)", _clock(message.created_at)),
-        ("settled (UTC)", _clock(message.settled_at)),
-        ("gives up (UTC)", _clock(message.give_up_at)),
+        ("taken (UTC)", clock(message.created_at)),
+        ("settled (UTC)", clock(message.settled_at)),
+        ("gives up (UTC)", clock(message.give_up_at)),
         (
             "workflow",
             f"{workflow.workflow_id}, {workflow.request_type} as {workflow.role}: {workflow.state}",
@@ -244,7 +218,7 @@ def _show(history: MessageHistory, console: Console, now: datetime) -> None:
         )
     _show_attempts(history, console)
     for event in history.events:
-        console.print(f"  {_clock(event.at)}  {event.kind}{_said(event)}", markup=False)
+        console.print(f"  {clock(event.at)}  {event.kind}{_said(event)}", markup=False)
 
 
 def _said(event: Event) -> str:
@@ -260,13 +234,9 @@ def _show_attempts(history: MessageHistory, console: Console) -> None:
         words = [answer, attempt.code, attempt.issue, attempt.fault and f"fault {attempt.fault}"]
         said = ", ".join(word for word in words if word)
         console.print(
-            f"  attempt {attempt.number} at {_clock(attempt.started_at)}: {said}"
+            f"  attempt {attempt.number} at {clock(attempt.started_at)}: {said}"
             f" → {attempt.verdict} (row {attempt.row})"
         )
-
-
-def _clock(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
 def read(path: Path, work: Callable[[Connection], T]) -> T:
@@ -307,7 +277,12 @@ def _kept_line(lifetime: timedelta, each: Kept) -> str:
 
 
 @cache.command(name="clear")
-def forget_kept(config: Config = DEFAULT_CONFIG, target: Target = None) -> None:
+def forget_kept(
+    config: Config = DEFAULT_CONFIG, target: Target = None, *, as_json: Json = False
+) -> None:
     """Forget what is kept, so that it is asked for again."""
     count = clear(load(config, os.environ).cache_dir, target)
+    if as_json:
+        print_lines([{"forgotten": count}])
+        return
     typer.echo(f"forgotten: {count}")

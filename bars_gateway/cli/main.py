@@ -4,6 +4,7 @@ The operator's verbs, and how an error is told.
     bars-gateway --help ─► SECTIONS ──► each command under what somebody wants to do
 
     read the database themselves      queue · show · alarms · quarantine       listings, attention
+                                      explain · timeline · owed · audit …      accounts
     through the EPR's own socket      send · hold · mark-handled · attach …    messages, attention
     while no gateway runs, or beside  backup · verify · restore                backup
 
@@ -31,21 +32,35 @@ from bars_gateway import (
     log,
     permissions,
 )
-from bars_gateway.cli import alerts, attention, listings, messages
+from bars_gateway.cli import accounts, alerts, attention, listings, messages
 from bars_gateway.cli.backup import backup, restore, verify
+from bars_gateway.cli.completion import completion
+from bars_gateway.cli.output import print_lines
 from bars_gateway.config import describe, doubts, in_words, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError, SandboxError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
-from bars_gateway.options import DEFAULT_CONFIG, Config
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Running": ("run", "check", "config", "doctor"),
-    "Looking": ("queue", "show", "alarms", "cache"),
+    "Looking": (
+        "queue",
+        "show",
+        "explain",
+        "timeline",
+        "owed",
+        "counterparties",
+        "audit",
+        "stats",
+        "alarms",
+        "alerts",
+        "cache",
+    ),
     "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
-    "What needs a person": ("mark-handled", "quarantine", "attach", "confirm"),
+    "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
     "Keeping the database": ("backup", "restore", "verify"),
     "Connecting": ("init", "keys", "csr", "certificate", "letters"),
-    "Trying out": ("demo", "sandbox"),
+    "Trying out": ("demo", "sandbox", "completion"),
 }
 
 
@@ -100,9 +115,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (backup, restore, verify, init.init, letters.letters):
+for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, attention, alerts):
+for verbs in (messages, listings, accounts, attention, alerts):
     verbs.add_to(app)
 for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
     app.add_typer(group)
@@ -120,7 +135,7 @@ def version(
 
 
 @app.command()
-def check(config: Config = DEFAULT_CONFIG) -> None:
+def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     Report all that is wrong with the settings and their files.
 
@@ -130,6 +145,10 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     """
     settings = load(config, os.environ)
     found, less = problems(settings, datetime.now(UTC)), doubts(settings)
+    if as_json:
+        print_lines({"severity": "error", "text": str(each)} for each in found)
+        print_lines({"severity": "warning", "text": str(each)} for each in less)
+        raise typer.Exit(2 if found else 1 if less else 0)
     for problem in found:
         typer.echo(f"error: {problem}", err=True)
     for problem in less:
@@ -147,6 +166,7 @@ def show_config(
     describe_all: Annotated[
         bool, typer.Option("--describe", help="Say what each setting is for.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Print every setting as it is in force, and where it came from.
@@ -155,6 +175,10 @@ def show_config(
     (local, sandbox, int or prod), or the default.
     """
     for setting in describe(load(config, os.environ)):
+        if as_json:
+            line = {"key": setting.key, "value": in_words(setting), "origin": setting.origin}
+            print_lines([{**line, "description": setting.description}])
+            continue
         typer.echo(f"{setting.key} = {in_words(setting)}    # {setting.origin}")
         if describe_all:
             for paragraph in setting.description.splitlines():

@@ -42,7 +42,8 @@ import orjson
 import typer
 
 from bars_gateway import permissions
-from bars_gateway.cli.listings import print_json
+from bars_gateway.cli.output import print_lines
+from bars_gateway.cli.progress import Advance, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
@@ -134,9 +135,9 @@ def send(
     settings = load(config, os.environ)
     path = socket_of(settings, provider)
     bundles = {file: file.read_bytes() for file in files}
-    answers = asyncio.run(submit(path, bundles, None if as_json else typer.echo))
-    if as_json:
-        print_json(answers)
+    with shown("Submitting") as advance:
+        tell = _as_line_of_json if as_json else as_receipt
+        answers = asyncio.run(submit(path, bundles, tell, advance))
     if not all(each["accepted"] for each in answers):
         raise typer.Exit(1)
 
@@ -159,6 +160,7 @@ def _command(verb: Verb) -> Callable[..., None]:
         dry_run: DryRun = False,
         yes: Yes = False,
         after_its_time: AfterItsTime = False,
+        as_json: Json = False,
     ) -> None:
         filters = {
             "states": state,
@@ -174,31 +176,44 @@ def _command(verb: Verb) -> Callable[..., None]:
         if bool(request_ids) == everything or (given and not everything):
             raise typer.BadParameter("name messages, or give --all with or without filters")
         ask = partial(asked, config, provider)
-        if request_ids:
-            _one_by_one(ask, verb, request_ids, order)
-        else:
-            _in_bulk(ask, {**order, "verb": verb, "messages": given})
+        with shown(f"{verb}: messages") as advance:
+            act = partial(_one_by_one, ids=request_ids) if request_ids else _in_bulk
+            act(ask, {**order, "verb": verb, "messages": given}, advance, as_json=as_json)
 
     return command
 
 
-def _one_by_one(ask: Ask, verb: Verb, ids: list[str], order: Mapping[str, object]) -> None:
+def _one_by_one(
+    ask: Ask, whole: Mapping[str, Any], advance: Advance, *, ids: Sequence[str], as_json: bool
+) -> None:
+    order, verb = dict(whole), whole["verb"]
+    del order["verb"], order["messages"]
     refused = 0
-    for request_id in ids:
+    for done, request_id in enumerate(ids, 1):
         status, answer = ask(f"/messages/{request_id}/{verb}", order)
         refused += status != HTTPStatus.OK
-        typer.echo(_line(answer) if "request_id" in answer else not_done(request_id, answer))
+        if as_json:
+            print_lines([{"request_id": request_id, **answer}])
+        else:
+            typer.echo(_line(answer) if "request_id" in answer else not_done(request_id, answer))
+        advance(done, len(ids))
     if refused:
         raise typer.Exit(1)
 
 
-def _in_bulk(ask: Ask, order: Mapping[str, object]) -> None:
+def _in_bulk(ask: Ask, order: Mapping[str, Any], advance: Advance, *, as_json: bool) -> None:
     done, objections = 0, Counter[str]()
     for report in rounds(ask, "/interventions", order, inside="messages"):
-        for each in report["messages"]:
-            typer.echo(_line(each))
+        if as_json:
+            print_lines(report["messages"])
+        else:
+            for each in report["messages"]:
+                typer.echo(_line(each))
         done += report["possible"]
         objections.update(report["objections"])
+        advance(done + objections.total(), None)
+    if as_json:
+        raise typer.Exit(1 if objections or not done else 0)
     if not (done or objections):
         states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
         typer.echo(f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}.")
@@ -244,9 +259,7 @@ def lint(
         bool,
         typer.Option("--strict", help="Look as before sending, not as a Receiver does."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list, for other programs.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Print all that is wrong with messages, without sending them.
@@ -256,7 +269,7 @@ def lint(
     """
     found = [finding for file in files for finding in findings(file, strict=strict)]
     if as_json:
-        typer.echo(orjson.dumps([_as_document(each) for each in found], option=orjson.OPT_INDENT_2))
+        print_lines(_as_document(each) for each in found)
     else:
         for each in found:
             typer.echo(_as_line(each))
@@ -378,20 +391,32 @@ def refuse_whole(answer: Mapping[str, Any]) -> typer.Exit:
 
 
 async def submit(
-    socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str], None] | None
+    socket: Path,
+    bundles: Mapping[Path, bytes],
+    tell: Callable[[int, Mapping[str, Any]], None],
+    advance: Advance,
 ) -> Sequence[Mapping[str, Any]]:
-    """Submit each file's bytes, *say* its receipt or refusal, and return them all."""
+    """Submit each file's bytes, *tell* status and what came of it, and return all of that."""
     answers = []
     async with _connected(socket) as session:
-        for file, body in bundles.items():
+        for done, (file, body) in enumerate(bundles.items(), 1):
             media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
             status, document = await _post(session, "/messages", body, media_type, socket)
             accepted = status in {200, 201}
             answers.append({"file": str(file), "accepted": accepted, "answer": document})
-            if say is not None:
-                say(f"{file}: {_sentence(status)}")
-                say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+            tell(status, answers[-1])
+            advance(done, len(bundles))
     return answers
+
+
+def _as_line_of_json(_status: int, answer: Mapping[str, Any]) -> None:
+    print_lines([answer])
+
+
+def as_receipt(status: int, answer: Mapping[str, Any]) -> None:
+    """Print what a person is told of one file."""
+    typer.echo(f"{answer['file']}: {_sentence(status)}")
+    typer.echo(orjson.dumps(answer["answer"], option=orjson.OPT_INDENT_2).decode())
 
 
 async def _post_order(

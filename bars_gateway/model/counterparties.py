@@ -91,6 +91,7 @@ class Run:
     """The attempts that met the same, up to now: what they met, and where they begin."""
 
     standing: Standing
+    newest_at: datetime  # the last of them
     of_rows: Sequence[str]  # the rows that count for it
     after: datetime | None  # they began after that; None: with the first attempt
 
@@ -99,14 +100,20 @@ def run_of(last_of: Mapping[str, datetime]) -> Run | None:
     """Return what was met last, by when each row last judged an attempt; None: nothing was sent."""
     if not last_of:
         return None
-    newest = max(last_of, key=lambda row: last_of[row])
+    # Of two at one moment the worse counts.
+    newest = max(last_of, key=lambda row: (last_of[row], STANDINGS[row] is not Standing.TAKES))
     standing = STANDINGS[newest]
     ends = _ENDED_BY[standing]
     after = [at for row, at in last_of.items() if STANDINGS[row] in ends]
     same = [row for row in last_of if STANDINGS[row] not in ends]
     if standing is not Standing.KEPT_OUT:
         same = [row for row in same if STANDINGS[row] is not Standing.KEPT_OUT]
-    return Run(standing=standing, of_rows=same, after=max(after, default=None))
+    return Run(
+        standing=standing,
+        newest_at=last_of[newest],
+        of_rows=same,
+        after=max(after, default=None),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

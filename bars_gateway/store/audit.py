@@ -17,8 +17,8 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads
 
-_EVER = datetime(1, 1, 1, tzinfo=UTC)
-_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+EVER = datetime(1, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 _OF_MESSAGES = "message"  # kinds of the gateway's own doing with messages
 
 
@@ -26,8 +26,8 @@ _OF_MESSAGES = "message"  # kinds of the gateway's own doing with messages
 class Sought:
     """Which lines of the audit trail: all that is given has to fit."""
 
-    since: datetime = _EVER
-    until: datetime = _NEVER  # before that moment
+    since: datetime = EVER
+    until: datetime = NEVER  # before that moment
     provider: str | None = None
     actor: str | None = None  # as they called themselves; with or without their user id
     kind: str | None = None  # message.refused, or all of message, operator, …

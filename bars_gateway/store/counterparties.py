@@ -56,7 +56,7 @@ def _counterparty(
     if run is not None:
         values = {"rows": json.dumps(run.of_rows), "after": text(run.after) or ""}
         began = connection.one("run_began", service=service, **values)
-        since = instant(began["at"]) if began is not None else None
+        since = instant(began["at"]) if began and began["at"] else run.newest_at
     return Counterparty(
         service=service,
         standing=run.standing if run else Standing.UNTRIED,

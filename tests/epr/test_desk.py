@@ -21,6 +21,7 @@ from epr_side import (
     utc_now,
     verb_requests,
 )
+from json_lines import LINES
 from messages import referral
 from store_values import NOW, SILENCE, attempt, submission
 from typed import settings_text
@@ -36,6 +37,7 @@ from bars_gateway.store.store import Store
 
 AT_ONCE = 2
 WHY = ("--why", "INC-7")
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,12 @@ async def test_a_dry_run_names_all_alarms_once(desk: Desk, store: Store) -> None
 
 
 async def test_receipts_are_given_to_programs(desk: Desk, tmp_path: Path) -> None:
-    """One document, with each file's receipt or refusal and nothing else beside it."""
+    """A document for each file, with its receipt or refusal and nothing else beside it."""
     bodies = {tmp_path / "good.json": referral(), tmp_path / "bad.json": b"{}"}
     for file, body in bodies.items():
         file.write_bytes(body)
     code, lines = await desk.types("send", "--json", *map(str, bodies))
-    good, bad = json.loads("\n".join(lines))
+    good, bad = map(json.loads, lines)
 
     found = [(each["file"], each["accepted"]) for each in (good, bad)]
 
@@ -192,6 +194,46 @@ async def test_receipts_are_given_to_programs(desk: Desk, tmp_path: Path) -> Non
     )
     assert good["answer"]["request_id"]
     assert bad["answer"]["issues"]
+
+
+async def test_what_became_of_orders_is_told_to_programs(desk: Desk, store: Store) -> None:
+    """A document for each message or alarm, named or met by a filter, and no sum after them."""
+    await queued(store, 3)
+    (first, *_) = await store.messages.queue(PROVIDER, 3)
+    one = await desk.types("hold", first.request_id, NOBODY, "--json", *WHY)
+    many = await desk.types("hold", "--all", "--json", *WHY)
+    none = await desk.types("retry", "--all", "--json", *WHY)
+    found = [list(map(json.loads, lines)) for _, lines in (one, many, none)]
+
+    assert [1, 0, 1] == [code for code, _ in (one, many, none)]
+    assert [2, 2, 0] == [len(each) for each in found]
+    assert set(LINES["hold"].members) == set(found[0][0]) == set(found[1][0])
+    assert (NOBODY, True) == (found[0][1]["request_id"], "error" in found[0][1])
+
+
+async def test_what_became_of_alarms_is_told_to_programs(desk: Desk, store: Store) -> None:
+    """A document for each alarm that was named."""
+    await queued(store, 1)
+    await refused(store, 1)
+    (alarm,) = await store.alarms.standing(PROVIDER, 100)
+    code, lines = await desk.types("mark-handled", str(alarm.number), "--json", *WHY)
+    (found,) = map(json.loads, lines)
+
+    assert (0, True) == (code, found["done"])
+    assert set(LINES["mark-handled"].members) == set(found)
+
+
+@pytest.mark.parametrize(
+    "command", [("attach", "1", "1"), ("confirm", "1", "active")], ids=lambda typed: typed[0]
+)
+async def test_what_cannot_be_found_is_told_to_programs(
+    desk: Desk, command: tuple[str, ...]
+) -> None:
+    """A document with the error, and the exit code of the command."""
+    code, lines = await desk.types(*command, "--json", *WHY)
+    (found,) = map(json.loads, lines)
+
+    assert (1, True) == (code, "error" in found)
 
 
 MISTYPED = {

@@ -52,7 +52,7 @@ def printed(file: Path, body: bytes) -> list[Document]:
             "problem": each["text"],
             "refused_in_production": each["refused_in_production"],
         }
-        for each in json.loads(found.output)
+        for each in map(json.loads, found.output.splitlines())
         if each["severity"] == "warning"
     ]
 

@@ -340,6 +340,15 @@ async def test_what_waits_for_a_service_is_counted_with_its_age(store: Store) ->
     assert first.receiver == found.service
 
 
+async def test_of_two_attempts_at_one_moment_the_worse_counts(store: Store) -> None:
+    """Nobody is told that all is well because two clocks showed the same."""
+    await met(store, "acknowledged", 1)
+    await met(store, "silence", 1)
+    found = await only(store)
+
+    assert (Standing.SILENT, NOW + MINUTE) == (found.standing, found.since)
+
+
 async def test_services_are_told_apart(store: Store) -> None:
     """One that is down does not colour another."""
     other = THEIRS.replace("202", "203")

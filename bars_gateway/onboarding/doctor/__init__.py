@@ -20,7 +20,7 @@ import orjson
 import typer
 
 from bars_gateway.config import load
-from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, provider_of
 
 if TYPE_CHECKING:
     from bars_gateway.onboarding.doctor.checks import Check, Report
@@ -34,7 +34,7 @@ def doctor(
     config: Config = DEFAULT_CONFIG,
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Ask nobody else.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+    as_json: Json = False,
     everything: Annotated[bool, typer.Option("--all", help="Show what is well, too.")] = False,
 ) -> None:
     """
@@ -52,7 +52,7 @@ def doctor(
     )
     _progress(None)
     if as_json:
-        typer.echo(orjson.dumps(_document(report), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(_document(report)).decode())
     else:
         for line in printed(report, everything=everything):
             typer.echo(line)

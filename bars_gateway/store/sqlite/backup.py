@@ -17,7 +17,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,13 +27,15 @@ from bars_gateway.store.sqlite.integrity import DatabaseReport, counts, examined
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
 _SIDE_FILES = ("-journal", "-wal", "-shm")
+Advance = Callable[[int, int | None], None]  # how much of how much
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def back_up(database: Path, target: Path) -> DatabaseReport:
+def back_up(database: Path, target: Path, advance: Advance | None = None) -> DatabaseReport:
     """
     Write a checked copy of *database* to *target*, and return what is in it.
 
+    *advance* is told how many pages of how many are copied.
     Raises BackupFailed, after which there is nothing at *target* that was not there
     before, and StoreError or DatabaseDamaged where *database* cannot be read.
     """
@@ -41,7 +43,7 @@ def back_up(database: Path, target: Path) -> DatabaseReport:
     partial = beside(target, ".partial")
     try:
         with fresh_file(partial) as descriptor, reading(database) as source:
-            copy = copied(source, partial, descriptor)
+            copy = copied(source, partial, descriptor, advance)
             _appear(partial, target)
         sync_folder(target.parent)
     except BlockingIOError:
@@ -79,7 +81,9 @@ def fresh_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def copied(source: sqlite3.Connection, path: Path, descriptor: int) -> DatabaseReport:
+def copied(
+    source: sqlite3.Connection, path: Path, descriptor: int, advance: Advance | None = None
+) -> DatabaseReport:
     """
     Copy the snapshot of *source* into *path*, see that it is whole, and sync it.
 
@@ -88,7 +92,7 @@ def copied(source: sqlite3.Connection, path: Path, descriptor: int) -> DatabaseR
     """
     expected = counts(source)
     try:
-        _copy_pages(source, path)
+        _copy_pages(source, path, advance)
     except sqlite3.Error as error:
         if is_damage(error):
             raise
@@ -103,12 +107,16 @@ def copied(source: sqlite3.Connection, path: Path, descriptor: int) -> DatabaseR
     return found
 
 
-def _copy_pages(source: sqlite3.Connection, path: Path) -> None:
+def _copy_pages(source: sqlite3.Connection, path: Path, advance: Advance | None) -> None:
+    def told(_status: int, remaining: int, total: int) -> None:
+        if advance is not None:
+            advance(total - remaining, total)
+
     uri = f"{path.absolute().as_uri()}?mode=rw"  # rw: SQLite itself must not create it, open to all
     target = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
         target.execute("PRAGMA synchronous = OFF")  # synced once, at the end
-        source.backup(target, pages=_STEP)
+        source.backup(target, pages=_STEP, progress=told)
     finally:
         target.close()
     target = sqlite3.connect(uri, uri=True, isolation_level=None)

@@ -1,0 +1,111 @@
+"""
+How a command prints: JSON lines for programs, a table or lines for people, and nothing between.
+
+    found ─┬─ --json ──► print_lines: one JSON document on each line
+           └─ else ────► print_table: drawn on a terminal, plain where it is piped · print_each
+
+Tables are never cut: an id that is not whole cannot be looked up. What is wider than the terminal
+goes on in its next line.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from rich.console import Console
+
+T = TypeVar("T")
+_LEAST = 24  # columns of a terminal that a sentence is broken into
+_BETWEEN = 2
+
+
+def print_lines(found: Iterable[object]) -> None:
+    """Print each thing that was found as one line of JSON."""
+    for each in found:
+        text = orjson.dumps(each, default=_simple, option=orjson.OPT_UTC_Z)
+        print(text.decode(), flush=True)  # noqa: T201
+
+
+def _simple(value: object) -> object:
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError  # a payload is never printed
+
+
+def document_of(value: object, **more: object) -> dict[str, Any]:
+    """Return the members of a dataclass, and *more*, as one document."""
+    return {each.name: getattr(value, each.name) for each in fields(value)} | more  # type: ignore[arg-type]
+
+
+def print_each(
+    found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool
+) -> None:
+    """Print a line of each that was found, or *nothing*; for programs, a document of each."""
+    if as_json:
+        print_lines(found)
+        return
+    for text in map(line, found) if found else [nothing]:
+        print(text)  # noqa: T201
+
+
+def terminal() -> Console:
+    """Return where people read."""
+    return Console(soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print *rows* under *columns*: the last column may be a sentence, all others are whole."""
+    widths = [max(map(len, each)) for each in zip(columns, *rows, strict=True)]
+    if console.is_terminal:
+        _draw(columns, rows, widths, console)
+        return
+    for row in (columns, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print("  ".join(cells).rstrip(), markup=False, highlight=False)
+
+
+def _draw(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], console: Console
+) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _BETWEEN, 0, 0))
+    for name, width in zip(columns[:-1], widths, strict=False):
+        table.add_column(name, no_wrap=True, min_width=width)
+    whole = sum(widths[:-1]) + _BETWEEN * len(columns)
+    left = max(_LEAST, min(widths[-1], console.width - whole))
+    table.add_column(columns[-1], overflow="fold", width=left)
+    for row in rows:
+        table.add_row(*row)
+    console.width = max(console.width, whole + left)
+    console.print(table, markup=False, highlight=False)
+
+
+def clock(at: datetime | None) -> str:
+    """Return an instant as an operator reads it, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else "-"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """Return how long ago, or in how long, as an operator reads it: 5 min, 2 h, 3 d."""
+    if at is None:
+        return "-"
+    seconds = abs((now - at).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def is_watched() -> bool:
+    """Tell whether somebody looks at the progress of a command."""
+    return sys.stderr.isatty()

@@ -1,0 +1,102 @@
+"""What `--json` prints: for each command, what one line is about, and its members."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from bars_gateway.model.alarms import Alarm
+from bars_gateway.model.alerts import Alert
+from bars_gateway.model.counterparties import Counterparty
+from bars_gateway.model.explanation import Explanation, Option, Told, Waits
+from bars_gateway.model.happenings import Step
+from bars_gateway.model.interventions import Quarantine
+from bars_gateway.model.messages import Attempt, Objection
+from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
+from bars_gateway.outbound.cache import Kept
+from bars_gateway.store.timeline import Timeline
+from bars_gateway.store.traffic import Answered, Backlog, Flow, Traffic
+
+
+@dataclass(frozen=True)
+class Line:
+    """One JSON document on a line of its own."""
+
+    of: str
+    members: Sequence[str]
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))  # type: ignore[arg-type]
+
+
+_MESSAGE = (*_names(MessageRow), "means")
+_DONE = ("verb", "request_id", "state", "done", "objection", "may_happen", "resent_as", "also")
+_HELD = ("counts", "last_change_at")
+LINES: Mapping[str, Line] = {
+    "queue": Line("a message that is not settled", _MESSAGE),
+    "show": Line("a message with that X-Request-Id", ("message", "workflow", "attempts", "events")),
+    "explain": Line(
+        "a message with that id",
+        (*_names(Explanation), "turn_in_words", "fault_in_words"),
+    ),
+    "timeline": Line("the conversation", _names(Timeline)),
+    "owed": Line("an answer that is owed", (*_names(Debt), "overdue")),
+    "counterparties": Line(
+        "a service at the other side",
+        (*_names(Counterparty), "in_words", "success", "publishes"),
+    ),
+    "audit": Line("a line of the audit trail", _names(AuditLine)),
+    "stats": Line(
+        "what flows and waits",
+        (*_names(Traffic), "at", "ages", "shares_day", "shares_month"),
+    ),
+    "alarms": Line("an alarm that stands", _names(Alarm)),
+    "alerts": Line("an alert that is open", _names(Alert)),
+    "quarantine": Line("a quarantined response", _names(Quarantine)),
+    "cache list": Line("an answer that is kept", _names(Kept)),
+    "cache clear": Line("what was forgotten", ("forgotten",)),
+    "check": Line("a problem, or a doubt", ("severity", "text")),
+    "config": Line("a setting", ("key", "value", "origin", "description")),
+    "doctor": Line("the whole report", ("environment", "worst", "at", "findings")),
+    "lint": Line(
+        "a finding",
+        ("file", "line", "severity", "rule", "path", "text", "refused_in_production"),
+    ),
+    "send": Line("a file", ("file", "accepted", "answer")),
+    "hold": Line("a message", _DONE),
+    "release": Line("a message", _DONE),
+    "withdraw": Line("a message", _DONE),
+    "retry": Line("a message", _DONE),
+    "resend": Line("a message", _DONE),
+    "mark-handled": Line("an alarm", ("name", "alarm", "objection", "done")),
+    "acknowledge": Line(
+        "the alert",
+        ("alert_id", "code", "says", "urgent", "state", "since", "acknowledged_by"),
+    ),
+    "attach": Line(
+        "the response",
+        ("quarantine_id", "workflow_id", "dry_run", "done", "state", "objection"),
+    ),
+    "confirm": Line("the workflow", ("workflow_id", "dry_run", "done", "state", "objection")),
+    "backup": Line("the copy", ("file", "database", "bytes", *_HELD)),
+    "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
+    "restore": Line(
+        "the restore",
+        ("kept", "condition", "since", "listed", "uncollected", "messages", "alarms"),
+    ),
+}
+# What a member is made of, where it is a document or a list of them.
+PARTS: Mapping[str, Line] = {
+    "workflow, workflows": Line("a workflow", _names(WorkflowRow)),
+    "links": Line("another workflow that belongs to it", _names(Link)),
+    "attempts, last": Line("a POST", _names(Attempt)),
+    "events": Line("a line of the audit trail of one message", ("at", "kind", "detail")),
+    "happened, steps": Line("one thing that happened", _names(Step)),
+    "waits": Line("one thing that is waited for", _names(Waits)),
+    "may": Line("one verb: allowed where objection is null", _names(Option)),
+    "told": Line("a notice that the EPR was given", _names(Told)),
+    "objection": Line("why a verb is not carried out", _names(Objection)),
+    "publishes": Line("what a service says about itself", ("resource", "provider", "known_since")),
+    "outbound, inbound": Line("what went that way", _names(Flow)),
+    "day, month": Line("how fast others answered", _names(Answered)),
+    "backlog": Line("what waits for one Receiver", _names(Backlog)),
+}
