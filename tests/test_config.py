@@ -32,6 +32,7 @@ TABLES = [
     config.Epr,
     config.Status,
     config.Onboarding,
+    config.Alerts,
     config.TimingSettings,
 ]
 PROVIDER = """
@@ -285,6 +286,25 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
         ),
         ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is not an absolute path"),
         ("[timing.a9]\n", {}, "timing.a9 is wrong"),
+        ('[alerts]\nmail_server = "mail.example"\n', {}, "alerts.mail_from is required where"),
+        (
+            (
+                '[alerts]\nmail_server = "mail.example"\nmail_from = "a@b.example"\n'
+                'mail_to = ["c@d.example"]\nmail_security = "none"\n'
+            ),
+            {},
+            "alerts.mail_security would send in the clear",
+        ),
+        ('[alerts]\nmail_from = "nobody"\n', {}, "alerts.mail_from is wrong"),
+        ('[alerts]\nmail_user = "u"\n', {}, "alerts.mail_password_file is missing"),
+        (
+            (
+                '[alerts]\nmaintenance_from = "2026-12-02T22:00:00Z"\n'
+                'maintenance_until = "2026-12-01T22:00:00Z"\n'
+            ),
+            {},
+            "alerts.maintenance_until is not after maintenance_from",
+        ),
         ("[timing.a1]\nlead_minutes = -1\n", {}, "timing.a1.lead_minutes is wrong"),
         (
             "[timing.a1]\nfirst_retry_seconds = 9\nlongest_retry_seconds = 8\n",

@@ -234,6 +234,13 @@ def whole(settings, home):
     )
 
 
+def test_a_command_for_alerts_that_cannot_be_run_is_told(settings):
+    """It is found before the first night on which somebody is to be woken."""
+    found = problems(settings(alerts={"command": ["/nowhere/page"]}), NOW)
+
+    assert ["alerts.command"] == [each.key for each in found]
+
+
 @pytest.mark.parametrize(("name", "key"), FOLDERS_IN_PLACE_OF_FILES.items())
 def test_a_folder_in_the_place_of_a_file_is_told(whole, home, name, key):
     """With the setting, the place and a cure: SQLite only says that it cannot open something."""

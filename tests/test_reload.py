@@ -246,3 +246,16 @@ async def test_it_runs_until_it_is_stopped(reading):
         await running
 
     assert beats.is_set()
+
+
+async def test_a_maintenance_window_is_taken_by_a_reload(reading: Reading) -> None:
+    """Planned work begins in an hour, and no restart is wanted for it; the rest waits for one."""
+    window = {
+        "ALERTS__MAINTENANCE_FROM": "2026-12-01T22:00:00Z",
+        "ALERTS__MAINTENANCE_UNTIL": "2026-12-02T04:00:00Z",
+    }
+    reading.written = lambda: reading.load(**window, ALERTS__DIGEST_MINUTES="5")
+    await reading.reloader.renew()
+    alerts = reading.reloader.settings.alerts
+
+    assert (True, 60) == (alerts.maintenance_from is not None, alerts.digest_minutes)

@@ -6,6 +6,7 @@ Every setting with its reason, and what is wrong with it or with what it names.
     environment bundle ┘
 """
 
+from bars_gateway.config.alerts import Alerts
 from bars_gateway.config.doubts import doubts
 from bars_gateway.config.environments import Environment
 from bars_gateway.config.local import Callers, Epr, Inbound, Status, Store
@@ -18,6 +19,7 @@ from bars_gateway.config.values import Address
 
 __all__ = [
     "Address",
+    "Alerts",
     "Callers",
     "Described",
     "Environment",

@@ -3,6 +3,7 @@ The console's pages: what is asked for, read from the store, and shown.
 
     GET /              `overview`: what needs a person, what flows, what waits
     GET /messages…     `messages`; /conversations/…, /owed: `conversations`; all others: `registers`
+    GET /runbooks      what to do about each code
     GET /console.css   how all of them look
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
@@ -19,12 +20,13 @@ from aiohttp import web
 
 from bars_gateway.config import Described, Settings, describe, in_words
 from bars_gateway.console.conversations import ConversationPages
-from bars_gateway.console.desk import Desk
+from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
 from bars_gateway.console.registers import RegisterPages
 from bars_gateway.console.rendering import STYLE, file_beside
 from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.status.runbooks import PAGE, RUNBOOKS
 from bars_gateway.store.store import Store
 
 
@@ -55,9 +57,13 @@ class Site:
             *MessagePages(self._desk).routes(),
             *ConversationPages(self._desk).routes(),
             *RegisterPages(self._desk, self._described).routes(),
+            web.get(PAGE, self._runbooks),
             web.get(f"/{STYLE}", _style),
             web.get("/icon.svg", _icon),
         ]
+
+    async def _runbooks(self, _request: web.Request) -> web.Response:
+        return shown("runbooks.html", self._desk.frame(PAGE), runbooks=RUNBOOKS.values())
 
     def _described(self) -> Sequence[Described]:
         """Return every setting that is in force, its value in words."""

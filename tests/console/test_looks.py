@@ -29,6 +29,7 @@ PAGES = (
     "/keys",
     "/configuration",
     "/audit",
+    "/runbooks",
 )
 # Where the pictures are kept for whoever wants to see them: an ignored folder.
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"

@@ -10,6 +10,7 @@ from store_values import NOW
 from bars_gateway.config import Described, in_words
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.messages import Actor
+from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.upkeep.housekeeping import Expiry, Kind
 
 
@@ -105,3 +106,14 @@ def test_no_secret_is_told() -> None:
 
     assert "(set, not shown)" == in_words(key)
     assert "http://(not shown)@proxy:3128" == in_words(proxy)
+
+
+async def test_each_concern_leads_to_what_to_do_about_it(console: Console) -> None:
+    """Whoever is woken has one click to what it means for patients and what to do."""
+    await refused(console.store, NOW)
+    overview = (await console.get("/")).text
+    page = (await console.get("/runbooks")).text
+    lacking = [code for code in RUNBOOKS if f'id="{code}"' not in page]
+
+    assert 'href="/runbooks#message.refused"' in overview
+    assert [] == lacking

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -31,6 +31,7 @@ from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.model.alerts import Channel, Condition, Standing, Telling
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.store import Store
@@ -91,6 +92,21 @@ async def desk(store: Store, intake: Intake) -> AsyncIterator[Desk]:
         await opened.open()
         async with at_work(opened.stop, opened.run()):
             yield Desk(settings)
+
+
+async def test_who_sees_to_an_alert_says_so_once(desk: Desk, store: Store) -> None:
+    """It is told of no more; under a number that is not open nothing is done."""
+    silent = Condition(code="receiver.silent", says="A Receiver does not answer", urgent=True)
+    telling = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=timedelta())
+    await store.alerts.decide(Standing(conditions=[silent]), telling, NOW)
+    done = await desk.types("acknowledge", "1", "--why", "INC-7", "--by", "jo")
+    none = await desk.types("acknowledge", "2", "--why", "INC-7")
+    (alert,) = await store.alerts.standing()
+
+    assert (0, ["1: acknowledged; A Receiver does not answer"]) == done
+    assert 1 == none[0]
+    assert "acknowledged" == alert.state
+    assert str(alert.acknowledged_by).startswith("jo (uid ")
 
 
 async def queued(store: Store, count: int) -> None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from messages import referral
+from prometheus_client.parser import text_string_to_metric_families
 from world import World, eventually, in_time, process, world_in
 
 from bars_gateway.daemon import alerting
@@ -116,10 +118,37 @@ async def test_a_kill_between_decision_and_delivery_forgets_nothing(world: World
     log = folder / "process.log"
     async with process(node, log) as running:
         code = await running.wait()
+    listed = json.loads(await node.ran("alerts", "--json"))
     async with process(node, log):
         await eventually(lambda: len(told(folder)) == 2 or None)
     numbers = [each["delivery"] for each in told(folder)]
 
     assert -9 == code
+    assert ["work.failed"] == [each["code"] for each in listed]
     assert [("work.failed", "opened")] * 2 == [(e["code"], e["step"]) for e in told(folder)]
     assert 1 == len(set(numbers))
+
+
+async def test_a_gateway_measures_what_it_does(world: World) -> None:
+    """What was sent, what the disk took and how late the loop came round are figures."""
+    receipt = await world.ambulance.sent("one.json", referral())
+    await world.ambulance.outcome(receipt["request_id"])
+    base = f"http://127.0.0.1:{world.ambulance.gateway.status.port}"
+    async with aiohttp.ClientSession() as session:
+
+        async def figures() -> dict[str, float]:
+            async with session.get(f"{base}/metrics") as answer:
+                families = text_string_to_metric_families(await answer.text())
+                return {s.name: s.value for family in families for s in family.samples}
+
+        async def lagged() -> bool:
+            return (await figures())["bars_loop_lag_seconds_count"] > 0
+
+        await in_time(lagged)
+        found = await figures()
+        async with session.get(f"{base}/health") as answer:
+            health = await answer.json()
+
+    counted = ("bars_attempts_total", "bars_store_commit_seconds_count", "bars_budget_used")
+    assert [] == [name for name in counted if not found[name] > 0]
+    assert {"ok"} == {e["state"] for e in health["dependencies"] if e["name"] == "token_service"}
