@@ -50,7 +50,7 @@ from bars_gateway.standard.consistency import case_numbers_of
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import (
-    Patient,
+    NOBODY,
     Sameness,
     compare,
     compare_with,
@@ -368,12 +368,12 @@ def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
     """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
-    found, whose = _message(tree), patient_of(ours)
-    if _names_another(whose, tree) or (found is not None and _contradicts(ours, found)):
+    found = _message(tree)
+    if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
-    return _taken(ours, whose, found)
+    return _taken(ours, found)
 
 
 def _tree(body: bytes, media_type: str) -> Resource | None:
@@ -398,9 +398,10 @@ def _is_without_message(found: Message) -> bool:
     return all(entry.type == "OperationOutcome" for entry in found.entries)
 
 
-def _taken(ours: Message, whose: Patient, found: Message) -> Acknowledgement:
+def _taken(ours: Message, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
-    if compare(whose, patient_of(found)) is Sameness.OTHER_PATIENT:
+    theirs = patient_of(found)
+    if theirs != NOBODY and compare(patient_of(ours), theirs) is Sameness.OTHER_PATIENT:
         return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
     entry = found.resolve(ours.focus_url)
     if entry is not None:
@@ -416,11 +417,14 @@ def _contradicts(ours: Message, found: Message) -> bool:
     return _is_other_case(ours, found)
 
 
-def _names_another(whose: Patient, tree: Resource) -> bool:
+def _names_another(ours: Message, tree: Resource) -> bool:
     """Tell whether any number in it is of nobody whom ours names, in a Patient or in a record."""
-    here = whose.everybody
+    theirs = numbered_in(tree)
+    if not theirs:
+        return False  # as nearly always, and then whose ours is need not be found out
+    here = patient_of(ours).everybody
     return any(each.nhs_numbers for each in here) and any(
-        compare_with(each, here) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
+        compare_with(each, here) is Sameness.OTHER_PATIENT for each in theirs
     )
 
 

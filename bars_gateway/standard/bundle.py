@@ -21,11 +21,11 @@ Decisions: D-hostile-bodies.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import orjson
 
@@ -60,11 +60,14 @@ __all__ = [
     "is_id",
     "map_of",
     "maps_of",
+    "once",
     "read",
     "renewed",
     "said_by",
     "text_of",
 ]
+
+T = TypeVar("T")
 
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
@@ -165,6 +168,25 @@ class Message:
     def _by_url(self) -> dict[str, Entry]:
         # Of several with one fullUrl the first counts; a rule says that there are several (B16).
         return {entry.full_url: entry for entry in reversed(self.entries)}
+
+
+def once(find: Callable[[Message], T]) -> Callable[[Message], T]:
+    """
+    Have *find* look at each message once: what it found is kept with that message.
+
+    A message is never changed once it was read, nor may be what is found in it.
+    """
+    name = f"{find.__module__}.{find.__qualname__}"
+
+    @wraps(find)
+    def found(message: Message) -> T:
+        kept = vars(message)
+        if name not in kept:
+            kept[name] = find(message)
+        result: T = kept[name]
+        return result
+
+    return found
 
 
 def _may_tell(each: Resource) -> bool:

@@ -45,7 +45,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
-from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, text_of
+from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, once, text_of
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.r4 import ABOUT
 from bars_gateway.standard.tree import Json, Resource
@@ -89,14 +89,15 @@ class Patient:
         return (replace(self, beside=()), *self.beside)
 
 
-_NOBODY = Patient()
+NOBODY = Patient()  # of whom nothing is said: nobody else can be told from that
 
 
+@once
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
     held = _held(message.root)
     named = (who for each in message.telling for _, who in _named_by(each, held))
-    first, *beside = _apart(named) or [_NOBODY]
+    first, *beside = _apart(named) or [NOBODY]
     return replace(first, beside=tuple(beside))
 
 
@@ -146,13 +147,13 @@ def _apart(people: Iterable[Patient]) -> list[Patient]:
 
     So is a Patient without one, in whose records there is a number and no more.
     """
-    said = list(islice(dict.fromkeys(each for each in people if each != _NOBODY), _MOST))
+    said = list(islice(dict.fromkeys(each for each in people if each != NOBODY), _MOST))
     found = are_one(each for each in said if each.nhs_numbers)
     for each in (each for each in said if not each.nhs_numbers):
         same = next((one for one in found if _may_be(each, one)), None)
         found = [_together([one, each]) if one is same else one for one in found]
         found += [each] if same is None else []
-    first = next(iter(said), _NOBODY)
+    first = next(iter(said), NOBODY)
     return sorted(found, key=lambda one: not _is_of(first, one))
 
 
@@ -391,9 +392,9 @@ def numbers_where(message: Message, is_meant: Callable[[Resource], bool]) -> lis
     ]
 
 
-def _numbers_given(message: Message) -> Iterator[Resource]:
-    for node in message.telling:
-        yield from (identifier for _, identifier in _numbers_by(node))
+@once
+def _numbers_given(message: Message) -> tuple[Resource, ...]:
+    return tuple(each for node in message.telling for _, each in _numbers_by(node))
 
 
 def _numbers_by(node: Resource) -> Iterator[tuple[str, Resource]]:
@@ -466,7 +467,7 @@ def _people(record: Resource, beside: Sequence[Entry]) -> list[Patient]:
     held += [each.resource for each in patients if any(_is_at(each, ref) for ref in references)]
     ids = {each for patient in patients for each in _ids(patient.full_url, patient.resource)}
     said = [*numbered_in(record, ids), *map(patient_in, held)]
-    if any(each != _NOBODY for each in said):
+    if any(each != NOBODY for each in said):
         return said
     return [patient_in(each.resource) for each in patients]
 

@@ -20,6 +20,7 @@ from bars_gateway.standard.patients import (
     compare_with,
     is_nhs_number,
     is_placeholder,
+    numbered,
     numbers_where,
     numbers_written,
     patient_of,
@@ -274,6 +275,17 @@ def test_the_id_of_a_patient_in_the_message_is_that_patients(by: dict[str, str])
     found = patient_of(read(json.dumps(bundle).encode()))
 
     assert ({ONE}, ()) == (found.nhs_numbers, found.beside)
+
+
+def test_whose_a_message_is_is_found_out_once() -> None:
+    """Rules, remarks and the store ask for it, each for itself; two messages share nothing."""
+    one, other = message(ONE), message(OTHER)
+
+    assert patient_of(one) is patient_of(one)
+    assert (numbered(ONE).nhs_numbers, numbered(OTHER).nhs_numbers) == (
+        patient_of(one).nhs_numbers,
+        patient_of(other).nhs_numbers,
+    )
 
 
 @pytest.mark.parametrize(("kind", "member"), PLACES, ids=".".join)
