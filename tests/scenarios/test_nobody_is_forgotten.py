@@ -4,7 +4,8 @@ Whatever a Responder's clock says, and whatever gets lost: nobody is forgotten.
 One control room asks another for help. Answers get lost, or are about somebody else; what the
 other room reports is stamped by clocks that are hours or years wrong, comes in other orders than
 it was written in, and goes on after its end. Either room loses its database, goes back to a
-backup, and is handed what it lacks, or is not. Requests are sent again as new where they may be.
+backup, and is handed what it lacks, or is not. Requests are sent again as new where they may be,
+and the second record of the patient is answered, too, while what was said of the first still holds.
 
     newest true word: somebody is on the way ─► the workflow says so too, or an alarm about it
     ids of a record ─► are those of that record, and of no other
@@ -83,7 +84,8 @@ PLANS = st.fixed_dictionaries(
         "words": st.lists(WORDS, min_size=2, max_size=5),
         "swapped": st.booleans(),  # the last two come in the other order
         "answers": st.sampled_from(["right", "right", "lost", "foreign", "lost-then-foreign"]),
-        "resent": st.booleans(),  # somebody tries to send it again as new at the end
+        # somebody tries to send it again as new at the end, and of that record this is reported
+        "resent": st.none() | WORDS,
     }
 )
 
@@ -131,7 +133,7 @@ async def test_activity_after_an_end_is_told_whatever_its_stamp(
     world: World, words: Sequence[tuple[str, str]]
 ) -> None:
     """It looks older than the end, so it changes nothing; but somebody may be on the way."""
-    await play(world, words, swapped=False, answers="right", resent=False, restored=None)
+    await play(world, words, swapped=False, answers="right", resent=None, restored=None)
 
 
 @pytest.mark.parametrize("handed_over", [True, False])
@@ -139,7 +141,7 @@ async def test_activity_that_a_restore_has_lost_is_told(world: World, handed_ove
     """Declined in the backup, and somebody went after it: handed over or not, a person hears."""
     words = [("cancelled", "right"), ("in-progress", "right")]
     lost = Restore(side="ambulance", before_the_request=False, handed_over=handed_over)
-    await play(world, words, swapped=False, answers="right", resent=False, restored=lost)
+    await play(world, words, swapped=False, answers="right", resent=None, restored=lost)
 
 
 async def play(
@@ -148,7 +150,7 @@ async def play(
     *,
     swapped: bool,
     answers: str,
-    resent: bool,
+    resent: tuple[str, str] | None,
     restored: Restore | None,
 ) -> None:
     """Ask, report what is drawn, and look at what became of it."""
@@ -163,8 +165,8 @@ async def play(
     outcome = await world.ambulance.outcome(request_id)
     if restored is not None and backup is not None:
         await gone_back(getattr(world, restored.side), backup, handed_over=restored.handed_over)
-    if resent:
-        await try_to_resend(world, request_id)
+    if resent and (again := await try_to_resend(world, request_id)):
+        await answered(world, again, *resent)
     newest, written_last = written[-1]
     await look(world, request_id, newest=newest, came_as=sent[written_last])
     answer = world.ambulance.spool / "inbox" / "new" / f"{outcome['notice_id']:012d}.answer.json"
@@ -228,8 +230,8 @@ async def somebody_else(world: World) -> None:
     assert "acknowledged" == outcome["state"]
 
 
-async def try_to_resend(world: World, request_id: str) -> None:
-    """Ask for a second record: refused while the first stands, and one of its own after its end."""
+async def try_to_resend(world: World, request_id: str) -> str | None:
+    """Ask for a second record: None while the first stands, and one of its own after its end."""
     found = await history_of(world.ambulance, request_id)
     nobody_comes = found.workflow.state is State.ACTIVE and (
         found.message.newest is Said.STOOD_DOWN
@@ -243,12 +245,21 @@ async def try_to_resend(world: World, request_id: str) -> None:
         document = await answer.json()
     if answer.status == 409:
         assert (stands, "stands") == (True, document["objection"]["code"])
-        return
+        return None
     assert (False, 200) == (stands, answer.status)
-    again = document["resent_as"]
+    again: str = document["resent_as"]
     await world.ambulance.outcome(again)
     ids = [await focuses(world, each) for each in (request_id, again)]
     assert [True, set()] == [len(ids[1]) == 1, ids[0] & ids[1]]
+    return again
+
+
+async def answered(world: World, request_id: str, word: str, clock: str) -> None:
+    """Let the hospital say something of the second record, and look at what became of that."""
+    acknowledgement = await in_time(lambda: answer_of(world.hospital, request_id))
+    assert acknowledgement is not None
+    came_as = await reported(world, told(acknowledgement, word, ago=CLOCKS[clock]))
+    await look(world, request_id, newest=word, came_as=came_as)
 
 
 async def look(world: World, request_id: str, *, newest: str, came_as: str) -> None:
