@@ -37,7 +37,11 @@ FIELDS = frozenset(
     """.split()
 )
 _NOTHING = "Nothing."
-_ITS_ADVICE = "What its `advice` says."
+_BY_ITS_KIND = "`docs/runbooks.md` has each `kind`."
+_TOKEN, _STORE, _FOLDER = (
+    f"`docs/runbooks.md`, at `{code}`."
+    for code in ("token.missing", "store.unavailable", "folder.stalled")
+)
 _RUNBOOK = "What stands at `path`: the runbook of its code, in `docs/runbooks.md` too."
 _SEEN_BY_ALARM = "The alarm that stands for each says what to do: `bars-gateway alarms`."
 _SEND_US = "Send us `exception` and `place`; neither holds anything of a message."
@@ -110,18 +114,19 @@ class LogEvent:
 
 EVENTS = {
     "alarm.raised": LogEvent(
-        "Something came up that a person has to see; `kind` is the alarm's.", _ITS_ADVICE
+        "Something came up that a person has to see; `kind` is the alarm's.", _BY_ITS_KIND
     ),
     "alarm.standing": LogEvent(
         "At the start: `count` alarms of one kind stand that nobody has marked as handled.",
-        _ITS_ADVICE,
+        _BY_ITS_KIND,
     ),
     "alarms.handled": LogEvent("The EPR has marked alarms as handled."),
     "alert.goes_on": LogEvent(
         "What alert `name` is about stands still, and nobody has acknowledged it.", _RUNBOOK
     ),
     "alert.not_delivered": LogEvent(
-        "By one way (`name`) `count` alerts could not be told; they are tried again.", _ITS_ADVICE
+        "By one way (`name`) `count` alerts could not be told; they are tried again.",
+        "`docs/runbooks.md`, at `alert.undelivered`.",
     ),
     "alert.opened": LogEvent(
         "A condition has come to be: `kind` is its code, `name` the alert's number.", _RUNBOOK
@@ -130,10 +135,11 @@ EVENTS = {
     "alerts.acknowledged": LogEvent("Somebody sees to the alert `name`: it is told of no more."),
     "clock.stepped": LogEvent(
         "The clock jumped by `seconds`; the times of `count` messages were moved with it.",
-        _ITS_ADVICE,
+        "`docs/runbooks.md`, at `clock.stepped`.",
     ),
     "daemon.loop_stalled": LogEvent(
-        "The loop `name` has not moved for `seconds`; the watchdog is no longer told.", _ITS_ADVICE
+        "The loop `name` has not moved for `seconds`; the watchdog is no longer told.",
+        "Look at the disk or share on which it works: `docs/debugging.md`.",
     ),
     "daemon.report_lost": LogEvent(
         "systemd could not be told that the gateway is ready, or moves.",
@@ -149,14 +155,12 @@ EVENTS = {
         " use case's own time holds.",
         "Tell the EPR's supplier.",
     ),
-    "epr.delivery_failed": LogEvent(
-        "Notices cannot be written into `path`; they wait.", _ITS_ADVICE
-    ),
+    "epr.delivery_failed": LogEvent("Notices cannot be written into `path`; they wait.", _FOLDER),
     "epr.file_unreadable": LogEvent(
         "A file in `path` cannot be read; the status page counts them.",
         "Let the EPR write files that the gateway's group may read.",
     ),
-    "epr.folder_stalled": LogEvent("Nothing can be taken out of `path`; it waits.", _ITS_ADVICE),
+    "epr.folder_stalled": LogEvent("Nothing can be taken out of `path`; it waits.", _FOLDER),
     "epr.intervention_ended": LogEvent(
         "The EPR or an operator acted: `operation`, and how it ended."
     ),
@@ -166,7 +170,7 @@ EVENTS = {
         "The time of `count` questions ended without the EPR's answer.", _SEEN_BY_ALARM
     ),
     "epr.request_failed": LogEvent(
-        "The socket could not do what the EPR asked, and said 503.", _ITS_ADVICE
+        "The socket could not do what the EPR asked, and said 503.", _STORE
     ),
     "epr.socket_opened": LogEvent("The EPR's door is open at `path`."),
     "epr.submission_ended": LogEvent(
@@ -176,7 +180,9 @@ EVENTS = {
     "epr.target_unchecked": LogEvent(
         "Nobody knew whether the service takes such a request; it was sent all the same."
     ),
-    "expiry.stage_reached": LogEvent("The `kind` called `name` ends in `days` days.", _ITS_ADVICE),
+    "expiry.stage_reached": LogEvent(
+        "The `kind` called `name` ends in `days` days.", "`docs/runbooks.md`, at `expiry.near`."
+    ),
     "http.caller_left": LogEvent(
         "A caller of the socket or the status page hung up before its request was complete."
     ),
@@ -241,7 +247,8 @@ EVENTS = {
         "The record that is to be cancelled was read; `state` is its own."
     ),
     "outbound.cancel_sent_unshown": LogEvent(
-        "A cancellation was sent although the Receiver did not show its record.", _ITS_ADVICE
+        "A cancellation was sent although the Receiver did not show its record.",
+        "Nothing: the Receiver judges by itself.",
     ),
     "outbound.cancellations_unread": LogEvent(
         "`count` cancellations have waited for a minute for what they are to cancel.",
@@ -258,7 +265,7 @@ EVENTS = {
     "outbound.egress_blocked": LogEvent(
         "Nothing gets out of our own network (its egress proxy, or no file descriptor is left);"
         " what waits is not tried.",
-        _ITS_ADVICE,
+        "`docs/runbooks.md`, at `egress.blocked`.",
     ),
     "outbound.egress_open": LogEvent("What we send gets out of our own network again."),
     "outbound.given_up": LogEvent("The time of `count` messages is over.", _SEEN_BY_ALARM),
@@ -272,7 +279,8 @@ EVENTS = {
         _SEEN_BY_ALARM,
     ),
     "outbound.put_back": LogEvent(
-        "No token could be had, or nothing gets out: the POST never began.", _ITS_ADVICE
+        "No token could be had, or nothing gets out: the POST never began.",
+        "`docs/runbooks.md`, at `token.missing` or `egress.blocked`.",
     ),
     "outbound.put_off": LogEvent(
         "A Receiver, or a conversation, is left alone for `seconds`; `count` messages wait."
@@ -281,24 +289,26 @@ EVENTS = {
         "A read, under an id of its own, and what it got: the EPR's, or the gateway's before a"
         " message or after a duplicate."
     ),
-    "outbound.read_without_token": LogEvent("No token could be had for a read.", _ITS_ADVICE),
+    "outbound.read_without_token": LogEvent("No token could be had for a read.", _TOKEN),
     "outbound.recalled": LogEvent(
         "After a step of the clock, `count` messages were waiting for longer than any may."
     ),
     "reconciliation.ended": LogEvent(
         "After a duplicate, the Receiver's record was looked for; `kind` says what came of it."
     ),
-    "reconciliation.failed": LogEvent(
-        "That look could not be made; it is made again.", _ITS_ADVICE
-    ),
+    "reconciliation.failed": LogEvent("That look could not be made; it is made again.", _STORE),
     "renewal.left_for_restart": LogEvent(
         "Settings were changed that only a start takes.", "Restart, when it suits."
     ),
     "renewal.refused": LogEvent(
-        "A new key, certificate or settings file is wrong; the old goes on.", _ITS_ADVICE
+        "A new key, certificate or settings file is wrong; the old goes on.",
+        "`docs/runbooks.md`, at `renewal.refused`.",
     ),
     "renewal.taken": LogEvent("A new key, certificate or settings file is in use."),
-    "settings.doubtful": LogEvent("The settings hold something that is seldom meant.", _ITS_ADVICE),
+    "settings.doubtful": LogEvent(
+        "The settings hold something that is seldom meant.",
+        "`bars-gateway check` says why, and what to write.",
+    ),
     "status.started": LogEvent("The status page is at `address` and `port`."),
     "store.checkpoint_failed": LogEvent(
         "The write-ahead log could not be folded into the database; it grows meanwhile.",
@@ -340,7 +350,8 @@ EVENTS = {
         "Look for what holds files open; raise `LimitNOFILE=` of the unit.",
     ),
     "tls.caller_shut_out": LogEvent(
-        "By the authorities in use, a caller that came lately would be turned away.", _ITS_ADVICE
+        "By the authorities in use, a caller that came lately would be turned away.",
+        "`docs/runbooks.md`, at `caller.shut_out`.",
     ),
     "tls.caller_taken_off": LogEvent(
         "New settings no longer allow a caller that came lately: they say so by name."
@@ -371,7 +382,7 @@ EVENTS = {
         "The token service does not know this key; the next is tried.",
         "See that its public half is registered: `bars-gateway doctor`.",
     ),
-    "token.refused": LogEvent("The token service gives no token.", _ITS_ADVICE),
+    "token.refused": LogEvent("The token service gives no token.", _TOKEN),
     "token.renewed": LogEvent("There is a new access token."),
     "token.request_failed": LogEvent(
         "Asking for a token failed in us; it is asked again.", _SEND_US
@@ -381,7 +392,7 @@ EVENTS = {
     ),
     "unit.set_aside": LogEvent(
         "The gateway failed over one file, message, notice or request; the rest goes on.",
-        _ITS_ADVICE,
+        _BY_ITS_KIND,
     ),
     "workflow.answers_due_soon": LogEvent("`count` answers are due soon; their EPRs were told."),
     "workflow.answers_overdue": LogEvent("`count` answers did not come in time.", _SEEN_BY_ALARM),

@@ -626,6 +626,20 @@ def test_every_event_is_explained() -> None:
     assert sorted(EVENTS) == list(EVENTS)
 
 
+def test_an_event_leads_to_a_runbook_that_is_there() -> None:
+    """Whoever reads the line at night goes to the page that it names."""
+    page = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    named = {
+        code
+        for each in EVENTS.values()
+        if "runbooks" in each.do
+        for code in re.findall(r"`([a-z_]+\.[a-z_]+)`", each.do)
+    }
+
+    assert len(named) > 5
+    assert set() == {code for code in named if f"## `{code}`" not in page}
+
+
 def test_every_logged_field_is_on_the_list() -> None:
     """A field that is not would be dropped, and the line would lack what it was written for."""
     odd = [

@@ -12,7 +12,6 @@ says which file is not there. `callers.addresses` has no default of its own: INT
 the proxy's, which differ; an empty list, which lets every address try, has to be written.
 """
 
-from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -303,7 +302,3 @@ class Callers(Section):
 
     `soft` lets it in with a warning; `hard` does not, and needs lists that never are late.
     """
-
-    def observes(self, now: datetime) -> bool:
-        """Tell whether names that are not on the list are let in at *now*."""
-        return self.observe_until is not None and now < self.observe_until

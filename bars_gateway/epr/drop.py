@@ -198,7 +198,7 @@ class DropFolder:
             drops = await asyncio.to_thread(self._outbox.take)
             if drops:
                 self._seen()
-            fates = await self._hand_in(drops)
+            fates = await self._submit(drops)
             if fates:
                 await asyncio.to_thread(self._outbox.finish, fates)
             await self._tell_failures()
@@ -224,7 +224,7 @@ class DropFolder:
         for error in self._outbox.failures():
             await self._tell(error)
 
-    async def _hand_in(self, drops: Sequence[Drop]) -> list[DropOutcome]:
+    async def _submit(self, drops: Sequence[Drop]) -> list[DropOutcome]:
         """Return the fate of each drop; of none that the store cannot take."""
         prepared = [await self._prepare(drop) for drop in drops]
         async with asyncio.TaskGroup() as group:

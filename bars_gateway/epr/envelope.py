@@ -16,17 +16,23 @@ from datetime import datetime
 
 import orjson
 
-from bars_gateway.standard.headers import LONGEST, HeaderProblem, decode, encode, is_uuid
+from bars_gateway.standard.headers import (
+    CORRELATION_ID,
+    LONGEST,
+    HeaderProblem,
+    decode,
+    encode,
+    is_uuid,
+)
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.timing import FAR_AWAY, is_clinical
 from bars_gateway.standard.tree import unmarked
 
-CORRELATION_HEADER = "X-Correlation-Id"
 NEEDED_BY_HEADER = "Bars-Needed-By"
 PRACTITIONER_HEADER = "Bars-Practitioner"
 PATIENT_CHANGED_HEADER = "Bars-Patient-Changed"
 HEADERS = {
-    "correlation_id": CORRELATION_HEADER,
+    "correlation_id": CORRELATION_ID,
     "needed_by": NEEDED_BY_HEADER,
     "practitioner": PRACTITIONER_HEADER,
     "patient_changed": PATIENT_CHANGED_HEADER,

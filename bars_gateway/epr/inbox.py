@@ -106,7 +106,7 @@ class Deliveries:
             if notices:
                 await self._deliver_or_pause(notices)
             else:
-                waking = self._store.notices.work(self._provider, _LOOK_AGAIN)
+                waking = self._store.notices.wait_for_work(self._provider, _LOOK_AGAIN)
                 await unless_stopped(self._stopping, waking)
 
     def stop(self) -> None:

@@ -175,7 +175,7 @@ class Moves:
         if not isinstance(asked, AskedMove):
             raise self._refused(asked)
         asked_as = hashlib.sha256(content).hexdigest()
-        before = await self._store.conversations.handed_in(self._provider, asked.submission_id)
+        before = await self._store.conversations.submitted_as(self._provider, asked.submission_id)
         if before is not None:
             return await self._made(before, asked_as, is_new=False)
         body, correlation_id = await self._composed(asked)

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 from bars_gateway import __version__
 from bars_gateway.epr.envelope import (
-    CORRELATION_HEADER,
     NEEDED_BY_HEADER,
     PATIENT_CHANGED_HEADER,
     PRACTITIONER_HEADER,
@@ -32,6 +31,7 @@ from bars_gateway.epr.openapi_schemas import (
 )
 from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PATHS, PROVED, TO
 from bars_gateway.model.interventions import Verb
+from bars_gateway.standard.headers import CORRELATION_ID
 from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
@@ -150,7 +150,7 @@ _SUBMIT: Schema = {
     "operationId": "submit",
     "summary": "Submit a message: it is on disk when this is answered with success",
     "parameters": [
-        _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
+        _parameter(CORRELATION_ID, "header", uuid("of a conversation to go on with")),
         _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
         _parameter(PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")),
         _parameter(

@@ -308,7 +308,7 @@ class QuestionFolder:
     async def _round(self) -> None:
         for given in await asyncio.to_thread(self._take):
             self._seen()
-            await self._hand_in_or_refuse(given)
+            await self._submit_or_refuse(given)
         open_ones = await self._questions.open_questions(self._provider, after=0, limit=_MOST)
         failed = await asyncio.to_thread(
             self._offer, {each.question_id: each for each in open_ones}
@@ -392,10 +392,10 @@ class QuestionFolder:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
-    async def _hand_in_or_refuse(self, given: _Given) -> None:
+    async def _submit_or_refuse(self, given: _Given) -> None:
         """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""
         try:
-            await self._hand_in(given)
+            await self._submit(given)
         except (OSError, StoreUnavailable):
             raise
         except Exception as error:  # unit of work
@@ -410,7 +410,7 @@ class QuestionFolder:
             Aside.ANSWER, error, self._now(), provider=self._provider, request_id=request_id
         )
 
-    async def _hand_in(self, given: _Given) -> None:
+    async def _submit(self, given: _Given) -> None:
         try:
             decided = await self._answering.answer(given.question_id, given.body, given.media_type)
         except AnswerRefused as refused:

@@ -23,13 +23,13 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import (
-    CORRELATION_HEADER,
     PRACTITIONER_HEADER,
     EnvelopeProblem,
     envelope_from_headers,
 )
 from bars_gateway.listeners import body_of
 from bars_gateway.standard.headers import (
+    CORRELATION_ID,
     HeaderProblem,
     Ids,
     SenderIdentity,
@@ -56,7 +56,7 @@ TO = "to"
 PATHS = ("/bars/{resource}", "/bars/{resource}/{id}", f"/bars/{{resource}}/{{id}}/{TEMPLATE}")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_ID = 64  # R4's
-_ENVELOPE = frozenset({CORRELATION_HEADER, PRACTITIONER_HEADER})
+_ENVELOPE = frozenset({CORRELATION_ID, PRACTITIONER_HEADER})
 
 
 class NotAsked(Exception):

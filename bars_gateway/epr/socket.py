@@ -321,7 +321,7 @@ class EprSocket:
             left = until - clock()
             if notices or not left > 0 or self._stopping.is_set():
                 return notices
-            waking = self._store.notices.work(self._provider, left)
+            waking = self._store.notices.wait_for_work(self._provider, left)
             await unless_stopped(self._stopping, waking)
 
     async def _show_notice(self, request: web.Request) -> web.Response:

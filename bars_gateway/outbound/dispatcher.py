@@ -290,7 +290,7 @@ class Dispatcher:
                 if claim is not None:
                     return claim
                 due = await self._store.outbound.next_due(window.at, window.providers)
-                await self._store.outbound.work(window.seconds_to_sleep(due, self._now()))
+                await self._store.outbound.wait_for_work(window.seconds_to_sleep(due, self._now()))
         return None
 
     def _window(self) -> SendWindow:

@@ -238,10 +238,10 @@ class Reconciler:
                 await self._next()
             except (StoreUnavailable, StaleState) as error:
                 log.warning("reconciliation.failed", reason=str(error), advice=error.advice)
-                await self._reconciliations.work(LONGEST_SLEEP)
+                await self._reconciliations.wait_for_work(LONGEST_SLEEP)
             except Exception as error:  # unit of work
                 await self._asides.tell(Aside.WORK, error, self._now())
-                await self._reconciliations.work(LONGEST_SLEEP)
+                await self._reconciliations.wait_for_work(LONGEST_SLEEP)
 
     async def _next(self) -> None:
         wanted = await self._reconciliations.next()
@@ -249,7 +249,7 @@ class Reconciler:
         if wanted is not None:
             wait = min(wait, (wanted.due_at - self._now()).total_seconds())
         if wanted is None or wait > 0:
-            await self._reconciliations.work(wait)
+            await self._reconciliations.wait_for_work(wait)
         else:
             await self._reconcile_or_give_up(wanted)
 

@@ -31,14 +31,13 @@ from bars_gateway.standard.issues import (
     Issue,
     Severity,
 )
-from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Rule, Side
+from bars_gateway.standard.rule import HEADER, NOTHING_AGREED, Overrides, Rule, Side
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, request_type_of
 
 OTHER_PATIENT = "G14"  # the rule that who knows that a patient was traced or merged overrules
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
-_HEADER = "Bundle.entry[0].resource"
 _RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
 _LATER = _RESPONSES | {Move.UPDATE, Move.CANCEL}
 _EVERY = frozenset(State)
@@ -57,7 +56,7 @@ class Guard(Rule):
     http_status: int = CONFLICT["http_status"]
     code: str = CONFLICT["code"]
     issue: str = CONFLICT["issue"]
-    path: str = _HEADER
+    path: str = HEADER
     differs: Callable[[CaseDetails, CaseDetails], bool] | None = None  # from what began it
 
     def about(self, move: Move, request_type: RequestType, use_case: str) -> bool:

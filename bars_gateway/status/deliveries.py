@@ -313,7 +313,7 @@ class Courier:
                 await pause(self._stopping, self._longest_sleep)
                 continue
             if not told:
-                await self._alerts.work(self.channel, self._longest_sleep)
+                await self._alerts.wait_for_work(self.channel, self._longest_sleep)
 
     def stop(self) -> None:
         """Begin with no other."""

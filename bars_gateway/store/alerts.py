@@ -106,7 +106,7 @@ class Alerts(Noun):
         """Wake whoever tells by it."""
         self._wake_ups.couriers[channel].wake()
 
-    async def work(self, channel: Channel, seconds: float) -> None:
+    async def wait_for_work(self, channel: Channel, seconds: float) -> None:
         """Return when *channel* may have something to tell, after *seconds* at the latest."""
         await self._wake_ups.couriers[channel].wait(seconds)
 

@@ -2,7 +2,7 @@
 What has been said in a workflow, what falls due with it, and what a person says of one in doubt.
 
     in_reply_to ──about──► Conversation ──► what a composed message rests on
-    submission_id ──handed_in──► the receipt that it was given
+    submission_id ──submitted_as──► the receipt that it was given
     warn_at ──► due_soon, once          answer_due_at ──► overdue, once, with an event
     unclear, contradicted ──confirm──► where it stands in truth, with the audit trail
 
@@ -32,7 +32,7 @@ from bars_gateway.store.asides import Aside, Failed, Look, Rounds, each_alone
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, links, notify, read_kept
 from bars_gateway.store.rows import payload_of, text, workflow_of
-from bars_gateway.store.submissions import accepted_of, handed_in, workflow_about
+from bars_gateway.store.submissions import accepted_of, submitted_as, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes
 
 _PARTS = ("media_type", "headers", "encoding", "body", "digest")
@@ -109,11 +109,11 @@ class Conversations(Noun):
         return [message for each in said if (message := read_kept(each)) is not None]
 
     @reads
-    def handed_in(
+    def submitted_as(
         self, connection: Connection, provider: str, submission_id: str
     ) -> Accepted | None:
         """Return the receipt for what was composed under the EPR's own key, or None."""
-        row = handed_in(connection, provider, submission_id)
+        row = submitted_as(connection, provider, submission_id)
         return None if row is None else accepted_of(row)
 
 

@@ -163,12 +163,21 @@ class Outbound(Noun):
         self, claim: Claim, answer: ProxyAnswer, *, attempt: Attempt, settlement: Settlement
     ) -> None:
         """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
-        await self._database.write(
-            lambda c: settle(c, claim, answer, attempt, settlement, self._node)
-        )
+        await self._settle(claim, answer, attempt, settlement)
         self._shared.measures.attempted(attempt)
         self._wake_ups.outbound.wake()
         self._wake_ups.notices[claim.provider].wake()
+
+    @writes
+    def _settle(
+        self,
+        connection: Connection,
+        claim: Claim,
+        answer: ProxyAnswer,
+        attempt: Attempt,
+        settlement: Settlement,
+    ) -> None:
+        settle(connection, claim, answer, attempt, settlement, self._node)
 
     @wakes(WakeUps.wake_outbound)
     @writes
@@ -271,7 +280,7 @@ class Outbound(Noun):
         row = connection.one("next_due", now=text(now), providers=json.dumps(sorted(providers)))
         return instant(row["at"]) if row else None
 
-    async def work(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         """Return when a message may have become due, after *seconds* at the latest."""
         await self._wake_ups.outbound.wait(seconds)
 

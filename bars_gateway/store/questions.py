@@ -152,13 +152,16 @@ class Questions(Noun):
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
         waking = self._waiting[question_id] = WakeUp()
-        look = partial(decision, question_id=question_id)
         try:
-            while (found := await self._database.read(look)) is None:
+            while (found := await self._answer_to(question_id)) is None:
                 await waking.wait(_LOOK_AGAIN)
             return found
         finally:
             del self._waiting[question_id]
+
+    @reads
+    def _answer_to(self, connection: Connection, question_id: int) -> Answered | None:
+        return decision(connection, question_id)
 
     def attend(self, provider: str, now: datetime) -> None:
         """Note that *provider*'s EPR has just asked for questions."""
@@ -216,8 +219,12 @@ class Questions(Noun):
     async def tell_unanswered(self, now: datetime) -> int:
         """Raise an alarm for each question that nobody answers, and forget old reads."""
         told = await self._rounds.go(decisions.tell_unanswered, Aside.ANSWER, now)
-        await self._database.write(partial(decisions.forget_reads, now=now))
+        await self._forget_reads(now)
         return told
+
+    @writes
+    def _forget_reads(self, connection: Connection, now: datetime) -> None:
+        decisions.forget_reads(connection, now)
 
     async def question_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new question, after *seconds* at the latest."""

@@ -176,7 +176,7 @@ class Notices(Noun):
         """Mark notices as collected; return how many were not before."""
         return collect(connection, provider, notice_ids, now)
 
-    async def work(self, provider: str, seconds: float) -> None:
+    async def wait_for_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new notice, after *seconds* at the latest."""
         await self._wake_ups.notices[provider].wait(seconds)
 

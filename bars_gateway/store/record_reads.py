@@ -263,13 +263,27 @@ class Reconciliations(Noun):
     async def next(self) -> Unreconciled | None:
         """Return the message that is to be looked for first, due or not."""
         while True:
-            found = await self._database.read(_next)
+            found = await self._next()
             if not isinstance(found, Spoilt):
                 return found
-            unreadable = partial(_unreadable, message_id=found.number, error=found.error)
-            await self._database.write(unreadable)
+            await self._unreadable(found)
             log_set_aside(Aside.WORK, found.error, message_id=found.number)
             self._wake_ups.wake_all_notices()
+
+    @reads
+    def _next(self, connection: Connection) -> Unreconciled | Spoilt | None:
+        found = each(connection.rows("next_unreconciled"), partial(_unreconciled, connection))
+        return found[0] if found else None
+
+    @writes
+    def _unreadable(self, connection: Connection, spoilt: Spoilt) -> None:
+        """Say that nobody can look for the ids of a message that is not to be read any more."""
+        row = _reconciled(connection, spoilt.number, Matched(result=Reconciliation.UNREAD))
+        if row is not None:
+            at, kind = instant(row["settled_at"]), kind_of(spoilt.error, Aside.NOTICE)
+            notify(connection, NoticeKind.RECONCILED, row, at)
+            about = (row["provider"], row["id"], row["request_id"])
+            add_message_event(connection, about, kind, at, asdict(unforeseen(spoilt.error)))
 
     @writes
     def later(self, connection: Connection, message_id: int, at: datetime) -> None:
@@ -306,18 +320,13 @@ class Reconciliations(Noun):
             about = (row["provider"], row["id"], row["request_id"])
             add_message_event(connection, about, UNRECONCILED, now, {"result": matched.result})
 
-    async def work(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""
         await self._wake_up.wait(seconds)
 
     def wake(self) -> None:
         """Wake whoever waits for work."""
         self._wake_up.wake()
-
-
-def _next(connection: Connection) -> Unreconciled | Spoilt | None:
-    found = each(connection.rows("next_unreconciled"), partial(_unreconciled, connection))
-    return found[0] if found else None
 
 
 def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
@@ -361,16 +370,6 @@ def _is_no_news(
         return False
     named = workflow["focus_id"] is not None
     return result is Reconciliation.NONE or (named and result in _ANSWERED_BY_NAME)
-
-
-def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:
-    """Say that nobody can look for the ids of a message that is not to be read any more."""
-    row = _reconciled(connection, message_id, Matched(result=Reconciliation.UNREAD))
-    if row is not None:
-        at, kind = instant(row["settled_at"]), kind_of(error, Aside.NOTICE)
-        notify(connection, NoticeKind.RECONCILED, row, at)
-        about = (row["provider"], row["id"], row["request_id"])
-        add_message_event(connection, about, kind, at, asdict(unforeseen(error)))
 
 
 def _prove(connection: Connection, row: Row, now: datetime) -> None:

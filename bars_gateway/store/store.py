@@ -8,7 +8,7 @@ The store as the flows see it: what it keeps, by noun; each method of a noun is 
     interventions   what a person does to a message
     notices         pending ─► collect                            what we owe the EPR
 
-Instants are aware and in UTC. Who waits with `work` is woken after a commit; a wake-up that
+Instants are aware and in UTC. Who waits for work is woken after a commit; a wake-up that
 found nobody waiting is not lost.
 """
 

@@ -57,7 +57,7 @@ def submit(connection: Connection, submission: Submission, now: datetime) -> Acc
 def _found(connection: Connection, submission: Submission) -> Row | None:
     """Return what was taken before under the EPR's own key, or as the same bytes."""
     if submission.submission_id is not None:
-        return handed_in(connection, submission.provider, submission.submission_id)
+        return submitted_as(connection, submission.provider, submission.submission_id)
     return _same(connection, submission.provider, submission.fingerprint)
 
 
@@ -72,10 +72,10 @@ def _same(connection: Connection, provider: str, fingerprint: str) -> Row | None
     return connection.one("same_submission", **values)
 
 
-def handed_in(connection: Connection, provider: str, submission_id: str) -> Row | None:
+def submitted_as(connection: Connection, provider: str, submission_id: str) -> Row | None:
     """Return what was taken under the EPR's own key, or None."""
     values = {"provider": provider, "submission_id": submission_id}
-    return connection.one("handed_submission", **values)
+    return connection.one("submitted_as", **values)
 
 
 def accepted_of(row: Row) -> Accepted:

@@ -19,7 +19,7 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
    AND +m.resend_of IS NULL AND +m.submission_id IS NULL
  ORDER BY m.id LIMIT 1;
 
--- name: handed_submission
+-- name: submitted_as
 -- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (D-same-bytes).
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,

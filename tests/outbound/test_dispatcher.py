@@ -188,7 +188,7 @@ async def outcomes(store, count=1, provider="trust"):
         found = [notice for notice in notices if notice.kind is NoticeKind.OUTCOME]
         if len(found) >= count:
             return found
-        await store.notices.work(provider, 10)
+        await store.notices.wait_for_work(provider, 10)
 
 
 async def history(store, receipt):
@@ -199,7 +199,7 @@ async def history(store, receipt):
 async def back_in_the_queue(store, receipt):
     """Wait until an attempt is on record and return the message with it."""
     while not (found := await history(store, receipt)).attempts:
-        await store.notices.work("trust", 10)
+        await store.notices.wait_for_work("trust", 10)
     return found
 
 
@@ -1079,7 +1079,7 @@ class TestSenders:
         await session.close()
         async with at_work(dispatcher):
             while not (found := await store.notices.pending("other", 10)):
-                await store.notices.work("other", 10)
+                await store.notices.wait_for_work("other", 10)
         (notice,) = found
 
         assert (NoticeKind.HELD, [Remark.SET_ASIDE]) == (notice.kind, notice.remarks)

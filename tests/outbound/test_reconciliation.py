@@ -178,7 +178,7 @@ async def reconciled(store, count=1):
         found = [notice for notice in notices if notice.kind is NoticeKind.RECONCILED]
         if len(found) >= count:
             return found
-        await store.notices.work("trust", 10)
+        await store.notices.wait_for_work("trust", 10)
 
 
 async def told(store, dispatcher, receiver):
@@ -371,7 +371,7 @@ async def test_an_answer_that_came_needs_no_search(store, dispatcher_at, receive
     await submit(store)
     async with at_work(dispatcher_at()):
         while not (await store.overview(utc_now())).outbound[OutboundState.ACKNOWLEDGED]:
-            await store.notices.work("trust", 10)
+            await store.notices.wait_for_work("trust", 10)
 
     assert (None, []) == (await store.reconciliations.next(), receiver.searches)
 

@@ -56,6 +56,21 @@ def test_a_guard_has_an_id_of_its_own() -> None:
     assert [] == [guard.rule for guard in GUARDS if not guard.source]
 
 
+def test_what_is_compared_is_compared_for_every_application() -> None:
+    """Nobody asks a compared row which it is about: one for some alone would be for all."""
+    compared = [guard for guard in GUARDS if guard.differs is not None]
+    narrower = [
+        guard.rule
+        for guard in compared
+        for use_case in USE_CASE_NAMES
+        for request_type in RequestType
+        if not all(guard.about(move, request_type, use_case) for move in guard.moves)
+    ]
+
+    assert compared
+    assert [] == narrower
+
+
 @pytest.mark.parametrize(
     ("state", "move", "use_case", "expected"),
     [

@@ -422,7 +422,7 @@ async def test_the_bell_that_nobody_heard_is_remembered(store: Store) -> None:
     """Work that arrives between looking and waiting does not wait for the timeout."""
     await store.outbound.submit(submission(), NOW)
     async with asyncio.timeout(1):
-        await store.outbound.work(60)
+        await store.outbound.wait_for_work(60)
 
     assert await store.outbound.claim_next(NOW, PROVIDERS) is not None
 

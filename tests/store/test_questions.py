@@ -222,8 +222,8 @@ async def test_that_the_sender_has_been_answered_is_told_at_once(attended: Store
     asked = await attended.questions.ask_about(came, None, TERMS, NOW)
     assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), LATER)
-    await attended.notices.work("trust", 0)  # what it was told of the decision
-    waiting = asyncio.create_task(attended.notices.work("trust", 60))
+    await attended.notices.wait_for_work("trust", 0)  # what it was told of the decision
+    waiting = asyncio.create_task(attended.notices.wait_for_work("trust", 60))
     await asyncio.sleep(0)
     await attended.questions.ask_about(came, None, TERMS, LATER)
 
