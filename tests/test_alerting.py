@@ -15,7 +15,7 @@ from bars_gateway.model.alarms import StandingAlarms
 from bars_gateway.model.alerts import Channel, Condition, Telling
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Seen, Silences, Watch, conditions
-from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, TokenState
+from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.figures import Waiting
@@ -137,6 +137,19 @@ def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Seen, open
     told = {each.code: each for each in found(replace(seen, waiting=waiting))}
 
     assert opens is told[ConcernKind.MESSAGE_WAITING].opens
+
+
+def test_what_is_so_for_several_reasons_is_told_once() -> None:
+    """The page has each reason, with its cure; whoever is woken looks there."""
+    lying = [
+        Lying(folder="/spool/new", count=n, seconds=60, means="nothing was sent", cure=cure)
+        for n, cure in ((2, "drop the files themselves"), (1, "give it mode 0640"))
+    ]
+    told = found(replace(SEEN, running=replace(AT_REST, lying=lying)))
+
+    assert [("file.not_taken", "Files of the EPR's are not taken (/spool/new)")] == [
+        (each.code, each.says) for each in told
+    ]
 
 
 def test_each_further_warning_of_an_end_is_worse() -> None:

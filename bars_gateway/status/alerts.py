@@ -68,13 +68,15 @@ class Seen:
 
 
 def conditions(seen: Seen, silences: Silences, first_days: int) -> list[Condition]:
-    """Return what somebody is to be told of, as far as it is known at this moment."""
-    return [
+    """Return what somebody is to be told of, as far as it is known at this moment: each once."""
+    found = [
         *_of_concerns(seen, first_days),
         *_of_alarms(seen.overview),
         *_of_waiting(seen),
         *_of_silence(seen, silences),
     ]
+    # Files lie in one folder for several reasons: the page has each, and one alert is enough.
+    return list({(each.code, each.about): each for each in reversed(found)}.values())[::-1]
 
 
 def _of_concerns(seen: Seen, first_days: int) -> Iterator[Condition]:

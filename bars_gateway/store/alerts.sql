@@ -44,10 +44,14 @@ SELECT count(*) AS n, sum(delivered_at IS NOT NULL OR due_at <= :now OR attempts
 DELETE FROM deliveries WHERE alert_id = :id AND channel = :channel AND delivered_at IS NULL;
 
 -- name: deliveries_due
--- What a channel is to tell by now, in the order in which it was decided.
+-- What a channel is to tell by now, in the order in which it was decided: no end before its begin.
 SELECT d.id AS delivery_id, d.step, d.channel, d.decided_at, d.attempts, a.*
   FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
- WHERE d.channel = :channel AND d.delivered_at IS NULL AND d.due_at <= :now ORDER BY d.id LIMIT :limit;
+ WHERE d.channel = :channel AND d.delivered_at IS NULL AND d.due_at <= :now
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier
+                    WHERE earlier.alert_id = d.alert_id AND earlier.channel = d.channel
+                      AND earlier.delivered_at IS NULL AND earlier.id < d.id AND earlier.due_at > :now)
+ ORDER BY d.id LIMIT :limit;
 
 -- name: delivered
 -- It was told: the next start does not tell it again.

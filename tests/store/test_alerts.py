@@ -175,6 +175,17 @@ async def test_a_way_that_fails_is_tried_again_and_keeps_no_other_waiting(store:
     assert 1 == len(await store.alerts.due(Channel.JOURNAL, NOW))
 
 
+async def test_nobody_hears_that_it_is_over_before_that_it_began(store: Store) -> None:
+    """What could not be told keeps its place: the end waits for the beginning."""
+    await decided(store, SILENT)
+    (mail,) = await store.alerts.due(Channel.MAIL, NOW)
+    await store.alerts.not_delivered([mail.delivery_id], NOW + 9 * A_MINUTE)
+    await decided(store, at=NOW + A_MINUTE)
+    due = [await store.alerts.due(Channel.MAIL, NOW + n * A_MINUTE) for n in (2, 9)]
+
+    assert [[], ["opened", "resolved"]] == [[each.step for each in some] for some in due]
+
+
 async def test_a_way_that_there_is_no_more_is_forgotten(store: Store) -> None:
     """Whoever sets it again is not told of last year."""
     await decided(store, SILENT)
