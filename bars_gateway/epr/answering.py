@@ -51,7 +51,7 @@ from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import is_nhs_system, numbered
 from bars_gateway.standard.r4 import resources
-from bars_gateway.standard.reads import AN_ERROR, of_another, shortcomings, tells_error
+from bars_gateway.standard.reads import AN_ERROR, of_another, shortcomings
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.questions import Questions
 
@@ -195,7 +195,7 @@ def _issues(tree: Resource, question: Question) -> list[Issue]:
 
 def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
     method, _, name = question.operation.partition(" ")
-    if tells_error(tree):
+    if answers.tells_error(tree):
         return [_problem(kind, AN_ERROR)]
     if question.is_message:
         return _unfitting_message(tree, kind, question)
@@ -243,7 +243,7 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
     except MalformedBundle as malformed:
         return [malformed.issue]
     issues = []
-    if any(tells_error(entry.resource) for entry in message.entries):
+    if any(answers.tells_error(entry.resource) for entry in message.entries):
         issues.append(_problem("Bundle.entry", AN_ERROR))
     if message.bundle_id != question.about["bundle_id"]:
         issues.append(_problem("Bundle.id", "must be that of the message"))

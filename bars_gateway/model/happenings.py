@@ -34,6 +34,9 @@ ANSWERS: Mapping[str, str] = {
         "the answer names another NHS number, case number or event than ours: nothing was taken"
         " from it, and what the Receiver has is not known"
     ),
+    "ok-with-an-error": (
+        "a yes came that holds an error, which does not prove that the Receiver has it"
+    ),
     "acknowledged-by-another-bundle": (
         "the Receiver has it: its answer repeats our two ids. The Bundle in it is another one, and"
         " contradicts nothing"

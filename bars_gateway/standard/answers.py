@@ -21,7 +21,7 @@ The body of a 2xx speaks of our message, of another, or of nobody. Core does not
 Receivers fill it as they like: with our Bundle and their ids, with ids of their own alone, with
 nothing. So the body decides what is *taken* from it, and only a contradiction decides what is
 *believed*: whoever answers with another patient, case or event has mixed up two requests, and an
-id from there would cancel somebody else's referral.
+id from there would cancel somebody else's referral. Nor is an error a yes, whatever its status.
 
 Decisions: D-foreign-answer.
 """
@@ -62,6 +62,7 @@ from bars_gateway.standard.tree import Json, MalformedBundle, Resource
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
 _LONGEST_CODE = 80
+_ERRORS = frozenset({"error", "fatal"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +277,13 @@ def read_outcome(body: bytes) -> Outcome:
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
 
 
+def tells_error(resource: Resource) -> bool:
+    """Tell whether it is an OperationOutcome of something that went wrong."""
+    if text_of(resource, "resourceType") != "OperationOutcome":
+        return False
+    return any(text_of(each, "severity") in _ERRORS for each in maps_of(resource, "issue"))
+
+
 def _token(text: str) -> str | None:
     """Return a code that can be stored, logged and shown: a word, and nobody's prose."""
     plain = text.isascii() and text.isprintable() and not set(text) & set(" <>\"'")
@@ -328,6 +336,7 @@ class Said(StrEnum):
     OURS = "ours"  # it has our focus, or our Bundle.id
     OTHER = "other"  # it does not say that it is about our message, nor anything against it
     FOREIGN = "foreign"  # it names another patient, case number or event than ours
+    ERROR = "error"  # of ours, as far as it shows: that something went wrong
 
 
 MEANINGS: Mapping[Said, str] = {
@@ -335,6 +344,7 @@ MEANINGS: Mapping[Said, str] = {
     Said.OURS: "our focus or our Bundle.id",
     Said.OTHER: "another Bundle, which contradicts nothing",
     Said.FOREIGN: "another NHS number, case number or event than ours",
+    Said.ERROR: "an OperationOutcome of an error",
 }
 
 
@@ -371,6 +381,8 @@ def judged(ours: Message, tree: Resource) -> Acknowledgement:
     found = _message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)
+    if tells_error(tree) or (found and any(tells_error(each.resource) for each in found.entries)):
+        return Acknowledgement(said=Said.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
     return _taken(ours, found)

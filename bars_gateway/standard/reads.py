@@ -47,6 +47,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
+from bars_gateway.standard.answers import tells_error
 from bars_gateway.standard.bundle import (
     MalformedBundle,
     Number,
@@ -118,7 +119,6 @@ AN_ERROR = (
 )
 _TOO_MANY = 'say {"refuse": "too-costly"}'
 _GIVE_IT = "give what was searched for (search.mode match), or no entry if there is none"
-_ERRORS = frozenset({"error", "fatal"})
 _COUNT = re.compile(r"[0-9]{1,10}")
 Values = Mapping[str, Sequence[str]]
 
@@ -299,13 +299,6 @@ def shortcomings(searchset: Resource, kind: str) -> list[Issue]:
 
 def _type_in(entry: Resource) -> str:
     return text_of(map_of(entry, "resource"), "resourceType")
-
-
-def tells_error(resource: Resource) -> bool:
-    """Tell whether it is an OperationOutcome of something that went wrong."""
-    if text_of(resource, "resourceType") != "OperationOutcome":
-        return False
-    return any(text_of(each, "severity") in _ERRORS for each in maps_of(resource, "issue"))
 
 
 def _miscounted(total: Json, matches: int, entries: int) -> Iterator[Issue]:

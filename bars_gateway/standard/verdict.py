@@ -43,7 +43,7 @@ OF_OUR_APPLICATION = (
     "invalid_client-app_not_approved",
 )
 ACCESS_DENIED = "ACCESS_DENIED"  # its OperationOutcome: no prefix says whose fault it is
-TABLE_VERSION = 3  # grows with every change of ROWS, and is kept with each attempt
+TABLE_VERSION = 4  # grows with every change of ROWS, and is kept with each attempt
 SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500"})
 _NO_ANSWER = frozenset(
     {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
@@ -172,6 +172,15 @@ ROWS: tuple[VerdictRow, ...] = (
         status=(2,),
         echoed=True,
         said=(Said.FOREIGN,),
+        fault=FaultSide.REC,
+    ),
+    # A yes that holds an error is none: whether the message was taken, nobody can tell from it.
+    VerdictRow(
+        name="ok-with-an-error",
+        verdict=Verdict.RETRY_LIMITED,
+        status=(2,),
+        echoed=True,
+        said=(Said.ERROR,),
         fault=FaultSide.REC,
     ),
     VerdictRow(

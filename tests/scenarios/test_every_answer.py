@@ -58,6 +58,7 @@ def of_nobody(body: bytes) -> web.Response:
 # What the Receiver says, or what the national side does to the call, for each row.
 SAID: Mapping[str, Callable[[], web.Response]] = {
     "acknowledged": fine,
+    "ok-with-an-error": outcome(200, "REC_UNPROCESSABLE_ENTITY", "processing"),
     "duplicate-at-first": outcome(409, "REC_CONFLICT", "duplicate"),
     "token-refused-by-platform": platform,
     "application-refused-by-platform": no_product,

@@ -43,6 +43,7 @@ KEPT = ("MessageHeader", "ServiceRequest")
 FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
 QUICK = "target_check_seconds = 0\nread_before_cancel = false\nserver_errors_limit = 2"
 LOST = outcome(408, "REC_TIMEOUT", "timeout")
+ERROR = outcome(200, "REC_UNPROCESSABLE_ENTITY", "processing")
 DUPLICATE = outcome(409, "REC_CONFLICT", "duplicate")
 CONFLICT = outcome(409, "REC_CONFLICT", "conflict")
 NO_SERVICE = outcome(404, "PROXY_NOT_FOUND", "not-found")
@@ -159,6 +160,18 @@ async def test_what_may_have_arrived_is_never_refused(
     assert "do not know" in outcome_["means"]
     assert MAY_HAVE in shown
     assert "got a refusal" not in shown
+
+
+async def test_a_yes_that_holds_an_error_is_none(tmp_path: Path) -> None:
+    """Nobody reads that responsibility has passed, and somebody telephones."""
+    async with playing(tmp_path, told(ERROR), told(ERROR)) as (world, _, outcome_):
+        shown = await page(world.ambulance)
+
+        assert ["ok-with-an-error"] * 2 == await rows(world.ambulance, outcome_)
+        assert State.UNCONFIRMED is await state(world.ambulance, outcome_)
+    assert "unconfirmed" == outcome_["state"]
+    assert "Telephone now" in outcome_["means"]
+    assert MAY_HAVE in shown
 
 
 async def test_a_refusal_in_doubt_may_still_end_well(tmp_path: Path) -> None:

@@ -89,6 +89,30 @@ def test_a_body_without_a_message_says_nothing(body: bytes) -> None:
     assert NO_BODY == read_acknowledgement(read(SENT), body, Format.JSON)
 
 
+ERROR = (
+    b'{"resourceType": "OperationOutcome", "issue": [{"severity": "information"},'
+    b' {"severity": "error", "code": "processing"}]}'
+)
+
+
+WITH_ERROR = json.loads(SENT)
+WITH_ERROR["entry"].append({"resource": json.loads(ERROR)})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ERROR,
+        b'{"resourceType": "Bundle", "entry": [{"resource": ' + ERROR + b"}]}",
+        json.dumps(WITH_ERROR).encode(),
+    ],
+    ids=["alone", "in-a-bundle", "beside-our-message"],
+)
+def test_an_error_is_no_yes(body: bytes) -> None:
+    """Whatever its status says: who answered so may not have taken it."""
+    assert Acknowledgement(said=Said.ERROR) == read_acknowledgement(read(SENT), body, Format.JSON)
+
+
 def other_patient(bundle: Bundle) -> None:
     for patient in resources(bundle, "Patient"):
         patient["identifier"][0]["value"] = "9990000026"
