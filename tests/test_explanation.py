@@ -286,10 +286,10 @@ def test_whose_fault_it_was_is_said_in_words(fault: FaultSide) -> None:
 
 def test_what_arrived_is_nobodys_fault() -> None:
     """An attempt that failed before says nothing once another has succeeded."""
-    tries = [attempt(SILENCE), attempt(ROWS[3], number=2)]
+    (arrived,) = (each for each in ROWS if each.name == "acknowledged")
+    tries = [attempt(SILENCE), attempt(arrived, number=2)]
     taken = row(state="acknowledged", attempts=2, settled_at=NOW, next_attempt_at=None)
 
-    assert "acknowledged" == ROWS[3].name
     assert explain(case(taken, State.ACTIVE, attempts=tries)).fault_in_words is None
 
 
