@@ -22,6 +22,7 @@ What somebody must act on.
     │   └── EgressBlocked           nothing gets out of our own network
     ├── IdentityError               a certificate or key cannot be used
     │   └── CallersShutOut          callers who get in today would not get in with it
+    ├── UsersUnusable               the file of the console's users cannot be used
     ├── FolderInUse                 another gateway works on this spool folder
     ├── OnboardingError             a key, name, certificate or letter cannot be made or used
     ├── GatewayUnreachable          the command line found no running gateway
@@ -222,6 +223,15 @@ class CallersShutOut(IdentityError):
         "Put the authority that is named, with its root, into inbound.client_ca_file beside those"
         " of the new file. If that caller is to stay out, take its name from"
         " inbound.allowed_client_names; a restart takes the new as it is."
+    )
+
+
+class UsersUnusable(GatewayError):
+    """The file of the console's users cannot be used; nobody can log in by it."""
+
+    advice = (
+        "It must be a file of the gateway's own user with mode 0600, as `bars-gateway users` writes"
+        " it. Correct its owner and mode, or move it away and add the users again."
     )
 
 

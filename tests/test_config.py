@@ -442,6 +442,15 @@ def test_describe_says_where_a_value_comes_from(written, tmp_path):
     assert "default" == origins["providers.example-trust.software.name"]
 
 
+@pytest.mark.parametrize("missing", ["proxy", "proxy_secret_file"])
+def test_a_proxy_is_believed_by_its_secret(written, missing):
+    """Every program of this machine connects from the same address."""
+    both = {"proxy": '"127.0.0.1"', "proxy_secret_file": '"/etc/secret"'}
+    lines = [f"{name} = {value}" for name, value in both.items() if name != missing]
+    with pytest.raises(ConfigurationError, match=r"console\.proxy"):
+        written(SHIPPED.read_text("utf-8").replace("[console]\n", "[console]\n" + lines[0] + "\n"))
+
+
 def uncommented(text: str) -> str:
     """Return the shipped file with every default written out."""
     return re.sub(r"^#(?=[a-z\[])", "", text, flags=re.MULTILINE)
@@ -457,6 +466,13 @@ def test_the_shipped_file_holds_the_defaults(written):
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
     examples = {
         "node",
+        "console.names",
+        "console.operators",
+        "console.proxy",
+        "console.proxy_secret_file",
+        "console.reveal",
+        "console.users_file",
+        "console.viewers",
         "inbound.public_url",
         "outbound.ca_file",
         "outbound.egress_password_file",

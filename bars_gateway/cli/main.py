@@ -32,7 +32,7 @@ from bars_gateway import (
     log,
     permissions,
 )
-from bars_gateway.cli import accounts, alerts, attention, listings, messages
+from bars_gateway.cli import accounts, alerts, attention, listings, messages, users
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
@@ -59,6 +59,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
     "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
     "Keeping the database": ("backup", "restore", "verify"),
+    "The console": ("users",),
     "Connecting": ("init", "keys", "csr", "certificate", "letters"),
     "Trying out": ("demo", "sandbox", "completion"),
 }
@@ -119,7 +120,13 @@ for command in (backup, restore, verify, init.init, letters.letters, completion)
     app.command()(command)
 for verbs in (messages, listings, accounts, attention, alerts):
     verbs.add_to(app)
-for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
+for group in (
+    doctor.app,
+    keys.app,
+    certificates.requests_app,
+    certificates.certificates_app,
+    users.app,
+):
     app.add_typer(group)
 
 

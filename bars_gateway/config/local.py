@@ -3,6 +3,7 @@ What listens and what is kept on this machine, and who may call.
 
     others ──mutual TLS──► Inbound      the EPR ──► Epr
     people and monitoring ──► Status    what was promised ──► Store
+    who may act on its pages ──► Console
 
     address ──► load balancer? on the list? ──TLS──► issuer, revocation, name ──► let in (Callers)
 
@@ -12,11 +13,18 @@ says which file is not there. `callers.addresses` has no default of its own: INT
 the proxy's, which differ; an empty list, which lets every address try, has to be written.
 """
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from bars_gateway.config.values import (
     AbsolutePath,
@@ -35,6 +43,7 @@ from bars_gateway.config.values import (
 _MIB = 1024 * 1024
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(listed)]
 Files = Annotated[tuple[AbsolutePath, ...], BeforeValidator(listed)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 
 
 class Inbound(Section):
@@ -231,8 +240,8 @@ class Status(Section):
     """
     The IP address and port of the status page, of this machine only.
 
-    Change the port if another program has it. The page has no log-in, so put a server that
-    does in front of it to show it elsewhere.
+    Change the port if another program has it. To show the page elsewhere, put a server with TLS
+    in front of it, on this machine: see `console`.
     """
 
     expiry_warning_days: Annotated[int, Field(ge=1, le=365)] = 90
@@ -248,6 +257,101 @@ class Status(Section):
             cure = "Listen on 127.0.0.1, and put a server with a log-in in front of it."
             cause = "would show the page to other machines"
             reject([Flaw(key=("listen",), cause=cause, cure=cure)])
+        return self
+
+
+class Console(Section):
+    """Who may see the console's pages, and act there."""
+
+    users_file: AbsolutePath | None = None
+    """
+    The file of users and what they may do; `users.json` in `state_dir` by default.
+
+    `bars-gateway users` writes it. While there is none at the default place, and no `proxy`,
+    everybody on this machine may look, and nobody may act or see a payload.
+    """
+
+    idle_minutes: Annotated[int, Field(ge=1, le=720)] = 30
+    """
+    After how many minutes without a request somebody is logged out.
+
+    Lower it where screens are left alone.
+    """
+
+    session_hours: Annotated[int, Field(ge=1, le=24)] = 12
+    """
+    After how many hours somebody is logged out in any case.
+
+    Set it to the length of a shift.
+    """
+
+    names: Names = ()
+    """
+    The host names under which browsers ask for the console through the server in front of it.
+
+    Name each; a page asked for under another name is refused, for it may be somebody else's.
+    """
+
+    proxy: IPv4Address | IPv6Address | None = None
+    """
+    The address from which a server with a log-in of its own connects, on this machine.
+
+    From there alone, and with the secret, `user_header` and `groups_header` are believed.
+    """
+
+    proxy_secret_file: AbsolutePath | None = None
+    """
+    A file of mode 0600 with what that server sends as `X-Gateway-Secret`, in one line.
+
+    Required with `proxy`: every program of this machine connects from the same address.
+    """
+
+    user_header: HeaderName = "X-Remote-User"
+    """
+    The header in which that server says who has logged in.
+
+    It must take the header from nobody else.
+    """
+
+    groups_header: HeaderName = "X-Remote-Groups"
+    """
+    The header in which that server names their groups, with commas between them.
+
+    It must take the header from nobody else.
+    """
+
+    viewers: Names = ()
+    """
+    The groups whose members may look; those of `operators` and `reveal` may as well.
+
+    Name those who watch and do not act.
+    """
+
+    operators: Names = ()
+    """
+    The groups whose members may act on messages, responses, workflows and alarms.
+
+    Name those who are on call.
+    """
+
+    reveal: Names = ()
+    """
+    The groups whose members may have a payload shown, with a reason that is kept.
+
+    Name as few as will do: what is shown there is about patients.
+    """
+
+    @field_validator("names")
+    @classmethod
+    def _in_small_letters(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)
+
+    @model_validator(mode="after")
+    def _proxy_has_a_secret(self) -> Self:
+        if (self.proxy is None) != (self.proxy_secret_file is None):
+            cure = "Set both, or none: the address alone could be anybody's on this machine."
+            cause = "goes with console.proxy_secret_file, and that with it"
+            reject([Flaw(key=("proxy",), cause=cause, cure=cure)])
         return self
 
 

@@ -111,6 +111,7 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
         *_secret(("outbound", "egress_password_file"), settings.outbound.egress_password_file),
         *_secret(("alerts", "mail_password_file"), settings.alerts.mail_password_file),
         *_alert_command(settings.alerts.command),
+        *_secret(("console", "proxy_secret_file"), settings.console.proxy_secret_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
         *_sockets(settings),
     ]

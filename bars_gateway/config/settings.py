@@ -47,7 +47,7 @@ from bars_gateway.config.environments import (
     environment_of_service,
     strange,
 )
-from bars_gateway.config.local import Callers, Epr, Inbound, Status, Store
+from bars_gateway.config.local import Callers, Console, Epr, Inbound, Status, Store
 from bars_gateway.config.outbound import Outbound, TimingSettings
 from bars_gateway.config.provider import Onboarding, Provider, UseCase
 from bars_gateway.config.sources import Sources, explain, purpose
@@ -133,6 +133,9 @@ class Settings(BaseSettings):
 
     alerts: Alerts = Alerts()
     """Who is told beyond the page; what each setting is for stands with it."""
+
+    console: Console = Console()
+    """Who may see the pages, and act there; what each setting is for stands with it."""
 
     onboarding: Onboarding = Onboarding()
     """What others are told about us; what each setting is for stands with it."""
@@ -235,6 +238,11 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """Where answers are kept that others give about themselves."""
         return self.state_dir / "cache"
+
+    @property
+    def users_file(self) -> Path:
+        """Where the console's users stand: `console.users_file`, else a file in `state_dir`."""
+        return self.console.users_file or self.state_dir / "users.json"
 
     @property
     def callers_file(self) -> Path:

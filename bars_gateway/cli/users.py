@@ -1,0 +1,118 @@
+"""
+`bars-gateway users`: who may log in to the console, and what each may do there.
+
+    add NAME --role operator ─┐
+    password NAME             ├─► users.json, which a running gateway reads at once
+    remove NAME               ─┘
+
+A password is asked for at the terminal, or read from the first line of standard input. It is never
+an argument: arguments are seen by every user of the machine.
+"""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import orjson
+import typer
+
+from bars_gateway import permissions
+from bars_gateway.config import load
+from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
+from bars_gateway.console.visitor import Role
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+
+Read = TypeVar("Read")
+app = typer.Typer(
+    name="users",
+    help="Say who may log in to the console, and what each may do there.",
+    no_args_is_help=True,
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Their short name, as in jo.bloggs.")]
+Roles = Annotated[
+    list[Role],
+    typer.Option("--role", help="What they may do; repeatable. Each may look."),
+]
+
+
+@app.command()
+def add(name: Name, role: Roles, config: Config = DEFAULT_CONFIG) -> None:
+    """
+    Add a user, whose password is asked for, or read from standard input.
+
+    viewer looks; operator acts as well; reveal has payloads shown, with a reason that is kept.
+    """
+    file = _file(config)
+    if _right(named, name) in (file.read() or {}):
+        _refuse(f"{name} is there already: see `users password` and `users remove`")
+    user = User(name=name, roles=frozenset(role), password=_right(hashed, _typed(name)))
+    file.change(lambda users: users.update({name: user}))
+    typer.echo(f"{name}: may log in ({', '.join(sorted(user.roles))})")
+
+
+@app.command(name="list")
+def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """List the users and what each may do."""
+    users = _file(config).read()
+    for _, user in sorted((users or {}).items()):
+        roles = sorted(user.roles)
+        line = orjson.dumps({"name": user.name, "roles": roles}).decode()
+        typer.echo(line if as_json else f"{user.name}  {', '.join(roles)}")
+    if not users and not as_json:
+        none = "everybody on this machine may look, and nobody may act"
+        typer.echo(f"There are no users: {'nobody can log in' if users is not None else none}.")
+
+
+@app.command()
+def remove(name: Name, config: Config = DEFAULT_CONFIG) -> None:
+    """Take a user out; with their next request they are logged out."""
+    file = _file(config)
+    _require(file, name)
+    file.change(lambda users: users.pop(name))
+    typer.echo(f"{name}: may no longer log in")
+
+
+@app.command()
+def password(name: Name, config: Config = DEFAULT_CONFIG) -> None:
+    """Give a user another password; with their next request they are logged out."""
+    file = _file(config)
+    _require(file, name)
+    new = _right(hashed, _typed(name))
+    file.change(lambda users: users.update({name: replace(users[name], password=new)}))
+    typer.echo(f"{name}: has another password")
+
+
+def _file(config: Path) -> UserFile:
+    settings = load(config, os.environ)
+    permissions.require_making(settings.users_file)
+    return UserFile(settings.users_file)
+
+
+def _require(file: UserFile, name: str) -> None:
+    if name not in (file.read() or {}):
+        _refuse("nobody has that name: see `bars-gateway users list`")
+
+
+def _right(read: Callable[[str], Read], typed: str) -> Read:
+    try:
+        return read(typed)
+    except UserProblem as problem:
+        _refuse(str(problem))
+
+
+def _typed(name: str) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass(f"Password for {name}: ")
+    if first != getpass.getpass("Once more: "):
+        _refuse("these were not the same")
+    return first
+
+
+def _refuse(why: str) -> NoReturn:
+    typer.echo(f"error: {why}", err=True)
+    raise typer.Exit(1)

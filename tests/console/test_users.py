@@ -1,0 +1,191 @@
+"""The console's users: how they are written, read, and told from others."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from typed import settings_text, typed
+
+from bars_gateway.console.users import (
+    LONGEST,
+    SHORTEST,
+    User,
+    UserFile,
+    UserProblem,
+    checked,
+    hashed,
+    named,
+)
+from bars_gateway.console.visitor import Role
+from bars_gateway.errors import UsersUnusable
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> UserFile:
+    found = UserFile(tmp_path / "users.json")
+    add(found, "jo", Role.OPERATOR)
+    return found
+
+
+def add(file: UserFile, name: str, *roles: Role, password: str = PASSWORD) -> None:
+    user = User(name=name, roles=frozenset(roles), password=hashed(password))
+    file.change(lambda users: users.update({name: user}))
+
+
+def test_a_user_is_known_by_the_password(file: UserFile) -> None:
+    """And by nothing else."""
+    users = file.read() or {}
+
+    assert "jo" == getattr(checked(users, "jo", PASSWORD), "name", None)
+    assert checked(users, "jo", PASSWORD + " ") is None
+    assert checked(users, "ann", PASSWORD) is None
+
+
+def test_no_password_is_kept(file: UserFile) -> None:
+    """Only what scrypt makes of it, with its parameters; no two are the same."""
+    add(file, "ann", Role.REVEAL)
+    text = file.path.read_text()
+    one, other = (each["scrypt"] for each in json.loads(text)["users"])
+
+    assert PASSWORD not in text
+    assert (32768, 8, 1) == (one["n"], one["r"], one["p"])
+    assert one["salt"] != other["salt"]
+    assert one["hash"] != other["hash"]
+
+
+def test_the_file_is_the_gateways_alone(file: UserFile) -> None:
+    """Whatever the umask is, and nothing is left beside it."""
+    assert 0o600 == stat.S_IMODE(file.path.stat().st_mode)
+    assert [file.path] == list(file.path.parent.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_a_file_that_others_may_use_is_not_used(file: UserFile, mode: int) -> None:
+    """Somebody else may have written a user into it, or may guess at leisure."""
+    file.path.chmod(mode)
+
+    with pytest.raises(UsersUnusable, match="by others"):
+        file.read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_not_used(file: UserFile) -> None:
+    """It is not we who wrote it."""
+    os.chown(file.path, 12345, -1)
+
+    with pytest.raises(UsersUnusable, match="not a file of this user's"):
+        file.read()
+
+
+def test_a_link_is_not_followed(file: UserFile, tmp_path: Path) -> None:
+    """It may lead to what somebody else can change."""
+    moved = file.path.rename(tmp_path / "elsewhere")
+    file.path.symlink_to(moved)
+
+    with pytest.raises(UsersUnusable):
+        file.read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"users": [{"name": "jo"}]}',
+        '{"users": [{"name": "jo", "roles": ["root"], "scrypt": {}}]}',
+        '{"users": [{"name": "jo", "roles": [], "scrypt": {"n": 1073741824, "r": 8, "p": 1}}]}',
+    ],
+)
+def test_what_is_no_list_of_users_is_not_used(file: UserFile, text: str) -> None:
+    """Nobody gets in by half of a file, nor can it make us work for an hour."""
+    file.path.write_text(text)
+
+    with pytest.raises(UsersUnusable, match="does not hold users"):
+        file.read()
+
+
+def test_a_change_is_seen_at_once(file: UserFile) -> None:
+    """Without a restart: who was taken out is out."""
+    before = set(file.read() or {})
+    UserFile(file.path).change(lambda users: users.pop("jo"))
+
+    assert {"jo"} == before
+    assert {} == file.read()
+
+
+def test_without_a_file_there_is_nobody(tmp_path: Path) -> None:
+    """Which is not the same as a list of nobody; and where one was named, it is missed."""
+    path = tmp_path / "users.json"
+
+    assert UserFile(path).read() is None
+    with pytest.raises(UsersUnusable, match="is not there"):
+        UserFile(path, required=True).read()
+
+
+@pytest.mark.parametrize("password", ["", "x" * (SHORTEST - 1), "x" * (LONGEST + 1)])
+def test_a_password_has_a_length(password: str) -> None:
+    """Short ones are guessed."""
+    with pytest.raises(UserProblem):
+        hashed(password)
+
+
+@pytest.mark.parametrize("name", ["", "Jo", "jo bloggs", "-jo", "j" * 33, "jo\n", "jö"])
+def test_a_name_is_simple(name: str) -> None:
+    """It stands in the audit trail, and is typed again."""
+    with pytest.raises(UserProblem):
+        named(name)
+
+
+class TestCommands:
+    """`bars-gateway users`, at a pipe."""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> str:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "gateway.toml").write_text(settings_text(tmp_path))
+        return f"--config={tmp_path}/gateway.toml"
+
+    def test_users_are_added_listed_and_removed(self, config: str) -> None:
+        """Each tells what it did; a password never is an argument, and never printed."""
+        added = typed("users", "add", "jo", "--role", "operator", config, said=PASSWORD)
+        listed = typed("users", "list", config)
+        changed = typed("users", "password", "jo", config, said=PASSWORD[::-1])
+        removed = typed("users", "remove", "jo", config)
+        after = typed("users", "list", config)
+
+        assert "jo: may log in (operator)\n" == added.out
+        assert "jo  operator\n" == listed.out
+        assert "jo: has another password\n" == changed.out
+        assert "jo: may no longer log in\n" == removed.out
+        assert "There are no users: nobody can log in.\n" == after.out
+
+    @pytest.mark.parametrize(
+        ("arguments", "password", "says"),
+        [
+            (("add", "jo", "--role", "viewer"), "short", "12 to 256 characters"),
+            (("add", "Jo Bloggs", "--role", "viewer"), PASSWORD, "small letters"),
+            (("remove", "jo"), "", "nobody has that name"),
+            (("password", "jo"), PASSWORD, "nobody has that name"),
+        ],
+    )
+    def test_what_cannot_be_is_said(
+        self, config: str, arguments: tuple[str, ...], password: str, says: str
+    ) -> None:
+        """And nothing is written."""
+        done = typed("users", *arguments, config, said=password)
+
+        assert 1 == done.code
+        assert says in done.err
+        assert "There are no users: everybody" in typed("users", "list", config).out
+
+    def test_nobody_is_added_twice(self, config: str) -> None:
+        """A second password would lock out the first person without a word."""
+        typed("users", "add", "jo", "--role", "operator", config, said=PASSWORD)
+        again = typed("users", "add", "jo", "--role", "viewer", config, said=PASSWORD)
+
+        assert 1 == again.code
+        assert "jo is there already" in again.err
