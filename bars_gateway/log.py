@@ -137,6 +137,14 @@ EVENTS = {
         "The clock jumped by `seconds`; the times of `count` messages were moved with it.",
         "`docs/runbooks.md`, at `clock.stepped`.",
     ),
+    "console.refused": LogEvent(
+        "A request to the console was refused on `route`; many of a kind in a minute are one line.",
+        "The audit trail has who; `docs/console.md` says what each `reason` means.",
+    ),
+    "console.users_unusable": LogEvent(
+        "The file of the console's users cannot be used: nobody can log in by it.",
+        "Correct its owner and mode: `docs/console.md`.",
+    ),
     "daemon.loop_stalled": LogEvent(
         "The loop `name` has not moved for `seconds`; the watchdog is no longer told.",
         "Look at the disk or share on which it works: `docs/debugging.md`.",

@@ -641,6 +641,7 @@ OF_NO_WEIGHT = frozenset(
             "log_level",
             "status.*",
             "alerts.*",
+            "console.*",
             "onboarding.*",
             "store.group_limit",
             "epr.socket_dir",

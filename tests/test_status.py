@@ -700,7 +700,7 @@ async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
         ),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "Server": "bars-gateway",
     }
 

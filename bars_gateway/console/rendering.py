@@ -17,6 +17,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
+from bars_gateway.console.visitor import VISITING
 from bars_gateway.status.concerns import RuntimeState, ago
 
 _PAGES = resources.files("bars_gateway.console") / "pages"
@@ -52,6 +53,7 @@ def render(name: str, frame: Frame, **shown: object) -> str:
         here=frame.here,
         places=PLACES,
         style=_style_mark(),
+        visitor=VISITING.get(),
         **shown,
     )
 

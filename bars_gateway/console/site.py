@@ -4,6 +4,7 @@ The console's pages: what is asked for, read from the store, and shown.
     GET /              `overview`: what needs a person, what flows, what waits
     GET /messages…     `messages`; /conversations/…, /owed: `conversations`; all others: `registers`
     GET /runbooks      what to do about each code
+    GET /log-in        `access`: who may see and do what
     GET /console.css   how all of them look
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
@@ -19,12 +20,14 @@ from datetime import datetime
 from aiohttp import web
 
 from bars_gateway.config import Described, Settings, describe, in_words
+from bars_gateway.console.access import Access, Rules
 from bars_gateway.console.conversations import ConversationPages
 from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
 from bars_gateway.console.registers import RegisterPages
 from bars_gateway.console.rendering import STYLE, file_beside
+from bars_gateway.console.users import NO_USERS, UserFile
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.runbooks import PAGE, RUNBOOKS
 from bars_gateway.store.store import Store
@@ -39,6 +42,8 @@ class Site:
         running: Callable[[], RuntimeState],
         *,
         now: Callable[[], datetime],
+        users: UserFile | None = None,
+        rules: Rules | None = None,
         first_days: int = 90,
         settings: Callable[[], Settings] | None = None,
     ) -> None:
@@ -49,6 +54,7 @@ class Site:
         """
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
         self._settings = settings
+        self.access = Access(self._desk, users or NO_USERS, rules or Rules())
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
@@ -58,6 +64,7 @@ class Site:
             *ConversationPages(self._desk).routes(),
             *RegisterPages(self._desk, self._described).routes(),
             web.get(PAGE, self._runbooks),
+            *self.access.routes(),
             web.get(f"/{STYLE}", _style),
             web.get("/icon.svg", _icon),
         ]

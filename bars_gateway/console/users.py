@@ -66,12 +66,13 @@ class User:
     password: Hashed = field(repr=False)
 
 
-def hashed(password: str) -> Hashed:
+def hashed(password: str, cost: int = _COST) -> Hashed:
     """Return what is kept of *password*; raise UserProblem if it is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise UserProblem(f"a password has {SHORTEST} to {LONGEST} characters")
     salt = os.urandom(16)
-    return Hashed(salt=salt, digest=_scrypt(password, salt, _COST, _BLOCK, _PARALLEL))
+    digest = _scrypt(password, salt, cost, _BLOCK, _PARALLEL)
+    return Hashed(salt=salt, digest=digest, cost=cost)
 
 
 def named(name: str) -> str:
@@ -126,6 +127,9 @@ class UserFile:
             users = dict(_read(self.path)) if os.path.lexists(self.path) else {}
             how(users)
             _write(self.path, users)
+
+
+NO_USERS = UserFile(Path("/nonexistent"))
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:

@@ -34,6 +34,7 @@ from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
+from bars_gateway.daemon.console import rules_of, users_of
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
@@ -257,6 +258,7 @@ class Gateway:
         )
         await gateway._alerting.begin()
         await gateway.status.start()
+        stack.push_async_callback(gateway.access.close)
         stack.push_async_callback(gateway.status.stop)
         return gateway
 
@@ -266,9 +268,12 @@ class Gateway:
             self._store,
             self._runtime_state,
             now=now,
+            users=users_of(self._settings),
+            rules=rules_of(self._settings),
             first_days=status.expiry_warning_days,
             settings=lambda: self.reloader.settings,
         )
+        self.access = site.access
         return StatusServer(
             self._store,
             self._runtime_state,
@@ -277,6 +282,7 @@ class Gateway:
             now=now,
             registry=registry,
             pages=site.routes(),
+            guard=site.access.guard,
             first_days=status.expiry_warning_days,
         )
 

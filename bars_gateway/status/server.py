@@ -18,6 +18,7 @@ from datetime import datetime
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import listeners
@@ -50,10 +51,16 @@ class StatusServer:
         now: Callable[[], datetime],
         registry: CollectorRegistry,
         pages: Sequence[web.RouteDef] = (),
+        guard: Middleware | None = None,
         first_days: int = 90,
     ) -> None:
-        """*first_days*: how many days before its end a thing becomes news."""
-        self._store = store
+        """
+        Serve nothing yet.
+
+        *guard*: who may ask for what; by default, whoever asks under a name of this machine's.
+        *first_days*: how many days before its end a thing becomes news.
+        """
+        self._store, self._guard = store, guard or _of_this_machine
         self._pages = pages
         self._host, self._port = host, port
         self._now = now
@@ -70,7 +77,7 @@ class StatusServer:
 
     async def start(self) -> None:
         """Begin to answer."""
-        application = web.Application(middlewares=[self._telling, _of_this_machine])
+        application = web.Application(middlewares=[self._telling, self._guard])
         application.on_response_prepare.append(_harden)
         application.add_routes([*self._pages, *self._health.routes(), *self._figures.routes()])
         self._runner = web.AppRunner(application, access_log=None)
@@ -105,7 +112,7 @@ class StatusServer:
 
 @web.middleware
 async def _of_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not _is_of_this_machine(_host_of(request)):
+    if not is_of_this_machine(host_of(request)):
         return web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
     return await handler(request)
 
@@ -115,18 +122,19 @@ async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = "same-origin"  # without it, no form says whose it is
     response.headers["Server"] = "bars-gateway"
 
 
-def _host_of(request: web.Request) -> str:
+def host_of(request: web.Request) -> str:
+    """Return the name under which we are asked; empty: what the Host header has is none."""
     try:
         return request.url.host or ""
-    except ValueError:  # what the Host header has is no name
+    except ValueError:
         return ""
 
 
-def _is_of_this_machine(host: str) -> bool:
+def is_of_this_machine(host: str) -> bool:
     """
     Tell whether a browser may have been asked for this page, and not for somebody else's.
 

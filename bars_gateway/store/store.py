@@ -40,6 +40,7 @@ from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.traffic import Flows
+from bars_gateway.store.visits import Visits
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
 
@@ -66,10 +67,9 @@ class Store(Noun):
         self.notices = Notices(shared, self.asides)
         self.messages = Messages(shared)
         self.alarms = Alarms(shared)
-        self.alerts = Alerts(shared)
-        self.breaks = Breaks(shared)
+        self.alerts, self.visits = Alerts(shared), Visits(shared)
         self.figures = Figures(shared)
-        self.calls = Calls(shared)
+        self.breaks, self.calls = Breaks(shared), Calls(shared)
         self.unread = UnreadNotices(shared)
         self.cancellations = Cancellations(shared, rounds, self.asides)
         self.interventions = Interventions(shared)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from playwright.async_api import Browser, async_playwright
@@ -84,21 +85,24 @@ class Answered:
 class Console:
     """A console; what the running parts say can be changed while it runs."""
 
-    def __init__(self, store: Store, database: Database) -> None:
+    def __init__(self, store: Store, database: Database, **given: Any) -> None:
         self.store, self.database = store, database
-        self.running = STATE
+        self.running, self.at = STATE, NOW
         file = database.path.parent / "gateway.toml"
         file.write_text(settings_text(file.parent))
         settings = load(file, {})
-        site = Site(store, lambda: self.running, now=lambda: NOW, settings=lambda: settings)
+        self.site = site = Site(
+            store, lambda: self.running, now=lambda: self.at, settings=lambda: settings, **given
+        )
         self.server = StatusServer(
             store,
             lambda: self.running,
             host="127.0.0.1",
             port=0,
-            now=lambda: NOW,
+            now=lambda: self.at,
             registry=CollectorRegistry(),
             pages=site.routes(),
+            guard=site.access.guard,
         )
 
     @property
@@ -115,10 +119,10 @@ class Console:
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Console]:
+async def served(folder: Path, **given: Any) -> AsyncIterator[Console]:
     """Serve a console over a new store in *folder*."""
     async with open_database(folder / "gateway.db") as database:
-        console = Console(Store(database, node="here", per_receiver=100), database)
+        console = Console(Store(database, node="here", per_receiver=100), database, **given)
         await console.server.start()
         yield console
         await console.server.stop()
