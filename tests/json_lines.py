@@ -51,6 +51,7 @@ LINES: Mapping[str, Line] = {
     ),
     "alarms": Line("an alarm that stands", _names(Alarm)),
     "alerts": Line("an alert that is open", _names(Alert)),
+    "users list": Line("a user of the console", ("name", "roles")),
     "quarantine": Line("a quarantined response", _names(Quarantine)),
     "cache list": Line("an answer that is kept", _names(Kept)),
     "cache clear": Line("what was forgotten", ("forgotten",)),

@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
-import orjson
 import typer
 
 from bars_gateway import permissions
+from bars_gateway.cli.output import print_lines
 from bars_gateway.config import load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
 from bars_gateway.console.visitor import Role
@@ -60,8 +60,10 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     users = _file(config).read()
     for _, user in sorted((users or {}).items()):
         roles = sorted(user.roles)
-        line = orjson.dumps({"name": user.name, "roles": roles}).decode()
-        typer.echo(line if as_json else f"{user.name}  {', '.join(roles)}")
+        if as_json:
+            print_lines([{"name": user.name, "roles": roles}])
+        else:
+            typer.echo(f"{user.name}  {', '.join(roles)}")
     if not users and not as_json:
         none = "everybody on this machine may look, and nobody may act"
         typer.echo(f"There are no users: {'nobody can log in' if users is not None else none}.")
