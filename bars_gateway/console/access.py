@@ -59,6 +59,13 @@ NEEDS: Mapping[str, Role | None] = {
     "/icon.svg": None,
     "/log-in": None,
     "/log-out": Role.VIEWER,
+    "/act": Role.OPERATOR,
+    "/attach": Role.OPERATOR,
+    "/confirm": Role.OPERATOR,
+    "/handle": Role.OPERATOR,
+    "/do": Role.OPERATOR,
+    "/did/{name}": Role.OPERATOR,
+    "/messages/{number}/reveal": Role.REVEAL,
 }
 _SAYS: Mapping[Refused, str] = {
     Refused.CROSS_SITE: "It was sent from another site's page.",

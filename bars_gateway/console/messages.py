@@ -18,7 +18,9 @@ from aiohttp import web
 
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.disclosure import shown_headers
+from bars_gateway.console.hands import place_of
 from bars_gateway.model.happenings import ANSWERS
+from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.verdict import FaultSide
@@ -84,6 +86,8 @@ class MessagePages:
             address=address,
             older=address(filters | {"below": str(page.below)}) if page.below else None,
             newest=address(filters),
+            verbs=verbs_for(wanted) if any(filters.values()) else (),
+            query=urlencode({name: each for name, each in filters.items() if each}),
         )
 
     async def _one(self, request: web.Request) -> web.Response:
@@ -101,6 +105,7 @@ class MessagePages:
             message=found.history.message,
             told=next(each for each in explained if each.message.message_id == number),
             answers=ANSWERS,
+            place_of=place_of,
             headers={each.part: shown_headers(each.headers) for each in found.kept},
         )
 
@@ -108,6 +113,13 @@ class MessagePages:
 def address(filters: Mapping[str, str]) -> str:
     """Return where the messages that fit are listed."""
     return f"{PLACE}?{urlencode({name: value for name, value in filters.items() if value})}"
+
+
+def verbs_for(wanted: Wanted) -> Sequence[Verb]:
+    """Return what may be done with all that fit."""
+    if wanted.direction == "inbound":
+        return ()
+    return [verb for verb in Verb if wanted.state is None or wanted.state in IN_BULK[verb]]
 
 
 def wanted_of(asked: Asked) -> Wanted:

@@ -86,6 +86,7 @@ def _environment() -> jinja2.Environment:
         "value": value,
         "n": n,
         "sentence": sentence,
+        "capitalised": capitalised,
     }
     return environment
 
@@ -117,3 +118,8 @@ def sentence(text: str) -> str:
 def n(count: int, noun: str, several: str = "") -> str:
     """Return a number with its noun, in the singular where it is one."""
     return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
+
+
+def capitalised(sentence: str) -> str:
+    """Return a sentence of ours with a capital at its head, and the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]

@@ -5,6 +5,8 @@ The console's pages: what is asked for, read from the store, and shown.
     GET /messages…     `messages`; /conversations/…, /owed: `conversations`; all others: `registers`
     GET /runbooks      what to do about each code
     GET /log-in        `access`: who may see and do what
+    GET /act, …        `acts`: first what would happen, then it is done
+    GET /messages/NUMBER/reveal  `reveal`: a payload, with a reason
     GET /console.css   how all of them look
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
@@ -21,12 +23,15 @@ from aiohttp import web
 
 from bars_gateway.config import Described, Settings, describe, in_words
 from bars_gateway.console.access import Access, Rules
+from bars_gateway.console.acts import ActPages
 from bars_gateway.console.conversations import ConversationPages
 from bars_gateway.console.desk import Desk, shown
+from bars_gateway.console.hands import Hands
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
 from bars_gateway.console.registers import RegisterPages
 from bars_gateway.console.rendering import STYLE, file_beside
+from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.runbooks import PAGE, RUNBOOKS
@@ -44,6 +49,7 @@ class Site:
         now: Callable[[], datetime],
         users: UserFile | None = None,
         rules: Rules | None = None,
+        hands: Hands | None = None,
         first_days: int = 90,
         settings: Callable[[], Settings] | None = None,
     ) -> None:
@@ -51,9 +57,10 @@ class Site:
         Take what the pages tell of.
 
         *first_days*: how many days before its end a thing becomes news. *settings*: those in force.
+        *hands*: what does as operators ask; None: nobody can ask.
         """
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
-        self._settings = settings
+        self._settings, self._hands = settings, hands
         self.access = Access(self._desk, users or NO_USERS, rules or Rules())
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -65,6 +72,8 @@ class Site:
             *RegisterPages(self._desk, self._described).routes(),
             web.get(PAGE, self._runbooks),
             *self.access.routes(),
+            *RevealPage(self._desk).routes(),
+            *(ActPages(self._desk, self.access, self._hands).routes() if self._hands else ()),
             web.get(f"/{STYLE}", _style),
             web.get("/icon.svg", _icon),
         ]

@@ -1,11 +1,37 @@
 """What the console is given: who may come, by which rules, and what does as they ask."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+import orjson
+import structlog
 
 from bars_gateway.config import Settings
 from bars_gateway.console.access import Rules
+from bars_gateway.console.hands import Effect, Outcome, Wish
 from bars_gateway.console.users import UserFile
 from bars_gateway.console.visitor import Role
+from bars_gateway.daemon.parts import Clock, new_id
+from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Intervention, Verbs
+from bars_gateway.epr.orders import (
+    OrderProblem,
+    read_attachment,
+    read_confirmation,
+    read_handling,
+    read_order,
+    who_of,
+)
+from bars_gateway.model.interventions import IN_BULK, Verb
+from bars_gateway.model.messages import Actor, OutboundState
+from bars_gateway.standard.timing import timing_for
+from bars_gateway.store.store import Store
+
+log = structlog.get_logger(__name__)
+_VIA = "console"
+Order = TypeVar("Order")
 
 
 def users_of(settings: Settings) -> UserFile:
@@ -30,4 +56,119 @@ def rules_of(settings: Settings) -> Rules:
             Role.OPERATOR: console.operators,
             Role.REVEAL: console.reveal,
         },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfProvider:
+    name: str
+    verbs: Verbs
+    attaching: Attaching
+    confirming: Confirming
+
+
+class ProvidersHands:
+    """Does as the console asks, for whichever provider it is about, as the EPR's socket does."""
+
+    at_once = MOST_AT_ONCE
+
+    def __init__(self, settings: Settings, store: Store, now: Clock) -> None:
+        timing = partial(timing_for, overrides=settings.timing_overrides)
+        self._store, self._now = store, now
+        self._each = [
+            _OfProvider(
+                name=name,
+                verbs=Verbs(store, provider=name, timing=timing, now=now, new_id=new_id),
+                attaching=Attaching(store, provider=name, now=now),
+                confirming=Confirming(store, provider=name, now=now),
+            )
+            for name in settings.providers
+        ]
+
+    async def act(
+        self, verb: Verb, numbers: Sequence[int], wish: Wish, *, in_bulk: bool
+    ) -> Outcome:
+        """Do it with these outbound messages; *in_bulk*: with those whose state is for that."""
+        flags = {"confirmed": wish.confirmed, "after_its_time": wish.after_its_time}
+        order = _read(partial(read_order, verb=verb), wish, flags)
+        if isinstance(order, Outcome):
+            return order
+        states = IN_BULK[verb] if in_bulk else frozenset(OutboundState)
+        effects: list[Effect] = []
+        for each in self._each:
+            report = await each.verbs.act_on_these(order, numbers, states, _VIA)
+            effects += map(_effect, report.interventions)
+        return Outcome(effects=effects)
+
+    async def attach(self, number: int, workflow_id: int, wish: Wish) -> Outcome:
+        """Attach a quarantined response to a workflow."""
+        order = _read(read_attachment, wish, {"workflow_id": workflow_id})
+        if isinstance(order, Outcome):
+            return order
+        for each in self._each:
+            done = await each.attaching.attach(order, number, _VIA)
+            if done is not None:
+                name = f"quarantine {number}"
+                return _one(Effect(name=name, state=done.state, objection=done.objection))
+        return Outcome(problem="Nothing in quarantine has that number.")
+
+    async def confirm(self, workflow_id: int, state: str, wish: Wish) -> Outcome:
+        """Say how a workflow in doubt stands."""
+        order = _read(read_confirmation, wish, {"state": state})
+        if isinstance(order, Outcome):
+            return order
+        for each in self._each:
+            done = await each.confirming.confirm(order, workflow_id, _VIA)
+            if done is not None:
+                name = f"workflow {workflow_id}"
+                return _one(Effect(name=name, state=done.state, objection=done.objection))
+        return Outcome(problem="No workflow has that number.")
+
+    async def handle(self, alarms: Sequence[int], wish: Wish) -> Outcome:
+        """Mark alarms as handled."""
+        order = _read(read_handling, wish, {"alarms": list(alarms)})
+        if isinstance(order, Outcome):
+            return order
+        actor = Actor(role=order.role, who=who_of(order, _VIA), why=order.why)
+        found: dict[str, Effect] = {}
+        for each in self._each:
+            done = await self._store.alarms.handle(
+                each.name, order.chosen, actor, self._now(), dry_run=order.dry_run
+            )
+            for one in done:
+                state = one.alarm.kind if one.alarm else None
+                effect = Effect(name=f"alarm {one.name}", state=state, objection=one.objection)
+                if one.name not in found or (one.alarm and found[one.name].state is None):
+                    found[one.name] = effect
+            count = sum(one.objection is None for one in done)
+            if count and not order.dry_run:
+                log.info("alarms.handled", provider=each.name, count=count, kind=order.role)
+        return Outcome(effects=list(found.values()))
+
+
+def _read(
+    read: Callable[[bytes], Order], wish: Wish, more: Mapping[str, object]
+) -> Order | Outcome:
+    """Return the order as the socket would read it, or what is wrong with it."""
+    signed = {"why": wish.why, "by": wish.by, "role": "operator", "dry_run": wish.dry_run}
+    try:
+        return read(orjson.dumps({**signed, **more}))
+    except OrderProblem as problem:
+        text = str(problem)
+        return Outcome(problem=f"{text[:1].upper()}{text[1:]}.")
+
+
+def _one(effect: Effect) -> Outcome:
+    return Outcome(effects=[effect])
+
+
+def _effect(done: Intervention) -> Effect:
+    return Effect(
+        name=done.request_id,
+        message_id=done.message_id,
+        state=done.state,
+        objection=done.objection,
+        may_happen=done.may_happen,
+        resent_as=done.resent_as,
+        also=done.also,
     )

@@ -34,7 +34,7 @@ from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
-from bars_gateway.daemon.console import rules_of, users_of
+from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
@@ -270,6 +270,7 @@ class Gateway:
             now=now,
             users=users_of(self._settings),
             rules=rules_of(self._settings),
+            hands=ProvidersHands(self._settings, self._store, now),
             first_days=status.expiry_warning_days,
             settings=lambda: self.reloader.settings,
         )

@@ -40,6 +40,7 @@ from bars_gateway.epr.orders import (
     read_confirmation,
     read_handling,
     read_order,
+    who_of,
 )
 from bars_gateway.listeners import body_of
 from bars_gateway.model.alarms import MOST_AT_ONCE, Alarm, Handled
@@ -78,8 +79,8 @@ class VerbRequests:
             order = read_order(await body_of(request), verb)
         except OrderProblem as problem:
             return refused_order(problem)
-        uid = uid_of(request)
-        done = await self._verbs.act(order, request_id, uid) if is_uuid(request_id) else None
+        via = _via(request)
+        done = await self._verbs.act(order, request_id, via) if is_uuid(request_id) else None
         if done is None:
             raise web.HTTPNotFound(reason="no outbound message has that request id")
         return json_answer(_intervention(done), 409 if done.objection else 200)
@@ -89,7 +90,7 @@ class VerbRequests:
             order, selection = read_bulk_order(await body_of(request))
         except OrderProblem as problem:
             return refused_order(problem)
-        report = await self._verbs.act_on_all(order, selection, uid_of(request))
+        report = await self._verbs.act_on_all(order, selection, _via(request))
         return json_answer(_report(report))
 
     async def _attach(self, request: web.Request) -> web.Response:
@@ -98,7 +99,7 @@ class VerbRequests:
         except OrderProblem as problem:
             return refused_order(problem)
         number = int(request.match_info["id"])
-        done = await self._attaching.attach(order, number, uid_of(request))
+        done = await self._attaching.attach(order, number, _via(request))
         if done is None:
             raise web.HTTPNotFound(reason="no quarantined response has that number")
         return json_answer(_outcome(done, order.dry_run), 409 if done.objection else 200)
@@ -109,7 +110,7 @@ class VerbRequests:
         except OrderProblem as problem:
             return refused_order(problem)
         number = int(request.match_info["id"])
-        done = await self._confirming.confirm(order, number, uid_of(request))
+        done = await self._confirming.confirm(order, number, _via(request))
         if done is None:
             raise web.HTTPNotFound(reason="no workflow has that number")
         return json_answer(_settlement(done, order.dry_run), 409 if done.objection else 200)
@@ -211,7 +212,7 @@ class AlarmRequests:
             return refused_order(problem)
         actor = Actor(
             role=order.role,
-            who=f"{order.by or order.role} (uid {uid_of(request)})",
+            who=who_of(order, _via(request)),
             why=order.why,
         )
         done = await self._alarms.handle(
@@ -266,6 +267,10 @@ def _handled(order: Handling, done: Sequence[Handled], at_once: int) -> Document
             for each in done
         ],
     }
+
+
+def _via(request: web.Request) -> str:
+    return f"uid {uid_of(request)}"
 
 
 def uid_of(request: web.Request) -> int | None:

@@ -16,13 +16,13 @@ whom. Whoever sends it again gets 409 from then on.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
-from bars_gateway.epr.orders import Attachment, Confirmation, Order
+from bars_gateway.epr.orders import Attachment, Confirmation, Order, who_of
 from bars_gateway.model.interventions import (
     OBJECTIONS,
     PAST_ITS_TIME,
@@ -35,7 +35,7 @@ from bars_gateway.model.interventions import (
     Verb,
     may_happen,
 )
-from bars_gateway.model.messages import Actor, Objection, Part, Payload
+from bars_gateway.model.messages import Actor, Objection, OutboundState, Part, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.bundle import MalformedBundle, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
@@ -56,6 +56,7 @@ class Intervention:
 
     verb: Verb
     request_id: str
+    message_id: int
     state: str  # of the message, afterwards
     done: bool
     objection: Objection | None
@@ -104,14 +105,14 @@ class Verbs:
         self._new_id = new_id
         self._at_once = at_once
 
-    async def act(self, order: Order, request_id: str, uid: int | None) -> Intervention | None:
+    async def act(self, order: Order, request_id: str, via: str) -> Intervention | None:
         """Do it with that message; None if there is none."""
         found = await self._store.interventions.candidate(
             self._provider, request_id, order.verb, self._now()
         )
-        return None if found is None else await self._act(order, found, uid)
+        return None if found is None else await self._act(order, found, via)
 
-    async def act_on_all(self, order: Order, selection: Selection, uid: int | None) -> Report:
+    async def act_on_all(self, order: Order, selection: Selection, via: str) -> Report:
         """
         Do it with each message that fits, oldest first: one round, and where the next begins.
 
@@ -129,18 +130,28 @@ class Verbs:
         return Report(
             verb=order.verb,
             dry_run=order.dry_run,
-            interventions=[await self._act(order, each, uid) for each in these],
+            interventions=[await self._act(order, each, via) for each in these],
             following=replace(selection, after=last) if more else None,
         )
 
-    async def _act(self, order: Order, candidate: Candidate, uid: int | None) -> Intervention:
+    async def act_on_these(
+        self, order: Order, numbers: Sequence[int], states: Collection[OutboundState], via: str
+    ) -> Report:
+        """Do it with each of these messages, by number, that is in one of the states."""
+        found = await self._store.interventions.chosen(
+            self._provider, numbers, states, order.verb, self._now()
+        )
+        done = [await self._act(order, each, via) for each in found]
+        return Report(verb=order.verb, dry_run=order.dry_run, interventions=done, following=None)
+
+    async def _act(self, order: Order, candidate: Candidate, via: str) -> Intervention:
         message = candidate.message
         objection = _standing(order, candidate) or _unconfirmed(order, candidate)
         if order.dry_run or objection is not None:
             return _told(order, candidate, objection)
         actor = Actor(
             role=order.role,
-            who=f"{order.by or order.role} (uid {uid})",
+            who=who_of(order, via),
             why=order.why,
             after_its_time=order.after_its_time,
         )
@@ -222,6 +233,7 @@ def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> 
     return Intervention(
         verb=order.verb,
         request_id=message.request_id,
+        message_id=message.message_id,
         state=state,
         done=done is not None,
         objection=what if isinstance(what, Objection) else None,
@@ -249,14 +261,12 @@ class Attaching:
         self._provider = provider
         self._now = now
 
-    async def attach(
-        self, order: Attachment, number: int, uid: int | None
-    ) -> AttachedResponse | None:
+    async def attach(self, order: Attachment, number: int, via: str) -> AttachedResponse | None:
         """Do it, or say what stands against it; None if there is no such response."""
         found = await self._store.quarantine.quarantined(self._provider, number)
         if found is None:
             return None
-        done = await self._attach(order, *found, uid)
+        done = await self._attach(order, *found, via)
         against = done if isinstance(done, Objection) else None
         log.info(
             "epr.intervention_ended",
@@ -274,7 +284,7 @@ class Attaching:
         )
 
     async def _attach(
-        self, order: Attachment, kept: Quarantine, payload: Payload, uid: int | None
+        self, order: Attachment, kept: Quarantine, payload: Payload, via: str
     ) -> Attached | Objection | None:
         arrival = await asyncio.to_thread(arrival_of, kept, payload)
         if isinstance(arrival, Objection):
@@ -282,7 +292,7 @@ class Attaching:
         quarantine, workflow_id = self._store.quarantine, order.workflow_id
         if order.dry_run:
             return await quarantine.against(kept.number, workflow_id, arrival)
-        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        actor = Actor(role=order.role, who=who_of(order, via), why=order.why)
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
 
 
@@ -304,10 +314,10 @@ class Confirming:
         self._now = now
 
     async def confirm(
-        self, order: Confirmation, workflow_id: int, uid: int | None
+        self, order: Confirmation, workflow_id: int, via: str
     ) -> ConfirmedWorkflow | None:
         """Do it, or say what stands against it; None if there is no such workflow."""
-        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        actor = Actor(role=order.role, who=who_of(order, via), why=order.why)
         done = await self._store.confirmations.confirm(
             self._provider, workflow_id, order.state, actor, self._now(), dry_run=order.dry_run
         )

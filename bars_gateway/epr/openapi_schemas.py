@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
+from bars_gateway.epr.orders import LONGEST_NAME
 from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE
 from bars_gateway.model.interventions import (
     AGAINST,
     HANDLING_OBJECTIONS,
+    LONGEST_REASON,
     NOT_CONFIRMED,
     OBJECTIONS,
     Verb,

@@ -19,13 +19,12 @@ from typing import Any
 import orjson
 
 from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE, Chosen
-from bars_gateway.model.interventions import IN_BULK, Selection, Verb
+from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.tree import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 
-LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 LONGEST_NAME = 64
 _LONGEST_SERVICE = 300
 _LARGEST = 2**63  # what SQLite can number
@@ -104,6 +103,11 @@ def read_acknowledgement(body: bytes) -> Acknowledgement:
         raise OrderProblem("is missing: what is done about it, or the number of a ticket", "why")
     values = {name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()}
     return Acknowledgement(**values)
+
+
+def who_of(order: Order | Attachment | Confirmation | Handling, via: str) -> str:
+    """Return who it was, as the audit trail has it: as they call themselves, and how they came."""
+    return f"{order.by or order.role} ({via})"
 
 
 def read_handling(body: bytes) -> Handling:

@@ -46,6 +46,7 @@ MAY_HAPPEN: Mapping[OutboundState, str] = {
     OutboundState.NOT_SENT: "the message arrives late; retry does the same under the old ids",
     OutboundState.WITHDRAWN: "what was withdrawn leaves after all; retry does so under the old ids",
 }
+LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
 OTHER_STANDS = "other_stands"  # the one that names others
 # Of a use case, a move, a request type and a clinical time.

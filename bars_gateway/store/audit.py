@@ -76,7 +76,7 @@ def line_of(row: Row) -> AuditLine:
         at=instant(row["at"]),
         provider=row["provider"],
         kind=row["kind"],
-        role=row["kind"].partition(".")[0] if acted else None,
+        role=detail.get("role", row["kind"].partition(".")[0]) if acted else None,
         who=detail.get("who"),
         why=detail.get("why"),
         request_id=row["request_id"],

@@ -5,7 +5,7 @@
 SELECT * FROM events INDEXED BY events_at
  WHERE at >= :since AND at < :until AND provider IS coalesce(:provider, provider)
    AND (:kind IS NULL OR kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.')
-   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 6) = :actor || ' (uid ')
+   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
    AND (:before IS NULL OR (at, id) < (:before_at, :before))
  ORDER BY at DESC, id DESC LIMIT :limit;
 
@@ -15,7 +15,7 @@ SELECT * FROM events INDEXED BY events_done
  WHERE kind NOT GLOB 'message.*'
    AND at >= :since AND at < :until AND provider IS coalesce(:provider, provider)
    AND (:kind IS NULL OR kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.')
-   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 6) = :actor || ' (uid ')
+   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
    AND (:before IS NULL OR (at, id) < (:before_at, :before))
  ORDER BY at DESC, id DESC LIMIT :limit;
 
@@ -30,6 +30,6 @@ SELECT * FROM events
               SELECT e.id FROM events AS e WHERE e.message_id IS NULL AND e.request_id IN (:name, lower(:name)))
    AND at >= :since AND at < :until AND provider IS coalesce(:provider, provider)
    AND (:kind IS NULL OR kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.')
-   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 6) = :actor || ' (uid ')
+   AND (:actor IS NULL OR detail ->> 'who' = :actor OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
    AND (:before IS NULL OR (at, id) < (:before_at, :before))
  ORDER BY at DESC, id DESC LIMIT :limit;

@@ -8,7 +8,7 @@ can come in between. The EPR gets a notice where somebody else acted on its mess
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -89,6 +89,25 @@ class Interventions(Noun):
             after=selection.after,
             up_to=selection.up_to,
             limit=limit,
+        )
+        return [candidate_for(connection, row, verb, now) for row in found]
+
+    @reads
+    def chosen(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        provider: str,
+        numbers: Sequence[int],
+        states: Collection[OutboundState],
+        verb: Verb,
+        now: datetime,
+    ) -> list[Candidate]:
+        """Return *provider*'s outbound messages of those numbers, as `candidates` does."""
+        found = connection.rows(
+            "chosen_messages",
+            provider=provider,
+            numbers=json.dumps(list(numbers)),
+            states=json.dumps(sorted(states)),
         )
         return [candidate_for(connection, row, verb, now) for row in found]
 

@@ -35,6 +35,13 @@ SELECT * FROM messages_seen
    AND created_at >= coalesce(:taken_from, created_at) AND (:taken_before IS NULL OR created_at < :taken_before)
  ORDER BY id LIMIT :limit;
 
+-- name: chosen_messages
+-- Those that somebody was shown, by number.
+SELECT * FROM messages_seen
+ WHERE id IN (SELECT value FROM json_each(:numbers)) AND +direction = 'outbound' AND +provider = :provider
+   AND +state IN (SELECT value FROM json_each(:states))
+ ORDER BY id;
+
 -- name: later_that_left
 -- A later message of the workflow that the Receiver has, or may have.
 SELECT id FROM messages

@@ -28,6 +28,7 @@ from typed import settings_text
 
 from bars_gateway.config import load
 from bars_gateway.console.site import Site
+from bars_gateway.daemon.console import ProvidersHands
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
@@ -92,7 +93,12 @@ class Console:
         file.write_text(settings_text(file.parent))
         settings = load(file, {})
         self.site = site = Site(
-            store, lambda: self.running, now=lambda: self.at, settings=lambda: settings, **given
+            store,
+            lambda: self.running,
+            now=lambda: self.at,
+            settings=lambda: settings,
+            hands=ProvidersHands(settings, store, lambda: self.at),
+            **given,
         )
         self.server = StatusServer(
             store,
