@@ -92,7 +92,7 @@ def _kinds_of(rule: dict[str, Any]) -> list[str]:
     return found[1].replace("\\\\.", ".").split("|") if found else []
 
 
-@pytest.mark.parametrize("code", RUNBOOKS.keys() - ALARMS.keys())
+@pytest.mark.parametrize("code", sorted(RUNBOOKS.keys() - ALARMS.keys()))
 def test_a_rule_says_what_its_runbook_does(code: str) -> None:
     """As urgent, as patient, in the same words, and it leads there."""
     rule, book = of_states()[code], RUNBOOKS[code]
