@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.findings import Reading, Reconciliation
@@ -224,9 +225,12 @@ def looked_at(request_type: RequestType, use_case: str) -> Iterator[Situation]:
             yield from (of_two, replace(of_two, remarks=(Remark.OTHER_RECORD,)))
 
 
-EVERYTHING = [
-    situation
-    for use_case, request_type in ABOUT
-    for part in (ours, theirs, owed, moved_on, looked_at)
-    for situation in part(request_type, use_case)
-]
+@cache
+def everything() -> tuple[Situation, ...]:
+    """Return every situation: made where somebody asks, for they are many thousands."""
+    return tuple(
+        situation
+        for use_case, request_type in ABOUT
+        for part in (ours, theirs, owed, moved_on, looked_at)
+        for situation in part(request_type, use_case)
+    )

@@ -18,11 +18,11 @@ from situations import (
     ABOUT,
     DUE,
     ENDS,
-    EVERYTHING,
     IN_OTHER_WORDS,
     MOVED_ON,
     REQUESTS,
     RESPONSES,
+    everything,
 )
 from test_documentation import alarms, comments
 from test_workflow_document import responses as read
@@ -823,7 +823,7 @@ def printed() -> set[Sentence]:
 
 def test_every_sentence_is_on_the_page(printed: set[Sentence]) -> None:
     """None is said that nobody could have read before."""
-    said = {each for situation in EVERYTHING for each in sentences(situation)}
+    said = {each for situation in everything() for each in sentences(situation)}
 
     assert set() == {each.text for each in said - printed}
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from situations import ABOUT, DUE, EVERYTHING, REMARKS
+from situations import ABOUT, DUE, REMARKS, everything
 
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.applications import USE_CASE_NAMES
@@ -63,10 +63,11 @@ def test_how_what_was_to_be_cancelled_ended_is_named() -> None:
     assert "no current record under that number. It is shown as completed." in texts[0]
 
 
+@pytest.mark.exhaustive
 def test_every_kind_and_state_is_told() -> None:
     """A new one has a sentence before anybody hears of it."""
-    assert set(NoticeKind) <= {situation.kind for situation in EVERYTHING}
-    assert {*OutboundState, "received"} == {situation.state for situation in EVERYTHING}
+    assert set(NoticeKind) <= {situation.kind for situation in everything()}
+    assert {*OutboundState, "received"} == {situation.state for situation in everything()}
 
 
 @pytest.mark.exhaustive
@@ -74,7 +75,7 @@ def test_every_sentence_is_whole() -> None:
     """No slot is left open, nothing is said twice, and it reads as sentences."""
     bad = [
         text
-        for text in map(told, EVERYTHING)
+        for text in map(told, everything())
         if re.search(r"[{}]|\s{2}|^ | $|\.\.|[,:] \.", text) or not re.match(r"[A-Z].*\.$", text)
     ]
 
@@ -84,7 +85,7 @@ def test_every_sentence_is_whole() -> None:
 @pytest.mark.exhaustive
 def test_nobody_is_said_to_have_the_wrong_clock() -> None:
     """Two clocks differ, and which of them is wrong cannot be told from here."""
-    of_clocks = {text for text in map(told, EVERYTHING) if re.search(r"\bclock is wrong\b", text)}
+    of_clocks = {text for text in map(told, everything()) if re.search(r"\bclock is wrong\b", text)}
 
     assert of_clocks
     assert set() == {text for text in of_clocks if not re.search(r"\b[Aa] clock is wrong", text)}
@@ -93,7 +94,7 @@ def test_nobody_is_said_to_have_the_wrong_clock() -> None:
 @pytest.mark.exhaustive
 def test_without_times_it_is_whole_too() -> None:
     """Not every message has a time: what names one is left out then."""
-    without = [replace(each, due_at=None, ends_at=None) for each in EVERYTHING]
+    without = [replace(each, due_at=None, ends_at=None) for each in everything()]
     bad = [text for text in map(means, without) if re.search(r"None|\d\d:\d\d|  | [.,:]", text)]
 
     assert [] == bad
@@ -116,7 +117,7 @@ SAYS_SO = {
 @pytest.mark.parametrize("asks", Asks, ids=lambda asks: asks.name)
 def test_every_sentence_says_whether_to_act(asks: Asks) -> None:
     """Who has only the sentence does not have to guess."""
-    texts = [told(each) for each in EVERYTHING if asks_of(each) is asks]
+    texts = [told(each) for each in everything() if asks_of(each) is asks]
 
     assert texts != []
     assert [] == [text for text in texts if not SAYS_SO[asks].search(text)]
@@ -125,7 +126,7 @@ def test_every_sentence_says_whether_to_act(asks: Asks) -> None:
 @pytest.mark.exhaustive
 def test_nothing_to_do_is_said_where_nothing_is_asked_and_nowhere_else() -> None:
     """A sentence that asks for a call never ends with the word that nothing is to be done."""
-    quiet = [each for each in EVERYTHING if NOTHING_TO_DO in told(each)]
+    quiet = [each for each in everything() if NOTHING_TO_DO in told(each)]
 
     assert {Asks.NOTHING} == {asks_of(each) for each in quiet}
 
@@ -134,7 +135,7 @@ def test_nothing_to_do_is_said_where_nothing_is_asked_and_nowhere_else() -> None
 def test_no_text_asks_two_different_things() -> None:
     """What is asked can be told from the words alone."""
     asked = defaultdict(set)
-    for situation in EVERYTHING:
+    for situation in everything():
         asked[told(situation)].add(asks_of(situation))
 
     assert {} == {text: levels for text, levels in asked.items() if len(levels) > 1}
@@ -175,7 +176,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
 @pytest.mark.exhaustive
 def test_every_situation_has_a_sentence_of_its_own() -> None:
     """Two situations never share one; what is remarked upon is told by the remark."""
-    plain = [each for each in EVERYTHING if not each.remarks and each.stands is None]
+    plain = [each for each in everything() if not each.remarks and each.stands is None]
     meant = defaultdict(set)
     for situation in plain:
         meant[situation.matter, told(situation)].add(told_as(situation))
@@ -432,7 +433,7 @@ def test_a_rejection_alarms_whoever_asked() -> None:
     """It never reads as a message that merely came."""
     rejected = [
         each
-        for each in EVERYTHING
+        for each in everything()
         if each.says is Said.REJECTED and each.kind == "message" and not each.remarks
     ]
 
@@ -496,7 +497,7 @@ def test_nothing_that_was_refused_says_that_nobody_is_on_the_way() -> None:
     """A refused cancellation leaves what it would have ended."""
     cancels = [
         each
-        for each in EVERYTHING
+        for each in everything()
         if each.move is Move.CANCEL and each.state in {"refused", "unconfirmed", "not_sent"}
     ]
 
@@ -611,7 +612,7 @@ def test_a_rejection_that_gives_the_patient_back_says_nothing_to_the_contrary(
     use_case: str,
 ) -> None:
     """Also where responsibility had never passed: not in one text that it is there, and stays."""
-    of_use_case = [each for each in EVERYTHING if each.use_case == use_case]
+    of_use_case = [each for each in everything() if each.use_case == use_case]
     rejections = [each for each in of_use_case if each.says == Said.REJECTED]
     remarked = {replace(each, remarks=(remark,)) for each in rejections for remark in REMARKS}
     texts = [told(each) for each in (*rejections, *remarked)]

@@ -1,7 +1,8 @@
 """
 Two others who know R4, asked for their verdict: HL7's JSON schema, and fhir.resources.
 
-Neither is used by the gateway: both look at resources only, and say yes or no.
+Neither is used by the gateway: both look at resources only, and say yes or no. Each takes its time
+to load, and is loaded where it is asked.
 """
 
 import json
@@ -10,10 +11,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import jsonschema_rs
-from fhir.resources.R4B import get_fhir_model_class
-from pydantic import ValidationError
 
 from bars_gateway.standard.tree import Json, Number
 
@@ -39,12 +36,17 @@ def _written(value: Json) -> str:
 @cache
 def schema(file: Path) -> Oracle:
     """Return what HL7's schema says; it names the resource types, so it is asked as a whole."""
+    import jsonschema_rs
+
     validator = jsonschema_rs.validator_for(json.loads(file.read_bytes()))
     return lambda tree: validator.is_valid(json.loads(as_json(tree)))
 
 
 def models(tree: Json) -> bool:
     """Tell whether fhir.resources takes it; it raises KeyError for resources unknown to it."""
+    from fhir.resources.R4B import get_fhir_model_class
+    from pydantic import ValidationError
+
     try:
         document: dict[str, Any] = json.loads(as_json(tree))
         get_fhir_model_class(document["resourceType"]).model_validate_json(as_json(tree))
@@ -55,5 +57,7 @@ def models(tree: Json) -> bool:
 
 def models_read(xml: bytes) -> Any:
     """Return what fhir.resources reads in XML: comments make it fail, so they are taken out."""
+    from fhir.resources.R4B import get_fhir_model_class
+
     bare = re.sub(rb"<!--.*?-->", b"", xml, flags=re.DOTALL)
     return get_fhir_model_class("Bundle").model_validate_xml(bare)
