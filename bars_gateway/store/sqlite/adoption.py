@@ -144,10 +144,7 @@ class Adoption:
         *ends_only*: of messages that both have, believe only that they have ended; for the
         kept database may be older in other things.
         """
-        lines = [
-            *self._agree(ends_only=ends_only),
-            *self._enter_all("outbound", Became.ENTERED),
-        ]
+        lines = [*self._agree(ends_only=ends_only), *self._enter_all("outbound", Became.ENTERED)]
         lines += self._decide()
         self._follow(ends_only=ends_only)
         lines += self._stop_cancelled()
