@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,6 +39,9 @@ from bars_gateway.store.owed import owed as debts
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.timeline import timeline as conversation
 from bars_gateway.store.traffic import AGES, Answered, Backlog, Traffic, traffic
+
+if TYPE_CHECKING:
+    from bars_gateway.model.messages import Objection
 
 _ELSEWHERE: Mapping[Where, str] = {
     Where.QUARANTINE: (
@@ -197,14 +200,17 @@ def _options(options: Sequence[Option]) -> Iterator[str]:
     allowed = [each for each in options if each.objection is None]
     for each in allowed:
         yield f"  {each.command}"
-        after = f" But {each.may_happen}." if each.may_happen else ""
+        after = f" But {each.may_happen}; so it asks for --yes." if each.may_happen else ""
         yield f"    {each.does}{after}"
     if not allowed:
         yield "  nothing"
     yield "What you may not do now:"
+    against: dict[Objection, list[str]] = {}
     for each in options:
         if each.objection is not None:
-            yield f"  {each.verb}: {each.objection.text}; {each.objection.cure}"
+            against.setdefault(each.objection, []).append(each.verb)
+    for objection, verbs in against.items():
+        yield f"  {', '.join(verbs)}: {objection.text}; {objection.cure}"
 
 
 def timeline(
