@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+import messages
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from console_side import CANARY, TALK, Console, browser, busy
+from console_side import CANARY, TALK, Console, browser, busy, refused, served
+from console_visitors import PASSWORD, users
 from playwright.async_api import Page
+
+from bars_gateway.console.visitor import Role
 
 VIEWS: tuple[tuple[Literal["light", "dark"], int], ...] = (
     ("light", 1280),
@@ -87,3 +91,70 @@ async def test_messages_are_found_without_javascript(console: Console) -> None:
 
     assert heading is not None
     assert ["Message", "3", "refused"] == heading.split()
+
+
+async def looked_at(page: Page, name: str) -> dict[object, object]:
+    found = {}
+    for scheme, width in VIEWS:
+        await page.emulate_media(color_scheme=scheme)
+        await page.set_viewport_size({"width": width, "height": 900})
+        wrong = await complaints_of(page, f"{name}-{scheme}-{width}.png")
+        if wrong:
+            found[scheme, width] = wrong
+    return found
+
+
+@pytest.mark.needs("chromium")
+async def test_each_page_on_which_somebody_acts_is_usable(tmp_path: Path) -> None:
+    """From the log-in to what was done: no complaint of axe's, no sideways scrolling."""
+    found = {}
+    file = users(tmp_path, operator=Role.OPERATOR, reveal=Role.REVEAL)
+    async with served(tmp_path, users=file) as console, browser() as chromium:
+        await refused(console.store, body=messages.referral())
+        page = await chromium.new_page()
+        await page.goto(f"{console.url}/log-in")
+        found["log-in"] = await looked_at(page, "log-in")
+        await page.fill("#user", "operator")
+        await page.fill("#password", "not the right one")
+        await page.click("main button")
+        found["not-in"] = await looked_at(page, "log-in-refused")
+        await page.fill("#user", "operator")
+        await page.fill("#password", PASSWORD)
+        await page.click("main button")
+        for path in ("/", "/messages?state=refused", "/messages/1"):
+            await page.goto(console.url + path)
+            found[path] = await looked_at(page, f"operator{path[:12].replace('/', '-')}")
+        await page.goto(f"{console.url}/act?verb=resend&of=1")
+        found["plan"] = await looked_at(page, "plan")
+        await page.fill("#why", "INC-7")
+        await page.check("#confirmed")
+        await page.click("main button")
+        found["done"] = await looked_at(page, "done")
+        for path in ("/attach?quarantine=1", "/confirm?workflow=1", "/messages/1/reveal", "/act"):
+            await page.goto(console.url + path)
+            found[path] = await looked_at(page, f"act{path[:9].replace('/', '-')}")
+
+    assert {} == {name: wrong for name, wrong in found.items() if wrong}
+
+
+@pytest.mark.needs("chromium")
+async def test_a_revealed_payload_is_readable(tmp_path: Path) -> None:
+    """Narrow and wide, light and dark."""
+    file = users(tmp_path, reveal=Role.REVEAL)
+    async with served(tmp_path, users=file) as console, browser() as chromium:
+        await refused(console.store, body=messages.referral())
+        page = await chromium.new_page()
+        await page.goto(f"{console.url}/messages/1/reveal")
+        await page.fill("#user", "reveal")
+        await page.fill("#password", PASSWORD)
+        await page.click("main button")
+        asked = await looked_at(page, "reveal")
+        await page.fill("#why", "INC-7")
+        await page.click("main button")
+        shown = await looked_at(page, "revealed")
+        text = await page.text_content("pre")
+
+    assert ({}, {}) == (asked, shown)
+    assert text is not None
+    assert '"resourceType": "Bundle"' in text
+    assert CANARY not in text
