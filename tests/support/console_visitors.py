@@ -50,7 +50,7 @@ class Page:
 class Person:
     """Somebody at a console, with cookies."""
 
-    def __init__(self, console: Console, session: aiohttp.ClientSession) -> None:
+    def __init__(self, console: Any, session: aiohttp.ClientSession) -> None:
         self.console, self.session = console, session
 
     async def get(self, path: str, **headers: str) -> Page:
@@ -81,7 +81,7 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def person(console: Console, name: str | None = None) -> AsyncIterator[Person]:
+async def person(console: Any, name: str | None = None) -> AsyncIterator[Person]:
     """Yield somebody, logged in under that name; None: not logged in."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(trust_env=False, cookie_jar=jar) as session:
