@@ -13,6 +13,16 @@ from bars_gateway.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What a service has published about itself, as it is kept here."""
+
+    service: str  # system|value; empty: the national proxy's own
+    resource: str
+    kept_at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What every page has at hand."""
 

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from bars_gateway.config import Described
-from bars_gateway.console.desk import Asked, Desk, shown
+from bars_gateway.console.desk import Asked, Desk, Publication, shown
 from bars_gateway.model.counterparties import IN_WORDS
 from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.model.readings import AuditLine
@@ -34,9 +34,15 @@ _AUDITED = ("of", "actor", "kind", "provider", "since", "before")
 class RegisterPages:
     """The pages that list one thing."""
 
-    def __init__(self, desk: Desk, settings: Callable[[], Sequence[Described]]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        settings: Callable[[], Sequence[Described]],
+        published: Callable[[], Sequence[Publication]],
+    ) -> None:
         """Take what the pages tell of: *settings* are those in force, without secrets."""
-        self._desk, self._store, self._settings = desk, desk.store, settings
+        self._desk, self._store = desk, desk.store
+        self._settings, self._published = settings, published
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
@@ -51,8 +57,16 @@ class RegisterPages:
     async def _counterparties(self, _request: web.Request) -> web.Response:
         frame = self._desk.frame("/counterparties")
         found = await self._store.counterparties.all(frame.at)
+        published: dict[str, list[Publication]] = {}
+        for each in self._published():
+            published.setdefault(each.service, []).append(each)
         return shown(
-            "counterparties.html", frame, counterparties=found, in_words=IN_WORDS, answers=ANSWERS
+            "counterparties.html",
+            frame,
+            counterparties=found,
+            published=published,
+            in_words=IN_WORDS,
+            answers=ANSWERS,
         )
 
     async def _quarantine(self, _request: web.Request) -> web.Response:

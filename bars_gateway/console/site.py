@@ -25,7 +25,7 @@ from bars_gateway.config import Described, Settings, describe, in_words
 from bars_gateway.console.access import Access, Rules
 from bars_gateway.console.acts import ActPages
 from bars_gateway.console.conversations import ConversationPages
-from bars_gateway.console.desk import Desk, shown
+from bars_gateway.console.desk import Desk, Publication, shown
 from bars_gateway.console.hands import Hands
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
@@ -52,15 +52,17 @@ class Site:
         hands: Hands | None = None,
         first_days: int = 90,
         settings: Callable[[], Settings] | None = None,
+        published: Callable[[], Sequence[Publication]] = tuple,
     ) -> None:
         """
         Take what the pages tell of.
 
         *first_days*: how many days before its end a thing becomes news. *settings*: those in force.
         *hands*: what does as operators ask; None: nobody can ask.
+        *published*: what is kept of what others say about themselves.
         """
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
-        self._settings, self._hands = settings, hands
+        self._settings, self._hands, self._published = settings, hands, published
         self.access = Access(self._desk, users or NO_USERS, rules or Rules())
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -69,7 +71,7 @@ class Site:
             *OverviewPage(self._desk).routes(),
             *MessagePages(self._desk).routes(),
             *ConversationPages(self._desk).routes(),
-            *RegisterPages(self._desk, self._described).routes(),
+            *RegisterPages(self._desk, self._described, self._published).routes(),
             web.get(PAGE, self._runbooks),
             *self.access.routes(),
             *RevealPage(self._desk).routes(),

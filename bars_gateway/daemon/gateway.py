@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
+from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
@@ -47,6 +48,7 @@ from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.cache import listed
 from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.egress import Egress
@@ -273,6 +275,7 @@ class Gateway:
             hands=ProvidersHands(self._settings, self._store, now),
             first_days=status.expiry_warning_days,
             settings=lambda: self.reloader.settings,
+            published=lambda: publications(self._settings),
         )
         self.access = site.access
         return StatusServer(
@@ -398,6 +401,20 @@ class Gateway:
 
     def _expiries(self) -> list[Expiry]:
         return expiries(self.reloader.settings, self._inbound)
+
+
+def publications(settings: Settings) -> list[Publication]:
+    """Return what is kept of what others say about themselves."""
+    lifetime = timedelta(hours=settings.outbound.cache_hours)
+    return [
+        Publication(
+            service=each.target,
+            resource=each.resource,
+            kept_at=each.kept_at,
+            until=each.kept_at + lifetime,
+        )
+        for each in listed(settings.cache_dir)
+    ]
 
 
 def unavailable_state(error: StoreUnavailable | None) -> UnavailableState | None:

@@ -14,7 +14,7 @@ from bars_gateway.standard.headers import TargetIdentifier
 
 def listed(page: str) -> list[int]:
     """Return the numbers of the messages in the list, in its order."""
-    below = page[page.index('id="list"') :]
+    below = page.partition('id="list"')[2]
     return [int(number) for number in re.findall(r'href="/messages/(\d+)"', below)]
 
 

@@ -28,6 +28,7 @@ async def test_each_counterparty_tells_how_it_stands_and_since_when(console: Con
     assert "2000000303 https://fhir.nhs.uk/Id/dos-service-id" in page
     assert "the last message was refused" in page
     assert "50 % acknowledged 1 of 2 attempts" in page
+    assert "metadata kept 3 h ago, good until 02 Mar 18:00:00" in page
 
 
 async def test_what_lies_in_quarantine_says_why_and_how_to_attach_it(console: Console) -> None:

@@ -27,6 +27,7 @@ from store_values import (
 from typed import settings_text
 
 from bars_gateway.config import load
+from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.console import ProvidersHands
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
@@ -42,6 +43,12 @@ CANARY = "CANARY-OF-A-PATIENT"
 SAID = CANARY.encode()
 TALK = "00000000-0000-4000-8000-0000000000aa"
 THIRD = "https://fhir.nhs.uk/Id/dos-service-id|2000000303"
+PUBLISHED = Publication(
+    service=THIRD,
+    resource="metadata",
+    kept_at=NOW - timedelta(hours=3),
+    until=NOW + timedelta(hours=9),
+)
 STATE = RuntimeState(
     version="0.1.0",
     environment="int",
@@ -98,6 +105,7 @@ class Console:
             now=lambda: self.at,
             settings=lambda: settings,
             hands=ProvidersHands(settings, store, lambda: self.at),
+            published=lambda: [PUBLISHED],
             **given,
         )
         self.server = StatusServer(
