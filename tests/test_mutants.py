@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         fault="an-answer-about-another-patient-is-believed",
         module="standard/answers.py",
-        now="    if _names_another(whose, tree) or ",
+        now="    if _names_another(ours, tree) or ",
         then="    if False and ",
         test="scenarios/test_proof.py::test_an_answer_about_another_patient_is_nobodys",
     ),
