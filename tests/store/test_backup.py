@@ -476,6 +476,8 @@ def test_counters_that_had_not_begun_leap_too(tmp_path: Path) -> None:
         "events",
         "workflows",
         "alarms",
+        "alerts",
+        "deliveries",
     } == counters.keys()
     assert all(seq >= LEAP for seq in counters.values())
 
