@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def due(store: Store, channel: Channel, *conditions: Condition) -> Sequence[Delivery]:
     telling = Telling(channels=[channel], digest=timedelta(), remind=timedelta())
-    await store.alerts.decide(Standing(conditions=conditions), telling, NOW)
+    await store.alerts.review(Standing(conditions=conditions), telling, NOW)
     return await store.alerts.due(channel, NOW)
 
 

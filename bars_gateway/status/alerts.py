@@ -1,7 +1,7 @@
 """
 Decides of what somebody is told beyond this machine, again and again.
 
-    concerns + standing alarms + silence ─► conditions ─► store.alerts.decide ─► deliveries
+    concerns + standing alarms + silence ─► conditions ─► store.alerts.review ─► deliveries
 
 One condition is one alert, however many messages it is about. What comes and goes within its
 `Runbook.after` is no news, and a message that waits for a Receiver that is known to be silent is
@@ -179,7 +179,7 @@ def _of_silence(seen: Seen, silences: Silences) -> Iterator[Condition]:
 
 
 class Watch:
-    """Looks, and has the store decide."""
+    """Looks, and has the store review what is open."""
 
     def __init__(
         self,
@@ -220,7 +220,7 @@ class Watch:
         """Decide once."""
         seen = await self._see()
         found = conditions(seen, self._silences, self._first_days)
-        await self._store.alerts.decide(
+        await self._store.alerts.review(
             Standing(
                 conditions=[self._lasting(each, seen.overview.at) for each in found],
                 unknown=frozenset(_unknown(seen, found)),

@@ -1,7 +1,7 @@
 """
 Alerts: which are open, who sees to them, and what is still to be told.
 
-    decide: what stands ─► opened, reminded, resolved ─┬─ one transaction
+    review: what stands ─► opened, reminded, resolved ─┬─ one transaction
                                     each with deliveries ┘
     deliveries due ─► told ─► delivered │ not delivered: again later
 
@@ -42,7 +42,7 @@ class Alerts(Noun):
 
     @wakes(WakeUps.wake_couriers, if_any=True)
     @writes
-    def decide(
+    def review(
         self, connection: Connection, found: Standing, telling: Telling, now: datetime
     ) -> list[Step]:
         """Open, remind of and resolve alerts by what stands *now*; return what was decided."""

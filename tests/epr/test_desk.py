@@ -98,7 +98,7 @@ async def test_who_sees_to_an_alert_says_so_once(desk: Desk, store: Store) -> No
     """It is told of no more; under a number that is not open nothing is done."""
     silent = Condition(code="receiver.silent", says="A Receiver does not answer", urgent=True)
     telling = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=timedelta())
-    await store.alerts.decide(Standing(conditions=[silent]), telling, NOW)
+    await store.alerts.review(Standing(conditions=[silent]), telling, NOW)
     done = await desk.types("acknowledge", "1", "--why", "INC-7", "--by", "jo")
     none = await desk.types("acknowledge", "2", "--why", "INC-7")
     (alert,) = await store.alerts.standing()

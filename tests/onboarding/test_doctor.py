@@ -576,7 +576,8 @@ def doctor(installation: Installation, *more: object) -> Done:
 
 def document(done: Done) -> dict[str, Any]:
     """Return the JSON that was printed; the sandbox of this process logs before it."""
-    found: dict[str, Any] = json.loads(done.out[done.out.index("{\n") :])
+    line = next(line for line in done.out.splitlines() if line.startswith("{"))
+    found: dict[str, Any] = json.loads(line)
     return found
 
 

@@ -64,7 +64,7 @@ class SlowStore:
         self._pass()
         return min((at for at in moments if at > now), default=None)
 
-    async def work(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         self.slept.append((self.clock.seconds, seconds))
         self.clock.advance(seconds)
 

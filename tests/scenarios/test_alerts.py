@@ -118,7 +118,7 @@ async def test_a_kill_between_decision_and_delivery_forgets_nothing(world: World
     log = folder / "process.log"
     async with process(node, log) as running:
         code = await running.wait()
-    listed = json.loads(await node.ran("alerts", "--json"))
+    listed = list(map(json.loads, (await node.ran("alerts", "--json")).splitlines()))
     async with process(node, log):
         await eventually(lambda: len(told(folder)) == 2 or None)
     numbers = [each["delivery"] for each in told(folder)]

@@ -77,6 +77,10 @@ ODD: dict[str, Answering] = {
     "refused": odd(422, "application/json", lambda _: refusal()),
 }
 READABLE = {"as-json", "as-text", "given-out-for-xml"}
+CHANGED_AGAIN = {
+    **CHANGED,
+    "occurrencePeriod": {"start": "2030-03-02T10:00:00+00:00", "end": "2030-03-02T11:00:00+00:00"},
+}
 QUICK = "target_check_seconds = 0\nread_before_cancel = false\nserver_errors_limit = 1"
 
 
@@ -97,7 +101,7 @@ async def test_no_odd_answer_stops_a_later_move_of_the_requester(tmp_path: Path)
                 receipt = await node.sent(f"{name}.json", validation_request())
                 of = (await node.outcome(receipt["request_id"]))["request_id"]
                 first = await moved(node, move(of, "update", resources=[CHANGED]))
-                again = await moved(node, move(of, "update", resources=[CHANGED]))
+                again = await moved(node, move(of, "update", resources=[CHANGED_AGAIN]))
                 ended = await moved(node, move(of, "cancel", text="Not needed."))
 
             assert first["state"] in {"acknowledged", "refused"}, name

@@ -25,7 +25,7 @@ JO = Actor(role="operator", who="jo", why="INC-7")
 async def decided(
     store: Store, *conditions: Condition, at: datetime = NOW, telling: Telling = TELLING
 ) -> list[Step]:
-    return await store.alerts.decide(Standing(conditions=conditions), telling, at)
+    return await store.alerts.review(Standing(conditions=conditions), telling, at)
 
 
 def steps(due: Sequence[Delivery]) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ async def test_what_may_still_be_so_after_a_restart_is_not_resolved(store: Store
     unknown = Standing(conditions=[], unknown=frozenset({"s|1"}))
     young = Standing(conditions=[], may_end=frozenset({"workflow.overdue"}))
     done = [
-        await store.alerts.decide(found, TELLING, NOW + A_MINUTE)
+        await store.alerts.review(found, TELLING, NOW + A_MINUTE)
         for found in (unknown, young, Standing(conditions=[]))
     ]
 
