@@ -340,6 +340,15 @@ def test_the_database_that_was_there_is_kept_whole(home: Home) -> None:
     assert [] == examine(restored.aside).problems
 
 
+def test_two_restores_within_a_second_keep_what_each_found(home: Home) -> None:
+    """The second is not refused for the name that the first has taken."""
+    kept = [restore(home.backup, home.database, LATER, older=True).aside for _ in range(2)]
+
+    assert [
+        home.database.with_name(f"gateway.db.before-restore-20260302T12000{n}Z") for n in (0, 1)
+    ] == kept
+
+
 async def test_what_only_the_log_holds_is_kept_as_well(home: Home, tmp_path: Path) -> None:
     """A gateway that was killed leaves its last messages in the log, and it goes along."""
     path = tmp_path / "killed" / "gateway.db"

@@ -50,7 +50,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -221,7 +221,7 @@ def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Res
         _refuse_newer(database, beyond)
     aside = None
     if condition is not Condition.ABSENT:
-        aside = beside(database, f".before-restore-{now:%Y%m%dT%H%M%SZ}")
+        aside = _aside(database, now)
     restoring = beside(database, ".restoring")
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
@@ -408,10 +408,14 @@ def _leap(connection: sqlite3.Connection) -> None:
     )
 
 
+def _aside(database: Path, now: datetime) -> Path:
+    """Return where *database* is kept: by the first second from *now* on that has none yet."""
+    aside = beside(database, f".before-restore-{now:%Y%m%dT%H%M%SZ}")
+    return _aside(database, now + timedelta(seconds=1)) if aside.exists() else aside
+
+
 def _keep(database: Path, aside: Path) -> None:
     """Give *database*, with what its log still holds, a second name, and free its first."""
-    if aside.exists():
-        raise StoreError(f"{aside} is there already")
     _settle_log(database)
     os.link(database, aside)
     # A log that could not be settled goes along: left here, it would be read as the new file's.
