@@ -214,17 +214,21 @@ class ActPages:
                 confirmed="confirmed" in form,
                 after_its_time="after_its_time" in form,
             )
-            plan.begun = True  # before anything is waited for: a second one comes too late
-            try:
-                outcome = await plan.carry_out(wish)
-            except BaseException:
-                plan.begun = False
-                raise
+            outcome = await self._carried_out(plan, wish)
             if outcome.problem:
-                plan.begun = False
                 return self._shown(plan, name, outcome.problem, why)
-            plan.result = outcome
         return web.Response(status=303, headers={"Location": f"/did/{name}"})
+
+    @staticmethod
+    async def _carried_out(plan: Plan, wish: Wish) -> Outcome:
+        """Do it; what came to nothing, or ended in a failure, may be asked for once more."""
+        plan.begun = True  # before anything is waited for: a second one comes too late
+        try:
+            outcome = await plan.carry_out(wish)
+            plan.result = None if outcome.problem else outcome
+        finally:
+            plan.begun = plan.result is not None
+        return outcome
 
     async def _did(self, request: web.Request) -> web.StreamResponse:
         plan = request[SESSION].plans.get(request.match_info["name"])
