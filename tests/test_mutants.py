@@ -67,6 +67,14 @@ MUTANTS = (
         test="scenarios/test_proof.py::test_an_answer_about_another_patient_is_nobodys",
     ),
     Mutant(
+        fault="a-yes-with-an-error-to-everything-gives-up-the-queue",
+        module="standard/verdict.py",
+        now='"quota-as-500", "ok-with-an-error"})',
+        then='"quota-as-500"})',
+        test="scenarios/test_time.py"
+        "::test_a_yes_with_an_error_to_everything_makes_nobody_telephone",
+    ),
+    Mutant(
         fault="another-patient-hides-behind-ours",
         module="standard/patients.py",
         now="    return replace(first, beside=tuple(beside))\n",

@@ -151,10 +151,10 @@ class Outbound(Section):
 
     server_errors_limit: Annotated[int, Field(ge=1, le=100)] = 5
     """
-    How many answers of 500 that count make a message *unconfirmed*.
+    How many answers of an error (500, or a yes that holds one) make a message *unconfirmed*.
 
     One counts where the Receiver answered another message meanwhile, or where the message has met
-    them for long (docs/answers.md). Raise it if a counterparty's 500 are known to pass.
+    them for long (docs/answers.md). Raise it if a counterparty's errors are known to pass.
     """
 
     target_check_seconds: Annotated[float, Field(ge=0, le=20)] = 5

@@ -42,7 +42,7 @@ IN_WORDS: Mapping[Standing, str] = {
 STANDINGS: Mapping[str, Standing] = {
     "foreign-ack-again": Standing.UNPROVEN,
     "foreign-ack": Standing.UNPROVEN,
-    "ok-with-an-error": Standing.UNPROVEN,
+    "ok-with-an-error": Standing.FAILS,
     "acknowledged-by-another-bundle": Standing.TAKES,
     "acknowledged": Standing.TAKES,
     "ok-without-our-ids": Standing.UNPROVEN,

@@ -209,12 +209,12 @@ class Claim:
     claim: int  # the fencing token: grows with every claim
     attempt: int  # 1 for the first; counts POSTs begun
     before: Before  # what the attempts before this one have left open
-    server_errors: int  # answers of 500 so far (D-500s)
+    server_errors: int  # answers of an error that counted so far (D-500s)
     created_at: datetime
     give_up_at: datetime  # after this a retry becomes unconfirmed
     request: Payload  # the Bundle, byte for byte as the EPR gave it, and its frozen headers
     previous_at: datetime | None = None  # when the attempt before this one began
-    first_error_at: datetime | None = None  # when the first that met a 500 began
+    first_error_at: datetime | None = None  # when the first that met an error began
     call: int = 0  # the note by which this attempt counts for the quota
 
 

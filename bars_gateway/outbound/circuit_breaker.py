@@ -103,7 +103,7 @@ class Failure:
 
     message_id: int
     began: datetime
-    is_error: bool = False  # an answer came, and was a 500
+    is_error: bool = False  # an answer came, and was a 500 or its like
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class _Circuit:
     since: datetime  # nothing came
     silences: int = 0
     messages: set[int] = field(default_factory=set)
-    errors: set[int] = field(default_factory=set)  # messages that met a 500
+    errors: set[int] = field(default_factory=set)  # messages that met one of these
     last: int | None = None  # the message that was the last probe
     probes: int = 0  # without an answer
     put_off_at: datetime | None = None  # when it was put off last

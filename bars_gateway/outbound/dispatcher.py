@@ -123,9 +123,10 @@ def weighed(
     """
     Return what a 500 counts for: as 503, unless it is about this message.
 
-    The proxy says 500 for itself as well, to every message, for as long as its own trouble lasts.
-    So one counts only if the Receiver *others_answered* since the attempt before this one, or if
-    the message has met them for long.
+    The proxy says 500 for itself as well, to every message, for as long as its own trouble lasts,
+    and a Receiver may answer everything with a yes that holds an error. So one counts only if the
+    Receiver *others_answered* since the attempt before this one, or if the message has met them
+    for long.
     """
     for_long = claim.first_error_at is not None and now - claim.first_error_at >= _for_long(claim)
     if not judgement.is_server_error or others_answered or for_long:

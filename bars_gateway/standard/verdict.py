@@ -44,7 +44,8 @@ OF_OUR_APPLICATION = (
 )
 ACCESS_DENIED = "ACCESS_DENIED"  # its OperationOutcome: no prefix says whose fault it is
 TABLE_VERSION = 4  # grows with every change of ROWS, and is kept with each attempt
-SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500"})
+# That something went wrong there, with whatever status: it proves nothing, and may be said of all.
+SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500", "ok-with-an-error"})
 _NO_ANSWER = frozenset(
     {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
 )
@@ -136,7 +137,7 @@ class Judgement:
 
     @property
     def is_server_error(self) -> bool:
-        """Whether it is a 500 or its like, which the proxy also says for itself."""
+        """Whether it is a 500 or its like, which may be said of every message."""
         return self.row in SERVER_ERRORS
 
     @property

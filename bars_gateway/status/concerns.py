@@ -280,7 +280,7 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
     silent, failing = ConcernKind.RECEIVER_SILENT, ConcernKind.RECEIVER_FAILING
     for kind, receivers, what, advice in (
         (silent, running.silent, "has not answered", _SILENT),
-        (failing, running.failing, "has answered with errors only (500)", _FAILING),
+        (failing, running.failing, "has answered with errors only", _FAILING),
     ):
         for receiver, since in receivers.items():
             yield Concern(

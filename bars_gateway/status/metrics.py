@@ -354,7 +354,7 @@ def _way_out(running: RuntimeState) -> Iterator[Metric]:
     yield _gauge("bars_receivers_silent", "Receivers that do not answer.", len(running.silent))
     yield _gauge(
         "bars_receivers_failing",
-        "Receivers that answer with errors (500) only.",
+        "Receivers that answer with errors only: 500, or a yes with an error in it.",
         len(running.failing),
     )
     kept_out = {each.provider for each in running.kept_out}

@@ -65,7 +65,7 @@ _FATE_OF_REQUEST = {
 
 
 # What came back is kept for a person to look at, and is nobody's answer.
-_UNPROVEN = FOREIGN | {"ok-without-our-ids"}
+_UNPROVEN = FOREIGN | {"ok-without-our-ids", "ok-with-an-error"}
 DUPLICATE_AT_FIRST = "duplicate-at-first"
 _REMARKS: Mapping[str, Sequence[Remark]] = {
     "acknowledged-by-another-bundle": [Remark.NO_IDS_TAKEN],

@@ -125,7 +125,7 @@ def counts(row="server-error", *, others_answered=False, since=None, cap=timedel
     return found.verdict is Verdict.RETRY_LIMITED
 
 
-@pytest.mark.parametrize("row", ["server-error", "other-5xx", "quota-as-500"])
+@pytest.mark.parametrize("row", ["server-error", "other-5xx", "quota-as-500", "ok-with-an-error"])
 def test_a_500_counts_once_the_receiver_answered_others(row):
     """The proxy says it of everything while its own store is down, and then it proves nothing."""
     assert (True, False) == (counts(row, others_answered=True), counts(row))

@@ -42,6 +42,7 @@ NUMBER = {"system": "https://fhir.nhs.uk/Id/nhs-number"}
 KEPT = ("MessageHeader", "ServiceRequest")
 FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
 QUICK = "target_check_seconds = 0\nread_before_cancel = false\nserver_errors_limit = 2"
+IMPATIENT = "[timing.a3]\nfirst_retry_seconds = 0.1\nlongest_retry_seconds = 0.3"
 LOST = outcome(408, "REC_TIMEOUT", "timeout")
 ERROR = outcome(200, "REC_UNPROCESSABLE_ENTITY", "processing")
 DUPLICATE = outcome(409, "REC_CONFLICT", "duplicate")
@@ -163,15 +164,42 @@ async def test_what_may_have_arrived_is_never_refused(
 
 
 async def test_a_yes_that_holds_an_error_is_none(tmp_path: Path) -> None:
-    """Nobody reads that responsibility has passed, and somebody telephones."""
-    async with playing(tmp_path, told(ERROR), told(ERROR)) as (world, _, outcome_):
-        shown = await page(world.ambulance)
+    """Nobody reads that responsibility has passed; others are taken, and somebody telephones."""
+    erring = referral(use_case="a3t1")
 
-        assert ["ok-with-an-error"] * 2 == await rows(world.ambulance, outcome_)
+    def answer(body: bytes) -> web.Response:
+        return ERROR() if body == erring else fine()
+
+    async with world_in(tmp_path, outbound=QUICK, ambulance=IMPATIENT) as world:
+        async with another_make(world, world.hospital.service, *[answer] * 400):
+            receipt = await world.ambulance.sent("erring.json", erring)
+            while "unconfirmed" not in [n["state"] for n in outcomes_of(world.ambulance)]:
+                other = await world.ambulance.sent(f"{new_id()}.json", referral(use_case="a3t1"))
+                await world.ambulance.outcome(other["request_id"])
+        outcome_ = await world.ambulance.outcome(receipt["request_id"])
+        shown = await page(world.ambulance)
+        kept = await unproven(world.ambulance, outcome_)
+
+        assert {"ok-with-an-error"} == set(await rows(world.ambulance, outcome_))
         assert State.UNCONFIRMED is await state(world.ambulance, outcome_)
     assert "unconfirmed" == outcome_["state"]
     assert "Telephone now" in outcome_["means"]
     assert MAY_HAVE in shown
+    assert kept is not None
+
+
+async def test_a_duplicate_after_a_yes_with_an_error_is_proof(tmp_path: Path) -> None:
+    """That attempt may have arrived; no id is taken of what came with the error."""
+
+    def with_an_error(body: bytes) -> web.Response:
+        bundle = json.loads(acknowledging(body).body or b"")
+        bundle["entry"].append({"resource": json.loads(ERROR().body or b"")})
+        return fine(json.dumps(bundle).encode())
+
+    async with playing(tmp_path, with_an_error, told(DUPLICATE)) as (world, scripted, outcome_):
+        assert ["ok-with-an-error", "duplicate"] == await rows(world.ambulance, outcome_)
+    assert ("acknowledged", None) == (outcome_["state"], outcome_["focus_id"])
+    assert 2 == len(scripted.posted)
 
 
 async def test_a_refusal_in_doubt_may_still_end_well(tmp_path: Path) -> None:

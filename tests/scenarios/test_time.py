@@ -74,6 +74,7 @@ longest_retry_seconds = 0.3
 """
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000909"
 FAILING = saying(500, "REC_SERVER_ERROR", "exception")
+YES_WITH_ERROR = saying(200, "REC_UNPROCESSABLE_ENTITY", "processing")
 
 
 async def test_a_message_that_alone_meets_500s_is_unconfirmed_after_five(tmp_path: Path) -> None:
@@ -109,6 +110,19 @@ async def test_an_outage_of_500s_makes_nobody_telephone(tmp_path: Path) -> None:
 
         assert {"acknowledged"} == {each["state"] for each in outcomes}
         assert 34 == sum(each["attempts"] for each in outcomes)
+
+
+async def test_a_yes_with_an_error_to_everything_makes_nobody_telephone(tmp_path: Path) -> None:
+    """The Receiver says it of every message, as a 500: none of its queue is given up for that."""
+    async with world_in(tmp_path, ambulance=QUICK) as world:
+        answers = [lambda _: YES_WITH_ERROR()] * 24 + [lambda _: fine()] * 4
+        async with another_make(world, SERVICE, *answers) as scripted:
+            bodies = [referral(use_case="a3t1", receiver=SERVICE) for _ in range(4)]
+            receipts = [await world.ambulance.sent(f"{n}.json", b) for n, b in enumerate(bodies)]
+            outcomes = [await world.ambulance.outcome(each["request_id"]) for each in receipts]
+
+    assert {"acknowledged"} == {each["state"] for each in outcomes}
+    assert 28 == len(scripted.posted)
 
 
 async def test_what_comes_for_a_dead_receiver_costs_it_no_call_each(tmp_path: Path) -> None:
