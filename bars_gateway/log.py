@@ -336,7 +336,7 @@ EVENTS = {
         "An index had lost rows, so that nobody found them; they are found again, late.",
         "Look through what waits; see who else opens the database; look at the disk.",
     ),
-    "store.log_held": LogEvent(
+    "store.log_stuck": LogEvent(
         "A program reads in the database without an end; the write-ahead log grows meanwhile.",
         "Find it with fuser -v on the database, and end it: nothing is lost by that.",
     ),

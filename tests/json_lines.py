@@ -7,13 +7,13 @@ from bars_gateway.model.alarms import Alarm
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.counterparties import Counterparty
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
-from bars_gateway.model.happenings import Step
+from bars_gateway.model.happenings import Happening
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
-from bars_gateway.outbound.cache import Kept
+from bars_gateway.outbound.cache import KeptAnswer
 from bars_gateway.store.timeline import Timeline
-from bars_gateway.store.traffic import Answered, Backlog, Flow, Traffic
+from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ LINES: Mapping[str, Line] = {
     "alerts": Line("an alert that is open", _names(Alert)),
     "users list": Line("a user of the console", ("name", "roles")),
     "quarantine": Line("a quarantined response", _names(Quarantine)),
-    "cache list": Line("an answer that is kept", _names(Kept)),
+    "cache list": Line("an answer that is kept", _names(KeptAnswer)),
     "cache clear": Line("what was forgotten", ("forgotten",)),
     "check": Line("a problem, or a doubt", ("severity", "text")),
     "config": Line("a setting", ("key", "value", "origin", "description")),
@@ -91,13 +91,13 @@ PARTS: Mapping[str, Line] = {
     "links": Line("another workflow that belongs to it", _names(Link)),
     "attempts, last": Line("a POST", _names(Attempt)),
     "events": Line("a line of the audit trail of one message", ("at", "kind", "detail")),
-    "happened, steps": Line("one thing that happened", _names(Step)),
+    "happened, steps": Line("one thing that happened", _names(Happening)),
     "waits": Line("one thing that is waited for", _names(Waits)),
     "may": Line("one verb: allowed where objection is null", _names(Option)),
     "told": Line("a notice that the EPR was given", _names(Told)),
     "objection": Line("why a verb is not carried out", _names(Objection)),
     "publishes": Line("what a service says about itself", ("resource", "provider", "known_since")),
     "outbound, inbound": Line("what went that way", _names(Flow)),
-    "day, month": Line("how fast others answered", _names(Answered)),
+    "day, month": Line("how fast others answered", _names(AnswerTimes)),
     "backlog": Line("what waits for one Receiver", _names(Backlog)),
 }

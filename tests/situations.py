@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from bars_gateway.model.messages import OutboundState
-from bars_gateway.standard.findings import Reading, Reconciliation
+from bars_gateway.standard.findings import ReadProgress, Reconciliation
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
@@ -106,10 +106,10 @@ def reconciliations(taken: Situation) -> Iterator[Situation]:
 
 def cancellations(begun: Situation) -> Iterator[Situation]:
     """Yield what becomes of one that waits for its read."""
-    yield from (replace(begun, reading=reading) for reading in Reading)
+    yield from (replace(begun, reading=reading) for reading in ReadProgress)
     told = replace(begun, kind="cancel_not_sent")
-    yield replace(told, reading=Reading.UNREAD)
-    yield replace(told, reading=Reading.OTHER_PATIENT, remarks=(Remark.OTHER_PATIENT,))
+    yield replace(told, reading=ReadProgress.UNREAD)
+    yield replace(told, reading=ReadProgress.OTHER_PATIENT, remarks=(Remark.OTHER_PATIENT,))
     yield replace(begun, kind="outcome", state="refused", attempts=0)
 
 
@@ -212,7 +212,7 @@ def looked_at(request_type: RequestType, use_case: str) -> Iterator[Situation]:
         yield waits
         yield replace(waits, state="held")
         yield replace(waits, remarks=(Remark.PAST_ITS_TIME,))
-    yield replace(sent, state="queued", move=Move.CANCEL, reading=Reading.WAITS, late=True)
+    yield replace(sent, state="queued", move=Move.CANCEL, reading=ReadProgress.WAITS, late=True)
     for kind in ("due_soon", "overdue"):
         yield from (replace(sent, stands=state, owed=kind) for state in OWES)
         yield replace(came, owed=kind)

@@ -14,7 +14,7 @@ from store_values import NOW, submission
 from bars_gateway.model.alarms import StandingAlarms
 from bars_gateway.model.alerts import Channel, Condition, Telling
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.alerts import Seen, Silences, Watch, conditions
+from bars_gateway.status.alerts import Moment, Silences, Watch, conditions
 from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.store.asides import Aside
@@ -22,16 +22,16 @@ from bars_gateway.store.figures import Waiting
 from bars_gateway.store.pacing import EGRESS
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 A_MINUTE, AN_HOUR = timedelta(minutes=1), timedelta(hours=1)
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 CANARY = "CANARY-OF-A-PATIENT"
 AT_ONCE = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=AN_HOUR)
-SEEN = Seen(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
+SEEN = Moment(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
 
 
-def found(seen: Seen, silences: Silences | None = None) -> list[Condition]:
+def found(seen: Moment, silences: Silences | None = None) -> list[Condition]:
     return conditions(seen, silences or Silences(), first_days=90)
 
 
@@ -131,7 +131,7 @@ def test_a_receiver_is_told_of_by_its_bucket() -> None:
         ),
     ],
 )
-def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Seen, opens: bool) -> None:  # noqa: FBT001
+def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Moment, opens: bool) -> None:  # noqa: FBT001
     """One outage is one alert; what waits for another reason is another."""
     waiting = [Waiting(provider="trust", receiver=SERVICE, since=AT - AN_HOUR)]
     told = {each.code: each for each in found(replace(seen, waiting=waiting))}
@@ -157,7 +157,7 @@ def test_each_further_warning_of_an_end_is_worse() -> None:
 
     def mark(days: int) -> int:
         begins, ends = AT - timedelta(days=720), AT + timedelta(days=days)
-        ending = Expiry(kind=Kind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
+        ending = Expiry(kind=ExpiringKind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
         (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ending])))
         return told.mark
 

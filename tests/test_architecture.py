@@ -247,6 +247,17 @@ def test_no_module_imports_one_that_imports_it() -> None:
     assert {} == left
 
 
+def test_a_class_name_stands_for_one_thing() -> None:
+    """Whoever reads a name, in a trace or a signature, knows which class it is."""
+    places: dict[str, list[str]] = {}
+    for module in modules():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module.at(node))
+
+    assert {} == {name: where for name, where in places.items() if len(where) > 1}
+
+
 def test_tasks_live_in_task_groups():
     """A task outside of a group can die without anybody noticing."""
     found = [

@@ -36,7 +36,7 @@ from bars_gateway.epr.inbox import file_of
 from bars_gateway.model import messages
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.applications import USE_CASE_NAMES
-from bars_gateway.standard.findings import Reading, Reconciliation
+from bars_gateway.standard.findings import ReadProgress, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_ENDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means, sentences
@@ -48,7 +48,7 @@ from bars_gateway.standard.sentences.received import (
     EMPTY,
     OF_ANSWERS,
     OF_VALIDATIONS,
-    enquiry,
+    resource_request,
 )
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
@@ -178,18 +178,18 @@ def looked_for() -> str:
     told = [
         Told(
             ("`queued`, before its read",),
-            begun(move=Move.CANCEL, reading=Reading.WAITS),
+            begun(move=Move.CANCEL, reading=ReadProgress.WAITS),
         ),
         Told(
             ("`cancel_not_sent`; `queued` since",),
-            begun(kind="cancel_not_sent", move=Move.CANCEL, reading=Reading.UNREAD),
+            begun(kind="cancel_not_sent", move=Move.CANCEL, reading=ReadProgress.UNREAD),
         ),
         Told(
             ("`cancel_not_sent` with `other_patient`; `queued` since",),
             begun(
                 kind="cancel_not_sent",
                 move=Move.CANCEL,
-                reading=Reading.OTHER_PATIENT,
+                reading=ReadProgress.OTHER_PATIENT,
                 remarks=(Remark.OTHER_PATIENT,),
             ),
         ),
@@ -222,7 +222,7 @@ def looked_for() -> str:
             begun(
                 kind="cancel_not_sent",
                 move=Move.CANCEL,
-                reading=Reading.OTHER_PATIENT,
+                reading=ReadProgress.OTHER_PATIENT,
                 remarks=(Remark.OTHER_PATIENT,),
                 stands=State.DECLINED,
             ),
@@ -463,8 +463,8 @@ def questions() -> str:
                 "a response that was taken too late",
                 written(came(kind="decided_late", **_rejected())),
             ),
-            ("a read or search", enquiry("GET Slot")),
-            ("a preview write", enquiry("PUT Appointment")),
+            ("a read or search", resource_request("GET Slot")),
+            ("a preview write", resource_request("PUT Appointment")),
             ("an answer to a question, in time", DECIDED),
             ("an answer to a question, too late", DECIDED_TOO_LATE),
         ),

@@ -26,13 +26,13 @@ TABLES = [
     config.Settings,
     config.Provider,
     config.Software,
-    config.Outbound,
-    config.Inbound,
-    config.Store,
+    config.OutboundSettings,
+    config.InboundSettings,
+    config.StoreSettings,
     config.Epr,
     config.Status,
     config.Onboarding,
-    config.Alerts,
+    config.AlertSettings,
     config.TimingSettings,
 ]
 PROVIDER = """

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from bars_gateway.config import Problem, Settings, problems
+from bars_gateway.config import Settings, SettingsProblem, problems
 from bars_gateway.config.problems import filesystem_of
 
 NOW = datetime.now(UTC)
@@ -92,11 +92,11 @@ def settings(home):
     return make
 
 
-def said(found: list[Problem]) -> list[tuple[str, str]]:
+def said(found: list[SettingsProblem]) -> list[tuple[str, str]]:
     return [(problem.key, problem.cause) for problem in found]
 
 
-def the_one(found: list[Problem], key: str) -> str:
+def the_one(found: list[SettingsProblem], key: str) -> str:
     assert [key] == [problem.key for problem in found]
     return found[0].cause
 

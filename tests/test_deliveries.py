@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from store_values import NOW
 from structlog.testing import capture_logs
 
-from bars_gateway.model.alerts import Channel, Condition, Delivery, Standing, Telling
+from bars_gateway.model.alerts import Channel, Condition, Delivery, StandingConditions, Telling
 from bars_gateway.status.deliveries import (
     Command,
     Courier,
@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def due(store: Store, channel: Channel, *conditions: Condition) -> Sequence[Delivery]:
     telling = Telling(channels=[channel], digest=timedelta(), remind=timedelta())
-    await store.alerts.review(Standing(conditions=conditions), telling, NOW)
+    await store.alerts.review(StandingConditions(conditions=conditions), telling, NOW)
     return await store.alerts.due(channel, NOW)
 
 

@@ -33,7 +33,7 @@ from bars_gateway.epr.inbox import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages
-from bars_gateway.model.alarms import ALARMS, AlarmKind, Words
+from bars_gateway.model.alarms import ALARMS, AlarmKind, AlarmWords
 from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
@@ -136,7 +136,7 @@ def refusals_of_tokens() -> str:
 
 
 def _refusal(row: token_refusals.RefusalRow) -> str:
-    text = f"“{row.beginning}{f' … {row.holding}' if row.holding else ''}…”"
+    text = f"“{row.beginning}{f' … {row.containing}' if row.containing else ''}…”"
     parts = [
         str(row.status or ""),
         f"`{row.error}`" if row.error else "",
@@ -159,7 +159,7 @@ def alarms() -> str:
     return "\n".join([*head, "|---|---|---|---|---|", *lines])
 
 
-def told_as(kind: AlarmKind) -> Iterator[tuple[Words, str]]:
+def told_as(kind: AlarmKind) -> Iterator[tuple[AlarmWords, str]]:
     """Yield the words for each role, and those for what the case has gone on without."""
     if kind.to_responder:
         yield kind.words(Role.REQUESTER), ", you are the Requester"
@@ -214,12 +214,12 @@ def _rules(rows: Sequence[Rule]) -> str:
     head = ("Rule", "What is wrong, and the cure", "Sending", "Receiving")
     lines = [f"| {' | '.join(head)} | Answered with | Fixed | Source |", f"|{'---|' * 7}"]
     for row in rows:
-        grave = [row.severity(side) for side in (Side.SENDING, Side.RECEIVING)]
-        told = f"{row.http_status} `{row.code}`" if grave[1] is Severity.ERROR else "-"
+        severities = [row.severity(side) for side in (Side.SENDING, Side.RECEIVING)]
+        told = f"{row.http_status} `{row.code}`" if severities[1] is Severity.ERROR else "-"
         cells = (
             f"`{row.rule}`",
             row.text,
-            *(each or "-" for each in grave),
+            *(each or "-" for each in severities),
             told,
             "yes" if row.fixed else "-",
             row.source,

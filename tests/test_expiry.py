@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.upkeep.housekeeping import Expiry, ExpiryWatch, Kind, remaining, stage
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry, ExpiryWatch, remaining, stage
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
     ends = NOW + left
-    return Expiry(kind=Kind.KEY, name="The key", begins_at=ends - life, ends_at=ends)
+    return Expiry(kind=ExpiringKind.KEY, name="The key", begins_at=ends - life, ends_at=ends)
 
 
 @pytest.mark.parametrize(

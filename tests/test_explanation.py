@@ -24,7 +24,7 @@ from bars_gateway.model.happenings import ANSWERS, attempt_in_words, event_in_wo
 from bars_gateway.model.interventions import DOES, FROM, OBJECTIONS, Candidate, Verb
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow, Notice, WorkflowRow
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences.words import Asks
 from bars_gateway.standard.verdict import KEPT_OUT, ROWS, SILENCE, FaultSide, Verdict, VerdictRow
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, Role, State, role_of
@@ -310,8 +310,8 @@ def test_what_is_behind_another_names_it() -> None:
     assert Turn.PERSON is found.waits[0].turn
 
 
-@pytest.mark.parametrize("reading", Reading)
-def test_a_cancellation_says_which_read_it_waits_for(reading: Reading) -> None:
+@pytest.mark.parametrize("reading", ReadProgress)
+def test_a_cancellation_says_which_read_it_waits_for(reading: ReadProgress) -> None:
     """It has not gone, and why is told."""
     found = explain(case(row(move=Move.CANCEL, reading=reading)))
 

@@ -13,9 +13,9 @@ from bars_gateway.status.concerns import (
     TokenState,
     UnavailableState,
 )
-from bars_gateway.status.health import Dependency, State, dependencies
+from bars_gateway.status.health import Dependency, HealthState, dependencies
 from bars_gateway.store.readings import EprCondition
-from bars_gateway.upkeep.housekeeping import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 AN_HOUR = timedelta(hours=1)
 TOKEN = TokenState(
@@ -35,7 +35,7 @@ SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 
 def ending(days: int) -> Expiry:
     begins, ends = AT - timedelta(days=365), AT + timedelta(days=days)
-    return Expiry(kind=Kind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
+    return Expiry(kind=ExpiringKind.CERTIFICATE, name="Ours", begins_at=begins, ends_at=ends)
 
 
 def found(running: RuntimeState, free_bytes: int = 2**40) -> list[Dependency]:
@@ -43,7 +43,7 @@ def found(running: RuntimeState, free_bytes: int = 2**40) -> list[Dependency]:
     return dependencies(overview, NOTHING, running, None, first_days=90)
 
 
-def state_of(name: str, each: list[Dependency]) -> State:
+def state_of(name: str, each: list[Dependency]) -> HealthState:
     (state,) = (one.state for one in each if one.name == name)
     return state
 

@@ -26,7 +26,7 @@ from bars_gateway.model.alarms import ALARMS, StandingAlarms
 from bars_gateway.model.buckets import BUCKETS, bucket_of
 from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgain
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
-from bars_gateway.model.readings import HeldLog, Inspection
+from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import (
@@ -43,7 +43,7 @@ from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
 from bars_gateway.upkeep.loops import LoopLag
 
 AN_HOUR = timedelta(hours=1)
@@ -68,7 +68,7 @@ LATE = Unread(
 )
 EPR = EprCondition(provider="trust", asks=False)
 ENDS = Expiry(
-    kind=Kind.CERTIFICATE,
+    kind=ExpiringKind.CERTIFICATE,
     name="The certificate for receiving",
     begins_at=AT - timedelta(days=360),
     ends_at=AT + timedelta(days=5),
@@ -103,7 +103,7 @@ SITUATIONS = {
     ConcernKind.EPR_NOT_ASKING: running(eprs=[replace(EPR, asks=True, asked_at=AT - AN_HOUR)]),
     ConcernKind.MESSAGE_HELD: seen(outbound={**EMPTY.outbound, OutboundState.HELD: 1}),
     ConcernKind.DATABASE_GAP: inspected(left=["messages_due"]),
-    ConcernKind.DATABASE_LOG_HELD: running(held_log=HeldLog(seconds=180, size=2**28)),
+    ConcernKind.DATABASE_LOG_STUCK: running(stuck_log=StuckLog(seconds=180, size=2**28)),
     ConcernKind.EGRESS_BLOCKED: running(egress=EgressState(since=AT, reason="407", advice="ask")),
     ConcernKind.TOKEN_MISSING: asked(failing_since=AT, reason="no", advice="see"),
     ConcernKind.PROVIDER_KEPT_OUT: running(
@@ -188,9 +188,9 @@ def test_a_receiver_keeps_its_bucket() -> None:
 
 def test_providers_that_share_a_key_share_its_figures() -> None:
     """The platform counts by key, and so does the figure."""
-    budget = BudgetState(providers=["a", "b"], per_minute=300, used=299, held_seconds=4.0)
+    budget = BudgetState(providers=["a", "b"], per_minute=300, used=299, paused_seconds=4.0)
     now = collected(EMPTY, NOTHING, replace(AT_REST, budgets=[budget]))
-    names = ("bars_budget_per_minute", "bars_budget_used", "bars_budget_held_seconds")
+    names = ("bars_budget_per_minute", "bars_budget_used", "bars_budget_paused_seconds")
 
     assert [{("a b",): 300}, {("a b",): 299}, {("a b",): 4}] == [values(now, n) for n in names]
 

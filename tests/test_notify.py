@@ -18,7 +18,7 @@ from world import PATIENCE, Node, World, eventually, in_time, world_in
 
 from bars_gateway.errors import DatabaseHeld
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import InboundLimits
 from bars_gateway.upkeep.loops import Heartbeats, Notifier, Watchdog, enduring
 
 WATCHDOG = "WATCHDOG=1"
@@ -259,7 +259,7 @@ async def test_the_way_in_rests_until_somebody_stands_before_it():
         identity=None,
         admission=None,
         connection=None,
-        limits=Limits(),
+        limits=InboundLimits(),
         metrics=metrics,
         sightings=None,
     )

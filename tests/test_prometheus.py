@@ -29,7 +29,7 @@ FIRES = {
     "epr.not_asking": 'bars_epr_asked_seconds{provider="trust"} 200',
     "message.held": 'bars_outbound_messages{state="held"} 1',
     "database.gap": "bars_database_gaps 1",
-    "database.log_held": "bars_database_log_held_bytes 200000000",
+    "database.log_stuck": "bars_database_log_stuck_bytes 200000000",
     "egress.blocked": "bars_egress_blocked 1",
     "token.missing": 'bars_token_failing{provider="trust"} 1',
     "provider.kept_out": 'bars_provider_kept_out{provider="trust"} 1',
@@ -107,7 +107,7 @@ def test_alarms_are_as_urgent_as_they_are_grave() -> None:
     """What may touch a patient wakes somebody."""
     found = {kind: rule["labels"]["severity"] for rule in rules() for kind in _kinds_of(rule)}
 
-    assert {k: "critical" if a.grave else "warning" for k, a in ALARMS.items()} == found
+    assert {k: "critical" if a.severe else "warning" for k, a in ALARMS.items()} == found
 
 
 @pytest.mark.parametrize("text", [r["expr"] for r in rules()] + queries())
@@ -174,7 +174,7 @@ def _group(code: str) -> dict[str, Any]:
     minutes = round(RUNBOOKS[code].after.total_seconds() / 60) + 15
     series = {**at_rest(), name: float(value)}
     every = {rule["alert"] for rule in rules()}
-    kind = "BarsAlarmUrgent" if code in ALARMS and ALARMS[code].grave else "BarsAlarm"
+    kind = "BarsAlarmUrgent" if code in ALARMS and ALARMS[code].severe else "BarsAlarm"
     fires = kind if code in ALARMS else of_states()[code]["alert"]
     return {
         "name": code,

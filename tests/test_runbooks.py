@@ -28,6 +28,6 @@ def test_a_runbook_of_an_alarm_sends_people_where_the_page_does(kind: str) -> No
     """Two texts that differ at night are worse than one: each way of telling it is there."""
     book, alarm = RUNBOOKS[kind], ALARMS[kind]
 
-    assert (alarm.grave, alarm.whose) == (book.urgent, book.whose)
+    assert (alarm.severe, alarm.whose) == (book.urgent, book.whose)
     assert [] == [words.advice for words in alarm.ways if words.advice not in book.do]
     assert alarm.ends in book.ends

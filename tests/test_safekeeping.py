@@ -21,7 +21,7 @@ from bars_gateway.store.sqlite.aftermath import Became, Line
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import DatabaseReport
-from bars_gateway.store.sqlite.restore import Condition, HandedOver, Restored
+from bars_gateway.store.sqlite.restore import FormerDatabase, HandedOver, Restored
 from bars_gateway.store.store import Store
 
 SETTINGS = """\
@@ -284,7 +284,7 @@ def line(fate: Became, **changes: str) -> Line:
 RESTORED = Restored(
     held=DatabaseReport(schema=1, counts={}, last_change_at=AT, damage=[], contradictions=[]),
     aside=Path("/state/gateway.db.before-restore-20260302T120000Z"),
-    condition=Condition.WHOLE,
+    condition=FormerDatabase.WHOLE,
     listed=True,
     lines=[line(fate) for fate in Became if fate is not Became.HANDED_OVER],
     alarms=[
@@ -362,12 +362,12 @@ def test_where_nothing_is_forgotten_nothing_is_feared() -> None:
 @pytest.mark.parametrize(
     ("condition", "sentence"),
     [
-        (Condition.ABSENT, "There was no database here before"),
-        (Condition.UNREADABLE, "The database that was here is damaged: it is not believed."),
-        (Condition.INCOMPLETE, "The database that was here has not seen all that happened"),
+        (FormerDatabase.ABSENT, "There was no database here before"),
+        (FormerDatabase.UNREADABLE, "The database that was here is damaged: it is not believed."),
+        (FormerDatabase.INCOMPLETE, "The database that was here has not seen all that happened"),
     ],
 )
-def test_what_cannot_be_known_is_not_guessed(condition: Condition, sentence: str) -> None:
+def test_what_cannot_be_known_is_not_guessed(condition: FormerDatabase, sentence: str) -> None:
     """And the words say so."""
     told = "\n".join(meaning(replace(RESTORED, condition=condition, listed=False)))
 

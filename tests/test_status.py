@@ -22,7 +22,7 @@ from bars_gateway.console.site import Site
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain, Warned
 from bars_gateway.model.questions import QuestionOpen, Terms
-from bars_gateway.model.readings import HeldLog, Inspected, Inspection
+from bars_gateway.model.readings import Inspected, Inspection, StuckLog
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
@@ -36,9 +36,9 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
 
 CANARY = "CANARY-OF-A-PATIENT"
 TALK = "00000000-0000-4000-8000-0000000000aa"
@@ -64,7 +64,7 @@ def lying(seconds: float) -> Lying:
 def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
     ends = NOW + left
     name = "The certificate for receiving"
-    return Expiry(kind=Kind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
+    return Expiry(kind=ExpiringKind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
 
 
 def full(reason: str) -> UnavailableState:
@@ -109,7 +109,7 @@ class Answered:
 class Shown:
     """A status server over a store; its running can be changed while it runs."""
 
-    def __init__(self, store: Store, database: Database) -> None:
+    def __init__(self, store: Store, database: SqliteDatabase) -> None:
         self.store = store
         self.database = database
         self.running = WELL
@@ -303,9 +303,9 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="egress",
         ),
         pytest.param(
-            replace(WELL, held_log=HeldLog(seconds=180.0, size=200 * 2**20)),
+            replace(WELL, stuck_log=StuckLog(seconds=180.0, size=200 * 2**20)),
             "write-ahead log has grown to 200 MB: a program has read in it for 3 min",
-            id="held-log",
+            id="stuck-log",
         ),
         pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),

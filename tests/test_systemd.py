@@ -10,7 +10,7 @@ import pytest
 from messages import referral
 from world import eventually, world_in
 
-from bars_gateway.config.outbound import Outbound
+from bars_gateway.config.outbound import OutboundSettings
 
 FOLDER = Path(__file__).parent.parent / "systemd"
 UNITS = ("bars-gateway.service", "bars-gateway@.service")
@@ -103,7 +103,7 @@ def test_a_core_dump_is_never_written(unit):
 
 def test_stopping_is_given_longer_than_an_answer_takes():
     """The last message may have begun right before: 45 s, and then the store closes."""
-    longest = Outbound.model_fields["answer_seconds"].default
+    longest = OutboundSettings.model_fields["answer_seconds"].default
 
     assert int(settings(UNITS[0])["TimeoutStopSec"][0]) >= longest + 15
 

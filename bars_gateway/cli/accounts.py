@@ -30,7 +30,7 @@ from bars_gateway.model.counterparties import IN_WORDS, Counterparty
 from bars_gateway.model.explanation import Explanation, Option
 from bars_gateway.model.readings import AuditLine, Debt
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
-from bars_gateway.outbound.cache import Kept, listed
+from bars_gateway.outbound.cache import KeptAnswer, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import audit as trail
 from bars_gateway.store.counterparties import counterparties as services
@@ -38,7 +38,7 @@ from bars_gateway.store.explanations import Elsewhere, Where, elsewhere, explain
 from bars_gateway.store.owed import owed as debts
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.timeline import timeline as conversation
-from bars_gateway.store.traffic import AGES, Answered, Backlog, Traffic, traffic
+from bars_gateway.store.traffic import AGES, AnswerTimes, Backlog, Traffic, traffic
 
 if TYPE_CHECKING:
     from bars_gateway.model.messages import Objection
@@ -326,11 +326,11 @@ def counterparties(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) ->
         print_table(_SERVICE_COLUMNS, rows, terminal())
 
 
-def _published(service: str, kept: Sequence[Kept]) -> list[Kept]:
+def _published(service: str, kept: Sequence[KeptAnswer]) -> list[KeptAnswer]:
     return [each for each in kept if each.target == service]
 
 
-def _service_document(each: Counterparty, kept: Sequence[Kept]) -> dict[str, object]:
+def _service_document(each: Counterparty, kept: Sequence[KeptAnswer]) -> dict[str, object]:
     published = [
         {"resource": one.resource, "provider": one.provider, "known_since": one.kept_at}
         for one in _published(each.service, kept)
@@ -339,7 +339,9 @@ def _service_document(each: Counterparty, kept: Sequence[Kept]) -> dict[str, obj
     return document_of(each, **words, publishes=published)
 
 
-def _service_cells(each: Counterparty, kept: Sequence[Kept], now: datetime) -> tuple[str, ...]:
+def _service_cells(
+    each: Counterparty, kept: Sequence[KeptAnswer], now: datetime
+) -> tuple[str, ...]:
     published = _published(each.service, kept)
     return (
         each.service.rpartition("|")[2],
@@ -424,7 +426,7 @@ def _traffic_document(found: Traffic, now: datetime) -> dict[str, object]:
     return document_of(found, at=now, ages=list(AGES), **shares)
 
 
-def _shares(answered: Answered) -> dict[str, float] | None:
+def _shares(answered: AnswerTimes) -> dict[str, float] | None:
     """Return which share was answered in time; None: nothing was asked."""
     if not answered.asked:
         return None

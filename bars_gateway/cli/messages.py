@@ -237,7 +237,7 @@ def _line(answer: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class FileIssue:
     """One thing that is wrong with a file."""
 
     file: str
@@ -277,16 +277,16 @@ def lint(
         raise typer.Exit(1)
 
 
-def findings(file: Path, *, strict: bool = False) -> list[Finding]:
+def findings(file: Path, *, strict: bool = False) -> list[FileIssue]:
     """Return all that is wrong with the message in *file*, or with the envelope of one."""
     if sort_of(file.name) is Sort.ENVELOPE:
         found = _of_envelope(file.read_bytes(), datetime.now(UTC))
-        return [Finding(file=str(file), issue=issue) for issue in found]
+        return [FileIssue(file=str(file), issue=issue) for issue in found]
     media_type = f"application/fhir+{'xml' if file.suffix.lower() == '.xml' else 'json'}"
     side = Side.SENDING if strict else Side.RECEIVING
     offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
     examined = examine(file.read_bytes(), media_type, side, offer)
-    return [Finding(file=str(file), issue=issue) for issue in examined.issues]
+    return [FileIssue(file=str(file), issue=issue) for issue in examined.issues]
 
 
 def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
@@ -296,14 +296,14 @@ def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
         return problem.issues
 
 
-def _as_line(found: Finding) -> str:
+def _as_line(found: FileIssue) -> str:
     issue = found.issue
     place = f"{found.file}:{issue.line}" if issue.line else found.file
     refused = " (in prod it is refused)" if found.issue.refused_in_production else ""
     return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}{refused}"
 
 
-def _as_document(found: Finding) -> dict[str, str | int | bool | None]:
+def _as_document(found: FileIssue) -> dict[str, str | int | bool | None]:
     return {
         "file": found.file,
         "line": found.issue.line,

@@ -23,7 +23,7 @@ from bars_gateway import permissions
 from bars_gateway.cli.output import print_lines
 from bars_gateway.config import load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 Read = TypeVar("Read")
@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Their short name, as in jo.bloggs.")]
 Roles = Annotated[
-    list[Role],
+    list[UserRole],
     typer.Option("--role", help="What they may do; repeatable. Each may look."),
 ]
 

@@ -6,33 +6,33 @@ Every setting with its reason, and what is wrong with it or with what it names.
     environment bundle ┘
 """
 
-from bars_gateway.config.alerts import Alerts
+from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.doubts import doubts
 from bars_gateway.config.environments import Environment
-from bars_gateway.config.local import Callers, Epr, Inbound, Status, Store
-from bars_gateway.config.outbound import Outbound, TimingSettings
+from bars_gateway.config.local import CallerSettings, Epr, InboundSettings, Status, StoreSettings
+from bars_gateway.config.outbound import OutboundSettings, TimingSettings
 from bars_gateway.config.problems import problems
 from bars_gateway.config.provider import Onboarding, Provider, Software
 from bars_gateway.config.settings import Described, Settings, describe, in_words, load
-from bars_gateway.config.sources import Problem
+from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Address
 
 __all__ = [
     "Address",
-    "Alerts",
-    "Callers",
+    "AlertSettings",
+    "CallerSettings",
     "Described",
     "Environment",
     "Epr",
-    "Inbound",
+    "InboundSettings",
     "Onboarding",
-    "Outbound",
-    "Problem",
+    "OutboundSettings",
     "Provider",
     "Settings",
+    "SettingsProblem",
     "Software",
     "Status",
-    "Store",
+    "StoreSettings",
     "TimingSettings",
     "describe",
     "doubts",

@@ -23,7 +23,7 @@ Mailbox = Annotated[Text, StringConstraints(pattern=r"^[^\s@,<>]+@[^\s@,<>]+$")]
 Mailboxes = Annotated[tuple[Mailbox, ...], BeforeValidator(listed)]
 
 
-class Alerts(Section):
+class AlertSettings(Section):
     """Who is told of what needs a person, beyond the page."""
 
     command: Words = ()
@@ -158,7 +158,7 @@ class Alerts(Section):
         return self
 
 
-def _mail(alerts: Alerts) -> Iterator[Flaw]:
+def _mail(alerts: AlertSettings) -> Iterator[Flaw]:
     if alerts.mail_server is None:
         return
     for key, given in (("mail_from", alerts.mail_from), ("mail_to", alerts.mail_to)):
@@ -183,7 +183,7 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _together(alerts: Alerts) -> Iterator[Flaw]:
+def _together(alerts: AlertSettings) -> Iterator[Flaw]:
     for first, second in (
         ("mail_user", "mail_password_file"),
         ("maintenance_from", "maintenance_until"),

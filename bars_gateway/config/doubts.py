@@ -18,7 +18,7 @@ from pathlib import Path
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
 from bars_gateway.config.settings import Settings
-from bars_gateway.config.sources import Problem
+from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
 from bars_gateway.tls.certificates import dns_names, names_of, rootless
 
@@ -43,7 +43,7 @@ _EXAMPLES: Mapping[tuple[str, str], str] = {
 _CURE = "Write your own."
 
 
-def doubts(settings: Settings) -> list[Problem]:
+def doubts(settings: Settings) -> list[SettingsProblem]:
     """Return what is not right in *settings* and in what they name, and stops no start."""
     found = [
         *_settings_file(settings),

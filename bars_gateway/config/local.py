@@ -1,11 +1,12 @@
 """
 What listens and what is kept on this machine, and who may call.
 
-    others ──mutual TLS──► Inbound      the EPR ──► Epr
-    people and monitoring ──► Status    what was promised ──► Store
+    others ──mutual TLS──► InboundSettings      the EPR ──► Epr
+    people and monitoring ──► Status            what was promised ──► StoreSettings
     who may act on its pages ──► Console
 
-    address ──► load balancer? on the list? ──TLS──► issuer, revocation, name ──► let in (Callers)
+    address ──► load balancer? on the list? ──TLS──► issuer, revocation, name ──► let in
+    (CallerSettings)
 
 The surprising choices: the files of `inbound` have default places rather than being
 required, so that a settings file says what is particular to it and `bars-gateway check`
@@ -46,7 +47,7 @@ Files = Annotated[tuple[AbsolutePath, ...], BeforeValidator(listed)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 
 
-class Inbound(Section):
+class InboundSettings(Section):
     """The door for messages from others: mutual TLS, and limits in time and size."""
 
     enabled: bool = True
@@ -171,7 +172,7 @@ class Inbound(Section):
         return self
 
 
-class Store(Section):
+class StoreSettings(Section):
     """The database: what was promised is in it."""
 
     path: AbsolutePath | None = None
@@ -355,7 +356,7 @@ class Console(Section):
         return self
 
 
-class Callers(Section):
+class CallerSettings(Section):
     """Who may call, beside the names in `inbound.allowed_client_names`."""
 
     addresses: Networks | None = None

@@ -1,7 +1,7 @@
 """
 The way out: to whom, how fast, how long to wait, and when to give up.
 
-    Outbound ──► addresses · limits · waits        TimingSettings ──► one Application's patience
+    OutboundSettings ──► addresses · limits · waits    TimingSettings ──► one Application's patience
 
 Every number has bounds; outside of them it is a slip of the pen and not a wish.
 """
@@ -28,7 +28,7 @@ Retry = Annotated[float, Field(ge=0.05, le=86_400)]
 Minutes = Annotated[float, Field(ge=0.05, le=10_080)]
 
 
-class Outbound(Section):
+class OutboundSettings(Section):
     """The way to the token service and the proxy."""
 
     token_url: Url

@@ -34,7 +34,7 @@ from bars_gateway.config.environments import (
 )
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.settings import Settings
-from bars_gateway.config.sources import Problem
+from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
 from bars_gateway.tls.certificates import NoPem, from_pem, is_root, load_revocations
@@ -62,7 +62,7 @@ LONGEST_OBSERVATION = timedelta(hours=24)
 _CREDENTIALS = Path("/run/credentials")
 
 
-class Wanted(Enum):
+class PlaceKind(Enum):
     """What belongs at a place, once it is there."""
 
     FILE = stat.S_IFREG
@@ -74,9 +74,9 @@ class Wanted(Enum):
         return _KINDS[self.value]
 
 
-def misplaced(key: tuple[str, ...], path: Path, wanted: Wanted) -> Iterator[Flaw]:
+def misplaced(key: tuple[str, ...], path: Path, wanted: PlaceKind) -> Iterator[Flaw]:
     """Yield what lies at *path*, or on the way to it, and keeps *wanted* from being there."""
-    way = [(each, Wanted.FOLDER) for each in reversed(path.parents)]
+    way = [(each, PlaceKind.FOLDER) for each in reversed(path.parents)]
     for place, belongs in [*way, (path, wanted)]:
         kind = _kind(place)
         if kind not in {None, belongs.value}:
@@ -96,7 +96,7 @@ def _kind(path: Path) -> int | None:
         return None
 
 
-def problems(settings: Settings, now: datetime, mounts: str | None = None) -> list[Problem]:
+def problems(settings: Settings, now: datetime, mounts: str | None = None) -> list[SettingsProblem]:
     """
     Return what is wrong with the files that *settings* names, as things are at *now* (UTC).
 
@@ -118,22 +118,22 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
     return [placed(settings, flaw) for flaw in found]
 
 
-def problems_of_keys(settings: Settings, provider: str) -> list[Problem]:
+def problems_of_keys(settings: Settings, provider: str) -> list[SettingsProblem]:
     """Return what is wrong with the key that signs for *provider*."""
     return [placed(settings, flaw) for flaw in _signing_key(settings, provider)]
 
 
-def problems_of_inbound(settings: Settings, now: datetime) -> list[Problem]:
+def problems_of_inbound(settings: Settings, now: datetime) -> list[SettingsProblem]:
     """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
     found = [*_inbound(settings, now), *_callers(settings, now)]
     return [placed(settings, flaw) for flaw in found]
 
 
-def placed(settings: Settings, flaw: Flaw) -> Problem:
+def placed(settings: Settings, flaw: Flaw) -> SettingsProblem:
     """Return *flaw* with the place where its setting is written."""
     key = ".".join(flaw.key)
     place = settings.sources.place(key)
-    return Problem(file=place, key=key, cause=flaw.cause, cure=flaw.cure)
+    return SettingsProblem(file=place, key=key, cause=flaw.cause, cure=flaw.cure)
 
 
 def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
@@ -143,8 +143,8 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     if folder != settings.state_dir:
         yield from _folder(key, folder)
     yield from _database_files(key, settings.database_path)
-    yield from misplaced(("state_dir",), settings.callers_file, Wanted.FILE)
-    yield from misplaced(("state_dir",), settings.cache_dir, Wanted.FOLDER)
+    yield from misplaced(("state_dir",), settings.callers_file, PlaceKind.FILE)
+    yield from misplaced(("state_dir",), settings.cache_dir, PlaceKind.FOLDER)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
@@ -154,7 +154,7 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
 def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
     """Yield which of the database's own files this user may not use: root has perhaps made them."""
     lock, *logs = (path.with_name(f"{path.name}{ending}") for ending in (".lock", "-wal", "-shm"))
-    found = [flaw for each in (path, lock, *logs) for flaw in misplaced(key, each, Wanted.FILE)]
+    found = [flaw for each in (path, lock, *logs) for flaw in misplaced(key, each, PlaceKind.FILE)]
     if found:
         yield found[0]
         return
@@ -190,7 +190,7 @@ def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
     except PermissionError as error:
         yield _denied(key, error)
         return
-    found = list(misplaced(key, folder, Wanted.FOLDER))
+    found = list(misplaced(key, folder, PlaceKind.FOLDER))
     yield from found
     if not (found or folder.is_dir()):
         cause = f"needs the folder {folder}, which is not there"
@@ -232,16 +232,16 @@ def _below_spool(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
     """Yield what lies where the folders are to be that the gateway makes, and its lock."""
     for name, folders in _spool_folders(provider).items():
         top = provider.spool_dir / name
-        found = list(misplaced(key, top, Wanted.FOLDER))
+        found = list(misplaced(key, top, PlaceKind.FOLDER))
         yield from found
         for each in folders if not found else ():
-            yield from misplaced(key, top / each, Wanted.FOLDER)
-    yield from misplaced(key, provider.spool_dir / ".lock", Wanted.FILE)
+            yield from misplaced(key, top / each, PlaceKind.FOLDER)
+    yield from misplaced(key, provider.spool_dir / ".lock", PlaceKind.FILE)
 
 
 def _sockets(settings: Settings) -> Iterator[Flaw]:
     for name in settings.providers:
-        yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), Wanted.SOCKET)
+        yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), PlaceKind.SOCKET)
 
 
 def _one_filesystem(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
@@ -316,7 +316,7 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateK
 def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
     try:
         permissions.require(path)
-        found = list(misplaced(key, path, Wanted.FILE))  # a named pipe would be waited for
+        found = list(misplaced(key, path, PlaceKind.FILE))  # a named pipe would be waited for
         if found:
             return found, None
         return [], path.read_bytes()
@@ -363,7 +363,7 @@ def _callers(settings: Settings, now: datetime) -> Iterator[Flaw]:
     key = ("callers", "revocation_list_files")
     _, authorities = _certificates((), settings.inbound.client_ca_file)
     for file in callers.revocation_list_files if authorities else ():
-        found = list(misplaced(key, file, Wanted.FILE))
+        found = list(misplaced(key, file, PlaceKind.FILE))
         yield from found
         if found:
             continue

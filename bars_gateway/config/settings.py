@@ -35,7 +35,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bars_gateway.config.alerts import Alerts
+from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.environments import (
     BUNDLED,
     BUNDLES,
@@ -47,8 +47,15 @@ from bars_gateway.config.environments import (
     environment_of_service,
     strange,
 )
-from bars_gateway.config.local import Callers, Console, Epr, Inbound, Status, Store
-from bars_gateway.config.outbound import Outbound, TimingSettings
+from bars_gateway.config.local import (
+    CallerSettings,
+    Console,
+    Epr,
+    InboundSettings,
+    Status,
+    StoreSettings,
+)
+from bars_gateway.config.outbound import OutboundSettings, TimingSettings
 from bars_gateway.config.provider import Onboarding, Provider, UseCase
 from bars_gateway.config.sources import Sources, explain, purpose
 from bars_gateway.config.values import AbsolutePath, Flaw, reject
@@ -113,16 +120,16 @@ class Settings(BaseSettings):
     Required, at least one. The name is stored with every message: do not change it later.
     """
 
-    outbound: Outbound
+    outbound: OutboundSettings
     """The way to the token service and the proxy; what each setting is for stands with it."""
 
-    inbound: Inbound
+    inbound: InboundSettings
     """The door for messages from others; what each setting is for stands with it."""
 
-    callers: Callers = Callers()
+    callers: CallerSettings = CallerSettings()
     """Who may call, beside the names; what each setting is for stands with it."""
 
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     """The database; what each setting is for stands with it."""
 
     epr: Epr = Epr()
@@ -131,7 +138,7 @@ class Settings(BaseSettings):
     status: Status = Status()
     """The status page; what each setting is for stands with it."""
 
-    alerts: Alerts = Alerts()
+    alerts: AlertSettings = AlertSettings()
     """Who is told beyond the page; what each setting is for stands with it."""
 
     console: Console = Console()
@@ -173,7 +180,7 @@ class Settings(BaseSettings):
 
     @field_validator("outbound")
     @classmethod
-    def _stays_in_its_environment(cls, outbound: Outbound, info: Any) -> Outbound:
+    def _stays_in_its_environment(cls, outbound: OutboundSettings, info: Any) -> OutboundSettings:
         urls = {"token_url": outbound.token_url, "proxy_url": outbound.proxy_url}
         _refuse_strangers(_of_urls(urls), info)
         reject(_elsewhere(urls, outbound.hosts))
@@ -181,7 +188,7 @@ class Settings(BaseSettings):
 
     @field_validator("inbound")
     @classmethod
-    def _lets_in_its_own(cls, inbound: Inbound, info: Any) -> Inbound:
+    def _lets_in_its_own(cls, inbound: InboundSettings, info: Any) -> InboundSettings:
         names = [environment_of_host(name) for name in inbound.allowed_client_names]
         marks = [(("allowed_client_names",), environment) for environment in names]
         _refuse_strangers([*marks, *_of_urls({"public_url": inbound.public_url})], info)
@@ -197,7 +204,7 @@ class Settings(BaseSettings):
 
     @field_validator("callers")
     @classmethod
-    def _keeps_strangers_out(cls, callers: Callers, info: Any) -> Callers:
+    def _keeps_strangers_out(cls, callers: CallerSettings, info: Any) -> CallerSettings:
         if info.data.get("environment") is Environment.PROD:
             reject(_open_doors(callers))
         return callers
@@ -334,7 +341,7 @@ def _of_providers(providers: Mapping[str, Provider]) -> _Marks:
             yield (name, "services"), environment_of_service(service)
 
 
-def _open_doors(callers: Callers) -> Iterator[Flaw]:
+def _open_doors(callers: CallerSettings) -> Iterator[Flaw]:
     """Yield what may not stand in the settings of a gateway in prod."""
     if callers.addresses == ():
         cure = "Leave it out for the addresses of the proxy, or name those that may connect."

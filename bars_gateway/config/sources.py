@@ -40,7 +40,7 @@ _KEY = re.compile(r"""^\s*([A-Za-z0-9_."'-]+?)\s*=""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class SettingsProblem:
     """Something that is wrong with the settings, or with a file that they name."""
 
     file: str  # the settings file with its line, or the environment variable
@@ -70,7 +70,9 @@ class Sources:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             cure = "Mend the line: values are quoted unless they are numbers, true or false."
-            problem = Problem(file=str(path), key="", cause=f"is not TOML: {error}", cure=cure)
+            problem = SettingsProblem(
+                file=str(path), key="", cause=f"is not TOML: {error}", cure=cure
+            )
             raise ConfigurationError(str(problem)) from None
         variables: dict[str, str] = {}
         for name in sorted(environ):
@@ -113,10 +115,12 @@ def _text(path: Path) -> str:
     except OSError as error:
         cause = f"cannot be read: {error.strerror}"
         cure = "Name the settings file with --config, or let this user read it."
-        problem = Problem(file=str(path), key="", cause=cause, cure=cure)
+        problem = SettingsProblem(file=str(path), key="", cause=cause, cure=cure)
         raise ConfigurationError(str(problem)) from error
     except UnicodeDecodeError:
-        problem = Problem(file=str(path), key="", cause="is not UTF-8", cure="Save it as UTF-8.")
+        problem = SettingsProblem(
+            file=str(path), key="", cause="is not UTF-8", cure="Save it as UTF-8."
+        )
         raise ConfigurationError(str(problem)) from None
 
 
@@ -146,9 +150,11 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
             yield f"{table}.{key}" if table else key, number
 
 
-def explain(error: ValidationError, model: type[BaseModel], sources: Sources) -> list[Problem]:
+def explain(
+    error: ValidationError, model: type[BaseModel], sources: Sources
+) -> list[SettingsProblem]:
     """Return what is wrong in an operator's words, in the order of the settings."""
-    problems: list[Problem] = []
+    problems: list[SettingsProblem] = []
     details = error.errors(include_url=False, include_input=False)
     for detail in details:
         keys = [str(part) for part in detail["loc"] if part != "[key]"]
@@ -157,7 +163,9 @@ def explain(error: ValidationError, model: type[BaseModel], sources: Sources) ->
         for flaw in _flaws(detail, model):
             dotted = ".".join([*keys, *flaw.key])
             place = sources.place(dotted)
-            problems.append(Problem(file=place, key=dotted, cause=flaw.cause, cure=flaw.cure))
+            problems.append(
+                SettingsProblem(file=place, key=dotted, cause=flaw.cause, cure=flaw.cure)
+            )
     return problems
 
 

@@ -34,10 +34,10 @@ import structlog
 from aiohttp import web
 
 from bars_gateway.console.desk import Desk, shown
-from bars_gateway.console.refusals import Kind, Refusals, Refused
+from bars_gateway.console.refusals import RefusalKind, RefusalReason, Refusals
 from bars_gateway.console.sessions import Session, Sessions, Tries
 from bars_gateway.console.users import LONGEST, UserFile, Users, checked
-from bars_gateway.console.visitor import ANYBODY, VISITING, Role, Visitor
+from bars_gateway.console.visitor import ANYBODY, VISITING, UserRole, Visitor
 from bars_gateway.errors import UsersUnusable
 from bars_gateway.status.server import host_of, is_of_this_machine
 
@@ -49,7 +49,7 @@ _LONGEST_NAME = 64
 SESSION = web.RequestKey("session", Session[Any])
 SECRET = "X-Gateway-Secret"  # noqa: S105 - a header's name
 # Which role each route takes; None: none at all. What does not stand here takes a viewer.
-NEEDS: Mapping[str, Role | None] = {
+NEEDS: Mapping[str, UserRole | None] = {
     "/healthz": None,  # of these five monitoring has no session
     "/readyz": None,
     "/readyz/sending": None,
@@ -58,23 +58,25 @@ NEEDS: Mapping[str, Role | None] = {
     "/console.css": None,
     "/icon.svg": None,
     "/log-in": None,
-    "/log-out": Role.VIEWER,
-    "/act": Role.OPERATOR,
-    "/attach": Role.OPERATOR,
-    "/confirm": Role.OPERATOR,
-    "/handle": Role.OPERATOR,
-    "/do": Role.OPERATOR,
-    "/did/{name}": Role.OPERATOR,
-    "/messages/{number}/reveal": Role.REVEAL,
+    "/log-out": UserRole.VIEWER,
+    "/act": UserRole.OPERATOR,
+    "/attach": UserRole.OPERATOR,
+    "/confirm": UserRole.OPERATOR,
+    "/handle": UserRole.OPERATOR,
+    "/do": UserRole.OPERATOR,
+    "/did/{name}": UserRole.OPERATOR,
+    "/messages/{number}/reveal": UserRole.REVEAL,
 }
-_SAYS: Mapping[Refused, str] = {
-    Refused.CROSS_SITE: "It was sent from another site's page.",
-    Refused.NO_TOKEN: "The form was not one of this session's. Load the page again, and send it.",
-    Refused.NO_SESSION: "Nobody has logged in. Log in, and do it again.",
-    Refused.STALE_SESSION: "You were logged out meanwhile. Log in, and do it again.",
-    Refused.UNKNOWN_SESSION: "You were logged out meanwhile. Log in, and do it again.",
-    Refused.MISSING_ROLE: "Your role does not allow it. Ask somebody whose role does.",
-    Refused.PROXY_SECRET: "A user was named, and not by the server that may.",
+_SAYS: Mapping[RefusalReason, str] = {
+    RefusalReason.CROSS_SITE: "It was sent from another site's page.",
+    RefusalReason.NO_TOKEN: (
+        "The form was not one of this session's. Load the page again, and send it."
+    ),
+    RefusalReason.NO_SESSION: "Nobody has logged in. Log in, and do it again.",
+    RefusalReason.STALE_SESSION: "You were logged out meanwhile. Log in, and do it again.",
+    RefusalReason.UNKNOWN_SESSION: "You were logged out meanwhile. Log in, and do it again.",
+    RefusalReason.MISSING_ROLE: "Your role does not allow it. Ask somebody whose role does.",
+    RefusalReason.PROXY_SECRET: "A user was named, and not by the server that may.",
 }
 
 
@@ -89,7 +91,7 @@ class Rules:
     secret: str = field(default="", repr=False)
     user_header: str = "X-Remote-User"
     groups_header: str = "X-Remote-Groups"
-    groups: Mapping[Role, Collection[str]] = field(default_factory=dict)
+    groups: Mapping[UserRole, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class Came:
     visitor: Visitor
     session: Session[Any] | None = None
     token: str | None = None  # for a new cookie
-    trouble: Refused | None = None  # why they are nobody
+    trouble: RefusalReason | None = None  # why they are nobody
 
 
 class Access:
@@ -132,10 +134,10 @@ class Access:
         """Answer, or refuse."""
         await self._refusals.flush(self._now())
         if not self._is_ours(request):
-            await self._note(request, Refused.OTHER_NAME)
+            await self._note(request, RefusalReason.OTHER_NAME)
             return web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
         route = route_of(request)
-        if NEEDS.get(route or "", Role.VIEWER) is None and request.method in {"GET", "HEAD"}:
+        if NEEDS.get(route or "", UserRole.VIEWER) is None and request.method in {"GET", "HEAD"}:
             return await handler(request)
         came = await self._who(request)
         VISITING.set(came.visitor)
@@ -158,7 +160,7 @@ class Access:
                 self._give(request, raised, came.token)
             raise
         if response.status == HTTPStatus.NOT_FOUND and request.match_info:
-            await self._note(request, Refused.UNKNOWN_ID, came.visitor)
+            await self._note(request, RefusalReason.UNKNOWN_ID, came.visitor)
         return response
 
     def _is_ours(self, request: web.Request) -> bool:
@@ -170,22 +172,24 @@ class Access:
     ) -> web.StreamResponse | None:
         """Return what to answer instead of the page; None: they may have it."""
         changes = request.method not in {"GET", "HEAD"}
-        need = NEEDS.get(route or "", Role.VIEWER)
+        need = NEEDS.get(route or "", UserRole.VIEWER)
         why = None
         if changes and not _is_from_here(request):
-            why = Refused.CROSS_SITE
-        elif came.trouble is Refused.PROXY_SECRET:
+            why = RefusalReason.CROSS_SITE
+        elif came.trouble is RefusalReason.PROXY_SECRET:
             why = came.trouble
         elif need is not None and not came.visitor.may(need):
-            why = Refused.MISSING_ROLE
+            why = RefusalReason.MISSING_ROLE
             if not (came.visitor.name or came.visitor.read_only):
-                why = came.trouble or Refused.NO_SESSION
+                why = came.trouble or RefusalReason.NO_SESSION
         elif changes and need is not None and not await _has_token(request, came.visitor.csrf):
-            why = Refused.NO_TOKEN
+            why = RefusalReason.NO_TOKEN
         if why is None:
             return None
         asks = not changes and why in _LOGGED_OUT
-        if not asks or why is not Refused.NO_SESSION:  # who comes first has done nothing wrong
+        if (
+            not asks or why is not RefusalReason.NO_SESSION
+        ):  # who comes first has done nothing wrong
             await self._note(request, why, came.visitor)
         if asks:
             there = quote(request.path_qs, safe="/?=&")
@@ -197,14 +201,16 @@ class Access:
         return shown("refused.html", self._desk.frame(""), status, why=why)
 
     async def _note(
-        self, request: web.Request, why: Refused, visitor: Visitor | None = None
+        self, request: web.Request, why: RefusalReason, visitor: Visitor | None = None
     ) -> None:
         who = visitor.who if visitor and visitor.name else None
-        await self._refusals.note(Kind(why=why, route=route_of(request), who=who), self._now())
+        await self._refusals.note(
+            RefusalKind(why=why, route=route_of(request), who=who), self._now()
+        )
 
     async def unknown(self, request: web.Request) -> None:
         """Write down that a form names what is not there, or not this session's."""
-        await self._note(request, Refused.UNKNOWN_ID, VISITING.get())
+        await self._note(request, RefusalReason.UNKNOWN_ID, VISITING.get())
 
     # Who it is.
 
@@ -224,14 +230,14 @@ class Access:
         trouble = None
         if token:
             ended = self._sessions.has_ended(token)
-            trouble = Refused.STALE_SESSION if ended else Refused.UNKNOWN_SESSION
+            trouble = RefusalReason.STALE_SESSION if ended else RefusalReason.UNKNOWN_SESSION
         return Came(visitor=Visitor(), trouble=trouble)
 
     async def _who_by_proxy(self, request: web.Request, token: str) -> Came:
         rules = self._rules
         given = request.headers.get(SECRET, "").encode("utf-8", "replace")
         if request.remote != rules.proxy or not hmac.compare_digest(given, rules.secret.encode()):
-            return Came(visitor=Visitor(), trouble=Refused.PROXY_SECRET)
+            return Came(visitor=Visitor(), trouble=RefusalReason.PROXY_SECRET)
         name = request.headers[rules.user_header].strip()
         if not (0 < len(name) <= _LONGEST_NAME and name.isprintable()):
             return Came(visitor=Visitor())
@@ -295,13 +301,13 @@ class Access:
         following = _local(str(form.get("next", "")))
         nonce = request.cookies.get(_FORM_COOKIE, "")
         if not (nonce and _same(str(form.get("csrf", "")), self._signed(nonce))):
-            await self._note(request, Refused.NO_TOKEN)
+            await self._note(request, RefusalReason.NO_TOKEN)
             problem = "This form was too old. Please type it again."
             return self._form(request, following, problem, HTTPStatus.FORBIDDEN)
         users = self._users() or {}
         known = Visitor(name=name) if name in users else None
         if not self._tries.allow(name if known else None, self._now()):
-            await self._note(request, Refused.TOO_OFTEN, known)
+            await self._note(request, RefusalReason.TOO_OFTEN, known)
             problem = "There were too many attempts. Wait for a minute, and try again."
             response = self._form(request, following, problem, HTTPStatus.TOO_MANY_REQUESTS)
             response.headers["Retry-After"] = "60"
@@ -309,7 +315,7 @@ class Access:
         async with self._one_at_a_time:
             user = await asyncio.to_thread(checked, users, name, password[: LONGEST + 1])
         if user is None:
-            await self._note(request, Refused.WRONG_PASSWORD, known)
+            await self._note(request, RefusalReason.WRONG_PASSWORD, known)
             problem = "Name and password do not belong together."
             return self._form(request, following, problem, HTTPStatus.FORBIDDEN)
         self._sessions.end(request.cookies.get(COOKIE, ""))
@@ -338,10 +344,12 @@ class Access:
         response.set_cookie(name, value, path="/", httponly=True, samesite="Strict", secure=tls)
 
 
-_LOGGED_OUT = frozenset({Refused.NO_SESSION, Refused.STALE_SESSION, Refused.UNKNOWN_SESSION})
+_LOGGED_OUT = frozenset(
+    {RefusalReason.NO_SESSION, RefusalReason.STALE_SESSION, RefusalReason.UNKNOWN_SESSION}
+)
 
 
-def _visitor(session: Session[Any], roles: Collection[Role]) -> Visitor:
+def _visitor(session: Session[Any], roles: Collection[UserRole]) -> Visitor:
     return Visitor(
         name=session.user, roles=frozenset(roles), csrf=session.csrf, by_proxy=session.by_proxy
     )

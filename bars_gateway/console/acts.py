@@ -24,12 +24,12 @@ from aiohttp import web
 
 from bars_gateway.console.access import SESSION, Access
 from bars_gateway.console.desk import Asked, Desk, missing, shown
-from bars_gateway.console.hands import Hands, Outcome, Wish
+from bars_gateway.console.hands import ActionOutcome, Hands, Wish
 from bars_gateway.console.messages import PLACE, wanted_of
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.standard.workflow import CONFIRMABLE
-from bars_gateway.store.searches import Wanted
+from bars_gateway.store.searches import WantedMessages
 
 _FOR_A_LOOK = "to see what would happen"  # the reason of a dry run, which nobody keeps
 _MOST_ALARMS = 500
@@ -43,12 +43,12 @@ class Plan:
 
     heading: str
     does: str
-    carry_out: Callable[[Wish], Awaitable[Outcome]]
-    foreseen: Outcome
+    carry_out: Callable[[Wish], Awaitable[ActionOutcome]]
+    foreseen: ActionOutcome
     back: str  # where they came from
     resends: bool = False
     begun: bool = False
-    result: Outcome | None = field(default=None)
+    result: ActionOutcome | None = field(default=None)
 
 
 class ActPages:
@@ -98,7 +98,7 @@ class ActPages:
         plan = self._messages(verb, found, heading, back, in_bulk=True)
         return await self._foresee(request, plan)
 
-    async def _found(self, verb: Verb, wanted: Wanted) -> list[int]:
+    async def _found(self, verb: Verb, wanted: WantedMessages) -> list[int]:
         """Return what fits, in the states that the verb is for; one too many at most."""
         states = [each for each in IN_BULK[verb] if wanted.state in {None, each}]
         if wanted.direction not in {None, "outbound"}:
@@ -124,7 +124,7 @@ class ActPages:
         *,
         in_bulk: bool = False,
     ) -> "_Foreseeable":
-        async def act(wish: Wish) -> Outcome:
+        async def act(wish: Wish) -> ActionOutcome:
             return await self._hands.act(verb, numbers, wish, in_bulk=in_bulk)
 
         return _Foreseeable(heading, DOES[verb], act, back, verb is Verb.RESEND)
@@ -140,7 +140,7 @@ class ActPages:
                 f"Attach quarantine {number}", "/attach", fields, asked, "/quarantine"
             )
 
-        async def attach(wish: Wish) -> Outcome:
+        async def attach(wish: Wish) -> ActionOutcome:
             return await self._hands.attach(number, workflow, wish)
 
         heading = f"Attach quarantine {number} to workflow {workflow}"
@@ -157,7 +157,7 @@ class ActPages:
             heading = f"Say how workflow {workflow} stands"
             return self._choose(heading, "/confirm", fields, asked, "/", sorted(CONFIRMABLE))
 
-        async def confirm(wish: Wish) -> Outcome:
+        async def confirm(wish: Wish) -> ActionOutcome:
             return await self._hands.confirm(workflow, str(state), wish)
 
         heading = f"Say that workflow {workflow} is {state.replace('_', ' ')}"
@@ -169,7 +169,7 @@ class ActPages:
         if not 0 < len(alarms) <= _MOST_ALARMS:
             return self._cannot(f"Name 1 to {_MOST_ALARMS} alarms, by their numbers.", "/")
 
-        async def handle(wish: Wish) -> Outcome:
+        async def handle(wish: Wish) -> ActionOutcome:
             return await self._hands.handle(alarms, wish)
 
         heading = f"Mark {_many(len(alarms), 'alarm', alarms)} as handled"
@@ -220,7 +220,7 @@ class ActPages:
         return web.Response(status=303, headers={"Location": f"/did/{name}"})
 
     @staticmethod
-    async def _carried_out(plan: Plan, wish: Wish) -> Outcome:
+    async def _carried_out(plan: Plan, wish: Wish) -> ActionOutcome:
         """Do it; what came to nothing, or ended in a failure, may be asked for once more."""
         plan.begun = True  # before anything is waited for: a second one comes too late
         try:
@@ -265,7 +265,7 @@ class ActPages:
 class _Foreseeable:
     heading: str
     does: str
-    carry_out: Callable[[Wish], Awaitable[Outcome]]
+    carry_out: Callable[[Wish], Awaitable[ActionOutcome]]
     back: str
     resends: bool = False
 

@@ -1,7 +1,7 @@
 """
 What acts for the pages: it is handed in, for the console itself does nothing.
 
-    page ─► Wish ─► Hands (the daemon: what the command line asks for, too) ─► Outcome ─► page
+    page ─► Wish ─► Hands (the daemon: what the command line asks for, too) ─► ActionOutcome ─► page
 
 The same objections, in the same words and with the same limits as on the command line: they come
 from one place, and the console adds none.
@@ -43,7 +43,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ActionOutcome:
     """What became, or would become, of everything that was asked for."""
 
     effects: Sequence[Effect] = ()
@@ -73,16 +73,16 @@ class Hands(Protocol):
 
     async def act(
         self, verb: Verb, numbers: Sequence[int], wish: Wish, *, in_bulk: bool
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """Do it with these outbound messages; *in_bulk*: with those whose state is for that."""
 
-    async def attach(self, number: int, workflow_id: int, wish: Wish) -> Outcome:
+    async def attach(self, number: int, workflow_id: int, wish: Wish) -> ActionOutcome:
         """Attach a quarantined response to a workflow."""
 
-    async def confirm(self, workflow_id: int, state: str, wish: Wish) -> Outcome:
+    async def confirm(self, workflow_id: int, state: str, wish: Wish) -> ActionOutcome:
         """Say how a workflow in doubt stands."""
 
-    async def handle(self, alarms: Sequence[int], wish: Wish) -> Outcome:
+    async def handle(self, alarms: Sequence[int], wish: Wish) -> ActionOutcome:
         """Mark alarms as handled."""
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
 from bars_gateway.status.concerns import Concern, ConcernKind, concerns
-from bars_gateway.store.traffic import Answered, Flow
+from bars_gateway.store.traffic import AnswerTimes, Flow
 
 _DEBTS = 10  # that the first page lists
 _AGES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 2 h", "2 to 8 h", "over 8 h")
@@ -111,7 +111,7 @@ def bars(flow: Flow, done: str) -> Bars:
     )
 
 
-def meters(answered: Answered) -> Sequence[Meter]:
+def meters(answered: AnswerTimes) -> Sequence[Meter]:
     """Return how far the standard's promises about speed were kept."""
     return [
         Meter(name="within 2.1 s", asked=answered.asked, kept=answered.within_2100, goal=90),

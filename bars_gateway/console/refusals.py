@@ -4,8 +4,9 @@ What was refused at the console, for the audit trail: each kind at once, many of
     refused ─► first of its kind in a minute? ─ yes ─► console.refused, now
                                               └ no ──► counted ─► one line when it is over
 
-Kind: why, on which route, by whom. No address line, no form and no header of a request is kept, for
-a stranger chose them. However many kinds there are in a minute, a bounded number is written.
+RefusalKind: why, on which route, by whom. No address line, no form and no header of a request is
+kept, for a stranger chose them. However many kinds there are in a minute, a bounded number is
+written.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ _MINUTE = timedelta(minutes=1)
 _KINDS = 100  # in one minute; beyond them, only why
 
 
-class Refused(StrEnum):
+class RefusalReason(StrEnum):
     """Why a request was refused."""
 
     OTHER_NAME = "other_name"  # asked for under a host name that is not ours: rebinding
@@ -39,10 +40,10 @@ class Refused(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class RefusalKind:
     """What is counted together."""
 
-    why: Refused
+    why: RefusalReason
     route: str | None = None  # as it is declared, never as it was asked for
     who: str | None = None  # somebody who is known
 
@@ -58,14 +59,14 @@ class Refusals:
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
-        self._counted: dict[Kind, int] = {}  # beyond the one that was written
+        self._counted: dict[RefusalKind, int] = {}  # beyond the one that was written
         self._since: datetime | None = None
 
-    async def note(self, kind: Kind, now: datetime) -> None:
+    async def note(self, kind: RefusalKind, now: datetime) -> None:
         """Write it down, or count it."""
         await self.flush(now)
         if kind not in self._counted and len(self._counted) >= _KINDS:
-            kind = Kind(why=kind.why)
+            kind = RefusalKind(why=kind.why)
         if kind in self._counted:
             self._counted[kind] += 1
             return

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from bars_gateway.config.values import is_hidden
 from bars_gateway.console.desk import Desk, missing, shown
-from bars_gateway.console.visitor import VISITING, Role
+from bars_gateway.console.visitor import VISITING, UserRole
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload
 
@@ -57,7 +57,7 @@ class RevealPage:
             return await self._form(number, problem)
         if part not in list(Part):
             return await self._form(number, "Say which part is to be shown.")
-        detail = {"who": VISITING.get().who, "role": Role.REVEAL.value, "why": why}
+        detail = {"who": VISITING.get().who, "role": UserRole.REVEAL.value, "why": why}
         now = self._desk.now()
         payload = await self._desk.store.visits.reveal(number, Part(part), detail, now)
         if payload is None:

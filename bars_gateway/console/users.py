@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
 from bars_gateway.permissions import sync_folder
 
@@ -62,7 +62,7 @@ class User:
     """Somebody who may log in."""
 
     name: str
-    roles: frozenset[Role]
+    roles: frozenset[UserRole]
     password: Hashed = field(repr=False)
 
 
@@ -170,7 +170,7 @@ def _user(written: Mapping[str, Any]) -> User:
         raise ValueError("not a cost that we would pay")
     return User(
         name=named(written["name"]),
-        roles=frozenset(map(Role, written["roles"])),
+        roles=frozenset(map(UserRole, written["roles"])),
         password=Hashed(
             salt=base64.b64decode(kept["salt"], validate=True),
             digest=base64.b64decode(kept["hash"], validate=True),

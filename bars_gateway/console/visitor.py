@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Role(StrEnum):
+class UserRole(StrEnum):
     """What somebody may do; whoever has any of them may look."""
 
     VIEWER = "viewer"
@@ -26,14 +26,14 @@ class Visitor:
     """Who looks at a page."""
 
     name: str | None = None  # None: nobody has logged in
-    roles: Collection[Role] = frozenset()
+    roles: Collection[UserRole] = frozenset()
     csrf: str = ""  # goes into every form of theirs
     read_only: bool = False  # nobody can log in here
     by_proxy: bool = False  # the server in front of us has logged them in
 
     def may(self, role: str) -> bool:
         """Tell whether they have that role; looking is part of each."""
-        if role == Role.VIEWER:
+        if role == UserRole.VIEWER:
             return self.read_only or bool(self.roles)
         return role in self.roles
 

@@ -11,9 +11,9 @@ import structlog
 
 from bars_gateway.config import Settings
 from bars_gateway.console.access import Rules
-from bars_gateway.console.hands import Effect, Outcome, Wish
+from bars_gateway.console.hands import ActionOutcome, Effect, Wish
 from bars_gateway.console.users import UserFile
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 from bars_gateway.daemon.parts import Clock, new_id
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Intervention, Verbs
 from bars_gateway.epr.orders import (
@@ -52,9 +52,9 @@ def rules_of(settings: Settings) -> Rules:
         user_header=console.user_header,
         groups_header=console.groups_header,
         groups={
-            Role.VIEWER: console.viewers,
-            Role.OPERATOR: console.operators,
-            Role.REVEAL: console.reveal,
+            UserRole.VIEWER: console.viewers,
+            UserRole.OPERATOR: console.operators,
+            UserRole.REVEAL: console.reveal,
         },
     )
 
@@ -87,47 +87,47 @@ class ProvidersHands:
 
     async def act(
         self, verb: Verb, numbers: Sequence[int], wish: Wish, *, in_bulk: bool
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """Do it with these outbound messages; *in_bulk*: with those whose state is for that."""
         flags = {"confirmed": wish.confirmed, "after_its_time": wish.after_its_time}
         order = _read(partial(read_order, verb=verb), wish, flags)
-        if isinstance(order, Outcome):
+        if isinstance(order, ActionOutcome):
             return order
         states = IN_BULK[verb] if in_bulk else frozenset(OutboundState)
         effects: list[Effect] = []
         for each in self._each:
             report = await each.verbs.act_on_these(order, numbers, states, _VIA)
             effects += map(_effect, report.interventions)
-        return Outcome(effects=effects)
+        return ActionOutcome(effects=effects)
 
-    async def attach(self, number: int, workflow_id: int, wish: Wish) -> Outcome:
+    async def attach(self, number: int, workflow_id: int, wish: Wish) -> ActionOutcome:
         """Attach a quarantined response to a workflow."""
         order = _read(read_attachment, wish, {"workflow_id": workflow_id})
-        if isinstance(order, Outcome):
+        if isinstance(order, ActionOutcome):
             return order
         for each in self._each:
             done = await each.attaching.attach(order, number, _VIA)
             if done is not None:
                 name = f"quarantine {number}"
                 return _one(Effect(name=name, state=done.state, objection=done.objection))
-        return Outcome(problem="Nothing in quarantine has that number.")
+        return ActionOutcome(problem="Nothing in quarantine has that number.")
 
-    async def confirm(self, workflow_id: int, state: str, wish: Wish) -> Outcome:
+    async def confirm(self, workflow_id: int, state: str, wish: Wish) -> ActionOutcome:
         """Say how a workflow in doubt stands."""
         order = _read(read_confirmation, wish, {"state": state})
-        if isinstance(order, Outcome):
+        if isinstance(order, ActionOutcome):
             return order
         for each in self._each:
             done = await each.confirming.confirm(order, workflow_id, _VIA)
             if done is not None:
                 name = f"workflow {workflow_id}"
                 return _one(Effect(name=name, state=done.state, objection=done.objection))
-        return Outcome(problem="No workflow has that number.")
+        return ActionOutcome(problem="No workflow has that number.")
 
-    async def handle(self, alarms: Sequence[int], wish: Wish) -> Outcome:
+    async def handle(self, alarms: Sequence[int], wish: Wish) -> ActionOutcome:
         """Mark alarms as handled."""
         order = _read(read_handling, wish, {"alarms": list(alarms)})
-        if isinstance(order, Outcome):
+        if isinstance(order, ActionOutcome):
             return order
         actor = Actor(role=order.role, who=who_of(order, _VIA), why=order.why)
         found: dict[str, Effect] = {}
@@ -143,23 +143,23 @@ class ProvidersHands:
             count = sum(one.objection is None for one in done)
             if count and not order.dry_run:
                 log.info("alarms.handled", provider=each.name, count=count, kind=order.role)
-        return Outcome(effects=list(found.values()))
+        return ActionOutcome(effects=list(found.values()))
 
 
 def _read(
     read: Callable[[bytes], Order], wish: Wish, more: Mapping[str, object]
-) -> Order | Outcome:
+) -> Order | ActionOutcome:
     """Return the order as the socket would read it, or what is wrong with it."""
     signed = {"why": wish.why, "by": wish.by, "role": "operator", "dry_run": wish.dry_run}
     try:
         return read(orjson.dumps({**signed, **more}))
     except OrderProblem as problem:
         text = str(problem)
-        return Outcome(problem=f"{text[:1].upper()}{text[1:]}.")
+        return ActionOutcome(problem=f"{text[:1].upper()}{text[1:]}.")
 
 
-def _one(effect: Effect) -> Outcome:
-    return Outcome(effects=[effect])
+def _one(effect: Effect) -> ActionOutcome:
+    return ActionOutcome(effects=[effect])
 
 
 def _effect(done: Intervention) -> Effect:

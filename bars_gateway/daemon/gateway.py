@@ -70,11 +70,11 @@ from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.housekeeping import (
+    ExpiringKind,
     Expiry,
     ExpiryWatch,
     Housekeeper,
     Inspector,
-    Kind,
     OurTroubles,
 )
 from bars_gateway.upkeep.loops import (
@@ -384,7 +384,7 @@ class Gateway:
             kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),
-            held_log=self._store.held_log(),
+            stuck_log=self._store.stuck_log(),
             lying=[each for door in self._doors for each in door.lying(now())],
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,
@@ -459,7 +459,7 @@ def budget_states(budgets: Mapping[str, Budget]) -> list[BudgetState]:
             providers=providers,
             per_minute=budget.per_minute,
             used=budget.used,
-            held_seconds=budget.held_seconds,
+            paused_seconds=budget.paused_seconds,
         )
         for budget, providers in owners.values()
     ]
@@ -494,9 +494,9 @@ def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:
 
 def _of_identity(identity: Identity) -> Iterator[Expiry]:
     for kind, name, certificates in (
-        (Kind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
-        (Kind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
-        (Kind.AUTHORITIES, "An authority of the callers", identity.authorities),
+        (ExpiringKind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
+        (ExpiringKind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
+        (ExpiringKind.AUTHORITIES, "An authority of the callers", identity.authorities),
     ):
         if certificates:
             first = min(certificates, key=lambda each: each.not_valid_after_utc)
@@ -506,7 +506,7 @@ def _of_identity(identity: Identity) -> Iterator[Expiry]:
     if lists:
         next_one = min(lists, key=lambda each: each.next_update)
         yield Expiry(
-            kind=Kind.REVOCATION_LIST,
+            kind=ExpiringKind.REVOCATION_LIST,
             name="A revocation list of the callers' authorities",
             begins_at=next_one.issued_at,
             ends_at=next_one.next_update,
@@ -523,4 +523,4 @@ def _of_keys(settings: Settings) -> Iterator[Expiry]:
         except OSError:  # taken away since: the concern about renewing says so
             continue
         name = f"The year of the signing key {key_id}"
-        yield Expiry(kind=Kind.KEY, name=name, begins_at=made, ends_at=made + KEY_AGE)
+        yield Expiry(kind=ExpiringKind.KEY, name=name, begins_at=made, ends_at=made + KEY_AGE)

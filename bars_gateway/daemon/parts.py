@@ -45,7 +45,7 @@ from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES
-from bars_gateway.inbound.connection import Callers, Limits
+from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import ByName
 from bars_gateway.inbound.message_handler import MessageHandler
 from bars_gateway.inbound.providers import Asking, Hosted, Patience
@@ -311,7 +311,7 @@ def inbound_server(
         callers=callers_of(settings),
         registry=registry,
         now=now,
-        limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
+        limits=InboundLimits(**{name: getattr(inbound, name) for name in _LIMITS}),
         writes=inbound.preview_writes,
         tell=partial(_tell_of_arrival, store, now),
         callers_file=settings.callers_file,

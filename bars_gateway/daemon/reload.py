@@ -34,7 +34,7 @@ import structlog
 
 from bars_gateway.config import Settings, describe
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
-from bars_gateway.config.sources import Problem
+from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
 from bars_gateway.errors import CallersShutOut, ConfigurationError, IdentityError, unforeseen
 from bars_gateway.inbound.connection import Callers
@@ -310,7 +310,7 @@ def _identity(settings: Settings, now: Clock) -> Identity:
     return identity_of(settings, now())
 
 
-def _require_none(problems: Sequence[Problem]) -> None:
+def _require_none(problems: Sequence[SettingsProblem]) -> None:
     if problems:
         first = problems[0]
         raise IdentityError(f"{first.key} {first.cause} ({first.cure.rstrip('.')})")

@@ -17,7 +17,7 @@ from bars_gateway.demo.stage import (
     FolderEpr,
     Organisation,
     Stage,
-    Timeline,
+    TimelinePrinter,
     end,
     free_ports,
     socket_epr,
@@ -39,7 +39,7 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    timeline = Timeline(console)
+    timeline = TimelinePrinter(console)
     chapters = [chapter for chapter in CHAPTERS if not names or chapter.name in names]
     with _home(folder) as home:
         async with _stage(home, timeline) as stage, asyncio.TaskGroup() as group:
@@ -54,7 +54,7 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
     return not missing
 
 
-def _all_seen(timeline: Timeline) -> str:
+def _all_seen(timeline: TimelinePrinter) -> str:
     return f"\nEvery step was seen, in {timeline.seconds:.1f} s."
 
 
@@ -115,7 +115,7 @@ def _organisations() -> tuple[Organisation, Organisation, Organisation]:
 
 
 @asynccontextmanager
-async def _stage(home: Path, timeline: Timeline) -> AsyncIterator[Stage]:
+async def _stage(home: Path, timeline: TimelinePrinter) -> AsyncIterator[Stage]:
     """Start the national side and the gateways, and end them afterwards."""
     organisations = ambulance, hospital, neighbour = _organisations()
     async with AsyncExitStack() as stack:
@@ -148,7 +148,7 @@ async def _start_one(
     home: Path,
     organisation: Organisation,
     sandbox: Mapping[str, str],
-    timeline: Timeline,
+    timeline: TimelinePrinter,
 ) -> None:
     process = await start_gateway(organisation, home / organisation.name, sandbox)
     stack.push_async_callback(end, process)

@@ -192,7 +192,7 @@ listen = "127.0.0.1:{organisation.status_port}"
 """
 
 
-class Timeline:
+class TimelinePrinter:
     """Prints one line for each thing that happened, and remembers which were seen."""
 
     def __init__(self, console: Console) -> None:
@@ -358,7 +358,7 @@ class Stage:
     caller_socket: SocketEpr  # where it asks others
     department: SocketEpr
     neighbour_epr: SocketEpr
-    timeline: Timeline
+    timeline: TimelinePrinter
     admin_url: str  # of the sandbox
 
     @property

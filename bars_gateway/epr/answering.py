@@ -259,7 +259,7 @@ def _is_of_another(tree: Resource, question: Question) -> bool:
     """Tell whether whoever sent the message would have to take it for another patient's."""
     assert question.request is not None
     sent = read(question.request.body, question.request.media_type)
-    return answers.judged(sent, tree).said is answers.Said.FOREIGN
+    return answers.judged(sent, tree).said is answers.SpeaksOf.FOREIGN
 
 
 def _own(tree: Resource, question: Question, new_id: Callable[[], str]) -> ComposedAnswer:

@@ -30,7 +30,7 @@ from bars_gateway.model.questions import Decided, Question
 from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.sentences import Situation, means
-from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, enquiry
+from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, resource_request
 from bars_gateway.standard.workflow import Move, RequestType
 
 Document = dict[str, object]
@@ -316,7 +316,7 @@ def answer_refusal(issues: Sequence[Issue]) -> Document:
 def _meaning(value: Question) -> str:
     about = value.about
     if not value.is_message:
-        return enquiry(value.operation)
+        return resource_request(value.operation)
     return means(
         Situation(
             kind="question",

@@ -149,21 +149,21 @@ class TargetChecks:
         until, why = self._pauses.get(service, (0.0, ""))
         if until > self._monotonic():
             return self._unchecked(service, why)
-        enquiry = self._enquiry(service)
-        answer = await self._reads.ask(enquiry, self._seconds)
+        request = self._request(service)
+        answer = await self._reads.ask(request, self._seconds)
         if isinstance(answer, Unanswered):
             self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
             return self._unchecked(service, answer.reason)
-        found = self._judged(message, enquiry, answer, service)
+        found = self._judged(message, request, answer, service)
         if not isinstance(found, Issue) or answer.kept_since is None:
             return found
-        again = await self._reads.ask(enquiry, self._seconds, fresh=True)
+        again = await self._reads.ask(request, self._seconds, fresh=True)
         if isinstance(again, Unanswered):
             return found
-        return self._judged(message, enquiry, again, service)
+        return self._judged(message, request, again, service)
 
     def _judged(
-        self, message: Message, enquiry: BarsRequest, answer: BarsAnswer, service: str
+        self, message: Message, request: BarsRequest, answer: BarsAnswer, service: str
     ) -> Issue | Unchecked | None:
         if answer.http_status != _OK:
             address_problem = unreachable(read_outcome(answer.body))
@@ -171,7 +171,7 @@ class TargetChecks:
                 return address_problem
             self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
             return self._unchecked(service, f"it answered with HTTP {answer.http_status}")
-        published = shown(enquiry, answer)
+        published = shown(request, answer)
         if published is None:
             reason = "what it answers is not what it was asked for"
             self._pause(service, _USELESS_FOR, reason)
@@ -182,7 +182,7 @@ class TargetChecks:
             return self._unchecked(service, reason)
         return objection(message, definitions)
 
-    def _enquiry(self, service: str) -> BarsRequest:
+    def _request(self, service: str) -> BarsRequest:
         target = TargetIdentifier.parse(service)
         return BarsRequest(
             provider=self._provider,

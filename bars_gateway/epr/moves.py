@@ -35,7 +35,7 @@ from bars_gateway.standard.formats import Format, format_of, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.workflow import Move, role_of
-from bars_gateway.store.conversations import Conversation, Said
+from bars_gateway.store.conversations import Conversation, SharedMessage
 from bars_gateway.store.store import Store
 
 _LONGEST_KEY = 200
@@ -234,7 +234,7 @@ def _exchanged(conversation: Conversation) -> list[Exchanged]:
     return [_one_of(said) for said in conversation.said]
 
 
-def _one_of(said: Said) -> Exchanged:
+def _one_of(said: SharedMessage) -> Exchanged:
     bundle = to_tree(said.request.body, format_of(said.request.media_type) or Format.JSON)
     kept = said.answer
     answer = bundle_about(said_by(bundle), kept.body, kept.media_type) if kept else {}

@@ -269,7 +269,7 @@ _QUESTION = closed(
     proposed_focus_id=or_null(text("the id that a yes gives to what is new")),
     proposed_reference=or_null(text("the case number that goes with it")),
 ) | {
-    # A message tells what it is, an enquiry its parameters.
+    # A message tells what it is, a request for a resource its parameters.
     "additionalProperties": True
 }
 

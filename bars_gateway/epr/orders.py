@@ -87,7 +87,7 @@ class Handling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
+class AlertAcknowledgement:
     """That somebody sees to an alert, who says so and why."""
 
     why: str
@@ -95,14 +95,14 @@ class Acknowledgement:
     role: str = "epr"
 
 
-def read_acknowledgement(body: bytes) -> Acknowledgement:
+def read_acknowledgement(body: bytes) -> AlertAcknowledgement:
     """Return who sees to an alert, or raise OrderProblem."""
     found = _object(body)
     _refuse_unknown(found, _ACKNOWLEDGEMENT)
     if "why" not in found:
         raise OrderProblem("is missing: what is done about it, or the number of a ticket", "why")
     values = {name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()}
-    return Acknowledgement(**values)
+    return AlertAcknowledgement(**values)
 
 
 def who_of(order: Order | Attachment | Confirmation | Handling, via: str) -> str:

@@ -45,8 +45,8 @@ from bars_gateway.epr.spool import (
     CUT,
     ENVELOPES,
     Cause,
-    Entry,
     Folder,
+    FolderEntry,
     Sheet,
     Sort,
     Spool,
@@ -286,7 +286,7 @@ class Outbox:
         due = [item for item in found if item is not None]
         self._page.extend((entry.name, mark) for entry, mark in nsmallest(_PAGE, due))
 
-    def _due(self, entry: Entry, stems: Collection[str]) -> tuple[Entry, Mark] | None:
+    def _due(self, entry: FolderEntry, stems: Collection[str]) -> tuple[FolderEntry, Mark] | None:
         """Return as what *entry* is to be claimed now, if it is; *stems* are those of messages."""
         sort = sort_of(entry.name)
         if not entry.is_regular:

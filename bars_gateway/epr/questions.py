@@ -54,8 +54,8 @@ from bars_gateway.epr.spool import (
     PRIVATE,
     SHARED,
     Cause,
-    Entry,
     Folder,
+    FolderEntry,
     Sort,
     Stuck,
     StuckFiles,
@@ -338,7 +338,7 @@ class QuestionFolder:
         for name in self._waiting.keys() - names:
             del self._waiting[name]
 
-    def _turn_away(self, entry: Entry) -> None:
+    def _turn_away(self, entry: FolderEntry) -> None:
         """Refuse what is named like no answer, unless it may still get its final name."""
         if not is_told(entry.name):
             return
@@ -355,7 +355,7 @@ class QuestionFolder:
         with contextlib.suppress(FileNotFoundError):  # the EPR took it back
             self._lay_aside(self._answers, entry.name, document)
 
-    def _claim(self, entry: Entry) -> None:
+    def _claim(self, entry: FolderEntry) -> None:
         """Take what can be read: one that cannot would stand in the way of all others."""
         if not entry.is_regular:
             self._stuck.note(entry.name, Cause.IRREGULAR)

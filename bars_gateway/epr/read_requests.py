@@ -97,21 +97,21 @@ class ReadRequests:
 
     async def _ask(self, request: web.Request) -> web.Response:
         try:
-            enquiry = await self._enquiry(request)
+            bars_request = await self._bars_request(request)
         except NotAsked as problem:
             return _own(problem.http_status, str(problem), problem.cure, problem.headers)
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
-        answer = await self._reads.ask(enquiry, fresh=fresh)
+        answer = await self._reads.ask(bars_request, fresh=fresh)
         if not isinstance(answer, BarsAnswer):
             return _own(answer.http_status, answer.reason, answer.cure)
         headers = {**answer.headers, "Content-Type": answer.media_type}
         headers[ANSWERED_BY] = "cache" if answer.kept_since else "bars"
-        headers[PROVED] = "yes" if proves_itself(enquiry, answer) else "no"
+        headers[PROVED] = "yes" if proves_itself(bars_request, answer) else "no"
         if answer.kept_since:
             headers["Last-Modified"] = f"{answer.kept_since:%a, %d %b %Y %H:%M:%S GMT}"
         return web.Response(status=answer.http_status, body=answer.body, headers=headers)
 
-    async def _enquiry(self, request: web.Request) -> BarsRequest:
+    async def _bars_request(self, request: web.Request) -> BarsRequest:
         resource, resource_id = request.match_info["resource"], request.match_info.get("id")
         is_template = request.path.endswith(f"/{TEMPLATE}")
         if resource_id == TEMPLATE:

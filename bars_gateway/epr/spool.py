@@ -80,7 +80,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class FolderEntry:
     """What lies in a folder; the oldest sorts first."""
 
     changed: int  # nanoseconds
@@ -118,13 +118,13 @@ class Folder:
         )  # or a power cut takes the folder with all that was synced in it
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[FolderEntry]:
         """Yield everything that lies there."""
         with os.scandir(self._descriptor) as found:
             for each in found:
                 with contextlib.suppress(FileNotFoundError):  # the EPR took it back
                     changed = each.stat(follow_symlinks=False).st_mtime_ns
-                    yield Entry(changed, each.name, each.is_file(follow_symlinks=False))
+                    yield FolderEntry(changed, each.name, each.is_file(follow_symlinks=False))
 
     def files(self) -> Iterator[tuple[tuple[int, str], str]]:
         """Yield (time of change and name, name) of each regular file; links are none."""

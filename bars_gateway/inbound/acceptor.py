@@ -1,7 +1,7 @@
 """
 Lets callers in, one TLS connection at a time, and says why others were not.
 
-    listener ──accept──► room? ──► address? ──handshake──► certificate? ──► Connection
+    listener ──accept──► room? ──► address? ──handshake──► certificate? ──► CallerConnection
                            │          │          │              │
                          waits   tls.client_refused, tls.handshake_failed
 
@@ -47,10 +47,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from bars_gateway.errors import ConfigurationError, unforeseen
 from bars_gateway.inbound.connection import (
     Admission,
-    Connection,
+    CallerConnection,
+    CallerRefused,
     Failure,
-    Limits,
-    Refused,
+    InboundLimits,
     reason_of,
 )
 from bars_gateway.tls.contexts import CurrentIdentity, last_words
@@ -141,28 +141,28 @@ async def caller_address(sock: socket.socket, seconds: float) -> str | None:
     """
     Return the caller's address; None for a load balancer's own check.
 
-    Raises Refused where the load balancer does not say for whom it calls.
+    Raises CallerRefused where the load balancer does not say for whom it calls.
     """
     try:
         async with asyncio.timeout(seconds):
             return await _said(sock)
     except (TimeoutError, ConnectionError) as error:
-        raise Refused(Failure.NO_ADDRESS) from error
+        raise CallerRefused(Failure.NO_ADDRESS) from error
 
 
 async def _said(sock: socket.socket) -> str | None:
     head = await _exactly(sock, 16)
     if head.startswith(_VERSION_1):
-        raise Refused(Failure.OLD_PROXY_PROTOCOL)
+        raise CallerRefused(Failure.OLD_PROXY_PROTOCOL)
     length = int.from_bytes(head[14:16])
     if head[:12] != _SIGNATURE or length > _LONGEST:
-        raise Refused(Failure.NO_ADDRESS)
+        raise CallerRefused(Failure.NO_ADDRESS)
     rest = await _exactly(sock, length)
     if head[12] == _LOCAL:
         return None
     size = _ADDRESS_BYTES.get(head[13], 0)
     if head[12] != _PROXIED or not size or length < 2 * size + 4:
-        raise Refused(Failure.NO_ADDRESS)
+        raise CallerRefused(Failure.NO_ADDRESS)
     return str(ip_address(rest[:size]))
 
 
@@ -172,7 +172,7 @@ async def _exactly(sock: socket.socket, count: int) -> bytes:
     while len(read) < count:
         chunk = await asyncio.get_running_loop().sock_recv(sock, count - len(read))
         if not chunk:
-            raise Refused(Failure.NO_ADDRESS)
+            raise CallerRefused(Failure.NO_ADDRESS)
         read += chunk
     return read
 
@@ -185,8 +185,8 @@ class Acceptor:
         *,
         identity: CurrentIdentity,
         admission: Admission,
-        connection: Callable[[], Connection],
-        limits: Limits,
+        connection: Callable[[], CallerConnection],
+        limits: InboundLimits,
         metrics: InboundMetrics,
         sightings: Sightings,
     ) -> None:
@@ -197,8 +197,8 @@ class Acceptor:
         self._limits = limits
         self._metrics = metrics
         self._room = asyncio.Semaphore(limits.max_connections)
-        self._open: set[Connection] = set()
-        self._strangers: dict[asyncio.Task[Any], Connection | None] = {}  # not yet met
+        self._open: set[CallerConnection] = set()
+        self._strangers: dict[asyncio.Task[Any], CallerConnection | None] = {}  # not yet met
         self._by_address: Tally[str] = Tally()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -243,7 +243,7 @@ class Acceptor:
         return not door.poll(0)
 
     @property
-    def connections(self) -> Collection[Connection]:
+    def connections(self) -> Collection[CallerConnection]:
         """The connections that are open, handshakes included."""
         return self._open
 
@@ -260,7 +260,7 @@ class Acceptor:
             connection.finish()
 
     @contextmanager
-    def _not_yet_met(self, connection: Connection | None = None) -> Iterator[None]:
+    def _not_yet_met(self, connection: CallerConnection | None = None) -> Iterator[None]:
         """Let `stop` call off what is awaited here: no request can be under way."""
         task = asyncio.current_task()
         assert task is not None
@@ -316,7 +316,7 @@ class Acceptor:
                 self._by_address[peer] -= 1
                 if not self._by_address[peer]:
                     del self._by_address[peer]
-        except Refused as refused:
+        except CallerRefused as refused:
             self._report_refused(refused.failure, neighbour)
         except Exception as error:  # unit of work
             what = unforeseen(error)
@@ -352,9 +352,9 @@ class Acceptor:
 
     def _check_address(self, peer: str) -> None:
         if not self._admission.admits_address(peer):
-            raise Refused(Failure.ADDRESS)
+            raise CallerRefused(Failure.ADDRESS)
         if self._by_address[peer] > self._admission.callers.connections_per_address:
-            raise Refused(Failure.CROWDED)
+            raise CallerRefused(Failure.CROWDED)
 
     async def _serve_caller(self, sock: socket.socket, peer: str) -> None:
         connection = self._connection()
@@ -375,7 +375,7 @@ class Acceptor:
             connection.abort()
             self._open.discard(connection)
 
-    async def _shake_hands(self, connection: Connection, sock: socket.socket) -> None:
+    async def _shake_hands(self, connection: CallerConnection, sock: socket.socket) -> None:
         with kept(sock) as words:
             try:
                 with self._not_yet_met(connection):
@@ -392,7 +392,7 @@ class Acceptor:
         if connection.judgement is None:
             raise ConnectionResetError("the client left during the handshake")
 
-    def _report_judgement(self, connection: Connection) -> None:
+    def _report_judgement(self, connection: CallerConnection) -> None:
         judgement = connection.judgement
         assert judgement is not None
         name = ", ".join(sorted(connection.caller.names)[:_NAMES_SHOWN])

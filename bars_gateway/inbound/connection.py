@@ -131,7 +131,7 @@ def reason_of(error: Exception) -> Failure:
     return Failure.GONE
 
 
-class Refused(Exception):
+class CallerRefused(Exception):
     """A caller is not let in before TLS has begun; `failure` says why."""
 
     def __init__(self, failure: Failure) -> None:
@@ -153,7 +153,7 @@ class Callers:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CallerJudgement:
     """Whether a caller is let in."""
 
     refusal: Failure | None = None
@@ -178,22 +178,26 @@ class Admission:
         """Tell whether *address* is a load balancer's, which must say for whom it calls."""
         return _is_within(address, self.callers.load_balancers)
 
-    def judge(self, caller: Caller) -> Judgement:
+    def judge(self, caller: Caller) -> CallerJudgement:
         """Return whether the holder of this certificate, whose chain is good, is let in."""
         callers, now = self.callers, self._now()
         if callers.issuers and caller.issuer_name not in callers.issuers:
-            return Judgement(Failure.WRONG_ISSUER)
+            return CallerJudgement(Failure.WRONG_ISSUER)
         revocations = self._identity.identity.revocations
         status = revocations.status_of(caller.issuer, caller.serial, caller.points, now)
         if status is RevocationStatus.REVOKED:
-            return Judgement(Failure.REVOKED)
+            return CallerJudgement(Failure.REVOKED)
         if status is RevocationStatus.UNKNOWN and callers.revocation_is_required:
-            return Judgement(Failure.REVOCATION_UNKNOWN)
+            return CallerJudgement(Failure.REVOCATION_UNKNOWN)
         if not allowed(caller.names, callers.names):
             observed = callers.observe_until is not None and now < callers.observe_until
-            return Judgement(remark=Failure.REFUSED) if observed else Judgement(Failure.REFUSED)
+            return (
+                CallerJudgement(remark=Failure.REFUSED)
+                if observed
+                else CallerJudgement(Failure.REFUSED)
+            )
         unknown = status is RevocationStatus.UNKNOWN and revocations.lists
-        return Judgement(remark=Failure.REVOCATION_UNKNOWN if unknown else None)
+        return CallerJudgement(remark=Failure.REVOCATION_UNKNOWN if unknown else None)
 
 
 def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
@@ -203,7 +207,7 @@ def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class InboundLimits:
     """How much, how many and how long, on the inbound side; times in seconds."""
 
     max_connections: int = 256  # handshakes included
@@ -225,12 +229,12 @@ class Dealings:
     """What a connection leaves to others."""
 
     manager: web.Server
-    judge: Callable[[Caller], Judgement]  # whether this caller may call
+    judge: Callable[[Caller], CallerJudgement]  # whether this caller may call
     fails: Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
     tells: Callable[[web.BaseRequest, Exception], Awaitable[None]]  # a person, of what failed
 
 
-class Connection(web.RequestHandler):
+class CallerConnection(web.RequestHandler):
     """aiohttp's protocol with a door, deadlines, and an OperationOutcome for every error."""
 
     __slots__ = (
@@ -247,7 +251,7 @@ class Connection(web.RequestHandler):
         "peer",
     )
 
-    def __init__(self, dealings: Dealings, limits: Limits) -> None:
+    def __init__(self, dealings: Dealings, limits: InboundLimits) -> None:
         self._dealings = dealings
         self._limits = limits
         self._finishing = False
@@ -256,7 +260,7 @@ class Connection(web.RequestHandler):
         self._last_body: StreamReader | None = None
         self.peer = ""  # the caller's address, also behind a load balancer
         self.caller: Caller = NOBODY
-        self.judgement: Judgement | None = None  # None: the handshake has not come to its end
+        self.judgement: CallerJudgement | None = None  # None: the handshake has not come to its end
         loop = asyncio.get_running_loop()
         self._until = loop.time() + limits.connection_seconds
         self.lost: asyncio.Future[None] = loop.create_future()  # done when it has ended
@@ -284,7 +288,7 @@ class Connection(web.RequestHandler):
             self.caller = caller_of(transport.get_extra_info("ssl_object"))
             self.judgement = self._dealings.judge(self.caller)
         except ValueError:  # OpenSSL has taken what cannot be read all the same
-            self.judgement = Judgement(Failure.UNREADABLE)
+            self.judgement = CallerJudgement(Failure.UNREADABLE)
         if self.judgement.refusal is not None:
             cast("asyncio.Transport", transport).abort()
             return

@@ -217,12 +217,12 @@ class Asking:
         log.warning("inbound.cancel_turned_away", request_id=arrival.request_id)
         return problem_reply(NOT_OFFERED)
 
-    async def enquire(
-        self, enquiry: ResourceRequest, received_at: datetime, now: datetime
+    async def ask_for_resource(
+        self, request: ResourceRequest, received_at: datetime, now: datetime
     ) -> Reply:
         """Return the EPR's answer to a read or a preview write."""
-        met = await self._questions.ask(enquiry, self._terms(received_at), now)
-        return await self._reply(met, enquiry.request_id)
+        met = await self._questions.ask(request, self._terms(received_at), now)
+        return await self._reply(met, request.request_id)
 
     def _terms(self, received_at: datetime) -> Terms:
         return Terms(

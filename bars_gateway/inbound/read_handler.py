@@ -72,8 +72,8 @@ class ReadHandler:
             understood = self._understood(request, addressed.host)
         except SearchProblem as search:
             return refused(search.issues)
-        enquiry = _enquiry(addressed, understood)
-        return await self._asking.enquire(enquiry, request.received_at, self._now())
+        wanted = _resource_request(addressed, understood)
+        return await self._asking.ask_for_resource(wanted, request.received_at, self._now())
 
     def _understood(self, request: InboundRequest, host: Hosted) -> _Understood:
         """Return what *request* asks for, or raise SearchProblem with all that is wrong."""
@@ -138,7 +138,7 @@ def _wrong(text: str, path: str, issue: str) -> Issue:
     return Issue(rule="B01", path=path, text=text, issue=issue)
 
 
-def _enquiry(addressed: Addressed, understood: _Understood) -> ResourceRequest:
+def _resource_request(addressed: Addressed, understood: _Understood) -> ResourceRequest:
     request, ids = addressed.request, addressed.ids
     operation = f"{request.method} {request.name}"
     changes = request.method != "GET"

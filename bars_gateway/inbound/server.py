@@ -1,8 +1,8 @@
 """
 HTTP for those who bring messages: routes, limits and deadlines, and an answer to everything.
 
-    Connection ──request──► name? path? method? type? ──body──► Answerer ──Reply──► answer
-                               401  404   405   415    413 408     408 after 4.5 s
+    CallerConnection ──request──► name? path? method? type? ──body──► Answerer ──Reply──► answer
+                                  401   404   405     415    413 408     408 after 4.5 s
 
 The routes, and what all others are answered:
 
@@ -48,7 +48,13 @@ from bars_gateway.errors import (
     unforeseen,
 )
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
-from bars_gateway.inbound.connection import Admission, Callers, Connection, Dealings, Limits
+from bars_gateway.inbound.connection import (
+    Admission,
+    CallerConnection,
+    Callers,
+    Dealings,
+    InboundLimits,
+)
 from bars_gateway.inbound.exchange import (
     ANSWER_LATE,
     BODY_LATE,
@@ -230,7 +236,7 @@ class InboundServer:
         callers: Callers,
         registry: CollectorRegistry,
         now: Callable[[], datetime],
-        limits: Limits | None = None,
+        limits: InboundLimits | None = None,
         writes: bool = False,
         tell: Callable[[BaseException], Awaitable[None]] = _nobody_told,
         callers_file: Path | None = None,
@@ -249,7 +255,7 @@ class InboundServer:
         self.metrics = InboundMetrics(registry)
         self._answer = answer
         self._now = now
-        self._limits = limits or Limits()
+        self._limits = limits or InboundLimits()
         self._address = (host, port)
         self._manager: web.Server | None = None
         self._acceptor = Acceptor(
@@ -277,7 +283,7 @@ class InboundServer:
         return self.metrics.failures
 
     @property
-    def connections(self) -> Collection[Connection]:
+    def connections(self) -> Collection[CallerConnection]:
         """The connections that are open, handshakes included."""
         return self._acceptor.connections
 
@@ -303,7 +309,7 @@ class InboundServer:
         """Accept nobody else, and let the requests under way have their answers."""
         self._acceptor.stop()
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> CallerConnection:
         assert self._manager is not None, "start() comes first"
         dealings = Dealings(
             manager=self._manager,
@@ -311,7 +317,7 @@ class InboundServer:
             fails=self._failed,
             tells=self._tell_unless_left,
         )
-        return Connection(dealings, self._limits)
+        return CallerConnection(dealings, self._limits)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[_STARTED] = asyncio.get_running_loop().time()
@@ -428,8 +434,8 @@ class InboundServer:
         )
 
 
-def _connection(request: web.BaseRequest) -> Connection:
-    return cast("Connection", request.protocol)
+def _connection(request: web.BaseRequest) -> CallerConnection:
+    return cast("CallerConnection", request.protocol)
 
 
 def _negotiated(request: web.BaseRequest) -> Format | Issue:

@@ -42,7 +42,7 @@ _CONFIRMED = ("operator.confirmed", "epr.confirmed")
 MOST_AT_ONCE = 500  # alarms of one round
 
 
-class About(StrEnum):
+class OnePer(StrEnum):
     """What one standing alarm is kept for."""
 
     MESSAGE = "message"
@@ -60,7 +60,7 @@ class Whose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class AlarmWords:
     """What the page says of an alarm, where it sends people, and what it has them do."""
 
     says: str  # {n}: how many, with the noun
@@ -72,32 +72,32 @@ class Words:
 class AlarmKind:
     """What the page says of alarms of one kind, and what ends them."""
 
-    about: About
-    grave: bool  # stands above what is wrong with the machine
+    about: OnePer
+    severe: bool  # stands above what is wrong with the machine
     noun: str
     says: str  # {n}: how many, with the noun
     whose: Whose
     advice: str
     ends: str  # what ends it beside `mark-handled`, in words
     ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
-    to_responder: Words | None = None  # where we are the Responder, and it reads otherwise
-    in_vain: Words | None = None  # where the case has gone on without the message
+    to_responder: AlarmWords | None = None  # where we are the Responder, and it reads otherwise
+    in_vain: AlarmWords | None = None  # where the case has gone on without the message
 
     @property
-    def ways(self) -> Sequence[Words]:
+    def ways(self) -> Sequence[AlarmWords]:
         """In which words it may be told."""
         return [*filter(None, (self.words(None), self.to_responder, self.in_vain))]
 
-    def words(self, role: Role | None, *, in_vain: bool = False) -> Words:
+    def words(self, role: Role | None, *, in_vain: bool = False) -> AlarmWords:
         """Return what is said of it where that is our role in its workflow."""
         if self.in_vain is not None and in_vain:
             return self.in_vain
         if self.to_responder is not None and role is Role.RESPONDER:
             return self.to_responder
-        return Words(says=self.says, whose=self.whose, advice=self.advice)
+        return AlarmWords(says=self.says, whose=self.whose, advice=self.advice)
 
 
-_WITHOUT_IT = Words(
+_WITHOUT_IT = AlarmWords(
     says="{n} did not leave this organisation, and the case has gone on without",
     whose=Whose.OURS,
     advice="It is over, and nothing is left to cancel or change; or they have had another answer."
@@ -105,11 +105,11 @@ _WITHOUT_IT = Words(
 )
 ALARMS: Mapping[str, AlarmKind] = {
     "workflow.contradicted": AlarmKind(
-        about=About.WORKFLOW,
-        grave=True,
+        about=OnePer.WORKFLOW,
+        severe=True,
         noun="workflow",
         says="{n} ended, and then the other side went on",
-        to_responder=Words(
+        to_responder=AlarmWords(
             says="{n} ended, and then our EPR went on",
             whose=Whose.OURS,
             advice="The other side cannot tell whether somebody comes. Ask here which of the two"
@@ -121,11 +121,11 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "workflow.unclear": AlarmKind(
-        about=About.WORKFLOW,
-        grave=True,
+        about=OnePer.WORKFLOW,
+        severe=True,
         noun="workflow",
         says="{n} got a response that does not add up",
-        to_responder=Words(
+        to_responder=AlarmWords(
             says="{n} got a response of our EPR that does not add up",
             whose=Whose.OURS,
             advice="The other side cannot tell from it how the case stands. Say so by telephone;"
@@ -137,11 +137,11 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "workflow.overdue": AlarmKind(
-        about=About.WORKFLOW,
-        grave=True,
+        about=OnePer.WORKFLOW,
+        severe=True,
         noun="answer",
         says="Overdue: {n} owed to us",
-        to_responder=Words(
+        to_responder=AlarmWords(
             says="Overdue: {n} that we owe",
             whose=Whose.OURS,
             advice="The other side may act without it. See that it is given; telephone if it cannot"
@@ -152,8 +152,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the workflow ends, or its time is moved",
     ),
     "workflow.unreplaced": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="cancellation",
         says="{n} for something new that came to nothing",
         whose=Whose.EITHER,
@@ -163,8 +163,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.foreign_ack": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} of ours answered with the record of another patient or case",
         whose=Whose.THEIRS,
@@ -173,8 +173,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.shared_id": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} of ours called at the Receiver by the number of another patient's record",
         whose=Whose.THEIRS,
@@ -183,8 +183,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.no_record": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="change",
         says="{n} acknowledged under a number that no request here has",
         whose=Whose.EITHER,
@@ -193,8 +193,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.unreconciled": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} of ours whose record at the Receiver is over there, or could not be found",
         whose=Whose.THEIRS,
@@ -205,8 +205,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.answered",),
     ),
     "message.set_aside": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} held, for the gateway itself failed over the sending",
         whose=Whose.OURS,
@@ -216,8 +216,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_LET_GO,
     ),
     "payload.damaged": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} with stored bytes that the disk has spoilt",
         whose=Whose.OURS,
@@ -228,8 +228,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_LET_GO[1:],
     ),
     "database.damaged": AlarmKind(
-        about=About.PLACE,
-        grave=True,
+        about=OnePer.PLACE,
+        severe=True,
         noun="table",
         says="{n} of the database damaged",
         whose=Whose.OURS,
@@ -239,8 +239,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "index.rebuilt": AlarmKind(
-        about=About.PLACE,
-        grave=True,
+        about=OnePer.PLACE,
+        severe=True,
         noun="gap",
         says="{n} in the database's indexes: rows were hidden, and are found again",
         whose=Whose.OURS,
@@ -249,8 +249,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "notice.set_aside": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} of which the EPR cannot be told, for the gateway itself failed in telling",
         whose=Whose.OURS,
@@ -259,8 +259,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.not_sent": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} never left this organisation",
         whose=Whose.OURS,
@@ -270,8 +270,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.unconfirmed": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} may or may not have arrived",
         whose=Whose.EITHER,
@@ -280,8 +280,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.refused": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} got a refusal",
         whose=Whose.EITHER,
@@ -290,8 +290,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "restore.held": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} held since a restore: perhaps sent, withdrawn or cancelled since the backup",
         whose=Whose.EITHER,
@@ -301,8 +301,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.queued", "message.acknowledged", "message.unconfirmed"),
     ),
     "restore.forgotten": AlarmKind(
-        about=About.PLACE,
-        grave=True,
+        about=OnePer.PLACE,
+        severe=True,
         noun="restore",
         says="{n} of which nobody can say what was forgotten",
         whose=Whose.EITHER,
@@ -312,8 +312,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "restore.not_handed_over": AlarmKind(
-        about=About.REQUEST,
-        grave=True,
+        about=OnePer.REQUEST,
+        severe=True,
         noun="message",
         says="{n} received before a restore, and not given to the EPR since",
         whose=Whose.OURS,
@@ -322,8 +322,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="it is handed over",
     ),
     "restore.not_taken_over": AlarmKind(
-        about=About.REQUEST,
-        grave=True,
+        about=OnePer.REQUEST,
+        severe=True,
         noun="message",
         says="{n} that a restore could not take over",
         whose=Whose.OURS,
@@ -332,8 +332,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "cancel.other_patient": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="cancellation",
         says="{n} not sent: the record under the number given is another patient's",
         whose=Whose.EITHER,
@@ -343,8 +343,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.acknowledged",),
     ),
     "cancel.not_sent": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="cancellation",
         says="{n} not gone yet: nobody there says what stands",
         whose=Whose.EITHER,
@@ -360,8 +360,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ),
     ),
     "cancel.turned_away": AlarmKind(
-        about=About.WORKFLOW,
-        grave=True,
+        about=OnePer.WORKFLOW,
+        severe=True,
         noun="cancellation",
         says="{n} came and nobody here could be asked",
         whose=Whose.OURS,
@@ -371,8 +371,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("cancel.asked",),
     ),
     "patient.other": AlarmKind(
-        about=About.WORKFLOW,
-        grave=True,
+        about=OnePer.WORKFLOW,
+        severe=True,
         noun="message",
         says="{n} named another patient than the rest of the case",
         whose=Whose.EITHER,
@@ -382,8 +382,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "patient.two": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="message",
         says="{n} came naming two patients",
         whose=Whose.THEIRS,
@@ -393,8 +393,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "record.other": AlarmKind(
-        about=About.MESSAGE,
-        grave=True,
+        about=OnePer.MESSAGE,
+        severe=True,
         noun="request",
         says="{n} of a patient who has the same request already",
         whose=Whose.EITHER,
@@ -403,8 +403,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="one of the two is cancelled, turned down or never taken, or both are over",
     ),
     "question.unanswered": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="question",
         says="{n} that our EPR has not answered for long",
         whose=Whose.OURS,
@@ -412,8 +412,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the EPR answers",
     ),
     "question.decided_late": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="question",
         says="{n} decided after the Sender had stopped waiting",
         whose=Whose.OURS,
@@ -421,8 +421,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the Sender asks again, and gets it",
     ),
     "question.shared_id": AlarmKind(
-        about=About.REQUEST,
-        grave=True,
+        about=OnePer.REQUEST,
+        severe=True,
         noun="request",
         says="{n} taken under a number that our EPR has given to another patient's before",
         whose=Whose.OURS,
@@ -431,8 +431,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "file.set_aside": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="file",
         says="{n} of the EPR's refused, for the gateway itself failed",
         whose=Whose.OURS,
@@ -441,8 +441,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "answer.set_aside": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="question",
         says="{n} that the gateway itself failed over, or over the answer",
         whose=Whose.OURS,
@@ -451,8 +451,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.failed": AlarmKind(
-        about=About.PLACE,
-        grave=False,
+        about=OnePer.PLACE,
+        severe=False,
         noun="error",
         says="{n} of the gateway itself over what came from another organisation",
         whose=Whose.OURS,
@@ -461,8 +461,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "request.failed": AlarmKind(
-        about=About.PLACE,
-        grave=False,
+        about=OnePer.PLACE,
+        severe=False,
         noun="error",
         says="{n} of the gateway itself over what the EPR asked or submitted",
         whose=Whose.OURS,
@@ -471,8 +471,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "work.failed": AlarmKind(
-        about=About.PLACE,
-        grave=False,
+        about=OnePer.PLACE,
+        severe=False,
         noun="error",
         says="{n} of the gateway itself in what it does without being asked",
         whose=Whose.OURS,
@@ -481,8 +481,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "link.refused": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="message",
         says="{n} named a record of another Sender or patient",
         whose=Whose.THEIRS,
@@ -490,8 +490,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "change.unknown": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="change",
         says="{n} came for a record that this Receiver never gave",
         whose=Whose.THEIRS,
@@ -500,8 +500,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "response.remarked": AlarmKind(
-        about=About.MESSAGE,
-        grave=False,
+        about=OnePer.MESSAGE,
+        severe=False,
         noun="response",
         says="{n} came with a remark",
         whose=Whose.THEIRS,
@@ -510,8 +510,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "response.refused": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="response",
         says="{n} refused for breaking a rule: what was said about a patient is not known here",
         whose=Whose.THEIRS,
@@ -520,8 +520,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.request_id_reused": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="inbound message",
         says="{n} came with the X-Request-Id of another message",
         whose=Whose.THEIRS,
@@ -529,8 +529,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.quarantined": AlarmKind(
-        about=About.REQUEST,
-        grave=False,
+        about=OnePer.REQUEST,
+        severe=False,
         noun="response",
         says="{n} came that no request of ours asked for",
         whose=Whose.THEIRS,
@@ -548,7 +548,7 @@ class _Told:
     in_vain: bool  # the case has gone on without its message
 
     @property
-    def words(self) -> Words:
+    def words(self) -> AlarmWords:
         """What is said of it as the case stands."""
         return ALARMS[self.kind].words(self.role, in_vain=self.in_vain)
 

@@ -23,7 +23,7 @@ class Channel(StrEnum):
     MAIL = "mail"
 
 
-class Step(StrEnum):
+class AlertStep(StrEnum):
     """What has become of an alert."""
 
     OPENED = "opened"
@@ -72,7 +72,7 @@ class Delivery:
 
     delivery_id: int
     channel: Channel
-    step: Step
+    step: AlertStep
     decided_at: datetime
     attempts: int
     alert: Alert
@@ -99,7 +99,7 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StandingConditions:
     """What stands at one moment, and what is not known yet to have ended."""
 
     conditions: Sequence[Condition]

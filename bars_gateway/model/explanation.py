@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.model.alarms import ALARMS, Alarm
-from bars_gateway.model.happenings import Step, steps
+from bars_gateway.model.happenings import Happening, steps
 from bars_gateway.model.interventions import (
     DOES,
     HANDLING_OBJECTIONS,
@@ -29,7 +29,7 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import NoticeKind, Objection, OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow, Notice
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences import means, sentences
 from bars_gateway.standard.sentences.words import Asks, clock
 from bars_gateway.standard.verdict import FaultSide, Verdict
@@ -85,10 +85,12 @@ _STALLS: Mapping[Stall, tuple[str, Turn, FaultSide | None]] = {
         None,
     ),
 }
-_READS: Mapping[Reading, str] = {
-    Reading.WAITS: "It waits for a read of what stands there, before it goes.",
-    Reading.UNREAD: "It waits for a read of what stands there, and none has been answered yet.",
-    Reading.OTHER_PATIENT: (
+_READS: Mapping[ReadProgress, str] = {
+    ReadProgress.WAITS: "It waits for a read of what stands there, before it goes.",
+    ReadProgress.UNREAD: (
+        "It waits for a read of what stands there, and none has been answered yet."
+    ),
+    ReadProgress.OTHER_PATIENT: (
         "It does not go: what was shown under that number is the record of another patient."
     ),
 }
@@ -178,7 +180,7 @@ class Explanation:
     message: MessageRow
     means: str  # what is so now, and what to do about it
     asks: Asks
-    happened: Sequence[Step]
+    happened: Sequence[Happening]
     waits: Sequence[Waits]  # never empty
     turn: Turn
     fault: FaultSide | None  # None: nothing says that anybody is at fault

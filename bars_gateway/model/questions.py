@@ -66,7 +66,7 @@ class Question:
     operation: str  # $process-message, GET Slot, …
     request_id: str
     correlation_id: str
-    about: Mapping[str, object]  # of a message: what it is; of an enquiry: its parameters
+    about: Mapping[str, object]  # of a message: what it is; of a ResourceRequest: its parameters
     minted: Minted | None  # what we would call what a new message begins
     asked_at: datetime
     answer_by: datetime

@@ -7,7 +7,7 @@ from datetime import datetime
 from bars_gateway.model.alarms import Alarm, StandingAlarms
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import (
@@ -104,11 +104,11 @@ class Notice:
         )
 
     @property
-    def _reading(self) -> Reading | None:
+    def _reading(self) -> ReadProgress | None:
         if self.kind is not NoticeKind.CANCEL_NOT_SENT:
             return None
         another = Remark.OTHER_PATIENT in self.remarks
-        return Reading.OTHER_PATIENT if another else Reading.UNREAD
+        return ReadProgress.OTHER_PATIENT if another else ReadProgress.UNREAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class MessageRow:
     stands: State | None = None  # its workflow, now
     newest: Said | None = None  # what the Responder said last, of all that holds
     newest_empty: bool = False  # and there was nothing to read in its CarePlan
-    reading: Reading | None = None  # the read that it waits for
+    reading: ReadProgress | None = None  # the read that it waits for
     shown: str | None = None  # how the record ended there, or that no read of it said so
     reconciled: str | None = None  # where its record has no id here: what came of looking for it
     needed_by: datetime | None = None  # its clinical time
@@ -325,7 +325,7 @@ class Overview:
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
-    cancels_waiting: Mapping[Reading, int]  # for the read before them
+    cancels_waiting: Mapping[ReadProgress, int]  # for the read before them
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     oldest_waiting_at: datetime | None  # of those, but for what is held
     next_due_at: datetime | None  # of the queued ones
@@ -342,7 +342,7 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLog:
+class StuckLog:
     """The log grows, because somebody has been reading in it all the time."""
 
     seconds: float  # since it was last complete

@@ -1,7 +1,7 @@
 """
 The checklist from an empty machine to a live connection: what is done, who is waited for.
 
-    settings, and what lies where they point ──► Step, Step, Step …   printed with numbers
+    settings, and what lies where they point ──► ChecklistStep …   printed with numbers
 
 What a file shows is read from it. What only the world outside knows (a DNS entry, an
 open firewall) is *not seen from here*: `bars-gateway doctor` goes and looks.
@@ -25,7 +25,7 @@ _CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environ
 _AUTHORITIES = {"inbound.client_ca_file", "environment"}
 
 
-class Stage(StrEnum):
+class StepStage(StrEnum):
     """How far a step is."""
 
     DONE = "done"
@@ -35,22 +35,22 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ChecklistStep:
     """One step of the checklist."""
 
-    stage: Stage
+    stage: StepStage
     what: str
     who: Contact
     how: str  # a command, or where to look
 
     def __str__(self) -> str:
         """Return it as one line of the list; what is done needs no more words."""
-        if self.stage is Stage.DONE:
+        if self.stage is StepStage.DONE:
             return f"{self.stage:5}  {self.what}"
         return f"{self.stage:5}  {self.what}\n           {self.who}: {self.how}"
 
 
-def steps(settings: Settings, now: datetime) -> list[Step]:
+def steps(settings: Settings, now: datetime) -> list[ChecklistStep]:
     """Return the checklist of this installation, as it is at *now*."""
     return [
         *_sending(settings),
@@ -59,7 +59,7 @@ def steps(settings: Settings, now: datetime) -> list[Step]:
     ]
 
 
-def printed(checklist: list[Step]) -> str:
+def printed(checklist: list[ChecklistStep]) -> str:
     """Return the checklist as numbered lines."""
     return "\n".join(f"{number:3}  {step}" for number, step in enumerate(checklist, 1))
 
@@ -72,16 +72,18 @@ def callers_of(settings: Settings) -> str:
     return ", ".join(single) or "everybody"
 
 
-def _step(what: str, how: str, *, done: bool, who: Contact = contacts.OURSELVES) -> Step:
-    open_stage = Stage.OURS if who in {contacts.OURSELVES, contacts.NETWORK} else Stage.THEIRS
-    return Step(stage=Stage.DONE if done else open_stage, what=what, who=who, how=how)
+def _step(what: str, how: str, *, done: bool, who: Contact = contacts.OURSELVES) -> ChecklistStep:
+    open_stage = (
+        StepStage.OURS if who in {contacts.OURSELVES, contacts.NETWORK} else StepStage.THEIRS
+    )
+    return ChecklistStep(stage=StepStage.DONE if done else open_stage, what=what, who=who, how=how)
 
 
-def _unseen(what: str, how: str, who: Contact) -> Step:
-    return Step(stage=Stage.UNSEEN, what=what, who=who, how=how)
+def _unseen(what: str, how: str, who: Contact) -> ChecklistStep:
+    return ChecklistStep(stage=StepStage.UNSEEN, what=what, who=who, how=how)
 
 
-def _sending(settings: Settings) -> Iterator[Step]:
+def _sending(settings: Settings) -> Iterator[ChecklistStep]:
     providers = settings.providers.values()
     yield _step("Write the settings", "bars-gateway init", done=True)
     made = all(_has_key(settings, name) for name in settings.providers)
@@ -99,7 +101,7 @@ def _has_key(settings: Settings, name: str) -> bool:
     return f"providers.{name}.private_key_file" not in wrong
 
 
-def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
+def _receiving(settings: Settings, now: datetime) -> Iterator[ChecklistStep]:
     onboarding, inbound = settings.onboarding, settings.inbound
     faults = {problem.key for problem in problems_of_inbound(settings, now)}
     installed = faults.isdisjoint(_CERTIFICATE)
@@ -129,7 +131,7 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
     yield _unseen("Have the services entered in the endpoint catalogue", how, contacts.BARS)
 
 
-def _together(settings: Settings) -> Iterator[Step]:
+def _together(settings: Settings) -> Iterator[ChecklistStep]:
     yield _unseen("See everything green", "bars-gateway doctor", contacts.OURSELVES)
     match settings.environment:
         case Environment.INT:

@@ -145,7 +145,7 @@ class KeyFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptKey:
     """One key as it lies in the folder."""
 
     key_id: KeyId
@@ -193,20 +193,20 @@ def retire(folder: Path, key_id: KeyId) -> Path:
     return target
 
 
-def family(files: KeyFiles) -> list[Kept]:
+def family(files: KeyFiles) -> list[KeptKey]:
     """Return the keys of the same owner and environment, oldest first, the retired ones last."""
     found = kept_in(files.private.parent)
     return [kept for kept in found if kept.key_id.family == files.key_id.family]
 
 
-def kept_in(folder: Path) -> list[Kept]:
+def kept_in(folder: Path) -> list[KeptKey]:
     """Return the keys of *folder* by their public halves, the retired ones last."""
     return [*_kept(folder, retired=False), *_kept(folder / "retired", retired=True)]
 
 
-def _kept(folder: Path, *, retired: bool) -> list[Kept]:
+def _kept(folder: Path, *, retired: bool) -> list[KeptKey]:
     found = [
-        Kept(
+        KeptKey(
             key_id=KeyId.parse(name),
             bits=read_public(path).key_size,
             made_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
@@ -386,7 +386,7 @@ def _require_patience(config: Path, *, at_once: bool) -> None:
         raise OnboardingError(f"{config} was changed at {changed:%H:%M} UTC: too early", cure)
 
 
-def _standing(kept: Kept, provider: Provider, now: datetime) -> str:
+def _standing(kept: KeptKey, provider: Provider, now: datetime) -> str:
     if kept.retired:
         return "retired"
     if str(kept.key_id) == provider.key_id:

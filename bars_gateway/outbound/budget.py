@@ -86,7 +86,7 @@ class Budget:
         return sum(at > self._monotonic() - _MINUTE for at in self._taken)
 
     @property
-    def held_seconds(self) -> float:
+    def paused_seconds(self) -> float:
         """For how long nobody is let through, because the platform has said that it is too much."""
         return max(0.0, self._paused_until - self._monotonic())
 

@@ -26,7 +26,7 @@ _MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptAnswer:
     """One answer that is kept, for the operator's list."""
 
     file: Path
@@ -44,9 +44,9 @@ class Cache:
         self._folder = folder
         self._lifetime = min(lifetime, LONGEST)
 
-    def find(self, enquiry: BarsRequest, now: datetime) -> BarsAnswer | None:
-        """Return the answer that was kept for *enquiry*, or None if there is none or it is old."""
-        read = _read(self._file(enquiry))
+    def find(self, request: BarsRequest, now: datetime) -> BarsAnswer | None:
+        """Return the answer that was kept for *request*, or None if there is none or it is old."""
+        read = _read(self._file(request))
         if read is None:
             return None
         head, body = read
@@ -60,39 +60,39 @@ class Cache:
             headers={},
             kept_since=kept_at,
         )
-        return answer if shown(enquiry, answer) else None
+        return answer if shown(request, answer) else None
 
-    def keep(self, enquiry: BarsRequest, answer: BarsAnswer, now: datetime) -> None:
+    def keep(self, request: BarsRequest, answer: BarsAnswer, now: datetime) -> None:
         """Keep *answer* if it is what was asked for, while keeping is switched on."""
-        if not self._lifetime or not shown(enquiry, answer):
+        if not self._lifetime or not shown(request, answer):
             return
         head = {
-            "provider": enquiry.provider,
-            "resource": enquiry.resource,
-            "target": enquiry.target.text if enquiry.target else "",
+            "provider": request.provider,
+            "resource": request.resource,
+            "target": request.target.text if request.target else "",
             "media_type": answer.media_type,
             "kept_at": now.isoformat(),
         }
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        file = self._file(enquiry)
+        file = self._file(request)
         half = file.with_suffix(".half")
         half.write_bytes(json.dumps(head).encode() + b"\n" + answer.body)
         half.replace(file)
 
-    def _file(self, enquiry: BarsRequest) -> Path:
-        target = enquiry.target.text if enquiry.target else ""
-        key = "\n".join((enquiry.provider, target, enquiry.path, enquiry.headers["Accept"]))
+    def _file(self, request: BarsRequest) -> Path:
+        target = request.target.text if request.target else ""
+        key = "\n".join((request.provider, target, request.path, request.headers["Accept"]))
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.answer"
 
 
-def listed(folder: Path) -> Iterator[Kept]:
+def listed(folder: Path) -> Iterator[KeptAnswer]:
     """Yield everything that is kept in *folder*, in the order of its files."""
     for file in permissions.files_in(folder, "*.answer"):
         permissions.require(file)
         read = _read(file)
         if read is not None:
             head, body = read
-            yield Kept(
+            yield KeptAnswer(
                 file=file,
                 provider=head["provider"],
                 resource=head["resource"],

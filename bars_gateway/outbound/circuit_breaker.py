@@ -98,7 +98,7 @@ class Pauses:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class FailedPost:
     """A POST of which no answer of its own came."""
 
     message_id: int
@@ -179,7 +179,7 @@ class Circuits:
         until = min(circuit.until, circuit.put_off_at + longest)
         return until if until > self._now() else None
 
-    def failed(self, name: str, failure: Failure, pauses: Pauses) -> Break | None:
+    def failed(self, name: str, failure: FailedPost, pauses: Pauses) -> Break | None:
         """
         Note that nothing came of a POST; return for how long to put off what waits, or None.
 
@@ -213,7 +213,7 @@ class Circuits:
         return was_open
 
 
-def _count(circuit: _Circuit, failure: Failure) -> None:
+def _count(circuit: _Circuit, failure: FailedPost) -> None:
     if not failure.is_error:
         circuit.silences += 1
     for seen in (circuit.messages, *((circuit.errors,) if failure.is_error else ())):
@@ -330,7 +330,7 @@ class CircuitBreakers:
         """
         if judgement.verdict in _OURS_TO_MEND:
             self._refused_by[claim.provider] = judgement.row
-            failure = Failure(message_id=claim.message_id, began=began)
+            failure = FailedPost(message_id=claim.message_id, began=began)
             found = self.providers.failed(claim.provider, failure, PAUSES_FOR_OUR_TROUBLE)
             await self._put_off(self.providers, found, claim, provider=claim.provider)
             await self._keep(self.providers, claim.provider)
@@ -339,7 +339,7 @@ class CircuitBreakers:
                 first=timing.first_retry, longest=min(timing.longest_retry, LONGEST_BACK_OFF)
             )
             is_error = judgement.is_server_error
-            failure = Failure(message_id=claim.message_id, began=began, is_error=is_error)
+            failure = FailedPost(message_id=claim.message_id, began=began, is_error=is_error)
             found = self.receivers.failed(claim.receiver, failure, pauses)
             await self._put_off(self.receivers, found, claim, receiver=claim.receiver)
             await self._keep(self.receivers, claim.receiver)

@@ -56,7 +56,7 @@ from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Tokens
-from bars_gateway.standard.answers import NO_BODY, Acknowledgement, Said, read_acknowledgement
+from bars_gateway.standard.answers import NO_BODY, Acknowledgement, SpeaksOf, read_acknowledgement
 from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import (
@@ -516,7 +516,7 @@ def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
     return Settled(
         state=OutboundState.ACKNOWLEDGED,
         focus_id=found.focus_id,
-        by_earlier=earlier is not None and found.said is Said.OURS,
+        by_earlier=earlier is not None and found.said is SpeaksOf.OURS,
     )
 
 

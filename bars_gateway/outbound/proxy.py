@@ -190,32 +190,32 @@ class ProxyReads:
         self._now = now
 
     async def ask(
-        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
+        self, request: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         """Return the answer within *seconds*; *fresh*: not one that was kept."""
         started = time.monotonic()
-        kept = None if fresh or not enquiry.is_kept else await self._kept(enquiry)
-        answer = kept or await self._asked(enquiry, seconds or self._limits.seconds)
+        kept = None if fresh or not request.is_kept else await self._kept(request)
+        answer = kept or await self._asked(request, seconds or self._limits.seconds)
         log.info(
             "outbound.read_ended",
-            provider=enquiry.provider,
-            operation=f"{enquiry.method} {enquiry.resource}",
-            receiver=enquiry.target.text if enquiry.target else None,
-            request_id=enquiry.headers.get(REQUEST_ID),
-            correlation_id=enquiry.headers.get(CORRELATION_ID),
+            provider=request.provider,
+            operation=f"{request.method} {request.resource}",
+            receiver=request.target.text if request.target else None,
+            request_id=request.headers.get(REQUEST_ID),
+            correlation_id=request.headers.get(CORRELATION_ID),
             http_status=answer.http_status,
             reason="kept" if kept else getattr(answer, "reason", "asked"),
             seconds=round(time.monotonic() - started, 3),
         )
         return answer
 
-    async def _kept(self, enquiry: BarsRequest) -> BarsAnswer | None:
-        return await asyncio.to_thread(self._cache.find, enquiry, self._now())
+    async def _kept(self, request: BarsRequest) -> BarsAnswer | None:
+        return await asyncio.to_thread(self._cache.find, request, self._now())
 
-    async def _asked(self, enquiry: BarsRequest, seconds: float) -> BarsAnswer | Unanswered:
+    async def _asked(self, request: BarsRequest, seconds: float) -> BarsAnswer | Unanswered:
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._with_token(enquiry)
+                answer = await self._with_token(request)
         except TimeoutError:
             return TOO_LATE
         except EgressBlocked:
@@ -223,7 +223,7 @@ class ProxyReads:
         except TokenUnavailable as error:
             log.warning(
                 "outbound.read_without_token",
-                provider=enquiry.provider,
+                provider=request.provider,
                 reason=str(error),
                 advice=error.advice,
             )
@@ -232,37 +232,37 @@ class ProxyReads:
             return NO_ANSWER
         if answer is None:
             return NO_ANSWER
-        if enquiry.is_kept:
-            await self._keep(enquiry, answer)
+        if request.is_kept:
+            await self._keep(request, answer)
         return answer
 
-    async def _keep(self, enquiry: BarsRequest, answer: BarsAnswer) -> None:
+    async def _keep(self, request: BarsRequest, answer: BarsAnswer) -> None:
         """Keep the answer where there is room; whoever asked has it in any case."""
         try:
-            await asyncio.to_thread(self._cache.keep, enquiry, answer, self._now())
+            await asyncio.to_thread(self._cache.keep, request, answer, self._now())
         except OSError as error:
             log.warning("outbound.answer_not_kept", reason=error.strerror)
 
-    async def _with_token(self, enquiry: BarsRequest) -> BarsAnswer | None:
-        tokens = self._tokens[enquiry.provider]
+    async def _with_token(self, request: BarsRequest) -> BarsAnswer | None:
+        tokens = self._tokens[request.provider]
         token = await tokens.token()
-        answer = await self._send(enquiry, token)
+        answer = await self._send(request, token)
         if token is None or answer is None or answer.http_status != _REFUSED_TOKEN:
             return answer
         tokens.discard(token)
-        return await self._send(enquiry, await tokens.token())
+        return await self._send(request, await tokens.token())
 
-    async def _send(self, enquiry: BarsRequest, token: str | None) -> BarsAnswer | None:
-        await self._turns[enquiry.provider].take(urgent=enquiry.urgent)
-        headers = dict(enquiry.headers)
+    async def _send(self, request: BarsRequest, token: str | None) -> BarsAnswer | None:
+        await self._turns[request.provider].take(urgent=request.urgent)
+        headers = dict(request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with sending(
             self._session,
             self._egress,
-            enquiry.method,
-            URL(self._url + enquiry.path, encoded=True),
-            data=io.BytesIO(enquiry.body) if enquiry.body else None,
+            request.method,
+            URL(self._url + request.path, encoded=True),
+            data=io.BytesIO(request.body) if request.body else None,
             headers=headers,
         ) as response:
             body = await body_within(response, self._limits.max_bytes)

@@ -148,16 +148,16 @@ class CancelReader:
         return until is not None and self._now() < until <= self._now() + READ_AGAIN_AFTER
 
     async def _read_and_follow(self, cancellation: Cancellation) -> None:
-        enquiry = self._enquiry(cancellation)
-        answer = None if enquiry is None else await self._reads.ask(enquiry, READ_SECONDS)
+        request = self._request(cancellation)
+        answer = None if request is None else await self._reads.ask(request, READ_SECONDS)
         silent = answer is None or isinstance(answer, Unanswered)
         finding = Finding(Current.UNKNOWN)
-        if enquiry is not None and answer is not None:
+        if request is not None and answer is not None:
             contested = await self._cancellations.is_contested(
-                cancellation.message_id, str(enquiry.resource_id)
+                cancellation.message_id, str(request.resource_id)
             )
             message = read(cancellation.request.body, cancellation.request.media_type)
-            finding = finding_in(enquiry, answer, patient_of(message), contested=contested)
+            finding = finding_in(request, answer, patient_of(message), contested=contested)
         log.info(
             "outbound.cancel_read",
             provider=cancellation.provider,
@@ -190,7 +190,7 @@ class CancelReader:
             case _:
                 await self._cancellations.postpone(message_id, again, now, alike=silent)
 
-    def _enquiry(self, cancellation: Cancellation) -> BarsRequest | None:
+    def _request(self, cancellation: Cancellation) -> BarsRequest | None:
         message = read(cancellation.request.body, cancellation.request.media_type)
         if not (message.focus_type and message.focus_id):
             return None
@@ -294,9 +294,9 @@ class Reconciler:
         if message is None or search is None:
             await self._settle(wanted, _UNREAD)
             return
-        enquiry = self._enquiry(wanted, search)
-        answer, waited = await self._reads.ask(enquiry), self._now() - wanted.settled_at
-        found = _found(enquiry, answer)
+        request = self._request(wanted, search)
+        answer, waited = await self._reads.ask(request), self._now() - wanted.settled_at
+        found = _found(request, answer)
         if found is not None:
             await self._settle(wanted, matched(message, found))
         elif waited >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
@@ -307,7 +307,7 @@ class Reconciler:
             )  # each pause as long as all before it
             await self._reconciliations.later(wanted.message_id, again)
 
-    def _enquiry(self, wanted: Unreconciled, search: Search) -> BarsRequest:
+    def _request(self, wanted: Unreconciled, search: Search) -> BarsRequest:
         headers = {n: v for n, v in wanted.request.headers.items() if n not in _BODY_HEADERS}
         headers[REQUEST_ID] = self._new_id()
         return BarsRequest(
@@ -332,9 +332,9 @@ class Reconciler:
         )
 
 
-def _found(enquiry: BarsRequest, answer: BarsAnswer | Unanswered) -> Message | None:
+def _found(request: BarsRequest, answer: BarsAnswer | Unanswered) -> Message | None:
     """Return the searchset that came, or None where nothing came that proves to be it."""
-    searchset = None if isinstance(answer, Unanswered) else shown(enquiry, answer)
+    searchset = None if isinstance(answer, Unanswered) else shown(request, answer)
     try:
         return None if searchset is None else said_by(searchset)
     except MalformedBundle:

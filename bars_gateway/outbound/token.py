@@ -42,7 +42,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from bars_gateway.errors import EgressBlocked, IdentityError, unforeseen
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
-from bars_gateway.outbound.token_refusals import Refused, classify
+from bars_gateway.outbound.token_refusals import TokenRefused, classify
 
 log = structlog.get_logger(__name__)
 
@@ -285,7 +285,7 @@ class TokenSource:
         self._held: _Token | None = None
         self._failures = 0
         self.since = known_since  # no token could be had; kept until there is one
-        self._refused: Refused | None = None
+        self._refused: TokenRefused | None = None
         self._reopens_at = 0.0  # monotonic; counts only where something was refused
         self._skew: float | None = None
 
@@ -356,7 +356,7 @@ class TokenSource:
             return self._held
         raise refused.error
 
-    async def _ask_or_fail(self) -> _Token | Refused:
+    async def _ask_or_fail(self) -> _Token | TokenRefused:
         """Ask; what fails in a way that nobody foresaw is no message's trouble, and passes."""
         try:
             return await self._ask()
@@ -365,9 +365,9 @@ class TokenSource:
             log.error("token.request_failed", exception=what.exception, place=what.place)
             return classify(None, b"", self._now())
 
-    async def _ask(self) -> _Token | Refused:
+    async def _ask(self) -> _Token | TokenRefused:
         """Ask with the first key, and with the next for as long as the service lacks them."""
-        first: Refused | None = None
+        first: TokenRefused | None = None
         for key in self._keys.in_turn():
             found = await self._ask_with(key)
             if isinstance(found, _Token):
@@ -382,7 +382,7 @@ class TokenSource:
         assert first is not None
         return first
 
-    async def _ask_with(self, key: SigningKey) -> _Token | Refused:
+    async def _ask_with(self, key: SigningKey) -> _Token | TokenRefused:
         await self._turns.take(urgent=True)
         credentials = self._credentials
         assertion = await asyncio.to_thread(
@@ -420,7 +420,7 @@ class TokenSource:
             expires_at=self._now() + timedelta(seconds=lifetime),
         )
 
-    def _pause(self, refused: Refused) -> None:
+    def _pause(self, refused: TokenRefused) -> None:
         self._failures += 1
         self.since = self.since or self._now()
         self._refused = refused

@@ -2,7 +2,7 @@
 Every refusal of the token service that is known: what it means, and when to ask again (D-jwt).
 
     status · error · beginning ──► RefusalRow: remedy, kind (with advice), our words for it
-    status, body ──classify──► Refused: a row of the table, and the pause that it leads to
+    status, body ──classify──► TokenRefused: a row of the table, and the pause that it leads to
 
 The order of the table is the meaning: the first row that fits decides. It is the onboarding
 guide's table, section 1.5, and is printed in `docs/answers.md`. The wording differs between
@@ -130,7 +130,7 @@ class RefusalRow:
     status: int | None = None  # None: any
     error: str | None = None  # None: any
     beginning: str = ""  # of the description
-    holding: str = ""  # further on in it
+    containing: str = ""  # further on in it
     platform: tuple[str, ...] = ()  # or how the last part of the platform's own code begins
     next_key: bool = False  # another of our keys may be accepted
 
@@ -142,7 +142,7 @@ def _row(
     kind: type[TokenUnavailable],
     reason: str,
     *,
-    holding: str = "",
+    containing: str = "",
     next_key: bool = False,
 ) -> RefusalRow:
     status, error, beginning = seen
@@ -154,17 +154,17 @@ def _row(
         status=status,
         error=error,
         beginning=beginning,
-        holding=holding,
+        containing=containing,
         next_key=next_key,
     )
 
 
 def _malformed(
-    name: str, status: int, beginning: str, error: str = _INVALID, holding: str = ""
+    name: str, status: int, beginning: str, error: str = _INVALID, containing: str = ""
 ) -> RefusalRow:
     reason = f"our request was malformed: {name}"
     seen = (status, error, beginning)
-    return _row(name, seen, Remedy.OUR_BUG, RequestMalformed, reason, holding=holding)
+    return _row(name, seen, Remedy.OUR_BUG, RequestMalformed, reason, containing=containing)
 
 
 def _setting(
@@ -192,14 +192,14 @@ TABLE: tuple[RefusalRow, ...] = (
     _setting("no-kid", (400, _INVALID, "Missing 'kid'"), KeyUnknown, "our JWT names no key"),
     _malformed("typ", 400, "Invalid 'typ'"),
     _malformed("no-exp", 400, "Missing 'exp'"),
-    _malformed("exp", 400, "Invalid 'exp'", holding="must be an integer"),
+    _malformed("exp", 400, "Invalid 'exp'", containing="must be an integer"),
     _row(
         "clock-fast",
         (400, _INVALID, "Invalid 'exp'"),
         Remedy.CLOCK,
         ClockRefused,
         "our JWT would be valid for too long",
-        holding="in future",
+        containing="in future",
     ),
     _row(
         "clock",
@@ -319,7 +319,7 @@ UNKNOWN = _setting(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class TokenRefused:
     """Why there is no token, in words of ours, and when to ask again."""
 
     row: RefusalRow
@@ -363,14 +363,14 @@ def classify(
     now: datetime,
     blocked: EgressBlocked | None = None,
     retry_after: float | None = None,
-) -> Refused:
+) -> TokenRefused:
     """Return what the answer means; *status* None is silence, or our own network's *blocked*."""
     if status is None:
-        return Refused(row=SILENCE, status=None, blocked=blocked)
+        return TokenRefused(row=SILENCE, status=None, blocked=blocked)
     found = _object(body)
     wait = _quota_ends(found, now) if status == 429 else None  # noqa: PLR2004
     row = _row_of(status, body, found)
-    return Refused(
+    return TokenRefused(
         row=row,
         status=status,
         quota_ends=wait,
@@ -398,7 +398,7 @@ def _fits(row: RefusalRow, status: int, error: str, description: str) -> bool:
         and row.error in {None, error}
         and (not row.platform or is_fault(error, row.platform))
         and description.startswith(row.beginning)
-        and row.holding in description
+        and row.containing in description
     )
 
 

@@ -359,7 +359,7 @@ _OF_THE_PLATFORM: Mapping[str, tuple[int, bytes]] = {
 REFUSALS = (*_OF_THE_SERVICE, *_OF_THE_PLATFORM)
 
 
-class Refusal(Exception):
+class TokenDenied(Exception):
     """Why no token is given, in the service's own terms."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
@@ -368,7 +368,7 @@ class Refusal(Exception):
         self.document: dict[str, object] = {"error": error, "error_description": description}
 
 
-class OfThePlatform(Refusal):
+class OfThePlatform(TokenDenied):
     """What the platform refuses before the service has a word for it, in a form of its own."""
 
     def __init__(self, status: int, fault: bytes) -> None:
@@ -376,8 +376,8 @@ class OfThePlatform(Refusal):
         self.document = json.loads(fault)
 
 
-def refusal(name: str) -> Refusal:
+def refusal(name: str) -> TokenDenied:
     """Return the refusal of that name."""
     if name in _OF_THE_PLATFORM:
         return OfThePlatform(*_OF_THE_PLATFORM[name])
-    return Refusal(*_OF_THE_SERVICE[name])
+    return TokenDenied(*_OF_THE_SERVICE[name])

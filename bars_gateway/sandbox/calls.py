@@ -40,7 +40,7 @@ class Call:
     fault: str | None
 
 
-class Calls:
+class CallLog:
     """The calls that were answered, newest last."""
 
     def __init__(self) -> None:

@@ -92,7 +92,7 @@ _CALL = frozenset({"target", "method"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class FaultBehaviour:
     """What a kind of fault does, and which members it uses besides count and probability."""
 
     does: str  # as docs/sandbox.md prints it
@@ -100,56 +100,58 @@ class Kind:
     needed: str | None = None
 
 
-KINDS: Mapping[FaultKind, Kind] = {
-    FaultKind.DELAY: Kind(
+KINDS: Mapping[FaultKind, FaultBehaviour] = {
+    FaultKind.DELAY: FaultBehaviour(
         does="The proxy waits `seconds` before it forwards.",
         used=_CALL | {"seconds"},
         needed="seconds",
     ),
-    FaultKind.DROP_BEFORE: Kind(
+    FaultKind.DROP_BEFORE: FaultBehaviour(
         does="The connection is closed without an answer; the Receiver saw nothing.", used=_CALL
     ),
-    FaultKind.DROP_AFTER: Kind(
+    FaultKind.DROP_AFTER: FaultBehaviour(
         does="The Receiver answered; the connection is closed all the same.", used=_CALL
     ),
-    FaultKind.STATUS: Kind(
+    FaultKind.STATUS: FaultBehaviour(
         does="The proxy says what it says in life: 401, 408, 429, 500 and 503 with an"
         " OperationOutcome, 502 with a fault of the platform. 504 is a Receiver's, and becomes"
         " 408. With `after`, the Receiver has the message.",
         used=_CALL | {"status", "after"},
         needed="status",
     ),
-    FaultKind.PAGE: Kind(
+    FaultKind.PAGE: FaultBehaviour(
         does="A device in front of the proxy answers `status` with a page of HTML.",
         used=_CALL | {"status", "after"},
         needed="status",
     ),
-    FaultKind.NO_IDS: Kind(
+    FaultKind.NO_IDS: FaultBehaviour(
         does="The Receiver's answer comes without X-Request-Id and X-Correlation-Id.", used=_CALL
     ),
-    FaultKind.WRONG_IDS: Kind(
+    FaultKind.WRONG_IDS: FaultBehaviour(
         does="The Receiver's answer comes with two other ids, as that to another message.",
         used=_CALL,
     ),
-    FaultKind.OTHER_BODY: Kind(
+    FaultKind.OTHER_BODY: FaultBehaviour(
         does="The Receiver's answer comes with the body of the answer before it, under its own ids:"
         " as if two requests had been mixed up. There is nothing to mix up with the first.",
         used=_CALL,
     ),
-    FaultKind.TLS_FAILURE: Kind(
+    FaultKind.TLS_FAILURE: FaultBehaviour(
         does="A new connection to the proxy or the token service fails in the handshake; those"
         " that are open are closed first. (A *Receiver's* failure is a `status` of 503.)"
     ),
-    FaultKind.TOKEN_OUTAGE: Kind(
+    FaultKind.TOKEN_OUTAGE: FaultBehaviour(
         does="The token service is down: a 503 with a page, or, with `mode` `drop`, no answer.",
         used=frozenset({"mode"}),
     ),
-    FaultKind.TOKEN_UNAUTHORISED: Kind(does="The token service does not know the API key."),
-    FaultKind.TOKEN_RATE_LIMITED: Kind(
+    FaultKind.TOKEN_UNAUTHORISED: FaultBehaviour(
+        does="The token service does not know the API key."
+    ),
+    FaultKind.TOKEN_RATE_LIMITED: FaultBehaviour(
         does="The token service says 429, and asks to wait `seconds`.",
         used=frozenset({"seconds"}),
     ),
-    FaultKind.TOKEN_REFUSED: Kind(
+    FaultKind.TOKEN_REFUSED: FaultBehaviour(
         does="The token service refuses in the words of `refusal`, a row of `docs/answers.md`.",
         used=frozenset({"refusal"}),
         needed="refusal",

@@ -51,7 +51,7 @@ from yarl import URL
 
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import Body, as_json, capability_statement
-from bars_gateway.sandbox.calls import Call, Calls
+from bars_gateway.sandbox.calls import Call, CallLog
 from bars_gateway.sandbox.faults import ArmedFault, FaultKind, Faults
 from bars_gateway.sandbox.registry import Registered, Registry, Targets, is_local
 from bars_gateway.sandbox.token_service import TokenService, no_json
@@ -110,7 +110,7 @@ class SandboxProxy:
         registry: Registry,
         tokens: TokenService,
         faults: Faults,
-        calls: Calls,
+        calls: CallLog,
         now: Callable[[], datetime],
     ) -> None:
         self._session = session

@@ -41,8 +41,8 @@ from bars_gateway.listeners import (
 )
 from bars_gateway.sandbox import counterparty
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
-from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
-from bars_gateway.sandbox.counterparty import Counterparty, CounterpartyAdmin, Surroundings
+from bars_gateway.sandbox.calls import TOKEN_PATH, Call, CallLog
+from bars_gateway.sandbox.counterparty import CounterpartyAdmin, SandboxCounterparty, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.services import SERVICES, ScriptProblem
 from bars_gateway.sandbox.faults import (
@@ -105,9 +105,9 @@ class Sandbox:
         except (OSError, ValueError) as error:
             raise SandboxError(f"{folder} cannot be used: {error}") from None
         self.faults = Faults(settings.rng, self._hang_up)
-        self.calls = Calls()
+        self.calls = CallLog()
         self.tokens = TokenService(self.registry, lambda: self.token_url, settings.now)
-        self.counterparty = Counterparty(self._surroundings())
+        self.counterparty = SandboxCounterparty(self._surroundings())
         self._add_scripts(settings.scripts)
         self._told = folder / "sandbox.json"
         self._party: Registered
@@ -427,7 +427,7 @@ class Admin:
         self,
         registry: Registry,
         faults: Faults,
-        calls: Calls,
+        calls: CallLog,
         tokens: TokenService,
         now: Callable[[], datetime],
     ) -> None:

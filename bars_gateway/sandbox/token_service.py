@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.hashes import SHA512
 
 from bars_gateway.sandbox import bodies
-from bars_gateway.sandbox.bodies import OfThePlatform, Refusal, refusal
+from bars_gateway.sandbox.bodies import OfThePlatform, TokenDenied, refusal
 from bars_gateway.sandbox.faults import ArmedFault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
 
@@ -59,7 +59,7 @@ class Assertion:
 
     @classmethod
     def read(cls, text: str) -> "Assertion":
-        """Take *text* apart, or raise Refusal; without an algorithm it is no JWT."""
+        """Take *text* apart, or raise TokenDenied; without an algorithm it is no JWT."""
         try:
             first, second, third = text.split(".")
             header, claims = _object(first), _object(second)
@@ -74,13 +74,13 @@ class Assertion:
             raise refusal("jwt") from None
 
     def check_claims(self, now: float, is_spent: Callable[[str, str], bool]) -> None:
-        """Raise Refusal for the first flaw; *is_spent* tells of a client and a jti."""
+        """Raise TokenDenied for the first flaw; *is_spent* tells of a client and a jti."""
         for failed, name in self._flaws(now, is_spent):
             if failed:
                 raise refusal(name)
 
     def check_signature(self, key: RSAPublicKey) -> None:
-        """Raise Refusal unless *key* signed it."""
+        """Raise TokenDenied unless *key* signed it."""
         if not _verifies(key, self.signed, self.signature):
             raise refusal("signature")
 
@@ -193,7 +193,7 @@ class TokenService:
         try:
             form = await _form(request)
             registered = self._check(form, fault)
-        except Refusal as refused:
+        except TokenDenied as refused:
             return _refused(refused)
         return self._issue(registered, form)
 
@@ -258,7 +258,7 @@ class TokenService:
         raise refusal("kid")
 
 
-class _QuotaExceeded(Refusal):
+class _QuotaExceeded(TokenDenied):
     """Too many tokens were asked for: a form that no other refusal has."""
 
     def __init__(self, again_at: datetime) -> None:
@@ -274,7 +274,7 @@ class _QuotaExceeded(Refusal):
         }
 
 
-def _told(fault: ArmedFault, now: datetime) -> Refusal:
+def _told(fault: ArmedFault, now: datetime) -> TokenDenied:
     if fault.kind is FaultKind.TOKEN_RATE_LIMITED:
         return _QuotaExceeded(now + timedelta(seconds=fault.seconds))
     if fault.kind is FaultKind.TOKEN_REFUSED:
@@ -282,7 +282,7 @@ def _told(fault: ArmedFault, now: datetime) -> Refusal:
     return refusal("api-key")
 
 
-def _refused(refused: Refusal) -> web.Response:
+def _refused(refused: TokenDenied) -> web.Response:
     document = dict(refused.document)
     if not isinstance(refused, OfThePlatform):
         document["message_id"] = f"rrt-{secrets.token_hex(8)}"

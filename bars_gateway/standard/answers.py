@@ -329,7 +329,7 @@ REFUSALS: Mapping[str, Problem] = {
 }
 
 
-class Said(StrEnum):
+class SpeaksOf(StrEnum):
     """Of whom the body of a 2xx speaks."""
 
     NOTHING = "nothing"  # of nobody: there is none, or it is no Bundle, or one without a message
@@ -339,12 +339,12 @@ class Said(StrEnum):
     ERROR = "error"  # of ours, as far as it shows: that something went wrong
 
 
-MEANINGS: Mapping[Said, str] = {
-    Said.NOTHING: "no message",
-    Said.OURS: "our focus or our Bundle.id",
-    Said.OTHER: "another Bundle, which contradicts nothing",
-    Said.FOREIGN: "another NHS number, case number or event than ours",
-    Said.ERROR: "an OperationOutcome of an error",
+MEANINGS: Mapping[SpeaksOf, str] = {
+    SpeaksOf.NOTHING: "no message",
+    SpeaksOf.OURS: "our focus or our Bundle.id",
+    SpeaksOf.OTHER: "another Bundle, which contradicts nothing",
+    SpeaksOf.FOREIGN: "another NHS number, case number or event than ours",
+    SpeaksOf.ERROR: "an OperationOutcome of an error",
 }
 
 
@@ -352,11 +352,11 @@ MEANINGS: Mapping[Said, str] = {
 class Acknowledgement:
     """What is to be believed of the body of a 2xx, and what may be taken from it."""
 
-    said: Said
+    said: SpeaksOf
     focus_id: str | None = None  # what the Receiver calls the record; of ours alone
 
 
-NO_BODY = Acknowledgement(said=Said.NOTHING)
+NO_BODY = Acknowledgement(said=SpeaksOf.NOTHING)
 
 
 def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
@@ -373,16 +373,16 @@ def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
     says, and what is about another message, are as no answer at all.
     """
     tree = _tree(body, media_type)
-    return tree if tree is not None and judged(ours, tree).said is Said.OURS else {}
+    return tree if tree is not None and judged(ours, tree).said is SpeaksOf.OURS else {}
 
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
     """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
     found = _message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
-        return Acknowledgement(said=Said.FOREIGN)
+        return Acknowledgement(said=SpeaksOf.FOREIGN)
     if tells_error(tree) or (found and any(tells_error(each.resource) for each in found.entries)):
-        return Acknowledgement(said=Said.ERROR)
+        return Acknowledgement(said=SpeaksOf.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
     return _taken(ours, found)
@@ -414,13 +414,15 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
     theirs = patient_of(found)
     if theirs != NOBODY and compare(patient_of(ours), theirs) is Sameness.OTHER_PATIENT:
-        return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
+        return Acknowledgement(
+            said=SpeaksOf.OTHER
+        )  # by the name alone, which may be spelt otherwise
     entry = found.resolve(ours.focus_url)
     if entry is not None:
-        return Acknowledgement(said=Said.OURS, focus_id=text_of(entry.resource, "id") or None)
+        return Acknowledgement(said=SpeaksOf.OURS, focus_id=text_of(entry.resource, "id") or None)
     if ours.bundle_id and found.bundle_id == ours.bundle_id:
-        return Acknowledgement(said=Said.OURS, focus_id=found.focus_id)
-    return Acknowledgement(said=Said.OTHER)
+        return Acknowledgement(said=SpeaksOf.OURS, focus_id=found.focus_id)
+    return Acknowledgement(said=SpeaksOf.OTHER)
 
 
 def _contradicts(ours: Message, found: Message) -> bool:

@@ -140,8 +140,8 @@ def _read(body: bytes, media_type: str) -> tuple[Resource, Document | None]:
 def _of_bytes(body: bytes, document: Document | None, side: Side) -> list[Issue]:
     if document is not None or not body.startswith(BYTE_ORDER_MARK):
         return []
-    grave = Severity.ERROR if side is Side.SENDING else Severity.WARNING
-    return [Issue(rule="B01", path="Bundle", text=_MARKED, severity=grave, issue="structure")]
+    severity = Severity.ERROR if side is Side.SENDING else Severity.WARNING
+    return [Issue(rule="B01", path="Bundle", text=_MARKED, severity=severity, issue="structure")]
 
 
 def _of_structure(tree: Resource, document: Document | None) -> list[Issue]:

@@ -71,7 +71,7 @@ _KEPT = (_MICROSECOND, timedelta(milliseconds=1), timedelta(seconds=1))
 _INSTANTS = {"ServiceRequest": ("authoredOn",), "Appointment": ("start", "end")}
 
 
-class Reading(StrEnum):
+class ReadProgress(StrEnum):
     """How far the read is that a cancellation waits for."""
 
     WAITS = "waits"  # it is to be made, or was made in vain a moment ago
@@ -101,31 +101,31 @@ SHOWN = ENDED | {Current.UNSHOWN.value}
 
 
 def finding_in(
-    enquiry: BarsRequest,
+    request: BarsRequest,
     answer: BarsAnswer | Unanswered,
     whose: Patient = _NOT_KNOWN,
     *,
     contested: bool = False,
 ) -> Finding:
     """
-    Return what *answer* shows of the record that *enquiry* asks for.
+    Return what *answer* shows of the record that *request* asks for.
 
     *whose*: the patient of the cancellation. *contested*: another patient's workflow has that
     id too; then only a record that names our patient counts, for it could be the other's.
     """
-    found = _finding_in(enquiry, answer, whose, contested=contested)
+    found = _finding_in(request, answer, whose, contested=contested)
     unsafe = contested and found.current is Current.UNSHOWN
     return Finding(Current.UNKNOWN) if unsafe else found
 
 
 def _finding_in(
-    enquiry: BarsRequest, answer: BarsAnswer | Unanswered, whose: Patient, *, contested: bool
+    request: BarsRequest, answer: BarsAnswer | Unanswered, whose: Patient, *, contested: bool
 ) -> Finding:
     if isinstance(answer, Unanswered):
         return Finding(Current.UNKNOWN)
     if answer.http_status != _OK:
         return Finding(_without_record(answer.http_status))
-    record = shown(enquiry, answer)
+    record = shown(request, answer)
     if record is None:
         return Finding(Current.UNSHOWN)
     sameness = sameness_of(whose, record)

@@ -33,7 +33,7 @@ class Issue:
     refused_in_production: bool = False  # a warning here, and an error where environment is prod
 
 
-class Answered(TypedDict):
+class AnsweredWith(TypedDict):
     """What a rule that stops a message is answered with."""
 
     http_status: int
@@ -41,10 +41,10 @@ class Answered(TypedDict):
     issue: str
 
 
-BAD_REQUEST: Answered = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
-CONFLICT: Answered = {"http_status": 409, "code": "REC_CONFLICT", "issue": "conflict"}
-NOT_FOUND: Answered = {"http_status": 404, "code": "REC_NOT_FOUND", "issue": "not-found"}
-NOT_SUPPORTED: Answered = {
+BAD_REQUEST: AnsweredWith = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
+CONFLICT: AnsweredWith = {"http_status": 409, "code": "REC_CONFLICT", "issue": "conflict"}
+NOT_FOUND: AnsweredWith = {"http_status": 404, "code": "REC_NOT_FOUND", "issue": "not-found"}
+NOT_SUPPORTED: AnsweredWith = {
     "http_status": 422,
     "code": "REC_UNPROCESSABLE_ENTITY",
     "issue": "not-supported",

@@ -175,7 +175,7 @@ class Reads(Protocol):
     """Whoever asks the proxy."""
 
     async def ask(
-        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
+        self, request: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         """Return the answer within *seconds*; *fresh*: not one that was kept."""
 
@@ -210,33 +210,33 @@ def without(query: str, name: str) -> tuple[str, list[str]]:
     return "&".join(kept), values
 
 
-def shown(enquiry: BarsRequest, answer: BarsAnswer) -> Resource | None:
+def shown(request: BarsRequest, answer: BarsAnswer) -> Resource | None:
     """Return what was asked for, or None where *answer* does not prove that it is that."""
     # What was kept was proved when it came.
-    if answer.http_status != _OK or not (answer.kept_since or echoed(enquiry, answer)):
+    if answer.http_status != _OK or not (answer.kept_since or echoed(request, answer)):
         return None
     try:
         found = to_tree(answer.body, format_of(answer.media_type) or Format.JSON)
     except MalformedBundle:
         return None
-    return found if _is_asked_for(enquiry, found) else None
+    return found if _is_asked_for(request, found) else None
 
 
-def proves_itself(enquiry: BarsRequest, answer: BarsAnswer) -> bool:
-    """Tell whether *answer* is one to *enquiry*: a read that went well, by what it shows too."""
-    if enquiry.method != "GET" or not _OK <= answer.http_status < _OTHERWISE:
-        return echoed(enquiry, answer)
-    found = shown(enquiry, answer)
-    if found is None or enquiry.resource_id is not None:
+def proves_itself(request: BarsRequest, answer: BarsAnswer) -> bool:
+    """Tell whether *answer* is one to *request*: a read that went well, by what it shows too."""
+    if request.method != "GET" or not _OK <= answer.http_status < _OTHERWISE:
+        return echoed(request, answer)
+    found = shown(request, answer)
+    if found is None or request.resource_id is not None:
         return found is not None
-    number = number_asked_for(enquiry.query)
-    return not number or not of_another(numbered(number), found, enquiry.resource)
+    number = number_asked_for(request.query)
+    return not number or not of_another(numbered(number), found, request.resource)
 
 
-def echoed(enquiry: BarsRequest, answer: BarsAnswer) -> bool:
+def echoed(request: BarsRequest, answer: BarsAnswer) -> bool:
     """Tell whether both ids of the request came back, in whatever case."""
     return all(
-        _plain(answer.headers, name) == _plain(enquiry.headers, name) != ""
+        _plain(answer.headers, name) == _plain(request.headers, name) != ""
         for name in (REQUEST_ID, CORRELATION_ID)
     )
 
@@ -245,25 +245,25 @@ def _plain(headers: Mapping[str, str], name: str) -> str:
     return headers.get(name, "").strip().lower()
 
 
-def _is_asked_for(enquiry: BarsRequest, found: Resource) -> bool:
+def _is_asked_for(request: BarsRequest, found: Resource) -> bool:
     kind = text_of(found, "resourceType")
-    if enquiry.resource_id is not None:
-        same_id = text_of(found, "id").lower() == enquiry.resource_id.lower()
-        return kind == enquiry.resource and same_id
-    if enquiry.resource == "metadata":
+    if request.resource_id is not None:
+        same_id = text_of(found, "id").lower() == request.resource_id.lower()
+        return kind == request.resource and same_id
+    if request.resource == "metadata":
         return kind == "CapabilityStatement"
     if (kind, text_of(found, "type")) != ("Bundle", "searchset"):
         return False
-    if enquiry.resource == "MessageDefinition":
+    if request.resource == "MessageDefinition":
         # Whoever takes nothing at all would not be in BaRS: an empty list is no answer to that.
-        return bool(of_service(found, _services(enquiry)))
-    return not shortcomings(found, enquiry.resource)
+        return bool(of_service(found, _services(request)))
+    return not shortcomings(found, request.resource)
 
 
-def _services(enquiry: BarsRequest) -> list[str]:
+def _services(request: BarsRequest) -> list[str]:
     """Return whose definitions are asked for: its `context` may name another than the target."""
-    target = enquiry.target
-    named = parse_qs(enquiry.query).get("context", [])
+    target = request.target
+    named = parse_qs(request.query).get("context", [])
     if target is None:
         return named
     whole = [each if "|" in each else f"{target.system}|{each}" for each in named]

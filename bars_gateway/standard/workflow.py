@@ -151,7 +151,7 @@ def led_on(state: State, *moves: Move) -> State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sentence:
+class DispatchRow:
     """One row of the standard's dispatch table: what these words together mean."""
 
     event: str
@@ -170,8 +170,8 @@ _BOTH: frozenset[str | None] = frozenset({"referral", "validation"})
 _BOOKING: frozenset[str | None] = frozenset({None, "referral", "validation"})
 
 # Core, Standard-Pattern-For-Composites; Cancellation; Applications 4 and 6.
-SENTENCES: tuple[Sentence, ...] = (
-    Sentence(
+SENTENCES: tuple[DispatchRow, ...] = (
+    DispatchRow(
         event="servicerequest-request",
         reasons=_NEW,
         focus=_SERVICE_REQUEST,
@@ -179,7 +179,7 @@ SENTENCES: tuple[Sentence, ...] = (
         categories=_BOTH,
         move=Move.REQUEST,
     ),
-    Sentence(
+    DispatchRow(
         event="servicerequest-request",
         reasons=_CHANGE,
         focus=_SERVICE_REQUEST,
@@ -187,7 +187,7 @@ SENTENCES: tuple[Sentence, ...] = (
         categories=_BOTH,
         move=Move.CANCEL,
     ),
-    Sentence(
+    DispatchRow(
         event="servicerequest-request",
         reasons=_CHANGE,
         focus=_SERVICE_REQUEST,
@@ -195,7 +195,7 @@ SENTENCES: tuple[Sentence, ...] = (
         categories=_BOTH,
         move=Move.UPDATE,
     ),
-    Sentence(
+    DispatchRow(
         event="booking-request",
         reasons=_NEW,
         focus=_APPOINTMENT,
@@ -204,7 +204,7 @@ SENTENCES: tuple[Sentence, ...] = (
         move=Move.REQUEST,
     ),
     # A published cancellation says `new`; on receipt all three reasons are read (D-cancel-read).
-    Sentence(
+    DispatchRow(
         event="booking-request",
         reasons=_NEW | _CHANGE,
         focus=_APPOINTMENT,
@@ -212,7 +212,7 @@ SENTENCES: tuple[Sentence, ...] = (
         categories=_BOOKING,
         move=Move.CANCEL,
     ),
-    Sentence(
+    DispatchRow(
         event="booking-request",
         reasons=_CHANGE,
         focus=_APPOINTMENT,

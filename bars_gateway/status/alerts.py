@@ -23,7 +23,7 @@ import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.alerts import Condition, Standing, Telling
+from bars_gateway.model.alerts import Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import (
     LATE,
@@ -57,7 +57,7 @@ class Silences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Moment:
     """Everything that is looked at, at one moment."""
 
     overview: Overview
@@ -67,7 +67,7 @@ class Seen:
     known: Mapping[str, datetime]  # who did not answer, as the store has it
 
 
-def conditions(seen: Seen, silences: Silences, first_days: int) -> list[Condition]:
+def conditions(seen: Moment, silences: Silences, first_days: int) -> list[Condition]:
     """Return what somebody is to be told of, as far as it is known at this moment: each once."""
     found = [
         *_of_concerns(seen, first_days),
@@ -79,7 +79,7 @@ def conditions(seen: Seen, silences: Silences, first_days: int) -> list[Conditio
     return list({(each.code, each.about): each for each in reversed(found)}.values())[::-1]
 
 
-def _of_concerns(seen: Seen, first_days: int) -> Iterator[Condition]:
+def _of_concerns(seen: Moment, first_days: int) -> Iterator[Condition]:
     for each in concerns(seen.overview, seen.running, first_days):
         if each.kind in ALARMS or each.kind == ConcernKind.MESSAGE_WAITING:
             continue  # told of by provider, and by what explains it
@@ -94,7 +94,7 @@ def _of_concerns(seen: Seen, first_days: int) -> Iterator[Condition]:
         )
 
 
-def _stage_of(concern: Concern, seen: Seen, first_days: int) -> int:
+def _stage_of(concern: Concern, seen: Moment, first_days: int) -> int:
     """Return how near the end of a thing is: each further warning is worse."""
     if concern.kind != ConcernKind.EXPIRY_NEAR:
         return 0
@@ -134,13 +134,13 @@ def _of_alarms(overview: Overview) -> Iterator[Condition]:
                     code=kind,
                     about=f"{provider} {way}",
                     says=f"{says} ({provider})" if provider else says,
-                    urgent=alarm.grave,
+                    urgent=alarm.severe,
                     mark=max(each.newest for each in of),
-                    waits_for_maintenance=not alarm.grave,
+                    waits_for_maintenance=not alarm.severe,
                 )
 
 
-def _of_waiting(seen: Seen) -> Iterator[Condition]:
+def _of_waiting(seen: Moment) -> Iterator[Condition]:
     late = [each for each in seen.waiting if seen.overview.at - each.since >= LATE]
     if not late:
         return
@@ -155,7 +155,7 @@ def _of_waiting(seen: Seen) -> Iterator[Condition]:
     )
 
 
-def _explained(waiting: Waiting, seen: Seen) -> bool:
+def _explained(waiting: Waiting, seen: Moment) -> bool:
     """Tell whether something else is told of that keeps it waiting."""
     running = seen.running
     away = {*running.silent, *running.failing, *seen.known}
@@ -167,7 +167,7 @@ def _explained(waiting: Waiting, seen: Seen) -> bool:
     return everywhere or ours or bool(away & {waiting.receiver, waiting.provider, service, EGRESS})
 
 
-def _of_silence(seen: Seen, silences: Silences) -> Iterator[Condition]:
+def _of_silence(seen: Moment, silences: Silences) -> Iterator[Condition]:
     now, begun = seen.overview.at, seen.running.started_at
     for kind, at, longest in (
         (FlowKind.NOTHING_RECEIVED, seen.counted.received_at, silences.received),
@@ -221,7 +221,7 @@ class Watch:
         seen = await self._see()
         found = conditions(seen, self._silences, self._first_days)
         await self._store.alerts.review(
-            Standing(
+            StandingConditions(
                 conditions=[self._lasting(each, seen.overview.at) for each in found],
                 unknown=frozenset(_unknown(seen, found)),
                 may_end=self._may_end(seen),
@@ -231,9 +231,9 @@ class Watch:
         )
         self._forget(found)
 
-    async def _see(self) -> Seen:
+    async def _see(self) -> Moment:
         now = self._now()
-        return Seen(
+        return Moment(
             overview=await self._store.watched(now),
             counted=await self._store.figures.counted(now),
             waiting=await self._store.figures.waiting(),
@@ -247,7 +247,7 @@ class Watch:
         soon = now - since < RUNBOOKS[condition.code].after * self._patience
         return replace(condition, opens=False) if soon else condition
 
-    def _may_end(self, seen: Seen) -> frozenset[str] | None:
+    def _may_end(self, seen: Moment) -> frozenset[str] | None:
         young = seen.overview.at - seen.running.started_at < self._after_a_start
         return frozenset(ALARMS) if young else None
 
@@ -256,6 +256,6 @@ class Watch:
         self._since = {key: at for key, at in self._since.items() if key in stands}
 
 
-def _unknown(seen: Seen, found: Iterable[Condition]) -> set[str]:
+def _unknown(seen: Moment, found: Iterable[Condition]) -> set[str]:
     """Return what does not answer, as the store has it, and this process has not met yet."""
     return seen.known.keys() - {each.kept_by for each in found if each.kept_by}

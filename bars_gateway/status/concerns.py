@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.model.alarms import ALARMS, Alarm, Words
+from bars_gateway.model.alarms import ALARMS, Alarm, AlarmWords
 from bars_gateway.model.buckets import bucket_of
 from bars_gateway.model.messages import OutboundState
-from bars_gateway.model.readings import HeldLog, Inspection, Overview
+from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
@@ -53,7 +53,7 @@ class ConcernKind(StrEnum):
     EPR_NOT_ASKING = "epr.not_asking"
     MESSAGE_HELD = "message.held"
     DATABASE_GAP = "database.gap"
-    DATABASE_LOG_HELD = "database.log_held"
+    DATABASE_LOG_STUCK = "database.log_stuck"
     EGRESS_BLOCKED = "egress.blocked"
     TOKEN_MISSING = "token.missing"  # noqa: S105 - a code
     PROVIDER_KEPT_OUT = "provider.kept_out"
@@ -147,7 +147,7 @@ class BudgetState:
     providers: Sequence[str]
     per_minute: int
     used: int  # of the last minute
-    held_seconds: float  # for which the platform has asked us to send nothing
+    paused_seconds: float  # for which the platform has asked us to send nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ class RuntimeState:
     kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     unavailable: UnavailableState | None = None  # why nothing can be stored; None: all can
-    held_log: HeldLog | None = None  # a reader keeps the write-ahead log from being moved
+    stuck_log: StuckLog | None = None  # a reader keeps the write-ahead log from being moved
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
@@ -206,12 +206,12 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     """
     return [
         *_unavailable(running.unavailable),
-        *_alarms(overview, grave=True),
+        *_alarms(overview, severe=True),
         *_unread(overview.at, running.eprs),
         *_not_asking(overview.at, running),
         *_held(overview),
         *_not_rebuilt(running.inspection),
-        *_held_log(running.held_log),
+        *_stuck_log(running.stuck_log),
         *_egress(running.egress),
         *_without_token(running),
         *_kept_out(running.kept_out),
@@ -225,7 +225,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_shut_out(running.shut_out),
         *_refused(running.refused),
         *_expiries(overview.at, running.expiries, first_days),
-        *_alarms(overview, grave=False),
+        *_alarms(overview, severe=False),
         *_disk_low(overview, running.minimum_free_bytes),
         *_clock_step(overview.at, running.clock_step),
         *_uninspected(running.inspection),
@@ -241,11 +241,11 @@ def _unavailable(store: UnavailableState | None) -> Iterator[Concern]:
         yield Concern(kind=ConcernKind.STORE_UNAVAILABLE, text=text, advice=advice)
 
 
-def _held_log(held: HeldLog | None) -> Iterator[Concern]:
-    if held is not None:
-        size, minutes = f"{held.size / 2**20:.0f} MB", f"{held.seconds / 60:.0f} min"
+def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
+    if log is not None:
+        size, minutes = f"{log.size / 2**20:.0f} MB", f"{log.seconds / 60:.0f} min"
         yield Concern(
-            kind=ConcernKind.DATABASE_LOG_HELD,
+            kind=ConcernKind.DATABASE_LOG_STUCK,
             text=f"The database's write-ahead log has grown to {size}: a program has read in it for"
             f" {minutes} without an end",
             advice="Find it (fuser -v on the database) and end it: sqlite3, or a backup program."
@@ -346,18 +346,18 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
             )
 
 
-def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:
+def _alarms(overview: Overview, *, severe: bool) -> list[Concern]:
     """Return one concern for each kind that stands, and for each way in which it is told."""
     return [
         _alarming(kind, words, overview)
         for kind, each in ALARMS.items()
-        if each.grave is grave
+        if each.severe is severe
         for words in each.ways
         if any(found.kind == kind and found.words == words for found in overview.standing)
     ]
 
 
-def _alarming(kind: str, words: Words, overview: Overview) -> Concern:
+def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
     each = ALARMS[kind]
     found = [s for s in overview.standing if s.kind == kind and s.words == words]
     listed = [a for a in overview.alarms if a.kind == kind and a.words == words]

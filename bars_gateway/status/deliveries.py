@@ -32,7 +32,7 @@ import orjson
 import structlog
 
 from bars_gateway.errors import IdentityError, StoreUnavailable
-from bars_gateway.model.alerts import Channel, Delivery, Step
+from bars_gateway.model.alerts import AlertStep, Channel, Delivery
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.alerts import Alerts
@@ -96,9 +96,9 @@ class Journal:
                 "reason": alert.says,
                 "path": self._whence.runbook(alert.code),
             }
-            if each.step is Step.RESOLVED:
+            if each.step is AlertStep.RESOLVED:
                 log.info("alert.resolved", **what)
-            elif each.step is Step.REMINDED:
+            elif each.step is AlertStep.REMINDED:
                 log.error("alert.goes_on", **what)
             elif alert.urgent:
                 log.error("alert.opened", **what)
@@ -255,7 +255,7 @@ _FOOT = (
 
 
 def _wakes(delivery: Delivery) -> bool:
-    return delivery.alert.urgent and delivery.step is not Step.RESOLVED
+    return delivery.alert.urgent and delivery.step is not AlertStep.RESOLVED
 
 
 def _told(delivery: Delivery, whence: Whence) -> str:
@@ -266,7 +266,7 @@ def _told(delivery: Delivery, whence: Whence) -> str:
     ]
     if alert.resolved_at is not None:
         lines.append(f"resolved {alert.resolved_at:%Y-%m-%d %H:%M} UTC")
-    if delivery.step is not Step.RESOLVED:
+    if delivery.step is not AlertStep.RESOLVED:
         lines += [f"For patients: {book.harm}", f"Look first {book.whose}. Do: {book.do}"]
     lines.append(f"Runbook: {whence.runbook(alert.code)}   (delivery {delivery.delivery_id})")
     return "\n".join(lines)

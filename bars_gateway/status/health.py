@@ -86,7 +86,7 @@ def _of_neither(running: RuntimeState) -> Iterator[str]:
         yield f"{UNINSPECTED} since {inspection.waits_since:%Y-%m-%d %H:%M} UTC"
 
 
-class State(StrEnum):
+class HealthState(StrEnum):
     """How it stands with something that we need."""
 
     OK = "ok"
@@ -95,7 +95,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"  # nobody has tried yet, or nothing is known
 
 
-_WORST_FIRST = (State.FAILING, State.WARNING)
+_WORST_FIRST = (HealthState.FAILING, HealthState.WARNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Dependency:
     """One thing that we need: names from the settings, states and times, no secrets."""
 
     name: str
-    state: State
+    state: HealthState
     of: str | None = None  # a provider, a folder, a certificate
     reason: str | None = None
     details: Mapping[str, object] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def dependencies(
         *_proxy(running, counted),
         *_eprs(running, overview),
         *(
-            Dependency(name="epr_folder", of=folder, state=State.FAILING, reason=reason)
+            Dependency(name="epr_folder", of=folder, state=HealthState.FAILING, reason=reason)
             for folder, reason in running.stalled.items()
         ),
         *_certificates(running, overview, first_days),
@@ -139,7 +139,7 @@ def _database(running: RuntimeState, trouble: str | None, overview: Overview | N
     failing = trouble or unavailable
     return Dependency(
         name="database",
-        state=State.FAILING if failing else State.WARNING if gaps else State.OK,
+        state=HealthState.FAILING if failing else HealthState.WARNING if gaps else HealthState.OK,
         reason=failing or gaps,
         details={"bytes": overview.database_bytes} if overview else {},
     )
@@ -147,25 +147,25 @@ def _database(running: RuntimeState, trouble: str | None, overview: Overview | N
 
 def _disk(running: RuntimeState, overview: Overview | None) -> Iterator[Dependency]:
     if overview is None:
-        yield Dependency(name="disk", state=State.UNKNOWN)
+        yield Dependency(name="disk", state=HealthState.UNKNOWN)
         return
     free, minimum = overview.free_bytes, running.minimum_free_bytes
-    low = State.WARNING if free < LOW_TIMES * minimum else State.OK
+    low = HealthState.WARNING if free < LOW_TIMES * minimum else HealthState.OK
     yield Dependency(
         name="disk",
-        state=State.FAILING if free < minimum else low,
+        state=HealthState.FAILING if free < minimum else low,
         details={"free_bytes": free, "minimum_free_bytes": minimum},
     )
 
 
 def _token_services(running: RuntimeState) -> Iterator[Dependency]:
     for token in running.tokens:
-        had = State.WARNING if token.refused_keys else State.OK
-        known = had if token.expires_at else State.UNKNOWN
+        had = HealthState.WARNING if token.refused_keys else HealthState.OK
+        known = had if token.expires_at else HealthState.UNKNOWN
         yield Dependency(
             name="token_service",
             of=token.provider,
-            state=State.FAILING if token.failing_since else known,
+            state=HealthState.FAILING if token.failing_since else known,
             reason=token.reason if token.failing_since else None,
             details={
                 "since": _text(token.failing_since),
@@ -181,20 +181,22 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
     egress = running.egress
     if egress is not None:
         details = {"since": _text(egress.since)}
-        yield Dependency(name="way_out", state=State.FAILING, reason=egress.reason, details=details)
+        yield Dependency(
+            name="way_out", state=HealthState.FAILING, reason=egress.reason, details=details
+        )
     for kept_out in running.kept_out:
         yield Dependency(
             name="proxy",
             of=kept_out.provider,
-            state=State.FAILING,
+            state=HealthState.FAILING,
             reason=kept_out.reason,
             details={"since": _text(kept_out.since)},
         )
     away = bool(running.silent or running.failing)
-    reached = State.WARNING if away else State.OK if last else State.UNKNOWN
+    reached = HealthState.WARNING if away else HealthState.OK if last else HealthState.UNKNOWN
     yield Dependency(
         name="receivers",
-        state=State.UNKNOWN if egress else reached,
+        state=HealthState.UNKNOWN if egress else reached,
         details={
             "silent": len(running.silent),
             "failing": len(running.failing),
@@ -213,11 +215,11 @@ def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
             and epr.asks
             and overview.at - (epr.asked_at or running.started_at) > STOPPED_ASKING
         )
-        seen = State.OK if epr.seen_at else State.UNKNOWN
+        seen = HealthState.OK if epr.seen_at else HealthState.UNKNOWN
         yield Dependency(
             name="epr",
             of=epr.provider,
-            state=State.FAILING if silent else State.WARNING if late else seen,
+            state=HealthState.FAILING if silent else HealthState.WARNING if late else seen,
             reason="it has stopped asking for questions" if silent else None,
             details={
                 "seen_at": _text(epr.seen_at),
@@ -232,25 +234,31 @@ def _certificates(
 ) -> Iterator[Dependency]:
     for expiry in running.expiries:
         reached = stage(expiry, overview.at, first_days) if overview else None
-        near = State.OK if reached is None else State.FAILING if reached == OVER else State.WARNING
+        near = (
+            HealthState.OK
+            if reached is None
+            else HealthState.FAILING
+            if reached == OVER
+            else HealthState.WARNING
+        )
         yield Dependency(
             name=expiry.kind,
             of=expiry.name,
-            state=near if overview else State.UNKNOWN,
+            state=near if overview else HealthState.UNKNOWN,
             details={"ends_at": _text(expiry.ends_at)},
         )
     for name, reason in running.refused.items():
-        yield Dependency(name="renewal", of=name, state=State.WARNING, reason=reason)
+        yield Dependency(name="renewal", of=name, state=HealthState.WARNING, reason=reason)
 
 
 def _clock(running: RuntimeState) -> Dependency:
     skews = [t.clock_skew_seconds for t in running.tokens if t.clock_skew_seconds is not None]
     widest = max(skews, key=abs, default=None)
-    known = State.OK if widest is not None else State.UNKNOWN
+    known = HealthState.OK if widest is not None else HealthState.UNKNOWN
     stepped = running.clock_step
     return Dependency(
         name="clock",
-        state=State.WARNING if abs(widest or 0) > SKEW_SHOWN else known,
+        state=HealthState.WARNING if abs(widest or 0) > SKEW_SHOWN else known,
         details={"skew_seconds": widest, "stepped_at": _text(stepped.at if stepped else None)},
     )
 
@@ -296,7 +304,9 @@ class Health:
         except StoreError as error:
             trouble = str(error)
         found = dependencies(overview, counted, running, trouble, self._first_days)
-        worst = next((s for s in _WORST_FIRST if any(each.state is s for each in found)), State.OK)
+        worst = next(
+            (s for s in _WORST_FIRST if any(each.state is s for each in found)), HealthState.OK
+        )
         document = {
             "state": worst,
             "at": _text(now),

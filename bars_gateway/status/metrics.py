@@ -41,7 +41,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.EPR_NOT_ASKING: "bars_epr_asked_seconds",
     ConcernKind.MESSAGE_HELD: "bars_outbound_messages",
     ConcernKind.DATABASE_GAP: "bars_database_gaps",
-    ConcernKind.DATABASE_LOG_HELD: "bars_database_log_held_bytes",
+    ConcernKind.DATABASE_LOG_STUCK: "bars_database_log_stuck_bytes",
     ConcernKind.EGRESS_BLOCKED: "bars_egress_blocked",
     ConcernKind.TOKEN_MISSING: "bars_token_failing",
     ConcernKind.PROVIDER_KEPT_OUT: "bars_provider_kept_out",
@@ -403,9 +403,9 @@ def _budgets(running: RuntimeState) -> Iterator[Metric]:
         ),
         ("bars_budget_used", "Those of the last minute.", lambda budget: budget.used),
         (
-            "bars_budget_held_seconds",
+            "bars_budget_paused_seconds",
             "For how long the platform has asked us to send nothing.",
-            lambda budget: budget.held_seconds,
+            lambda budget: budget.paused_seconds,
         ),
     )
     for name, text, value in figures:
@@ -462,7 +462,7 @@ def _told(running: RuntimeState) -> Iterator[Metric]:
 
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
-    held, inspection, step = running.held_log, running.inspection, running.clock_step
+    stuck, inspection, step = running.stuck_log, running.inspection, running.clock_step
     recent = step is not None and overview.at - step.at <= CLOCK_STEP_SHOWN
     waits_since = inspection.waits_since if inspection else None
     for name, text, value in (
@@ -473,9 +473,9 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         ),
         ("bars_database_bytes", "Size of the database.", overview.database_bytes),
         (
-            "bars_database_log_held_bytes",
+            "bars_database_log_stuck_bytes",
             "How far its log has grown because another program reads in it without an end.",
-            held.size if held else 0,
+            stuck.size if stuck else 0,
         ),
         (
             "bars_database_gaps",
@@ -503,7 +503,7 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         yield _gauge(name, text, value)
 
 
-class Figures:
+class MetricsHandler:
     """Answers Prometheus."""
 
     def __init__(

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bars_gateway.model.alarms import ALARMS, About, AlarmKind, Whose
+from bars_gateway.model.alarms import ALARMS, AlarmKind, OnePer, Whose
 from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 
 PAGE = "/runbooks"
@@ -43,12 +43,12 @@ class Runbook:
 
 
 _LOOK = {
-    About.MESSAGE: "`bars-gateway alarms` has its X-Request-Id, `bars-gateway show` its history.",
-    About.WORKFLOW: "`bars-gateway alarms` has the X-Request-Id of its message; `bars-gateway show`"
-    " tells its history.",
-    About.REQUEST: "`bars-gateway alarms` has the X-Request-Id. Look for that in the log"
+    OnePer.MESSAGE: "`bars-gateway alarms` has its X-Request-Id, `bars-gateway show` its history.",
+    OnePer.WORKFLOW: "`bars-gateway alarms` has the X-Request-Id of its message;"
+    " `bars-gateway show` tells its history.",
+    OnePer.REQUEST: "`bars-gateway alarms` has the X-Request-Id. Look for that in the log"
     " (`journalctl -u bars-gateway`).",
-    About.PLACE: "`bars-gateway alarms` has the place; the log around that time has the rest"
+    OnePer.PLACE: "`bars-gateway alarms` has the place; the log around that time has the rest"
     " (`journalctl -u bars-gateway`).",
 }
 _HARM_OF_ALARMS: Mapping[str, str] = {
@@ -125,7 +125,7 @@ def _of_alarm(kind: str, alarm: AlarmKind) -> Runbook:
         ends=f"{_MARKED}, and nothing else ends it."
         if alarm.ends == "nothing else"
         else f"{_MARKED}; or {alarm.ends}.",
-        urgent=alarm.grave,
+        urgent=alarm.severe,
     )
 
 
@@ -187,7 +187,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         urgent=False,
     ),
     Runbook(
-        code=ConcernKind.DATABASE_LOG_HELD,
+        code=ConcernKind.DATABASE_LOG_STUCK,
         title="A program keeps the database's log from being moved",
         whose=Whose.OURS,
         harm="None until the disk is full; then nothing is received any more.",

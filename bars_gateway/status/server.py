@@ -25,7 +25,7 @@ from bars_gateway import listeners
 from bars_gateway.errors import StoreError, unforeseen
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.health import Health
-from bars_gateway.status.metrics import Figures
+from bars_gateway.status.metrics import MetricsHandler
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
@@ -65,7 +65,7 @@ class StatusServer:
         self._host, self._port = host, port
         self._now = now
         self._health = Health(store, running, now=now, first_days=first_days)
-        self._figures = Figures(store, running, registry, now=now, first_days=first_days)
+        self._figures = MetricsHandler(store, running, registry, now=now, first_days=first_days)
         self._runner: web.AppRunner | None = None
         self._stop_listening: Callable[[], None] = lambda: None
         self._bound_to = 0

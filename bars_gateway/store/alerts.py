@@ -17,11 +17,11 @@ from datetime import datetime
 
 from bars_gateway.model.alerts import (
     Alert,
+    AlertStep,
     Channel,
     Condition,
     Delivery,
-    Standing,
-    Step,
+    StandingConditions,
     Telling,
 )
 from bars_gateway.model.messages import Actor
@@ -43,11 +43,11 @@ class Alerts(Noun):
     @wakes(WakeUps.wake_couriers, if_any=True)
     @writes
     def review(
-        self, connection: Connection, found: Standing, telling: Telling, now: datetime
-    ) -> list[Step]:
+        self, connection: Connection, found: StandingConditions, telling: Telling, now: datetime
+    ) -> list[AlertStep]:
         """Open, remind of and resolve alerts by what stands *now*; return what was decided."""
         opened = {(row["code"], row["about"]): row for row in connection.rows("open_alerts")}
-        done: list[Step] = []
+        done: list[AlertStep] = []
         for each in found.conditions:
             row = opened.pop((each.code, each.about), None)
             if row is not None:
@@ -77,7 +77,7 @@ class Alerts(Noun):
             Delivery(
                 delivery_id=row["delivery_id"],
                 channel=Channel(row["channel"]),
-                step=Step(row["step"]),
+                step=AlertStep(row["step"]),
                 decided_at=instant(row["decided_at"]),
                 attempts=row["attempts"],
                 alert=alert_of(row),
@@ -133,7 +133,7 @@ def alert_of(row: Row) -> Alert:
 
 def _open(
     connection: Connection, condition: Condition, telling: Telling, now: datetime
-) -> list[Step]:
+) -> list[AlertStep]:
     number = connection.inserted(
         "raise_alert",
         code=condition.code,
@@ -144,13 +144,13 @@ def _open(
         kept_by=condition.kept_by,
         now=text(now),
     )
-    _tell(connection, number, Step.OPENED, condition, telling, now)
-    return [Step.OPENED]
+    _tell(connection, number, AlertStep.OPENED, condition, telling, now)
+    return [AlertStep.OPENED]
 
 
 def _go_on(
     connection: Connection, row: Row, condition: Condition, telling: Telling, now: datetime
-) -> list[Step]:
+) -> list[AlertStep]:
     if (row["says"], row["mark"]) != (condition.says, condition.mark):
         connection.run("change_alert", id=row["id"], says=condition.says, mark=condition.mark)
     seen = row["acknowledged_mark"]
@@ -161,17 +161,17 @@ def _go_on(
     if not due or not (condition.urgent or worse):
         return []
     connection.run("remind_of_alert", id=row["id"], now=text(now))
-    _tell(connection, row["id"], Step.REMINDED, condition, telling, now)
-    return [Step.REMINDED]
+    _tell(connection, row["id"], AlertStep.REMINDED, condition, telling, now)
+    return [AlertStep.REMINDED]
 
 
-def _may_end(row: Row, found: Standing) -> bool:
+def _may_end(row: Row, found: StandingConditions) -> bool:
     if row["kept_by"] in found.unknown:
         return False
     return found.may_end is None or row["code"] in found.may_end
 
 
-def _resolve(connection: Connection, row: Row, telling: Telling, now: datetime) -> list[Step]:
+def _resolve(connection: Connection, row: Row, telling: Telling, now: datetime) -> list[AlertStep]:
     connection.run("resolve_alert", id=row["id"], now=text(now))
     for channel in telling.channels:
         told = connection.one("untold_of_alert", id=row["id"], channel=channel, now=text(now))
@@ -180,14 +180,14 @@ def _resolve(connection: Connection, row: Row, telling: Telling, now: datetime) 
             continue
         digest = None if row["urgent"] else telling.digest
         due_at = now if channel is Channel.JOURNAL or digest is None else now + digest
-        _tell_by(connection, row["id"], Step.RESOLVED, channel, now, due_at)
-    return [Step.RESOLVED]
+        _tell_by(connection, row["id"], AlertStep.RESOLVED, channel, now, due_at)
+    return [AlertStep.RESOLVED]
 
 
 def _tell(  # noqa: PLR0917
     connection: Connection,
     number: int,
-    step: Step,
+    step: AlertStep,
     condition: Condition,
     telling: Telling,
     now: datetime,
@@ -200,7 +200,7 @@ def _tell(  # noqa: PLR0917
 def _tell_by(  # noqa: PLR0917
     connection: Connection,
     number: int,
-    step: Step,
+    step: AlertStep,
     channel: Channel,
     now: datetime,
     due_at: datetime,

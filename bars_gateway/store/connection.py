@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.model.readings import Findings, HeldLog
+from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.measures import Measures
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class Database(Protocol):
         """Why no write came to be lately; None: all do."""
 
     @property
-    def held_log(self) -> HeldLog | None:
+    def stuck_log(self) -> StuckLog | None:
         """How far its log has grown because a reader does not end; None: it has not."""
 
     async def write(self, work: Callable[[Connection], T]) -> T:

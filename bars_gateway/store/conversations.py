@@ -39,7 +39,7 @@ _PARTS = ("media_type", "headers", "encoding", "body", "digest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class SharedMessage:
     """One message of a workflow that both sides have, or will have."""
 
     move: Move
@@ -54,7 +54,7 @@ class Conversation:
 
     workflow: WorkflowRow
     focus_id: str | None  # by which its Receiver knows it, however that was told, and nobody else
-    said: Sequence[Said]
+    said: Sequence[SharedMessage]
 
 
 class Conversations(Noun):
@@ -117,8 +117,8 @@ class Conversations(Noun):
         return None if row is None else accepted_of(row)
 
 
-def _said(row: Row) -> Said:
-    return Said(
+def _said(row: Row) -> SharedMessage:
+    return SharedMessage(
         move=Move(row["move"]),
         request=payload_of(row),
         answer=_answer(row),

@@ -159,7 +159,7 @@ def _ahead(connection: Connection, message: MessageRow) -> Ahead | None:
 
 
 def _stall(connection: Connection, message: MessageRow) -> tuple[Stall | None, datetime | None]:
-    """Return what keeps anything from going out that could, the gravest first."""
+    """Return what keeps anything from going out that could, the most severe first."""
     known = {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}
     for name, stall in (
         (EGRESS, Stall.EGRESS),

@@ -93,7 +93,7 @@ def tell_of_two(
 def refused_links(
     connection: Connection,
     arrival: Arrival,
-    found: links.Found,
+    found: links.FoundLinks,
     now: datetime,
     *,
     asked: bool = False,

@@ -90,7 +90,7 @@ _MOST_HOLDERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLinks:
     """What a new request belongs to, and what of it could not be linked."""
 
     to: Sequence[tuple[int, By]] = ()
@@ -111,10 +111,10 @@ class _Asking:
         return read_payload(self.request.request)
 
 
-def find(connection: Connection, request: Arrival | Submission) -> Found:
+def find(connection: Connection, request: Arrival | Submission) -> FoundLinks:
     """Return what the new *request* is to be linked to, and which rows speak against it."""
     if request.ties is None or request.move is not Move.REQUEST:
-        return Found()
+        return FoundLinks()
     ours = isinstance(request, Submission)
     asking = _Asking(
         role=Role.REQUESTER if ours else Role.RESPONDER,
@@ -134,10 +134,12 @@ def find(connection: Connection, request: Arrival | Submission) -> Found:
             broken.append(AMBIGUOUS)
         to += [(each, by) for each in candidates if len(candidates) == 1]
     to += [(each, By.ALIKE) for each in _alike(connection, asking)]
-    return Found(to, list(dict.fromkeys(broken)))
+    return FoundLinks(to, list(dict.fromkeys(broken)))
 
 
-def refused(request: Arrival | Submission, found: Found, *, asked: bool = False) -> Sequence[Issue]:
+def refused(
+    request: Arrival | Submission, found: FoundLinks, *, asked: bool = False
+) -> Sequence[Issue]:
     """Return for what the request is refused; where the EPR is *asked*, it may know more."""
     if request.ties is None:
         return []
@@ -145,13 +147,13 @@ def refused(request: Arrival | Submission, found: Found, *, asked: bool = False)
     return refusing(broken, request.ties)
 
 
-def remarks_of(found: Found) -> tuple[Remark, ...]:
+def remarks_of(found: FoundLinks) -> tuple[Remark, ...]:
     """Return what the EPR is told with a request that belongs to those."""
     built_twice = any(by is By.ALIKE for _, by in found.to)
     return (Remark.OTHER_RECORD,) if built_twice else ()
 
 
-def is_alarming(found: Found) -> bool:
+def is_alarming(found: FoundLinks) -> bool:
     """Tell whether a person here has to hear of what the request named."""
     return any(row.alarming for row in found.broken)
 
@@ -159,7 +161,7 @@ def is_alarming(found: Found) -> bool:
 def link(
     connection: Connection,
     request: Arrival | Submission,
-    found: Found,
+    found: FoundLinks,
     taken: Received,
     now: datetime,
 ) -> None:

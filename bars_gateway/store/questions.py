@@ -123,11 +123,11 @@ class Questions(Noun):
         return await self._put(work, arrival.provider, now)
 
     async def ask(
-        self, enquiry: ResourceRequest, terms: Terms, now: datetime
+        self, request: ResourceRequest, terms: Terms, now: datetime
     ) -> Met | QuestionOpen | Answered | Unattended:
         """Put the question, or say what the request met."""
-        work = partial(ask, enquiry=enquiry, terms=terms)
-        return await self._put(work, enquiry.provider, now)
+        work = partial(ask, request=request, terms=terms)
+        return await self._put(work, request.provider, now)
 
     async def _put(self, work: Callable[..., T], provider: str, now: datetime) -> T:
         self._shared.refuse_when_full()
@@ -356,40 +356,40 @@ def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> Refu
 
 def ask(
     connection: Connection,
-    enquiry: ResourceRequest,
+    request: ResourceRequest,
     terms: Terms,
     now: datetime,
     *,
     attended: bool,
 ) -> Met | QuestionOpen | Answered | Unattended:
     """Put the question, or say what the request met."""
-    if enquiry.changes:
-        met: Met | Answered | None = already_met(connection, enquiry, now)
+    if request.changes:
+        met: Met | Answered | None = already_met(connection, request, now)
     else:
-        met = _repeated(connection, enquiry, now)
+        met = _repeated(connection, request, now)
     if met is not None or not attended:
         return met or Unattended()
     about = {
-        "resource_id": enquiry.resource_id,
-        "parameters": dict(enquiry.parameters),
-        "query": enquiry.query,
+        "resource_id": request.resource_id,
+        "parameters": dict(request.parameters),
+        "query": request.query,
     }
     empty = {"media_type": None, "headers": None, "encoding": None, "body": None}
     question_id = connection.inserted(
         "put_question",
-        provider=enquiry.provider,
-        request_id=enquiry.request_id,
-        correlation_id=enquiry.correlation_id,
-        operation=enquiry.operation,
-        changes=int(enquiry.changes),
-        fingerprint=enquiry.fingerprint,
+        provider=request.provider,
+        request_id=request.request_id,
+        correlation_id=request.correlation_id,
+        operation=request.operation,
+        changes=int(request.changes),
+        fingerprint=request.fingerprint,
         bundle_id=None,
         about=json.dumps(about),
-        **_terms(terms, now, alarmed=enquiry.changes),
-        **(packed(enquiry.body) if enquiry.body else empty),
+        **_terms(terms, now, alarmed=request.changes),
+        **(packed(request.body) if request.body else empty),
     )
-    if enquiry.changes:
-        _enter(connection, enquiry, question_id, now)
+    if request.changes:
+        _enter(connection, request, question_id, now)
     return QuestionOpen(question_id=question_id)
 
 
@@ -416,14 +416,14 @@ def _enter(
 
 
 def _repeated(
-    connection: Connection, enquiry: ResourceRequest, now: datetime
+    connection: Connection, request: ResourceRequest, now: datetime
 ) -> Processing | Answered | None:
     """Return what became of the same read a moment ago; an old one is forgotten."""
     row = connection.one(
         "question_repeated",
-        provider=enquiry.provider,
-        request_id=enquiry.request_id,
-        fingerprint=enquiry.fingerprint,
+        provider=request.provider,
+        request_id=request.request_id,
+        fingerprint=request.fingerprint,
     )
     if row is None:
         return None

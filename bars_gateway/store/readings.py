@@ -16,7 +16,7 @@ from pathlib import Path
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Notice, Overview
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
 from bars_gateway.store.asides import Asides, Spoilt, each
@@ -254,7 +254,7 @@ def overview(connection: Connection, path: Path, now: datetime) -> Overview:
         notices_pending={row["provider"]: row["n"] for row in connection.rows("count_notices")},
         questions_open=_open_questions(connection, now),
         cancels_waiting={
-            Reading(row["reading"]): row["n"] for row in connection.rows("count_readings")
+            ReadProgress(row["reading"]): row["n"] for row in connection.rows("count_readings")
         },
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         oldest_waiting_at=instant(oldest["waiting_at"]) if oldest else None,

@@ -220,7 +220,7 @@ def requesters_encounter(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
+class ResponseTelling:
     """A response, read beside its workflow, and what is to be told of it."""
 
     arrival: Arrival  # with its move and its word
@@ -286,7 +286,7 @@ def answered_workflow(
 
 def tell(
     connection: Connection, workflow: Row, arrival: Arrival, came_at: datetime, now: datetime
-) -> Telling:
+) -> ResponseTelling:
     """Return what the response says, and what a person should know about it beside that."""
     heard = None
     if arrival.wording is not None:
@@ -313,7 +313,7 @@ def tell(
     remarks = remarks_on(before, response)
     ends = response.newer and arrival.move in _ENDS and Remark.CONTRADICTS not in remarks
     of_whose = _whose_remarks(connection, workflow["id"], arrival, ends=ends)
-    return Telling(
+    return ResponseTelling(
         arrival=arrival,
         remarks=(*remarks, *of_whose),
         moves=Remark.OTHER_PATIENT in of_whose or moves_on(before, response),
@@ -356,7 +356,7 @@ def _is_after_the_end(word: Word, workflow: Row, now: datetime) -> bool:
     return word.said_at > closed_at
 
 
-def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) -> None:
+def follow(connection: Connection, workflow: Row, told: ResponseTelling, now: datetime) -> None:
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
@@ -374,7 +374,7 @@ def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) 
         add_event(connection, arrival, "response.remarked", now, **detail)
 
 
-def make_move(connection: Connection, workflow: Row, told: Telling, now: datetime) -> State:
+def make_move(connection: Connection, workflow: Row, told: ResponseTelling, now: datetime) -> State:
     """Let the workflow follow a response, if it does, and return where it is then."""
     if not told.moves:
         return State(workflow["state"])

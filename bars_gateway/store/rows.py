@@ -13,7 +13,7 @@ from bars_gateway.model.messages import Attempt, NoticeKind, Payload, Word
 from bars_gateway.model.questions import Question
 from bars_gateway.model.readings import Event, Link, MessageRow, Notice, WorkflowRow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import CaseWord, Remark
@@ -120,7 +120,7 @@ def message_of(row: Row) -> MessageRow:
         stands=State(row["stands"]),
         newest=Said(row["newest_says"]) if row["newest_says"] else None,
         newest_empty=bool(row["newest_empty"]),
-        reading=Reading(row["reading"]) if row["reading"] else None,
+        reading=ReadProgress(row["reading"]) if row["reading"] else None,
         shown=row["shown"],
         reconciled=row["reconciled"],
         needed_by=instant(row["needed_by"]),

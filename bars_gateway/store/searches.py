@@ -1,7 +1,7 @@
 """
 Messages by what people know of them: an id, with whom, in which state, what went wrong, when.
 
-    Wanted ─► the narrowest index ─► numbers, newest first ─► which fit the rest ─► Page
+    WantedMessages ─► the narrowest index ─► numbers, newest first ─► which fit the rest ─► Page
                                      at most 10,000 are looked at for one page
 
 A page never costs more than its bound, whatever is asked for and however many messages there are:
@@ -43,7 +43,7 @@ _NEARLY_ALL = frozenset({OutboundState.ACKNOWLEDGED, RECEIVED})  # any other ind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedMessages:
     """What messages are asked for; None: any."""
 
     named: str | None = None  # an id of theirs, or their number
@@ -59,7 +59,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundMessage:
     """One message of a list."""
 
     message: MessageRow
@@ -71,7 +71,7 @@ class Found:
 class Page:
     """Some of the messages that fit, the newest first."""
 
-    messages: Sequence[Found]
+    messages: Sequence[FoundMessage]
     below: int | None  # where the next page begins; None: there is none
     looked_back_to: datetime | None  # so far, where the bound came first
 
@@ -91,7 +91,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptPart:
     """One part that is kept of a message, without its bytes."""
 
     part: str
@@ -108,14 +108,14 @@ class Whole:
     responds_to: str | None  # the Bundle that it answers
     reference: str | None  # the case number that we gave it
     focus_id: str | None  # what the Receiver calls the record
-    kept: Sequence[Kept]
+    kept: Sequence[KeptPart]
 
 
 class Searches(Noun):
     """Messages by what people know of them."""
 
     @reads
-    def page(self, connection: Connection, wanted: Wanted, below: int | None) -> Page:
+    def page(self, connection: Connection, wanted: WantedMessages, below: int | None) -> Page:
         """Return the newest messages that fit, below that number."""
         return page(connection, wanted, below)
 
@@ -138,7 +138,7 @@ class Searches(Noun):
         }
 
 
-def page(connection: Connection, wanted: Wanted, below: int | None) -> Page:
+def page(connection: Connection, wanted: WantedMessages, below: int | None) -> Page:
     """Return the newest messages that fit, below that number."""
     values = asdict(wanted) | {"since": text(wanted.since), "before": text(wanted.before)}
     upper, lower = _bounds(connection, wanted, below)
@@ -176,7 +176,7 @@ def _page(connection: Connection, found: Sequence[int], reached: int | None) -> 
     )
 
 
-def _bounds(connection: Connection, wanted: Wanted, below: int | None) -> tuple[int, int]:
+def _bounds(connection: Connection, wanted: WantedMessages, below: int | None) -> tuple[int, int]:
     """Return between which numbers all lie that fit: below the first, from the second on."""
     upper, lower = below or _NEWEST, 0
     if wanted.before is not None:
@@ -189,7 +189,7 @@ def _bounds(connection: Connection, wanted: Wanted, below: int | None) -> tuple[
     return upper, lower
 
 
-def _candidates(connection: Connection, wanted: Wanted, below: int) -> Iterator[list[int]]:
+def _candidates(connection: Connection, wanted: WantedMessages, below: int) -> Iterator[list[int]]:
     """Yield numbers of what may fit, newest first, by the narrowest index."""
     if wanted.named is not None:
         values = {"named": wanted.named, "number": _number(wanted.named), "limit": LOOKED_AT}
@@ -211,7 +211,7 @@ def _number(named: str) -> int | None:
     return int(named) if named.isdecimal() and len(named) <= _DIGITS else None
 
 
-def _narrowest(wanted: Wanted) -> tuple[str, Mapping[str, object]]:
+def _narrowest(wanted: WantedMessages) -> tuple[str, Mapping[str, object]]:
     """Return the statement that leaves least to look at, and its values."""
     inbound = wanted.state == RECEIVED or wanted.direction == "inbound"
     ways: Sequence[tuple[object, str, Mapping[str, object]]] = (
@@ -229,8 +229,8 @@ def _narrowest(wanted: Wanted) -> tuple[str, Mapping[str, object]]:
     return next(((name, values) for is_asked, name, values in ways if is_asked), ("numbers", {}))
 
 
-def _found(connection: Connection, row: Row) -> Found:
-    return Found(
+def _found(connection: Connection, row: Row) -> FoundMessage:
+    return FoundMessage(
         message=seen(connection, row),
         trouble=row["trouble"],
         fault=FaultSide(row["fault"]) if row["fault"] else None,
@@ -252,8 +252,8 @@ def whole(connection: Connection, number: int) -> Whole | None:
     )
 
 
-def _kept(row: Row) -> Kept:
-    return Kept(
+def _kept(row: Row) -> KeptPart:
+    return KeptPart(
         part=row["part"],
         media_type=row["media_type"],
         headers=json.loads(row["headers"]),
@@ -263,7 +263,7 @@ def _kept(row: Row) -> Kept:
 
 def troubles(connection: Connection, since: datetime) -> list[Trouble]:
     """Return what did not go well since then, in groups, the largest first."""
-    _, first = _bounds(connection, Wanted(since=since), None)
+    _, first = _bounds(connection, WantedMessages(since=since), None)
     return [
         Trouble(
             trouble=row["trouble"],

@@ -15,7 +15,7 @@ found nobody waiting is not lost.
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.model.readings import HeldLog, Overview
+from bars_gateway.model.readings import Overview, StuckLog
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.alerts import Alerts
@@ -95,9 +95,9 @@ class Store(Noun):
         """Return why nothing can be stored at this moment; None: all can (D-free-space)."""
         return self._shared.too_little_room() or self._database.unwritten
 
-    def held_log(self) -> HeldLog | None:
+    def stuck_log(self) -> StuckLog | None:
         """Return how far the write-ahead log has grown over a reader that does not end."""
-        return self._database.held_log
+        return self._database.stuck_log
 
     @reads
     def prove_readable(self, connection: Connection) -> None:

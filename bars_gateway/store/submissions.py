@@ -169,7 +169,7 @@ def _refuse_a_shared_bundle_id(
 def _warned_of_others(
     connection: Connection,
     submission: Submission,
-    found: links.Found,
+    found: links.FoundLinks,
     workflow_id: int,
 ) -> Sequence[Warned]:
     """Return what the receipt warns of: there may be two records of the patient's request."""

@@ -11,7 +11,7 @@ A workflow is told as a whole: an answer that came under another X-Correlation-I
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bars_gateway.model.happenings import Party, Step, steps
+from bars_gateway.model.happenings import Happening, Party, steps
 from bars_gateway.model.readings import Debt, MessageRow, WorkflowRow
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.explanations import notices_of
@@ -28,7 +28,7 @@ class Timeline:
     """What was exchanged in one conversation."""
 
     correlation_id: str
-    steps: Sequence[Step]  # oldest first
+    steps: Sequence[Happening]  # oldest first
     messages: Sequence[MessageRow]  # in the order in which they were taken
     workflows: Sequence[WorkflowRow]
     owed: Sequence[Debt]
@@ -79,14 +79,14 @@ def timeline(connection: Connection, provider: str | None, correlation_id: str) 
     )
 
 
-def _asked(row: Row) -> Iterator[Step]:
+def _asked(row: Row) -> Iterator[Happening]:
     about = {
         "provider": row["provider"],
         "request_id": row["request_id"],
         "message_id": row["message_id"],
         "number": row["id"],
     }
-    yield Step(
+    yield Happening(
         at=instant(row["asked_at"]),
         kind="question",
         source=Party.GATEWAY,
@@ -97,7 +97,7 @@ def _asked(row: Row) -> Iterator[Step]:
     if row["decided_at"] is not None:
         late = row["decided_at"] > row["answer_by"]
         when = ", after the time that its Sender waits" if late else ""
-        yield Step(
+        yield Happening(
             at=instant(row["decided_at"]),
             kind="answer",
             source=Party.EPR,
@@ -107,10 +107,10 @@ def _asked(row: Row) -> Iterator[Step]:
         )
 
 
-def _quarantined(row: Row) -> Step:
+def _quarantined(row: Row) -> Happening:
     attached = row["attached_to"]
     since = f" It was attached to workflow {attached} since." if attached else ""
-    return Step(
+    return Happening(
         at=instant(row["created_at"]),
         kind="quarantined",
         source=Party.OTHER,

@@ -42,7 +42,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class AnswerTimes:
     """How fast others answered what we sent."""
 
     asked: int  # attempts
@@ -70,8 +70,8 @@ class Traffic:
 
     outbound: Flow
     inbound: Flow
-    day: Answered  # the last 24 hours
-    month: Answered  # the last 30 days
+    day: AnswerTimes  # the last 24 hours
+    month: AnswerTimes  # the last 30 days
     backlog: Sequence[Backlog]  # the longest waiting first
 
 
@@ -111,10 +111,10 @@ def last_flowed(connection: Connection, direction: str) -> datetime | None:
     return instant(row["last_at"]) if row else None
 
 
-def _answered(connection: Connection, since: datetime) -> Answered:
+def _answered(connection: Connection, since: datetime) -> AnswerTimes:
     row = connection.one("answered_since", since=_hour(since))
     assert row is not None  # a sum is always one row
-    return Answered(**{name: row[name] for name in ("asked", "within_2100", "within_5000")})
+    return AnswerTimes(**{name: row[name] for name in ("asked", "within_2100", "within_5000")})
 
 
 def _backlog(connection: Connection, now: datetime) -> list[Backlog]:

@@ -84,7 +84,7 @@ OVER = 0
 _URGENT = 7  # from here on it is an error in the log
 
 
-class Kind(StrEnum):
+class ExpiringKind(StrEnum):
     """What ends; its value is the label in the metrics."""
 
     CERTIFICATE = "certificate"
@@ -95,11 +95,15 @@ class Kind(StrEnum):
 
 
 ADVICE = {
-    Kind.CERTIFICATE: "Order its successor now: bars-gateway csr new",
-    Kind.CHAIN: "Fetch the new intermediate, put it below the certificate, and reload.",
-    Kind.AUTHORITIES: "Fetch the new ones from pki.nhs.uk, add them to the file, and reload.",
-    Kind.KEY: "Make its successor and have it registered: bars-gateway keys new",
-    Kind.REVOCATION_LIST: "Look at the job that fetches it; a new one is taken without a restart.",
+    ExpiringKind.CERTIFICATE: "Order its successor now: bars-gateway csr new",
+    ExpiringKind.CHAIN: "Fetch the new intermediate, put it below the certificate, and reload.",
+    ExpiringKind.AUTHORITIES: (
+        "Fetch the new ones from pki.nhs.uk, add them to the file, and reload."
+    ),
+    ExpiringKind.KEY: "Make its successor and have it registered: bars-gateway keys new",
+    ExpiringKind.REVOCATION_LIST: (
+        "Look at the job that fetches it; a new one is taken without a restart."
+    ),
 }
 
 
@@ -107,7 +111,7 @@ ADVICE = {
 class Expiry:
     """One thing that will end."""
 
-    kind: Kind
+    kind: ExpiringKind
     name: str  # for people, as in "… ends in 9 days"
     begins_at: datetime
     ends_at: datetime
@@ -145,7 +149,7 @@ class ExpiryWatch:
     def __init__(self, expiries: Callable[[], Iterable[Expiry]], first_days: int) -> None:
         self._expiries = expiries
         self._first_days = first_days
-        self._told: set[tuple[Kind, str, datetime, int]] = set()
+        self._told: set[tuple[ExpiringKind, str, datetime, int]] = set()
 
     def look(self, now: datetime) -> None:
         """Log what has reached a stage that has not been told; at the start, the last stage."""
@@ -443,7 +447,7 @@ class Housekeeper:
         for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):
             self._alarm = alarm.number
             of_kind = ALARMS[alarm.kind]
-            say = log.error if of_kind.grave else log.warning
+            say = log.error if of_kind.severe else log.warning
             say(
                 "alarm.raised",
                 kind=alarm.kind,

@@ -19,7 +19,7 @@ from bars_gateway import log
 from bars_gateway.model.messages import Attempt, OutboundState, Settled
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
 from bars_gateway.store.rows import digest_of
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 BACKLOG = int(os.environ.get("BACKLOG", "100000"))
@@ -49,7 +49,7 @@ VALUES (1, 'bench', 'c', 'other', 'requester', 'referral', 'a1t1', 'active', :du
 """
 
 
-async def fill(database: Database, count: int) -> None:
+async def fill(database: SqliteDatabase, count: int) -> None:
     """Queue *count* messages that are due."""
     now = datetime.now(UTC)
     due, give_up = now.strftime(_DATE), (now + timedelta(hours=2)).strftime(_DATE)

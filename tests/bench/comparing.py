@@ -20,7 +20,7 @@ from pathlib import Path
 from bars_gateway import log
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import SqliteConnection, inspection, read_only
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 STORED = int(os.environ.get("STORED", "1000000"))
 AT_ONCE = 10_000
@@ -66,7 +66,7 @@ SELECT m.provider, m.request_id, m.fingerprint, 'done', m.id, m.created_at
 )
 
 
-async def fill(database: Database, now: datetime) -> None:
+async def fill(database: SqliteDatabase, now: datetime) -> None:
     """Store as many messages as are asked for."""
     for first in range(1, STORED + 1, AT_ONCE):
         values = {

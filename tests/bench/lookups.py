@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bars_gateway import log
 from bars_gateway.store.sqlite import named_queries
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 STORED = int(os.environ.get("STORED", "1000000"))
 LOOKUPS = int(os.environ.get("LOOKUPS", "2000"))
@@ -65,7 +65,7 @@ def asked(kind: str, workflow: int) -> tuple[str, dict[str, object]]:
     return named_queries()[name], values
 
 
-async def fill(database: Database, count: int) -> None:
+async def fill(database: SqliteDatabase, count: int) -> None:
     """Store *count* messages in their workflows."""
     workflows = {"count": -(-count // PER_WORKFLOW)}
     await database.write(lambda c: c.raw.execute(WORKFLOWS, workflows).rowcount)

@@ -26,7 +26,7 @@ from bars_gateway import log
 from bars_gateway.console.site import Site
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.server import StatusServer
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 STORED = int(os.environ.get("STORED", "1000000"))
@@ -125,7 +125,7 @@ PATHS = {
 }
 
 
-async def make(database: Database) -> None:
+async def make(database: SqliteDatabase) -> None:
     """Fill the database, and count what the triggers would have."""
 
     def fill(connection: object) -> None:

@@ -55,7 +55,7 @@ from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, client_context, load_identity
 
@@ -153,7 +153,7 @@ async def commits(folder: Path, group_limit: int) -> Run:
 class TimedStore(Store):
     """Remembers how long each message took from its claim to its settlement on disk."""
 
-    def __init__(self, database: Database, *, expected: int) -> None:
+    def __init__(self, database: SqliteDatabase, *, expected: int) -> None:
         super().__init__(database, node="bench")
         self.expected = expected
         self._claim_next, self.outbound.claim_next = self.outbound.claim_next, self._timed_claim

@@ -13,14 +13,18 @@ from console_visitors import PASSWORD, Person, audit, person, users
 
 from bars_gateway.console.access import NEEDS, Rules
 from bars_gateway.console.users import User, UserFile, hashed
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 
 SECRET = "what only the server in front knows"
 PROXY = Rules(
     proxy="127.0.0.1",
     secret=SECRET,
     names=("bars.trust.example",),
-    groups={Role.VIEWER: ("watch",), Role.OPERATOR: ("ops", "night"), Role.REVEAL: ("ig",)},
+    groups={
+        UserRole.VIEWER: ("watch",),
+        UserRole.OPERATOR: ("ops", "night"),
+        UserRole.REVEAL: ("ig",),
+    },
 )
 
 
@@ -74,7 +78,7 @@ async def test_figures_and_health_need_no_log_in(guarded: Console) -> None:
 async def test_every_other_page_does(guarded: Console) -> None:
     """Whatever is added takes a viewer, unless the table says otherwise."""
     routes = [each for each in guarded.site.routes() if each.method == "GET"]
-    shut = {each.path for each in routes if NEEDS.get(each.path, Role.VIEWER) is not None}
+    shut = {each.path for each in routes if NEEDS.get(each.path, UserRole.VIEWER) is not None}
     async with person(guarded) as somebody:
         answers = {
             path: (await somebody.get(re.sub(r"{[^}]*}}?", "1", path))).status for path in shut
@@ -235,7 +239,7 @@ async def test_a_configured_name_is_ours(proxied: Console) -> None:
 @pytest.mark.parametrize(
     ("path", "roles"), [(path, need) for path, need in NEEDS.items() if need is not None]
 )
-async def test_a_role_that_is_missing_is_told(guarded: Console, path: str, roles: Role) -> None:
+async def test_a_role_that_is_missing_is_told(guarded: Console, path: str, roles: UserRole) -> None:
     """Each route of the table that takes more than looking: nothing is done."""
     async with person(guarded, "viewer") as somebody:
         routes = [each for each in guarded.site.routes() if _plain(each.path) == path]
@@ -244,7 +248,7 @@ async def test_a_role_that_is_missing_is_told(guarded: Console, path: str, roles
             (await somebody.post(_some(path), form) if each.method == "POST" else None)
             or await somebody.get(_some(path))
             for each in routes
-            if roles is not Role.VIEWER
+            if roles is not UserRole.VIEWER
         ]
     told = await refusals(guarded)
 
@@ -320,7 +324,7 @@ async def test_whoever_is_shut_out_is_out_at_once(
         if change == "removed":
             file.change(lambda found: found.pop("viewer"))
         elif change == "password":
-            new = User(name="viewer", roles=frozenset({Role.VIEWER}), password=hashed("x" * 12))
+            new = User(name="viewer", roles=frozenset({UserRole.VIEWER}), password=hashed("x" * 12))
             file.change(lambda found: found.update(viewer=new))
         else:
             file.path.chmod(0o644)
@@ -386,7 +390,7 @@ class TestByProxy:
 
     async def test_it_is_believed_from_its_address(self, tmp_path: Path) -> None:
         """And from no other."""
-        rules = Rules(proxy="127.0.0.2", secret=SECRET, groups={Role.OPERATOR: ("ops",)})
+        rules = Rules(proxy="127.0.0.2", secret=SECRET, groups={UserRole.OPERATOR: ("ops",)})
         async with served(tmp_path, rules=rules) as console, person(console) as somebody:
             page = await somebody.get("/", **by_proxy("jo", "ops"))
 

@@ -11,7 +11,7 @@ from console_side import CANARY, TALK, Console, browser, busy, refused, served
 from console_visitors import PASSWORD, users
 from playwright.async_api import Page
 
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 
 VIEWS: tuple[tuple[Literal["light", "dark"], int], ...] = (
     ("light", 1280),
@@ -108,7 +108,7 @@ async def looked_at(page: Page, name: str) -> dict[object, object]:
 async def test_each_page_on_which_somebody_acts_is_usable(tmp_path: Path) -> None:
     """From the log-in to what was done: no complaint of axe's, no sideways scrolling."""
     found = {}
-    file = users(tmp_path, operator=Role.OPERATOR, reveal=Role.REVEAL)
+    file = users(tmp_path, operator=UserRole.OPERATOR, reveal=UserRole.REVEAL)
     async with served(tmp_path, users=file) as console, browser() as chromium:
         await refused(console.store, body=messages.referral())
         page = await chromium.new_page()
@@ -140,7 +140,7 @@ async def test_each_page_on_which_somebody_acts_is_usable(tmp_path: Path) -> Non
 @pytest.mark.needs("chromium")
 async def test_a_revealed_payload_is_readable(tmp_path: Path) -> None:
     """Narrow and wide, light and dark."""
-    file = users(tmp_path, reveal=Role.REVEAL)
+    file = users(tmp_path, reveal=UserRole.REVEAL)
     async with served(tmp_path, users=file) as console, browser() as chromium:
         await refused(console.store, body=messages.referral())
         page = await chromium.new_page()

@@ -11,7 +11,7 @@ from bars_gateway.config import Described, in_words
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.messages import Actor
 from bars_gateway.status.runbooks import RUNBOOKS
-from bars_gateway.upkeep.housekeeping import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 
 def plain(page: str) -> str:
@@ -46,7 +46,9 @@ async def test_what_lies_in_quarantine_says_why_and_how_to_attach_it(console: Co
 async def test_what_ends_soon_says_what_to_do(console: Console) -> None:
     """The next to end stands first; what has time says so."""
     begins, soon = NOW - timedelta(days=360), NOW + timedelta(days=5)
-    ending = Expiry(kind=Kind.CERTIFICATE, name="The old one", begins_at=begins, ends_at=soon)
+    ending = Expiry(
+        kind=ExpiringKind.CERTIFICATE, name="The old one", begins_at=begins, ends_at=soon
+    )
     console.running = replace(STATE, expiries=[*STATE.expiries, ending])
     page = plain((await console.get("/keys")).text)
     below = page[page.index("What ends") :]

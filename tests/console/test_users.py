@@ -18,7 +18,7 @@ from bars_gateway.console.users import (
     hashed,
     named,
 )
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
 
 PASSWORD = "correct horse battery"
@@ -27,11 +27,11 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def file(tmp_path: Path) -> UserFile:
     found = UserFile(tmp_path / "users.json")
-    add(found, "jo", Role.OPERATOR)
+    add(found, "jo", UserRole.OPERATOR)
     return found
 
 
-def add(file: UserFile, name: str, *roles: Role, password: str = PASSWORD) -> None:
+def add(file: UserFile, name: str, *roles: UserRole, password: str = PASSWORD) -> None:
     user = User(name=name, roles=frozenset(roles), password=hashed(password))
     file.change(lambda users: users.update({name: user}))
 
@@ -47,7 +47,7 @@ def test_a_user_is_known_by_the_password(file: UserFile) -> None:
 
 def test_no_password_is_kept(file: UserFile) -> None:
     """Only what scrypt makes of it, with its parameters; no two are the same."""
-    add(file, "ann", Role.REVEAL)
+    add(file, "ann", UserRole.REVEAL)
     text = file.path.read_text()
     one, other = (each["scrypt"] for each in json.loads(text)["users"])
 

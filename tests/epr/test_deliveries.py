@@ -14,7 +14,7 @@ from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import DatabaseHeld, StorageFull
 from bars_gateway.model.messages import OutboundState, Settled
-from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
 
@@ -151,7 +151,7 @@ async def test_trouble_with_the_folder_ends_nothing(
 class NoRoom(Store):
     """A store that has no room until it is told."""
 
-    def __init__(self, database: Database, *, node: str) -> None:
+    def __init__(self, database: SqliteDatabase, *, node: str) -> None:
         super().__init__(database, node=node)
         self.refused = asyncio.Event()
         self.full = True
@@ -165,7 +165,7 @@ class NoRoom(Store):
 
 
 async def test_a_store_without_room_delivers_nothing_twice(
-    database: Database, tmp_path: Path
+    database: SqliteDatabase, tmp_path: Path
 ) -> None:
     """What the EPR has taken away is written down later, and the loop goes on."""
     store = NoRoom(database, node="here")
@@ -190,7 +190,7 @@ async def test_a_store_without_room_delivers_nothing_twice(
 
 @pytest.mark.parametrize("part", ["request", "answer"])
 async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
-    folder: DropFolder, hospital: Hospital, store: Store, database: Database, part: str
+    folder: DropFolder, hospital: Hospital, store: Store, database: SqliteDatabase, part: str
 ) -> None:
     """One bit of what came, or of our answer to it: a person is told, and the next is delivered."""
     await store.inbound.receive(arrival(provider=PROVIDER), NOW)
@@ -208,7 +208,7 @@ async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
 class Unreadable(Store):
     """A store whose payloads cannot be read until it is told."""
 
-    def __init__(self, database: Database, *, node: str) -> None:
+    def __init__(self, database: SqliteDatabase, *, node: str) -> None:
         super().__init__(database, node=node)
         self.refused = asyncio.Event()
         self.held = True
@@ -222,7 +222,7 @@ class Unreadable(Store):
 
 
 async def test_a_database_that_cannot_be_read_keeps_no_notice_back(
-    database: Database, tmp_path: Path
+    database: SqliteDatabase, tmp_path: Path
 ) -> None:
     """It is delivered once it can, and not after the next start only; nobody is told of a fault."""
     store = Unreadable(database, node="here")

@@ -31,7 +31,7 @@ from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.model.alerts import Channel, Condition, Standing, Telling
+from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.store import Store
@@ -98,7 +98,7 @@ async def test_who_sees_to_an_alert_says_so_once(desk: Desk, store: Store) -> No
     """It is told of no more; under a number that is not open nothing is done."""
     silent = Condition(code="receiver.silent", says="A Receiver does not answer", urgent=True)
     telling = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=timedelta())
-    await store.alerts.review(Standing(conditions=[silent]), telling, NOW)
+    await store.alerts.review(StandingConditions(conditions=[silent]), telling, NOW)
     done = await desk.types("acknowledge", "1", "--why", "INC-7", "--by", "jo")
     none = await desk.types("acknowledge", "2", "--why", "INC-7")
     (alert,) = await store.alerts.standing()

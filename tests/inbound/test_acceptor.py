@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.inbound import acceptor
-from bars_gateway.inbound.connection import Failure, Limits
+from bars_gateway.inbound.connection import Failure, InboundLimits
 from bars_gateway.tls.contexts import Identity
 
 ContextOf = Callable[[World], ssl.SSLContext | None]
@@ -251,7 +251,7 @@ def common_name(certificate: dict[str, tuple[tuple[tuple[str, str], ...], ...]])
 
 async def test_the_limit_of_connections_holds_before_tls(identity: Identity, proxy: ssl.SSLContext):
     """A caller beyond the limit waits unanswered, and is served when there is room."""
-    async with serving(Receiver(), identity, limits=Limits(max_connections=1)) as server:
+    async with serving(Receiver(), identity, limits=InboundLimits(max_connections=1)) as server:
         async with calling(server.port, proxy) as first:
             await first.ask(post())
             second = asyncio.create_task(ask_if_possible(server.port, proxy))
@@ -270,7 +270,9 @@ async def test_accepting_survives_a_lack_of_file_descriptors(
 ):
     """When the process may open no more files, the acceptor pauses and goes on."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with serving(Receiver(), identity, limits=Limits(accept_pause_seconds=0.05)) as server:
+    async with serving(
+        Receiver(), identity, limits=InboundLimits(accept_pause_seconds=0.05)
+    ) as server:
         with socket.socket() as waiting:
             waiting.setblocking(False)
             try:

@@ -12,7 +12,13 @@ import pytest
 from inbound_callers import PROXY, Receiver, World, calling, eventually, post, serving
 from structlog.testing import capture_logs
 
-from bars_gateway.inbound.connection import Admission, Callers, Failure, Judgement, Limits
+from bars_gateway.inbound.connection import (
+    Admission,
+    CallerJudgement,
+    Callers,
+    Failure,
+    InboundLimits,
+)
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.tls.certificates import RevocationList, Revocations
 from bars_gateway.tls.contexts import Caller, CurrentIdentity, Identity
@@ -27,7 +33,7 @@ LISTED = Callers(names=(PROXY,))
 
 def judged(
     caller: Caller, callers: Callers, identity: Identity, *lists: RevocationList
-) -> Judgement:
+) -> CallerJudgement:
     revocations = Revocations({b"g2": lists} if lists else {})
     current = CurrentIdentity(replace(identity, revocations=revocations))
     return Admission(callers, current, lambda: NOW).judge(caller)
@@ -47,26 +53,30 @@ def revoking(
 @pytest.mark.parametrize(
     ("caller", "callers", "expected"),
     [
-        (PROXYS, LISTED, Judgement()),
-        (OTHERS, LISTED, Judgement(Failure.REFUSED)),
-        (PROXYS, replace(LISTED, issuers=frozenset({"NHS G2"})), Judgement()),
-        (PROXYS, replace(LISTED, issuers=frozenset({"NHS G1"})), Judgement(Failure.WRONG_ISSUER)),
+        (PROXYS, LISTED, CallerJudgement()),
+        (OTHERS, LISTED, CallerJudgement(Failure.REFUSED)),
+        (PROXYS, replace(LISTED, issuers=frozenset({"NHS G2"})), CallerJudgement()),
+        (
+            PROXYS,
+            replace(LISTED, issuers=frozenset({"NHS G1"})),
+            CallerJudgement(Failure.WRONG_ISSUER),
+        ),
         (
             OTHERS,
             replace(LISTED, observe_until=NOW + timedelta(seconds=1)),
-            Judgement(remark=Failure.REFUSED),
+            CallerJudgement(remark=Failure.REFUSED),
         ),
-        (PROXYS, replace(LISTED, observe_until=NOW + timedelta(seconds=1)), Judgement()),
-        (OTHERS, replace(LISTED, observe_until=NOW), Judgement(Failure.REFUSED)),
+        (PROXYS, replace(LISTED, observe_until=NOW + timedelta(seconds=1)), CallerJudgement()),
+        (OTHERS, replace(LISTED, observe_until=NOW), CallerJudgement(Failure.REFUSED)),
         (
             OTHERS,
             replace(LISTED, issuers=frozenset({"x"}), observe_until=NOW + timedelta(hours=1)),
-            Judgement(Failure.WRONG_ISSUER),
+            CallerJudgement(Failure.WRONG_ISSUER),
         ),
     ],
 )
 def test_name_and_issuer_decide(
-    caller: Caller, callers: Callers, expected: Judgement, identity: Identity
+    caller: Caller, callers: Callers, expected: CallerJudgement, identity: Identity
 ):
     """While observing, an unknown name is let in with a remark; its issuer counts all the same."""
     assert expected == judged(caller, callers, identity)
@@ -75,20 +85,24 @@ def test_name_and_issuer_decide(
 @pytest.mark.parametrize(
     ("policy", "lists", "expected"),
     [
-        ("soft", (), Judgement()),
-        ("soft", (revoking(8),), Judgement()),
-        ("soft", (revoking(7),), Judgement(Failure.REVOKED)),
-        ("soft", (revoking(7, ends=NOW),), Judgement(Failure.REVOKED)),
-        ("soft", (revoking(8, ends=NOW),), Judgement(remark=Failure.REVOCATION_UNKNOWN)),
-        ("soft", (revoking(8, points="http://a"),), Judgement(remark=Failure.REVOCATION_UNKNOWN)),
-        ("hard", (), Judgement(Failure.REVOCATION_UNKNOWN)),
-        ("hard", (revoking(8, ends=NOW),), Judgement(Failure.REVOCATION_UNKNOWN)),
-        ("hard", (revoking(8),), Judgement()),
-        ("hard", (revoking(points="http://a"), revoking(7)), Judgement(Failure.REVOKED)),
+        ("soft", (), CallerJudgement()),
+        ("soft", (revoking(8),), CallerJudgement()),
+        ("soft", (revoking(7),), CallerJudgement(Failure.REVOKED)),
+        ("soft", (revoking(7, ends=NOW),), CallerJudgement(Failure.REVOKED)),
+        ("soft", (revoking(8, ends=NOW),), CallerJudgement(remark=Failure.REVOCATION_UNKNOWN)),
+        (
+            "soft",
+            (revoking(8, points="http://a"),),
+            CallerJudgement(remark=Failure.REVOCATION_UNKNOWN),
+        ),
+        ("hard", (), CallerJudgement(Failure.REVOCATION_UNKNOWN)),
+        ("hard", (revoking(8, ends=NOW),), CallerJudgement(Failure.REVOCATION_UNKNOWN)),
+        ("hard", (revoking(8),), CallerJudgement()),
+        ("hard", (revoking(points="http://a"), revoking(7)), CallerJudgement(Failure.REVOKED)),
     ],
 )
 def test_a_revocation_list_decides(
-    policy: str, lists: tuple[RevocationList, ...], expected: Judgement, identity: Identity
+    policy: str, lists: tuple[RevocationList, ...], expected: CallerJudgement, identity: Identity
 ):
     """A list that is late still revokes what it holds; whether it may be late is a setting."""
     callers = replace(LISTED, revocation_is_required=policy == "hard")
@@ -101,7 +115,7 @@ def test_a_part_of_a_list_covers_the_certificates_that_name_it(identity: Identit
     caller = replace(PROXYS, points=frozenset({"http://a"}))
     callers = replace(LISTED, revocation_is_required=True)
 
-    assert Judgement() == judged(caller, callers, identity, revoking(8, points="http://a"))
+    assert CallerJudgement() == judged(caller, callers, identity, revoking(8, points="http://a"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +208,7 @@ async def test_a_connection_ends_when_its_certificate_is_revoked(
 async def test_an_old_connection_ends_after_an_answer(identity: Identity, proxy: ssl.SSLContext):
     """So that a chain that is no longer trusted does not live on in it."""
     async with (
-        serving(Receiver(), identity, limits=Limits(connection_seconds=0)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(connection_seconds=0)) as server,
         calling(server.port, proxy) as caller,
     ):
         answer = await caller.ask(post())
@@ -276,7 +290,7 @@ async def test_a_load_balancer_that_does_not_say_it_is_refused(
     said: bytes, expected: Failure, identity: Identity, proxy: ssl.SSLContext
 ):
     """D-who-may-call: mandatory from those that are named, and never longer than it needs to be."""
-    limits = Limits(handshake_seconds=0.3)
+    limits = InboundLimits(handshake_seconds=0.3)
     async with serving(Receiver(), identity, callers=BALANCED, limits=limits) as server:
         with pytest.raises((ConnectionError, ssl.SSLError)):
             async with through(server, said, proxy):
@@ -323,7 +337,7 @@ def test_a_load_balancers_own_check_is_no_error_under_uvloop(world: World, ident
 
 async def test_a_load_balancer_that_stays_silent_is_cut_off(identity: Identity):
     """In the time that a handshake has, and with its own reason."""
-    limits = Limits(handshake_seconds=0.05)
+    limits = InboundLimits(handshake_seconds=0.05)
     async with serving(Receiver(), identity, callers=BALANCED, limits=limits) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         rest = await reader.read()

@@ -22,7 +22,7 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.inbound.acceptor import Failure
-from bars_gateway.inbound.connection import Callers, Judgement, Limits
+from bars_gateway.inbound.connection import CallerJudgement, Callers, InboundLimits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.standard.formats import Format
@@ -48,18 +48,18 @@ class Sleeping:
 
 def test_an_idle_connection_outlives_the_proxys_own():
     """The proxy drops its connections after 60 s: ours must not be the first to go."""
-    assert Limits().idle_seconds > 60
+    assert InboundLimits().idle_seconds > 60
 
 
 def test_the_answer_comes_before_the_standards_limit():
     """A Receiver has 5 s, and some of them are the way's."""
-    assert Limits().answer_within_seconds < 5
+    assert InboundLimits().answer_within_seconds < 5
 
 
 async def test_a_caller_that_says_nothing_in_tls_is_cut_off(identity: Identity):
     """A connection without a handshake ends, and is seen."""
     async with (
-        serving(Receiver(), identity, limits=Limits(handshake_seconds=0.2)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(handshake_seconds=0.2)) as server,
         calling(server.port, None) as caller,
     ):
         await caller.rest()
@@ -71,7 +71,7 @@ async def test_a_caller_that_says_nothing_in_tls_is_cut_off(identity: Identity):
 async def test_a_dripped_handshake_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
     """Bytes now and then do not buy time."""
     async with (
-        serving(Receiver(), identity, limits=Limits(handshake_seconds=0.2)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(handshake_seconds=0.2)) as server,
         calling(server.port, None) as caller,
     ):
         seconds = await caller.drip(greeting_of(proxy))
@@ -84,7 +84,7 @@ async def test_a_dripped_handshake_is_cut_off(identity: Identity, proxy: ssl.SSL
 async def test_a_caller_that_sends_no_header_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
     """A connection is for a request."""
     async with (
-        serving(Receiver(), identity, limits=Limits(header_seconds=0.2)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(header_seconds=0.2)) as server,
         calling(server.port, proxy) as caller,
     ):
         seconds = await caller.drip(b"")
@@ -96,7 +96,7 @@ async def test_a_dripped_header_is_cut_off(identity: Identity, proxy: ssl.SSLCon
     """The time counts from the connection, not from the last byte."""
     receiver = Receiver()
     async with (
-        serving(receiver, identity, limits=Limits(header_seconds=0.2)) as server,
+        serving(receiver, identity, limits=InboundLimits(header_seconds=0.2)) as server,
         calling(server.port, proxy) as caller,
     ):
         seconds = await caller.drip(post())
@@ -111,7 +111,7 @@ async def test_the_header_of_a_later_request_has_the_same_time(
     """On a connection that is kept, the time counts from the request's first byte."""
     with capture_logs() as events:
         async with (
-            serving(Receiver(), identity, limits=Limits(header_seconds=0.2)) as server,
+            serving(Receiver(), identity, limits=InboundLimits(header_seconds=0.2)) as server,
             calling(server.port, proxy) as caller,
         ):
             await caller.ask(post())
@@ -127,7 +127,7 @@ async def test_a_header_dripped_during_a_request_does_not_cost_its_answer(
     """The request before is answered; then the connection is closed."""
     waiting = Answering()
     async with (
-        serving(waiting, identity, limits=Limits(header_seconds=0.1)) as server,
+        serving(waiting, identity, limits=InboundLimits(header_seconds=0.1)) as server,
         calling(server.port, proxy) as caller,
     ):
         await caller.send(post())
@@ -161,7 +161,7 @@ async def test_a_kept_connection_may_idle_longer_than_a_header_takes(
 ):
     """Idling and dawdling are different things, and have different limits."""
     async with (
-        serving(Receiver(), identity, limits=Limits(header_seconds=0.1)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(header_seconds=0.1)) as server,
         calling(server.port, proxy) as caller,
     ):
         await caller.ask(post())
@@ -174,7 +174,7 @@ async def test_a_kept_connection_may_idle_longer_than_a_header_takes(
 async def test_an_idle_connection_ends(identity: Identity, proxy: ssl.SSLContext):
     """Nobody keeps a connection for ever."""
     async with (
-        serving(Receiver(), identity, limits=Limits(idle_seconds=0.2)) as server,
+        serving(Receiver(), identity, limits=InboundLimits(idle_seconds=0.2)) as server,
         calling(server.port, proxy) as caller,
     ):
         await caller.ask(post())
@@ -187,7 +187,7 @@ async def test_a_connection_that_has_ended_does_not_linger(
     identity: Identity, proxy: ssl.SSLContext
 ):
     """A caller that has not noticed would lose its next request in it, as long as it is open."""
-    limits = Limits(idle_seconds=0.2)
+    limits = InboundLimits(idle_seconds=0.2)
     async with serving(Receiver(), identity, limits=limits) as server:
         seconds = await asyncio.to_thread(lingering, server.port, proxy)
 
@@ -220,7 +220,7 @@ async def test_a_stop_waits_for_no_goodbye(identity: Identity, proxy: ssl.SSLCon
                 await eventually(lambda: not server.connections)
                 seconds = time.monotonic() - began
 
-    assert seconds < Limits().shutdown_seconds + 1
+    assert seconds < InboundLimits().shutdown_seconds + 1
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -278,7 +278,10 @@ async def heard_of_a_stop(identity: Identity, callers: Callers, said: bytes) -> 
         async with asyncio.timeout(LATE):
             async with (
                 serving(
-                    Receiver(), identity, callers=callers, limits=Limits(handshake_seconds=600)
+                    Receiver(),
+                    identity,
+                    callers=callers,
+                    limits=InboundLimits(handshake_seconds=600),
                 ) as server,
                 calling(server.port, None) as caller,
             ):
@@ -310,11 +313,11 @@ async def test_a_request_that_comes_with_the_end_of_the_handshake_has_its_answer
     assert b"HTTP/1.1 200 OK" == tls.read(65536).partition(b"\r\n")[0]
 
 
-def stopping(server: InboundServer) -> Callable[[Caller], Judgement]:
+def stopping(server: InboundServer) -> Callable[[Caller], CallerJudgement]:
     """Return a judge that has *server* stop next, before anything that is scheduled later."""
     judge = server.admission.judge
 
-    def stops_and_judges(caller: Caller) -> Judgement:
+    def stops_and_judges(caller: Caller) -> CallerJudgement:
         asyncio.get_running_loop().call_soon(server.stop)
         return judge(caller)
 
@@ -334,7 +337,7 @@ async def test_idling_ends_with_the_first_byte_of_a_request(
     identity: Identity, proxy: ssl.SSLContext
 ):
     """A request that has begun is not cut off because the connection idled before."""
-    limits = Limits(idle_seconds=0.2, header_seconds=1)
+    limits = InboundLimits(idle_seconds=0.2, header_seconds=1)
     async with (
         serving(Receiver(), identity, limits=limits) as server,
         calling(server.port, proxy) as caller,
@@ -350,7 +353,7 @@ async def test_idling_ends_with_the_first_byte_of_a_request(
 
 async def test_a_dripped_body_is_answered_408(identity: Identity, proxy: ssl.SSLContext):
     """The caller hears of it, with its ids, and the connection is closed."""
-    limits = Limits(body_seconds=0.2, linger_seconds=0.1)
+    limits = InboundLimits(body_seconds=0.2, linger_seconds=0.1)
     receiver = Receiver()
     async with (
         serving(receiver, identity, limits=limits) as server,
@@ -371,7 +374,7 @@ async def test_an_answer_that_is_late_is_408(identity: Identity, proxy: ssl.SSLC
     """The Sender is told in time to come again, and the Answerer is called off."""
     sleeping = Sleeping()
     async with (
-        serving(sleeping, identity, limits=Limits(answer_within_seconds=0.1)) as server,
+        serving(sleeping, identity, limits=InboundLimits(answer_within_seconds=0.1)) as server,
         calling(server.port, proxy) as caller,
     ):
         answer = await caller.ask(post())
@@ -389,7 +392,7 @@ async def test_the_time_of_the_body_is_not_the_answers(identity: Identity, proxy
     """The answer's time counts from the last byte of the body."""
     receiver = Receiver()
     async with (
-        serving(receiver, identity, limits=Limits(answer_within_seconds=0.1)) as server,
+        serving(receiver, identity, limits=InboundLimits(answer_within_seconds=0.1)) as server,
         calling(server.port, proxy) as caller,
     ):
         await caller.send(post()[:-1])
@@ -404,7 +407,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(identity: Identity, proxy
     receiver = Receiver(body=b"x" * 30_000_000)
     with capture_logs() as events:
         async with (
-            serving(receiver, identity, limits=Limits(write_seconds=0.2)) as server,
+            serving(receiver, identity, limits=InboundLimits(write_seconds=0.2)) as server,
             calling(server.port, proxy) as caller,
         ):
             caller.writer.transport.pause_reading()

@@ -7,7 +7,7 @@ import zlib
 import pytest
 from inbound_callers import Answer, Receiver, calling, post, serving
 
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import InboundLimits
 from bars_gateway.standard.formats import Format
 from bars_gateway.tls.contexts import Identity
 
@@ -24,7 +24,7 @@ async def asked(
     request: bytes, receiver: Receiver, identity: Identity, proxy: ssl.SSLContext
 ) -> Answer:
     async with (
-        serving(receiver, identity, limits=Limits(max_body_bytes=LIMIT)) as server,
+        serving(receiver, identity, limits=InboundLimits(max_body_bytes=LIMIT)) as server,
         calling(server.port, proxy) as caller,
     ):
         return await caller.ask(request)

@@ -20,13 +20,13 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseHeld, GatewayError, StorageFull
 from bars_gateway.inbound import server as server_module
-from bars_gateway.inbound.connection import Callers, Limits
+from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.server import route
 from bars_gateway.standard.formats import Format
 from bars_gateway.tls.contexts import Identity
 
-SMALL = Limits(max_body_bytes=100)
+SMALL = InboundLimits(max_body_bytes=100)
 CANARY = "Zebedee-9434765919"
 
 

@@ -30,7 +30,7 @@ from typed import Done, typed
 from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
-from bars_gateway.onboarding.doctor.checks import Finding, Machine, Report, Site
+from bars_gateway.onboarding.doctor.checks import CheckedSite, CheckResult, DoctorReport, Machine
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.onboarding.grades import Grade
 from bars_gateway.sandbox.registry import PROXY_NAME
@@ -82,7 +82,7 @@ class Broken:
         self.installation, self.folder, self._stack = installation, folder, stack
         (folder / "systemd").mkdir()
         shutil.copy(UNIT, self.unit)
-        self.site = Site(
+        self.site = CheckedSite(
             load(installation.config, {}),
             config=installation.config,
             environ={},
@@ -143,7 +143,7 @@ class Broken:
         service = await self._stack.enter_async_context(served(answering, **site))
         return service.url
 
-    async def first(self) -> Finding:
+    async def first(self) -> CheckResult:
         """Return the first finding that is not good, and see that it says all that it should."""
         report = await diagnose(self.site, offline=self.offline)
         bad = [f for f in report.findings if f.seen.grade in {Grade.WARN, Grade.FAIL}]
@@ -673,4 +673,4 @@ async def test_neither_token_nor_signature_is_printed(installation):
 
 async def test_a_report_knows_its_worst():
     """Nothing that was looked at is nothing that is wrong."""
-    assert Grade.PASS is Report("local").worst
+    assert Grade.PASS is DoctorReport("local").worst

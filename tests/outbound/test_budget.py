@@ -302,8 +302,8 @@ async def test_for_how_long_the_platform_has_held_us_up_can_be_read():
     clock = Clock()
     budget = Budget(300, monotonic=clock.monotonic)
     budget.pause(5.0)
-    held = [budget.held_seconds]
+    paused = [budget.paused_seconds]
     clock.advance(6.0)
-    held.append(budget.held_seconds)
+    paused.append(budget.paused_seconds)
 
-    assert [5.0, 0.0] == held
+    assert [5.0, 0.0] == paused

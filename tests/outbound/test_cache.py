@@ -16,7 +16,7 @@ BODY = b'{"resourceType":\n"CapabilityStatement"}\r\n'
 TARGET = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 
 
-def enquiry(**changes: object) -> BarsRequest:
+def bars_request(**changes: object) -> BarsRequest:
     values: dict[str, object] = {
         "provider": "trust",
         "method": "GET",
@@ -43,8 +43,8 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.mark.parametrize(("hours", "expected"), [(0, BODY), (11.9, BODY), (12, None), (-1, None)])
 def test_an_answer_is_good_for_its_time(cache: Cache, hours: float, expected: bytes | None) -> None:
     """Not longer, and not where the clock says that it is yet to come."""
-    cache.keep(enquiry(), answer(), NOW)
-    found = cache.find(enquiry(), NOW + timedelta(hours=hours))
+    cache.keep(bars_request(), answer(), NOW)
+    found = cache.find(bars_request(), NOW + timedelta(hours=hours))
 
     assert expected == (found and found.body)
 
@@ -52,16 +52,16 @@ def test_an_answer_is_good_for_its_time(cache: Cache, hours: float, expected: by
 def test_nothing_is_good_for_more_than_a_day(tmp_path: Path) -> None:
     """Whatever the settings come to allow."""
     cache = Cache(tmp_path, timedelta(days=9))
-    cache.keep(enquiry(), answer(), NOW)
+    cache.keep(bars_request(), answer(), NOW)
 
-    assert cache.find(enquiry(), NOW + timedelta(hours=24)) is None
+    assert cache.find(bars_request(), NOW + timedelta(hours=24)) is None
 
 
 def test_a_refusal_is_not_kept(cache: Cache) -> None:
     """The service may be there in a minute."""
-    cache.keep(enquiry(), answer(503), NOW)
+    cache.keep(bars_request(), answer(503), NOW)
 
-    assert cache.find(enquiry(), NOW) is None
+    assert cache.find(bars_request(), NOW) is None
 
 
 JUNK = {
@@ -77,7 +77,7 @@ JUNK = {
 @pytest.mark.parametrize("body", JUNK.values(), ids=JUNK.keys())
 def test_junk_is_not_kept(cache: Cache, resource: str, body: bytes) -> None:
     """It would switch the check off for half a day."""
-    asked = enquiry(resource=resource)
+    asked = bars_request(resource=resource)
     cache.keep(asked, answer(body=body), NOW)
 
     assert cache.find(asked, NOW) is None
@@ -85,9 +85,9 @@ def test_junk_is_not_kept(cache: Cache, resource: str, body: bytes) -> None:
 
 def test_the_answer_to_another_request_is_not_kept(cache: Cache) -> None:
     """Whose it is, nobody knows."""
-    cache.keep(enquiry(), replace(answer(), headers={}), NOW)
+    cache.keep(bars_request(), replace(answer(), headers={}), NOW)
 
-    assert cache.find(enquiry(), NOW) is None
+    assert cache.find(bars_request(), NOW) is None
 
 
 @pytest.mark.parametrize("body", JUNK.values(), ids=JUNK.keys())
@@ -95,16 +95,16 @@ def test_junk_that_was_kept_before_counts_as_none(
     cache: Cache, tmp_path: Path, body: bytes
 ) -> None:
     """A release before this one kept whatever came with 200."""
-    cache.keep(enquiry(), answer(), NOW)
+    cache.keep(bars_request(), answer(), NOW)
     (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(file.read_bytes().removesuffix(BODY) + body)
 
-    assert cache.find(enquiry(), NOW) is None
+    assert cache.find(bars_request(), NOW) is None
 
 
 def test_nothing_is_kept_where_it_is_switched_off(tmp_path: Path) -> None:
     """Not even a folder."""
-    Cache(tmp_path / "cache", timedelta(0)).keep(enquiry(), answer(), NOW)
+    Cache(tmp_path / "cache", timedelta(0)).keep(bars_request(), answer(), NOW)
 
     assert not (tmp_path / "cache").exists()
 
@@ -121,26 +121,26 @@ def test_nothing_is_kept_where_it_is_switched_off(tmp_path: Path) -> None:
 )
 def test_another_question_has_another_answer(cache: Cache, other: dict[str, object]) -> None:
     """By provider, service, resource, query and format."""
-    cache.keep(enquiry(), answer(), NOW)
+    cache.keep(bars_request(), answer(), NOW)
 
-    assert cache.find(enquiry(**other), NOW) is None
+    assert cache.find(bars_request(**other), NOW) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}\n", b"[]\n", b'{"kept_at": 1}\n', b"\xff\n"])
 def test_a_damaged_file_counts_as_none(cache: Cache, tmp_path: Path, damage: bytes) -> None:
     """The answer is then asked for again."""
-    cache.keep(enquiry(), answer(), NOW)
+    cache.keep(bars_request(), answer(), NOW)
     (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(damage)
 
-    assert cache.find(enquiry(), NOW) is None
+    assert cache.find(bars_request(), NOW) is None
     assert [] == list(listed(tmp_path / "cache"))
 
 
 def test_what_one_service_said_can_be_forgotten(cache: Cache, tmp_path: Path) -> None:
     """And what others said stays."""
-    other = enquiry(target=TargetIdentifier.parse("s|1"))
-    for each in (enquiry(), other):
+    other = bars_request(target=TargetIdentifier.parse("s|1"))
+    for each in (bars_request(), other):
         cache.keep(each, answer(), NOW)
 
     assert 1 == clear(tmp_path / "cache", TARGET)

@@ -10,7 +10,7 @@ from bars_gateway.outbound.circuit_breaker import (
     FAILURES_OF_A_RECEIVER,
     PAUSES_FOR_OUR_TROUBLE,
     Circuits,
-    Failure,
+    FailedPost,
     Pauses,
 )
 
@@ -28,7 +28,7 @@ def failed(
 ) -> float | None:
     """Fail once, with another message each time if none is named; return the break's seconds."""
     number = next(MESSAGES) if message is None else message
-    failure = Failure(message_id=number, began=clock.now(), is_error=is_error)
+    failure = FailedPost(message_id=number, began=clock.now(), is_error=is_error)
     found = circuits.failed("one", failure, PAUSES)
     return None if found is None else found.pause.total_seconds()
 
@@ -101,7 +101,7 @@ def test_one_receiver_is_not_another(circuits: Circuits, clock: Clock) -> None:
     """Failures are counted for each."""
     for _ in range(5):
         failed(circuits, clock)
-    failure = Failure(message_id=99, began=clock.now())
+    failure = FailedPost(message_id=99, began=clock.now())
 
     assert circuits.failed("another", failure, PAUSES) is None
     assert {"one": NOW} == circuits.open
@@ -110,7 +110,7 @@ def test_one_receiver_is_not_another(circuits: Circuits, clock: Clock) -> None:
 def test_our_own_trouble_is_asked_about_ever_more_slowly(clock: Clock) -> None:
     """A token or registration that is refused needs a person: a minute, at the most fifteen."""
     circuits = Circuits(1, now=clock.now, messages=1)
-    failure = Failure(message_id=1, began=clock.now())
+    failure = FailedPost(message_id=1, began=clock.now())
     found = [circuits.failed("trust", failure, PAUSES_FOR_OUR_TROUBLE) for _ in range(6)]
 
     assert [1, 2, 4, 8, 15, 15] == [each.pause.total_seconds() / 60 for each in found if each]
@@ -123,7 +123,7 @@ def test_what_was_under_way_says_nothing_new(circuits: Circuits, clock: Clock) -
     for _ in range(5):
         clock.advance(1)
         failed(circuits, clock)
-    late = Failure(message_id=77, began=began)
+    late = FailedPost(message_id=77, began=began)
 
     assert circuits.failed("one", late, PAUSES) is None
     assert 4 == failed(circuits, clock)

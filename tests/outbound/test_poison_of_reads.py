@@ -18,7 +18,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.outbound.record_reads import CancelReader, Reconciler
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=1)
@@ -32,25 +32,25 @@ class Receiver:
         self.reads = 0
 
     async def ask(
-        self, enquiry: BarsRequest, _seconds: float | None = None, *, fresh: bool = False
+        self, request: BarsRequest, _seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.reads += 1
         return BarsAnswer(
             http_status=200,
             media_type="application/fhir+json",
             body=EMPTY,
-            headers=dict(enquiry.headers),
+            headers=dict(request.headers),
         )
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     async with open_database(tmp_path / "gateway.db") as opened:
         yield opened
 
 
 @pytest.fixture
-async def store(database: Database) -> Store:
+async def store(database: SqliteDatabase) -> Store:
     return Store(database, node="here")
 
 
@@ -120,7 +120,7 @@ async def test_a_failure_over_one_record_leaves_the_next_to_be_looked_for(
 
 
 async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
-    store: Store, database: Database
+    store: Store, database: SqliteDatabase
 ) -> None:
     """The database refuses every word on the first: it is tried again in an hour."""
     refused = (
@@ -139,7 +139,7 @@ async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
 
 
 async def test_what_cannot_be_held_is_not_read_for_again_and_again(
-    store: Store, database: Database
+    store: Store, database: SqliteDatabase
 ) -> None:
     """A Receiver is not asked at full speed for what we fail over; others are read for."""
     handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)

@@ -63,7 +63,7 @@ def test_a_refusal_is_recognised_by_how_it_begins(status, error, description, ro
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_no_row_hides_another(row):
     """What a row is made for is met by that row, in our words and with the status."""
-    description = f"{row.beginning} {row.holding}".strip()
+    description = f"{row.beginning} {row.containing}".strip()
     error = next(iter(row.platform), row.error)
     body = b"" if error == "" else said(error, description)
     refused = classify(row.status or 401, body, NOW)

@@ -10,7 +10,7 @@ from national_side import CORRELATION_ID, REQUEST_ID
 from structlog.testing import capture_logs
 
 from bars_gateway.log import FIELDS
-from bars_gateway.sandbox.calls import KEPT_CALLS, Call, Calls, route_of
+from bars_gateway.sandbox.calls import KEPT_CALLS, Call, CallLog, route_of
 
 
 async def test_faults_are_armed_listed_and_taken_away(box):
@@ -175,7 +175,7 @@ async def test_waiting_for_words_is_refused(box):
 
 async def test_old_calls_are_forgotten():
     """The list is bounded: a sandbox may run for weeks."""
-    calls = Calls()
+    calls = CallLog()
     empty = dict.fromkeys(Call.__slots__)
     with capture_logs():
         for number in range(KEPT_CALLS + 1):

@@ -9,7 +9,7 @@ import pytest_asyncio
 from sandbox.around import Reply
 from sandbox.corresponding import asking, corresponding, focus_id, post, steer
 
-from bars_gateway.sandbox.counterparty.services import _ABOUT, SERVICES, Verb
+from bars_gateway.sandbox.counterparty.services import _ABOUT, SERVICES, Deviation
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sandbox.md"
 ADMIN = "http://127.0.0.1:8441"
@@ -58,4 +58,4 @@ def test_every_verb_is_on_the_page():
     rows = row.findall(PAGE.read_text("utf-8"))
     about = {verb: ", or ".join(f"`{of}`" for of in ofs) for verb, ofs in _ABOUT.items()}
 
-    assert {verb.value: about[verb] for verb in Verb} == dict(rows)
+    assert {verb.value: about[verb] for verb in Deviation} == dict(rows)

@@ -22,7 +22,7 @@ from sandbox.corresponding import (
 )
 
 from bars_gateway.sandbox.counterparty.correspondence import cancellation
-from bars_gateway.sandbox.counterparty.services import PLANS, Verb
+from bars_gateway.sandbox.counterparty.services import PLANS, Deviation
 
 VALIDATION, CONTROL_ROOM = "2000000904", "2000000906"
 
@@ -275,7 +275,7 @@ async def test_every_verb_is_tried_here():
     """A new one needs its own test."""
     names = " ".join(name for name in globals() if name.startswith("test_"))
 
-    assert [] == [verb for verb in Verb if verb not in names]
+    assert [] == [verb for verb in Deviation if verb not in names]
 
 
 async def test_a_cancelled_request_gets_no_response(settings):

@@ -14,7 +14,7 @@ from bars_gateway.standard.answers import (
     NO_BODY,
     Acknowledgement,
     Minted,
-    Said,
+    SpeaksOf,
     acknowledge,
     read_acknowledgement,
 )
@@ -58,19 +58,19 @@ def test_our_own_focus_gives_the_id() -> None:
     """Its fullUrl is ours, whatever the Bundle is called."""
     bundle = acknowledged() | {"id": "0e4d2c9a-3f0e-4a8f-9d52-0b1c2d3e4f50"}
 
-    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == said(bundle)
+    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == said(bundle)
 
 
 def test_our_bundle_id_gives_the_id() -> None:
     """A Receiver may name its resources again."""
     bundle = with_ids_of_its_own() | {"id": json.loads(SENT)["id"]}
 
-    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == said(bundle)
+    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == said(bundle)
 
 
 def test_ids_of_its_own_alone_are_not_taken() -> None:
     """Nothing speaks against it, and nothing says that it is about ours."""
-    assert Acknowledgement(said=Said.OTHER) == said(with_ids_of_its_own())
+    assert Acknowledgement(said=SpeaksOf.OTHER) == said(with_ids_of_its_own())
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,9 @@ WITH_ERROR["entry"].append({"resource": json.loads(ERROR)})
 )
 def test_an_error_is_no_yes(body: bytes) -> None:
     """Whatever its status says: who answered so may not have taken it."""
-    assert Acknowledgement(said=Said.ERROR) == read_acknowledgement(read(SENT), body, Format.JSON)
+    assert Acknowledgement(said=SpeaksOf.ERROR) == read_acknowledgement(
+        read(SENT), body, Format.JSON
+    )
 
 
 def other_patient(bundle: Bundle) -> None:
@@ -135,14 +137,14 @@ def test_a_contradiction_is_about_somebody_else(make: Any, change: Any) -> None:
     bundle = make()
     change(bundle)
 
-    assert Acknowledgement(said=Said.FOREIGN) == said(bundle)
+    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(bundle)
 
 
 def test_the_answer_to_another_request_is_foreign() -> None:
     """The course that cancelled another patient's referral."""
     other = SENT.replace(NHS_NUMBER.encode(), b"9990000026")
 
-    assert Acknowledgement(said=Said.FOREIGN) == said(acknowledged(other))
+    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(acknowledged(other))
 
 
 def test_a_case_number_that_the_receiver_adds_contradicts_nothing() -> None:
@@ -154,7 +156,7 @@ def test_a_case_number_that_the_receiver_adds_contradicts_nothing() -> None:
         if e["resource"]["resourceType"] != "Encounter" or e["resource"]["status"] == "planned"
     ]
 
-    assert Said.OURS is said(bundle).said
+    assert SpeaksOf.OURS is said(bundle).said
 
 
 def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
@@ -162,7 +164,7 @@ def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
     bundle = acknowledged()
     bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
 
-    assert Said.OURS is said(bundle).said
+    assert SpeaksOf.OURS is said(bundle).said
 
 
 def test_another_name_without_a_number_is_no_other_patients() -> None:
@@ -172,7 +174,7 @@ def test_another_name_without_a_number_is_no_other_patients() -> None:
     del patient["identifier"]
     patient["name"] = [{"family": "Written", "given": ["Otherwise"]}]
 
-    assert Acknowledgement(said=Said.OTHER) == said(bundle)
+    assert Acknowledgement(said=SpeaksOf.OTHER) == said(bundle)
 
 
 ANOTHER = {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}}
@@ -235,14 +237,14 @@ def the_patient_alone(bundle: Bundle) -> Bundle:
 )
 def test_another_number_is_seen_wherever_it_names_the_patient(make: Any) -> None:
     """A record names its patient by number alone, too: nothing of such an answer is ours."""
-    assert Acknowledgement(said=Said.FOREIGN) == said(make(acknowledged()))
+    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(make(acknowledged()))
 
 
 def test_another_number_is_seen_in_a_format_that_the_header_denies() -> None:
     """XML that is given out as JSON."""
     body = converted(json.dumps(of_another(acknowledged())).encode(), Format.JSON, Format.XML)
 
-    assert Said.FOREIGN is read_acknowledgement(read(SENT), body, Format.JSON).said
+    assert SpeaksOf.FOREIGN is read_acknowledgement(read(SENT), body, Format.JSON).said
 
 
 def test_a_record_alone_that_names_our_patient_says_nothing() -> None:
@@ -261,8 +263,8 @@ def test_our_own_bytes_are_not_foreign() -> None:
         each["subject"] = {"identifier": identifier}
     sent = json.dumps(bundle).encode()
 
-    assert Said.OURS is said(bundle, sent).said
-    assert Said.FOREIGN is said(bundle, SENT).said
+    assert SpeaksOf.OURS is said(bundle, sent).said
+    assert SpeaksOf.FOREIGN is said(bundle, SENT).said
 
 
 def test_a_relative_is_not_the_patient() -> None:
@@ -271,7 +273,7 @@ def test_a_relative_is_not_the_patient() -> None:
     bundle = acknowledged()
     resources(bundle, "ServiceRequest")[0]["participant"] = [{"actor": mother}]
 
-    assert Said.OURS is said(bundle).said
+    assert SpeaksOf.OURS is said(bundle).said
 
 
 def test_an_answer_in_xml_is_read_alike() -> None:
@@ -279,7 +281,7 @@ def test_an_answer_in_xml_is_read_alike() -> None:
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
     found = read_acknowledgement(read(SENT), body, Format.XML)
 
-    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == found
+    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == found
 
 
 @given(st.binary(max_size=300))
@@ -303,4 +305,4 @@ def test_no_published_message_contradicts_its_own_acknowledgement(reference_data
         found[file.name] = read_acknowledgement(message, body, Format.JSON).said
 
     assert len(found) > 20
-    assert {Said.OURS} == set(found.values())
+    assert {SpeaksOf.OURS} == set(found.values())

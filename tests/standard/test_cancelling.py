@@ -1,7 +1,7 @@
 """Whether there is still something to cancel."""
 
 import pytest
-from asked_proxy import ID, OTHER_ID, answer, enquiry, outcome, record
+from asked_proxy import ID, OTHER_ID, answer, bars_request, outcome, record
 
 from bars_gateway.standard.findings import Current, Finding, finding_in
 from bars_gateway.standard.patients import Patient
@@ -45,7 +45,7 @@ def test_the_record_says_by_its_status_whether_it_stands(
     kind: str, status: str, expected: Current
 ) -> None:
     """Nothing is to be cancelled only where that record says so, and how it ended is told."""
-    found = finding_in(enquiry(kind), answer(record(kind, status)))
+    found = finding_in(bars_request(kind), answer(record(kind, status)))
 
     assert Finding(expected, status if expected is Current.NO else None) == found
 
@@ -63,7 +63,7 @@ def test_another_record_that_is_over_says_nothing_of_ours(
     kind: str, status: str, change: dict[str, str]
 ) -> None:
     """A booking that stands is to be cancelled, whatever became of somebody else's."""
-    found = finding_in(enquiry(kind), answer(record(kind, status) | change))
+    found = finding_in(bars_request(kind), answer(record(kind, status) | change))
 
     assert Finding(Current.UNSHOWN) == found
 
@@ -76,7 +76,7 @@ def test_another_record_that_is_over_says_nothing_of_ours(
 )
 def test_what_is_no_record_shows_nothing(kind: str, body: object) -> None:
     """200 alone is no word of anybody's."""
-    assert Finding(Current.UNSHOWN) == finding_in(enquiry(kind), answer(body))
+    assert Finding(Current.UNSHOWN) == finding_in(bars_request(kind), answer(body))
 
 
 @pytest.mark.parametrize("kind", [REQUEST, APPOINTMENT])
@@ -86,14 +86,14 @@ def test_a_receiver_that_does_not_show_it_has_not_said_that_it_is_over(
     kind: str, code: str, status: int
 ) -> None:
     """Not even by its own REC_NOT_FOUND: many Receivers answer no reads at all."""
-    assert Finding(Current.UNSHOWN) == finding_in(enquiry(kind), answer(outcome(code), status))
+    assert Finding(Current.UNSHOWN) == finding_in(bars_request(kind), answer(outcome(code), status))
 
 
 @pytest.mark.parametrize("kind", [REQUEST, APPOINTMENT])
 @pytest.mark.parametrize("status", PASSING)
 def test_trouble_says_nothing_and_is_asked_again(kind: str, status: int) -> None:
     """Whatever body comes with it."""
-    assert Finding(Current.UNKNOWN) == finding_in(enquiry(kind), answer(record(kind), status))
+    assert Finding(Current.UNKNOWN) == finding_in(bars_request(kind), answer(record(kind), status))
 
 
 OURS = Patient(nhs_numbers=frozenset({"9434765919"}))
@@ -123,7 +123,7 @@ def test_the_record_of_another_patient_is_never_cancelled(
 ) -> None:
     """Nor does it say that there is nothing to cancel."""
     shown = answer(of_patient(kind, status, "9990000018", contained=contained))
-    found = finding_in(enquiry(kind), shown, OURS, contested=contested)
+    found = finding_in(bars_request(kind), shown, OURS, contested=contested)
 
     assert Finding(Current.OTHER_PATIENT) == found
 
@@ -146,7 +146,7 @@ def test_a_contested_id_is_cancelled_only_where_our_patient_is_shown(
     document: object, expected: Current
 ) -> None:
     """It could be the other patient's: what shows nothing is not sent to after two reads."""
-    found = finding_in(enquiry(REQUEST), answer(document), OURS, contested=True)
+    found = finding_in(bars_request(REQUEST), answer(document), OURS, contested=True)
 
     assert expected == found.current
 
@@ -154,7 +154,7 @@ def test_a_contested_id_is_cancelled_only_where_our_patient_is_shown(
 @pytest.mark.parametrize("status", SHOWN_NOTHING)
 def test_a_contested_id_that_is_not_shown_is_asked_for_again(status: int) -> None:
     """And the EPR's user telephones."""
-    found = finding_in(enquiry(REQUEST), answer({}, status), OURS, contested=True)
+    found = finding_in(bars_request(REQUEST), answer({}, status), OURS, contested=True)
 
     assert Finding(Current.UNKNOWN) == found
 
@@ -163,4 +163,4 @@ def test_silence_says_nothing_and_is_asked_again() -> None:
     """Nobody was heard."""
     silence = Unanswered(reason="no", cure="none", http_status=504)
 
-    assert Finding(Current.UNKNOWN) == finding_in(enquiry(REQUEST, ID), silence)
+    assert Finding(Current.UNKNOWN) == finding_in(bars_request(REQUEST, ID), silence)

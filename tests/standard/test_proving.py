@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from asked_proxy import ID, IDS, OTHER_ID, answer, enquiry, outcome, record
+from asked_proxy import ID, IDS, OTHER_ID, answer, bars_request, outcome, record
 
 from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.reads import proves_itself, shortcomings, shown
@@ -22,11 +22,11 @@ def searchset(*resources: object, kind: str = "searchset", **more: object) -> di
     return {"resourceType": "Bundle", "type": kind, "entry": entries, **more}
 
 
-READ = enquiry("ServiceRequest")
-SEARCH = enquiry("ServiceRequest", None)
-SLOTS = enquiry("Slot", None)
-DEFINITIONS = enquiry("MessageDefinition", None)
-METADATA = enquiry("metadata", None)
+READ = bars_request("ServiceRequest")
+SEARCH = bars_request("ServiceRequest", None)
+SLOTS = bars_request("Slot", None)
+DEFINITIONS = bars_request("MessageDefinition", None)
+METADATA = bars_request("metadata", None)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_ids_come_back_in_whatever_case() -> None:
     assert shown(READ, given) is not None
 
 
-def test_an_enquiry_without_ids_is_answered_by_nothing() -> None:
+def test_a_request_without_ids_is_answered_by_nothing() -> None:
     """What was not sent cannot have come back."""
     asked = replace(READ, headers={})
 

@@ -11,7 +11,7 @@ from situations import ABOUT, DUE, REMARKS, everything
 
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.applications import USE_CASE_NAMES
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import (
@@ -151,7 +151,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
         kind = "outcome"
         state = "queued" if state == "sending" else state
         kind = "held" if state == "held" else kind
-    if situation.reading and situation.kind is None and situation.reading is not Reading.WAITS:
+    if situation.reading and situation.kind is None and situation.reading is not ReadProgress.WAITS:
         kind = "cancel_not_sent"  # whoever looks reads what was told
     attempts = situation.attempts
     if kind not in {"held", "outcome"} or state not in {"held", "refused"}:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from bars_gateway.standard.answers import Said
+from bars_gateway.standard.answers import SpeaksOf
 from bars_gateway.standard.verdict import (
     KEPT_OUT,
     ROWS,
@@ -309,7 +309,7 @@ IN_TIME = {
 )
 def test_what_came_before_and_what_the_body_says(answer, body, before, verdict, row, fault):  # noqa: PLR0917
     """After an attempt that may have arrived no refusal is final, and before one no duplicate."""
-    judgement = judge(answer, **OURS, said=Said(body), before=Before(before))
+    judgement = judge(answer, **OURS, said=SpeaksOf(body), before=Before(before))
 
     assert (verdict, row, fault) == (judgement.verdict, judgement.row, judgement.fault)
 

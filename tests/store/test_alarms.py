@@ -15,7 +15,7 @@ from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.sqlite import named_queries
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
@@ -236,7 +236,9 @@ async def test_overdue_ends_with_the_answer(store: Store) -> None:
     assert "workflow.overdue" not in await standing(store)
 
 
-async def test_overdue_is_told_again_of_what_lives_again(store: Store, database: Database) -> None:
+async def test_overdue_is_told_again_of_what_lives_again(
+    store: Store, database: SqliteDatabase
+) -> None:
     """A workflow that is opened again is owed its answer as before."""
     sent = await store.outbound.submit(submission(**OWED), NOW)
     await acknowledged(store)
@@ -271,7 +273,7 @@ def test_each_kind_reads_well_of_one_and_of_several(kind: str) -> None:
     assert [] == unfit
 
 
-async def test_each_kind_is_known_to_the_database(database: Database) -> None:
+async def test_each_kind_is_known_to_the_database(database: SqliteDatabase) -> None:
     """The table in the code is the only one: what it has, the triggers have."""
     known = await database.read(
         lambda c: [row["kind"] for row in c.raw.execute("SELECT kind FROM alarm_kinds")]
@@ -293,7 +295,7 @@ async def test_a_kind_that_a_release_adds_is_learnt_when_the_file_is_opened(
         assert ["message.unconfirmed"] == await standing(store)
 
 
-async def test_what_has_ended_costs_the_page_nothing(database: Database) -> None:
+async def test_what_has_ended_costs_the_page_nothing(database: SqliteDatabase) -> None:
     """What stands is counted and listed by an index that has nothing else."""
     values = {"kind": "k", "limit": 1, "one_by_one": "[]"}
     plan = await database.read(

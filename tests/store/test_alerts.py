@@ -7,7 +7,14 @@ from pathlib import Path
 
 from store_values import NOW
 
-from bars_gateway.model.alerts import Channel, Condition, Delivery, Standing, Step, Telling
+from bars_gateway.model.alerts import (
+    AlertStep,
+    Channel,
+    Condition,
+    Delivery,
+    StandingConditions,
+    Telling,
+)
 from bars_gateway.model.messages import Actor
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
@@ -24,8 +31,8 @@ JO = Actor(role="operator", who="jo", why="INC-7")
 
 async def decided(
     store: Store, *conditions: Condition, at: datetime = NOW, telling: Telling = TELLING
-) -> list[Step]:
-    return await store.alerts.review(Standing(conditions=conditions), telling, at)
+) -> list[AlertStep]:
+    return await store.alerts.review(StandingConditions(conditions=conditions), telling, at)
 
 
 def steps(due: Sequence[Delivery]) -> list[tuple[str, str]]:
@@ -36,7 +43,7 @@ async def test_a_condition_that_stands_is_opened_once(store: Store) -> None:
     """Whoever is woken is woken once, however often it is looked at, and however many wait."""
     done = [await decided(store, SILENT, at=NOW + n * A_MINUTE) for n in range(3)]
 
-    assert [[Step.OPENED], [], []] == done
+    assert [[AlertStep.OPENED], [], []] == done
     assert [("receiver.silent", "opened")] == steps(await store.alerts.due(Channel.MAIL, NOW))
 
 
@@ -79,14 +86,14 @@ async def test_what_may_still_be_so_after_a_restart_is_not_resolved(store: Store
     """Who did not answer before it has not answered since: nobody has asked yet."""
     kept = replace(SILENT, kept_by="s|1")
     await decided(store, kept)
-    unknown = Standing(conditions=[], unknown=frozenset({"s|1"}))
-    young = Standing(conditions=[], may_end=frozenset({"workflow.overdue"}))
+    unknown = StandingConditions(conditions=[], unknown=frozenset({"s|1"}))
+    young = StandingConditions(conditions=[], may_end=frozenset({"workflow.overdue"}))
     done = [
         await store.alerts.review(found, TELLING, NOW + A_MINUTE)
-        for found in (unknown, young, Standing(conditions=[]))
+        for found in (unknown, young, StandingConditions(conditions=[]))
     ]
 
-    assert [[], [], [Step.RESOLVED]] == done
+    assert [[], [], [AlertStep.RESOLVED]] == done
 
 
 async def test_what_only_keeps_opens_nothing(store: Store) -> None:
@@ -94,7 +101,7 @@ async def test_what_only_keeps_opens_nothing(store: Store) -> None:
     brief = replace(SILENT, opens=False)
 
     assert [] == await decided(store, brief)
-    assert [Step.OPENED] == await decided(store, SILENT)
+    assert [AlertStep.OPENED] == await decided(store, SILENT)
     assert [] == await decided(store, brief)
 
 
@@ -106,7 +113,7 @@ async def test_what_is_urgent_is_told_again_until_somebody_sees_to_it(store: Sto
     quiet = await decided(store, SILENT, at=NOW + 5 * AN_HOUR)
     (alert,) = await store.alerts.standing()
 
-    assert ([Step.REMINDED], []) == (reminded, quiet)
+    assert ([AlertStep.REMINDED], []) == (reminded, quiet)
     assert ("acknowledged", "jo") == (alert.state, alert.acknowledged_by)
 
 
@@ -119,7 +126,7 @@ async def test_what_grows_worse_is_news_again(store: Store) -> None:
     later = await decided(store, worse, at=NOW + AN_HOUR)
     (alert,) = await store.alerts.standing()
 
-    assert ([], [Step.REMINDED]) == (soon, later)
+    assert ([], [AlertStep.REMINDED]) == (soon, later)
     assert ("open", "Overdue: 2 answers owed to us") == (alert.state, alert.says)
 
 
@@ -129,7 +136,7 @@ async def test_what_is_not_urgent_is_told_again_only_where_it_grows_worse(store:
     same = await decided(store, LATER, at=NOW + 2 * AN_HOUR)
     nearer = await decided(store, replace(LATER, mark=3), at=NOW + 3 * AN_HOUR)
 
-    assert ([], [Step.REMINDED]) == (same, nearer)
+    assert ([], [AlertStep.REMINDED]) == (same, nearer)
 
 
 async def test_what_is_not_urgent_waits_for_the_digest(store: Store) -> None:

@@ -8,10 +8,10 @@ from bench.backlog import SICK, fill
 
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import named_queries
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 
-async def steps(database: Database, name: str, **values: object) -> int:
+async def steps(database: SqliteDatabase, name: str, **values: object) -> int:
     """Return how many hundreds of steps SQLite takes for the statement called *name*."""
     sql = named_queries()[name]
 

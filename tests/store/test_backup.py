@@ -26,9 +26,9 @@ from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.sqlite import backup as backup_module
 from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.sqlite.integrity import examine
-from bars_gateway.store.sqlite.restore import LEAP, Condition, restore
+from bars_gateway.store.sqlite.restore import LEAP, FormerDatabase, restore
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(hours=3)
@@ -125,7 +125,7 @@ async def test_a_copy_has_what_was_promised_before_it_began(tmp_path: Path) -> N
 
 
 async def test_a_copy_is_one_file_that_its_owner_alone_may_read(
-    database: Database, tmp_path: Path
+    database: SqliteDatabase, tmp_path: Path
 ) -> None:
     """It holds patients' data, and needs no log beside it."""
     folder = tmp_path / "backups"
@@ -304,7 +304,7 @@ def test_a_backup_with_everything_in_it_needs_no_permission(home: Home, tmp_path
     back_up(home.database, copy)
     restored = restore(copy, home.database, LATER)
 
-    assert (Condition.WHOLE, True) == (restored.condition, restored.listed)
+    assert (FormerDatabase.WHOLE, True) == (restored.condition, restored.listed)
     assert {Became.WAITS} == {line.fate for line in restored.lines}
 
 
@@ -313,7 +313,7 @@ def test_a_backup_is_restored_where_there_is_nothing(home: Home, tmp_path: Path)
     (tmp_path / "new").mkdir()
     restored = restore(home.backup, tmp_path / "new" / "gateway.db", LATER)
 
-    assert (None, Condition.ABSENT) == (restored.aside, restored.condition)
+    assert (None, FormerDatabase.ABSENT) == (restored.aside, restored.condition)
     assert home.before == ids(tmp_path / "new" / "gateway.db")
     assert ["gateway.db", "gateway.db.lock"] == names(tmp_path / "new")
 
@@ -325,7 +325,7 @@ async def test_an_empty_database_is_restored_over(home: Home, tmp_path: Path) ->
     restored = restore(home.backup, tmp_path / "empty.db", LATER)
 
     assert restored.aside is not None
-    assert Condition.INCOMPLETE is restored.condition
+    assert FormerDatabase.INCOMPLETE is restored.condition
     assert home.before == ids(tmp_path / "empty.db")
 
 
@@ -376,7 +376,7 @@ def test_a_damaged_database_is_kept_with_its_log(home: Home, tmp_path: Path) -> 
     restored = restore(home.backup, home.database, LATER, older=True)
 
     assert restored.aside is not None
-    assert Condition.UNREADABLE is restored.condition
+    assert FormerDatabase.UNREADABLE is restored.condition
     assert not restored.listed
     assert b"this is no database" * 1000 == restored.aside.read_bytes()
     assert home.before == ids(home.database)
@@ -517,7 +517,7 @@ def test_a_restore_can_be_undone(home: Home) -> None:
 # Examining.
 
 
-async def test_a_database_in_use_is_examined(database: Database, store: Store) -> None:
+async def test_a_database_in_use_is_examined(database: SqliteDatabase, store: Store) -> None:
     """A gateway works on it meanwhile, and what is committed counts."""
     await store.outbound.submit(submission(), NOW)
     await store.inbound.receive(arrival(), NOW)

@@ -12,7 +12,7 @@ from bars_gateway.model.interventions import Done, Verb
 from bars_gateway.model.messages import Actor, NoticeKind, OutboundState, Settled
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.patients import numbers_written
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
@@ -247,7 +247,7 @@ async def test_the_page_counts_what_waits_for_its_read(store: Store) -> None:
     (alarm,) = seen.alarms
 
     assert first < second
-    assert {Reading.WAITS: 1, Reading.OTHER_PATIENT: 1} == seen.cancels_waiting
+    assert {ReadProgress.WAITS: 1, ReadProgress.OTHER_PATIENT: 1} == seen.cancels_waiting
     assert "is the record of another patient" in str(alarm.told)
 
 

@@ -16,30 +16,33 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.store.sqlite import SqliteConnection, checkpoints, open_reader
 from bars_gateway.store.sqlite.checkpoints import (
     AT_LATEST,
-    HELD_BYTES,
-    HELD_SECONDS,
     KEPT_BYTES,
     SELDOM,
     SOON,
+    STUCK_BYTES,
+    STUCK_SECONDS,
     Checkpoint,
-    Holding,
+    LogWatch,
     Schedule,
 )
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 COMPLETE = Checkpoint(complete=True)
 IN_PART = Checkpoint(complete=False)
-HELD = Checkpoint(complete=False, held_bytes=HELD_BYTES)
+STUCK = Checkpoint(complete=False, stuck_bytes=STUCK_BYTES)
 
 
 @pytest.mark.parametrize(
     ("ended", "seconds", "told"),
     [
-        pytest.param([HELD], HELD_SECONDS, True, id="held-for-long"),
-        pytest.param([HELD], HELD_SECONDS - 1, False, id="held-for-a-while"),
-        pytest.param([HELD, COMPLETE], HELD_SECONDS, False, id="over"),
+        pytest.param([STUCK], STUCK_SECONDS, True, id="stuck-for-long"),
+        pytest.param([STUCK], STUCK_SECONDS - 1, False, id="stuck-for-a-while"),
+        pytest.param([STUCK, COMPLETE], STUCK_SECONDS, False, id="over"),
         pytest.param(
-            [Checkpoint(complete=False, held_bytes=HELD_BYTES - 1)], HELD_SECONDS, False, id="short"
+            [Checkpoint(complete=False, stuck_bytes=STUCK_BYTES - 1)],
+            STUCK_SECONDS,
+            False,
+            id="short",
         ),
         pytest.param(
             [Checkpoint(complete=False, reason="disk I/O error")], 99.0, False, id="failed"
@@ -52,7 +55,7 @@ def test_a_reader_that_does_not_end_is_told(
     told: bool,  # noqa: FBT001
 ) -> None:
     """Where the log has grown by it: a person has to find that program."""
-    holding = Holding()
+    holding = LogWatch()
     for each in ended:
         holding.ended(each, 100.0)
 
@@ -127,14 +130,16 @@ async def _until(path: Path, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_is_committed_is_soon_in_the_file(database: Database) -> None:
+async def test_what_is_committed_is_soon_in_the_file(database: SqliteDatabase) -> None:
     """Without anybody asking for it."""
     await database.write(_note)
 
     await _until(database.path, 1)
 
 
-async def test_a_reader_that_closes_last_moves_nothing(database: Database, tmp_path: Path) -> None:
+async def test_a_reader_that_closes_last_moves_nothing(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
     """SQLite lets the last connection that closes do it, which is safe for the writer alone."""
     await database.write(_note)
     left = tmp_path / "left"
@@ -161,7 +166,7 @@ def _old_pages(path: Path) -> Iterator[None]:
         yield
 
 
-async def test_the_log_gives_its_room_back(database: Database) -> None:
+async def test_the_log_gives_its_room_back(database: SqliteDatabase) -> None:
     """A reader lets it grow, as a backup does; once that has gone, the disk gets it back."""
     log = database.path.with_name(f"{database.path.name}-wal")
     await database.write(_note)
@@ -176,7 +181,7 @@ async def test_the_log_gives_its_room_back(database: Database) -> None:
     assert grown > KEPT_BYTES
 
 
-async def _write_for_ever(database: Database) -> None:
+async def _write_for_ever(database: SqliteDatabase) -> None:
     while True:
         await database.write(lambda connection: _note(connection, 300_000))
 
@@ -204,7 +209,7 @@ async def test_a_full_disk_ends_no_writer(tmp_path: Path) -> None:
     assert ["store.checkpoint_failed", "store.checkpoint_resumed"] == said
 
 
-async def test_no_descriptor_is_needed(database: Database) -> None:
+async def test_no_descriptor_is_needed(database: SqliteDatabase) -> None:
     """Where a process has used up what it may open, the log still moves."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     await database.write(_note)
@@ -223,22 +228,22 @@ async def test_no_descriptor_is_needed(database: Database) -> None:
 
 
 async def test_a_log_that_a_reader_holds_is_measured(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the first checkpoint that it kept from being complete, until it ends."""
-    monkeypatch.setattr(checkpoints, "HELD_BYTES", 1)
-    monkeypatch.setattr(checkpoints, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "STUCK_BYTES", 1)
+    monkeypatch.setattr(checkpoints, "STUCK_SECONDS", 0.0)
     await database.write(_note)
     with capture_logs() as logs:
         with _old_pages(database.path):
             await database.write(_note)
-            await _told(database, held=True)
-        await _told(database, held=False)
+            await _told(database, stuck=True)
+        await _told(database, stuck=False)
 
-    assert 1 == [line["event"] for line in logs].count("store.log_held")
+    assert 1 == [line["event"] for line in logs].count("store.log_stuck")
 
 
-async def _told(database: Database, *, held: bool) -> None:
+async def _told(database: SqliteDatabase, *, stuck: bool) -> None:
     async with asyncio.timeout(20):
-        while (database.held_log is not None) is not held:
+        while (database.stuck_log is not None) is not stuck:
             await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, s
 from bars_gateway.model.messages import Arrival, OutboundState, Received, Settled, Submission
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, RequestType, State
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 OTHERS = THEIRS.replace("2000000202", "2000000303")
@@ -151,7 +151,7 @@ async def play(plans: Sequence[Plan], order: Sequence[int], folder: Path) -> Non
 
 
 async def _play(
-    plans: Sequence[Plan], order: Sequence[int], ours: Database, theirs: Database
+    plans: Sequence[Plan], order: Sequence[int], ours: SqliteDatabase, theirs: SqliteDatabase
 ) -> None:
     a, b = Store(ours, node="a"), Store(theirs, node="b")
     workflows = [await asked(a, plan, number) for number, plan in enumerate(plans)]

@@ -24,13 +24,13 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.store.sqlite import SqliteConnection, named_queries, translated
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 STORE = Path(store.__file__).parent
 
 
-async def test_works_that_wait_together_share_a_commit(database: Database) -> None:
+async def test_works_that_wait_together_share_a_commit(database: SqliteDatabase) -> None:
     """Fifty writes at once need far fewer commits than fifty."""
     commits = 0
 
@@ -57,13 +57,13 @@ async def test_works_that_wait_together_share_a_commit(database: Database) -> No
     assert commits < 50
 
 
-async def test_a_reader_cannot_write(database: Database) -> None:
+async def test_a_reader_cannot_write(database: SqliteDatabase) -> None:
     """The connection for reading refuses every change."""
     with pytest.raises(StoreError, match="readonly"):
         await database.read(lambda connection: connection.raw.execute("DELETE FROM events"))
 
 
-async def test_a_commit_is_synced_and_logged_ahead(database: Database) -> None:
+async def test_a_commit_is_synced_and_logged_ahead(database: SqliteDatabase) -> None:
     """WAL and FULL, whatever the defaults of the library are."""
 
     def settings(connection: SqliteConnection) -> tuple[str, int, int]:
@@ -94,7 +94,7 @@ async def test_a_full_disk_fails_the_whole_group(tmp_path: Path) -> None:
         assert len(accepted) == sum(stored.values())
 
 
-async def test_little_free_space_stops_intake(database: Database) -> None:
+async def test_little_free_space_stops_intake(database: SqliteDatabase) -> None:
     """The guard speaks before the disk is full."""
     store = Store(database, node="here", minimum_free_bytes=1 << 60)
     with pytest.raises(StorageFull):
@@ -197,7 +197,9 @@ async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None
     assert first == second
 
 
-async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: Database) -> None:
+async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(
+    database: SqliteDatabase,
+) -> None:
     """Fates are told to those who still wait."""
     store = Store(database, node="here")
     async with asyncio.TaskGroup() as group:
@@ -208,7 +210,7 @@ async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: D
     assert 9 == sum(not task.cancelled() for task in tasks)
 
 
-async def test_a_defect_in_one_work_is_its_callers_alone(database: Database) -> None:
+async def test_a_defect_in_one_work_is_its_callers_alone(database: SqliteDatabase) -> None:
     """A message that trips a line of ours may not take the gateway, or its neighbours, with it."""
 
     def stumble(connection: SqliteConnection) -> None:
@@ -236,7 +238,7 @@ async def test_a_closed_database_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET kind = 'x'", "DELETE FROM events"])
-async def test_the_audit_trail_cannot_be_changed(database: Database, change: str) -> None:
+async def test_the_audit_trail_cannot_be_changed(database: SqliteDatabase, change: str) -> None:
     """Events are append-only, by trigger: what the gateway does by mistake, it does not do."""
     await Store(database, node="here").outbound.submit(submission(), NOW)
     with pytest.raises(StoreError, match="append-only"):
@@ -244,7 +246,7 @@ async def test_the_audit_trail_cannot_be_changed(database: Database, change: str
 
 
 @pytest.mark.parametrize("name", sorted(named_queries()))
-async def test_no_statement_walks_a_whole_table(database: Database, name: str) -> None:
+async def test_no_statement_walks_a_whole_table(database: SqliteDatabase, name: str) -> None:
     """Every statement finds its rows through an index, or in the order that it lists them."""
     sql = named_queries()[name]
 
@@ -301,7 +303,7 @@ def test_the_writer_rests_on_what_aiosqlite_has() -> None:
 
 
 @pytest.mark.parametrize("name", ["claim_next", "next_due"])
-async def test_what_is_due_is_found_by_its_time(database: Database, name: str) -> None:
+async def test_what_is_due_is_found_by_its_time(database: SqliteDatabase, name: str) -> None:
     """A claim must not cost more with every message that was ever stored."""
     sql = named_queries()[name]
     names = dict.fromkeys(_parameters(sql))

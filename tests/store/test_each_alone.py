@@ -17,7 +17,7 @@ from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store import asides, outbound
 from bars_gateway.store.asides import FAILED_AGAIN_AFTER
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
@@ -119,13 +119,13 @@ STEPS = {
 STEP = pytest.mark.parametrize("due", STEPS.values(), ids=STEPS.keys())
 
 
-async def poison(database: Database, refused: str) -> None:
+async def poison(database: SqliteDatabase, refused: str) -> None:
     """Let the database refuse that of the first row."""
     trigger = f"CREATE TRIGGER poison BEFORE {refused} BEGIN SELECT RAISE(ABORT, '{SECRET}'); END"
     await database.write(lambda connection: connection.raw.execute(trigger))
 
 
-async def cure(database: Database) -> None:
+async def cure(database: SqliteDatabase) -> None:
     await database.write(lambda connection: connection.raw.execute("DROP TRIGGER poison"))
 
 
@@ -136,7 +136,7 @@ async def of_ours(store: Store, due: Due) -> list[tuple[str, str | None]]:
 
 @STEP
 async def test_one_that_fails_is_told_and_the_next_is_done(
-    store: Store, database: Database, due: Due
+    store: Store, database: SqliteDatabase, due: Due
 ) -> None:
     """With an alarm that names it, and nothing of what the error says."""
     await due.make(store)
@@ -154,7 +154,7 @@ async def test_one_that_fails_is_told_and_the_next_is_done(
 
 @STEP
 async def test_it_is_left_out_for_a_while_and_then_done(
-    store: Store, database: Database, due: Due
+    store: Store, database: SqliteDatabase, due: Due
 ) -> None:
     """What is cured meanwhile is done, and nobody is told twice of what is not."""
     await due.make(store)
@@ -253,7 +253,7 @@ async def test_many_are_done_in_several_rounds(
     ],
 )
 async def test_what_is_due_is_found_by_an_index_of_what_waits(
-    database: Database, name: str, index: str
+    database: SqliteDatabase, name: str, index: str
 ) -> None:
     """A round costs what is due, and never what was ever stored."""
     sql = named_queries()[name]
@@ -265,7 +265,9 @@ async def test_what_is_due_is_found_by_an_index_of_what_waits(
     assert any(index in step for step in plan), plan
 
 
-async def test_what_a_disk_has_spoilt_stops_no_clock(store: Store, database: Database) -> None:
+async def test_what_a_disk_has_spoilt_stops_no_clock(
+    store: Store, database: SqliteDatabase
+) -> None:
     """A time that cannot be read stays as it is, and all the others move with the clock."""
     for _ in range(2):
         await store.outbound.submit(submission(), NOW)
@@ -276,7 +278,9 @@ async def test_what_a_disk_has_spoilt_stops_no_clock(store: Store, database: Dat
     assert 2 == await store.outbound.put_off(NOW + timedelta(hours=2), provider="trust")
 
 
-async def test_what_a_disk_has_spoilt_is_left_as_it_is(store: Store, database: Database) -> None:
+async def test_what_a_disk_has_spoilt_is_left_as_it_is(
+    store: Store, database: SqliteDatabase
+) -> None:
     """A row that may not be written any more keeps no other from being moved."""
     for _ in range(2):
         await store.outbound.submit(submission(), NOW)

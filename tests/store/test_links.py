@@ -41,7 +41,7 @@ from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType, request_type_of
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
-from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.store import Store
 
@@ -427,7 +427,7 @@ async def _cancelled_there(store: Store, number: str) -> None:
     ],
 )
 async def test_a_bundle_that_is_gone_does_not_stop_another(
-    store: Store, database: Database, spoilt: str
+    store: Store, database: SqliteDatabase, spoilt: str
 ) -> None:
     """Whose the booking is cannot be told: the referral is taken, and not linked."""
     await came_in(store, booking(), focus_id="ap-1")
@@ -449,7 +449,7 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
         pytest.param("links_of", "links_back", id="of-a-workflow"),
     ],
 )
-async def test_links_are_found_by_an_index(database: Database, name: str, index: str) -> None:
+async def test_links_are_found_by_an_index(database: SqliteDatabase, name: str, index: str) -> None:
     """However many workflows there are."""
     sql = named_queries()[name]
     values = dict.fromkeys(
@@ -473,7 +473,7 @@ async def test_links_are_found_by_an_index(database: Database, name: str, index:
 
 
 async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
-    store: Store, database: Database
+    store: Store, database: SqliteDatabase
 ) -> None:
     """`verify` counts links, and names the request of one that cannot be."""
     first = await booked(store)

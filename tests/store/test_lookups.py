@@ -4,7 +4,7 @@ import pytest
 from bench.lookups import KINDS, asked, fill
 
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 
 INDEXES = {
     "Bundle.id of a response": "messages_bundle (bundle_id=? AND provider=?)",
@@ -18,7 +18,7 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_workflow_is_found_by_an_index(database: Database, kind: str) -> None:
+async def test_a_workflow_is_found_by_an_index(database: SqliteDatabase, kind: str) -> None:
     """The first step of the plan is the index for that kind of id, and no step is a scan."""
     sql, values = asked(kind, 7)
 
@@ -34,7 +34,9 @@ async def test_a_workflow_is_found_by_an_index(database: Database, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_each_kind_of_id_leads_to_its_own_workflow(database: Database, kind: str) -> None:
+async def test_each_kind_of_id_leads_to_its_own_workflow(
+    database: SqliteDatabase, kind: str
+) -> None:
     """Of twenty workflows, that one."""
     await fill(database, 100)
     workflow = 8 if kind == "resource id of a change" else 7

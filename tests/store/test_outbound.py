@@ -23,7 +23,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType, State
-from bars_gateway.store.sqlite.database import Database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
 PROVIDERS = ("trust",)
@@ -427,7 +427,7 @@ async def test_the_bell_that_nobody_heard_is_remembered(store: Store) -> None:
     assert await store.outbound.claim_next(NOW, PROVIDERS) is not None
 
 
-async def test_a_refused_work_undoes_itself_alone(store: Store, database: Database) -> None:
+async def test_a_refused_work_undoes_itself_alone(store: Store, database: SqliteDatabase) -> None:
     """Of works that share a transaction, the one that fails leaves the others whole."""
     claim = await claimed(store)
     await store.outbound.release_own(NOW)

@@ -25,7 +25,7 @@ from bars_gateway.store.store import Store
 LATER = NOW + timedelta(minutes=20)
 
 
-def enquiry(**changes: object) -> ResourceRequest:
+def resource_request(**changes: object) -> ResourceRequest:
     values: dict[str, object] = {
         "provider": "trust",
         "request_id": "0f9f5d2c-6d0e-4a86-9d2c-0d6a3a1f9b11",
@@ -155,7 +155,7 @@ async def test_a_question_that_nobody_answers_is_an_alarm_once(attended: Store) 
 
 async def test_a_read_is_forgotten_after_a_minute(attended: Store) -> None:
     """Open or answered: nobody waits for it any more, and no patient's data stays."""
-    first = await attended.questions.ask(enquiry(), TERMS, NOW)
+    first = await attended.questions.ask(resource_request(), TERMS, NOW)
     await attended.questions.tell_unanswered(NOW + timedelta(seconds=61))
 
     assert isinstance(first, QuestionOpen)
@@ -164,10 +164,10 @@ async def test_a_read_is_forgotten_after_a_minute(attended: Store) -> None:
 
 async def test_a_read_that_is_repeated_later_is_asked_anew(attended: Store) -> None:
     """Before housekeeping has come round, too."""
-    first = await attended.questions.ask(enquiry(), TERMS, NOW)
-    early = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=20))
+    first = await attended.questions.ask(resource_request(), TERMS, NOW)
+    early = await attended.questions.ask(resource_request(), TERMS, NOW + timedelta(seconds=20))
     attended.questions.attend("trust", NOW + timedelta(seconds=61))
-    late = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=61))
+    late = await attended.questions.ask(resource_request(), TERMS, NOW + timedelta(seconds=61))
 
     assert isinstance(first, QuestionOpen)
     assert Processing() == early
@@ -177,7 +177,7 @@ async def test_a_read_that_is_repeated_later_is_asked_anew(attended: Store) -> N
 
 async def test_a_write_is_good_for_once(attended: Store) -> None:
     """Its X-Request-Id is in the ledger, as a message's is."""
-    write = enquiry(operation="DELETE Appointment", changes=True)
+    write = resource_request(operation="DELETE Appointment", changes=True)
     asked = await attended.questions.ask(write, TERMS, NOW)
     assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), NOW)

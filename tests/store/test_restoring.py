@@ -37,7 +37,13 @@ from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
-from bars_gateway.store.sqlite.restore import Condition, HandedOver, Restored, hand_over, restore
+from bars_gateway.store.sqlite.restore import (
+    FormerDatabase,
+    HandedOver,
+    Restored,
+    hand_over,
+    restore,
+)
 from bars_gateway.store.store import Store
 
 SINCE = NOW + timedelta(minutes=1)
@@ -283,7 +289,7 @@ async def test_what_ended_before_the_backup_stays_ended(home: Home) -> None:
     restored = home.restored()
     (found,) = await home.does(history(accepted.request_id))
 
-    assert Condition.INCOMPLETE is restored.condition
+    assert FormerDatabase.INCOMPLETE is restored.condition
     assert "acknowledged" == found.message.state
 
 
@@ -344,10 +350,10 @@ async def _opened(database: Path) -> None:
 UNKNOWN = pytest.mark.parametrize(
     ("damage", "condition"),
     [
-        (gone, Condition.ABSENT),
-        (overwritten, Condition.UNREADABLE),
-        (torn, Condition.UNREADABLE),
-        (emptied, Condition.INCOMPLETE),
+        (gone, FormerDatabase.ABSENT),
+        (overwritten, FormerDatabase.UNREADABLE),
+        (torn, FormerDatabase.UNREADABLE),
+        (emptied, FormerDatabase.INCOMPLETE),
     ],
 )
 
@@ -427,7 +433,7 @@ async def test_what_an_incomplete_database_knows_to_have_ended_has(home: Home) -
     change(home.database, f"DELETE FROM messages WHERE id = {second.message_id}")
     restored = home.restored()
 
-    assert Condition.INCOMPLETE is restored.condition
+    assert FormerDatabase.INCOMPLETE is restored.condition
     assert {first.request_id: Became.SETTLED, second.request_id: Became.HELD} == fates(restored)
 
 

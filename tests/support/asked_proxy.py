@@ -16,7 +16,7 @@ IDS = {
 }
 
 
-def enquiry(resource: str, resource_id: str | None = ID) -> BarsRequest:
+def bars_request(resource: str, resource_id: str | None = ID) -> BarsRequest:
     return BarsRequest(
         provider="trust",
         method="GET",

@@ -35,9 +35,9 @@ from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import BudgetState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 CANARY = "CANARY-OF-A-PATIENT"
 SAID = CANARY.encode()
@@ -70,14 +70,14 @@ STATE = RuntimeState(
     ],
     expiries=[
         Expiry(
-            kind=Kind.CERTIFICATE,
+            kind=ExpiringKind.CERTIFICATE,
             name="The certificate for receiving",
             begins_at=NOW - timedelta(days=100),
             ends_at=NOW + timedelta(days=200),
         )
     ],
     handshake_failures={},
-    budgets=[BudgetState(providers=["trust"], per_minute=300, used=41, held_seconds=0)],
+    budgets=[BudgetState(providers=["trust"], per_minute=300, used=41, paused_seconds=0)],
 )
 
 
@@ -93,7 +93,7 @@ class Answered:
 class Console:
     """A console; what the running parts say can be changed while it runs."""
 
-    def __init__(self, store: Store, database: Database, **given: Any) -> None:
+    def __init__(self, store: Store, database: SqliteDatabase, **given: Any) -> None:
         self.store, self.database = store, database
         self.running, self.at = STATE, NOW
         file = database.path.parent / "gateway.toml"

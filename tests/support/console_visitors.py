@@ -11,16 +11,16 @@ import aiohttp
 from console_side import Console
 
 from bars_gateway.console.users import User, UserFile, hashed
-from bars_gateway.console.visitor import Role
+from bars_gateway.console.visitor import UserRole
 from bars_gateway.store.audit import Sought
 
 PASSWORD = "correct horse battery"
 _KEPT = hashed(PASSWORD, cost=2)  # quick to check
 
 
-def users(folder: Path, **roles: Role) -> UserFile:
+def users(folder: Path, **roles: UserRole) -> UserFile:
     """Return a file of users, each with one role: by name, viewer, operator and reveal."""
-    given = roles or {each.value: each for each in Role}
+    given = roles or {each.value: each for each in UserRole}
     file = UserFile(folder / "users.json")
     made = {n: User(name=n, roles=frozenset({role}), password=_KEPT) for n, role in given.items()}
     file.change(lambda found: found.update(made))

@@ -112,12 +112,12 @@ class Nobody:
         self.echoes = True  # with the ids of what it is asked
 
     async def ask(
-        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
+        self, request: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
-        self.asked.append(enquiry)
+        self.asked.append(request)
         given = self.again if fresh else self.answer
         echoes = self.echoes and isinstance(given, BarsAnswer)
-        return echoing(enquiry, given) if echoes else given
+        return echoing(request, given) if echoes else given
 
 
 def read_requests(reads: Nobody | None = None, *, previews: bool = False) -> ReadRequests:

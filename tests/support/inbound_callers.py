@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from prometheus_client import CollectorRegistry
 
-from bars_gateway.inbound.connection import Callers, Limits
+from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.standard.formats import Format
@@ -128,7 +128,7 @@ async def serving(
     identity: Identity,
     *,
     callers: Callers | None = None,
-    limits: Limits | None = None,
+    limits: InboundLimits | None = None,
     port: int = 0,
     tell: Callable[[BaseException], Awaitable[None]] = nobody_told,
 ) -> AsyncIterator[InboundServer]:

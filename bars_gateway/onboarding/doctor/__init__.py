@@ -23,7 +23,7 @@ from bars_gateway.config import load
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, provider_of
 
 if TYPE_CHECKING:
-    from bars_gateway.onboarding.doctor.checks import Check, Report
+    from bars_gateway.onboarding.doctor.checks import Check, DoctorReport
 
 app = typer.Typer(name="doctor", help="Say what keeps the gateway from BaRS, and what cures it.")
 
@@ -101,7 +101,7 @@ def _progress(check: "Check | None") -> None:
         typer.echo(f"\r\x1b[K{text}", nl=False, err=True)
 
 
-def _document(report: "Report") -> dict[str, object]:
+def _document(report: "DoctorReport") -> dict[str, object]:
     return {
         "environment": report.environment,
         "worst": report.worst,

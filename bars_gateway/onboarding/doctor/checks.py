@@ -1,7 +1,7 @@
 """
 What a check is, what it says, and what it may look at: the site, its machine, one GET, one token.
 
-    Site (settings, Machine, what was found) ──► Check ──► Seen ──► Finding ──► Report
+    CheckedSite (settings, Machine, what is known) ──► Check ─► Seen ─► CheckResult ─► DoctorReport
 
 The machine stands apart so that a test can have one whose clock nobody sets and whose disk
 is full, without breaking its own. A GET is one as an outsider would do it: no redirect,
@@ -38,7 +38,7 @@ import jwt
 from cryptography import x509
 
 from bars_gateway.config import Provider, Settings, doubts, problems
-from bars_gateway.config.sources import Problem
+from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.onboarding.certificate_rules import Delivered
 from bars_gateway.onboarding.certificates import read_delivered
 from bars_gateway.onboarding.contacts import Contact
@@ -61,7 +61,7 @@ from bars_gateway.outbound.token import (
     sign_assertion,
     skew_seconds,
 )
-from bars_gateway.outbound.token_refusals import Refused, classify
+from bars_gateway.outbound.token_refusals import TokenRefused, classify
 from bars_gateway.store.sqlite import VERSION
 from bars_gateway.tls.contexts import client_context
 
@@ -129,7 +129,7 @@ class Machine:
     credentials: Path = Path("/run/credentials")
 
 
-class Site:
+class CheckedSite:
     """One installation as it is looked at, with what earlier checks have found out."""
 
     def __init__(
@@ -151,12 +151,12 @@ class Site:
         self.skew_seconds: float | None = None  # our clock less the token service's
 
     @cached_property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[SettingsProblem]:
         """What `bars-gateway check` says of the files that the settings name."""
         return problems(self.settings, self.now())
 
     @cached_property
-    def doubts(self) -> list[Problem]:
+    def doubts(self) -> list[SettingsProblem]:
         """What it says of them that stops no start."""
         return doubts(self.settings)
 
@@ -177,7 +177,7 @@ class Site:
         return self.settings.bundle.own_name_prefix is not None
 
 
-Look = Callable[[Site], Seen | Awaitable[Seen]]
+Look = Callable[[CheckedSite], Seen | Awaitable[Seen]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """A check with what was seen."""
 
     check: Check
@@ -220,13 +220,13 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """What all the checks brought."""
 
     environment: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[CheckResult] = field(default_factory=list)
 
-    def of(self, grade: Grade) -> list[Finding]:
+    def of(self, grade: Grade) -> list[CheckResult]:
         """Return the findings of one grade, in their order."""
         return [finding for finding in self.findings if finding.seen.grade is grade]
 
@@ -236,7 +236,7 @@ class Report:
         return worst(finding.seen.grade for finding in self.findings)
 
 
-def for_each(site: Site, look: Callable[[str, Provider], Seen]) -> Seen:
+def for_each(site: CheckedSite, look: Callable[[str, Provider], Seen]) -> Seen:
     """Return the most severe of what *look* says of every provider, with its name."""
     several = len(site.settings.providers) > 1
     seen = [
@@ -250,7 +250,7 @@ def for_each(site: Site, look: Callable[[str, Provider], Seen]) -> Seen:
 def of_problems(fine: str, *keys: str) -> Look:
     """Return a look at what `check` says of the settings that fit one of the patterns *keys*."""
 
-    def look(site: Site) -> Seen:
+    def look(site: CheckedSite) -> Seen:
         return _most_severe(site.problems, fine, keys, failed)
 
     return look
@@ -259,14 +259,14 @@ def of_problems(fine: str, *keys: str) -> Look:
 def of_doubts(fine: str, *keys: str) -> Look:
     """Return a look at what `check` warns of in the settings that fit one of *keys*."""
 
-    def look(site: Site) -> Seen:
+    def look(site: CheckedSite) -> Seen:
         return _most_severe(site.doubts, fine, keys, warned)
 
     return look
 
 
 def _most_severe(
-    said: list[Problem], fine: str, keys: tuple[str, ...], grade: Callable[[str, str], Seen]
+    said: list[SettingsProblem], fine: str, keys: tuple[str, ...], grade: Callable[[str, str], Seen]
 ) -> Seen:
     found = [p for p in said if any(fnmatchcase(p.key, key) for key in keys)]
     if not found:
@@ -346,7 +346,7 @@ class Probe:
     assertion: str
     reply: TokenReply
     token: str | None  # None: refused
-    refused: Refused | None
+    refused: TokenRefused | None
     skew_seconds: float | None  # our clock less theirs
 
 

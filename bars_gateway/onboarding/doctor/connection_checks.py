@@ -19,8 +19,8 @@ from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.checklist import callers_of
 from bars_gateway.onboarding.doctor.checks import (
     Check,
+    CheckedSite,
     Fetched,
-    Site,
     cause_of,
     credentials_of,
     fetch,
@@ -56,7 +56,7 @@ _FEW_FILES = 128  # beside the connections: database, sockets, folders, log
 _START = "systemctl start bars-gateway; its log says what keeps it from starting."
 
 
-def _environment(site: Site) -> Seen:
+def _environment(site: CheckedSite) -> Seen:
     names = [n for n in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if site.environ.get(n)]
     if names:
         if site.settings.outbound.egress_proxy:
@@ -66,7 +66,7 @@ def _environment(site: Site) -> Seen:
     return passed("no web proxy is asked for")
 
 
-def _named(site: Site) -> Seen:
+def _named(site: CheckedSite) -> Seen:
     outbound = site.settings.outbound
     # Behind an egress proxy it is the proxy that finds the others by their names.
     host = urlsplit(outbound.egress_proxy or outbound.proxy_url).hostname or ""
@@ -77,7 +77,7 @@ def _named(site: Site) -> Seen:
     return passed(f"{host} is {', '.join(sorted(found))}")
 
 
-async def _ping_token(site: Site) -> Seen:
+async def _ping_token(site: CheckedSite) -> Seen:
     token_url = site.settings.outbound.token_url
     reply = await _got(site, f"{token_url.removesuffix('/token')}/_ping")
     if isinstance(reply, Seen):
@@ -86,19 +86,21 @@ async def _ping_token(site: Site) -> Seen:
     return _answered(token_url, reply)
 
 
-async def _ping_proxy(site: Site) -> Seen:
+async def _ping_proxy(site: CheckedSite) -> Seen:
     url = f"{site.settings.outbound.proxy_url}/_ping"
     reply = await _got(site, url)
     return reply if isinstance(reply, Seen) else _answered(url, reply)
 
 
-async def _capabilities(site: Site) -> Seen:
+async def _capabilities(site: CheckedSite) -> Seen:
     url = f"{site.settings.outbound.proxy_url}/metadata"
     reply = await _got(site, url)
     return reply if isinstance(reply, Seen) else _answered(url, reply)
 
 
-async def _got(site: Site, url: str, headers: dict[str, str] | None = None) -> Fetched | Seen:
+async def _got(
+    site: CheckedSite, url: str, headers: dict[str, str] | None = None
+) -> Fetched | Seen:
     outbound = site.settings.outbound
     try:
         way = egress_proxy_of(outbound)
@@ -119,7 +121,7 @@ def _answered(url: str, reply: Fetched) -> Seen:
     return passed(f"{url} answers 200")
 
 
-def _skew(site: Site) -> Seen:
+def _skew(site: CheckedSite) -> Seen:
     skew = site.skew_seconds
     if skew is None:
         return skipped("the token service sent no date")
@@ -131,7 +133,7 @@ def _skew(site: Site) -> Seen:
     return passed(text)
 
 
-async def _token(site: Site) -> Seen:
+async def _token(site: CheckedSite) -> Seen:
     if not site.settings.outbound.token_required:
         return skipped("this environment asks for none")
     for name, provider in site.settings.providers.items():
@@ -145,7 +147,7 @@ async def _token(site: Site) -> Seen:
     return passed(f"a token for {', '.join(site.settings.providers)}")
 
 
-async def _ourselves(site: Site) -> Seen:
+async def _ourselves(site: CheckedSite) -> Seen:
     """Ask the proxy for our own metadata: it has to call us for it."""
     if not site.settings.inbound.enabled:
         return skipped("the gateway does not receive")
@@ -260,7 +262,7 @@ ALL_ROUND = (
 )
 
 
-def _host(site: Site) -> str:
+def _host(site: CheckedSite) -> str:
     host = site.settings.inbound.listen.host
     address = ip_address(host)
     if not address.is_unspecified:
@@ -268,7 +270,7 @@ def _host(site: Site) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004 - of IP
 
 
-async def _answers(site: Site) -> Seen:
+async def _answers(site: CheckedSite) -> Seen:
     inbound = site.settings.inbound
     if not inbound.enabled:
         return skipped("the gateway does not receive")
@@ -281,7 +283,7 @@ async def _answers(site: Site) -> Seen:
     return passed(f"somebody listens on {inbound.listen}")
 
 
-async def _shown(site: Site) -> Seen:
+async def _shown(site: CheckedSite) -> Seen:
     """Compare what is shown in the handshake with what is on disk."""
     try:
         shown = await _certificate_shown(site)
@@ -294,7 +296,7 @@ async def _shown(site: Site) -> Seen:
     return passed("it shows the certificate that is on disk")
 
 
-async def _certificate_shown(site: Site) -> x509.Certificate:
+async def _certificate_shown(site: CheckedSite) -> x509.Certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is only looked at
     async with asyncio.timeout(_SECONDS):
@@ -308,7 +310,7 @@ async def _certificate_shown(site: Site) -> x509.Certificate:
     return x509.load_der_x509_certificate(shown)
 
 
-async def _refuses(site: Site) -> Seen:
+async def _refuses(site: CheckedSite) -> Seen:
     """Ask without a certificate of our own; an answer, whatever it says, is one too many."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is only looked at
@@ -322,7 +324,7 @@ async def _refuses(site: Site) -> Seen:
     return failed(f"it answers {reply.status} to a caller without a certificate", cure)
 
 
-async def _ready(site: Site) -> Seen:
+async def _ready(site: CheckedSite) -> Seen:
     listen = site.settings.status.listen
     try:
         reply = await fetch(f"http://{listen}/readyz/sending", None, seconds=_SECONDS)
@@ -335,7 +337,7 @@ async def _ready(site: Site) -> Seen:
     return passed("the gateway says that it is ready")
 
 
-def _outside(site: Site) -> Seen:
+def _outside(site: CheckedSite) -> Seen:
     inbound = site.settings.inbound
     if not inbound.enabled:
         return skipped("the gateway does not receive")
@@ -345,7 +347,7 @@ def _outside(site: Site) -> Seen:
     return passed(f"{inbound.listen}; the firewall is to let in: {callers_of(site.settings)}")
 
 
-def _leads(site: Site) -> Seen:
+def _leads(site: CheckedSite) -> Seen:
     onboarding = site.settings.onboarding
     if not (site.national and site.settings.inbound.enabled and onboarding.fqdn):
         return skipped("no name that the world would know is set")
@@ -360,7 +362,7 @@ def _leads(site: Site) -> Seen:
     return passed(f"{onboarding.fqdn} leads to {', '.join(sorted(found))}")
 
 
-def _unit(site: Site) -> Seen:
+def _unit(site: CheckedSite) -> Seen:
     if not site.machine.systemd.exists():
         return skipped("systemd does not manage this machine")
     if not site.machine.unit.exists():
@@ -369,7 +371,7 @@ def _unit(site: Site) -> Seen:
     return passed(f"{site.machine.unit} is there")
 
 
-def _limits(site: Site) -> Seen:
+def _limits(site: CheckedSite) -> Seen:
     settings = site.settings
     needed = settings.inbound.max_connections + settings.outbound.max_in_flight + _FEW_FILES
     text = _of_unit(site.machine.unit, "LimitNOFILE")
@@ -379,14 +381,14 @@ def _limits(site: Site) -> Seen:
     return passed(f"{text} open files, and {needed} are needed")
 
 
-def _core(site: Site) -> Seen:
+def _core(site: CheckedSite) -> Seen:
     if _of_unit(site.machine.unit, "LimitCORE") != "0":
         cure = "systemctl edit bars-gateway: LimitCORE=0"
         return failed("the unit lets a crash write the memory to disk", cure)
     return passed("a crash writes no memory to disk")
 
 
-def _reload(site: Site) -> Seen:
+def _reload(site: CheckedSite) -> Seen:
     if not _of_unit(site.machine.unit, "ExecReload"):
         cure = "Install the unit of this release: systemctl reload then takes new keys."
         return warned("the unit does not support reload", cure)
@@ -400,14 +402,14 @@ def _of_unit(unit: Path, key: str) -> str:
     )
 
 
-def _key_log(site: Site) -> Seen:
+def _key_log(site: CheckedSite) -> Seen:
     if site.environ.get("SSLKEYLOGFILE"):
         cure = "Take SSLKEYLOGFILE out of the environment, and remove the file that it names."
         return failed("SSLKEYLOGFILE is set: whoever reads that file reads every message", cure)
     return passed("no one writes down the keys of connections")
 
 
-def _parser(site: Site) -> Seen:
+def _parser(site: CheckedSite) -> Seen:
     if site.environ.get("AIOHTTP_NO_EXTENSIONS"):
         cure = "Take AIOHTTP_NO_EXTENSIONS out of the environment."
         return failed("AIOHTTP_NO_EXTENSIONS is set: the gateway refuses to start", cure)

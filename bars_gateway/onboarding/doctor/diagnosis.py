@@ -22,7 +22,7 @@ from bars_gateway.config import load
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.doctor import connection_checks, identity_checks, installation_checks
-from bars_gateway.onboarding.doctor.checks import Check, Finding, Report, Site
+from bars_gateway.onboarding.doctor.checks import Check, CheckedSite, CheckResult, DoctorReport
 from bars_gateway.onboarding.grades import Grade, Seen, failed, passed, skipped, worst
 
 _WORDS = {Grade.FAIL: "FAIL", Grade.WARN: "WARN", Grade.PASS: "ok", Grade.SKIP: "not looked at"}
@@ -32,7 +32,7 @@ EXIT_CODES = {Grade.SKIP: 0, Grade.PASS: 0, Grade.WARN: 1, Grade.FAIL: 2}
 _MUST_PASS = {"listener.answers", "service.unit"}  # their warning is: there is none
 
 
-def _reads(site: Site) -> Seen:
+def _reads(site: CheckedSite) -> Seen:
     return passed(f"{site.config}: {site.settings.environment}")
 
 
@@ -63,38 +63,43 @@ async def diagnose_installation(
     *,
     offline: bool,
     begin: Callable[[Check], None] = lambda _check: None,
-) -> Report:
+) -> DoctorReport:
     """Return what all checks say of the settings at *config*; *begin* hears of each."""
     try:
         settings = load(config, environ)
     except ConfigurationError as error:
         denied = permissions.behind(error)
         if denied is not None:
-            return Report("unknown", [Finding(check=LOADED, seen=_denied(denied))])
+            return DoctorReport("unknown", [CheckResult(check=LOADED, seen=_denied(denied))])
         cause, _, rest = str(error).partition("\n   try: ")
         more = rest.count("\n   try: ")
         also = f" (and {more} more: bars-gateway check)" if more else ""
         seen = failed(f"{cause}{also}", rest.splitlines()[0] if rest else error.advice)
-        return Report("unknown", [Finding(check=LOADED, seen=seen)])
-    site = Site(settings, config=config, environ=environ, now=now)
+        return DoctorReport("unknown", [CheckResult(check=LOADED, seen=seen)])
+    site = CheckedSite(settings, config=config, environ=environ, now=now)
     return await diagnose(site, offline=offline, begin=begin)
 
 
 async def diagnose(
-    site: Site, *, offline: bool = False, begin: Callable[[Check], None] = lambda _check: None
-) -> Report:
+    site: CheckedSite,
+    *,
+    offline: bool = False,
+    begin: Callable[[Check], None] = lambda _check: None,
+) -> DoctorReport:
     """Return what all checks say of *site*."""
-    report = Report(site.settings.environment)
+    report = DoctorReport(site.settings.environment)
     grades: dict[str, Grade] = {}
     for check in CHECKS:
         begin(check)
         seen = await _seen(check, site, grades, offline=offline)
         grades[check.name] = seen.grade
-        report.findings.append(Finding(check=check, seen=seen))
+        report.findings.append(CheckResult(check=check, seen=seen))
     return report
 
 
-async def _seen(check: Check, site: Site, grades: Mapping[str, Grade], *, offline: bool) -> Seen:
+async def _seen(
+    check: Check, site: CheckedSite, grades: Mapping[str, Grade], *, offline: bool
+) -> Seen:
     if check.online and offline:
         return skipped("it needs the network, and --offline was said")
     unmet = [name for name in check.after if not _bears(name, grades[name])]
@@ -120,7 +125,7 @@ def _bears(name: str, grade: Grade) -> bool:
     return grade is Grade.PASS or (grade is Grade.WARN and name not in _MUST_PASS)
 
 
-def printed(report: Report, *, everything: bool = False) -> Iterator[str]:
+def printed(report: DoctorReport, *, everything: bool = False) -> Iterator[str]:
     """Yield the report's lines; *everything*: with what is well, too."""
     yield from _groups(report)
     if everything:
@@ -132,7 +137,7 @@ def printed(report: Report, *, everything: bool = False) -> Iterator[str]:
     yield _summary(report)
 
 
-def _groups(report: Report) -> Iterator[str]:
+def _groups(report: DoctorReport) -> Iterator[str]:
     groups: dict[str, list[Grade]] = {}
     for finding in report.findings:
         groups.setdefault(finding.check.group, []).append(finding.seen.grade)
@@ -149,7 +154,7 @@ def _in_a_word(grades: list[Grade]) -> str:
     return "ok" if grade is Grade.PASS else "-"
 
 
-def _told(finding: Finding, *, in_full: bool) -> Iterator[str]:
+def _told(finding: CheckResult, *, in_full: bool) -> Iterator[str]:
     check, seen = finding.check, finding.seen
     yield f"{_WORDS[seen.grade]}  {check.name}: {seen.text}"
     if in_full:
@@ -159,7 +164,7 @@ def _told(finding: Finding, *, in_full: bool) -> Iterator[str]:
         yield f"      ask  {check.ask}"
 
 
-def _summary(report: Report) -> str:
+def _summary(report: DoctorReport) -> str:
     counts = {grade: len(report.of(grade)) for grade in (Grade.PASS, Grade.WARN, Grade.FAIL)}
     left = len(report.of(Grade.SKIP))
     words = "{} passed, {} warned, {} failed".format(*counts.values())

@@ -26,8 +26,8 @@ from bars_gateway.onboarding.certificate_rules import (
 from bars_gateway.onboarding.certificates import read_key
 from bars_gateway.onboarding.doctor.checks import (
     Check,
+    CheckedSite,
     Look,
-    Site,
     cause_of,
     fetch,
     for_each,
@@ -49,7 +49,7 @@ _SOON_DAYS = 30
 _FILES = ("certificate.file", "certificate.key", "callers.file")
 
 
-def _owner(site: Site) -> Seen:
+def _owner(site: CheckedSite) -> Seen:
     ours = site.settings.state_dir.stat().st_uid
 
     def look(_name: str, provider: Provider) -> Seen:
@@ -63,7 +63,7 @@ def _owner(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _folder(site: Site) -> Seen:
+def _folder(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         folder = provider.private_key_file.parent
         mode = folder.stat().st_mode & 0o777
@@ -74,7 +74,7 @@ def _folder(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _credentials(site: Site) -> Seen:
+def _credentials(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         if provider.private_key_file.is_relative_to(site.machine.credentials):
             cure = "Plan a restart for each new key, or use a file of mode 0600."
@@ -84,7 +84,7 @@ def _credentials(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _public(site: Site) -> Seen:
+def _public(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         files = _files(provider)
         if files is None or not files.public.exists():
@@ -97,7 +97,7 @@ def _public(site: Site) -> Seen:
     return for_each(site, _explained(look))
 
 
-def _age(site: Site) -> Seen:
+def _age(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         files = _files(provider)
         if files is None or not files.public.exists():
@@ -111,7 +111,7 @@ def _age(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _file(site: Site) -> Seen:
+def _file(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         files = _files(provider)
         if files is None or not files.jwks.exists():
@@ -121,7 +121,7 @@ def _file(site: Site) -> Seen:
     return for_each(site, _explained(look))
 
 
-def _address(site: Site) -> Seen:
+def _address(site: CheckedSite) -> Seen:
     url = site.settings.onboarding.jwks_url
     if url is None:
         return skipped("NHS England hosts it")
@@ -131,7 +131,7 @@ def _address(site: Site) -> Seen:
     return passed(url)
 
 
-async def _reachable(site: Site) -> Seen:
+async def _reachable(site: CheckedSite) -> Seen:
     url = site.settings.onboarding.jwks_url
     assert url is not None, "the address was looked at first"
     try:
@@ -155,14 +155,14 @@ async def _reachable(site: Site) -> Seen:
     return passed(f"{url} answers 200")
 
 
-def _shape(site: Site) -> Seen:
+def _shape(site: CheckedSite) -> Seen:
     if not isinstance((site.jwks or {}).get("keys"), list):
         cure = 'Publish {"keys": [...]}, as `bars-gateway keys new` writes it, and no bare key.'
         return failed("what is published there is not a set of keys", cure)
     return passed("it is a set of keys")
 
 
-def _published(site: Site) -> Seen:
+def _published(site: CheckedSite) -> Seen:
     return for_each(site, _explained(lambda _name, provider: _judged(site.jwks, provider)))
 
 
@@ -306,7 +306,7 @@ KEYS = (
 
 
 def _if_receiving(look: Look) -> Look:
-    def looked(site: Site) -> Seen:
+    def looked(site: CheckedSite) -> Seen:
         if not site.settings.inbound.enabled:
             return skipped("the gateway does not receive")
         seen = look(site)
@@ -319,13 +319,13 @@ def _if_receiving(look: Look) -> Look:
 def _rule(rule: Rule) -> Look:
     """Return a look at what one rule says of the certificate in use."""
 
-    def look(site: Site) -> Seen:
+    def look(site: CheckedSite) -> Seen:
         return rule(site.delivered, site.settings, site.now())
 
     return _if_receiving(look)
 
 
-def _callers_environment(site: Site) -> Seen:
+def _callers_environment(site: CheckedSite) -> Seen:
     own = site.settings.environment
     for authority in site.authorities:
         found = environment_of_authority(authority)
@@ -335,7 +335,7 @@ def _callers_environment(site: Site) -> Seen:
     return passed(", ".join(map(common_name, site.authorities)))
 
 
-def _callers_root(site: Site) -> Seen:
+def _callers_root(site: CheckedSite) -> Seen:
     without = rootless(site.authorities)
     if without:
         cure = "Add its root, or take it out: whoever it certified is not let in."
@@ -343,7 +343,7 @@ def _callers_root(site: Site) -> Seen:
     return passed("all of them end in a root that is among them")
 
 
-def _callers_known(site: Site) -> Seen:
+def _callers_known(site: CheckedSite) -> Seen:
     """Hold those who called lately against the files as they lie there now."""
     settings, now = site.settings, site.now()
     seen = counting(sightings.read(settings.callers_file), now)
@@ -363,7 +363,7 @@ def _callers_known(site: Site) -> Seen:
     return passed(f"{len(seen)} certificates of those who called lately were looked at")
 
 
-def _callers_dates(site: Site) -> Seen:
+def _callers_dates(site: CheckedSite) -> Seen:
     ends = min(authority.not_valid_after_utc for authority in site.authorities)
     left = (ends - site.now()).days
     if left < _SOON_DAYS:
@@ -372,7 +372,7 @@ def _callers_dates(site: Site) -> Seen:
     return passed(f"all are valid until {ends:%Y-%m-%d}")
 
 
-def _loads(site: Site) -> Seen:
+def _loads(site: CheckedSite) -> Seen:
     """Read the files as the listener does when it starts, and when they change."""
     inbound = site.settings.inbound
     try:
@@ -388,7 +388,7 @@ def _loads(site: Site) -> Seen:
     return passed("the listener takes these files")
 
 
-def _fqdn(site: Site) -> Seen:
+def _fqdn(site: CheckedSite) -> Seen:
     if site.national and site.settings.onboarding.fqdn is None:
         cure = "Set onboarding.fqdn, so that certificate, DNS and catalogue can be compared."
         return warned("the settings do not say it", cure)

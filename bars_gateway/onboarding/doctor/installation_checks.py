@@ -11,7 +11,13 @@ from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding import contacts
-from bars_gateway.onboarding.doctor.checks import Check, Site, for_each, of_doubts, of_problems
+from bars_gateway.onboarding.doctor.checks import (
+    Check,
+    CheckedSite,
+    for_each,
+    of_doubts,
+    of_problems,
+)
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
@@ -28,7 +34,7 @@ _COMFORT = 4  # times the least free space
 _RACES = ((3, 7, 0), (3, 51, 2))  # from and to: a checkpoint and a commit can lose rows
 
 
-def _file_mode(site: Site) -> Seen:
+def _file_mode(site: CheckedSite) -> Seen:
     mode = site.config.stat().st_mode & 0o777
     if mode & _WRITABLE:
         return failed(f"{site.config} has mode {mode:04o}", f"chmod 0640 {site.config}")
@@ -38,7 +44,7 @@ def _file_mode(site: Site) -> Seen:
     return passed(f"only its owner may write {site.config}")
 
 
-def _variables(site: Site) -> Seen:
+def _variables(site: CheckedSite) -> Seen:
     names = sorted(n for n in site.environ if n.startswith(PREFIX) and n not in NOT_A_SETTING)
     if names:
         cure = "Write them into the file, or see that the service has them too."
@@ -46,7 +52,7 @@ def _variables(site: Site) -> Seen:
     return passed("nothing in this shell changes the file's settings")
 
 
-def _services(site: Site) -> Seen:
+def _services(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         odd = [s for s in provider.services if s.partition("|")[0] != SERVICE_SYSTEM]
         if odd:
@@ -57,7 +63,7 @@ def _services(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _api_key(site: Site) -> Seen:
+def _api_key(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         if not api_key_is_told(site.settings, provider):
             cure = "Set api_key to what you were told when the application was approved."
@@ -67,7 +73,7 @@ def _api_key(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _callers(site: Site) -> Seen:
+def _callers(site: CheckedSite) -> Seen:
     if not site.settings.inbound.enabled:
         return skipped("the gateway does not receive")
     if unknown_callers(site.settings):
@@ -76,7 +82,7 @@ def _callers(site: Site) -> Seen:
     return passed(f"let in: {', '.join(site.settings.inbound.allowed_client_names)}")
 
 
-def _key_ids(site: Site) -> Seen:
+def _key_ids(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         if not KeyId.fits(provider.key_id):
             cure = "With the next key: <supplier or provider>-<environment>-<rotation>."
@@ -86,7 +92,7 @@ def _key_ids(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _addresses(site: Site) -> Seen:
+def _addresses(site: CheckedSite) -> Seen:
     outbound, environment = site.settings.outbound, site.settings.environment
     hosts = {urlsplit(url).hostname or "" for url in (outbound.token_url, outbound.proxy_url)}
     strange = sorted(h for h in hosts if environment_of_host(h) is not environment)
@@ -96,7 +102,7 @@ def _addresses(site: Site) -> Seen:
     return passed(", ".join(sorted(hosts)))
 
 
-def _product(site: Site) -> Seen:
+def _product(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         if site.national and provider.software.identifier_value == Software().identifier_value:
             cure = "Set software.identifier_value to the product id of the agreement."
@@ -173,14 +179,14 @@ SETTINGS = (
 )
 
 
-def _plausible(site: Site) -> Seen:
+def _plausible(site: CheckedSite) -> Seen:
     now = site.now()
     if now.year < _FIRST_YEAR:
         return failed(f"it says {now:%Y-%m-%d %H:%M} UTC", "timedatectl set-ntp true")
     return passed(f"it says {now:%Y-%m-%d %H:%M} UTC")
 
 
-def _synchronised(site: Site) -> Seen:
+def _synchronised(site: CheckedSite) -> Seen:
     is_set = site.machine.clock_is_set()
     if is_set is None:
         return skipped("the kernel does not say")
@@ -190,11 +196,11 @@ def _synchronised(site: Site) -> Seen:
     return passed("somebody sets this machine's clock")
 
 
-def _state_private(site: Site) -> Seen:
+def _state_private(site: CheckedSite) -> Seen:
     return _closed(site.settings.state_dir, "0700")
 
 
-def _spool_private(site: Site) -> Seen:
+def _spool_private(site: CheckedSite) -> Seen:
     return for_each(site, lambda _name, provider: _closed(provider.spool_dir, "2750"))
 
 
@@ -205,7 +211,7 @@ def _closed(folder: Path, wanted: str) -> Seen:
     return passed(f"{folder} is closed to others")
 
 
-def _written(site: Site) -> Seen:
+def _written(site: CheckedSite) -> Seen:
     folder = site.settings.database_path.parent
     try:
         seconds = site.machine.seconds_to_disk(folder)
@@ -217,7 +223,7 @@ def _written(site: Site) -> Seen:
     return passed(f"a small file took {seconds * 1000:.0f} ms")
 
 
-def _outbox(site: Site) -> Seen:
+def _outbox(site: CheckedSite) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         found = files_in(provider.spool_dir / "outbox" / "new", "[!.]*")
         if provider.questions == "folder":
@@ -239,7 +245,7 @@ def _outbox(site: Site) -> Seen:
     return for_each(site, look)
 
 
-def _sound(site: Site) -> Seen:
+def _sound(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
         return passed(f"{path} is made at the first start")
@@ -254,7 +260,7 @@ def _sound(site: Site) -> Seen:
     return passed(f"{path} is whole, schema {found.schema}")
 
 
-def _compared(site: Site) -> Seen:
+def _compared(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
         return skipped("there is no database yet")
@@ -271,7 +277,7 @@ def _compared(site: Site) -> Seen:
     return passed(f"{shown}: nothing was missing")
 
 
-def _private(site: Site) -> Seen:
+def _private(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
         return skipped("there is no database yet")
@@ -281,7 +287,7 @@ def _private(site: Site) -> Seen:
     return passed("only the gateway's user may read it")
 
 
-def _sqlite(site: Site) -> Seen:
+def _sqlite(site: CheckedSite) -> Seen:
     version = site.machine.sqlite_version
     shown = f"SQLite {'.'.join(map(str, version))}"
     first, last = _RACES
@@ -294,7 +300,7 @@ def _sqlite(site: Site) -> Seen:
     )
 
 
-def _space(site: Site) -> Seen:
+def _space(site: CheckedSite) -> Seen:
     disk = site.machine.disk(site.settings.database_path.parent)
     free, least = disk.f_bavail * disk.f_frsize, site.settings.store.minimum_free_bytes
     shown = f"{free / 1024**3:.1f} GiB are free"
@@ -306,7 +312,7 @@ def _space(site: Site) -> Seen:
     return passed(shown)
 
 
-def _inodes(site: Site) -> Seen:
+def _inodes(site: CheckedSite) -> Seen:
     disk: os.statvfs_result = site.machine.disk(site.settings.database_path.parent)
     if not disk.f_files:
         return skipped("this filesystem does not count its files")

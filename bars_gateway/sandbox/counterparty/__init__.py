@@ -50,16 +50,16 @@ from bars_gateway.sandbox.counterparty.message_handler import (
     Direction,
     Held,
     Holdings,
-    MessageHandler,
+    SandboxMessageHandler,
 )
-from bars_gateway.sandbox.counterparty.receiver import BASE, ReadHandler, Receiver
+from bars_gateway.sandbox.counterparty.receiver import BASE, Receiver, SandboxReadHandler
 from bars_gateway.sandbox.counterparty.replies import NHS_NUMBERS, READ_IDS, STATEFUL, Stateful
 from bars_gateway.sandbox.counterparty.services import (
     REJECTIONS,
     SERVICES,
+    ScriptedResponse,
     ScriptProblem,
     Scripts,
-    Step,
     own_service,
 )
 from bars_gateway.sandbox.registry import DOS_SERVICE
@@ -82,7 +82,7 @@ class Surroundings:
     now: Callable[[], datetime]
 
 
-class Counterparty:
+class SandboxCounterparty:
     """The Receiver and the Requester behind the sandbox's proxy."""
 
     def __init__(self, around: Surroundings) -> None:
@@ -114,7 +114,7 @@ class Counterparty:
 
     def _receiver(self) -> Receiver:
         around = self._around
-        messages = MessageHandler(
+        messages = SandboxMessageHandler(
             self.holdings,
             self.scripts,
             self.stateful,
@@ -122,7 +122,9 @@ class Counterparty:
             now=around.now,
             new_id=_new_id,
         )
-        reads = ReadHandler(self.holdings, url=lambda: self.url, since=around.now(), new_id=_new_id)
+        reads = SandboxReadHandler(
+            self.holdings, url=lambda: self.url, since=around.now(), new_id=_new_id
+        )
         return Receiver(messages, reads)
 
     def forget(self) -> None:
@@ -157,7 +159,7 @@ class AdminProblem(ValueError):
 class CounterpartyAdmin:
     """What tests and an integration engineer steer the counterparty with."""
 
-    def __init__(self, party: Counterparty) -> None:
+    def __init__(self, party: SandboxCounterparty) -> None:
         self._party = party
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -306,14 +308,14 @@ def _typed(query: Mapping[str, str]) -> Mapping[str, object]:
     return {n: words.get(text, text) if n == "books" else text for n, text in query.items()}
 
 
-def _step(wanted: Mapping[str, object]) -> Step:
+def _step(wanted: Mapping[str, object]) -> ScriptedResponse:
     _check(wanted, {"encounter": str, "reason": str, "code": str, "text": str})
     encounter, reason = wanted.get("encounter"), wanted.get("reason", "new")
     if encounter not in ENCOUNTERS:
         raise AdminProblem(f"encounter must be one of {', '.join(ENCOUNTERS)}")
     if reason not in {"new", "update"}:
         raise AdminProblem("reason must be new or update")
-    step = Step(encounter=str(encounter), reason=str(reason))
+    step = ScriptedResponse(encounter=str(encounter), reason=str(reason))
     if "code" not in wanted:
         return step
     if wanted["code"] not in REJECTIONS:

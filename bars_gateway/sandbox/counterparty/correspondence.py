@@ -43,10 +43,10 @@ from bars_gateway.demo.messages import (
 from bars_gateway.sandbox.counterparty.message_handler import Direction, Held, Holdings, held_for
 from bars_gateway.sandbox.counterparty.services import (
     ODS_CODE,
+    Deviation,
     Of,
+    ScriptedResponse,
     Scripts,
-    Step,
-    Verb,
     planned,
 )
 from bars_gateway.standard import answers, bundle
@@ -222,7 +222,7 @@ class Correspondence:
         """Begin the responses to what was taken, by the plan of that name."""
         met = self._scripts.use(Of.RESPONSES, application_of(held.use_case))
         steps = planned(plan, met)
-        pause = met[Verb.DELAY].seconds if Verb.DELAY in met else self._pause
+        pause = met[Deviation.DELAY].seconds if Deviation.DELAY in met else self._pause
         if steps and self._tasks is not None:
             self._tasks.create_task(self._follow(held, steps, pause))
 
@@ -254,7 +254,7 @@ class Correspondence:
         body = make(held.acknowledgement)
         return await self._send(held, body, attempts=1)
 
-    async def respond(self, held: Held, step: Step, attempts: int = 1) -> Sent:
+    async def respond(self, held: Held, step: ScriptedResponse, attempts: int = 1) -> Sent:
         """Send one response to what was received."""
         body = _response(held, step)
         sent = await self._send(held, body, attempts)
@@ -262,7 +262,7 @@ class Correspondence:
             await self._send(held, body, attempts, request_id=sent.request_id)
         return sent
 
-    async def _follow(self, held: Held, steps: Sequence[Step], pause: float) -> None:
+    async def _follow(self, held: Held, steps: Sequence[ScriptedResponse], pause: float) -> None:
         for step in steps:
             await asyncio.sleep(pause)
             if held.state is State.CANCELLED:
@@ -286,7 +286,7 @@ class Correspondence:
         return sent
 
 
-def _response(held: Held, step: Step) -> bytes:
+def _response(held: Held, step: ScriptedResponse) -> bytes:
     if step.no_show:
         return messages.no_show(held.acknowledgement)
     return messages.response(

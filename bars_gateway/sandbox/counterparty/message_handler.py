@@ -29,14 +29,14 @@ from bars_gateway.sandbox.counterparty.replies import (
     REFERRED_ID,
     TOO_EARLY,
     VALIDATED_ID,
-    Event,
-    Reply,
+    SandboxReply,
     Sentinel,
     Stateful,
+    StatefulEvent,
     refused,
     sentinel_of,
 )
-from bars_gateway.sandbox.counterparty.services import ODS_CODE, Of, Scripts, Service, Verb
+from bars_gateway.sandbox.counterparty.services import ODS_CODE, Deviation, Of, Scripts, Service
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import REFUSALS, Minted, Problem
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, said_by, text_of
@@ -127,7 +127,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class _Met:
     fingerprint: str
-    reply: Reply | None  # None: not decided yet
+    reply: SandboxReply | None  # None: not decided yet
 
 
 class Holdings:
@@ -145,7 +145,7 @@ class Holdings:
         for standing in _standing():
             self.keep(standing)
 
-    def met(self, request_id: str, fingerprint: str) -> Reply | None:
+    def met(self, request_id: str, fingerprint: str) -> SandboxReply | None:
         """Return the answer to an X-Request-Id that was met before; otherwise remember it."""
         before = self._met.get(request_id.lower())
         if before is None:
@@ -155,7 +155,7 @@ class Holdings:
             return refused(OTHER_BYTES)
         return before.reply or refused(TOO_EARLY)
 
-    def decide(self, request_id: str, reply: Reply) -> None:
+    def decide(self, request_id: str, reply: SandboxReply) -> None:
         """Remember what an X-Request-Id was answered with, for its retries."""
         met = self._met.get(request_id.lower())
         if met is None:
@@ -276,7 +276,7 @@ class _Read:
         return application_of(self.message.use_case)
 
 
-class MessageHandler:
+class SandboxMessageHandler:
     """Takes what is posted to `$process-message`."""
 
     def __init__(
@@ -296,7 +296,7 @@ class MessageHandler:
         self._now = now
         self._new_id = new_id
 
-    async def answer(self, incoming: Incoming) -> Reply:
+    async def answer(self, incoming: Incoming) -> SandboxReply:
         """Return the answer to one message."""
         ids = read_ids(incoming.headers)
         if not isinstance(ids, Ids):
@@ -309,7 +309,7 @@ class MessageHandler:
         self._holdings.decide(ids.request_id, reply)
         return reply
 
-    async def _decided(self, incoming: Incoming, ids: Ids) -> Reply:
+    async def _decided(self, incoming: Incoming, ids: Ids) -> SandboxReply:
         examined = examine(
             incoming.body, incoming.written_in, Side.RECEIVING, incoming.service.offer()
         )
@@ -323,16 +323,18 @@ class MessageHandler:
         if move is Move.REQUEST and sentinel.refused_with is not None:
             return replies.refused(PROBLEMS[sentinel.refused_with])
         met = self._scripts.use(Of.ANSWER, read.application)
-        if Verb.DELAY in met:
-            await asyncio.sleep(met[Verb.DELAY].seconds)
-        if Verb.REFUSE in met:
-            return replies.refused(PROBLEMS[met[Verb.REFUSE].status])
+        if Deviation.DELAY in met:
+            await asyncio.sleep(met[Deviation.DELAY].seconds)
+        if Deviation.REFUSE in met:
+            return replies.refused(PROBLEMS[met[Deviation.REFUSE].status])
         reply = self._by_the_table(read, sentinel)
         return (
-            replace(reply, then_wait_seconds=NOBODY_WAITS_SECONDS) if Verb.NEVER in met else reply
+            replace(reply, then_wait_seconds=NOBODY_WAITS_SECONDS)
+            if Deviation.NEVER in met
+            else reply
         )
 
-    def _by_the_table(self, read: _Read, sentinel: Sentinel) -> Reply:
+    def _by_the_table(self, read: _Read, sentinel: Sentinel) -> SandboxReply:
         """Take the message; that of the official stateful patient only where its table says so."""
         day = self._now().date()
         header = read.incoming.headers.get("nhsd-end-user-organisation", "")
@@ -349,14 +351,14 @@ class MessageHandler:
             self._stateful.move(organisation, event, focus_id, day)
         return reply
 
-    def _taken(self, read: _Read, sentinel: Sentinel) -> Reply:
+    def _taken(self, read: _Read, sentinel: Sentinel) -> SandboxReply:
         if read.move is Move.REQUEST:
             return self._request(read, sentinel)
         if read.move in workflow.REQUESTER_MOVES:
             return self._change(read)
         return self._response(read)
 
-    def _request(self, read: _Read, sentinel: Sentinel) -> Reply:
+    def _request(self, read: _Read, sentinel: Sentinel) -> SandboxReply:
         problem = self._obstacle(read)
         if problem is not None:
             return replies.refused(problem)
@@ -393,7 +395,7 @@ class MessageHandler:
                 return replies.OTHER_PATIENT
         return None
 
-    def _change(self, read: _Read) -> Reply:
+    def _change(self, read: _Read) -> SandboxReply:
         held = self._holdings.find(read.message.focus_id)
         if held is None:
             return replies.refused(REFUSALS["not-found"])
@@ -409,7 +411,7 @@ class MessageHandler:
             tree = _with_focus_id(tree, replies.CANCELLED_ID)
         return replies.resource(tree)
 
-    def _response(self, read: _Read) -> Reply:
+    def _response(self, read: _Read) -> SandboxReply:
         held = self._holdings.answered_by(read.message.responds_to)
         if held is None:
             return replies.refused(replies.NO_REQUEST)
@@ -446,18 +448,18 @@ def held_for(message: Message, tree: Json, direction: Direction, correlation_id:
     )
 
 
-def _event(read: _Read, booking_id: str | None) -> Event | None:
+def _event(read: _Read, booking_id: str | None) -> StatefulEvent | None:
     """Return what the message asks for, in the words of the stateful table."""
     booking = read.request_type is RequestType.BOOKING
     if read.move is Move.CANCEL:
-        return Event.CANCEL_BOOKING if booking else Event.CANCEL_REFERRAL
+        return StatefulEvent.CANCEL_BOOKING if booking else StatefulEvent.CANCEL_REFERRAL
     if read.move is not Move.REQUEST:
         return None
     if booking:
-        return Event.MAKE_BOOKING
+        return StatefulEvent.MAKE_BOOKING
     links = maps_of(read.message.focus, "supportingInfo")
     linked = any(text_of(each, "reference") == f"Appointment/{booking_id}" for each in links)
-    return Event.CREATE_LINKED if linked else Event.CREATE_MISLINKED
+    return StatefulEvent.CREATE_LINKED if linked else StatefulEvent.CREATE_MISLINKED
 
 
 def _with_focus_id(tree: Resource, focus_id: str) -> Resource:

@@ -1,8 +1,8 @@
 """
 The counterparty's HTTP side: what the proxy calls, over mutual TLS.
 
-    request ─► path ─► method ─► target ─► MessageHandler, ReadHandler ─► in the format
-                404      405       404     asked for, and with the two ids, always
+    request ─► path ─► method ─► target ─► SandboxMessageHandler ──┬─► in the format asked for,
+                404      405       404       SandboxReadHandler ─────┘   with the two ids, always
 
 Reads are answered here: capabilities, definitions, slots, and what is held.
 
@@ -31,9 +31,9 @@ from bars_gateway.sandbox.counterparty.message_handler import (
     Held,
     Holdings,
     Incoming,
-    MessageHandler,
+    SandboxMessageHandler,
 )
-from bars_gateway.sandbox.counterparty.replies import PROBLEMS, READ_IDS, Reply, read_problem
+from bars_gateway.sandbox.counterparty.replies import PROBLEMS, READ_IDS, SandboxReply, read_problem
 from bars_gateway.sandbox.counterparty.services import SERVICES, Habit, Service
 from bars_gateway.standard import answers, publications, reads
 from bars_gateway.standard.answers import REFUSALS
@@ -80,7 +80,7 @@ class ReadRequest:
     query: str  # as it came
 
 
-class ReadHandler:
+class SandboxReadHandler:
     """Answers what a Sender asks before and after it sends."""
 
     def __init__(
@@ -101,7 +101,7 @@ class ReadHandler:
             "Slot": self._slots,
         }
 
-    def answer(self, read: ReadRequest) -> Reply:
+    def answer(self, read: ReadRequest) -> SandboxReply:
         """Return the answer to one read."""
         ids = read_ids(read.headers)
         if not isinstance(ids, Ids):
@@ -111,7 +111,7 @@ class ReadHandler:
         except SearchProblem as problem:
             return replies.wrong(problem.issues)
 
-    def _statement(self, read: ReadRequest) -> Reply:
+    def _statement(self, read: ReadRequest) -> SandboxReply:
         service = read.service
         about = About(
             url=self._url(),
@@ -123,7 +123,7 @@ class ReadHandler:
         )
         return replies.resource(publications.capability_statement(service.offer(), about))
 
-    def _definitions(self, read: ReadRequest) -> Reply:
+    def _definitions(self, read: ReadRequest) -> SandboxReply:
         contexts = parse_qs(read.query).get("context", [])
         service = _named(contexts) or read.service
         if service.habit in _DEFINITION_HABITS:
@@ -136,7 +136,7 @@ class ReadHandler:
         invalid = service.habit is Habit.INVALID_DEFINITIONS
         return replies.resource(_with_invoices(found) if invalid else found)
 
-    def _slots(self, read: ReadRequest) -> Reply:
+    def _slots(self, read: ReadRequest) -> SandboxReply:
         search = reads.slots(read.query, services=SERVICES, longest=LONGEST_SLOT_SEARCH)
         service = SERVICES[search.service]
         if service.habit is Habit.SLOTS_TIME_OUT:
@@ -144,12 +144,12 @@ class ReadHandler:
         found = _slot_searchset(search, service, self._holdings.is_taken)
         return replies.resource(found) if found else self._nothing()
 
-    def _held(self, read: ReadRequest) -> Reply:
+    def _held(self, read: ReadRequest) -> SandboxReply:
         if read.resource_id is None:
             return self._search(read.name, reads.patient(read.query))
         return self._resource(read.name, reads.known_id(read.resource_id))
 
-    def _resource(self, kind: str, focus_id: str) -> Reply:
+    def _resource(self, kind: str, focus_id: str) -> SandboxReply:
         problem = read_problem(READ_IDS.get(focus_id))
         if problem is not None:
             return replies.refused(problem)
@@ -158,7 +158,7 @@ class ReadHandler:
             return replies.refused(REFUSALS["not-found"])
         return replies.resource(held.shown())
 
-    def _search(self, kind: str, search: PatientSearch) -> Reply:
+    def _search(self, kind: str, search: PatientSearch) -> SandboxReply:
         sentinel = replies.NHS_NUMBERS.get(search.identifier_value or "")
         problem = read_problem(sentinel.read_with if sentinel else None)
         if problem is not None:
@@ -167,8 +167,8 @@ class ReadHandler:
         found = {held.focus_id: held.shown() for held in received if _is_about(held, search)}
         return replies.resource(_searchset(found)) if found else self._nothing()
 
-    def _nothing(self) -> Reply:
-        return Reply(http_status=200, body=answers.no_matches(self._new_id))
+    def _nothing(self) -> SandboxReply:
+        return SandboxReply(http_status=200, body=answers.no_matches(self._new_id))
 
 
 def _named(contexts: list[str]) -> Service | None:
@@ -279,7 +279,7 @@ def _instant(moment: datetime) -> str:
 class Receiver:
     """Answers everything below the base path."""
 
-    def __init__(self, messages: MessageHandler, reads: ReadHandler) -> None:
+    def __init__(self, messages: SandboxMessageHandler, reads: SandboxReadHandler) -> None:
         self._messages = messages
         self._reads = reads
 
@@ -294,7 +294,7 @@ class Receiver:
         await asyncio.sleep(reply.then_wait_seconds)
         return _response(reply, wanted if isinstance(wanted, Format) else Format.JSON, headers)
 
-    async def _reply(self, request: web.Request, headers: dict[str, str]) -> Reply:
+    async def _reply(self, request: web.Request, headers: dict[str, str]) -> SandboxReply:
         name, stroke, resource_id = request.path.removeprefix(f"{BASE}/").partition("/")
         if name not in _METHODS or (stroke and name not in _WITH_IDS):
             return replies.refused(replies.NOTHING_HERE)
@@ -328,7 +328,7 @@ def _target(headers: Mapping[str, str]) -> Service | None:
         return None
 
 
-def _response(reply: Reply, wanted: Format, headers: Mapping[str, str]) -> web.Response:
+def _response(reply: SandboxReply, wanted: Format, headers: Mapping[str, str]) -> web.Response:
     body, written_in = reply.body, Format.JSON
     if wanted is Format.XML:
         body, written_in = as_asked(to_tree(reply.body, Format.JSON), wanted)

@@ -35,7 +35,7 @@ from bars_gateway.standard.workflow import RequestType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class SandboxReply:
     """One answer, in JSON: whoever asked for XML gets it in that."""
 
     http_status: int
@@ -43,20 +43,20 @@ class Reply:
     then_wait_seconds: float = 0.0  # before it goes out, when everything is decided
 
 
-def resource(tree: Json) -> Reply:
+def resource(tree: Json) -> SandboxReply:
     """Return the answer that is a resource."""
-    return Reply(http_status=200, body=to_bytes(tree, Format.JSON))
+    return SandboxReply(http_status=200, body=to_bytes(tree, Format.JSON))
 
 
-def refused(problem: Problem) -> Reply:
+def refused(problem: Problem) -> SandboxReply:
     """Return the answer that says what *problem* says."""
-    return Reply(http_status=problem.http_status, body=answers.problem_outcome(problem))
+    return SandboxReply(http_status=problem.http_status, body=answers.problem_outcome(problem))
 
 
-def wrong(issues: Sequence[Issue]) -> Reply:
+def wrong(issues: Sequence[Issue]) -> SandboxReply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
     status = min(issue.http_status for issue in errors(list(issues)))
-    return Reply(http_status=status, body=answers.outcome(issues))
+    return SandboxReply(http_status=status, body=answers.outcome(issues))
 
 
 def _problem(http_status: int, code: str, issue: str, text: str) -> Problem:
@@ -201,7 +201,7 @@ def read_problem(status: int | None) -> Problem | None:
     return PROBLEMS.get(status or 200)
 
 
-class Event(StrEnum):
+class StatefulEvent(StrEnum):
     """What a message asks for."""
 
     MAKE_BOOKING = "make booking"
@@ -211,7 +211,7 @@ class Event(StrEnum):
     CANCEL_REFERRAL = "cancel referral"
 
 
-class Stage(StrEnum):
+class PatientStage(StrEnum):
     """How far the patient is."""
 
     INITIAL = "initial"
@@ -232,38 +232,38 @@ _BOOKED_BEFORE = _no(409, "booking exists")
 _REFERRED_BEFORE = _no(409, "referral exists")
 _NOT_LINKED = _no(409, "not linked to correct booking")
 
-TABLE: Mapping[Event, Mapping[Stage, Stage | Problem]] = {
-    Event.MAKE_BOOKING: {
-        Stage.INITIAL: Stage.BOOKED,
-        Stage.BOOKED: _BOOKED_BEFORE,
-        Stage.REFERRED: _BOOKED_BEFORE,
+TABLE: Mapping[StatefulEvent, Mapping[PatientStage, PatientStage | Problem]] = {
+    StatefulEvent.MAKE_BOOKING: {
+        PatientStage.INITIAL: PatientStage.BOOKED,
+        PatientStage.BOOKED: _BOOKED_BEFORE,
+        PatientStage.REFERRED: _BOOKED_BEFORE,
     },
-    Event.CANCEL_BOOKING: {
-        Stage.INITIAL: _NO_BOOKING,
-        Stage.BOOKED: Stage.INITIAL,
-        Stage.REFERRED: Stage.INITIAL,
+    StatefulEvent.CANCEL_BOOKING: {
+        PatientStage.INITIAL: _NO_BOOKING,
+        PatientStage.BOOKED: PatientStage.INITIAL,
+        PatientStage.REFERRED: PatientStage.INITIAL,
     },
-    Event.CREATE_LINKED: {
-        Stage.INITIAL: _NO_BOOKING,
-        Stage.BOOKED: Stage.REFERRED,
-        Stage.REFERRED: _REFERRED_BEFORE,
+    StatefulEvent.CREATE_LINKED: {
+        PatientStage.INITIAL: _NO_BOOKING,
+        PatientStage.BOOKED: PatientStage.REFERRED,
+        PatientStage.REFERRED: _REFERRED_BEFORE,
     },
-    Event.CREATE_MISLINKED: {
-        Stage.INITIAL: _NO_BOOKING,
-        Stage.BOOKED: _NOT_LINKED,
-        Stage.REFERRED: _REFERRED_BEFORE,
+    StatefulEvent.CREATE_MISLINKED: {
+        PatientStage.INITIAL: _NO_BOOKING,
+        PatientStage.BOOKED: _NOT_LINKED,
+        PatientStage.REFERRED: _REFERRED_BEFORE,
     },
-    Event.CANCEL_REFERRAL: {
-        Stage.INITIAL: _NO_BOOKING,
-        Stage.BOOKED: _NO_REFERRAL,
-        Stage.REFERRED: Stage.BOOKED,
+    StatefulEvent.CANCEL_REFERRAL: {
+        PatientStage.INITIAL: _NO_BOOKING,
+        PatientStage.BOOKED: _NO_REFERRAL,
+        PatientStage.REFERRED: PatientStage.BOOKED,
     },
 }
 
 
 @dataclass(slots=True)
 class _Patient:
-    stage: Stage
+    stage: PatientStage
     day: date
     booking_id: str | None = None
 
@@ -278,20 +278,20 @@ class Stateful:
         """Return the id of the booking that a referral must be linked to, if there is one."""
         return self._patient(organisation, day).booking_id
 
-    def problem(self, organisation: str, event: Event, day: date) -> Problem | None:
+    def problem(self, organisation: str, event: StatefulEvent, day: date) -> Problem | None:
         """Return why *event* is refused in the present state, or None."""
         found = TABLE[event][self._patient(organisation, day).stage]
-        return None if isinstance(found, Stage) else found
+        return None if isinstance(found, PatientStage) else found
 
-    def move(self, organisation: str, event: Event, focus_id: str, day: date) -> None:
+    def move(self, organisation: str, event: StatefulEvent, focus_id: str, day: date) -> None:
         """Go on to the next state: *event* was taken, and is about *focus_id*."""
         patient = self._patient(organisation, day)
         found = TABLE[event][patient.stage]
-        assert isinstance(found, Stage)
+        assert isinstance(found, PatientStage)
         patient.stage = found
-        if event is Event.MAKE_BOOKING:
+        if event is StatefulEvent.MAKE_BOOKING:
             patient.booking_id = focus_id
-        elif event is Event.CANCEL_BOOKING:
+        elif event is StatefulEvent.CANCEL_BOOKING:
             patient.booking_id = None
 
     def forget(self) -> None:
@@ -301,5 +301,5 @@ class Stateful:
     def _patient(self, organisation: str, day: date) -> _Patient:
         patient = self._patients.get(organisation)
         if patient is None or patient.day != day:
-            patient = self._patients[organisation] = _Patient(Stage.INITIAL, day)
+            patient = self._patients[organisation] = _Patient(PatientStage.INITIAL, day)
         return patient

@@ -126,7 +126,7 @@ def own_service(application: str) -> Service:
 REJECTIONS = ("RRNA", "FC", "OTH")  # rejected-reasons-bars
 
 
-class Verb(StrEnum):
+class Deviation(StrEnum):
     """What it does otherwise."""
 
     DELAY = "delay"  # it takes `seconds` longer
@@ -154,7 +154,7 @@ class Script:
     """One thing to do otherwise."""
 
     script_id: int
-    verb: Verb
+    verb: Deviation
     of: Of
     count: int | None = None  # for the next so many requests; None: for ever
     application: str | None = None  # a1 … a8; None: each
@@ -181,26 +181,26 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
 }
 _COMMON = frozenset({"verb", "of", "count", "application"})
-_USED: Mapping[Verb, frozenset[str]] = {
-    Verb.DELAY: frozenset({"seconds"}),
-    Verb.REFUSE: frozenset({"status"}),
-    Verb.REJECT: frozenset({"code", "text"}),
-    Verb.TWICE: frozenset(),
-    Verb.AMEND: frozenset(),
-    Verb.DISORDER: frozenset(),
-    Verb.NEVER: frozenset(),
+_USED: Mapping[Deviation, frozenset[str]] = {
+    Deviation.DELAY: frozenset({"seconds"}),
+    Deviation.REFUSE: frozenset({"status"}),
+    Deviation.REJECT: frozenset({"code", "text"}),
+    Deviation.TWICE: frozenset(),
+    Deviation.AMEND: frozenset(),
+    Deviation.DISORDER: frozenset(),
+    Deviation.NEVER: frozenset(),
 }
-_ABOUT: Mapping[Verb, tuple[Of, ...]] = {  # the first one is meant where nothing is said
-    Verb.DELAY: (Of.ANSWER, Of.RESPONSES),
-    Verb.REFUSE: (Of.ANSWER,),
-    Verb.REJECT: (Of.RESPONSES,),
-    Verb.TWICE: (Of.RESPONSES,),
-    Verb.AMEND: (Of.RESPONSES,),
-    Verb.DISORDER: (Of.RESPONSES,),
-    Verb.NEVER: (Of.RESPONSES, Of.ANSWER),
+_ABOUT: Mapping[Deviation, tuple[Of, ...]] = {  # the first one is meant where nothing is said
+    Deviation.DELAY: (Of.ANSWER, Of.RESPONSES),
+    Deviation.REFUSE: (Of.ANSWER,),
+    Deviation.REJECT: (Of.RESPONSES,),
+    Deviation.TWICE: (Of.RESPONSES,),
+    Deviation.AMEND: (Of.RESPONSES,),
+    Deviation.DISORDER: (Of.RESPONSES,),
+    Deviation.NEVER: (Of.RESPONSES, Of.ANSWER),
 }
 _WORDS: Mapping[str, Sequence[str]] = {
-    "verb": tuple(Verb),
+    "verb": tuple(Deviation),
     "of": tuple(Of),
     "application": tuple(VERSIONS),
     "code": REJECTIONS,
@@ -233,9 +233,9 @@ class Scripts:
         self._known.clear()
         return found
 
-    def use(self, of: Of, application: str) -> Mapping[Verb, Script]:
+    def use(self, of: Of, application: str) -> Mapping[Deviation, Script]:
         """Return the scripts that a request of *application* meets, by verb, and count them."""
-        met: dict[Verb, Script] = {}
+        met: dict[Deviation, Script] = {}
         for script in self.listed():
             if script.of is of and script.application in {None, application}:
                 met.setdefault(script.verb, script)
@@ -257,8 +257,8 @@ class Scripts:
         for name, value in described.items():
             _check_member(name, value)
         if "verb" not in described:
-            raise ScriptProblem(f"verb is missing: one of {', '.join(Verb)}")
-        verb = Verb(described["verb"])
+            raise ScriptProblem(f"verb is missing: one of {', '.join(Deviation)}")
+        verb = Deviation(described["verb"])
         unused = sorted(described.keys() - _COMMON - _USED[verb])
         if unused:
             raise ScriptProblem(f"verb {verb} does not use {', '.join(unused)}")
@@ -284,7 +284,7 @@ def _check_member(name: str, value: object) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ScriptedResponse:
     """One response."""
 
     encounter: str  # status of the Responder's Encounter
@@ -294,28 +294,28 @@ class Step:
     repeat: bool = False  # also once more, under the same ids
 
 
-_BEGUN = Step(encounter="in-progress")
-_ENDED = Step(encounter="finished")
+_BEGUN = ScriptedResponse(encounter="in-progress")
+_ENDED = ScriptedResponse(encounter="finished")
 
-PLANS: Mapping[str, tuple[Step, ...]] = {
+PLANS: Mapping[str, tuple[ScriptedResponse, ...]] = {
     "a4": (_BEGUN, replace(_ENDED, reason="update")),
-    "a6": (_BEGUN, Step(encounter="arrived"), _ENDED),
+    "a6": (_BEGUN, ScriptedResponse(encounter="arrived"), _ENDED),
     "full": (_ENDED,),
     "interim": (_BEGUN,),
-    "no-show": (Step(encounter="cancelled", no_show=True),),
+    "no-show": (ScriptedResponse(encounter="cancelled", no_show=True),),
 }
 
 
-def planned(name: str, scripts: Mapping[Verb, Script]) -> Sequence[Step]:
+def planned(name: str, scripts: Mapping[Deviation, Script]) -> Sequence[ScriptedResponse]:
     """Return the steps of the plan *name*, as the scripts that a request met would have them."""
     steps = PLANS.get(name, ())
-    if Verb.NEVER in scripts or not steps:
+    if Deviation.NEVER in scripts or not steps:
         return ()
-    if Verb.REJECT in scripts:
-        rejection = scripts[Verb.REJECT].code, scripts[Verb.REJECT].text
-        steps = (Step(encounter="cancelled", rejection=rejection),)
-    if Verb.AMEND in scripts:
+    if Deviation.REJECT in scripts:
+        rejection = scripts[Deviation.REJECT].code, scripts[Deviation.REJECT].text
+        steps = (ScriptedResponse(encounter="cancelled", rejection=rejection),)
+    if Deviation.AMEND in scripts:
         steps = (*steps, replace(steps[-1], reason="update"))
-    if Verb.DISORDER in scripts:
+    if Deviation.DISORDER in scripts:
         steps = steps[::-1]
-    return [replace(step, repeat=Verb.TWICE in scripts) for step in steps]
+    return [replace(step, repeat=Deviation.TWICE in scripts) for step in steps]

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bars_gateway.standard.findings import ENDED, Reading
+from bars_gateway.standard.findings import ENDED, ReadProgress
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import outcomes, received
@@ -130,7 +130,7 @@ class Situation:
     remarks: Sequence[Remark] = ()
     reconciled: str | None = None  # where no id came: what came of looking for it
     shown: str | None = None  # of a request or a cancellation: how the record ended there
-    reading: Reading | None = None  # of a cancellation: the read that it waits for
+    reading: ReadProgress | None = None  # of a cancellation: the read that it waits for
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
     owed: str | None = None  # `due_soon` or `overdue`: an answer that has not come
@@ -261,7 +261,7 @@ def _own(situation: Situation) -> Sentence:
 
 def _is_in_vain(situation: Situation) -> bool:
     """Tell whether it says by itself that the case was over before it could cancel or change it."""
-    another = situation.reading is Reading.OTHER_PATIENT
+    another = situation.reading is ReadProgress.OTHER_PATIENT
     return not another and OF_ENDS.get(situation.move) in situation.remarks
 
 
@@ -284,9 +284,9 @@ def _ours(situation: Situation) -> Rows:
         unproven = state == "unconfirmed" and situation.reconciled != "unnamed"
         return outcomes.RECONCILED["none" if unproven else str(situation.reconciled)]
     late = kind == "delayed" or situation.late
-    reading = None if late and situation.reading is Reading.WAITS else situation.reading
+    reading = None if late and situation.reading is ReadProgress.WAITS else situation.reading
     if reading and kind in {None, "cancel_not_sent"}:
-        over = situation.stands in FINAL and reading is Reading.OTHER_PATIENT
+        over = situation.stands in FINAL and reading is ReadProgress.OTHER_PATIENT
         return outcomes.NOT_GONE_AND_OVER if over else outcomes.NOT_GONE[reading]
     if kind in outcomes.TOLD:
         return _waiting(outcomes.TOLD[str(kind)], situation, late=late)

@@ -17,7 +17,7 @@ and whether it ever arrived.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from bars_gateway.standard.findings import Reading
+from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.words import (
@@ -283,21 +283,21 @@ ONE_DECLINED = telephone(
     " Telephone: ask whether it goes on."
 )
 # A cancellation that waits until somebody has read what stands there.
-NOT_GONE: Mapping[Reading, Rows] = {
-    Reading.WAITS: {
+NOT_GONE: Mapping[ReadProgress, Rows] = {
+    ReadProgress.WAITS: {
         None: Sentence(
             "The cancellation has not gone yet: {they} is asked first what stands there. Until then"
             " the {it} stands, and {stands}. " + _WAIT,
             Asks.WAIT,
         )
     },
-    Reading.UNREAD: {
+    ReadProgress.UNREAD: {
         None: telephone(
             "The cancellation has not gone yet: {they}, asked what stands there, gives no answer,"
             " and " + _TRYING + " Until then the {it} stands, and {stands}. Telephone now."
         )
     },
-    Reading.OTHER_PATIENT: {
+    ReadProgress.OTHER_PATIENT: {
         None: telephone(
             "The cancellation has not gone: what {they} shows under that number is the record of"
             " another patient, and nothing was cancelled. The {it} stands, and {stands}; two"

@@ -298,7 +298,7 @@ _WRITE = (
 )
 
 
-def enquiry(operation: str) -> str:
+def resource_request(operation: str) -> str:
     """Return what is asked by a request that is no message."""
     return (_READ if operation.startswith("GET ") else _WRITE).format(operation=operation)
 

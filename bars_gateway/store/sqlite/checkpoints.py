@@ -11,7 +11,7 @@ log that is complete already, at the very instant of a commit that begins the lo
 that a connection which is closed last cannot do it either, all others are opened `mode=ro`.
 
 A reader that does not end keeps the log from being moved, and it grows without a bound: that is
-told (`Holding`), for nothing but the end of that reader helps.
+told (`LogWatch`), for nothing but the end of that reader helps.
 
 A checkpoint adds nothing that was promised: what is committed is safe in the log. So one
 that fails, because room or file descriptors are missing, is said and tried again, and ends nothing.
@@ -22,14 +22,14 @@ Decisions: D-checkpoints.
 import sqlite3
 from dataclasses import dataclass
 
-from bars_gateway.model.readings import HeldLog
+from bars_gateway.model.readings import StuckLog
 
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer
 AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
 SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
 KEPT_BYTES = 16 * 1024 * 1024  # what the log's file may hold on to once it is empty
-HELD_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader before a person is told
-HELD_SECONDS = 60.0  # after so long: none of our own readers takes that
+STUCK_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader before a person is told
+STUCK_SECONDS = 60.0  # after so long: none of our own readers takes that
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Checkpoint:
 
     complete: bool  # all that is committed is in the file
     reason: str | None = None  # why it failed, in SQLite's words; None: it did not
-    held_bytes: int = 0  # of the log, where a reader kept it from being complete
+    stuck_bytes: int = 0  # of the log, where a reader kept it from being complete
 
 
-class Holding:
+class LogWatch:
     """For how long a reader has kept the log from being moved, and how much that is."""
 
     def __init__(self) -> None:
@@ -50,17 +50,17 @@ class Holding:
 
     def ended(self, checkpoint: Checkpoint, now: float) -> None:
         """Take note of how a checkpoint has ended."""
-        self._bytes = checkpoint.held_bytes
-        if not checkpoint.held_bytes:
+        self._bytes = checkpoint.stuck_bytes
+        if not checkpoint.stuck_bytes:
             self._since = None
         elif self._since is None:
             self._since = now
 
-    def at(self, now: float) -> HeldLog | None:
+    def at(self, now: float) -> StuckLog | None:
         """Return what somebody should be told of; None: it is short, or has not lasted."""
-        if self._since is None or now - self._since < HELD_SECONDS or self._bytes < HELD_BYTES:
+        if self._since is None or now - self._since < STUCK_SECONDS or self._bytes < STUCK_BYTES:
             return None
-        return HeldLog(seconds=now - self._since, size=self._bytes)
+        return StuckLog(seconds=now - self._since, size=self._bytes)
 
 
 class Schedule:
@@ -105,7 +105,7 @@ def checkpoint(connection: sqlite3.Connection) -> Checkpoint:
     except sqlite3.Error as error:
         return Checkpoint(complete=False, reason=str(error))
     complete = frames == moved
-    return Checkpoint(complete=complete, held_bytes=0 if complete else frames * page_size)
+    return Checkpoint(complete=complete, stuck_bytes=0 if complete else frames * page_size)
 
 
 def _truncate(connection: sqlite3.Connection) -> None:

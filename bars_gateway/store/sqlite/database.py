@@ -65,7 +65,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.readings import HeldLog
+from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.measures import Measures, Unmeasured
 from bars_gateway.store.sqlite import (
     SqliteConnection,
@@ -78,7 +78,7 @@ from bars_gateway.store.sqlite import (
 from bars_gateway.store.sqlite.checkpoints import (
     KEPT_BYTES,
     Checkpoint,
-    Holding,
+    LogWatch,
     Schedule,
     checkpoint,
 )
@@ -333,7 +333,7 @@ def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Ended:
         return _Ended(error=translated(error))
 
 
-class Database:
+class SqliteDatabase:
     """The open database. Get one from `open_database`."""
 
     def __init__(
@@ -354,8 +354,8 @@ class Database:
         self._gathered = asyncio.Event()
         self._checkpoints = Schedule()
         self._failing = False  # the last checkpoint was not to be had
-        self._holding = Holding()
-        self._held_is_told = False
+        self._log_watch = LogWatch()
+        self._stuck_is_told = False
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self._closing = False
@@ -382,9 +382,9 @@ class Database:
         return self._unwritten
 
     @property
-    def held_log(self) -> HeldLog | None:
+    def stuck_log(self) -> StuckLog | None:
         """How far the write-ahead log has grown because a reader does not end; None: it has not."""
-        return self._holding.at(asyncio.get_running_loop().time())
+        return self._log_watch.at(asyncio.get_running_loop().time())
 
     async def read(self, work: Work[T]) -> T:
         """Run *work* on the reading connection, on a snapshot of its own."""
@@ -428,11 +428,11 @@ class Database:
         return ended
 
     def _note_held(self, ended: Checkpoint) -> None:
-        self._holding.ended(ended, asyncio.get_running_loop().time())
-        held = self.held_log
-        if held is not None and not self._held_is_told:
-            log.warning("store.log_held", bytes=held.size, seconds=round(held.seconds))
-        self._held_is_told = held is not None
+        self._log_watch.ended(ended, asyncio.get_running_loop().time())
+        stuck = self.stuck_log
+        if stuck is not None and not self._stuck_is_told:
+            log.warning("store.log_stuck", bytes=stuck.size, seconds=round(stuck.seconds))
+        self._stuck_is_told = stuck is not None
 
     async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         done = await self._writer.transact([work for work, _ in group])
@@ -466,7 +466,7 @@ class Database:
 @asynccontextmanager
 async def open_database(
     path: Path, *, group_limit: int = 100, busy_seconds: float = BUSY_SECONDS
-) -> AsyncIterator[Database]:
+) -> AsyncIterator[SqliteDatabase]:
     """
     Open *path*, creating it where there is none, and serve it until the block ends.
 
@@ -481,7 +481,7 @@ async def open_database(
         opening = await _prepare(writer, path)
         mark_in_use(lock)
         reader = await stack.enter_async_context(open_reader(path))
-        database = Database(path, writer, reader, group_limit, opening)
+        database = SqliteDatabase(path, writer, reader, group_limit, opening)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(database.commit_groups(), name="store-writer")
@@ -497,7 +497,7 @@ async def open_database(
         await _mark_stopped(writer, database)
 
 
-async def _mark_stopped(writer: _Writer, database: Database) -> None:
+async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and the file is sound."""
     if database.left:  # the next start is to try again before its doors open
         return

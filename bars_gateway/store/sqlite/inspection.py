@@ -115,7 +115,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InspectionStep:
     """What one step has looked at, and what it found."""
 
     table: str
@@ -231,7 +231,9 @@ def lacked_by(connection: sqlite3.Connection, gap: Gap) -> list[int]:
     return [key for (key,) in _lacking(connection, table, index, "1", {})]
 
 
-def step(connection: sqlite3.Connection, table: Table, after: Sequence[object] | None) -> Step:
+def step(
+    connection: sqlite3.Connection, table: Table, after: Sequence[object] | None
+) -> InspectionStep:
     """Compare the next rows of *table*, those *after* that key, with each of its indexes."""
     values: dict[str, object] = {f"a{n}": value for n, value in enumerate(after or ())}
     beyond = _bounded(table.key, ">", "a") if after else "1"
@@ -253,7 +255,7 @@ def step(connection: sqlite3.Connection, table: Table, after: Sequence[object] |
     if table.name == "messages":
         of_messages = condition.replace("t.rowid", "m.id")
         gaps += _unledgered(connection, of_messages, values)
-    return Step(table.name, None if end is None else tuple(end), gaps)
+    return InspectionStep(table.name, None if end is None else tuple(end), gaps)
 
 
 def _bounded(key: Sequence[str], sign: str, letter: str) -> str:
@@ -271,7 +273,7 @@ def _unledgered(
     return [Gap(LEDGER, "messages", count)] if count else []
 
 
-def damage(connection: sqlite3.Connection, table: str) -> Step:
+def damage(connection: sqlite3.Connection, table: str) -> InspectionStep:
     """Look at each page of *table* and of its indexes, and count these; return what is wrong."""
     lines = [
         line
@@ -279,7 +281,7 @@ def damage(connection: sqlite3.Connection, table: str) -> Step:
         for line in str(text).splitlines()
         if line != "ok"
     ]
-    return Step(table, None, list(_gaps(table, lines)), list(_other(lines)))
+    return InspectionStep(table, None, list(_gaps(table, lines)), list(_other(lines)))
 
 
 def _gaps(table: str, lines: Sequence[str]) -> Iterator[Gap]:

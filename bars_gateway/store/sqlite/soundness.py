@@ -18,7 +18,7 @@ import structlog
 from bars_gateway.errors import DatabaseDamaged, StoreError, StoreUnavailable
 from bars_gateway.model.readings import Findings, Inspected
 from bars_gateway.store.sqlite import Work, inspection, on_raw, open_reader, read_with
-from bars_gateway.store.sqlite.inspection import Gap, Step, Table, lacked
+from bars_gateway.store.sqlite.inspection import Gap, InspectionStep, Table, lacked
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -88,21 +88,21 @@ class SqliteSoundness:
             self._reached, self._rows_left = None, True
         return await self._dealt_with(found)
 
-    async def _look(self, table: Table, work: Work[Step]) -> Step:
+    async def _look(self, table: Table, work: Work[InspectionStep]) -> InspectionStep:
         if self._broken_off:
-            return Step(table.name, None, ())
+            return InspectionStep(table.name, None, ())
         if self._reader is None:
             self._reader = await self._opened.enter_async_context(open_reader(self._database.path))
         try:
             return await read_with(self._reader, work)
         except DatabaseDamaged as error:
-            return Step(table.name, None, (), [str(error)])
+            return InspectionStep(table.name, None, (), [str(error)])
         except StoreError:
             if not self._broken_off:
                 raise
-            return Step(table.name, None, ())
+            return InspectionStep(table.name, None, ())
 
-    async def _dealt_with(self, found: Step) -> Findings:
+    async def _dealt_with(self, found: InspectionStep) -> Findings:
         new = [gap for gap in found.gaps if gap.index not in self._database.left]
         left = [gap for gap in new if not await self._put_right(gap)]
         if found.damage:
