@@ -146,12 +146,14 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     Report all that is wrong with the settings and their files.
 
-    Looks at the settings, and at the keys, certificates and folders that they name.
+    Looks at the settings, at the keys, certificates and folders that they name, and at the
+    file of the console's users.
     Changes nothing. Exits with 0 if nothing is wrong, 1 if a gateway starts all the same, else
     with 2.
     """
     settings = load(config, os.environ)
-    found, less = problems(settings, datetime.now(UTC)), doubts(settings)
+    found = problems(settings, datetime.now(UTC))
+    less = [*doubts(settings), *users.doubts_of_users(settings)]
     if as_json:
         print_lines({"severity": "error", "text": str(each)} for each in found)
         print_lines({"severity": "warning", "text": str(each)} for each in less)

@@ -12,7 +12,7 @@ an argument: arguments are seen by every user of the machine.
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -21,9 +21,10 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.cli.output import print_lines
-from bars_gateway.config import load
+from bars_gateway.config import Problem, Settings, load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
 from bars_gateway.console.visitor import UserRole
+from bars_gateway.errors import UsersUnusable
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 Read = TypeVar("Read")
@@ -33,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Their short name, as in jo.bloggs.")]
+_ADD = "bars-gateway users add NAME --role operator"
 Roles = Annotated[
     list[UserRole],
     typer.Option("--role", help="What they may do; repeatable. Each may look."),
@@ -86,6 +88,30 @@ def password(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     new = _right(hashed, _typed(name))
     file.change(lambda users: users.update({name: replace(users[name], password=new)}))
     typer.echo(f"{name}: has another password")
+
+
+def doubts_of_users(settings: Settings) -> Iterator[Problem]:
+    """Yield what keeps people from logging in, or from acting; it stops no start."""
+    rules, path = settings.console, settings.users_file
+    file = UserFile(path, required=rules.users_file is not None)
+    by_proxy = rules.proxy is not None and bool(rules.operators)
+    try:
+        faults = file.faults()
+        users = {} if faults else file.read()
+    except UsersUnusable as error:
+        yield _doubt(str(path), f"cannot be used, so nobody can log in: {error}", error.advice)
+        return
+    for fault in faults:
+        cure = f"Correct it, or move the file away and add the users again: {_ADD}"
+        yield _doubt(f"{path}:{fault.line}", f"cannot be used: this line {fault.cause}", cure)
+    acting = by_proxy or any(UserRole.OPERATOR in user.roles for user in (users or {}).values())
+    if users is not None and not faults and not acting:
+        cause = "has nobody with the role operator, so nobody can act on the pages"
+        yield _doubt(str(path), cause, f"Add somebody: {_ADD}")
+
+
+def _doubt(place: str, cause: str, cure: str) -> Problem:
+    return Problem(file=place, key="console.users_file", cause=cause, cure=cure)
 
 
 def _file(config: Path) -> UserFile:

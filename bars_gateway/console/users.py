@@ -42,6 +42,14 @@ class UserProblem(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong in the file of users; never what is written there."""
+
+    line: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed:
     """What is kept of a password."""
 
@@ -121,6 +129,10 @@ class UserFile:
             self._seen = look
         return self._users
 
+    def faults(self) -> list[Fault]:
+        """Return what is wrong in it; raise UsersUnusable where it cannot be read or trusted."""
+        return _users_in(_bytes(self.path))[1] if os.path.lexists(self.path) else []
+
     def change(self, how: Callable[[dict[str, User]], object]) -> None:
         """Let *how* change the users, and write them all; nobody else does meanwhile."""
         with _alone(self.path):
@@ -139,18 +151,57 @@ def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) ->
 
 
 def _read(path: Path) -> Users:
+    users, faults = _users_in(_bytes(path))
+    if faults:
+        where = f"line {faults[0].line} {faults[0].cause}"
+        raise UsersUnusable(f"{path} does not hold users as they are written there: {where}")
+    return users
+
+
+def _bytes(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise UsersUnusable(f"{path}: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:
         _require_own(path, os.fstat(descriptor))
-        written = file.read(_LARGEST_FILE)
+        return file.read(_LARGEST_FILE)
+
+
+def _users_in(written: bytes) -> tuple[Users, list[Fault]]:
+    users: dict[str, User] = {}
+    faults = []
     try:
-        found = [_user(each) for each in json.loads(written)["users"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsersUnusable(f"{path} does not hold users as they are written there") from None
-    return {user.name: user for user in found}
+        entries = list(_entries(written.decode("utf-8")))
+    except json.JSONDecodeError as error:
+        return {}, [Fault(line=error.lineno, cause="is not JSON")]
+    except (ValueError, KeyError, TypeError):
+        return {}, [Fault(line=1, cause="does not begin a list of users")]
+    for line, entry in entries:
+        try:
+            user = _user(entry)
+        except UserProblem as problem:
+            faults.append(Fault(line=line, cause=f"begins a user without a name: {problem}"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            faults.append(Fault(line=line, cause="begins what is no user: name, roles, scrypt"))
+        else:
+            if user.name in users:
+                faults.append(Fault(line=line, cause="begins a user who is there already"))
+            users[user.name] = user
+    return users, faults
+
+
+def _entries(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield each user as it is written, with the line in which it begins."""
+    entries = json.loads(text)["users"]
+    if not isinstance(entries, list):
+        raise TypeError("not a list")
+    at = text.index("[", text.index('"users"')) + 1
+    for entry in entries:
+        while text[at] in ", \t\r\n":
+            at += 1
+        yield text.count("\n", 0, at) + 1, entry
+        _, at = json.JSONDecoder().raw_decode(text, at)
 
 
 def _require_own(path: Path, found: os.stat_result) -> None:

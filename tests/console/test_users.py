@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typed import settings_text, typed
 
 from bars_gateway.console.users import (
@@ -108,6 +110,31 @@ def test_what_is_no_list_of_users_is_not_used(file: UserFile, text: str) -> None
         file.read()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "line", "cause"),
+    [
+        (("}\n", "\n"), 16, "is not JSON"),
+        (('"users"', '"people"'), 1, "does not begin a list of users"),
+        (('"name": "jo"', '"name": "Jo B"'), 16, "begins a user without a name: a user's name"),
+        (('"operator"', '"root"'), 16, "begins what is no user"),
+        (('"name": "jo"', '"name": "ann"'), 16, "begins a user who is there already"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_each_line_that_is_wrong_is_named(
+    file: UserFile, spoil: tuple[str, str], line: int, cause: str
+) -> None:
+    """By its number, with what is wrong in it, and without what it holds."""
+    add(file, "ann", UserRole.REVEAL)
+    file.path.write_text(file.path.read_text().replace(*spoil))
+    (found,) = file.faults()
+
+    assert line == found.line
+    assert found.cause.startswith(cause)
+    with pytest.raises(UsersUnusable, match=f"line {line} {cause}"):
+        file.read()
+
+
 def test_a_change_is_seen_at_once(file: UserFile) -> None:
     """Without a restart: who was taken out is out."""
     before = set(file.read() or {})
@@ -189,3 +216,91 @@ class TestCommands:
 
         assert 1 == again.code
         assert "jo is there already" in again.err
+
+
+class TestCheck:
+    """`bars-gateway check` says beforehand why nobody will be able to log in, or to act."""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> str:
+        for name in ("state", "spool", "run"):
+            (tmp_path / name).mkdir()
+        key = tmp_path / "jwt.pem"
+        text = settings_text(tmp_path, private_key_file=str(key))
+        (tmp_path / "gateway.toml").write_text(text)
+        made = rsa.generate_private_key(65537, 2048)
+        form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        key.touch(0o600)
+        key.write_bytes(made.private_bytes(*form))
+        return f"--config={tmp_path}/gateway.toml"
+
+    @pytest.fixture
+    def users(self, tmp_path: Path, config: str) -> UserFile:
+        found = UserFile(tmp_path / "state" / "users.json")
+        add(found, "jo", UserRole.VIEWER)
+        return found
+
+    def test_no_users_are_no_fault(self, config: str) -> None:
+        """A console of which everybody here may look, and nobody act, is how it comes."""
+        done = typed("check", config)
+
+        assert (0, "") == (done.code, done.err)
+
+    def test_an_operator_is_enough(self, config: str, users: UserFile) -> None:
+        """Nothing is wrong with a file in which somebody may act."""
+        add(users, "ann", UserRole.OPERATOR)
+        done = typed("check", config)
+
+        assert (0, "") == (done.code, done.err)
+
+    def test_nobody_who_may_act_is_a_doubt(self, config: str, users: UserFile) -> None:
+        """With the command that cures it; a gateway starts all the same."""
+        done = typed("check", config)
+        what, cure = done.err.splitlines()
+        expected = "console.users_file has nobody with the role operator"
+
+        assert 1 == done.code
+        assert what.startswith(f"warning: {users.path}: {expected}")
+        assert cure == "   try: Add somebody: bars-gateway users add NAME --role operator"
+
+    def test_operators_may_come_by_the_proxy(self, config: str, users: UserFile) -> None:
+        """Then the file need not have any."""
+        settings = Path(config.removeprefix("--config="))
+        secret = settings.with_name("secret")
+        secret.touch(0o600)
+        secret.write_text("a secret of the server in front")
+        proxy = f'[console]\nproxy = "127.0.0.1"\nproxy_secret_file = "{secret}"\n'
+        settings.write_text(f'{settings.read_text()}\n{proxy}operators = ["bars-ops"]\n')
+        done = typed("check", config)
+
+        assert (0, "") == (done.code, done.err)
+
+    def test_a_wrong_line_is_named(self, config: str, users: UserFile) -> None:
+        """File, line, what is wrong there, and the cure."""
+        users.path.write_text(users.path.read_text().replace('"viewer"', '"root"'))
+        done = typed("check", config)
+        what, cure = done.err.splitlines()
+
+        assert 1 == done.code
+        assert what.startswith(f"warning: {users.path}:3: console.users_file cannot be used: ")
+        assert cure.startswith("   try: Correct it, or move the file away")
+
+    def test_a_file_that_others_may_use_is_said(self, config: str, users: UserFile) -> None:
+        """It is not used at all, and the page of the log-in sends people here."""
+        users.path.chmod(0o644)
+        done = typed("check", config)
+
+        assert 1 == done.code
+        assert "so nobody can log in" in done.err
+        assert "can be read or written by others" in done.err
+        assert "mode 0600" in done.err
+
+    def test_a_file_that_is_named_has_to_be_there(self, config: str) -> None:
+        """Where none is named, none is needed."""
+        settings = Path(config.removeprefix("--config="))
+        there = settings.with_name("people.json")
+        settings.write_text(f'{settings.read_text()}\n[console]\nusers_file = "{there}"\n')
+        done = typed("check", config)
+
+        assert 1 == done.code
+        assert f"{there} is not there" in done.err
