@@ -1,4 +1,8 @@
-"""The operator's verbs, each as a process of its own: what they print, and how they exit."""
+"""
+The operator's verbs: what they print, and how they exit.
+
+They are typed in this process; what only a process of its own shows is `started`.
+"""
 
 import asyncio
 import json
@@ -14,7 +18,7 @@ from pathlib import Path
 import pytest
 from json_lines import LINES
 from store_values import ANSWER, NOW, SILENCE, attempt, owed, submission
-from typed import typed
+from typed import Done, typed
 
 from bars_gateway import __version__
 from bars_gateway.cli import messages
@@ -27,23 +31,20 @@ from bars_gateway.store.store import Store
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a process printed, and how it exited."""
-
-    code: int
-    out: str
-    err: str
-
-
 def bars_gateway(*arguments: str, environ: Mapping[str, str] | None = None) -> Done:
+    """Type a command where nothing but *environ* is set."""
+    return typed(*arguments, environ={"PATH": "/usr/bin:/bin", "COLUMNS": "80", **(environ or {})})
+
+
+def started(*arguments: str) -> Done:
+    """Run a command as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "bars_gateway", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "80", **(environ or {})},
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "80"},
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -133,7 +134,7 @@ async def late(store: Store) -> str:
 
 def test_the_version_is_printed() -> None:
     """An operator who is asked for the version has one command to type."""
-    assert Done(0, f"{__version__}\n", "") == bars_gateway("--version")
+    assert Done(0, f"{__version__}\n", "") == started("--version")
 
 
 def test_settings_without_fault_are_said_to_be_so(home: Home) -> None:
@@ -406,21 +407,21 @@ def test_help_is_one_letter_away(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed",
+    "command",
     [
         ["queue"],
-        ["show", "00000000-0000-4000-8000-000000000000"],
+        ["show", NOBODY],
         ["quarantine"],
         ["alarms"],
         ["verify"],
-        ["backup", "copy.db"],
+        ["backup", "FOLDER/copy.db"],
         ["restore", "/dev/null", "--older"],
         ["run"],
     ],
-    ids=lambda typed: typed[0],
+    ids=lambda command: command[0],
 )
 def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
-    home: Home, tmp_path: Path, typed: list[str]
+    home: Home, tmp_path: Path, command: list[str]
 ) -> None:
     """And one cure; no traceback of SQLite, and the folder stays where it is."""
     there = tmp_path / "folder"
@@ -429,9 +430,9 @@ def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
     settings.write_text(
         home.settings.read_text("utf-8") + f'\n[store]\npath = "{there}"\n', "utf-8"
     )
-    command = [sys.executable, "-m", "bars_gateway", *typed, "--config", str(settings)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    what, cure = ended.stderr.splitlines()
+    run = started if command == ["run"] else bars_gateway
+    words = [word.replace("FOLDER", str(tmp_path)) for word in command]
+    what, cure = run(*words, "--config", str(settings)).err.splitlines()
 
     assert what.startswith("error: ")
     assert str(there) in what

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -19,14 +21,19 @@ class Done:
     err: str
 
 
-def typed(*arguments: object, said: str = "") -> Done:
-    """Run one command as a terminal would, without its window; *said* is typed in."""
+def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None = None) -> Done:
+    """
+    Run one command as a terminal would, without its window; *said* is typed in.
+
+    With an *environ*, nothing else is in the environment.
+    """
     out, err = io.StringIO(), io.StringIO()
     argv = ["bars-gateway", *map(str, arguments)]
     code = 0
     with (
         mock.patch.object(sys, "argv", argv),
         mock.patch.object(sys, "stdin", io.StringIO(said)),
+        mock.patch.dict(os.environ, environ or {}, clear=environ is not None),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
