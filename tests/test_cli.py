@@ -353,7 +353,8 @@ def test_a_message_is_explained_to_people(home: Home) -> None:
     assert "then it ends as unconfirmed" in done.out
     assert "Whose turn it is: " in done.out
     assert "Where to look first: between here and the Receiver" in done.out
-    assert f"  bars-gateway hold {home.waiting} --why TEXT\n" in done.out
+    typing = f"  bars-gateway hold {home.waiting} --provider trust --why TEXT"
+    assert f"{typing} --config {home.settings}\n" in done.out
     assert "  withdraw: a POST of it has begun, so the Receiver may have it; " in done.out
 
 

@@ -2,13 +2,17 @@
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
+import typer
+from typer.exceptions import TyperException
 
+from bars_gateway.cli.main import app
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.model.explanation import (
     FAULTS,
@@ -21,7 +25,14 @@ from bars_gateway.model.explanation import (
     explain,
 )
 from bars_gateway.model.happenings import ANSWERS, attempt_in_words, event_in_words
-from bars_gateway.model.interventions import DOES, FROM, OBJECTIONS, Candidate, Verb
+from bars_gateway.model.interventions import (
+    DOES,
+    FROM,
+    OBJECTIONS,
+    Candidate,
+    Quarantine,
+    Verb,
+)
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow, Notice, WorkflowRow
 from bars_gateway.standard.findings import ReadProgress
@@ -344,6 +355,54 @@ def test_every_verb_is_told_with_what_stands_against_it() -> None:
 
     assert [*DOES, "confirm", "attach", "mark-handled"] == [each.verb for each in found.may]
     assert all(each.objection is not None for each in found.may)
+
+
+def quarantined(number: int) -> Quarantine:
+    return Quarantine(
+        number=number,
+        provider="trust",
+        request_id="r",
+        correlation_id="c",
+        bundle_id="b",
+        responds_to=None,
+        sender=THEIRS,
+        receiver=OURS,
+        reason="orphan",
+        fingerprint="",
+        came_at=NOW,
+        attached_to=None,
+    )
+
+
+def parsed(command: str) -> None:
+    """Read a command as it would be at a prompt, and run nothing; raise where it is mistyped."""
+    program, *words = shlex.split(command)
+    assert program == "bars-gateway"
+    group = typer.main.get_command(app)
+    with group.make_context(program, words) as context:
+        name, verb, rest = group.resolve_command(context, words)  # type: ignore[attr-defined]
+        verb.make_context(name, rest, parent=context).close()
+
+
+def test_each_command_that_may_be_typed_is_one() -> None:
+    """In every state of a message and its case, it is taken as it stands, with nothing added."""
+    alarmed = [explain(replace(each, alarms=[alarm("message.refused")])) for each in cases()]
+    lying = (quarantined(9), None)
+    near = [explain(replace(each, quarantined=[lying])) for each in cases()]
+    told = [each for found in (*alarmed, *near) for each in found.may if each.objection is None]
+    typed = {(each.verb, each.command.replace("STATE", "active")) for each in told}
+    for _, command in sorted(typed):
+        parsed(command)
+
+    assert {*DOES, "confirm", "attach", "mark-handled"} == {verb for verb, _ in typed}
+    assert all(" --provider trust " in command for _, command in typed)
+
+
+def test_a_mistyped_command_would_be_noticed() -> None:
+    """What the test above rests on."""
+    for wrong in ("hold", "holds x --why y", "attach x 3 --why y", "hold x --hwy y"):
+        with pytest.raises(TyperException):
+            parsed(f"bars-gateway {wrong}")
 
 
 def test_a_resend_that_is_possible_says_what_may_come_of_it() -> None:

@@ -976,7 +976,7 @@ async def test_a_concern_names_exactly_what_it_speaks_of(shown: Shown) -> None:
 
     assert 2 == len(ids)
     assert all(request_id in top for request_id in ids)
-    assert "bars-gateway mark-handled --all --kind message.unconfirmed --up-to 2 " in top
+    assert "mark-handled --all --kind message.unconfirmed --up-to 2 --provider trust --why" in top
 
 
 async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) -> None:

@@ -9,9 +9,12 @@ alone are printed, and what people typed as reasons: nothing of a payload.
 """
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -138,7 +141,8 @@ def explain(
     """
     settings = _settings(config, provider)
     path, now = settings.database_path, datetime.now(UTC)
-    found = read(path, lambda c: explained(c, provider, name, now))
+    read_now = read(path, lambda c: explained(c, provider, name, now))
+    found = [_for_these_settings(each, config) for each in read_now]
     providers = [provider] if provider else list(settings.providers)
     places = [] if found else read(path, lambda c: elsewhere(c, providers, name))
     if as_json:
@@ -149,6 +153,15 @@ def explain(
             typer.echo(text)
     if not found:
         raise typer.Exit(1)
+
+
+def _for_these_settings(found: Explanation, config: Path) -> Explanation:
+    """Let each command that may be typed name the settings, where they are not those of default."""
+    if config == DEFAULT_CONFIG:
+        return found
+    named = shlex.join(["--config", str(config)])
+    may = [replace(each, command=f"{each.command} {named}") for each in found.may]
+    return replace(found, may=may)
 
 
 def _explanation_document(found: Explanation, now: datetime) -> dict[str, object]:

@@ -11,6 +11,7 @@ It is the turn of a person wherever that sentence asks for a telephone call or m
 an alarm stands: to look in vain does less harm than to wait in vain.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -320,7 +321,7 @@ def _verbs(case: Case) -> Iterator[Option]:
         yield Option(
             verb=verb,
             does=DOES[verb],
-            command=f"bars-gateway {verb} {case.message.request_id} --why TEXT",
+            command=_command(case, verb, case.message.request_id),
             objection=candidate.objection,
             may_happen=may_happen(candidate) if verb is Verb.RESEND and allowed else None,
         )
@@ -332,7 +333,7 @@ def _confirming(case: Case) -> Option:
     return Option(
         verb="confirm",
         does="Say how its workflow stands, once somebody has telephoned.",
-        command=f"bars-gateway confirm {workflow.workflow_id} STATE --why TEXT",
+        command=_command(case, "confirm", workflow.workflow_id, "STATE"),
         objection=None if doubtful else NOT_CONFIRMED["not_in_doubt"],
     )
 
@@ -344,7 +345,7 @@ def _attaching(case: Case) -> Iterator[Option]:
         yield Option(
             verb="attach",
             does="Give the EPR a quarantined response, as one that belongs to its workflow.",
-            command=f"bars-gateway attach {number} {workflow_id} --why TEXT",
+            command=_command(case, "attach", number, workflow_id),
             objection=against,
         )
 
@@ -354,9 +355,15 @@ def _handling(case: Case) -> Iterator[Option]:
     yield Option(
         verb="mark-handled",
         does="Say that somebody has dealt with its alarms. Nothing else changes.",
-        command=f"bars-gateway mark-handled {' '.join(numbers) or 'ALARM'} --why TEXT",
+        command=_command(case, "mark-handled", *(numbers or ["ALARM"])),
         objection=None if numbers else HANDLING_OBJECTIONS["no_alarm"],
     )
+
+
+def _command(case: Case, verb: str, *names: object) -> str:
+    """Return what to type: it names whose it is, for a gateway may serve several."""
+    words = ["bars-gateway", verb, *map(str, names), "--provider", case.message.provider]
+    return f"{shlex.join(words)} --why TEXT"
 
 
 def _told(notice: Notice) -> Told:

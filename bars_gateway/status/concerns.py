@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.model.alarms import ALARMS, Alarm, AlarmWords
+from bars_gateway.model.alarms import ALARMS, Alarm, AlarmWords, StandingAlarms
 from bars_gateway.model.buckets import bucket_of
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
@@ -361,10 +361,8 @@ def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
     each = ALARMS[kind]
     found = [s for s in overview.standing if s.kind == kind and s.words == words]
     listed = [a for a in overview.alarms if a.kind == kind and a.words == words]
-    count, newest = sum(s.count for s in found), max(s.newest for s in found)
-    which = f"--all --kind {kind} --up-to {newest}"
-    if count == 1 or len(each.ways) > 1:  # the kind alone would name those told otherwise, too
-        which = " ".join(str(alarm.number) for alarm in listed)
+    count = sum(s.count for s in found)
+    by_number = count == 1 or len(each.ways) > 1  # the kind alone would name others, too
     return Concern(
         kind=kind,
         text=words.says.format(n=_some(count, each.noun)),
@@ -372,8 +370,22 @@ def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
         whose=words.whose,
         alarms=listed,
         more=count - len(listed),
-        cure=f"bars-gateway mark-handled {which} --why …",
+        cure="; ".join(_marking(kind, found, listed if by_number else None)),
     )
+
+
+def _marking(
+    kind: str, found: Sequence[StandingAlarms], named: Sequence[Alarm] | None
+) -> Iterator[str]:
+    """Yield what marks them as handled, by number or all: at the door of each provider."""
+    for name in sorted({each.provider or "" for each in found}):
+        of = [each for each in found if (each.provider or "") == name]
+        which = f"--all --kind {kind} --up-to {max(each.newest for each in of)}"
+        if named is not None:
+            which = " ".join(str(each.number) for each in named if (each.provider or "") == name)
+        whose = f" --provider {name}" if name else ""
+        if which:
+            yield f"bars-gateway mark-handled {which}{whose} --why …"
 
 
 def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:

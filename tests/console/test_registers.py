@@ -38,7 +38,7 @@ async def test_what_lies_in_quarantine_says_why_and_how_to_attach_it(console: Co
     overview = (await console.get("/")).text
 
     assert "it answers nothing that was sent from here" in page
-    assert "bars-gateway attach 1 WORKFLOW --dry-run" in page
+    assert "bars-gateway attach 1 WORKFLOW --provider trust --dry-run" in page
     assert 'id="q1"' in page
     assert 'href="/quarantine#q1"' in overview
 

@@ -191,7 +191,7 @@ async def test_an_alarm_of_the_message_is_told_and_can_be_marked(store: Store) -
 
     assert Turn.PERSON is found.turn
     assert mark.objection is None
-    assert f"bars-gateway mark-handled {alarm.number} --why TEXT" == mark.command
+    assert f"bars-gateway mark-handled {alarm.number} --provider trust --why TEXT" == mark.command
 
 
 async def test_nothing_of_a_payload_is_in_an_explanation(store: Store) -> None:
