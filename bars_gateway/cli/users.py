@@ -21,7 +21,7 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.cli.output import print_lines
-from bars_gateway.config import Problem, Settings, load
+from bars_gateway.config import Settings, SettingsProblem, load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
@@ -90,7 +90,7 @@ def password(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     typer.echo(f"{name}: has another password")
 
 
-def doubts_of_users(settings: Settings) -> Iterator[Problem]:
+def doubts_of_users(settings: Settings) -> Iterator[SettingsProblem]:
     """Yield what keeps people from logging in, or from acting; it stops no start."""
     rules, path = settings.console, settings.users_file
     file = UserFile(path, required=rules.users_file is not None)
@@ -110,8 +110,8 @@ def doubts_of_users(settings: Settings) -> Iterator[Problem]:
         yield _doubt(str(path), cause, f"Add somebody: {_ADD}")
 
 
-def _doubt(place: str, cause: str, cure: str) -> Problem:
-    return Problem(file=place, key="console.users_file", cause=cause, cure=cure)
+def _doubt(place: str, cause: str, cure: str) -> SettingsProblem:
+    return SettingsProblem(file=place, key="console.users_file", cause=cause, cure=cure)
 
 
 def _file(config: Path) -> UserFile:
