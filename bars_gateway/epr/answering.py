@@ -195,10 +195,11 @@ def _issues(tree: Resource, question: Question) -> list[Issue]:
 
 def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
     method, _, name = question.operation.partition(" ")
-    if answers.tells_error(tree):
-        return [_problem(kind, AN_ERROR)]
-    if question.is_message:
-        return _unfitting_message(tree, kind, question)
+    sent = _sent(question)
+    if answers.tells_error(tree, sent.root if sent else answers.NOTHING):
+        return [_problem("Bundle.entry" if kind == "Bundle" else kind, AN_ERROR)]
+    if sent is not None:
+        return _unfitting_message(tree, kind, question, sent)
     if method == "DELETE":
         return [_problem(kind, 'a removal is answered with {"accept": true}, or a refusal')]
     if method == "GET" and question.about["resource_id"] is None:
@@ -235,7 +236,7 @@ def _number_asked_for(question: Question) -> str | None:
     return text_of(asked, "identifier_value") if found else None
 
 
-def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Issue]:
+def _unfitting_message(tree: Resource, kind: str, question: Question, sent: Message) -> list[Issue]:
     if (kind, text_of(tree, "type")) != ("Bundle", "message"):
         return [_problem(kind, "a message is answered with its own Bundle and the new ids in it")]
     try:
@@ -243,11 +244,9 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
     except MalformedBundle as malformed:
         return [malformed.issue]
     issues = []
-    if any(answers.tells_error(entry.resource) for entry in message.entries):
-        issues.append(_problem("Bundle.entry", AN_ERROR))
     if message.bundle_id != question.about["bundle_id"]:
         issues.append(_problem("Bundle.id", "must be that of the message"))
-    if _is_of_another(tree, question):
+    if _is_of_another(tree, sent):
         issues.append(_problem("Bundle.entry", _OF_ANOTHER))
     if question.about["move"] == Move.REQUEST and not is_uuid(message.focus_id or ""):
         text = "the resource that MessageHeader.focus names must have an id, a UUID"
@@ -255,10 +254,15 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
     return issues
 
 
-def _is_of_another(tree: Resource, question: Question) -> bool:
+def _sent(question: Question) -> Message | None:
+    """Return the message that is asked about; None: it is a read or a resource."""
+    if question.request is None or not question.is_message:
+        return None
+    return read(question.request.body, question.request.media_type)
+
+
+def _is_of_another(tree: Resource, sent: Message) -> bool:
     """Tell whether whoever sent the message would have to take it for another patient's."""
-    assert question.request is not None
-    sent = read(question.request.body, question.request.media_type)
     return answers.judged(sent, tree).said is answers.SpeaksOf.FOREIGN
 
 

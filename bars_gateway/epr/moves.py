@@ -237,7 +237,7 @@ def _exchanged(conversation: Conversation) -> list[Exchanged]:
 def _one_of(said: SharedMessage) -> Exchanged:
     bundle = to_tree(said.request.body, format_of(said.request.media_type) or Format.JSON)
     kept = said.answer
-    answer = bundle_about(said_by(bundle), kept.body, kept.media_type) if kept else {}
+    answer = bundle_about(said_by(bundle), kept.body) if kept else {}
     return Exchanged(move=said.move, bundle=bundle, answer=answer, arrived=said.arrived)
 
 

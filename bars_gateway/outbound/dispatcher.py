@@ -504,7 +504,7 @@ class _Ended:
 def _read(answer: ProxyAnswer, claim: Claim) -> _Reply:
     ids = {"request_id": claim.request_id, "correlation_id": claim.correlation_id}
     fine = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004
-    found = _said(claim, answer.body, answer.media_type) if fine and answer.body else NO_BODY
+    found = _said(claim, answer.body) if fine and answer.body else NO_BODY
     judgement = judge(answer, **ids, said=found.said, before=claim.before)
     return _Reply(answer=answer, found=found, judgement=judgement)
 
@@ -512,7 +512,7 @@ def _read(answer: ProxyAnswer, claim: Claim) -> _Reply:
 def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
     """Return what the Receiver has, by this answer or by the one that it proves."""
     earlier = reply.earlier
-    found = reply.found if earlier is None else _said(claim, earlier.body, earlier.media_type)
+    found = reply.found if earlier is None else _said(claim, earlier.body)
     return Settled(
         state=OutboundState.ACKNOWLEDGED,
         focus_id=found.focus_id,
@@ -520,13 +520,13 @@ def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
     )
 
 
-def _said(claim: Claim, body: bytes, media_type: str) -> Acknowledgement:
+def _said(claim: Claim, body: bytes) -> Acknowledgement:
     """Return what the body of a 2xx says; the ids of what is there are not changed by a change."""
     try:
         ours = read(claim.request.body, claim.request.media_type)
     except MalformedBundle:
         return NO_BODY
-    found = read_acknowledgement(ours, body, media_type)
+    found = read_acknowledgement(ours, body)
     if claim.move is Move.REQUEST or found.focus_id is None:
         return found
     if found.focus_id != ours.focus_id:

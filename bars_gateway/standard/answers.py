@@ -6,6 +6,7 @@ What we answer, the words in which an EPR says no, and how to read what others a
     nothing ──no_matches───► a searchset without matches
     bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
     our Bundle + the body of a 2xx ──read_acknowledgement──► Acknowledgement(said, focus_id)
+    whatever was answered ──tells_error──► whether an error stands anywhere in it
 
 The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
 fullUrls, the MessageHeader untouched, an id of ours for each resource, and a
@@ -21,17 +22,19 @@ The body of a 2xx speaks of our message, of another, or of nobody. Core does not
 Receivers fill it as they like: with our Bundle and their ids, with ids of their own alone, with
 nothing. So the body decides what is *taken* from it, and only a contradiction decides what is
 *believed*: whoever answers with another patient, case or event has mixed up two requests, and an
-id from there would cancel somebody else's referral. Nor is an error a yes, whatever its status.
+id from there would cancel somebody else's referral. Nor is an error a yes, whatever its status and
+wherever in the body it stands.
 
 Decisions: D-foreign-answer.
 """
 
 import codecs
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 
 import orjson
 
@@ -42,6 +45,7 @@ from bars_gateway.standard.bundle import (
     from_json,
     map_of,
     maps_of,
+    objects_in,
     read,
     said_by,
     text_of,
@@ -57,12 +61,16 @@ from bars_gateway.standard.patients import (
     numbered_in,
     patient_of,
 )
-from bars_gateway.standard.tree import Json, MalformedBundle, Resource
+from bars_gateway.standard.tree import Json, MalformedBundle, Resource, unmarked
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
 _LONGEST_CODE = 80
 _ERRORS = frozenset({"error", "fatal"})
+_FAILED = frozenset({"transient-error", "fatal-error"})  # MessageHeader.response.code
+_REFUSED = frozenset("45")  # how the status of a refused Bundle.entry begins
+_MOST_ECHOED = 16
+NOTHING: Resource = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,11 +285,26 @@ def read_outcome(body: bytes) -> Outcome:
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
 
 
-def tells_error(resource: Resource) -> bool:
-    """Tell whether it is an OperationOutcome of something that went wrong."""
-    if text_of(resource, "resourceType") != "OperationOutcome":
-        return False
-    return any(text_of(each, "severity") in _ERRORS for each in maps_of(resource, "issue"))
+def tells_error(tree: Resource, echoed: Resource = NOTHING) -> bool:
+    """
+    Tell whether anything within *tree* says that something went wrong, wherever that stands.
+
+    Makes wrap it differently: in a Bundle within a Bundle, in Parameters, in a record, or in what
+    they say of each entry. *echoed*: a message that comes back in it, and may say so itself.
+    """
+    known = list(islice(_errors(echoed), _MOST_ECHOED))
+    return any(each not in known for each in _errors(tree))
+
+
+def _errors(tree: Resource) -> Iterator[Resource]:
+    """Yield each issue, and each response to a message or to an entry, that is an error."""
+    for node in objects_in(tree):
+        for issue in (*maps_of(node, "issue"), map_of(node, "issue")):
+            if text_of(issue, "severity").lower() in _ERRORS:
+                yield issue
+        response = map_of(node, "response")
+        if text_of(response, "code") in _FAILED or text_of(response, "status")[:1] in _REFUSED:
+            yield response
 
 
 def _token(text: str) -> str | None:
@@ -344,7 +367,7 @@ MEANINGS: Mapping[SpeaksOf, str] = {
     SpeaksOf.OURS: "our focus or our Bundle.id",
     SpeaksOf.OTHER: "another Bundle, which contradicts nothing",
     SpeaksOf.FOREIGN: "another NHS number, case number or event than ours",
-    SpeaksOf.ERROR: "an OperationOutcome of an error",
+    SpeaksOf.ERROR: "an error: an OperationOutcome or a response that says so, anywhere in it",
 }
 
 
@@ -359,20 +382,20 @@ class Acknowledgement:
 NO_BODY = Acknowledgement(said=SpeaksOf.NOTHING)
 
 
-def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
+def read_acknowledgement(ours: Message, body: bytes) -> Acknowledgement:
     """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
-    tree = _tree(body, media_type)
+    tree = _tree(body)
     return NO_BODY if tree is None else judged(ours, tree)
 
 
-def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
+def bundle_about(ours: Message, body: bytes) -> Resource:
     """
     Return the Bundle in *body* where it speaks of *ours*, or else an empty one.
 
     Whatever is made of an answer later rests on this: bytes that are none, whatever their header
     says, and what is about another message, are as no answer at all.
     """
-    tree = _tree(body, media_type)
+    tree = _tree(body)
     return tree if tree is not None and judged(ours, tree).said is SpeaksOf.OURS else {}
 
 
@@ -381,18 +404,18 @@ def judged(ours: Message, tree: Resource) -> Acknowledgement:
     found = _message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=SpeaksOf.FOREIGN)
-    if tells_error(tree) or (found and any(tells_error(each.resource) for each in found.entries)):
+    if tells_error(tree, ours.root):
         return Acknowledgement(said=SpeaksOf.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
     return _taken(ours, found)
 
 
-def _tree(body: bytes, media_type: str) -> Resource | None:
+def _tree(body: bytes) -> Resource | None:
     """Return what *body* holds, whichever of the two formats its header gives it out for."""
-    is_xml = body.lstrip()[:1] == b"<" or ("xml" in media_type and body.lstrip()[:1] != b"{")
+    written = unmarked(body).strip()
     try:
-        return xml.to_tree(body).tree if is_xml else from_json(body)
+        return xml.to_tree(written).tree if written.startswith(b"<") else from_json(written)
     except MalformedBundle:
         return None
 

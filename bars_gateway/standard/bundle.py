@@ -60,6 +60,7 @@ __all__ = [
     "is_id",
     "map_of",
     "maps_of",
+    "objects_in",
     "once",
     "read",
     "renewed",
@@ -151,7 +152,7 @@ class Message:
     @cached_property
     def objects(self) -> list[list[Resource]]:
         """Every object within each entry, its resource first: for rules about all of them."""
-        return [_objects_in(entry.resource) for entry in self.entries]
+        return [objects_in(entry.resource) for entry in self.entries]
 
     @cached_property
     def telling(self) -> list[Resource]:
@@ -193,7 +194,8 @@ def _may_tell(each: Resource) -> bool:
     return not _WHOM.isdisjoint(each) or each.get("resourceType") == "Patient"
 
 
-def _objects_in(resource: Resource) -> list[Resource]:
+def objects_in(resource: Resource) -> list[Resource]:
+    """Return every object within *resource*, itself first."""
     found: list[Any] = [resource]
     for each in found:  # which grows while it is read
         for value in each.values():

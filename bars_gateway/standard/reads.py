@@ -10,14 +10,14 @@ An answer proves only what says itself that it is what was asked for.
 
     BarsRequest + BarsAnswer ──shown──► the resource or the searchset, or None: it proves nothing
 
-Connections get mixed up, caches lie, and a Receiver may look up the wrong record. A booking
-that stands would not be cancelled because another one is over. So an answer is believed if it
-came with 200, names both ids of the request that it answers, and is of the type, and under
-the id, that was asked for. A searchset holds nothing, or at least one of what was searched for:
-what else came along is none of our business. One that holds an error, a page of several, or less
-than it counts, does not say what there is (`shortcomings`), whoever gave it. Definitions are of the
-service that was asked, and records of the patient, as far as they say whose they are. What does not
-prove itself is handed on to whoever asked, and decides nothing.
+Connections get mixed up, caches lie, and a Receiver may look up the wrong record. A booking that
+stands would not be cancelled because another one is over. So an answer is believed if it came with
+200, names both ids of the request that it answers, and is of the type, and under the id, that was
+asked for. A searchset holds nothing, or at least one of what was searched for: what else came along
+is none of our business. One that holds an error, a page of several, less than it counts, or what
+nobody can read, does not say what there is (`shortcomings`), whoever gave it. Definitions are of
+the service that was asked, and records of the patient, as far as they say whose they are. What does
+not prove itself is handed on to whoever asked, and decides nothing.
 
 What others ask of us is a query, parsed, or everything that is wrong with it:
 
@@ -25,17 +25,15 @@ What others ask of us is a query, parsed, or everything that is wrong with it:
           ──patient──► PatientSearch      GET /Appointment, GET /ServiceRequest   (X02)
     id    ──known_id─► the id             GET /Appointment/{id}, …                (X01)
 
-A service that is not here is 404, whatever else is wrong: nobody here can answer the search.
-A required parameter that is missing is answered with `required`, one that cannot be
-read with `value`, a range that is too wide with 422 `too-costly`, as the guide's tables
-have it. All problems are said at once. A text never holds what was sent: an NHS number
-may stand in any parameter.
+A service that is not here is 404, whatever else is wrong: nobody here can answer the search. A
+required parameter that is missing is answered with `required`, one that cannot be read with
+`value`, a range that is too wide with 422 `too-costly`, as the guide's tables have it. All problems
+are said at once. A text never holds what was sent: an NHS number may stand in any parameter.
 
-Parameters that the guide does not have are no error: they reach the EPR in the query as
-it came. Lenient where published tests and samples are: `end=le…`, an offset of `+00`, a
-plus sign that was not encoded, `patient.identifier`, an NHS number without its system. The
-tests' third `_include` (Practitioner) is optional in the guide, so that a Sender without it is
-served.
+Parameters that the guide does not have are no error: they reach the EPR in the query as it came.
+Lenient where published tests and samples are: `end=le…`, an offset of `+00`, a plus sign that was
+not encoded, `patient.identifier`, an NHS number without its system. The tests' third `_include`
+(Practitioner) is optional in the guide, so that a Sender without it is served.
 
 Decisions: D-reads-prove.
 """
@@ -69,6 +67,7 @@ from bars_gateway.standard.patients import (
     sameness_of,
 )
 from bars_gateway.standard.publications import of_service
+from bars_gateway.standard.r4 import members
 from bars_gateway.standard.tree import Json
 
 # What a Receiver answers, and which of it may be asked for with an id.
@@ -246,6 +245,8 @@ def _plain(headers: Mapping[str, str], name: str) -> str:
 
 
 def _is_asked_for(request: BarsRequest, found: Resource) -> bool:
+    if tells_error(found):
+        return False
     kind = text_of(found, "resourceType")
     if request.resource_id is not None:
         same_id = text_of(found, "id").lower() == request.resource_id.lower()
@@ -278,11 +279,8 @@ def shortcomings(searchset: Resource, kind: str) -> list[Issue]:
     do not say of an entry how it came to be there, and count what came along, or do not.
     """
     entries = maps_of(searchset, "entry")
-    told = [map_of(entry, "resource") for entry in entries]
-    issues = []
-    if not all(told):
-        issues.append(_of_list("entry", "has one without a resource: give the resource, too"))
-    if any(map(tells_error, told)):
+    issues = list(_unreadable(searchset))
+    if tells_error(searchset):
         issues.append(_of_list("entry", AN_ERROR))
     if any(text_of(each, "relation") == "next" for each in maps_of(searchset, "link")):
         text = "names a further page, and nobody can ask for it: give all at once, or " + _TOO_MANY
@@ -295,6 +293,23 @@ def shortcomings(searchset: Resource, kind: str) -> list[Issue]:
     if "total" in searchset and not issues:
         issues += _miscounted(searchset["total"], matches, len(found))
     return issues
+
+
+def _unreadable(searchset: Resource) -> Iterator[Issue]:
+    """Yield by what nobody can read in a searchset what is in it; to a reader it may look empty."""
+    known = members("Bundle").keys() | {"resourceType"}
+    if any(name.removeprefix("_") not in known for name in searchset):
+        yield _of_list("", "has a member that R4 does not know: what is in it would not be seen")
+    for name in ("entry", "link"):
+        given = searchset.get(name, [])
+        if not isinstance(given, list) or len(maps_of(searchset, name)) != len(given):
+            yield _of_list(name, "must be a list, and each in it an object")
+    entries = maps_of(searchset, "entry")
+    if not all(map(_type_in, entries)):
+        yield _of_list("entry", "has one without a resource and its type: give the resource, too")
+    ways = [each["search"] for each in entries if "search" in each]
+    if not all(isinstance(each, dict) and isinstance(each.get("mode", ""), str) for each in ways):
+        yield _of_list("entry", "does not say in words how one came to be in it (search.mode)")
 
 
 def _type_in(entry: Resource) -> str:
@@ -317,7 +332,7 @@ def _miscounted(total: Json, matches: int, entries: int) -> Iterator[Issue]:
 
 
 def _of_list(name: str, text: str) -> Issue:
-    return Issue(rule="Q01", path=f"Bundle.{name}", text=text, issue="value")
+    return Issue(rule="Q01", path=f"Bundle.{name}".rstrip("."), text=text, issue="value")
 
 
 def of_another(asked: Patient, searchset: Resource, kind: str) -> bool:

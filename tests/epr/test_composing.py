@@ -202,6 +202,8 @@ def listing(*resources: Mapping[str, Any], mode: str | None = None, **more: Any)
 
 
 NO_RESOURCE = {"entry": [{"fullUrl": f"urn:uuid:{ID}"}]}
+FAILED = own()
+resource(FAILED, "MessageHeader")["response"] = {"identifier": ID, "code": "fatal-error"}
 CANCELLED_IN_ERROR = own(entry=[*own()["entry"], {"resource": says("error")}])
 
 
@@ -250,6 +252,10 @@ CANCELLED_IN_ERROR = own(entry=[*own()["entry"], {"resource": says("error")}])
         ),
         pytest.param(DELETE, says("fatal"), "OperationOutcome", "refuse", id="removal-in-error"),
         pytest.param(CHANGE, CANCELLED_IN_ERROR, "Bundle.entry", "refuse", id="change-in-error"),
+        pytest.param(CHANGE, FAILED, "Bundle.entry", "refuse", id="header-in-error"),
+        pytest.param(
+            READ, OURS | {"contained": [says("error")]}, "Appointment", "refuse", id="error-within"
+        ),
     ],
 )
 def test_what_would_tell_the_asker_something_untrue_is_not_passed_on(

@@ -167,7 +167,7 @@ def test_only_what_speaks_of_our_message_is_rested_on(name: str) -> None:
     sent = validation_request()
     response = ODD[name](sent)
     assert isinstance(response.body, bytes)
-    found = bundle_about(read(sent), response.body, response.content_type)
+    found = bundle_about(read(sent), response.body)
 
     assert (name in {*READABLE, "ids-are-none"}) is bool(found)
 
@@ -176,4 +176,4 @@ def test_what_another_patient_was_answered_is_not_rested_on() -> None:
     """Its ids and its Encounter are somebody else's, wherever the two have a fullUrl in common."""
     body = acknowledged(validation_request()).replace(b"9990000018", b"9990000026")
 
-    assert {} == bundle_about(read(validation_request()), body, FHIR)
+    assert {} == bundle_about(read(validation_request()), body)

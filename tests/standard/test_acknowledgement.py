@@ -40,7 +40,7 @@ def resources(bundle: Bundle, kind: str) -> list[Bundle]:
 
 def said(bundle: Bundle, sent: bytes = SENT) -> Acknowledgement:
     body = json.dumps(bundle).encode()
-    return read_acknowledgement(read(sent), body, Format.JSON)
+    return read_acknowledgement(read(sent), body)
 
 
 def with_ids_of_its_own() -> Bundle:
@@ -86,7 +86,7 @@ def test_ids_of_its_own_alone_are_not_taken() -> None:
 )
 def test_a_body_without_a_message_says_nothing(body: bytes) -> None:
     """Core does not say that there has to be one."""
-    assert NO_BODY == read_acknowledgement(read(SENT), body, Format.JSON)
+    assert NO_BODY == read_acknowledgement(read(SENT), body)
 
 
 ERROR = (
@@ -110,9 +110,129 @@ WITH_ERROR["entry"].append({"resource": json.loads(ERROR)})
 )
 def test_an_error_is_no_yes(body: bytes) -> None:
     """Whatever its status says: who answered so may not have taken it."""
-    assert Acknowledgement(said=SpeaksOf.ERROR) == read_acknowledgement(
-        read(SENT), body, Format.JSON
-    )
+    assert Acknowledgement(said=SpeaksOf.ERROR) == read_acknowledgement(read(SENT), body)
+
+
+AN_ERROR, A_HINT = json.loads(ERROR), json.loads(ERROR.replace(b'"error"', b'"warning"'))
+
+
+def beside(resource: Bundle) -> Bundle:
+    """Return our message as it would be acknowledged, and one resource more."""
+    bundle = acknowledged()
+    bundle["entry"].append({"fullUrl": "urn:uuid:more", "resource": resource})
+    return bundle
+
+
+def in_a_nested_bundle(outcome: Bundle) -> Bundle:
+    return beside({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": outcome}]})
+
+
+def in_parameters(outcome: Bundle) -> Bundle:
+    return {"resourceType": "Parameters", "parameter": [{"name": "return", "resource": outcome}]}
+
+
+def in_a_record(outcome: Bundle) -> Bundle:
+    bundle = acknowledged()
+    resources(bundle, "ServiceRequest")[0]["contained"] = [outcome | {"id": "o"}]
+    return bundle
+
+
+def as_what_became_of_an_entry(outcome: Bundle) -> Bundle:
+    response = {"status": "200", "outcome": outcome}
+    return {"resourceType": "Bundle", "type": "batch-response", "entry": [{"response": response}]}
+
+
+def beside_a_record_alone(outcome: Bundle) -> Bundle:
+    return {"resourceType": "ServiceRequest", "contained": [outcome | {"id": "o"}]}
+
+
+AROUND = (
+    in_a_nested_bundle,
+    in_parameters,
+    in_a_record,
+    as_what_became_of_an_entry,
+    beside_a_record_alone,
+)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("written_in", [Format.JSON, Format.XML])
+def test_an_error_is_no_yes_wherever_it_stands(written_in: Format, around: Any) -> None:
+    """Some makes wrap what they say; a hint in the same place is none."""
+    found = []
+    for outcome in (AN_ERROR, A_HINT):
+        body = json.dumps(around(outcome)).encode()
+        if written_in is Format.XML:
+            body = converted(body, Format.JSON, Format.XML)
+        found.append(read_acknowledgement(read(SENT), body).said is SpeaksOf.ERROR)
+
+    assert [True, False] == found
+
+
+def answering(code: str) -> Bundle:
+    """Return our message, whose header responds with that code."""
+    bundle = acknowledged()
+    response = {"identifier": "a1b2", "code": code}
+    resources(bundle, "MessageHeader")[0]["response"] = response
+    return bundle
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("fatal-error", SpeaksOf.ERROR), ("ok", SpeaksOf.OURS), ("transient-error", SpeaksOf.ERROR)],
+)
+def test_a_header_that_responds_with_an_error_is_no_yes(code: str, expected: SpeaksOf) -> None:
+    """FHIR's own way to say in a message that another one failed."""
+    assert expected is said(answering(code)).said
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("201 Created", SpeaksOf.NOTHING),
+        ("422", SpeaksOf.ERROR),
+        ("503 Unavailable", SpeaksOf.ERROR),
+    ],
+)
+def test_an_entry_that_met_an_error_is_no_yes(status: str, expected: SpeaksOf) -> None:
+    """What FHIR servers say of each entry, with 200 above all of them."""
+    entry = {"response": {"status": status}}
+    bundle = {"resourceType": "Bundle", "type": "batch-response", "entry": [entry]}
+
+    assert expected is said(bundle).said
+
+
+def test_an_error_in_what_we_sent_is_none_of_the_receivers() -> None:
+    """It comes back as it was; one that is added to it is the Receiver's."""
+    sent = json.dumps(answering("fatal-error")).encode()
+    with_one_more = answering("fatal-error")
+    with_one_more["entry"].append({"resource": AN_ERROR})
+
+    assert SpeaksOf.OURS is said(answering("fatal-error"), sent).said
+    assert SpeaksOf.ERROR is said(with_one_more, sent).said
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"issue": {"severity": "error", "code": "processing"}},
+        {"issue": [{"severity": "ERROR", "code": "processing"}]},
+    ],
+    ids=["no-list", "in-capitals"],
+)
+def test_an_error_that_is_not_quite_r4_is_no_yes(outcome: Bundle) -> None:
+    """Whoever writes so means an error all the same."""
+    assert SpeaksOf.ERROR is said({"resourceType": "OperationOutcome", **outcome}).said
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\n ", b"\xef\xbb\xbf\r\n"])
+@pytest.mark.parametrize("written_in", [Format.JSON, Format.XML])
+def test_an_error_behind_a_mark_is_no_yes(written_in: Format, mark: bytes) -> None:
+    """A byte order mark or white space may stand before it."""
+    body = ERROR if written_in is Format.JSON else converted(ERROR, Format.JSON, Format.XML)
+    found = read_acknowledgement(read(SENT), mark + body)
+
+    assert SpeaksOf.ERROR is found.said
 
 
 def other_patient(bundle: Bundle) -> None:
@@ -244,7 +364,7 @@ def test_another_number_is_seen_in_a_format_that_the_header_denies() -> None:
     """XML that is given out as JSON."""
     body = converted(json.dumps(of_another(acknowledged())).encode(), Format.JSON, Format.XML)
 
-    assert SpeaksOf.FOREIGN is read_acknowledgement(read(SENT), body, Format.JSON).said
+    assert SpeaksOf.FOREIGN is read_acknowledgement(read(SENT), body).said
 
 
 def test_a_record_alone_that_names_our_patient_says_nothing() -> None:
@@ -279,7 +399,7 @@ def test_a_relative_is_not_the_patient() -> None:
 def test_an_answer_in_xml_is_read_alike() -> None:
     """D-formats: the format is no difference."""
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
-    found = read_acknowledgement(read(SENT), body, Format.XML)
+    found = read_acknowledgement(read(SENT), body)
 
     assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == found
 
@@ -287,7 +407,7 @@ def test_an_answer_in_xml_is_read_alike() -> None:
 @given(st.binary(max_size=300))
 def test_no_body_crashes_the_reader(body: bytes) -> None:
     """Whatever stands between us and the Receiver may say anything."""
-    read_acknowledgement(read(SENT), body, Format.JSON)
+    read_acknowledgement(read(SENT), body)
 
 
 @pytest.mark.reference_data
@@ -302,7 +422,7 @@ def test_no_published_message_contradicts_its_own_acknowledgement(reference_data
         if not message.header:
             continue
         body = to_bytes(acknowledge(message, MINTED, lambda: "minted", NOW), Format.JSON)
-        found[file.name] = read_acknowledgement(message, body, Format.JSON).said
+        found[file.name] = read_acknowledgement(message, body).said
 
     assert len(found) > 20
     assert {SpeaksOf.OURS} == set(found.values())

@@ -22,6 +22,8 @@ def searchset(*resources: object, kind: str = "searchset", **more: object) -> di
     return {"resourceType": "Bundle", "type": kind, "entry": entries, **more}
 
 
+LIST = {"resourceType": "Bundle", "type": "searchset"}
+REQUEST = record("ServiceRequest")
 READ = bars_request("ServiceRequest")
 SEARCH = bars_request("ServiceRequest", None)
 SLOTS = bars_request("Slot", None)
@@ -74,6 +76,24 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
         (SEARCH, searchset(total=10**4000)),
         (SEARCH, searchset(record("ServiceRequest"), link=[{"relation": "next", "url": "x"}])),
         (SEARCH, {"resourceType": "Bundle", "type": "searchset", "entry": [{"fullUrl": "x"}]}),
+        (SEARCH, searchset(record("ServiceRequest") | {"contained": [outcome("REC_X")]})),
+        (SEARCH, LIST | {"entry": [{"response": {"status": "500"}, "resource": REQUEST}]}),
+        (READ, REQUEST | {"contained": [outcome("REC_SERVER_ERROR")]}),
+        (DEFINITIONS, searchset(DEFINITION, outcome("REC_SERVER_ERROR"))),
+        (SEARCH, LIST | {"entry": {"resource": REQUEST}}),
+        (SEARCH, LIST | {"entry": "none"}),
+        (SEARCH, LIST | {"entry": None}),
+        (SEARCH, LIST | {"entry": [None]}),
+        (SEARCH, LIST | {"entry": ["x", {"resource": REQUEST}]}),
+        (SEARCH, LIST | {"entry": [{"resource": [REQUEST]}]}),
+        (SEARCH, LIST | {"entry": [{"resource": {"id": ID}}]}),
+        (SEARCH, LIST | {"entry": [{"resource": {"resourceType": 1}}, {"resource": REQUEST}]}),
+        (SEARCH, LIST | {"entry": [{"resource": REQUEST, "search": "include"}]}),
+        (SEARCH, LIST | {"entry": [{"resource": REQUEST, "search": {"mode": ["include"]}}]}),
+        (SEARCH, LIST | {"entries": [{"resource": REQUEST}]}),
+        (SEARCH, LIST | {"link": {"relation": "next", "url": "x"}}),
+        (SEARCH, LIST | {"link": ["next"]}),
+        (SEARCH, LIST | {"total": None}),
         (DEFINITIONS, searchset(OTHERS)),
         (DEFINITIONS, searchset()),
         (DEFINITIONS, searchset({"resourceType": "OperationOutcome"})),
@@ -89,6 +109,17 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
 def test_anything_else_proves_nothing(asked: object, document: object) -> None:
     """However like it looks."""
     assert shown(asked, answer(document)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("within", "shows"), [(b"", True), (b"<entries/>", False), (b"<total/>", False)]
+)
+def test_a_list_in_xml_that_cannot_be_read_is_no_answer(*, within: bytes, shows: bool) -> None:
+    """To a reader who passes over what R4 does not know, it would be empty."""
+    start, end = b'<Bundle xmlns="http://hl7.org/fhir"><type value="searchset"/>', b"</Bundle>"
+    given = replace(answer(start + within + end), media_type=str(Format.XML))
+
+    assert shows == (shown(SEARCH, given) is not None)
 
 
 @pytest.mark.parametrize(
