@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from bars_gateway.model.alarms import Alarm
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.counterparties import Counterparty
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
@@ -11,6 +10,7 @@ from bars_gateway.model.happenings import Happening
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
+from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.outbound.cache import KeptAnswer
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic

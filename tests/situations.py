@@ -218,7 +218,8 @@ def looked_at(request_type: RequestType, use_case: str) -> Iterator[Situation]:
         yield replace(came, owed=kind)
     yield from (replace(sent, reconciled=each) for each in Reconciliation)
     yield from (replace(each, alarmed=True) for each in (sent, came))
-    yield replace(sent, one_declined=True)
+    yield replace(sent, one_over=True)
+    yield replace(sent, direction="inbound", state="received", move=Move.PROGRESS, one_over=True)
     for each in (sent, came, replace(came, move=Move.WAIT, says=Said.ACCEPTED)):
         for state in (State.CANCELLED, State.DECLINED, State.COMPLETED):
             of_two = replace(each, stands=state, remarks=(Remark.OTHER_STANDS,))

@@ -11,8 +11,8 @@ import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
 from store_values import NOW, submission
 
-from bars_gateway.model.alarms import StandingAlarms
 from bars_gateway.model.alerts import Channel, Condition, Telling
+from bars_gateway.model.standing_alarms import StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Moment, Silences, Watch, conditions
 from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
@@ -36,7 +36,7 @@ def found(seen: Moment, silences: Silences | None = None) -> list[Condition]:
 
 
 def alarms(kind: str, provider: str, count: int, **changes: object) -> StandingAlarms:
-    values = {"role": None, "in_vain": False, "oldest_at": AT, "newest": count}
+    values = {"role": None, "meanwhile": None, "oldest_at": AT, "newest": count}
     return StandingAlarms(kind=kind, provider=provider, count=count, **{**values, **changes})  # type: ignore[arg-type]
 
 

@@ -441,8 +441,8 @@ def seen() -> str:
             came(kind=None, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,)),
         ),
         Told(
-            ("another record was turned down, and this one is unanswered",),
-            replace(sent, one_declined=True),
+            ("another record is over, and this one has no end",),
+            replace(sent, one_over=True),
         ),
         Told(("an alarm of its case stands",), replace(sent, alarmed=True)),
     ]

@@ -33,7 +33,7 @@ from bars_gateway.epr.inbox import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages
-from bars_gateway.model.alarms import ALARMS, AlarmKind, AlarmWords
+from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmWords
 from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
@@ -160,14 +160,14 @@ def alarms() -> str:
 
 
 def told_as(kind: AlarmKind) -> Iterator[tuple[AlarmWords, str]]:
-    """Yield the words for each role, and those for what the case has gone on without."""
+    """Yield the words for each role, and those for what else may be so meanwhile."""
     if kind.to_responder:
         yield kind.words(Role.REQUESTER), ", you are the Requester"
         yield kind.to_responder, ", you are the Responder"
     else:
         yield kind.words(None), ""
-    if kind.in_vain:
-        yield kind.in_vain, ", of what the case has gone on without"
+    for meanwhile, words in kind.meanwhile.items():
+        yield words, f", where {MEANWHILE[meanwhile]}"
 
 
 def faults() -> str:

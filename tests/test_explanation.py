@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bars_gateway.cli.main import app
-from bars_gateway.model.alarms import ALARMS, Alarm
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.explanation import (
     FAULTS,
     TURNS,
@@ -35,6 +35,7 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow, Notice, WorkflowRow
+from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences.words import Asks
 from bars_gateway.standard.verdict import KEPT_OUT, ROWS, SILENCE, FaultSide, Verdict, VerdictRow
@@ -151,7 +152,7 @@ def alarm(kind: str) -> Alarm:
     return Alarm(
         kind=kind,
         role=None,
-        in_vain=False,
+        meanwhile=None,
         number=12,
         provider="trust",
         request_id=None,

@@ -22,11 +22,12 @@ from store_values import (
     submission,
 )
 
-from bars_gateway.model.alarms import ALARMS, StandingAlarms
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.buckets import BUCKETS, bucket_of
 from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgain
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
 from bars_gateway.model.readings import Inspection, StuckLog
+from bars_gateway.model.standing_alarms import StandingAlarms
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import (
@@ -155,7 +156,7 @@ def test_every_concern_moves_its_figure(kind: ConcernKind) -> None:
 def test_every_kind_of_alarm_is_counted(kind: str) -> None:
     """What somebody has to see to is a figure by its kind, whoever's patient it is about."""
     standing = StandingAlarms(
-        kind=kind, provider="trust", role=None, in_vain=False, count=3, oldest_at=AT, newest=9
+        kind=kind, provider="trust", role=None, meanwhile=None, count=3, oldest_at=AT, newest=9
     )
     now = collected(replace(EMPTY, standing=[standing]))
 

@@ -26,8 +26,9 @@ from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.cli.output import print_each, print_lines
 from bars_gateway.config import load
-from bars_gateway.model.alarms import ALARMS, Alarm
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Quarantine
+from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.workflow import CONFIRMABLE

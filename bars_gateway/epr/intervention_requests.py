@@ -43,9 +43,9 @@ from bars_gateway.epr.orders import (
     who_of,
 )
 from bars_gateway.listeners import body_of
-from bars_gateway.model.alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.model.interventions import Selection, Verb
 from bars_gateway.model.messages import Actor, Objection
+from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.alarms import Alarms
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bars_gateway.epr.orders import LONGEST_NAME
-from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import (
     AGAINST,
     HANDLING_OBJECTIONS,
@@ -14,6 +14,7 @@ from bars_gateway.model.interventions import (
     Verb,
 )
 from bars_gateway.model.messages import NoticeKind, OutboundState
+from bars_gateway.model.standing_alarms import MOST_AT_ONCE
 from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.compositions import COMPOSITIONS

@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
-from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE, Chosen
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.tree import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State

@@ -3,13 +3,14 @@
     event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
     (triggers of `0001.sql`)                      ├─ settled      what it was about came right
                                                   └─ superseded   it was raised again: a new number
-    numbers, X-Request-Ids, or all of some kinds up to a number ─► Chosen ─► Handled, or why not
 
 An alarm stays for as long as nobody has seen to it, over restarts and backups: no clock ends
 one. There is one standing alarm for each kind and thing (a message, a workflow or an
-X-Request-Id). An event of the same kind about the same thing raises it again, under a new
-number, so that whoever has seen the first has not seen the second: it is beyond `up_to`, and
-is none of those that were named.
+X-Request-Id). Those that stand are `standing_alarms`.
+
+Some say another thing where their message failed while something else went on: its case went on
+without it, or there may be another one with the same request. Then nobody has to act as if nobody
+else knew.
 
 To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
 in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
@@ -19,11 +20,9 @@ Decisions: D-alarms-stay.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bars_gateway.model.messages import Objection
 from bars_gateway.standard.workflow import Role
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
@@ -39,7 +38,6 @@ _LET_GO = (
     "message.withdrawn",
 )
 _CONFIRMED = ("operator.confirmed", "epr.confirmed")
-MOST_AT_ONCE = 500  # alarms of one round
 
 
 class OnePer(StrEnum):
@@ -57,6 +55,20 @@ class Whose(StrEnum):
     OURS = "here"
     THEIRS = "at the other side"
     EITHER = "here and at the other side"
+
+
+class Meanwhile(StrEnum):
+    """What is so beside a message that came to nothing, so that it alarms in other words."""
+
+    GONE_ON = "gone_on"  # the case has gone on without it
+    ANOTHER = "another"  # another one with the same request may be there
+
+
+# How each is told where words are listed: "Where …".
+MEANWHILE: Mapping[Meanwhile, str] = {
+    Meanwhile.GONE_ON: "the case has gone on without it",
+    Meanwhile.ANOTHER: "another one with the same request may be there",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +93,17 @@ class AlarmKind:
     ends: str  # what ends it beside `mark-handled`, in words
     ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
     to_responder: AlarmWords | None = None  # where we are the Responder, and it reads otherwise
-    in_vain: AlarmWords | None = None  # where the case has gone on without the message
+    meanwhile: Mapping[Meanwhile, AlarmWords] = field(default_factory=dict)
 
     @property
     def ways(self) -> Sequence[AlarmWords]:
         """In which words it may be told."""
-        return [*filter(None, (self.words(None), self.to_responder, self.in_vain))]
+        return [*filter(None, (self.words(None), self.to_responder)), *self.meanwhile.values()]
 
-    def words(self, role: Role | None, *, in_vain: bool = False) -> AlarmWords:
+    def words(self, role: Role | None, meanwhile: Meanwhile | None = None) -> AlarmWords:
         """Return what is said of it where that is our role in its workflow."""
-        if self.in_vain is not None and in_vain:
-            return self.in_vain
+        if meanwhile is not None and meanwhile in self.meanwhile:
+            return self.meanwhile[meanwhile]
         if self.to_responder is not None and role is Role.RESPONDER:
             return self.to_responder
         return AlarmWords(says=self.says, whose=self.whose, advice=self.advice)
@@ -102,6 +114,12 @@ _WITHOUT_IT = AlarmWords(
     whose=Whose.OURS,
     advice="It is over, and nothing is left to cancel or change; or they have had another answer."
     " Its notice says which. Telephone if somebody may still act on what has ended.",
+)
+_BESIDE_ANOTHER = AlarmWords(
+    says="{n} never left this organisation, and another one with the same request may be there",
+    whose=Whose.EITHER,
+    advice="Telephone the Receiver now, and ask whether it has this patient. If it has not, nobody"
+    " has: act now by other means.",
 )
 ALARMS: Mapping[str, AlarmKind] = {
     "workflow.contradicted": AlarmKind(
@@ -265,7 +283,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} never left this organisation",
         whose=Whose.OURS,
         advice="Act now by other means: nobody else knows what it says.",
-        in_vain=_WITHOUT_IT,
+        meanwhile={Meanwhile.GONE_ON: _WITHOUT_IT, Meanwhile.ANOTHER: _BESIDE_ANOTHER},
         ends=f"{_RETRIED_SAYS}, or {_CANCELLED_SAYS}",
         ended_by=_RETRIED,
     ),
@@ -350,7 +368,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.EITHER,
         advice="What was to be cancelled stands meanwhile: telephone that service now. The gateway"
         " goes on asking until the time of the cancellation ends; find out why nobody answers.",
-        in_vain=_WITHOUT_IT,
+        meanwhile={Meanwhile.GONE_ON: _WITHOUT_IT},
         ends="it may go, or ends",
         ended_by=(
             "cancel.confirmed",
@@ -539,61 +557,3 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="it is attached to its workflow",
     ),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    kind: str
-    role: Role | None  # ours in its workflow, where it has one
-    in_vain: bool  # the case has gone on without its message
-
-    @property
-    def words(self) -> AlarmWords:
-        """What is said of it as the case stands."""
-        return ALARMS[self.kind].words(self.role, in_vain=self.in_vain)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm(_Told):
-    """One alarm that stands: ids and codes, nothing else."""
-
-    number: int  # by which people name it; raised again, it has a new one
-    provider: str | None
-    request_id: str | None
-    workflow_id: int | None
-    use_case: str | None
-    quarantine: int | None  # its number there, where it lies there
-    codes: Sequence[str]  # remarks or rules that the event names
-    since: datetime  # when it was first raised
-    times: int  # how often it was raised since, and nobody said that it was handled
-    told: str | None = None  # what the EPR was told last of its message, where one is meant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandingAlarms(_Told):
-    """How many alarms of one kind stand."""
-
-    provider: str | None
-    count: int
-    oldest_at: datetime
-    newest: int  # the highest number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Which of a provider's alarms are meant: named ones, or all of some kinds up to a number."""
-
-    numbers: Sequence[int] = ()
-    request_ids: Sequence[str] = ()
-    kinds: Sequence[str] = ()
-    up_to: int | None = None  # the highest that was seen: what came since is not meant
-    after: int = 0  # of those up to it: only behind that number, where the last round ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handled:
-    """What became, or would become, of one alarm that was named."""
-
-    name: str  # its number, or the X-Request-Id under which it was named
-    alarm: Alarm | None
-    objection: Objection | None

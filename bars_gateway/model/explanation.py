@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.model.alarms import ALARMS, Alarm
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.happenings import Happening, steps
 from bars_gateway.model.interventions import (
     DOES,
@@ -30,6 +30,7 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import NoticeKind, Objection, OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow, Notice
+from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences import means, sentences
 from bars_gateway.standard.sentences.words import Asks, clock
@@ -104,8 +105,8 @@ _ENDS: Mapping[OutboundState, str] = {
     OutboundState.NOT_SENT: "Nothing: its time has passed, and no attempt had begun.",
     OutboundState.WITHDRAWN: "Nothing: it was taken back before any attempt.",
 }
-_ENDS_UNSENT = "then it ends as not sent, for no attempt has begun"
-_ENDS_UNCONFIRMED = "then it ends as unconfirmed, for it may have arrived"
+_END_UNSENT = "it ends as not sent, for no attempt has begun"
+_END_UNCONFIRMED = "it ends as unconfirmed, for it may have arrived"
 _NOTHING_NEAR = Objection(
     code="nothing_near",
     text="nothing in quarantine came in its conversation, or names it as what it answers",
@@ -223,6 +224,11 @@ def _waits(case: Case) -> Iterator[Waits]:
     if message.direction == "inbound":
         yield _of_case(case)
         return
+    if message.is_past_its_end(case.at):
+        ends = _how_it_ends(message)
+        text = f"Nothing: nobody tries any more. When the gateway runs again, {ends}."
+        yield Waits(text=text, turn=Turn.PERSON)
+        return
     match OutboundState(message.state):
         case OutboundState.QUEUED:
             yield _queued(case)
@@ -259,9 +265,13 @@ def _queued(case: Case) -> Waits:
 
 
 def _until_its_end(message: MessageRow, text: str, turn: Turn) -> Waits:
-    then = _ENDS_UNCONFIRMED if message.attempts else _ENDS_UNSENT
     ends_at = message.give_up_at
-    return Waits(text=text, turn=turn, until=ends_at, then=then if ends_at else None)
+    then = f"then {_how_it_ends(message)}" if ends_at else None
+    return Waits(text=text, turn=turn, until=ends_at, then=then)
+
+
+def _how_it_ends(message: MessageRow) -> str:
+    return _END_UNCONFIRMED if message.attempts else _END_UNSENT
 
 
 def _of_case(case: Case) -> Waits:

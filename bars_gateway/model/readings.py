@@ -4,23 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bars_gateway.model.alarms import Alarm, StandingAlarms
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
+from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import (
     OF_KNOWN,
     Remark,
+    goes_on_beside_an_end,
     seen_beside,
-    waits_beside_a_declined,
 )
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 
 # In these it ends by its time alone, and nobody takes it up after that.
-_WAITS = frozenset({OutboundState.QUEUED, OutboundState.HELD})
+_OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
 _NOT_THERE = frozenset({OutboundState.REFUSED, OutboundState.NOT_SENT, OutboundState.WITHDRAWN})
 
 
@@ -35,6 +35,8 @@ class Link:
     role: str  # ours in the other
     state: State
     focus_id: str | None  # what the Receiver calls the other, where that is known
+    may_be_there: bool  # something of the other has been sent, or has come
+    followed: bool  # the other was over already when this one was sent again for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +146,20 @@ class MessageRow:
     reading: ReadProgress | None = None  # the read that it waits for
     shown: str | None = None  # how the record ended there, or that no read of it said so
     reconciled: str | None = None  # where its record has no id here: what came of looking for it
+    claimed_until: datetime | None = None  # of an attempt under way: when its claim lapses
     needed_by: datetime | None = None  # its clinical time
     late_from: datetime | None = None  # when the EPR was, or is to be, told that it is late
     warned_from: datetime | None = None  # likewise, that an answer is owed soon
     alarmed: bool = False  # an alarm of its workflow stands
     known: Remark | None = None  # what the case has gone on without it by, now
     others: Sequence[State] = ()  # where further records of the same request are, now
+    others_there: Sequence[State] = ()  # of those that may have arrived, and may be meant
+    others_over: Sequence[State] = ()  # of those that have ended since this one was sent
     other_agreed: bool = False  # to one of them somebody has agreed, and nothing speaks against it
 
     def seen_at(self, now: datetime) -> Situation:
         """Return where it is then, and its workflow, as a sentence is made of it."""
-        if self.state in _WAITS and _has_come(self.give_up_at, now):
+        if self.is_past_its_end(now):
             return self._ended().seen_at(now)
         past = self._is_open and _has_come(self.needed_by, now)
         return Situation(
@@ -174,12 +179,23 @@ class MessageRow:
             late=past or (self._is_open and _has_come(self.late_from, now)),
             owed=_owed(self.stands, self.answer_due_at, self.warned_from, now),
             alarmed=self.alarmed,
-            one_declined=self._waits_alone,
+            one_over=self._goes_on_alone,
             reading=self.reading,
             shown=self.shown,
             due_at=self.answer_due_at,
-            ends_at=self.give_up_at,
+            ends_at=self.ends_at,
         )
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When nobody tries any more: of what is being sent, not before its claim has lapsed."""
+        if self.give_up_at is None or self.claimed_until is None:
+            return self.give_up_at
+        return max(self.give_up_at, self.claimed_until)
+
+    def is_past_its_end(self, now: datetime) -> bool:
+        """Tell whether nobody tries any more, and no gateway has run since that could say so."""
+        return self.state in _OPEN and _has_come(self.ends_at, now)
 
     def _ended(self) -> "MessageRow":
         """Return it as it ends by its time, which no gateway that stands still has written yet."""
@@ -188,16 +204,16 @@ class MessageRow:
         if self.move is Move.REQUEST and stands is State.REQUESTED:
             stands = State.UNCONFIRMED if self.attempts else State.ABANDONED
         ended = {"state": fate, "settled_at": self.give_up_at, "stands": stands}
-        return replace(self, **ended, remarks=(), reading=None)  # type: ignore[arg-type]
+        left = {"remarks": (), "reading": None, "claimed_until": None}
+        return replace(self, **ended, **left)  # type: ignore[arg-type]
 
     @property
     def _is_open(self) -> bool:
         return self.direction == "outbound" and self.settled_at is None
 
     @property
-    def _waits_alone(self) -> bool:
-        waits = waits_beside_a_declined(self.stands, self.newest, self.others)
-        return waits and self.direction == "outbound"
+    def _goes_on_alone(self) -> bool:
+        return goes_on_beside_an_end(self.stands, self.newest, self.others_over)
 
     def _remarks(self, *, past: bool) -> Sequence[Remark]:
         """Return what is so still: of what goes on nothing that was told before."""
@@ -206,13 +222,14 @@ class MessageRow:
             told = [each for each in told if each not in OF_KNOWN]
             told += [self.known] if self.known else []
         if self.stands:
+            lost = self.move is Move.REQUEST and self.state in _NOT_THERE
             told = seen_beside(
                 told,
                 self.stands,
-                self.others,
+                self.others_there if lost else self.others,
                 settled=bool(self.settled_at),
                 agreed=self.other_agreed,
-                lost=self.move is Move.REQUEST and self.state in _NOT_THERE,
+                lost=lost,
             )
         return [*told, Remark.PAST_ITS_TIME] if past else told
 

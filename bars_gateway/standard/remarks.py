@@ -203,12 +203,17 @@ def beside_an_ended(others: Iterable[State], *, agreed: bool) -> tuple[Remark, .
 
 
 def beside_a_lost(others: Iterable[State]) -> tuple[Remark, ...]:
-    """Return what is said with a request that came to nothing, where there are these others."""
-    return (Remark.OTHER_RECORD,) if any(map(stands, others)) else ()
+    """
+    Return what is said with a request that came to nothing, where these others may be there.
+
+    What was never sent is none of them, nor what was over before somebody asked again: it would
+    keep people from acting now.
+    """
+    return (Remark.OTHER_RECORD,) if any(map(may_be_meant, others)) else ()
 
 
 def may_be_meant(state: State) -> bool:
-    """Tell whether who reads of a record that goes on has to ask after another, in *state*."""
+    """Tell whether who reads of one record has to ask after another, in *state*."""
     return matters(state) and state is not State.DECLINED
 
 
@@ -243,11 +248,17 @@ def seen_beside(
     return [*rest, Remark.OTHER_RECORD] if two or again else rest
 
 
-def waits_beside_a_declined(
-    own: State | None, newest: Said | None, others: Collection[State]
-) -> bool:
-    """Tell whether a record is unanswered, of whose request another record was turned down."""
-    return own is State.ACTIVE and newest is None and State.DECLINED in others
+def goes_on_beside_an_end(own: State | None, newest: Said | None, over: Collection[State]) -> bool:
+    """
+    Tell whether a record has no end, of whose request another record has got one.
+
+    Where somebody is at work on this one, that another was turned down is no news; that another
+    has been finished is, for this one may never be answered, or be worked on for nothing.
+    """
+    if own is None or own in FINAL:
+        return False
+    unanswered = own is State.ACTIVE and newest is None
+    return State.COMPLETED in over or (unanswered and State.DECLINED in over)
 
 
 def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bars_gateway.model.alarms import ALARMS, AlarmKind, OnePer, Whose
+from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, OnePer, Whose
 from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 
 PAGE = "/runbooks"
@@ -112,8 +112,8 @@ def _of_alarm(kind: str, alarm: AlarmKind) -> Runbook:
     if alarm.to_responder is not None:
         whose, advice = alarm.to_responder.whose, alarm.to_responder.advice
         do.append(f"Where we are the Responder, look first {whose}. {advice}")
-    if alarm.in_vain is not None:
-        do.append(f"Where the case has gone on without it: {alarm.in_vain.advice}")
+    for meanwhile, words in alarm.meanwhile.items():
+        do.append(f"Where {MEANWHILE[meanwhile]}: {words.advice}")
     title = alarm.says.format(n=f"one or more {alarm.noun}s")
     return Runbook(
         code=kind,

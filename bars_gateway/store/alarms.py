@@ -5,27 +5,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.model.alarms import (
-    ALARMS,
-    MOST_AT_ONCE,
-    Alarm,
-    Chosen,
-    Handled,
-    StandingAlarms,
-)
+from bars_gateway.model.alarms import ALARMS, Meanwhile
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS
 from bars_gateway.model.messages import Actor
+from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Alarm, Chosen, Handled, StandingAlarms
 from bars_gateway.standard.remarks import IN_VAIN
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.replacements import known_before
+from bars_gateway.store.replacements import is_beside_another, known_before
 from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.work import Noun, reads, writes
 
-# Of which something else is said where the case has gone on without the message.
-_TOLD_IN_VAIN = frozenset(kind for kind, each in ALARMS.items() if each.in_vain)
+# Of which something else is said where something else went on meanwhile.
+_ONE_BY_ONE = frozenset(kind for kind, each in ALARMS.items() if each.meanwhile)
 _ENDED = {"handled": "handled_before", "settled": "settled", "superseded": "superseded"}
 
 
@@ -72,17 +66,17 @@ class Alarms(Noun):
 def counted(connection: Connection) -> list[StandingAlarms]:
     """Return how many alarms stand, by kind, provider, our role, and how their case goes on."""
     found: dict[tuple[object, ...], StandingAlarms] = {}
-    for row in connection.rows("count_alarms", one_by_one=json.dumps(sorted(_TOLD_IN_VAIN))):
+    for row in connection.rows("count_alarms", one_by_one=json.dumps(sorted(_ONE_BY_ONE))):
         some = StandingAlarms(
             kind=row["kind"],
             provider=row["provider"],
             role=_role(row),
-            in_vain=_is_in_vain(connection, row["one"]),
+            meanwhile=_meanwhile(connection, row["one"]),
             count=row["n"],
             oldest_at=instant(row["oldest"]),
             newest=row["newest"],
         )
-        key = (some.kind, some.provider, some.role, some.in_vain)
+        key = (some.kind, some.provider, some.role, some.meanwhile)
         found[key] = _joined(found[key], some) if key in found else some
     return list(found.values())
 
@@ -96,10 +90,13 @@ def _joined(one: StandingAlarms, other: StandingAlarms) -> StandingAlarms:
     )
 
 
-def _is_in_vain(connection: Connection, message_id: int | None) -> bool:
-    """Tell whether the case has gone on without that message, so that nobody has to act for it."""
-    known = () if message_id is None else known_before(connection, message_id)
-    return not IN_VAIN.isdisjoint(known)
+def _meanwhile(connection: Connection, message_id: int | None) -> Meanwhile | None:
+    """Return what is so beside that message, where nobody has to act as if nobody else knew."""
+    if message_id is None:
+        return None
+    if not IN_VAIN.isdisjoint(known_before(connection, message_id)):
+        return Meanwhile.GONE_ON
+    return Meanwhile.ANOTHER if is_beside_another(connection, message_id) else None
 
 
 def newest(connection: Connection, each: int) -> list[Alarm]:
@@ -180,7 +177,7 @@ def _end(connection: Connection, alarm: Alarm, actor: Actor, now: datetime) -> N
 
 def alarm_of(connection: Connection, row: Row) -> Alarm:
     """Return the alarm in *row*, as its case stands."""
-    one = row["message_id"] if row["kind"] in _TOLD_IN_VAIN else None
+    one = row["message_id"] if row["kind"] in _ONE_BY_ONE else None
     detail = json.loads(row["detail"])
     return Alarm(
         number=row["id"],
@@ -193,7 +190,7 @@ def alarm_of(connection: Connection, row: Row) -> Alarm:
         quarantine=row["quarantine_id"],
         codes=[*detail.get("remarks", ()), *detail.get("rules", ()), *_failure(detail)],
         since=instant(row["since"]),
-        in_vain=_is_in_vain(connection, one),
+        meanwhile=_meanwhile(connection, one),
         times=row["times"],
     )
 

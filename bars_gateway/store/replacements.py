@@ -101,9 +101,22 @@ def _beside(connection: Connection, message: Row) -> list[Remark]:
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
         return list(beside_a_cancelled(each.state for each in others))
     if _state(connection, message["workflow_id"]) in _CAME_TO_NOTHING:
-        return list(beside_a_lost(each.state for each in others))
+        return list(beside_a_lost(_may_be_there(others)))
     two = any(_is_a_second(message, each) for each in others)
     return [Remark.OTHER_RECORD] if two else []
+
+
+def is_beside_another(connection: Connection, message_id: int) -> bool:
+    """Tell whether that request came to nothing, and another one may be there."""
+    message = connection.one("message", id=message_id)
+    if message is None or message["move"] != Move.REQUEST:
+        return False
+    return message["stands"] in _CAME_TO_NOTHING and bool(_beside(connection, message))
+
+
+def _may_be_there(records: Iterable[Link]) -> list[State]:
+    """Return where those records are that may be there in place of one that came to nothing."""
+    return [each.state for each in records if each.may_be_there and not each.followed]
 
 
 def _is_a_second(message: Row, other: Link) -> bool:
@@ -145,6 +158,9 @@ def seen(connection: Connection, row: Row) -> MessageRow:
     return replace(
         message_of(row),
         known=next(iter(known), None),
+        others=[each.state for each in records],
+        others_there=_may_be_there(records),
+        others_over=[each.state for each in records if each.state in FINAL and not each.followed],
         other_agreed=is_one_agreed_to(connection, records),
     )
 

@@ -123,11 +123,11 @@ def message_of(row: Row) -> MessageRow:
         reading=ReadProgress(row["reading"]) if row["reading"] else None,
         shown=row["shown"],
         reconciled=row["reconciled"],
+        claimed_until=instant(row["claimed_until"]),
         needed_by=instant(row["needed_by"]),
         late_from=instant(row["late_from"]),
         warned_from=instant(row["warned_from"]),
         alarmed=bool(row["alarmed"]),
-        others=[State(word) for word in (row["others"] or "").split()],
     )
 
 
@@ -166,6 +166,8 @@ def link_of(row: Row) -> Link:
         role=row["role"],
         state=State(row["state"]),
         focus_id=row["focus_id"],
+        may_be_there=bool(row["may_be_there"]),
+        followed=bool(row["followed"]),
     )
 
 

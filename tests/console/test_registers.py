@@ -8,8 +8,8 @@ from console_side import STATE, THIRD, Console, busy, refused, sent
 from store_values import NOW
 
 from bars_gateway.config import Described, in_words
-from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.messages import Actor
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 

@@ -358,6 +358,16 @@ ROWS = (
         ),
         leaves_traces=True,
     ),
+    Row(
+        course=courses.a_request_that_is_sent_again_and_never_leaves,
+        requester=Told(
+            epr="never left this organisation, and we have stopped trying. Another one with the"
+            " same request may be there: telephone the validating service now",
+            page="never left this organisation, and another one with the same request may be there",
+            alarm="message.not_sent",
+        ),
+        leaves_traces=True,
+    ),
     # What is cancelled.
     Row(
         course=courses.a_cancellation_that_nobody_is_asked_about,

@@ -22,7 +22,7 @@ from bars_gateway.standard.sentences import (
     means,
     sentences,
 )
-from bars_gateway.standard.sentences.outcomes import ONE_DECLINED
+from bars_gateway.standard.sentences.outcomes import ONE_OVER
 from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.workflow import Move, RequestType, Role, State
@@ -571,7 +571,7 @@ def test_a_fallback_that_may_be_running_is_not_to_be_started(situation: Situatio
 
 
 @pytest.mark.parametrize("use_case", ["a3t1", "a4t1", "a6t1", "a6t2", "a6t3", "a1t1", "x9"])
-def test_what_waits_beside_one_that_was_turned_down_is_not_quiet(use_case: str) -> None:
+def test_what_goes_on_beside_one_that_is_over_is_not_quiet(use_case: str) -> None:
     """In every Application: what it says of responsibility stays, and there is something to do."""
     sent = replace(
         LOOKED_AT,
@@ -585,10 +585,10 @@ def test_what_waits_beside_one_that_was_turned_down_is_not_quiet(use_case: str) 
         newest=None,
         owed=None,
     )
-    alone, beside = means(sent), means(replace(sent, one_declined=True))
+    alone, beside = means(sent), means(replace(sent, one_over=True))
 
     assert alone.endswith(NOTHING_TO_DO)
-    assert beside == alone.replace(NOTHING_TO_DO, ONE_DECLINED.text)
+    assert beside == alone.replace(NOTHING_TO_DO, ONE_OVER.text)
 
 
 def test_whoever_answers_is_not_told_of_a_fallback_of_theirs() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
-from bars_gateway.model.alarms import ALARMS, Alarm, Chosen, Handled
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Limits, Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
+from bars_gateway.model.standing_alarms import Alarm, Chosen, Handled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.sqlite import named_queries

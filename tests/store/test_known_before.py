@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
 
-from bars_gateway.model.alarms import ALARMS, Alarm
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled, TryAgain
 from bars_gateway.model.readings import Notice
+from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.timing import Limits

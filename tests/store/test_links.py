@@ -17,7 +17,6 @@ from store_values import (
     submission,
 )
 
-from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import (
     Accepted,
@@ -32,6 +31,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.model.readings import Link, MessageHistory
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.links import ties_of

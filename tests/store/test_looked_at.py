@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
 
-from bars_gateway.model.alarms import Chosen
-from bars_gateway.model.interventions import Verb
+from bars_gateway.model.explanation import Case, explain
+from bars_gateway.model.interventions import Candidate, Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
@@ -248,6 +249,49 @@ async def test_what_has_ended_while_no_gateway_ran_reads_as_it_ends(
 
     assert before == await looked_at(store, sent.request_id, at)
     assert ("do not know" if tried else "never left") in before
+
+
+@pytest.mark.parametrize("move", [Move.REQUEST, Move.UPDATE, Move.CANCEL], ids=str)
+async def test_what_ended_in_the_middle_of_an_attempt_reads_as_it_ends(
+    store: Store, move: Move
+) -> None:
+    """Its gateway died over it: nobody tries any more, and whether it arrived is not known."""
+    if move is not Move.REQUEST:
+        await requested(store, owed=owed(DUE), **VALIDATION)
+    about = {"focus_id": None if move is Move.REQUEST else "sr-1", **VALIDATION}
+    sent = await store.outbound.submit(submission(move=move, bundle_id="last", **about), NOW)
+    assert await store.outbound.claim_next(NOW, {"trust"}) is not None
+    at = NOW + 15 * MINUTE
+    before = await looked_at(store, sent.request_id, at)
+    (waits,) = [each for each in await waited_for(store, sent.request_id, at) if "tries" in each]
+    await store.outbound.release_own(at)
+    await store.outbound.give_up(at)
+
+    assert before == await looked_at(store, sent.request_id, at)
+    assert "do not know whether" in before
+    assert "elephone" in before
+    assert "it ends as unconfirmed, for it may have arrived" in waits
+
+
+async def test_an_attempt_at_the_very_end_goes_on_until_its_claim_has_lapsed(store: Store) -> None:
+    """Its answer may come yet; and no time that has passed is named."""
+    sent = await store.outbound.submit(submission(bundle_id="last", **VALIDATION), NOW)
+    claim = await store.outbound.claim_next(NOW + 14 * MINUTE, {"trust"})
+    assert claim is not None
+    during, lapsed = [
+        await looked_at(store, sent.request_id, NOW + each)
+        for each in (15 * MINUTE, 15 * MINUTE + timedelta(seconds=30))
+    ]
+
+    assert "goes on trying until 09:15 UTC" in during
+    assert "do not know whether" in lapsed
+
+
+async def waited_for(store: Store, request_id: str, at: datetime) -> list[str]:
+    (found,) = await store.messages.history("trust", request_id)
+    verbs: dict[Verb, Candidate] = {}
+    case = Case(at=at, history=found, notices=(), verbs=verbs)
+    return [each.text for each in explain(case).waits]
 
 
 # What was looked for at the Receiver.
@@ -533,7 +577,7 @@ async def updated(store: Store, of: Accepted) -> Accepted:
     return sent
 
 
-ONE_DECLINED = "was turned down, and no answer to this one has come. Telephone"
+ONE_OVER = "is over: read how that one ended. No final answer to this one has come. Telephone"
 
 
 async def test_who_looks_at_a_record_that_waits_reads_that_the_other_was_turned_down(
@@ -548,7 +592,7 @@ async def test_who_looks_at_a_record_that_waits_reads_that_the_other_was_turned_
     await answered(store, "planned", MINUTE, **HELP)
     agreed = [await looked_at(store, each, NOW) for each in sent]
 
-    assert [True] * 2 == [ONE_DECLINED in each for each in waiting]
+    assert [True] * 2 == [ONE_OVER in each for each in waiting]
     assert not any(NOTHING_TO_DO in each for each in waiting)
     assert not any("record" in each for each in agreed)
 
@@ -565,7 +609,7 @@ async def test_who_looks_at_a_record_that_is_over_is_not_told_that_it_waits(
     else:
         await answered(store, "finished", MINUTE, **HELP)
 
-    assert ONE_DECLINED not in await looked_at(store, first.request_id, NOW)
+    assert ONE_OVER not in await looked_at(store, first.request_id, NOW)
 
 
 async def test_of_two_that_are_turned_down_nobody_is_asked_after(store: Store) -> None:

@@ -8,7 +8,6 @@ import pytest
 from messages import NHS_NUMBER, referral
 from store_values import ANSWER, NOW, OURS, arrival, attempt, payload, submission
 
-from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.messages import (
     Accepted,
     Actor,
@@ -19,6 +18,7 @@ from bars_gateway.model.messages import (
     Received,
     Settled,
 )
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused

@@ -30,8 +30,8 @@ from store.test_restoring import (
 from store_values import arrival, owed
 
 from bars_gateway.cli.backup import handed_over, meaning
-from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.readings import Overview
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.restore import hand_over, restore

@@ -30,9 +30,9 @@ from store.test_restoring import (
 from store_values import arrival, refusal
 
 from bars_gateway.cli.backup import meaning
-from bars_gateway.model.alarms import Alarm, Chosen
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.readings import Overview
+from bars_gateway.model.standing_alarms import Alarm, Chosen
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.status.concerns import concerns
 from bars_gateway.store.sqlite.aftermath import Became

@@ -422,8 +422,8 @@ async def a_request_that_is_sent_again_as_new(world: World) -> AsyncIterator[Non
     await world.ambulance.outcome(done["resent_as"])
 
 
-async def a_request_that_is_sent_again_and_withdrawn(world: World) -> AsyncIterator[None]:
-    """Let the first one arrive, and nobody know; the second waits behind another message."""
+async def one_that_may_have_arrived(world: World) -> str:
+    """Let a request arrive, and nobody know; whatever is sent again waits behind another one."""
     world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True, "count": 1000})
     talk = json.dumps({"correlation_id": str(uuid4())}).encode()
     world.ambulance.drop("first.json", validation_request(), talk)
@@ -435,10 +435,23 @@ async def a_request_that_is_sent_again_and_withdrawn(world: World) -> AsyncItera
     world.ambulance.drop("before-it.json", referral(), talk)
     await world.ambulance.document("outbox/accepted/before-it.receipt.json")
     await marked_as_handled(world.ambulance)
+    return str(receipt["request_id"])
+
+
+async def a_request_that_is_sent_again_and_withdrawn(world: World) -> AsyncIterator[None]:
+    first = await one_that_may_have_arrived(world)
     yield
-    _, done = await ordered(world.ambulance, receipt["request_id"], "resend", confirmed=True)
+    _, done = await ordered(world.ambulance, first, "resend", confirmed=True)
     status, _ = await ordered(world.ambulance, done["resent_as"], "withdraw")
     assert 200 == status
+    await world.ambulance.outcome(done["resent_as"])
+
+
+async def a_request_that_is_sent_again_and_never_leaves(world: World) -> AsyncIterator[None]:
+    first = await one_that_may_have_arrived(world)
+    yield
+    _, done = await ordered(world.ambulance, first, "resend", confirmed=True)
+    world.ambulance.ends(done["resent_as"])
     await world.ambulance.outcome(done["resent_as"])
 
 

@@ -221,6 +221,10 @@ class Node:
             return found is not None and bool(found.attempts)
 
         await in_time(tried)
+        self.ends(request_id)
+
+    def ends(self, request_id: str) -> None:
+        """Let the time of a message be over, whether it was tried or not."""
         over = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
         with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
             connection.execute(

@@ -140,7 +140,7 @@ class Situation:
     newest_empty: bool = False  # and there was nothing to read in its care plan
     late: bool = False  # it is not settled, and the EPR was told that it is late
     alarmed: bool = False  # an alarm of its workflow stands
-    one_declined: bool = False  # another record of the request was; this one is unanswered
+    one_over: bool = False  # another record of the request is; this one has no end
 
     @property
     def matter(self) -> Matter:
@@ -180,8 +180,8 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
     now = _now(situation)
     said = [*now, *_owed(situation), *_added(situation, now)]
-    if situation.one_declined and _is_quiet(said) and situation.move in REQUESTER_MOVES:
-        said.append(outcomes.ONE_DECLINED)
+    if situation.one_over and _is_quiet(said) and situation.role is Role.REQUESTER:
+        said.append(outcomes.ONE_OVER)
     if situation.alarmed and max(each.asks for each in said) < Asks.TELEPHONE:
         said.append(outcomes.UNSEEN)
     return said

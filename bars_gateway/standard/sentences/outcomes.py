@@ -277,10 +277,10 @@ UNSEEN = telephone(
     "Something about this case asks for a person, and nobody has said yet that it was seen to: read"
     " what else came of it, and telephone before you rely on this."
 )
-# Said to whoever looks at one of two records that waits for its answer, where nobody has to act.
-ONE_DECLINED = telephone(
-    "Another record of this patient's request was turned down, and no answer to this one has come."
-    " Telephone: ask whether it goes on."
+# Said to whoever looks at one of two records that has no end, where nobody has to act.
+ONE_OVER = telephone(
+    "Another record of this patient's request is over: read how that one ended. No final answer to"
+    " this one has come. Telephone: ask whether it goes on."
 )
 # A cancellation that waits until somebody has read what stands there.
 NOT_GONE: Mapping[ReadProgress, Rows] = {
