@@ -75,6 +75,14 @@ MUTANTS = (
         "::test_a_yes_with_an_error_to_everything_makes_nobody_telephone",
     ),
     Mutant(
+        fault="our-epr-answers-for-somebody-of-another-name",
+        module="standard/answers.py",
+        now="        if whose is Sameness.OTHER_PATIENT:\n",
+        then="        if False:\n",
+        test="epr/test_composing.py"
+        "::test_another_name_or_birth_date_is_somebody_else_where_a_number_is_missing",
+    ),
+    Mutant(
         fault="another-patient-hides-behind-ours",
         module="standard/patients.py",
         now="    return replace(first, beside=tuple(beside))\n",

@@ -14,10 +14,10 @@ refused, because the first is what the Sender was told.
 A yes is no answer to a read or a search: "this patient has nothing" is a fact about a patient, and
 only the EPR can state it, by a searchset without entries. One that counts more than it holds, is a
 page of several (BaRS has no way to ask for the next), or holds an error does not state it, and no
-message that holds an error is a yes. Nor is one that names another patient: its Sender could not
-believe it, or would take somebody else's ids from it. Where the EPR only says yes to a message, the
-acknowledgement is the message with the ids that the gateway minted, as for every referral; an EPR
-that has ids of its own names them.
+message that holds an error is a yes. Nor is one that names another patient than what was sent: its
+Sender could not believe it, or would take somebody else's ids from it. Where the EPR only says yes
+to a message, the acknowledgement is the message with the ids that the gateway minted, as for every
+referral; an EPR that has ids of its own names them.
 
 Decisions: D-reads-prove.
 """
@@ -65,9 +65,10 @@ _NO_YES_TO_A_QUESTION = (
 )
 
 _OF_ANOTHER = (
-    "names another NHS number, case number or event than the message that it answers: give that"
-    " message back with your ids in it, or refuse it. Where two NHS numbers are one person's, write"
-    " both as identifier of the Patient"
+    "names another patient, case number or event than what it answers (by NHS number or, where"
+    " either side has none, by name and birth date): give that back with your ids in it, or refuse"
+    " it. Where two NHS numbers are one person's, write both as identifier of the Patient; where a"
+    " name or birth date was put right, write it as it came"
 )
 
 
@@ -91,7 +92,7 @@ def composed(
 ) -> ComposedAnswer | str | list[Issue]:
     """Return the answer, or the word of a refusal, or everything that is wrong with *body*."""
     try:
-        tree = xml.to_tree(body).tree if "xml" in media_type else from_json(body)
+        tree = _tree(body, media_type)
     except MalformedBundle as malformed:
         return [replace(malformed.issue, path="answer")]
     if "resourceType" in tree:
@@ -198,13 +199,16 @@ def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
     sent = _sent(question)
     if answers.tells_error(tree, sent.root if sent else answers.NOTHING):
         return [_problem("Bundle.entry" if kind == "Bundle" else kind, AN_ERROR)]
-    if sent is not None:
+    if sent is not None and question.is_message:
         return _unfitting_message(tree, kind, question, sent)
     if method == "DELETE":
         return [_problem(kind, 'a removal is answered with {"accept": true}, or a refusal')]
     if method == "GET" and question.about["resource_id"] is None:
         return _unfitting_searchset(tree, kind, question, name)
-    return _unfitting_resource(tree, kind, question, name)
+    issues = _unfitting_resource(tree, kind, question, name)
+    if sent is not None and answers.is_about_another(sent, tree):
+        issues.append(_problem(kind, _OF_ANOTHER))
+    return issues
 
 
 def _unfitting_resource(tree: Resource, kind: str, question: Question, name: str) -> list[Issue]:
@@ -246,7 +250,7 @@ def _unfitting_message(tree: Resource, kind: str, question: Question, sent: Mess
     issues = []
     if message.bundle_id != question.about["bundle_id"]:
         issues.append(_problem("Bundle.id", "must be that of the message"))
-    if _is_of_another(tree, sent):
+    if answers.is_about_another(sent, tree):
         issues.append(_problem("Bundle.entry", _OF_ANOTHER))
     if question.about["move"] == Move.REQUEST and not is_uuid(message.focus_id or ""):
         text = "the resource that MessageHeader.focus names must have an id, a UUID"
@@ -255,15 +259,13 @@ def _unfitting_message(tree: Resource, kind: str, question: Question, sent: Mess
 
 
 def _sent(question: Question) -> Message | None:
-    """Return the message that is asked about; None: it is a read or a resource."""
-    if question.request is None or not question.is_message:
-        return None
-    return read(question.request.body, question.request.media_type)
+    """Return what is asked about, a record as if it came in a Bundle; None: nothing was sent."""
+    sent = question.request
+    return None if sent is None else answers.as_message(_tree(sent.body, sent.media_type))
 
 
-def _is_of_another(tree: Resource, sent: Message) -> bool:
-    """Tell whether whoever sent the message would have to take it for another patient's."""
-    return answers.judged(sent, tree).said is answers.SpeaksOf.FOREIGN
+def _tree(body: bytes, media_type: str) -> Resource:
+    return xml.to_tree(body).tree if "xml" in media_type else from_json(body)
 
 
 def _own(tree: Resource, question: Question, new_id: Callable[[], str]) -> ComposedAnswer:

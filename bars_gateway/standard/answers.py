@@ -60,6 +60,7 @@ from bars_gateway.standard.patients import (
     compare_with,
     numbered_in,
     patient_of,
+    sameness_among,
 )
 from bars_gateway.standard.tree import Json, MalformedBundle, Resource, unmarked
 
@@ -401,7 +402,7 @@ def bundle_about(ours: Message, body: bytes) -> Resource:
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
     """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
-    found = _message(tree)
+    found = as_message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=SpeaksOf.FOREIGN)
     if tells_error(tree, ours.root):
@@ -420,7 +421,22 @@ def _tree(body: bytes) -> Resource | None:
         return None
 
 
-def _message(tree: Resource) -> Message | None:
+def is_about_another(sent: Message, tree: Resource) -> bool:
+    """
+    Tell whether *tree*, our own EPR's answer to *sent*, is about another patient, case or event.
+
+    Name and birth date count here as well, where a number is missing (D-same-patient): our EPR can
+    be told so at once, while a Receiver that spells a name otherwise has the message all the same.
+    """
+    found = as_message(tree)
+    if found is not None:
+        whose = sameness_among(patient_of(found), [patient_of(sent)])
+        if whose is Sameness.OTHER_PATIENT:
+            return True
+    return judged(sent, tree).said is SpeaksOf.FOREIGN
+
+
+def as_message(tree: Resource) -> Message | None:
     """Return a Bundle, or a record as if it came in one; None where neither can be read."""
     alone: Resource = {"resourceType": "Bundle", "entry": [{"resource": tree}]}
     try:

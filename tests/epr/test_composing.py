@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bookings import booking, focus, searchset
-from mixed_up import ANOTHER, in_a_task, mixed_up
+from mixed_up import ANOTHER, in_a_second_patient, in_a_task, mixed_up
 from store_values import NOW, payload
 from variants import resource
 
@@ -316,7 +316,114 @@ def test_the_record_of_somebody_else_is_no_answer(
     (issue,) = said(question, words)
 
     assert ("Q01", "Bundle.entry") == (issue.rule, issue.path)
-    assert "another NHS number, case number or event" in issue.text
+    assert "another patient, case number or event" in issue.text
+
+
+STRANGER = {"name": [{"family": "Elsewhere", "given": ["Else"]}], "birthDate": "1970-01-01"}
+MARRIED = {"name": [{"family": "Elsewhere", "given": ["Mary"]}]}
+TRACED = {"identifier": [{"system": NUMBER, "value": ANOTHER}]}
+NO_NUMBER: dict[str, Any] = {"identifier": []}
+PLACEHOLDER = {"identifier": [{"system": NUMBER, "value": "0000000000"}]}
+
+
+def with_patient(**changes: Any) -> dict[str, Any]:
+    """Return the booking, its focus named by the EPR, with a Patient who is said to be so."""
+    bundle = own()
+    resource(bundle, "Patient").update(changes)
+    for name in [name for name, value in changes.items() if value in ([], None)]:
+        del resource(bundle, "Patient")[name]
+    return bundle
+
+
+def asked_with(question: Question, **changes: Any) -> Question:
+    """Return the question about a message whose Patient is said to be so."""
+    body = json.dumps(with_patient(**changes)).encode()
+    return replace(question, request=payload(body))
+
+
+@pytest.mark.parametrize("question", [BOOKING, CHANGE], ids=["new", "change"])
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        pytest.param({}, NO_NUMBER | STRANGER, id="answered-without-a-number"),
+        pytest.param(NO_NUMBER, STRANGER, id="sent-without-a-number"),
+        pytest.param(NO_NUMBER, NO_NUMBER | STRANGER, id="neither-has-one"),
+        pytest.param(NO_NUMBER, TRACED | STRANGER, id="traced-as-somebody-else"),
+        pytest.param({}, PLACEHOLDER | STRANGER, id="a-placeholder-is-no-number"),
+        pytest.param({}, NO_NUMBER | MARRIED, id="another-name-alone"),
+        pytest.param({}, NO_NUMBER | {"birthDate": "1970-01-01"}, id="another-day-alone"),
+    ],
+)
+def test_another_name_or_birth_date_is_somebody_else_where_a_number_is_missing(
+    question: Question, sent: Mapping[str, Any], answered: Mapping[str, Any]
+) -> None:
+    """As everywhere: numbers decide where both sides have one, and else these two."""
+    issues = said(asked_with(question, **sent), with_patient(**answered))
+
+    assert isinstance(issues, list)
+    assert ["Bundle.entry"] == [issue.path for issue in issues]
+    assert "another patient" in issues[0].text
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        pytest.param({}, STRANGER, id="the-number-decides"),
+        pytest.param({}, NO_NUMBER, id="the-number-left-out"),
+        pytest.param(NO_NUMBER, TRACED, id="newly-traced"),
+        pytest.param(NO_NUMBER, TRACED | {"birthDate": None}, id="no-birth-date"),
+        pytest.param({}, NO_NUMBER | MARRIED | {"birthDate": "1951"}, id="a-year-alone"),
+        pytest.param(STRANGER | {"name": None}, NO_NUMBER, id="no-name-was-sent"),
+    ],
+)
+def test_too_little_to_compare_is_nobody_else(
+    sent: Mapping[str, Any], answered: Mapping[str, Any]
+) -> None:
+    """The same patient, or one of whom nothing says that it is another, goes out as it is."""
+    answer = said(asked_with(BOOKING, **sent), with_patient(**answered))
+
+    assert isinstance(answer, ComposedAnswer)
+
+
+def test_a_message_about_two_may_be_answered_for_either() -> None:
+    """Neither of them is a stranger to whoever sent it."""
+    both = mixed_up(json.dumps(own()).encode(), in_a_second_patient)
+    question = replace(BOOKING, request=payload(both))
+
+    assert isinstance(said(question, json.loads(both)), ComposedAnswer)
+    assert isinstance(said(question, own()), ComposedAnswer)
+
+
+def held_by(**who: Any) -> dict[str, Any]:
+    """Return an Appointment of a patient who is held in it."""
+    patient = {"resourceType": "Patient", "id": "p", **who}
+    actor = {"actor": {"reference": "#p"}, "status": "accepted"}
+    return OURS | {"contained": [patient], "participant": [actor]}
+
+
+MARY = {"name": [{"family": "Testcase", "given": ["Mary"]}], "birthDate": "1951-02-28"}
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST", "PUT"])
+@pytest.mark.parametrize(
+    ("sent", "answered", "is_taken"),
+    [
+        pytest.param(OURS, OURS, True, id="ours"),
+        pytest.param(OURS, a_booked(), False, id="another-number"),
+        pytest.param(held_by(**MARY), held_by(**STRANGER), False, id="another-name"),
+        pytest.param(held_by(**MARY), held_by(**MARY), True, id="the-same-name"),
+        pytest.param(held_by(**MARY), OURS, True, id="too-little-to-compare"),
+    ],
+)
+def test_a_record_that_is_written_is_answered_with_that_patients(
+    method: str, sent: dict[str, Any], answered: dict[str, Any], *, is_taken: bool
+) -> None:
+    """The preview operations: what comes back is of whom it was written for."""
+    about = {"resource_id": None if method == "POST" else ID}
+    record = payload(json.dumps(sent).encode())
+    question = replace(READ, operation=f"{method} Appointment", about=about, request=record)
+
+    assert is_taken == isinstance(said(question, answered), ComposedAnswer)
 
 
 def test_a_patient_who_was_merged_may_be_answered_with_both_numbers() -> None:

@@ -297,6 +297,33 @@ def test_another_name_without_a_number_is_no_other_patients() -> None:
     assert Acknowledgement(said=SpeaksOf.OTHER) == said(bundle)
 
 
+def without_number(sent: bytes) -> bytes:
+    bundle = json.loads(sent)
+    del resources(bundle, "Patient")[0]["identifier"]
+    return json.dumps(bundle).encode()
+
+
+ELSEWHERE = {"name": [{"family": "Elsewhere", "given": ["Else"]}], "birthDate": "1970-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID)),
+        (ELSEWHERE, Acknowledgement(said=SpeaksOf.OTHER)),
+    ],
+    ids=["newly-traced", "somebody-else"],
+)
+def test_of_whom_we_know_no_number_the_name_and_birth_date_are_compared(
+    changes: Bundle, expected: Acknowledgement
+) -> None:
+    """The Receiver gives one: it is the same patient's, or no id is taken."""
+    bundle = acknowledged()
+    resources(bundle, "Patient")[0].update(changes)
+
+    assert expected == said(bundle, without_number(SENT))
+
+
 ANOTHER = {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}}
 
 
