@@ -1,8 +1,6 @@
 """What operators type beside a running gateway: the real command, at the real socket."""
 
-import asyncio
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -24,7 +22,7 @@ from epr_side import (
 from json_lines import LINES
 from messages import referral
 from store_values import NOW, SILENCE, attempt, submission
-from typed import settings_text
+from typed import settings_text, typed_beside
 
 from bars_gateway.cli.messages import TYPED_AS
 from bars_gateway.epr.alert_requests import AlertRequests
@@ -49,23 +47,13 @@ class Desk:
 
     async def types(self, *arguments: str) -> tuple[int, list[str]]:
         """Return how the command exits, and the lines that it prints."""
-        command = ("-m", "bars_gateway", *arguments, "-c", str(self.settings))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode().splitlines()
+        done = await typed_beside(*arguments, "-c", self.settings)
+        return done.code, done.out.splitlines()
 
     async def is_told(self, *arguments: str) -> tuple[int, str]:
         """Return how the command exits, and what it complains of, without the box around it."""
-        command = ("-m", "bars_gateway", *arguments, "-c", str(self.settings))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        _, complaint = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, " ".join(complaint.decode().replace("│", " ").split())
+        done = await typed_beside(*arguments, "-c", self.settings)
+        return done.code, " ".join(done.err.replace("│", " ").split())
 
 
 @pytest.fixture

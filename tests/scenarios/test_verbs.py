@@ -1,10 +1,10 @@
 """What an operator types about messages, with whole gateways around it."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
 from messages import referral, validation_request
+from typed import typed_beside
 from world import SYSTEM, World, eventually, in_time
 
 from bars_gateway.demo.messages import response
@@ -15,14 +15,15 @@ UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 async def typed(world: World, *arguments: str) -> tuple[int, list[str]]:
     """Run a verb for the ambulance service; return how it exits, and its lines."""
     verb, *rest = arguments
-    process = await asyncio.create_subprocess_exec(
-        *world.ambulance.command(verb, "--why", "INC-7", "--by", "jo", *rest),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, (out + err).decode().splitlines()
+    done = await typed_beside(*words(world, verb, "--why", "INC-7", "--by", "jo", *rest))
+    return done.code, (done.out + done.err).splitlines()
+
+
+def words(world: World, *arguments: str) -> list[str]:
+    """Return what is typed of a command of the ambulance service's."""
+    _, _, program, *rest = world.ambulance.command(*arguments)
+    assert program == "bars_gateway"
+    return rest
 
 
 async def tried(world: World, request_id: str) -> bool:
@@ -150,14 +151,11 @@ async def test_what_was_done_and_why_is_shown(world: World) -> None:
     await world.ambulance.outcome(receipt["request_id"])
     world.sandbox.faults.clear()
     await typed(world, "resend", receipt["request_id"], "--yes")
-    process = await asyncio.create_subprocess_exec(
-        *world.ambulance.command("show", receipt["request_id"], "--provider", "ambulance"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
+    shown = words(world, "show", receipt["request_id"], "--provider", "ambulance")
+    out = (await typed_beside(*shown)).out
 
-    assert "operator.resent by jo (uid " in out.decode()
-    assert ": INC-7" in out.decode()
+    assert "operator.resent by jo (uid " in out
+    assert ": INC-7" in out
 
 
 async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
@@ -173,11 +171,7 @@ async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
 
 async def listed(world: World) -> list[str]:
     """Return what `alarms` prints for the ambulance service, which needs no gateway for it."""
-    process = await asyncio.create_subprocess_exec(
-        *world.ambulance.command("alarms"), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await process.communicate()
-    return out.decode().splitlines()
+    return (await typed_beside(*words(world, "alarms"))).out.splitlines()
 
 
 async def test_what_an_operator_has_dealt_with_is_listed_no_more(world: World) -> None:

@@ -1,12 +1,15 @@
 """The operator at the keyboard: commands in this process, what they print, how they exit."""
 
+import asyncio
 import contextlib
 import io
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 from unittest import mock
 
 from bars_gateway.cli import main
@@ -21,13 +24,26 @@ class Done:
     err: str
 
 
+class Printed(io.StringIO):
+    """What the thread that made it prints; what others print goes where it always went."""
+
+    def __init__(self, elsewhere: TextIO) -> None:
+        super().__init__()
+        self._elsewhere, self._mine = elsewhere, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Keep it, or pass it on."""
+        here = threading.get_ident() == self._mine
+        return super().write(text) if here else self._elsewhere.write(text)
+
+
 def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None = None) -> Done:
     """
     Run one command as a terminal would, without its window; *said* is typed in.
 
     With an *environ*, nothing else is in the environment.
     """
-    out, err = io.StringIO(), io.StringIO()
+    out, err = Printed(sys.stdout), Printed(sys.stderr)
     argv = ["bars-gateway", *map(str, arguments)]
     code = 0
     with (
@@ -42,6 +58,11 @@ def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None 
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else int(left.code is not None)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+async def typed_beside(*arguments: object) -> Done:
+    """Run one command in a thread of its own: what answers it runs in the loop of this one."""
+    return await asyncio.to_thread(typed, *arguments)
 
 
 def settings_text(folder: Path, **changes: str) -> str:
