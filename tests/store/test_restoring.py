@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import mortal
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
@@ -735,39 +736,13 @@ async def test_nothing_is_handed_over_under_a_running_gateway(home: Home) -> Non
 
 # Killed in the middle.
 
-KILLED = """
-import os, signal, sys
-from datetime import datetime
-from pathlib import Path
-from bars_gateway.store.sqlite.restore import hand_over, restore
-what, one, two, at, when = sys.argv[1:]
-left = int(at)
-STEPS = {"execute", "executemany", "fsync", "link", "rename", "backup", "unlink", "close", "open"}
-def step(frame, event, about):
-    global left
-    if event == "c_call" and about.__name__ in STEPS:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.setprofile(step)
-now = datetime.fromisoformat(when)
-if what == "restore":
-    restore(Path(one), Path(two), now, older=True)
-else:
-    hand_over(Path(one), Path(two), now)
-sys.setprofile(None)
-print(int(at) - left)
-"""
 
-
-def killed(what: str, one: Path, two: Path, at: int, when: datetime) -> tuple[int, str]:
-    """Run it in a process that is killed at its step *at*; return its code and output."""
-    arguments = [what, str(one), str(two), str(at), when.isoformat()]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False
-    )
+def killed(what: str, one: Path, two: Path, at: int, when: datetime) -> int:
+    """Run it in a process that is killed at its step *at*; return its code."""
+    command = [sys.executable, mortal.__file__, what, str(one), str(two), when.isoformat(), str(at)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-    return done.returncode, done.stdout
+    return done.returncode
 
 
 PLACES = pytest.mark.parametrize("place", range(8))
@@ -779,9 +754,7 @@ def steps_of(what: str, one: Path, two: Path, place: int) -> int:
     folder.mkdir()
     for file in (one, two):
         (folder / file.name).write_bytes(file.read_bytes())
-    code, out = killed(what, folder / one.name, folder / two.name, 10**9, PAST)
-    assert 0 == code
-    total = int(out)
+    total = mortal.steps(what, folder / one.name, folder / two.name, PAST)
     return max(1, total * (2 * place + 1) // 16)
 
 
@@ -791,7 +764,7 @@ async def test_a_restore_that_is_killed_is_done_by_the_next(home: Home, place: i
     (accepted,) = await home.backed_up(queue())
     await home.does(verb(Verb.WITHDRAW, accepted), takes(request_id="after"))
     at = steps_of("restore", home.backup, home.database, place)
-    code, _ = killed("restore", home.backup, home.database, at, LATER)
+    code = killed("restore", home.backup, home.database, at, LATER)
     between = examine(home.database)
     restore(home.backup, home.database, PAST, older=True)
     sent, found = await home.does(sent_by, history(accepted.request_id))
@@ -814,7 +787,7 @@ async def test_a_hand_over_that_is_killed_is_done_by_the_next(home: Home, place:
     restored = home.restored()
     assert restored.aside is not None
     at = steps_of("hand-over", restored.aside, home.database, place)
-    code, _ = killed("hand-over", restored.aside, home.database, at, PAST)
+    code = killed("hand-over", restored.aside, home.database, at, PAST)
     (between,) = await home.does(notices)
     home.handed_over(restored)
     (told,) = await home.does(notices)
