@@ -1,15 +1,22 @@
-"""Each page in a real browser: light and dark, narrow and wide, without JavaScript."""
+"""
+Each page in a real browser: light and dark, narrow and wide, without JavaScript.
+
+One browser, and one console that nobody acts on, serve all tests of a process.
+"""
 
 import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import messages
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from console_side import CANARY, TALK, Console, browser, busy, refused, served
+from console_side import CANARY, TALK, browser, busy, refused, served
 from console_visitors import PASSWORD, users
-from playwright.async_api import Page
+from playwright.async_api import Browser, ConsoleMessage, Page, Request
 
 from bars_gateway.console.visitor import UserRole
 
@@ -19,6 +26,8 @@ VIEWS: tuple[tuple[Literal["light", "dark"], int], ...] = (
     ("light", 400),
     ("dark", 400),
 )
+# axe looks at either scheme and at either width; a colour is the same wherever it stands.
+EXAMINED = (VIEWS[0], VIEWS[-1])
 PAGES = (
     "/",
     "/messages",
@@ -39,12 +48,43 @@ PAGES = (
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 
 
-async def complaints_of(page: Page, picture: str) -> dict[str, Any]:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A console as full as it gets, and a page of a browser to look at it with."""
+
+    url: str
+    page: Page
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with served(tmp_path_factory.mktemp("looks")) as console:
+        await busy(console)
+        yield console.url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(full: str, chromium: Browser) -> AsyncIterator[Desk]:
+    page = await chromium.new_page()
+    yield Desk(url=full, page=page)
+    await page.close()
+
+
+async def complaints_of(page: Page, picture: str, *, axe: bool) -> dict[str, Any]:
     """Return what is wrong with the page as it is seen: nothing is an empty dictionary."""
     if os.environ.get("CI") or os.environ.get("BARS_SCREENSHOTS"):
         PICTURES.mkdir(parents=True, exist_ok=True)
         await page.screenshot(path=PICTURES / picture, full_page=True)
-    broken = (await Axe().run(page)).response["violations"]
+    broken = (await Axe().run(page)).response["violations"] if axe else []
     found = {
         "sideways": await page.evaluate("document.documentElement.scrollWidth > innerWidth"),
         "inaccessible": [(each["id"], each["nodes"][0]["html"][:200]) for each in broken],
@@ -53,65 +93,70 @@ async def complaints_of(page: Page, picture: str) -> dict[str, Any]:
     return {name: each for name, each in found.items() if each}
 
 
-@pytest.mark.needs("chromium")
-@pytest.mark.parametrize("path", PAGES)
-async def test_each_page_is_usable_however_it_is_looked_at(console: Console, path: str) -> None:
-    """No complaint of the browser's or of axe's, no sideways scrolling, nothing of a patient."""
-    await busy(console)
-    name = path.strip("/").replace("/", "-").replace("?", "-").replace("=", "-") or "overview"
-    noise: list[str] = []
-    found = {}
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        page.on("console", lambda said: noise.append(said.text))
-        page.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
-        answered = await page.goto(console.url + path)
-        for scheme, width in VIEWS:
-            await page.emulate_media(color_scheme=scheme)
-            await page.set_viewport_size({"width": width, "height": 900})
-            found[scheme, width] = await complaints_of(page, f"{name}-{scheme}-{width}.png")
-
-    assert answered is not None
-    assert [] == [each for each in noise if f"status of {answered.status}" not in each]
-    assert {} == {view: wrong for view, wrong in found.items() if wrong}
-
-
-@pytest.mark.needs("chromium")
-async def test_messages_are_found_without_javascript(console: Console) -> None:
-    """A form, a list and links: nothing else is needed."""
-    await busy(console)
-    async with browser() as chromium:
-        context = await chromium.new_context(java_script_enabled=False)
-        page = await context.new_page()
-        await page.goto(f"{console.url}/messages")
-        await page.select_option("#state", "refused")
-        await page.click("text=Search")
-        await page.click("table >> nth=0 >> tbody a")
-        heading = await page.text_content("h1")
-
-    assert heading is not None
-    assert ["Message", "3", "refused"] == heading.split()
-
-
 async def looked_at(page: Page, name: str) -> dict[object, object]:
     found = {}
     for scheme, width in VIEWS:
         await page.emulate_media(color_scheme=scheme)
         await page.set_viewport_size({"width": width, "height": 900})
-        wrong = await complaints_of(page, f"{name}-{scheme}-{width}.png")
+        axe = (scheme, width) in EXAMINED
+        wrong = await complaints_of(page, f"{name}-{scheme}-{width}.png", axe=axe)
         if wrong:
             found[scheme, width] = wrong
     return found
 
 
 @pytest.mark.needs("chromium")
-async def test_each_page_on_which_somebody_acts_is_usable(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", PAGES)
+async def test_each_page_is_usable_however_it_is_looked_at(desk: Desk, path: str) -> None:
+    """No complaint of the browser's or of axe's, no sideways scrolling, nothing of a patient."""
+    page = desk.page
+    name = path.strip("/").replace("/", "-").replace("?", "-").replace("=", "-") or "overview"
+    noise: list[str] = []
+
+    def told(said: ConsoleMessage) -> None:
+        noise.append(said.text)
+
+    def failed(request: Request) -> None:
+        noise.append(f"failed: {request.url}")
+
+    page.on("console", told)
+    page.on("requestfailed", failed)
+    answered = await page.goto(desk.url + path)
+    found = await looked_at(page, name)
+    page.remove_listener("console", told)
+    page.remove_listener("requestfailed", failed)
+
+    assert answered is not None
+    assert [] == [each for each in noise if f"status of {answered.status}" not in each]
+    assert {} == found
+
+
+@pytest.mark.needs("chromium")
+async def test_messages_are_found_without_javascript(full: str, chromium: Browser) -> None:
+    """A form, a list and links: nothing else is needed."""
+    context = await chromium.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{full}/messages")
+    await page.select_option("#state", "refused")
+    await page.click("text=Search")
+    await page.click("table >> nth=0 >> tbody a")
+    heading = await page.text_content("h1")
+    await context.close()
+
+    assert heading is not None
+    assert ["Message", "3", "refused"] == heading.split()
+
+
+@pytest.mark.needs("chromium")
+async def test_each_page_on_which_somebody_acts_is_usable(
+    tmp_path: Path, chromium: Browser
+) -> None:
     """From the log-in to what was done: no complaint of axe's, no sideways scrolling."""
     found = {}
     file = users(tmp_path, operator=UserRole.OPERATOR, reveal=UserRole.REVEAL)
-    async with served(tmp_path, users=file) as console, browser() as chromium:
+    async with served(tmp_path, users=file) as console:
         await refused(console.store, body=messages.referral())
-        page = await chromium.new_page()
+        page = await chromium.new_page()  # with cookies of its own
         await page.goto(f"{console.url}/log-in")
         found["log-in"] = await looked_at(page, "log-in")
         await page.fill("#user", "operator")
@@ -138,12 +183,12 @@ async def test_each_page_on_which_somebody_acts_is_usable(tmp_path: Path) -> Non
 
 
 @pytest.mark.needs("chromium")
-async def test_a_revealed_payload_is_readable(tmp_path: Path) -> None:
+async def test_a_revealed_payload_is_readable(tmp_path: Path, chromium: Browser) -> None:
     """Narrow and wide, light and dark."""
     file = users(tmp_path, reveal=UserRole.REVEAL)
-    async with served(tmp_path, users=file) as console, browser() as chromium:
+    async with served(tmp_path, users=file) as console:
         await refused(console.store, body=messages.referral())
-        page = await chromium.new_page()
+        page = await chromium.new_page()  # with cookies of its own
         await page.goto(f"{console.url}/messages/1/reveal")
         await page.fill("#user", "reveal")
         await page.fill("#password", PASSWORD)
