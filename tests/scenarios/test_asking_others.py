@@ -1,6 +1,5 @@
 """What an EPR asks of another organisation: through its gateway, BaRS and the other gateway."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -153,15 +152,10 @@ async def test_the_operator_sees_and_forgets_what_is_kept(world: World) -> None:
     """By the service that said it."""
     await ask(world, f"metadata?{TO}")
     await ask(world, f"MessageDefinition?{TO}&context={quote(RECEIVER)}")
-    config = str(world.ambulance.folder / "bars-gateway.toml")
-    python = world.ambulance.command("check")[0]
-    said = []
-    for words in (["list"], ["clear", "--of", RECEIVER], ["list"]):
-        process = await asyncio.create_subprocess_exec(
-            *(python, "-m", "bars_gateway", "cache", *words, "--config", config),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said.append((await process.communicate())[0].decode().splitlines())
+    said = [
+        (await world.ambulance.ran("cache", *words)).splitlines()
+        for words in (["list"], ["clear", "--of", RECEIVER], ["list"])
+    ]
 
     assert [2, ["forgotten: 2"], ["Nothing is kept."]] == [len(said[0]), *said[1:]]
     assert all(RECEIVER in line for line in said[0])

@@ -1,6 +1,5 @@
 """A response that answered nothing, and the operator who knows where it belongs."""
 
-import asyncio
 import json
 import uuid
 from typing import Any
@@ -28,17 +27,12 @@ async def orphaned(world: World) -> tuple[dict[str, Any], bytes, dict[str, str]]
     return receipt, body, sent
 
 
-async def typed(world: World, *arguments: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        *world.ambulance.command(*arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return process.returncode, out.decode()
+async def typed(world: World, *arguments: str) -> tuple[int, str]:
+    done = await world.ambulance.typed(*arguments)
+    return done.code, done.out + done.err
 
 
-async def attached(world: World, workflow: int, *more: str) -> tuple[int | None, str]:
+async def attached(world: World, workflow: int, *more: str) -> tuple[int, str]:
     order = ("--why", "INC-7", "--by", "jo", *more)
     return await typed(world, "attach", "1", str(workflow), *order)
 

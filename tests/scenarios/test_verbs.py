@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from messages import referral, validation_request
-from typed import typed_beside
 from world import SYSTEM, World, eventually, in_time
 
 from bars_gateway.demo.messages import response
@@ -15,15 +14,8 @@ UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 async def typed(world: World, *arguments: str) -> tuple[int, list[str]]:
     """Run a verb for the ambulance service; return how it exits, and its lines."""
     verb, *rest = arguments
-    done = await typed_beside(*words(world, verb, "--why", "INC-7", "--by", "jo", *rest))
+    done = await world.ambulance.typed(verb, "--why", "INC-7", "--by", "jo", *rest)
     return done.code, (done.out + done.err).splitlines()
-
-
-def words(world: World, *arguments: str) -> list[str]:
-    """Return what is typed of a command of the ambulance service's."""
-    _, _, program, *rest = world.ambulance.command(*arguments)
-    assert program == "bars_gateway"
-    return rest
 
 
 async def tried(world: World, request_id: str) -> bool:
@@ -151,8 +143,7 @@ async def test_what_was_done_and_why_is_shown(world: World) -> None:
     await world.ambulance.outcome(receipt["request_id"])
     world.sandbox.faults.clear()
     await typed(world, "resend", receipt["request_id"], "--yes")
-    shown = words(world, "show", receipt["request_id"], "--provider", "ambulance")
-    out = (await typed_beside(*shown)).out
+    out = await world.ambulance.ran("show", receipt["request_id"], "--provider", "ambulance")
 
     assert "operator.resent by jo (uid " in out
     assert ": INC-7" in out
@@ -171,7 +162,7 @@ async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
 
 async def listed(world: World) -> list[str]:
     """Return what `alarms` prints for the ambulance service, which needs no gateway for it."""
-    return (await typed_beside(*words(world, "alarms"))).out.splitlines()
+    return (await world.ambulance.ran("alarms")).splitlines()
 
 
 async def test_what_an_operator_has_dealt_with_is_listed_no_more(world: World) -> None:

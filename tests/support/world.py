@@ -23,6 +23,7 @@ from typing import Any
 
 import aiohttp
 from messages import RECEIVER
+from typed import Done, typed_beside
 from yarl import URL
 
 from bars_gateway.config import Settings, load
@@ -125,19 +126,22 @@ class Node:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line for a gateway of its own process."""
-        config = ["--config", str(self.settings_file())]
-        return [sys.executable, "-m", "bars_gateway", arguments[0], *config, *arguments[1:]]
+        return [sys.executable, "-m", "bars_gateway", *self.words(*arguments)]
+
+    def words(self, *arguments: str) -> list[str]:
+        """Return what an operator types after `bars-gateway`."""
+        command = arguments[: 2 if arguments[0] == "cache" else 1]
+        return [*command, "--config", str(self.settings_file()), *arguments[len(command) :]]
+
+    async def typed(self, *arguments: str) -> Done:
+        """Run `bars-gateway` to its end, in this process."""
+        return await typed_beside(*self.words(*arguments))
 
     async def ran(self, *arguments: str) -> str:
         """Run `bars-gateway` to its end and return what it printed."""
-        running = await asyncio.create_subprocess_exec(
-            *self.command(*arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        printed, complaint = await running.communicate()
-        assert running.returncode == 0, complaint.decode()
-        return printed.decode()
+        done = await self.typed(*arguments)
+        assert done.code == 0, done.err
+        return done.out
 
     async def restored(self, backup: Path) -> str:
         """Stop the gateway and put *backup* back; return what that printed."""
