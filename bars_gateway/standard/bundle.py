@@ -74,7 +74,7 @@ USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
 _TWICE = "stands twice in one object, and readers differ in which they take: leave one out"
-_WHOM = ABOUT.keys()
+_WHOM = frozenset(ABOUT)
 _PRESSING = frozenset({"urgent", "asap", "stat"})
 
 _FIRST, _LAST = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -155,11 +155,33 @@ class Message:
         return [objects_in(entry.resource) for entry in self.entries]
 
     @cached_property
+    def references(self) -> frozenset[str]:
+        """Every reference in it: there are few, and each stands in many places."""
+        return frozenset(
+            reference
+            for within in self.objects
+            for each in within
+            if (reference := each.get("reference")).__class__ is str
+        )
+
+    @cached_property
     def telling(self) -> list[Resource]:
         """The objects that may say whom they are about, those of the Patients first."""
         each_with = zip(self.entries, self.objects, strict=True)
         ordered = sorted(each_with, key=lambda each: each[0].type != "Patient")
-        return [each for _, within in ordered for each in within if _may_tell(each)]
+        if self._names_by_reference:
+            return [each for _, within in ordered for each in within if _may_tell(each)]
+        return [e for _, within in ordered for e in within if e.get("resourceType") == "Patient"]
+
+    @cached_property
+    def _names_by_reference(self) -> bool:
+        """Whether a reference may say by a number whose it is; nearly all are fullUrls."""
+        return any("patient/" in each.lower() for each in self.references) or any(
+            each["identifier"].__class__ is dict
+            for within in self.objects
+            for each in within
+            if "identifier" in each
+        )
 
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""
@@ -200,6 +222,8 @@ def objects_in(resource: Resource) -> list[Resource]:
     for each in found:  # which grows while it is read
         for value in each.values():
             kind = value.__class__
+            if kind is str:  # as most are
+                continue
             if kind is dict:
                 found.append(value)
             elif kind is list:

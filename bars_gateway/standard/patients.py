@@ -95,19 +95,27 @@ NOBODY = Patient()  # of whom nothing is said: nobody else can be told from that
 @once
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
-    held = _held(message.root)
+    patients = [(e.full_url, e.resource) for e in message.entries if e.type == "Patient"]
+    held = frozenset(each for url, one in patients for each in _ids(url, one))
     named = (who for each in message.telling for _, who in _named_by(each, held))
     first, *beside = _apart(named) or [NOBODY]
-    return replace(first, beside=tuple(beside))
+    return replace(first, beside=tuple(beside)) if beside else first
 
 
 def strangers(message: Message) -> list[str]:
     """Return where *message* names somebody else than its patient, as FHIR paths."""
+    if _names_one_at_most(message):
+        return []  # as nearly always
     whose = patient_of(message)
     if not whose.beside:
         return []
     named = _named(message.root, _held(message.root))
     return [where for where, who in named if not _is_of(who, whose)]
+
+
+def _names_one_at_most(message: Message) -> bool:
+    first, *others = message.telling or [{}]
+    return not others and not any(_about(first))
 
 
 def _is_of(who: Patient, one: Patient) -> bool:
@@ -148,6 +156,8 @@ def _apart(people: Iterable[Patient]) -> list[Patient]:
     So is a Patient without one, in whose records there is a number and no more.
     """
     said = list(islice(dict.fromkeys(each for each in people if each != NOBODY), _MOST))
+    if len(said) <= 1:
+        return said  # as nearly always
     found = are_one(each for each in said if each.nhs_numbers)
     for each in (each for each in said if not each.nhs_numbers):
         same = next((one for one in found if _may_be(each, one)), None)

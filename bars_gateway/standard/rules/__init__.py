@@ -22,7 +22,14 @@ from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
-from bars_gateway.standard.rule import HEADER, NOTHING_AGREED, MessageRule, Overrides, Side
+from bars_gateway.standard.rule import (
+    HEADER,
+    NOTHING_AGREED,
+    Agreement,
+    MessageRule,
+    Overrides,
+    Side,
+)
 from bars_gateway.standard.rules import (
     booking,
     bundle,
@@ -75,13 +82,20 @@ def check(
 ) -> list[Issue]:
     """Return everything that is wrong with *message*, errors first."""
     agreed = overrides.with_the_other_side(message, side)
+    taken = _taken(side, agreed) if agreed else _WITHOUT_AGREEMENT[side]
     issues = [
-        rule.at(path, severity)
-        for rule in RULES
-        if (severity := rule.severity(side, agreed)) is not None
-        for path in rule.broken(message, offer)
+        rule.at(path, severity) for rule, severity in taken for path in rule.broken(message, offer)
     ]
     return in_order(issues)
+
+
+def _taken(side: Side, agreed: Agreement) -> tuple[tuple[MessageRule, Severity], ...]:
+    """Return the rules that are looked at, and how severely each is taken."""
+    severities = ((rule, rule.severity(side, agreed)) for rule in RULES)
+    return tuple((rule, severity) for rule, severity in severities if severity is not None)
+
+
+_WITHOUT_AGREEMENT = {side: _taken(side, {}) for side in Side}
 
 
 def in_order(issues: Iterable[Issue]) -> list[Issue]:

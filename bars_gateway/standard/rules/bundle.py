@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, text_of
-from bars_gateway.standard.definitions import Definition, Focus, cited
+from bars_gateway.standard.definitions import Focus, cited
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.rule import CODES, URN, missing, objects_at, resources_at, rule
@@ -24,13 +25,18 @@ _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Demand:
     """What one element must be wherever the element around it is."""
 
     element: str  # dotted, below the resource
     fixed: str | None = None  # None: it must only be there
     most: int | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Its elements, from the resource down."""
+        return tuple(self.element.split("."))
 
 
 _IDENTIFIED = (Demand("identifier.system"), Demand("identifier.value"))
@@ -212,11 +218,11 @@ def no_full_url(message: Message, _offer: Offer) -> Iterator[str]:
     receiving=_WARN,
 )
 def bad_full_url(message: Message, _offer: Offer) -> Iterator[str]:
-    times = Counter(entry.full_url for entry in message.entries)
-    for index, entry in enumerate(message.entries):
-        url = entry.full_url
+    urls = [entry.full_url for entry in message.entries]
+    twice = Counter(urls) - Counter(set(urls)) if len(set(urls)) < len(urls) else ()
+    for index, url in enumerate(urls):
         well_formed = url.startswith(URN) and is_uuid(url.removeprefix(URN))
-        if url and (times[url] > 1 or not well_formed):
+        if url and (url in twice or not well_formed):
             yield f"Bundle.entry[{index}].fullUrl"
 
 
@@ -226,14 +232,10 @@ def bad_full_url(message: Message, _offer: Offer) -> Iterator[str]:
 def dangling_reference(message: Message, _offer: Offer) -> Iterator[str]:
     """What starts with urn:uuid:, or is a bare id, is inside the Bundle or is nowhere."""
     known = {entry.full_url for entry in message.entries}
-
-    def dangles(each: Resource) -> bool:
-        reference = each.get("reference")
-        if not isinstance(reference, str) or reference in known:
-            return False
-        return reference.startswith(URN) or is_uuid(reference)
-
-    yield from _objects(message, dangles, "reference")
+    missing_here = message.references - known
+    yield from _references(
+        message, {each for each in missing_here if each.startswith(URN) or is_uuid(each)}
+    )
 
 
 @rule(
@@ -245,14 +247,23 @@ def dangling_reference(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def unexpected_relative_reference(message: Message, _offer: Offer) -> Iterator[str]:
     """`Type/id` is for what stands in no Bundle: journeys and what a Receiver gave an id to."""
-    yield from _objects(message, _is_unexpected, "reference")
+    yield from _references(message, set(filter(_is_unexpected, message.references)))
 
 
-def _is_unexpected(each: Resource) -> bool:
-    reference = each.get("reference")
-    if not isinstance(reference, str) or not reference or ":" in reference:
+def _is_unexpected(reference: str) -> bool:
+    if not reference or ":" in reference:
         return False
     return not reference.startswith((*_ELSEWHERE, "#")) and not is_uuid(reference)
+
+
+def _references(message: Message, wrong: Collection[str]) -> Iterator[str]:
+    """Yield where one of the *wrong* references stands: each text is looked at once before."""
+    if wrong:
+        yield from _objects(
+            message,
+            lambda each: isinstance(of := each.get("reference"), str) and of in wrong,
+            "reference",
+        )
 
 
 @rule(
@@ -299,16 +310,35 @@ def profile_broken(message: Message, _offer: Offer) -> Iterator[str]:
         profiles = map_of(entry.resource, "meta").get("profile")
         for profile in profiles if isinstance(profiles, list) else ():
             for demand in DEMANDS.get(profile, ()) if isinstance(profile, str) else ():
-                yield from _unmet(demand, entry.resource, f"Bundle.entry[{index}].resource")
+                if not _is_met(demand, entry.resource):
+                    yield from _unmet(demand, entry.resource, f"Bundle.entry[{index}].resource")
+
+
+def _is_met(demand: Demand, resource: Resource) -> bool:
+    """Tell whether nothing is wrong with it: paths are made only if something is."""
+    *way, last = demand.names
+    owners = [resource]
+    for name in way:
+        owners = [each for owner in owners for each in _objects_of(owner.get(name))]
+    return not any(_is_wrong(demand, each.get(last)) for each in owners)
+
+
+def _objects_of(node: Json) -> Sequence[Resource]:
+    if isinstance(node, dict):
+        return (node,)
+    return [each for one in node for each in _objects_of(one)] if isinstance(node, list) else ()
+
+
+def _is_wrong(demand: Demand, values: Json) -> bool:
+    number = len(values) if isinstance(values, list) else int(values is not None)
+    wrong = demand.fixed is not None and values != demand.fixed
+    return number == 0 or wrong or (demand.most is not None and number > demand.most)
 
 
 def _unmet(demand: Demand, resource: Resource, path: str) -> Iterator[str]:
-    parent, _, last = demand.element.rpartition(".")
-    for at, owner in _owners(resource, path, parent.split(".") if parent else []):
-        values = owner.get(last)
-        number = len(values) if isinstance(values, list) else int(values is not None)
-        wrong = demand.fixed is not None and values != demand.fixed
-        if number == 0 or wrong or (demand.most is not None and number > demand.most):
+    *way, last = demand.names
+    for at, owner in _owners(resource, path, way):
+        if _is_wrong(demand, owner.get(last)):
             yield f"{at}.{last}"
 
 
@@ -335,13 +365,15 @@ def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
     definition = cited(message.definition)
     if definition is None:
         return
-    counts = Counter(entry.type for entry in message.entries)
-    more = 1 if definition.from_requester and message.reason == "update" else 0
-    for resource_type, least, most in _limits(definition, more):
-        if counts[resource_type] < least:
+    types = [entry.type for entry in message.entries]
+    updated = definition.from_requester and message.reason == "update"
+    for resource_type, least, most in _limits(definition.url):
+        number = types.count(resource_type)
+        if number < least:
             yield missing(resource_type)
-        if most is not None and counts[resource_type] > most:
-            yield from (path for path, _ in list(message.all(resource_type))[most:])
+        if most is not None and number > most:
+            more = 1 if updated and resource_type == "Encounter" else 0
+            yield from (path for path, _ in list(message.all(resource_type))[most + more :])
 
 
 @rule(
@@ -355,26 +387,32 @@ def unlisted_resource(message: Message, _offer: Offer) -> Iterator[str]:
     definition = cited(message.definition)
     if definition is None:
         return
-    listed = {focus.type for focus in definition.focuses}
+    listed = _listed(definition.url)
     for index, entry in enumerate(message.entries):
         if entry.type not in listed:
             yield f"Bundle.entry[{index}].resource"
 
 
-def _limits(definition: Definition, encounters: int) -> Iterator[tuple[str, int, int | None]]:
-    """Yield how often each type may appear, whatever its profile; so many more Encounters."""
+@cache
+def _listed(url: str) -> frozenset[str]:
+    definition = cited(url)
+    return frozenset(focus.type for focus in (definition.focuses if definition else ()))
+
+
+@cache
+def _limits(url: str) -> tuple[tuple[str, int, int | None], ...]:
+    """Return how often each type may appear in what *url* defines, whatever its profile."""
+    definition = cited(url)
     by_type: dict[str, list[Focus]] = {}
-    for focus in definition.focuses[1:]:  # the first is the Bundle
+    for focus in definition.focuses[1:] if definition else ():  # the first is the Bundle
         by_type.setdefault(focus.type, []).append(focus)
-    for resource_type, focuses in by_type.items():
-        most = [focus.most for focus in focuses]
-        total = None if None in most else sum(number for number in most if number is not None)
-        more = encounters if resource_type == "Encounter" else 0
-        yield (
-            resource_type,
-            sum(focus.least for focus in focuses),
-            None if total is None else total + more,
-        )
+    return tuple((name, *_range_of(focuses)) for name, focuses in by_type.items())
+
+
+def _range_of(focuses: Sequence[Focus]) -> tuple[int, int | None]:
+    most = [focus.most for focus in focuses]
+    total = None if None in most else sum(number for number in most if number is not None)
+    return sum(focus.least for focus in focuses), total
 
 
 @rule(

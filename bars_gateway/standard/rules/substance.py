@@ -111,11 +111,16 @@ def says_what_was_found(plan: Resource, beside: Around) -> bool:
         others={*beside.others, *within.others},
         asked=beside.asked,
     )
-    return any(
-        is_said(maps_of(activity, "outcomeCodeableConcept"))
-        or any(_leads_to_one(each, known) for each in maps_of(activity, "outcomeReference"))
+    return _says_it_itself(plan) or any(
+        _leads_to_one(each, known)
         for activity in maps_of(plan, "activity")
+        for each in maps_of(activity, "outcomeReference")
     )
+
+
+def _says_it_itself(plan: Resource) -> bool:
+    activities = maps_of(plan, "activity")
+    return any(is_said(maps_of(each, "outcomeCodeableConcept")) for each in activities)
 
 
 def _leads_to_one(reference: Resource, known: Around) -> bool:
@@ -186,9 +191,9 @@ def _has_words(plan: Resource, beside: Around) -> bool:
 def is_said(concepts: Iterable[Resource]) -> bool:
     """Tell whether one of *concepts* holds words, or a code."""
     found = list(concepts)
-    words = [text_of(each, "text") for each in found]
-    codes = [text_of(each, name) for each in codings(found) for name in ("code", "display")]
-    return any(map(has_words, (*words, *codes)))
+    return any(has_words(text_of(each, "text")) for each in found) or any(
+        has_words(text_of(each, name)) for each in codings(found) for name in ("code", "display")
+    )
 
 
 @rule(
@@ -245,10 +250,13 @@ def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def _empty_plans(message: Message) -> Iterator[str]:
-    beside = _beside_plans(message)
-    for path, plan in message.all("CarePlan"):
-        if not says_what_was_found(plan, beside):
-            yield f"{path}.activity"
+    # What stands beside the plans is read only where one does not say it in itself: few do not.
+    silent = [each for each in message.all("CarePlan") if not _says_it_itself(each[1])]
+    if silent:
+        beside = _beside_plans(message)
+        yield from (
+            f"{at}.activity" for at, plan in silent if not says_what_was_found(plan, beside)
+        )
 
 
 def _beside_plans(message: Message) -> Around:
@@ -323,7 +331,9 @@ def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
 def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     """The code tells whoever has the patient again what to try next."""
     ended = list(_rejections(message))
-    if any(is_coded(maps_of(each.resource, "reasonCode"), REJECTIONS) for _, each in ended):
+    if not ended or any(
+        is_coded(maps_of(each.resource, "reasonCode"), REJECTIONS) for _, each in ended
+    ):
         return  # of one Encounter: which of them is the Responder's may not show
     theirs = _responders(message)
     yield from (f"{path}.reasonCode" for path, each in ended if each.full_url in theirs)
