@@ -20,6 +20,9 @@ the ambulance was called has a name an hour later. A placeholder (one digit, ten
 number with a wrong check digit says nothing about anybody, and counts as none: two strangers
 with 0000000000 are not one person.
 
+Who takes part in an appointment (`actor`) may be a relative, with a number of their own: the type
+of the reference says so, or else what it is to.
+
 What is an NHS number is told by its system, and others spell that with http or /id/ as well:
 a number that is passed over for its spelling would make of two patients one.
 
@@ -47,7 +50,7 @@ from itertools import islice
 
 from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, once, text_of
 from bars_gateway.standard.headers import is_uuid
-from bars_gateway.standard.r4 import ABOUT
+from bars_gateway.standard.r4 import ABOUT, resources
 from bars_gateway.standard.tree import Json, Resource
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
@@ -56,6 +59,7 @@ _MOST = 16  # who are compared: a message that names more is about nobody in par
 _BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
+_TYPES = frozenset(each.lower() for each in resources())
 _SPELLING = re.compile(r"^https?://|/$")  # what writers of one system differ in
 _VERSION = re.compile(r"/_history/[^/]*$")
 _TO_A_TYPE = re.compile(r"(?:^|/)([a-z]+)/([^/]+)$")
@@ -95,9 +99,8 @@ NOBODY = Patient()  # of whom nothing is said: nobody else can be told from that
 @once
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
-    patients = [(e.full_url, e.resource) for e in message.entries if e.type == "Patient"]
-    held = frozenset(each for url, one in patients for each in _ids(url, one))
-    named = (who for each in message.telling for _, who in _named_by(each, held))
+    came_with = _came_with([(each.full_url, each.resource) for each in message.entries])
+    named = (who for each in message.telling for _, who in _named_by(each, came_with))
     first, *beside = _apart(named) or [NOBODY]
     return replace(first, beside=tuple(beside)) if beside else first
 
@@ -109,7 +112,7 @@ def strangers(message: Message) -> list[str]:
     whose = patient_of(message)
     if not whose.beside:
         return []
-    named = _named(message.root, _held(message.root))
+    named = _named(message.root, _beside(message.root))
     return [where for where, who in named if not _is_of(who, whose)]
 
 
@@ -180,23 +183,23 @@ def _together(people: Collection[Patient]) -> Patient:
     )
 
 
-def numbered_in(tree: Resource, held: Collection[str] = ()) -> list[Patient]:
+def numbered_in(tree: Resource, beside: Sequence[Entry] = ()) -> list[Patient]:
     """
     Return everybody to whom *tree* gives an NHS number: not only in a Patient.
 
     A record may name its patient by number alone (`subject.identifier`, or `Patient/` and the
     number), with no Patient beside it; and whoever has mixed up two requests may name both. What is
-    no Bundle is read alike. *held*: the ids of the Patients that came with it.
+    no Bundle is read alike. *beside*: what came with it.
     """
-    named = _named(tree, {*held, *_held(tree)})
+    named = _named(tree, _beside(tree, beside))
     people = (Patient(nhs_numbers=who.nhs_numbers) for _, who in named if who.nhs_numbers)
     return are_one(dict.fromkeys(people))
 
 
-def _named(tree: Resource, held: Collection[str]) -> Iterator[tuple[str, Patient]]:
+def _named(tree: Resource, beside: "_Beside") -> Iterator[tuple[str, Patient]]:
     """Yield where *tree* names somebody, and whom."""
     for where, node in _objects(tree):
-        yield from ((where + name, who) for name, who in _named_by(node, held))
+        yield from ((where + name, who) for name, who in _named_by(node, beside))
 
 
 def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
@@ -211,13 +214,23 @@ def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
             yield where, node
 
 
-def _named_by(node: Resource, held: Collection[str]) -> Iterator[tuple[str, Patient]]:
+def _named_by(node: Resource, beside: "_Beside") -> Iterator[tuple[str, Patient]]:
     """Yield whom one object names itself, and in which of its members."""
     if _is_patient(node):
         yield "", patient_in(node)
     for where, reference in _about(node):
-        for numbers in _numbers_in(reference, held):
-            yield where, Patient(nhs_numbers=numbers)
+        for numbers in _numbers_in(reference, beside.patients):
+            if not (where.startswith(".actor") and _is_another_actor(reference, numbers, beside)):
+                yield where, Patient(nhs_numbers=numbers)
+
+
+def _is_another_actor(reference: Resource, numbers: frozenset[str], beside: "_Beside") -> bool:
+    """Tell whether what an actor is referred to by, without a type, is no Patient's: a mother's."""
+    literal = text_of(reference, "reference")
+    kind, _ = _typed(literal) or ("", "")
+    other = literal in beside.others or (kind in _TYPES and kind != _PATIENT)
+    by_number_alone = not literal and numbers <= beside.relatives
+    return not text_of(reference, "type") and (other or by_number_alone)
 
 
 def _about(node: Resource) -> Iterator[tuple[str, Resource]]:
@@ -246,14 +259,39 @@ def _numbers_in(reference: Resource, held: Collection[str]) -> Iterator[frozense
 
 
 def _may_be_to_a_patient(reference: Resource) -> bool:
-    return text_of(reference, "type") in {"", "Patient"}
+    said = text_of(reference, "type").rpartition("/")[2]  # R4 also allows the address of a type
+    return said in {"", "Patient"}
 
 
-def _held(tree: Resource) -> frozenset[str]:
-    """Return the ids under which the Patients of a Bundle can be referred to."""
-    shown = ((entry, map_of(entry, "resource")) for entry in maps_of(tree, "entry"))
-    patients = ((text_of(entry, "fullUrl"), one) for entry, one in shown if _is_patient(one))
-    return frozenset(each for url, one in patients for each in _ids(url, one))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What came with a record, and may be meant by what it refers to."""
+
+    patients: frozenset[str]  # the ids of Patients
+    others: frozenset[str]  # the references to what is no Patient
+    relatives: frozenset[str]  # the NHS numbers of RelatedPersons
+
+
+def _beside(tree: Resource, more: Sequence[Entry] = ()) -> _Beside:
+    """Return what stands in a Bundle, or within a record, and what came with it."""
+    entries = [
+        (text_of(each, "fullUrl"), map_of(each, "resource")) for each in maps_of(tree, "entry")
+    ]
+    return _came_with([("", tree), *entries, *((each.full_url, each.resource) for each in more)])
+
+
+def _came_with(shown: Sequence[tuple[str, Resource]]) -> _Beside:
+    """Return what records, each with its fullUrl, are to what refers to them."""
+    within = [each for _, one in shown for each in maps_of(one, "contained")]
+    known = [*shown, *((f"#{text_of(each, 'id')}", each) for each in within)]
+    patients = [(url, one) for url, one in shown if _is_patient(one)]
+    not_others = {"", "#", *(url for url, one in known if _is_patient(one))}
+    relatives = (one for _, one in known if text_of(one, "resourceType") == "RelatedPerson")
+    return _Beside(
+        patients=frozenset(name for url, one in patients for name in _ids(url, one)),
+        others=frozenset(url for url, _ in known) - not_others,
+        relatives=_usable(n for one in relatives for n in _numbers(maps_of(one, "identifier"))),
+    )
 
 
 def _ids(full_url: str, patient: Resource) -> Iterator[str]:
@@ -475,8 +513,7 @@ def _people(record: Resource, beside: Sequence[Entry]) -> list[Patient]:
     references = list(_references(record))
     held = [each for each in maps_of(record, "contained") if _is_patient(each)]
     held += [each.resource for each in patients if any(_is_at(each, ref) for ref in references)]
-    ids = {each for patient in patients for each in _ids(patient.full_url, patient.resource)}
-    said = [*numbered_in(record, ids), *map(patient_in, held)]
+    said = [*numbered_in(record, beside), *map(patient_in, held)]
     if any(each != NOBODY for each in said):
         return said
     return [patient_in(each.resource) for each in patients]

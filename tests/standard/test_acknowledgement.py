@@ -414,11 +414,11 @@ def test_our_own_bytes_are_not_foreign() -> None:
     assert SpeaksOf.FOREIGN is said(bundle, SENT).said
 
 
-def test_a_relative_is_not_the_patient() -> None:
+@pytest.mark.parametrize("by", [{"type": "RelatedPerson"}, {"reference": "RelatedPerson/m"}])
+def test_a_relative_is_not_the_patient(by: Bundle) -> None:
     """A mother who stands in an Appointment has a number of her own."""
-    mother = ANOTHER | {"type": "RelatedPerson"}
     bundle = acknowledged()
-    resources(bundle, "ServiceRequest")[0]["participant"] = [{"actor": mother}]
+    resources(bundle, "ServiceRequest")[0]["participant"] = [{"actor": ANOTHER | by}]
 
     assert SpeaksOf.OURS is said(bundle).said
 

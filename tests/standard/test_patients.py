@@ -263,6 +263,84 @@ def test_what_names_nobody_else(reference: dict[str, Any]) -> None:
     assert () == patient_of(found).beside
 
 
+THEIRS = {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": OTHER}}
+TYPES = "http://hl7.org/fhir/StructureDefinition"
+MOTHER = {"resourceType": "RelatedPerson", "identifier": [THEIRS["identifier"]]}
+
+
+def booked_with(reference: dict[str, Any], *, held: dict[str, Any] | None = None) -> Message:
+    """Return a referral with an Appointment of somebody, and with a mother and what is *held*."""
+    bundle = json.loads(referral())
+    appointment = record_about("Appointment.participant", "actor", reference)
+    appointment |= {"contained": [held]} if held else {}
+    bundle["entry"].append({"fullUrl": "urn:uuid:added", "resource": appointment})
+    bundle["entry"].append({"fullUrl": "urn:uuid:mother", "resource": MOTHER})
+    return read(json.dumps(bundle).encode())
+
+
+@pytest.mark.parametrize(
+    ("reference", "held"),
+    [
+        pytest.param(THEIRS | {"type": "RelatedPerson"}, None, id="said"),
+        pytest.param(THEIRS | {"type": f"{TYPES}/RelatedPerson"}, None, id="said-in-full"),
+        pytest.param(THEIRS | {"reference": "RelatedPerson/m"}, None, id="by-its-reference"),
+        pytest.param(
+            THEIRS | {"reference": "https://x.example/RelatedPerson/m"}, None, id="by-its-address"
+        ),
+        pytest.param(THEIRS | {"reference": "urn:uuid:mother"}, None, id="beside"),
+        pytest.param(THEIRS | {"reference": "#m"}, MOTHER | {"id": "m"}, id="within"),
+        pytest.param(THEIRS, None, id="by-her-number"),
+    ],
+)
+def test_a_relative_has_a_number_of_their_own(
+    reference: dict[str, Any], held: dict[str, Any] | None
+) -> None:
+    """A mother who takes part may be told by what she is referred to, without a type."""
+    found = patient_of(booked_with(reference, held=held))
+
+    assert ({ONE}, ()) == (found.nhs_numbers, found.beside)
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "reference"),
+    [
+        pytest.param(
+            "Appointment.participant", "actor", {"type": f"{TYPES}/Patient"}, id="said-in-full"
+        ),
+        pytest.param(
+            "Appointment.participant",
+            "actor",
+            {"type": "Patient", "reference": "RelatedPerson/m"},
+            id="said",
+        ),
+        pytest.param("Task", "for", {}, id="of-whom-a-record-is"),
+        pytest.param(
+            "Appointment.participant",
+            "actor",
+            {"reference": "https://x.example/id/1"},
+            id="no-type",
+        ),
+    ],
+)
+def test_who_may_be_a_patient_is_looked_at(
+    kind: str, member: str, reference: dict[str, Any]
+) -> None:
+    """Whatever does not say that it is somebody or something else."""
+    found = with_record(record_about(kind, member, THEIRS | reference))
+
+    assert 1 == len(patient_of(found).beside)
+
+
+def test_a_record_is_not_about_a_relative_whose_number_it_gives() -> None:
+    """A mother who is a RelatedPerson is whom an actor may be, and a subject never."""
+    bundle = json.loads(referral())
+    task = record_about("Task", "for", THEIRS)
+    bundle["entry"].append({"fullUrl": "urn:uuid:added", "resource": task})
+    bundle["entry"].append({"fullUrl": "urn:uuid:mother", "resource": MOTHER})
+
+    assert 1 == len(patient_of(read(json.dumps(bundle).encode())).beside)
+
+
 @pytest.mark.parametrize("by", [{"id": OTHER}, {}], ids=["its-id", "its-url"])
 def test_the_id_of_a_patient_in_the_message_is_that_patients(by: dict[str, str]) -> None:
     """Some number their patients with ten digits: whose that is, the Patient itself says."""
