@@ -13,7 +13,7 @@ Decisions: D-alerts.
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bars_gateway.model.alerts import (
     Alert,
@@ -30,6 +30,8 @@ from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
 
 _AT_ONCE = 200  # of one mail
+_KEPT = timedelta(days=90)  # what was told; the alert itself stays
+_FORGOTTEN_AT_ONCE = 500  # more than are told at once, so that fewer are left each time
 
 
 class Alerts(Noun):
@@ -87,8 +89,9 @@ class Alerts(Noun):
 
     @writes
     def delivered(self, connection: Connection, ids: Sequence[int], now: datetime) -> None:
-        """Write down that these were told."""
+        """Write down that these were told, and forget a few that were told long ago."""
         connection.run("delivered", ids=json.dumps(list(ids)), now=text(now))
+        connection.run("forget_told", before=text(now - _KEPT), limit=_FORGOTTEN_AT_ONCE)
 
     @writes
     def not_delivered(self, connection: Connection, ids: Sequence[int], again: datetime) -> None:

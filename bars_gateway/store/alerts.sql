@@ -61,6 +61,12 @@ UPDATE deliveries SET delivered_at = :now WHERE id IN (SELECT value FROM json_ea
 -- It could not be told, and is tried again.
 UPDATE deliveries SET attempts = attempts + 1, due_at = :again_at WHERE id IN (SELECT value FROM json_each(:ids));
 
+-- name: forget_told
+-- What was told long ago, of alerts that are over: so many at once. What is open hangs on its own.
+DELETE FROM deliveries WHERE id IN (
+SELECT d.id FROM deliveries AS d INDEXED BY deliveries_told JOIN alerts AS a ON a.id = d.alert_id
+ WHERE d.delivered_at < :before AND a.resolved_at IS NOT NULL ORDER BY d.delivered_at LIMIT :limit);
+
 -- name: forget_channel
 -- Nobody is told by it any more.
 DELETE FROM deliveries WHERE channel = :channel AND delivered_at IS NULL;

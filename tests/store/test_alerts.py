@@ -208,3 +208,63 @@ async def test_what_is_resolved_cannot_be_acknowledged(store: Store) -> None:
     await decided(store, at=NOW + A_MINUTE)
 
     assert None is await store.alerts.acknowledge(1, JO, NOW)
+
+
+async def rows(store: Store) -> list[tuple[int, str]]:
+    """Return what the store keeps of each telling: of which alert, and by which way."""
+    query = "SELECT alert_id, channel FROM deliveries ORDER BY id"
+    return await store._database.read(lambda c: [tuple(row) for row in c.raw.execute(query)])
+
+
+async def told(store: Store, at: datetime) -> None:
+    """Tell all that is due, by each way."""
+    for channel in TELLING.channels:
+        due = await store.alerts.due(channel, at)
+        await store.alerts.delivered([each.delivery_id for each in due], at)
+
+
+QUARTER = timedelta(days=90)
+
+
+async def test_what_was_told_long_ago_is_forgotten(store: Store) -> None:
+    """With the next that is told, a quarter later; the alert itself stays."""
+    await decided(store, SILENT)
+    await decided(store, at=NOW + A_MINUTE)
+    await told(store, NOW + A_MINUTE)
+    await decided(store, GRAVE, at=NOW + QUARTER)
+    await told(store, NOW + QUARTER)
+    before = await rows(store)
+    await told(store, NOW + QUARTER + AN_HOUR)
+
+    assert {1, 2} == {number for number, _ in before}
+    assert {2} == {number for number, _ in await rows(store)}
+
+
+async def test_nothing_is_forgotten_of_what_is_open(store: Store) -> None:
+    """Or nobody would hear that it is over."""
+    await decided(store, SILENT)
+    await told(store, NOW)
+    later = NOW + 2 * QUARTER
+    await told(store, later)
+    await decided(store, at=later)
+
+    assert [("receiver.silent", "resolved")] == steps(await store.alerts.due(Channel.MAIL, later))
+
+
+async def test_only_so_many_are_forgotten_at_once(store: Store) -> None:
+    """However many there are, one transaction stays short; the next goes on."""
+    await decided(store, SILENT)
+    await decided(store, at=NOW + A_MINUTE)
+    await told(store, NOW + A_MINUTE)
+    copies = """
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+        INSERT INTO deliveries (alert_id, step, channel, decided_at, due_at, delivered_at)
+        SELECT d.alert_id, d.step, d.channel, d.decided_at, d.due_at, d.delivered_at
+          FROM n, (SELECT * FROM deliveries LIMIT 1) AS d"""
+    await store._database.write(lambda c: c.raw.execute(copies))
+    left = []
+    for hours in range(4):
+        await store.alerts.delivered([], NOW + QUARTER + timedelta(hours=hours + 1))
+        left.append(len(await rows(store)))
+
+    assert [704, 204, 0, 0] == left

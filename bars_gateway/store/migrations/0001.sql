@@ -411,6 +411,7 @@ CREATE TABLE deliveries (                       -- what is to be told by one cha
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE delivered_at IS NULL;
 CREATE INDEX deliveries_of  ON deliveries (alert_id, channel);
+CREATE INDEX deliveries_told ON deliveries (delivered_at) WHERE delivered_at IS NOT NULL;
 
 CREATE TABLE soundness (                        -- one row: what is known of the file itself
     id          INTEGER PRIMARY KEY,
