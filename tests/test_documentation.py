@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from closed_sets import pages_of_sets, words_of_sets
 from figures import collected, counters
 from json_lines import LINES, PARTS
 
@@ -351,6 +352,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "verdict words": verdict_words,
     "json lines": json_lines,
     "json parts": json_parts,
+    "closed sets": pages_of_sets,
+    "words of sets": words_of_sets,
 }
 
 

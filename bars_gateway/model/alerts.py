@@ -18,17 +18,17 @@ from enum import StrEnum
 class Channel(StrEnum):
     """By what somebody is told."""
 
-    JOURNAL = "journal"
-    COMMAND = "command"
-    MAIL = "mail"
+    JOURNAL = "journal"  # the system's journal, where the log is
+    COMMAND = "command"  # a program of yours, which is run for each
+    MAIL = "mail"  # mail to the addresses that are set
 
 
 class AlertStep(StrEnum):
     """What has become of an alert."""
 
-    OPENED = "opened"
-    REMINDED = "reminded"
-    RESOLVED = "resolved"
+    OPENED = "opened"  # it is so, and is told for the first time
+    REMINDED = "reminded"  # it is still so, and nobody has acknowledged it
+    RESOLVED = "resolved"  # it is so no longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

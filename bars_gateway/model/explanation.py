@@ -41,11 +41,11 @@ from bars_gateway.standard.workflow import DOUBTS, FINAL, RequestType, Role
 class Turn(StrEnum):
     """Who is to do the next thing."""
 
-    PERSON = "person"
-    EPR = "epr"
-    GATEWAY = "gateway"
-    THEIRS = "theirs"
-    NOBODY = "nobody"
+    PERSON = "person"  # a person's, here
+    EPR = "epr"  # our EPR's
+    GATEWAY = "gateway"  # the gateway's: it goes on by itself
+    THEIRS = "theirs"  # the other side's
+    NOBODY = "nobody"  # nobody's: it is over, or nothing is owed
 
 
 TURNS: Mapping[Turn, str] = {
@@ -67,10 +67,10 @@ FAULTS: Mapping[FaultSide, str] = {
 class Stall(StrEnum):
     """Why nothing goes out that could."""
 
-    EGRESS = "egress"
-    TOKEN = "token"  # noqa: S105 - no secret
-    KEPT_OUT = "kept_out"
-    RECEIVER = "receiver"
+    EGRESS = "egress"  # nothing gets out of our own network
+    TOKEN = "token"  # no access token can be had  # noqa: S105
+    KEPT_OUT = "kept_out"  # the platform does not let us through
+    RECEIVER = "receiver"  # that Receiver gives no answer
 
 
 _STALLS: Mapping[Stall, tuple[str, Turn, FaultSide | None]] = {

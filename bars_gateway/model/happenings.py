@@ -132,7 +132,7 @@ class Party(StrEnum):
     """Who does something, or to whom."""
 
     EPR = "epr"  # ours
-    GATEWAY = "gateway"
+    GATEWAY = "gateway"  # this program
     OTHER = "other"  # the other side's service, and what lies between
     PERSON = "person"  # an operator
 

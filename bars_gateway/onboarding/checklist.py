@@ -28,7 +28,7 @@ _AUTHORITIES = {"inbound.client_ca_file", "environment"}
 class StepStage(StrEnum):
     """How far a step is."""
 
-    DONE = "done"
+    DONE = "done"  # there is nothing left to do
     OURS = "to do"  # nobody else is needed
     THEIRS = "waits"  # for whoever is named
     UNSEEN = "look"  # not to be seen from here

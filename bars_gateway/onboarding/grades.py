@@ -13,9 +13,9 @@ class Grade(StrEnum):
     """How well things are; the order is that of severity."""
 
     SKIP = "skip"  # not looked at, and why
-    PASS = "pass"  # noqa: S105 - a grade
-    WARN = "warn"
-    FAIL = "fail"
+    PASS = "pass"  # all is well with it  # noqa: S105
+    WARN = "warn"  # it works, and a person should look
+    FAIL = "fail"  # it has to be mended
 
     @property
     def severity(self) -> int:

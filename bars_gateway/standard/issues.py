@@ -13,8 +13,8 @@ from typing import TypedDict
 class Severity(StrEnum):
     """Whether a problem stops the message; FHIR's codes."""
 
-    ERROR = "error"
-    WARNING = "warning"
+    ERROR = "error"  # it stops the message
+    WARNING = "warning"  # the message goes on; somebody should look
     INFORMATION = "information"  # no problem: something about the list of them
 
 

@@ -49,8 +49,8 @@ CANCELLED, INTERIM, FULL = "-cancelled", "-validation-interim", "-validation-ful
 class Side(StrEnum):
     """Which way the message goes."""
 
-    SENDING = "sending"
-    RECEIVING = "receiving"
+    SENDING = "sending"  # what our EPR submits, before it leaves
+    RECEIVING = "receiving"  # what others send
 
 
 class AgreedSeverity(StrEnum):

@@ -77,10 +77,10 @@ IN_DOUBT = (Before.UNKNOWN, Before.FOREIGN)
 class FaultSide(StrEnum):
     """On whose side the cause lies: BaRS's own prefixes, and ours."""
 
-    SEND = "SEND"
-    PROXY = "PROXY"
-    REC = "REC"
-    HERE = "HERE"
+    SEND = "SEND"  # ours: what was sent, or how
+    PROXY = "PROXY"  # BaRS's own proxy, or the network on the way
+    REC = "REC"  # at the Receiver
+    HERE = "HERE"  # our token, our registration or our own network, as it is seen from here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,9 +45,9 @@ class Move(StrEnum):
 class RequestType(StrEnum):
     """What a workflow is about."""
 
-    REFERRAL = "referral"
-    VALIDATION = "validation"
-    BOOKING = "booking"
+    REFERRAL = "referral"  # somebody else is to take the patient over, or to help
+    VALIDATION = "validation"  # somebody else is to look again at what a call has found
+    BOOKING = "booking"  # an appointment, made or called off
 
 
 class State(StrEnum):
@@ -59,18 +59,18 @@ class State(StrEnum):
     IN_PROGRESS = "in_progress"  # the Responder has said that it began
     UNCLEAR = "unclear"  # what the Responder said last does not add up: a person has to look
     CONTRADICTED = "contradicted"  # something newer speaks against its end: a person settles it
-    COMPLETED = "completed"
-    DECLINED = "declined"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
+    COMPLETED = "completed"  # the Responder has finished
+    DECLINED = "declined"  # the Responder has turned it down
+    CANCELLED = "cancelled"  # the Requester has taken it back
+    REFUSED = "refused"  # the Receiver's gateway or BaRS said no to the request
     ABANDONED = "abandoned"  # never left this organisation
 
 
 class Role(StrEnum):
     """Which side of a workflow we are on."""
 
-    REQUESTER = "requester"
-    RESPONDER = "responder"
+    REQUESTER = "requester"  # we ask, or have asked
+    RESPONDER = "responder"  # we were asked
 
 
 class MoveNotAllowed(ValueError):

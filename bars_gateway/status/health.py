@@ -89,9 +89,9 @@ def _of_neither(running: RuntimeState) -> Iterator[str]:
 class HealthState(StrEnum):
     """How it stands with something that we need."""
 
-    OK = "ok"
+    OK = "ok"  # it works
     WARNING = "warning"  # it works, and a person should look
-    FAILING = "failing"
+    FAILING = "failing"  # it does not work
     UNKNOWN = "unknown"  # nobody has tried yet, or nothing is known
 
 

@@ -87,11 +87,11 @@ _URGENT = 7  # from here on it is an error in the log
 class ExpiringKind(StrEnum):
     """What ends; its value is the label in the metrics."""
 
-    CERTIFICATE = "certificate"
-    CHAIN = "chain"
-    AUTHORITIES = "authorities"
-    KEY = "key"
-    REVOCATION_LIST = "revocation_list"
+    CERTIFICATE = "certificate"  # our own certificate
+    CHAIN = "chain"  # an intermediate certificate in our file
+    AUTHORITIES = "authorities"  # the certificates of those whom we trust
+    KEY = "key"  # a key that signs for access tokens
+    REVOCATION_LIST = "revocation_list"  # a list of certificates that were revoked
 
 
 ADVICE = {
