@@ -47,6 +47,7 @@ COOKIE = "bars_console"
 _FORM_COOKIE = "bars_log_in"
 _LONGEST_NAME = 64
 SESSION = web.RequestKey("session", Session[Any])
+LIVE, LIVE_HEADER = "/live", "X-Live"  # asked for by an open page, and by nobody in person
 SECRET = "X-Gateway-Secret"  # noqa: S105 - a header's name
 # Which role each route takes; None: none at all. What does not stand here takes a viewer.
 NEEDS: Mapping[str, UserRole | None] = {
@@ -56,6 +57,7 @@ NEEDS: Mapping[str, UserRole | None] = {
     "/health": None,
     "/metrics": None,
     "/console.css": None,
+    "/console.js": None,
     "/icon.svg": None,
     "/log-in": None,
     "/log-out": UserRole.VIEWER,
@@ -63,9 +65,11 @@ NEEDS: Mapping[str, UserRole | None] = {
     "/attach": UserRole.OPERATOR,
     "/confirm": UserRole.OPERATOR,
     "/handle": UserRole.OPERATOR,
+    "/acknowledge": UserRole.OPERATOR,
     "/do": UserRole.OPERATOR,
     "/did/{name}": UserRole.OPERATOR,
     "/messages/{number}/reveal": UserRole.REVEAL,
+    "/quarantine/{number}/reveal": UserRole.REVEAL,
 }
 _SAYS: Mapping[RefusalReason, str] = {
     RefusalReason.CROSS_SITE: "It was sent from another site's page.",
@@ -139,7 +143,7 @@ class Access:
         route = route_of(request)
         if NEEDS.get(route or "", UserRole.VIEWER) is None and request.method in {"GET", "HEAD"}:
             return await handler(request)
-        came = await self._who(request)
+        came = await self._who(request, in_use=route != LIVE and LIVE_HEADER not in request.headers)
         VISITING.set(came.visitor)
         if came.session is not None:
             request[SESSION] = came.session
@@ -208,18 +212,22 @@ class Access:
             RefusalKind(why=why, route=route_of(request), who=who), self._now()
         )
 
+    async def may_look(self, request: web.Request) -> bool:
+        """Tell whether whoever has sent it may look still; that is no use of their session."""
+        return (await self._who(request, in_use=False)).visitor.may(UserRole.VIEWER)
+
     async def unknown(self, request: web.Request) -> None:
         """Write down that a form names what is not there, or not this session's."""
         await self._note(request, RefusalReason.UNKNOWN_ID, VISITING.get())
 
     # Who it is.
 
-    async def _who(self, request: web.Request) -> Came:
+    async def _who(self, request: web.Request, *, in_use: bool) -> Came:
         token = request.cookies.get(COOKIE, "")
         if self._rules.proxy is not None and self._rules.user_header in request.headers:
-            return await self._who_by_proxy(request, token)
+            return await self._who_by_proxy(request, token, in_use=in_use)
         users = self._users()
-        session = self._sessions.find(token, self._now())
+        session = self._sessions.find(token, self._now(), in_use=in_use)
         if session is not None and not session.by_proxy:
             user = (users or {}).get(session.user)
             if user is not None and user.password == session.mark:
@@ -233,7 +241,7 @@ class Access:
             trouble = RefusalReason.STALE_SESSION if ended else RefusalReason.UNKNOWN_SESSION
         return Came(visitor=Visitor(), trouble=trouble)
 
-    async def _who_by_proxy(self, request: web.Request, token: str) -> Came:
+    async def _who_by_proxy(self, request: web.Request, token: str, *, in_use: bool) -> Came:
         rules = self._rules
         given = request.headers.get(SECRET, "").encode("utf-8", "replace")
         if request.remote != rules.proxy or not hmac.compare_digest(given, rules.secret.encode()):
@@ -243,9 +251,11 @@ class Access:
             return Came(visitor=Visitor())
         named = {each.strip() for each in request.headers.get(rules.groups_header, "").split(",")}
         roles = frozenset(role for role, groups in rules.groups.items() if named & set(groups))
-        session = self._sessions.find(token, self._now())
+        session = self._sessions.find(token, self._now(), in_use=in_use)
         if session is not None and session.by_proxy and session.user == name:
             return Came(visitor=_visitor(session, roles), session=session)
+        if not in_use:
+            return Came(visitor=Visitor(name=name, roles=roles, by_proxy=True))
         token, session = self._sessions.begin(name, None, self._now(), by_proxy=True)
         visitor = _visitor(session, roles)
         if roles:

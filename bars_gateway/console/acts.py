@@ -2,7 +2,7 @@
 What an operator may do from a page: first what would happen, then a reason, then it is done, once.
 
     GET  /act?verb=hold&of=12      messages, named or found by the filters of the list
-    GET  /attach · /confirm · /handle
+    GET  /attach · /confirm · /handle · /acknowledge
            └─► a dry run: what would happen, and to how many ─► a form
     POST /do                       exactly what was shown ─► 303
     GET  /did/NAME                 what became of it
@@ -64,6 +64,7 @@ class ActPages:
             web.get("/attach", self._attach),
             web.get("/confirm", self._confirm),
             web.get("/handle", self._handle),
+            web.get("/acknowledge", self._acknowledge),
             web.post("/do", self._do),
             web.get(r"/did/{name:[\w-]{1,64}}", self._did),
         ]
@@ -93,7 +94,7 @@ class ActPages:
         if not found:
             states = ", ".join(sorted(IN_BULK[verb]))
             why = f"Nothing fits: by a search, {verb} is for outbound messages that are {states}."
-            return self._cannot(why, back)
+            return self._cannot(why, back, HTTPStatus.OK)
         heading = f"{verb.capitalize()} {_many(len(found), 'message')} that fit a search"
         plan = self._messages(verb, found, heading, back, in_bulk=True)
         return await self._foresee(request, plan)
@@ -176,6 +177,19 @@ class ActPages:
         does = "The page lists them no more. What gets worse afterwards is raised again."
         return await self._foresee(request, _Foreseeable(heading, does, handle, "/"))
 
+    async def _acknowledge(self, request: web.Request) -> web.Response:
+        number = Asked(request.query).number("alert")
+        if number is None:
+            return self._cannot("Name the alert, by its number.", "/alarms")
+
+        async def acknowledge(wish: Wish) -> ActionOutcome:
+            return await self._hands.acknowledge(number, wish)
+
+        heading = f"Say that somebody sees to alert {number}"
+        does = "Nobody is told of it again, unless it grows worse. It stays open until it is over."
+        what = _Foreseeable(heading, does, acknowledge, "/alarms#alerts")
+        return await self._foresee(request, what)
+
     # What would happen, and what did.
 
     async def _foresee(self, request: web.Request, what: "_Foreseeable") -> web.Response:
@@ -236,9 +250,10 @@ class ActPages:
             return missing(self._desk.frame(""), "record of that here", _GONE)
         return shown("done.html", self._desk.frame(""), plan=plan)
 
-    def _cannot(self, why: str, back: str = "/") -> web.Response:
-        frame = self._desk.frame("")
-        return shown("cannot.html", frame, HTTPStatus.BAD_REQUEST, why=why, back=back)
+    def _cannot(
+        self, why: str, back: str = "/", status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    ) -> web.Response:
+        return shown("cannot.html", self._desk.frame(""), status, why=why, back=back)
 
     def _choose(  # noqa: PLR0917
         self,

@@ -2,12 +2,15 @@
 Conversations: everything under one X-Correlation-Id, as a sequence and as a list; and what is owed.
 
     GET /conversations/CORRELATION   who did what towards whom, in order, both directions
+    GET /workflows/NUMBER            leads to the conversation of that workflow
     GET /owed                        every answer that is owed, overdue first
 
 The drawing has the numbers of the list, and says nothing that the list does not.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -35,6 +38,7 @@ class ConversationPages:
         """Return what can be asked for."""
         return [
             web.get("/conversations/{correlation}", self._show),
+            web.get(r"/workflows/{number:\d{1,18}}", self._workflow),
             web.get("/owed", self._owed),
         ]
 
@@ -53,6 +57,15 @@ class ConversationPages:
             drawing=course(steps),
             left_out=max(0, len(steps) - _DRAWN),
         )
+
+    async def _workflow(self, request: web.Request) -> web.Response:
+        number = int(request.match_info["number"])
+        correlation = await self._store.timelines.correlation_of(number)
+        if correlation is None:
+            why = "Numbers are never used twice: no workflow has had it yet."
+            return missing(self._desk.frame("/messages"), f"workflow {number}", why)
+        there = f"/conversations/{quote(correlation, safe='')}#workflow-{number}"
+        return web.Response(status=HTTPStatus.FOUND, headers={"Location": there})
 
     async def _owed(self, _request: web.Request) -> web.Response:
         frame = self._desk.frame("/owed")

@@ -85,6 +85,9 @@ class Hands(Protocol):
     async def handle(self, alarms: Sequence[int], wish: Wish) -> ActionOutcome:
         """Mark alarms as handled."""
 
+    async def acknowledge(self, alert: int, wish: Wish) -> ActionOutcome:
+        """Say that somebody sees to an alert."""
+
 
 def place_of(option: Option, message_id: int) -> str:
     """Return the page on which that is done; what it is about stands in its command."""

@@ -21,12 +21,13 @@ from bars_gateway.console.disclosure import shown_headers
 from bars_gateway.console.hands import place_of
 from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.model.interventions import IN_BULK, Verb
-from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.messages import OutboundState, Part
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.verdict import FaultSide
-from bars_gateway.store.searches import RECEIVED, Page, WantedMessages
+from bars_gateway.store.searches import RECEIVED, Page, WantedMessages, Whole
 
 PLACE = "/messages"
+_OF_EARLIER = frozenset({"duplicate"})  # whose answer is the one before it
 _GROUPED = timedelta(days=30)
 _STATES = (*OutboundState, RECEIVED)
 _FILTERS = (
@@ -105,9 +106,19 @@ class MessagePages:
             message=found.history.message,
             told=next(each for each in explained if each.message.message_id == number),
             answers=ANSWERS,
+            words=_has_words(found),
             place_of=place_of,
             headers={each.part: shown_headers(each.headers) for each in found.kept},
         )
+
+
+def _has_words(whole: Whole) -> bool:
+    """Tell whether what is kept as its answer is what came of the last attempt, which ended it."""
+    message, attempts = whole.history.message, whole.history.attempts
+    if not attempts or attempts[-1].row in _OF_EARLIER:
+        return False
+    kept = any(each.part == Part.ANSWER for each in whole.kept)
+    return kept and message.settled_at == attempts[-1].ended_at
 
 
 def address(filters: Mapping[str, str]) -> str:

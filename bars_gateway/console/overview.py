@@ -7,36 +7,26 @@ What needs a person stands first, the most harmful for patients first, and each 
 things that it speaks of.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from aiohttp import web
 
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
-from bars_gateway.status.concerns import Concern, ConcernKind, concerns
+from bars_gateway.console.leads import leads_of, waits_for
+from bars_gateway.model.alerts import Alert
+from bars_gateway.status.concerns import Concern, concerns
+from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.store.traffic import AnswerTimes, Flow
+from bars_gateway.store.uptime import Up
 
 _DEBTS = 10  # that the first page lists
 _AGES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 2 h", "2 to 8 h", "over 8 h")
-# Where what a concern speaks of is listed, beside what it names itself.
-_LEADS = {
-    ConcernKind.MESSAGE_HELD: ("/messages?state=held", "the messages that are held"),
-    ConcernKind.MESSAGE_WAITING: ("/messages?state=queued", "the messages that wait"),
-    ConcernKind.EXPIRY_NEAR: ("/keys", "what ends, and when"),
-    ConcernKind.RENEWAL_REFUSED: ("/keys", "certificates and keys"),
-    ConcernKind.CALLER_SHUT_OUT: ("/keys", "certificates and keys"),
-    ConcernKind.TOKEN_MISSING: ("/keys", "tokens and keys"),
-    ConcernKind.KEY_UNKNOWN: ("/keys", "tokens and keys"),
-    "workflow.overdue": ("/owed", "all that is owed"),
-    "inbound.quarantined": ("/quarantine", "the quarantine"),
-    ConcernKind.QUESTION_LATE: ("#epr", "the questions that are open"),
-    ConcernKind.EPR_NOT_ASKING: ("#epr", "the EPR"),
-    ConcernKind.NOTICE_UNREAD: ("#epr", "the EPR"),
-    ConcernKind.DISK_LOW: ("#machine", "this machine"),
-}
-_OF_RECEIVERS = frozenset({ConcernKind.RECEIVER_SILENT, ConcernKind.RECEIVER_FAILING})
+_QUESTIONS = 20  # likewise
+_MEBIBYTE = 2**20
+_UP = 99.9  # per cent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +63,9 @@ class OverviewPage:
         desk, frame = self._desk, self._desk.frame("/")
         overview = await desk.store.overview(frame.at)
         traffic = await desk.store.flows.traffic(frame.at)
-        found = concerns(overview, frame.running, desk.first_days)
+        waiting = await desk.store.figures.waiting()
+        uptime = await desk.store.uptimes.uptime(frame.at)
+        found = by_harm(concerns(overview, frame.running, desk.first_days))
         return shown(
             "overview.html",
             frame,
@@ -81,6 +73,11 @@ class OverviewPage:
             traffic=traffic,
             debts=await desk.store.debts.owed(None, _DEBTS),
             most_debts=_DEBTS,
+            questions=await desk.store.questions.questions_listed(_QUESTIONS),
+            uptime=uptime,
+            ups=[("24 hours", uptime.day), ("30 days", uptime.month)],
+            share_up=share_up,
+            growth=growth(uptime.bytes_a_day, overview.free_bytes),
             flows=[
                 (
                     "Out, to others",
@@ -92,16 +89,41 @@ class OverviewPage:
             ],
             ages=_AGES,
             meters=[("24 hours", meters(traffic.day)), ("30 days", meters(traffic.month))],
-            concerns=[(each, lead(each)) for each in found],
+            concerns=[
+                (each, leads_of(each, frame.at), waits_for(each, waiting), RUNBOOKS[each.kind])
+                for each in found
+            ],
+            alerts=told_of(found, await desk.store.alerts.standing()),
         )
 
 
-def lead(concern: Concern) -> tuple[str, str] | None:
-    """Return where what the concern speaks of is listed, and in what words; None: it names it."""
-    if concern.kind in _OF_RECEIVERS:
-        waiting = urlencode({"counterparty": concern.about, "state": "queued"})
-        return f"/messages?{waiting}", "what waits for it"
-    return next((where for kind, where in _LEADS.items() if kind == concern.kind), None)
+def by_harm(found: Sequence[Concern]) -> Sequence[Concern]:
+    """Return first that for which somebody is woken, as a patient may be waiting; then the rest."""
+    return sorted(found, key=lambda each: not RUNBOOKS[each.kind].urgent)
+
+
+def told_of(found: Sequence[Concern], alerts: Sequence[Alert]) -> Mapping[str, Alert]:
+    """Return the alert that is open of a concern, by its code, where there is one of each."""
+    concerned, told = Counter(each.kind for each in found), Counter(each.code for each in alerts)
+    return {each.code: each for each in alerts if concerned[each.code] == told[each.code] == 1}
+
+
+def share_up(up: Up) -> Meter:
+    """Return how far it is kept that the gateway is to be reached."""
+    asked, kept = (round(each.total_seconds() * 1000) for each in (up.of, up.up))
+    return Meter(name="up", asked=asked, kept=kept, goal=_UP)
+
+
+def growth(bytes_a_day: float | None, free: int) -> str:
+    """Return how fast the database grows, in words, and for how long there is room."""
+    if bytes_a_day is None:
+        return "How fast it grows is not known before it has run for a day"
+    a_day = bytes_a_day / _MEBIBYTE
+    if a_day < 0.1:  # noqa: PLR2004
+        return "It does not grow"
+    days = free / bytes_a_day
+    lasts = "more than a year" if days > 365 else f"{days:.0f} days"  # noqa: PLR2004
+    return f"It grows by {a_day:,.1f} MiB a day: at that rate there is room for {lasts}"
 
 
 def bars(flow: Flow, done: str) -> Bars:

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from bars_gateway.config import Described
 from bars_gateway.console.desk import Asked, Desk, Publication, shown
+from bars_gateway.console.leads import anchor
 from bars_gateway.model.counterparties import IN_WORDS
 from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.model.readings import AuditLine
@@ -80,7 +81,7 @@ class RegisterPages:
             (each, remaining(each, frame.at), stage(each, frame.at, self._desk.first_days))
             for each in sorted(frame.running.expiries, key=lambda each: each.ends_at)
         ]
-        return shown("keys.html", frame, due=due)
+        return shown("keys.html", frame, due=due, anchor=anchor)
 
     async def _configuration(self, _request: web.Request) -> web.Response:
         frame = self._desk.frame("/configuration")

@@ -3,8 +3,9 @@ How a page is made: one frame around all of them, and the words and times in one
 
     name + what it shows ──render──► HTML, in the frame: environment, node, as of when, where to go
 
-Pages are rendered here and nowhere else, without JavaScript. What comes from settings or from
-others is text and never markup. A time is shown in UTC, short for the eye and whole for a machine.
+Pages are rendered here and nowhere else; all that they say and do needs no JavaScript. What comes
+from settings or from others is text and never markup. A time is shown in UTC, short for the eye and
+whole for a machine.
 """
 
 import hashlib
@@ -18,13 +19,15 @@ import jinja2
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
-from bars_gateway.status.concerns import RuntimeState, ago
+from bars_gateway.status.concerns import RuntimeState, ago, lasting
 
 _PAGES = resources.files("bars_gateway.console") / "pages"
 STYLE = "console.css"
+SCRIPT = "console.js"
 # Where one can go, in the order of the navigation.
 PLACES: Sequence[tuple[str, str]] = (
     ("/", "Overview"),
+    ("/alarms", "Alarms"),
     ("/messages", "Messages"),
     ("/owed", "Owed"),
     ("/counterparties", "Counterparties"),
@@ -52,7 +55,7 @@ def render(name: str, frame: Frame, **shown: object) -> str:
         at=frame.at,
         here=frame.here,
         places=PLACES,
-        style=_style_mark(),
+        marks=_marks(),
         visitor=VISITING.get(),
         **shown,
     )
@@ -65,9 +68,19 @@ def file_beside(name: str) -> str:
 
 
 @cache
-def _style_mark() -> str:
-    """Return what changes with the style sheet, so that no browser keeps an old one."""
-    return hashlib.sha256(file_beside(STYLE).encode()).hexdigest()[:8]
+def _marks() -> Mapping[str, str]:
+    """Return what changes with the files that pages name, so that no browser keeps old ones."""
+    named = {"style": STYLE, "script": SCRIPT}
+    files = {name: file_beside(file).encode() for name, file in named.items()}
+    return {name: hashlib.sha256(file).hexdigest()[:8] for name, file in files.items()}
+
+
+def compile_pages() -> None:
+    """Read and compile every page, so that the first who asks waits no longer than the next."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+    _marks()
 
 
 @cache  # pages take a tenth of a second to compile
@@ -82,6 +95,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "clock": clock,
         "ago": ago,
+        "lasting": lasting,
         "words": words,
         "value": value,
         "n": n,

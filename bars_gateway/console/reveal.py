@@ -1,16 +1,20 @@
 """
 A payload, for somebody who may have it shown, and says why.
 
-    GET  /messages/NUMBER/reveal   what is kept, and a form that asks for the reason
-    POST /messages/NUMBER/reveal   the audit trail has it ─► the text, once
+    GET  /messages/NUMBER/reveal     what is kept, and a form that asks for the reason
+    POST /messages/NUMBER/reveal     the audit trail has it ─► the text, once
+    …    /quarantine/NUMBER/reveal   the same, of what lies in quarantine
 
-The text is in that one answer and nowhere else: not in the session, not in an address, and no
-browser keeps it. Loaded again, it is asked for again, and is in the audit trail again. It is broken
-into lines to be read; what is kept stays as it came.
+Where it is an OperationOutcome, what it says stands first, in the words of whoever wrote it: those
+may name a patient, and so they are shown here alone. The text is in that one answer and nowhere
+else: not in the session, not in an address, and no browser keeps it. Loaded again, it is asked for
+again, and is in the audit trail again. It is broken into lines to be read; what is kept stays as it
+came.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
@@ -21,7 +25,9 @@ from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.console.visitor import VISITING, UserRole
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload
+from bars_gateway.standard.answers import own_words
 
+_OF_ONE = r"/{number:\d{1,18}}/reveal"
 _BETWEEN = re.compile(r">\s*<")
 _PIECES = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
@@ -34,46 +40,107 @@ class RevealPage:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
-        place = r"/messages/{number:\d{1,18}}/reveal"
-        return [web.get(place, self._ask), web.post(place, self._reveal)]
+        places = [f"{register}{_OF_ONE}" for register in ("/messages", "/quarantine")]
+        return [
+            *(web.get(place, self._ask) for place in places),
+            *(web.post(place, self._reveal) for place in places),
+        ]
 
     async def _ask(self, request: web.Request) -> web.Response:
-        return await self._form(int(request.match_info["number"]))
+        return await self._form(_Kept.of(request), chosen=request.query.get("part", ""))
 
-    async def _form(self, number: int, problem: str = "") -> web.Response:
-        found = await self._desk.store.searches.message(number)
-        if found is None or not found.kept:
-            return self._nothing(number)
+    async def _form(self, kept: "_Kept", problem: str = "", chosen: str = "") -> web.Response:
+        parts = await self._parts(kept)
+        if not parts:
+            return self._nothing(kept)
         status = HTTPStatus.BAD_REQUEST if problem else HTTPStatus.OK
-        frame = self._desk.frame("/messages")
-        parts = [each.part for each in found.kept]
-        return shown("reveal.html", frame, status, number=number, parts=parts, problem=problem)
+        frame = self._desk.frame(kept.place)
+        named = {"parts": parts, "chosen": chosen, "problem": problem}
+        return shown("reveal.html", frame, status, kept=kept, **named)
+
+    async def _parts(self, kept: "_Kept") -> Sequence[str]:
+        if kept.in_quarantine:
+            waiting = await self._desk.store.quarantine.holds(kept.number)
+            return [Part.REQUEST] if waiting else []
+        found = await self._desk.store.searches.message(kept.number)
+        return [each.part for each in found.kept] if found else []
 
     async def _reveal(self, request: web.Request) -> web.Response:
-        number, form = int(request.match_info["number"]), await request.post()
+        kept, form = _Kept.of(request), await request.post()
         why, part = str(form.get("why", "")).strip(), str(form.get("part", ""))
         if not (0 < len(why) <= LONGEST_REASON and why.isprintable()):
             problem = f"The reason must be a text of 1 to {LONGEST_REASON} characters on one line."
-            return await self._form(number, problem)
+            return await self._form(kept, problem, part)
         if part not in list(Part):
-            return await self._form(number, "Say which part is to be shown.")
-        detail = {"who": VISITING.get().who, "role": UserRole.REVEAL.value, "why": why}
-        now = self._desk.now()
-        payload = await self._desk.store.visits.reveal(number, Part(part), detail, now)
+            return await self._form(kept, "Say which part is to be shown.")
+        payload = await self._revealed(kept, Part(part), why)
         if payload is None:
-            return self._nothing(number)
-        frame = self._desk.frame("/messages")
-        text = as_came(payload) if "as_came" in form else in_lines(payload)
-        return shown("revealed.html", frame, number=number, part=part, why=why, payload=text)
+            return self._nothing(kept)
+        return shown(
+            "revealed.html",
+            self._desk.frame(kept.place),
+            kept=kept,
+            part=part,
+            why=why,
+            words=own_words(payload.body),
+            seen=seen,
+            payload=as_came(payload) if "as_came" in form else in_lines(payload),
+        )
 
-    def _nothing(self, number: int) -> web.Response:
-        why = "There is no such message, or its payload is kept no more."
-        return missing(self._desk.frame("/messages"), f"payload of message {number}", why)
+    async def _revealed(self, kept: "_Kept", part: Part, why: str) -> Payload | None:
+        """Return those bytes, once the audit trail has who sees them."""
+        visits, now = self._desk.store.visits, self._desk.now()
+        detail = {"who": VISITING.get().who, "role": UserRole.REVEAL.value, "why": why}
+        if kept.in_quarantine:
+            return await visits.reveal_quarantined(kept.number, detail, now)
+        return await visits.reveal(kept.number, part, detail, now)
+
+    def _nothing(self, kept: "_Kept") -> web.Response:
+        why = "There is no such thing, or its payload is kept no more."
+        return missing(self._desk.frame(kept.place), f"payload of {kept.name}", why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What has a payload: a message, or what lies in quarantine."""
+
+    register: str
+    number: int
+
+    @classmethod
+    def of(cls, request: web.Request) -> "_Kept":
+        """Return what a request is about."""
+        register = request.path.split("/")[1]
+        return cls(register=register, number=int(request.match_info["number"]))
+
+    @property
+    def in_quarantine(self) -> bool:
+        """Whether it lies in quarantine."""
+        return self.register == "quarantine"
+
+    @property
+    def place(self) -> str:
+        """Where it is listed."""
+        return f"/{self.register}"
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"quarantine {self.number}" if self.in_quarantine else f"message {self.number}"
+
+    @property
+    def page(self) -> str:
+        """Where it is told of."""
+        return f"{self.place}#q{self.number}" if self.in_quarantine else f"/messages/{self.number}"
 
 
 def as_came(payload: Payload) -> str:
     """Return the bytes as text; what nobody could see in it stands as its number."""
-    text = payload.body.decode("utf-8", "replace")
+    return seen(payload.body.decode("utf-8", "replace"))
+
+
+def seen(text: str) -> str:
+    """Return *text* with a number for whatever nobody could see in it."""
     return "".join(_seen(each) for each in text)
 
 

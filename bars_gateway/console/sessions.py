@@ -72,8 +72,8 @@ class Sessions(Generic[Plan]):
         self._open[_name(token)] = session
         return token, session
 
-    def find(self, token: str, now: datetime) -> Session[Plan] | None:
-        """Return the session of that cookie, and note that it was used; None: it has none."""
+    def find(self, token: str, now: datetime, *, in_use: bool = True) -> Session[Plan] | None:
+        """Return the session of that cookie, and note that it was *in_use*; None: it has none."""
         found = self._open.get(_name(token))
         if found is None:
             return None
@@ -81,7 +81,8 @@ class Sessions(Generic[Plan]):
         if since_begin >= self._longest or since_seen >= self._idle:
             self.end(token)
             return None
-        found.seen_at = now
+        if in_use:
+            found.seen_at = now
         return found
 
     def has_ended(self, token: str) -> bool:

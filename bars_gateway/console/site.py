@@ -2,20 +2,23 @@
 The console's pages: what is asked for, read from the store, and shown.
 
     GET /              `overview`: what needs a person, what flows, what waits
+    GET /alarms        `alarms`; what each thing leads to: `leads`
     GET /messages…     `messages`; /conversations/…, /owed: `conversations`; all others: `registers`
     GET /runbooks      what to do about each code
     GET /log-in        `access`: who may see and do what
     GET /act, …        `acts`: first what would happen, then it is done
-    GET /messages/NUMBER/reveal  `reveal`: a payload, with a reason
-    GET /console.css   how all of them look
+    GET /…/NUMBER/reveal  `reveal`: a payload, with a reason
+    GET /live          `live`: tells an open page that something has changed
+    GET /console.css, /console.js   how all of them look, and how an open page follows
 
 Nobody's clinical data is in what is read here, so none can be shown: ids, states, codes and counts.
-A page is made again for each request and offers a link to load it again; it never reloads itself
-under a reader's eyes.
+A page is made again for each request and offers a link to load it again. Where there is JavaScript
+its parts follow what changes, but for those in which somebody is, and for forms.
 
 Decisions: D-local-page, D-alarms-stay.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -24,13 +27,15 @@ from aiohttp import web
 from bars_gateway.config import Described, Settings, describe, in_words
 from bars_gateway.console.access import Access, Rules
 from bars_gateway.console.acts import ActPages
+from bars_gateway.console.alarms import AlarmPages
 from bars_gateway.console.conversations import ConversationPages
 from bars_gateway.console.desk import Desk, Publication, shown
 from bars_gateway.console.hands import Hands
+from bars_gateway.console.live import EVERY_SECONDS, Live
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
 from bars_gateway.console.registers import RegisterPages
-from bars_gateway.console.rendering import STYLE, file_beside
+from bars_gateway.console.rendering import SCRIPT, STYLE, compile_pages, file_beside
 from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile
 from bars_gateway.status.concerns import RuntimeState
@@ -53,22 +58,30 @@ class Site:
         first_days: int = 90,
         settings: Callable[[], Settings] | None = None,
         published: Callable[[], Sequence[Publication]] = tuple,
+        live_seconds: float = EVERY_SECONDS,
     ) -> None:
         """
         Take what the pages tell of.
 
         *first_days*: how many days before its end a thing becomes news. *settings*: those in force.
         *hands*: what does as operators ask; None: nobody can ask.
-        *published*: what is kept of what others say about themselves.
+        *published*: what is kept of what others say about themselves. *live_seconds*: how often
+        it is looked at whether something has changed.
         """
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
         self._settings, self._hands, self._published = settings, hands, published
         self.access = Access(self._desk, users or NO_USERS, rules or Rules())
+        self.live = Live(self._desk, self.access.may_look, every_seconds=live_seconds)
+
+    async def prepare(self) -> None:
+        """Make ready what the first request would otherwise wait for, beside the loop."""
+        await asyncio.to_thread(compile_pages)
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""
         return [
             *OverviewPage(self._desk).routes(),
+            *AlarmPages(self._desk).routes(),
             *MessagePages(self._desk).routes(),
             *ConversationPages(self._desk).routes(),
             *RegisterPages(self._desk, self._described, self._published).routes(),
@@ -76,7 +89,9 @@ class Site:
             *self.access.routes(),
             *RevealPage(self._desk).routes(),
             *(ActPages(self._desk, self.access, self._hands).routes() if self._hands else ()),
+            *self.live.routes(),
             web.get(f"/{STYLE}", _style),
+            web.get(f"/{SCRIPT}", _script),
             web.get("/icon.svg", _icon),
         ]
 
@@ -92,6 +107,10 @@ class Site:
 
 async def _style(_request: web.Request) -> web.Response:
     return web.Response(text=file_beside(STYLE), content_type="text/css")
+
+
+async def _script(_request: web.Request) -> web.Response:
+    return web.Response(text=file_beside(SCRIPT), content_type="text/javascript")
 
 
 async def _icon(_request: web.Request) -> web.Response:

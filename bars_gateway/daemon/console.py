@@ -18,6 +18,7 @@ from bars_gateway.daemon.parts import Clock, new_id
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Intervention, Verbs
 from bars_gateway.epr.orders import (
     OrderProblem,
+    read_acknowledgement,
     read_attachment,
     read_confirmation,
     read_handling,
@@ -145,6 +146,24 @@ class ProvidersHands:
                 log.info("alarms.handled", provider=each.name, count=count, kind=order.role)
         return ActionOutcome(effects=list(found.values()))
 
+    async def acknowledge(self, alert: int, wish: Wish) -> ActionOutcome:
+        """Say that somebody sees to an alert."""
+        signed = {"why": wish.why, "by": wish.by, "role": "operator"}
+        try:
+            order = read_acknowledgement(orjson.dumps(signed))
+        except OrderProblem as problem:
+            return _not_read(problem)
+        found = next((e for e in await self._store.alerts.standing() if e.number == alert), None)
+        if found is not None and not wish.dry_run:
+            who = f"{order.by or order.role} ({_VIA})"
+            actor = Actor(role=order.role, who=who, why=order.why)
+            found = await self._store.alerts.acknowledge(alert, actor, self._now())
+            if found is not None:
+                log.info("alerts.acknowledged", name=found.number, kind=found.code)
+        if found is None:
+            return ActionOutcome(problem="No alert is open under that number.")
+        return _one(Effect(name=f"alert {found.number}: {found.says}", state=found.state))
+
 
 def _read(
     read: Callable[[bytes], Order], wish: Wish, more: Mapping[str, object]
@@ -154,8 +173,12 @@ def _read(
     try:
         return read(orjson.dumps({**signed, **more}))
     except OrderProblem as problem:
-        text = str(problem)
-        return ActionOutcome(problem=f"{text[:1].upper()}{text[1:]}.")
+        return _not_read(problem)
+
+
+def _not_read(problem: OrderProblem) -> ActionOutcome:
+    text = str(problem)
+    return ActionOutcome(problem=f"{text[:1].upper()}{text[1:]}.")
 
 
 def _one(effect: Effect) -> ActionOutcome:

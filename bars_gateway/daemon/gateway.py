@@ -83,6 +83,7 @@ from bars_gateway.upkeep.loops import (
     Loop,
     LoopLag,
     Notifier,
+    Presence,
     Watchdog,
     enduring,
 )
@@ -219,6 +220,7 @@ class Gateway:
             proven=Watchdog(self.heartbeats, notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,
+            presence=Presence(store.uptimes, now, time.monotonic).keep,
         )
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
         measured = Measured(registry)
@@ -259,8 +261,9 @@ class Gateway:
             reread=reread,
         )
         await gateway._alerting.begin()
+        await gateway.site.prepare()
         await gateway.status.start()
-        stack.push_async_callback(gateway.access.close)
+        stack.push_async_callback(gateway.site.access.close)
         stack.push_async_callback(gateway.status.stop)
         return gateway
 
@@ -277,7 +280,7 @@ class Gateway:
             settings=lambda: self.reloader.settings,
             published=lambda: publications(self._settings),
         )
-        self.access = site.access
+        self.site = site
         return StatusServer(
             self._store,
             self._runtime_state,
@@ -287,6 +290,7 @@ class Gateway:
             registry=registry,
             pages=site.routes(),
             guard=site.access.guard,
+            ends=site.live.stop,
             first_days=status.expiry_warning_days,
         )
 
@@ -380,6 +384,7 @@ class Gateway:
             shut_out=callers_shut_out(inbound, now()) if inbound else (),
             silent=self._dispatcher.breakers.receivers.silent,
             failing=self._dispatcher.breakers.receivers.failing,
+            remembered=self._dispatcher.breakers.remembered,
             egress=egress_state(self._dispatcher.egress),
             kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},

@@ -137,6 +137,19 @@ class Unattended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestion:
+    """One question that an EPR has not answered: ids and times."""
+
+    number: int
+    provider: str
+    operation: str
+    request_id: str
+    correlation_id: str
+    asked_at: datetime
+    answer_by: datetime  # until then its Sender waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenQuestions:
     """How many of one provider's questions wait, for the status page."""
 

@@ -44,6 +44,7 @@ _MAX_DOUBLINGS = 10
 FAILURES_OF_A_RECEIVER = 5
 LONGEST_BACK_OFF = timedelta(seconds=60)
 LAST_TRY = timedelta(seconds=5)  # before a message's time is over it goes, whatever the circuit
+_BETWEEN = "|"  # system and value of a service: no name of a provider has it
 _OURS_TO_MEND = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
 
 
@@ -158,6 +159,12 @@ class Circuits:
         }
 
     @property
+    def remembered(self) -> Mapping[str, datetime]:
+        """Return who was silent before a restart and has said nothing since, and since when."""
+        told = self.told
+        return {name: since for name, since in self._known.items() if name not in told}
+
+    @property
     def failing(self) -> Mapping[str, datetime]:
         """Return who answers with errors to different messages, and since when."""
         return {
@@ -256,6 +263,12 @@ class CircuitBreakers:
         self._kept = set(known)
         for circuits in (self.receivers, self.providers):
             circuits.remember(known)
+
+    @property
+    def remembered(self) -> Mapping[str, datetime]:
+        """Return Receivers that were silent before a restart, of which nothing is known since."""
+        known = self.receivers.remembered
+        return {name: since for name, since in known.items() if _BETWEEN in name}
 
     @property
     def probed(self) -> Collection[str]:

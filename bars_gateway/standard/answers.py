@@ -5,6 +5,7 @@ What we answer, the words in which an EPR says no, and how to read what others a
     Issues  ──outcome──────► OperationOutcome
     nothing ──no_matches───► a searchset without matches
     bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
+            └──own_words───► OwnWords, which may name a patient: for whoever may have that shown
     our Bundle + the body of a 2xx ──read_acknowledgement──► Acknowledgement(said, focus_id)
     whatever was answered ──tells_error──► whether an error stands anywhere in it
 
@@ -91,6 +92,16 @@ class Outcome:
     is_outcome: bool
     code: str | None = None
     issue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWords:
+    """One issue of an OperationOutcome as it was written: it may hold anything about anybody."""
+
+    severity: str
+    issue: str  # FHIR IssueType, or what stands in its place
+    code: str
+    says: Sequence[str]  # its texts, in order: display, text, diagnostics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,11 +279,8 @@ def read_outcome(body: bytes) -> Outcome:
     Never raises: error bodies come from anywhere, in either format, with issue codes that
     FHIR does not know and in either spelling of the code system.
     """
-    # Platforms say application/json of whatever they pass on, and pad it: the bytes decide.
-    said = body.removeprefix(codecs.BOM_UTF8).strip()
-    try:
-        found = to_tree(said, Format.XML) if said.startswith(b"<") else json.loads(said)
-    except (ValueError, RecursionError):
+    found = _readable(body)
+    if found is None:
         return Outcome(is_outcome=False)
     if text_of(found, "resourceType") == "OperationOutcome":
         first: Mapping[str, Json] = next(iter(maps_of(found, "issue")), {})
@@ -284,6 +292,41 @@ def read_outcome(body: bytes) -> Outcome:
         )
     detail = map_of(map_of(found, "fault"), "detail")
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
+
+
+def own_words(body: bytes) -> Sequence[OwnWords]:
+    """Return the issues of an OperationOutcome as they were written; none where it is none."""
+    found = _readable(body)
+    if found is None or text_of(found, "resourceType") != "OperationOutcome":
+        return ()
+    return [_own_words(issue) for issue in maps_of(found, "issue")]
+
+
+def _own_words(issue: Mapping[str, Json]) -> OwnWords:
+    details = map_of(issue, "details")
+    coding = next(iter(maps_of(details, "coding")), {})
+    texts = (
+        text_of(coding, "display"),
+        text_of(details, "text"),
+        text_of(issue, "diagnostics"),
+    )
+    return OwnWords(
+        severity=text_of(issue, "severity"),
+        issue=text_of(issue, "code"),
+        code=text_of(coding, "code"),
+        says=[text for text in dict.fromkeys(texts) if text],
+    )
+
+
+def _readable(body: bytes) -> Mapping[str, Json] | None:
+    """Return what an error body holds, in either format; None: nothing that can be read."""
+    # Platforms say application/json of whatever they pass on, and pad it: the bytes decide.
+    said = body.removeprefix(codecs.BOM_UTF8).strip()
+    try:
+        found = to_tree(said, Format.XML) if said.startswith(b"<") else json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, Mapping) else {}
 
 
 def tells_error(tree: Resource, echoed: Resource = NOTHING) -> bool:

@@ -43,6 +43,9 @@ _FAILING = (
     f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
     " the national service desk. Otherwise tell whoever runs it."
 )
+_REMEMBERED = (
+    "has not been heard of since the gateway started; it had not answered, or with errors only,"
+)
 _STALLED = "What is to go there waits, and is kept."
 
 
@@ -167,6 +170,7 @@ class RuntimeState:
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
+    remembered: Mapping[str, datetime] = field(default_factory=dict)  # silent before the start
     egress: EgressState | None = None  # why nothing gets out; None: it does
     kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
@@ -282,6 +286,7 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
     for kind, receivers, what, advice in (
         (silent, running.silent, "has not answered", _SILENT),
         (failing, running.failing, "has answered with errors only", _FAILING),
+        (silent, running.remembered, _REMEMBERED, _SILENT),
     ):
         for receiver, since in receivers.items():
             yield Concern(

@@ -31,10 +31,10 @@ from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Nothing runs, nothing comes from elsewhere, forms ask here alone, and nobody frames a page.
+# Nothing comes from elsewhere, nothing in a page runs, forms ask here alone, and nobody frames it.
 _POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -52,14 +52,17 @@ class StatusServer:
         registry: CollectorRegistry,
         pages: Sequence[web.RouteDef] = (),
         guard: Middleware | None = None,
+        ends: Callable[[], None] = lambda: None,
         first_days: int = 90,
     ) -> None:
         """
         Serve nothing yet.
 
         *guard*: who may ask for what; by default, whoever asks under a name of this machine's.
-        *first_days*: how many days before its end a thing becomes news.
+        *ends* lets every answer end that goes on without an end. *first_days*: how many days
+        before its end a thing becomes news.
         """
+        self._ends = ends
         self._store, self._guard = store, guard or _of_this_machine
         self._pages = pages
         self._host, self._port = host, port
@@ -91,6 +94,7 @@ class StatusServer:
     async def stop(self) -> None:
         """Stop answering."""
         self._stop_listening()
+        self._ends()
         if self._runner is not None:
             await self._runner.cleanup()
 

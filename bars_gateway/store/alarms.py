@@ -1,7 +1,7 @@
 """Alarms: how they are read, and how a person's word ends them. Triggers raise and settle them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,6 +30,11 @@ class Alarms(Noun):
     def standing(self, connection: Connection, provider: str | None, limit: int) -> list[Alarm]:
         """Return what stands, of *provider* or of all, newest first."""
         return standing(connection, provider, limit)
+
+    @reads
+    def listed(self, connection: Connection, kind: str | None, limit: int) -> list[Alarm]:
+        """Return the newest that stand, of that kind or of each, with what the EPR was told."""
+        return newest(connection, limit, [kind] if kind else ALARMS)
 
     @reads
     def newest(self, connection: Connection) -> int:
@@ -99,11 +104,11 @@ def _meanwhile(connection: Connection, message_id: int | None) -> Meanwhile | No
     return Meanwhile.ANOTHER if is_beside_another(connection, message_id) else None
 
 
-def newest(connection: Connection, each: int) -> list[Alarm]:
+def newest(connection: Connection, each: int, kinds: Iterable[str] = ALARMS) -> list[Alarm]:
     """Return the newest of each kind, at most *each* of them."""
     return [
         replace(alarm_of(connection, row), told=_told(connection, row))
-        for kind in ALARMS
+        for kind in kinds
         for row in connection.rows("newest_alarms", kind=kind, limit=each)
     ]
 

@@ -26,6 +26,7 @@ from bars_gateway.model.alerts import (
 )
 from bars_gateway.model.messages import Actor
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
 
@@ -66,10 +67,17 @@ class Alerts(Noun):
         self, connection: Connection, number: int, actor: Actor, now: datetime
     ) -> Alert | None:
         """Let no more be told of it until it grows worse; return it, or None if none is open."""
-        values = {"now": text(now), "who": actor.who, "why": actor.why}
-        connection.run("acknowledge_alert", id=number, **values)
         row = connection.one("open_alert", id=number)
-        return None if row is None else alert_of(row)
+        if row is None:
+            return None
+        values = {"who": actor.who, "why": actor.why}
+        connection.run("acknowledge_alert", id=number, now=text(now), **values)
+        told = {**values, "alert": number, "of": row["code"]}
+        kind = f"{actor.role}.acknowledged"
+        add_message_event(connection, (None, None, None), kind, now, told)
+        row = connection.one("open_alert", id=number)
+        assert row is not None  # it was open a line above
+        return alert_of(row)
 
     @reads
     def due(self, connection: Connection, channel: Channel, now: datetime) -> list[Delivery]:

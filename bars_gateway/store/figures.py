@@ -21,11 +21,13 @@ class Heap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """For whom something waits, that is not held, and since when the oldest does."""
+    """What waits for one Receiver and is not held, and since when the oldest does."""
 
     provider: str
     receiver: str
     since: datetime
+    messages: int = 1
+    workflows: int = 1  # each is about one patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +62,14 @@ class Figures(Noun):
 
     @reads
     def waiting(self, connection: Connection) -> list[Waiting]:
-        """Return for whom something waits that is not held."""
+        """Return what waits for whom and is not held."""
         return [
             Waiting(
-                provider=row["provider"], receiver=row["receiver"], since=instant(row["oldest"])
+                provider=row["provider"],
+                receiver=row["receiver"],
+                since=instant(row["oldest"]),
+                messages=row["n"],
+                workflows=row["workflows"],
             )
             for row in connection.rows("waiting_for_receivers")
         ]

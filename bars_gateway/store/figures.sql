@@ -6,9 +6,9 @@ SELECT receiver, count(*) AS n, min(created_at) AS oldest
   FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL GROUP BY receiver;
 
 -- name: waiting_for_receivers
--- Since when something waits for each Receiver, but for what is held.
-SELECT provider, receiver, min(created_at) AS oldest
-  FROM messages INDEXED BY messages_open WHERE settled_at IS NULL AND state <> 'held' GROUP BY provider, receiver;
+-- What waits for each Receiver, of how many workflows and since when, but for what is held.
+SELECT provider, receiver, min(created_at) AS oldest, count(*) AS n, count(DISTINCT workflow_id) AS workflows
+  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL AND state <> 'held' GROUP BY receiver, provider;
 
 -- name: count_quarantined
 -- What waits in quarantine.

@@ -101,6 +101,11 @@ class Quarantines(Noun):
         return waiting(connection, provider, limit)
 
     @reads
+    def holds(self, connection: Connection, number: int) -> bool:
+        """Tell whether anything was ever put there under that number; attached, it stays."""
+        return connection.one("quarantined_of_any", id=number) is not None
+
+    @reads
     def quarantined(
         self, connection: Connection, provider: str, number: int
     ) -> tuple[Quarantine, Payload] | None:

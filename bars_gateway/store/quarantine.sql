@@ -11,6 +11,10 @@ VALUES (:provider, :request_id, :correlation_id, :bundle_id, :responds_to, :send
 -- One of a provider's quarantined responses.
 SELECT * FROM quarantine WHERE id = :id AND provider = :provider;
 
+-- name: quarantined_of_any
+-- One quarantined response, whichever provider's.
+SELECT * FROM quarantine WHERE id = :id;
+
 -- name: quarantine_waiting
 -- What is quarantined and attached to nothing, the oldest first.
 SELECT * FROM quarantine WHERE attached_to IS NULL AND provider = coalesce(:provider, provider)

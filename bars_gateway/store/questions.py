@@ -45,6 +45,7 @@ from bars_gateway.model.questions import (
     Answered,
     Decided,
     Decision,
+    OpenQuestion,
     Question,
     QuestionOpen,
     ResourceRequest,
@@ -84,6 +85,7 @@ T = TypeVar("T")
 TURNED_AWAY = "cancel.turned_away"
 ASKED = "cancel.asked"
 _LOOK_AGAIN = 5.0  # seconds; a net below the wake-up
+_LISTED = ("provider", "operation", "request_id", "correlation_id")
 _ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
     *("move", "request_type", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
     *("responds_to", "reference"),
@@ -186,6 +188,19 @@ class Questions(Noun):
     ) -> list[Question | Spoilt]:
         found = connection.rows("open_questions", provider=provider, after=after, limit=limit)
         return each(found, question_of)
+
+    @reads
+    def questions_listed(self, connection: Connection, limit: int) -> list[OpenQuestion]:
+        """Return what waits for any EPR, the oldest first."""
+        return [
+            OpenQuestion(
+                number=row["id"],
+                asked_at=instant(row["asked_at"]),
+                answer_by=instant(row["answer_by"]),
+                **{name: row[name] for name in _LISTED},
+            )
+            for row in connection.rows("questions_listed", limit=limit)
+        ]
 
     @reads
     def question(self, connection: Connection, provider: str, question_id: int) -> Question | None:

@@ -41,6 +41,11 @@ SELECT http_status, answer_code, answer_type, answer, message_id FROM questions
 -- What waits for a provider's EPR beyond that number, the oldest first.
 SELECT * FROM questions WHERE provider = :provider AND state = 'open' AND id > :after ORDER BY id LIMIT :limit;
 
+-- name: questions_listed
+-- What waits for any EPR, the oldest first: ids and times.
+SELECT id, provider, request_id, correlation_id, operation, asked_at, answer_by
+  FROM questions INDEXED BY questions_open WHERE state = 'open' ORDER BY id LIMIT :limit;
+
 -- name: decide_question
 -- The request's bytes go on to the message, or are not kept: what was refused is nobody's record.
 UPDATE questions

@@ -40,6 +40,7 @@ from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.traffic import Flows
+from bars_gateway.store.uptime import Uptimes
 from bars_gateway.store.visits import Visits
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
@@ -78,7 +79,7 @@ class Store(Noun):
         self.reconciliations = Reconciliations(shared)
         self.soundness = database.soundness(wake_ups.wake_everybody)
         self.searches = Searches(shared)
-        self.flows = Flows(shared)
+        self.flows, self.uptimes = Flows(shared), Uptimes(shared)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
         self.explanations = Explanations(shared)

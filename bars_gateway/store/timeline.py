@@ -45,6 +45,12 @@ class Timelines(Noun):
         """Return how that conversation of *provider* went, or None: there is none."""
         return timeline(connection, provider, correlation_id)
 
+    @reads
+    def correlation_of(self, connection: Connection, workflow_id: int) -> str | None:
+        """Return the X-Correlation-Id of that workflow, or None: there is no such."""
+        row = connection.one("workflow", id=workflow_id)
+        return None if row is None else str(row["correlation_id"])
+
 
 def timeline(connection: Connection, provider: str | None, correlation_id: str) -> Timeline | None:
     """Return how a conversation went, or None: nothing here has that X-Correlation-Id."""

@@ -83,6 +83,13 @@ class Flows(Noun):
         """Return what flows and what waits."""
         return traffic(connection, now)
 
+    @reads
+    def last_changes(self, connection: Connection) -> Sequence[int | None]:
+        """Return what differs once anything has come or moved, at a cost that never grows."""
+        row = connection.one("last_changes")
+        assert row is not None  # of maxima there is always one row
+        return [row[name] for name in ("event", "notice", "question", "alert")]
+
 
 def traffic(connection: Connection, now: datetime) -> Traffic:
     """Return what flows and what waits."""

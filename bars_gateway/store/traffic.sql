@@ -4,6 +4,11 @@
 -- When the last message went that way: in the newest hour in which any did.
 SELECT last_at FROM hours WHERE direction = :direction AND last_at IS NOT NULL ORDER BY hour DESC LIMIT 1;
 
+-- name: last_changes
+-- The numbers of what was last written of all that pages tell of.
+SELECT (SELECT max(id) FROM events) AS event, (SELECT max(id) FROM notices) AS notice,
+       (SELECT max(id) FROM questions) AS question, (SELECT max(id) FROM alerts) AS alert;
+
 -- name: hours_since
 -- What went that way in each hour since, the earliest first.
 SELECT hour, flowed FROM hours WHERE direction = :direction AND hour >= :since ORDER BY hour;

@@ -2,7 +2,8 @@
 What people did at the console, for the audit trail: who came, who was refused, what was revealed.
 
     console.logged_in · console.logged_out · console.refused ─► one line each, no password, no URL
-    console.revealed                                         ─► one line, and only then the bytes
+    console.revealed                                         ─► one line, and only then the bytes:
+                                                                of a message, or in quarantine
 
 Nothing of a payload is in these lines: names, roles, reasons, numbers and codes.
 """
@@ -14,6 +15,7 @@ from bars_gateway.model.messages import Part, Payload
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.readings import payload
 from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import payload_of
 from bars_gateway.store.work import Noun, writes
 
 _NOBODYS = (None, None, None)
@@ -45,5 +47,19 @@ class Visits(Noun):
             return None
         about = (row["provider"], message_id, row["request_id"])
         told = {**detail, "part": part.value}
+        add_message_event(connection, about, "console.revealed", now, told)
+        return found
+
+    @writes
+    def reveal_quarantined(
+        self, connection: Connection, number: int, detail: Mapping[str, object], now: datetime
+    ) -> Payload | None:
+        """Return what lies in quarantine once the audit trail says who has it; None: nothing."""
+        row = connection.one("quarantined_of_any", id=number)
+        if row is None:
+            return None
+        found = payload_of(row)
+        about = (row["provider"], None, row["request_id"])
+        told = {**detail, "part": "request", "quarantine": number}
         add_message_event(connection, about, "console.revealed", now, told)
         return found

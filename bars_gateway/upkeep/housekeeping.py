@@ -331,18 +331,19 @@ class Housekeeper:
         proven: Callable[[], None] = lambda: None,
         expiries: Callable[[datetime], None] = lambda _now: None,
         troubles: Callable[[], Awaitable[None]] | None = None,
+        presence: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """
         Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
 
         *proven* is called after each round: its writes were committed. *expiries* looks now
         and then whether something that the gateway works with will end. *troubles* keeps since
-        when what we need ourselves is out of order.
+        when what we need ourselves is out of order, and *presence* that we are up.
         """
         self._store = store
         self._proven = proven
         self._expiries = expiries
-        self._troubles = troubles
+        self._troubles, self._presence = troubles, presence
         self._now = now
         self._longest_wait = longest_wait
         self._clock = ClockWatch(now, monotonic)
@@ -396,7 +397,7 @@ class Housekeeper:
             self._tell_unread,
             self._tell_due,
             self._tell_alarms,
-            *((self._troubles,) if self._troubles else ()),
+            *filter(None, (self._troubles, self._presence)),
         )
 
     async def _look_at_expiries(self) -> None:

@@ -3,6 +3,8 @@ Loops that go on, whether each still moves, and what the service manager hears o
 
     run ──raises──► alarm · log ──pause──► run                       (`enduring`)
 
+    every ten seconds ─► the store has that we are up                (`Presence`)
+
     dispatcher · collect · deliver · inbound ──beat──► Heartbeats
                                                             ▼ all in time?
     housekeeper ──a round whose writes were committed──► Watchdog ──WATCHDOG=1──► Notifier
@@ -31,6 +33,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -38,6 +41,7 @@ import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.stopping import pause
+from bars_gateway.store.uptime import LONGEST_GAP, NOTED_EVERY, Uptimes
 
 log = structlog.get_logger(__name__)
 
@@ -169,6 +173,30 @@ class LoopLag:
     def stop(self) -> None:
         """End at once."""
         self._stopping.set()
+
+
+class Presence:
+    """Lets the store have, every ten seconds, that we are up."""
+
+    def __init__(
+        self, uptimes: Uptimes, now: Callable[[], datetime], monotonic: Callable[[], float]
+    ) -> None:
+        self._uptimes, self._now, self._monotonic = uptimes, now, monotonic
+        self._noted_at: float | None = None  # None: not since the start
+
+    async def keep(self) -> None:
+        """
+        Write it down, if that is due.
+
+        What could not be written for a while was no time in which we were up.
+        """
+        at, lasted = self._monotonic(), timedelta()
+        if self._noted_at is not None:
+            lasted = timedelta(seconds=at - self._noted_at)
+            if lasted < NOTED_EVERY:
+                return
+        await self._uptimes.note_up(lasted if lasted < LONGEST_GAP else timedelta(), self._now())
+        self._noted_at = at
 
 
 class Watchdog:

@@ -115,7 +115,8 @@ async def test_a_message_tells_its_attempts_and_hides_what_it_holds(console: Con
     page = (await console.get("/messages/1")).text
 
     assert "HTTP 422, <code>REC_UNPROCESSABLE_ENTITY</code>" in page
-    assert 2 == page.count("<strong>hidden</strong>")
+    assert 2 == page.count("<strong>hidden</strong> (")
+    assert "In its own words: <strong>hidden</strong>" in page
     assert "nobody has taken this patient on. Act now." in page
 
 
@@ -160,7 +161,7 @@ async def test_names_of_others_are_text(console: Console) -> None:
     """Nothing that others call themselves is taken for markup."""
     await claimed(console.store, receiver="https://x|<script>alert(1)</script>")
     for path in ("/", "/messages", "/messages/1", "/messages?id=<script>"):
-        assert "<script" not in (await console.get(path)).text
+        assert "<script>" not in (await console.get(path)).text
 
 
 async def test_no_page_tells_of_a_patient(console: Console) -> None:

@@ -132,7 +132,7 @@ CREATE INDEX        messages_from    ON messages (sender, id)                   
 CREATE INDEX        messages_case    ON messages (reference)                              WHERE reference IS NOT NULL;
 CREATE INDEX        messages_taken   ON messages (created_at);
 CREATE INDEX        messages_use     ON messages (use_case);
-CREATE INDEX        messages_backlog ON messages (receiver, created_at, settled_at, state) WHERE settled_at IS NULL;
+CREATE INDEX        messages_backlog ON messages (receiver, provider, created_at, settled_at, state, workflow_id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_trouble ON messages (trouble)                                WHERE trouble IS NOT NULL;
 CREATE INDEX        messages_fault   ON messages (fault)                                  WHERE fault IS NOT NULL;
 CREATE INDEX        messages_grouped ON messages (trouble, receiver, state)               WHERE trouble IS NOT NULL;
@@ -198,6 +198,14 @@ CREATE TABLE hours (                            -- what went each way in an hour
     within_2100 INTEGER NOT NULL DEFAULT 0,     -- of these, how many were answered within so many milliseconds
     within_5000 INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (direction, hour)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uptime (                           -- how long the gateway was up in each hour: for the page alone
+    hour           TEXT PRIMARY KEY,            -- how its instants begin: 2026-03-02T09
+    first_at       TEXT NOT NULL,               -- when it was first known to be up in it
+    last_at        TEXT NOT NULL,               -- and last
+    up_ms          INTEGER NOT NULL,            -- for how many milliseconds
+    database_bytes INTEGER NOT NULL             -- how large the database was at first
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tallies (                          -- how many there are in each state, counted as they come and move
