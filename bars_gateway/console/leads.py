@@ -27,7 +27,7 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meanwhile:
+class HeldUp:
     """What waits because of it, and is not held."""
 
     messages: int
@@ -43,13 +43,13 @@ def leads_of(concern: Concern, at: datetime) -> Sequence[Lead]:
     return _LEADS[ConcernKind(concern.kind)](concern, at)
 
 
-def waits_for(concern: Concern, waiting: Sequence[Waiting]) -> Meanwhile | None:
+def waits_for(concern: Concern, waiting: Sequence[Waiting]) -> HeldUp | None:
     """Return what waits because of it; None: nothing does."""
     blocks = _BLOCKS.get(concern.kind)
     found = [each for each in waiting if blocks is not None and blocks(concern, each)]
     if not found:
         return None
-    return Meanwhile(
+    return HeldUp(
         messages=sum(each.messages for each in found),
         workflows=sum(each.workflows for each in found),
         since=min(each.since for each in found),

@@ -43,9 +43,6 @@ _FAILING = (
     f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
     " the national service desk. Otherwise tell whoever runs it."
 )
-_REMEMBERED = (
-    "has not been heard of since the gateway started; it had not answered, or with errors only,"
-)
 _STALLED = "What is to go there waits, and is kept."
 
 
@@ -286,7 +283,7 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
     for kind, receivers, what, advice in (
         (silent, running.silent, "has not answered", _SILENT),
         (failing, running.failing, "has answered with errors only", _FAILING),
-        (silent, running.remembered, _REMEMBERED, _SILENT),
+        (silent, running.remembered, "gave no good answer before this start: none", _SILENT),
     ):
         for receiver, since in receivers.items():
             yield Concern(
@@ -346,8 +343,7 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
                 about=f"{each.folder} {each.means}",
                 name=each.folder,
                 text=f"{each.count} in {each.folder} not taken, the first for"
-                f" {lasting(each.seconds)}:"
-                f" {each.means}",
+                f" {lasting(each.seconds)}: {each.means}",
                 advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
             )
 
@@ -432,9 +428,8 @@ def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
 
 def _since(epr: EprCondition, started_at: datetime) -> str:
     if epr.asked_at is None:
-        return (
-            f"has not asked for questions since the gateway started, {started_at:%d %b %H:%M} UTC"
-        )
+        started = f"{started_at:%d %b %H:%M} UTC"
+        return f"has not asked for questions since the gateway started, {started}"
     return f"has stopped asking for questions: last at {epr.asked_at:%d %b %H:%M} UTC"
 
 

@@ -8,7 +8,7 @@ from national_side import Clock
 from store_values import NOW
 
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import Database, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.store.uptime import Up, Uptime, uptime
 from bars_gateway.upkeep.loops import Presence
@@ -119,7 +119,7 @@ async def test_what_no_meter_looks_at_is_forgotten(tmp_path: Path) -> None:
     assert NOW - 100 * DAY == found.known_since
 
 
-async def test_growth_is_told_by_the_day(database: Database, store: Store) -> None:
+async def test_growth_is_told_by_the_day(database: SqliteDatabase, store: Store) -> None:
     """From a day on; before that nobody knows what a day is."""
     await runs(store, NOW - 2 * DAY, SECOND)
     size = database.path.stat().st_size + 2_000_000

@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 from console_side import CANARY, SAID, STATE, THIRD, Console, refused, sent
 from store_values import NOW, SILENCE, TERMS, arrival, attempt, owed, payload, submission
 
-from bars_gateway.model.alerts import Channel, Standing, Telling
+from bars_gateway.model.alerts import Channel, StandingConditions, Telling
 from bars_gateway.model.messages import TryAgain
 from bars_gateway.outbound.circuit_breaker import CircuitBreakers
 from bars_gateway.outbound.token_refusals import KeyUnknown
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.standard.verdict import Verdict, judge
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.alerts import Seen, Silences, conditions
+from bars_gateway.status.alerts import Moment, Silences, conditions
 from bars_gateway.status.concerns import TokenState
 from bars_gateway.store.pacing import token_service_of
 from bars_gateway.store.readings import EprCondition
-from bars_gateway.upkeep.housekeeping import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 DOWN = "https://fhir.nhs.uk/Id/dos-service-id|2000000404"
 REFUSING = THIRD
@@ -27,7 +27,7 @@ OWING = "https://fhir.nhs.uk/Id/dos-service-id|2000000505"
 WAITING, OVERDUE, REFUSED = 30, 5, 3
 MINUTE = timedelta(minutes=1)
 CERTIFICATE = Expiry(
-    kind=Kind.CERTIFICATE,
+    kind=ExpiringKind.CERTIFICATE,
     name="The certificate for receiving",
     begins_at=NOW - timedelta(days=360),
     ends_at=NOW + timedelta(days=5, hours=3),
@@ -121,7 +121,7 @@ async def _know(console: Console, breakers: CircuitBreakers, *, started_at: date
 
 async def _open_alerts(console: Console) -> None:
     store, at = console.store, console.at
-    seen = Seen(
+    seen = Moment(
         overview=await store.watched(at),
         counted=await store.figures.counted(at),
         running=console.running,
@@ -129,5 +129,5 @@ async def _open_alerts(console: Console) -> None:
         known=await store.breaks.known(),
     )
     telling = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=timedelta())
-    standing = Standing(conditions=conditions(seen, Silences(), 90))
+    standing = StandingConditions(conditions=conditions(seen, Silences(), 90))
     await store.alerts.review(standing, telling, NOW - MINUTE)
