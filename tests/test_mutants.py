@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         fault="another-patient-hides-behind-ours",
         module="standard/patients.py",
-        now="    return replace(first, beside=tuple(beside))\n",
+        now="    return replace(first, beside=tuple(beside)) if beside else first\n",
         then="    return first\n",
         test="standard/test_patients.py::test_whether_it_is_the_same_patient",
     ),
