@@ -350,7 +350,7 @@ def test_a_message_is_explained_to_people(home: Home) -> None:
     assert 0 == done.code
     assert "Attempt 1 (no answer, 1.0 s): nothing came back: the message may have" in done.out
     assert "Nothing: nobody tries any more. When the gateway runs again, it ends" in done.out
-    assert "then it ends as unconfirmed" in done.out
+    assert "it ends as unconfirmed, for it may have arrived" in done.out
     assert "Whose turn it is: " in done.out
     assert "Where to look first: between here and the Receiver" in done.out
     typing = f"  bars-gateway hold {home.waiting} --provider trust --why TEXT"

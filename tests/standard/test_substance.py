@@ -194,16 +194,16 @@ EMPTY: dict[str, Resource] = {
         "note": [{"text": "-"}],
         "activity": [{"outcomeCodeableConcept": [{"text": "\u2800"}]}],
     },
-    "what-a-program-wrote": {
-        "text": {"status": "generated", "div": "<div>CarePlan, status: active</div>"}
-    },
+    "no-narrative": {"text": {"status": "empty", "div": "<div>No text was provided.</div>"}},
     "markup": {"text": {"status": "additional", "div": "<div>&nbsp;<p> </p></div>"}},
+    "markup-of-a-program": {"text": {"status": "generated", "div": "<div>&nbsp;<p> </p></div>"}},
     "when-and-who": {
         "period": {"start": "2026-03-02T09:00:00+00:00"},
         "author": {"display": "Dr Invented"},
         "identifier": [{"value": "P-1"}],
-        "category": [{"text": "Care plan"}],
     },
+    "sort-of-plan": {"category": [{"coding": [{"code": "assess-plan", "display": "Care plan"}]}]},
+    "what-it-is-about": {"addresses": [{"reference": "Condition/1"}]},
     "status-of-an-activity": {
         "activity": [{"detail": {"status": "not-started", "kind": "ServiceRequest"}}]
     },
@@ -219,6 +219,12 @@ SAYING: dict[str, Resource] = {
     "detail": {"activity": [{"detail": {"status": "not-started", "description": "Go."}}]},
     "detail-code": {"activity": [{"detail": {"code": {"coding": [{"code": "C3"}]}}}]},
     "narrative": {"text": {"status": "additional", "div": "<div><p>Go.</p></div>"}},
+    "what-a-program-wrote": {"text": {"status": "generated", "div": "<div>Go.</div>"}},
+    "what-a-program-wrote-by-extensions": {"text": {"status": "extensions", "div": "<p>Go.</p>"}},
+    "category": {"category": [{"text": "Go."}]},
+    "what-it-is-about": {"addresses": [{"reference": "Condition/1", "display": "Chest pain"}]},
+    "extension": {"extension": [{"url": "https://example.org/says", "valueString": "Go."}]},
+    "contained": {"contained": [SEEN]},
 }
 
 

@@ -74,6 +74,8 @@ _WORDY = (
     *("text", "display", "code", "value", "valueString", "title", "description", "note"),
     *("comment", "conclusion", "summary"),
 )
+# Of a CarePlan, what tells of neither whom nor when: words in it are read.
+_READ_BESIDE = ("addresses", "supportingInfo", "goal", "extension")
 _TAG = re.compile("<[^>]*>")
 
 
@@ -177,14 +179,33 @@ def _has_words(plan: Resource, beside: Around) -> bool:
     activities = maps_of(plan, "activity")
     rest = _without(plan, "identifier", "activity")
     details = [_without(each, "outcomeReference", "reference") for each in activities]
-    # What a program has written into the narrative by itself is no more than the elements say.
-    narrative = map_of(plan, "text")
-    written = text_of(narrative, "div") if text_of(narrative, "status") == "additional" else ""
     return (
         says_what_was_found(plan, beside)
         or any(_leads_to_one(map_of(each, "reference"), beside) for each in activities)
         or _has_content({**rest, "activity": details})
-        or has_words(unescape(_TAG.sub(" ", written)))
+        or _has_words_beside(plan)
+    )
+
+
+def _has_words_beside(plan: Resource) -> bool:
+    """
+    Tell whether there is something to read where no finding belongs.
+
+    A person who reads it sees it all the same, also what a program has written by itself: who
+    is told that a plan says nothing must not find that it does.
+    """
+    narrative = map_of(plan, "text")
+    written = "" if text_of(narrative, "status") == "empty" else text_of(narrative, "div")
+    beside = {name: plan[name] for name in _READ_BESIDE if name in plan}
+    return (
+        has_words(unescape(_TAG.sub(" ", written)))
+        or any(has_words(text_of(each, "text")) for each in maps_of(plan, "category"))
+        or any(map(_tells, maps_of(plan, "contained")))
+        or any(
+            has_words(text_of(each, name))
+            for _, each in objects_at(beside, "")
+            for name in ("text", "display", "valueString", "valueMarkdown")
+        )
     )
 
 
