@@ -45,8 +45,8 @@ from bars_gateway.standard.sentences.received import (
     BY_WORD,
     DECIDED,
     DECIDED_TOO_LATE,
-    EMPTY,
     OF_ANSWERS,
+    OF_PLANS,
     OF_VALIDATIONS,
     resource_request,
 )
@@ -322,10 +322,11 @@ def responses() -> str:
     ]
     told += [
         Told(
-            (f"`{said}`, `{Remark.EMPTY_PLAN}`", f"`{Move.CONCLUDE}`"),
-            came(move=Move.CONCLUDE, says=said, remarks=(Remark.EMPTY_PLAN,)),
+            (f"`{said}`, `{remark}`", f"`{Move.CONCLUDE}`"),
+            came(move=Move.CONCLUDE, says=said, remarks=(remark,)),
         )
-        for said in EMPTY
+        for remark, rows_ in OF_PLANS.items()
+        for said in rows_
     ]
     return table(("Says", "Move", "About", "What is said"), rows(told))
 
@@ -339,7 +340,7 @@ def overtaken() -> str:
 
 
 # What is said of one that came out of its order only: else the message itself says it.
-WITH = {Remark.EMPTY_PLAN: f"`{Remark.OUT_OF_ORDER}`"}
+WITH = dict.fromkeys(OF_PLANS, f"`{Remark.OUT_OF_ORDER}`")
 
 
 def remarks() -> str:

@@ -48,7 +48,7 @@ MUTANTS = (
     Mutant(
         fault="whoever-waits-is-sent-to-read-an-empty-care-plan",
         module="standard/remarks.py",
-        now="response.says_nothing and response.says in _FINDS",
+        now="response.says_nothing and response.says in FINDS",
         then="False",
         test="scenarios/test_meaning.py::test_nobody_is_sent_to_read_a_care_plan_that_says_nothing",
     ),

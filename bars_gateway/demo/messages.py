@@ -40,6 +40,7 @@ The door is open and the dog has been shut away. No danger at the scene is known
 Advice given: sit upright, keep warm, have the list of medicines at hand for the crew.
 Call again at once if breathing becomes harder or anything new is noticed.
 """.splitlines()
+_FOUND = "Validated by telephone: no change since the first call. Invented."
 Resource = dict[str, Any]
 _KEPT = ("MessageHeader", "Patient", "Organization", "HealthcareService")
 _USE_CASES = f"{NHS}/CodeSystem/usecases-categories-bars"
@@ -438,7 +439,12 @@ def response(
         since = {"start": datetime.now(UTC).isoformat(timespec="seconds")}
         for each in entries:
             if each["resource"]["resourceType"] == "CarePlan":
-                each["resource"] |= {"encounter": {"reference": own["fullUrl"]}, "period": since}
+                found = [
+                    {"outcomeCodeableConcept": [{"text": _FOUND}]},
+                    *each["resource"]["activity"],
+                ]
+                theirs = {"encounter": {"reference": own["fullUrl"]}, "activity": found}
+                each["resource"] |= theirs | {"period": since}
     kind = "referral-short" if referral else f"validation-{'full' if final else 'interim'}"
     entries[0]["resource"] = _response_header(entries[0]["resource"]) | {
         "reason": {"coding": [_coding("message-reason-bars", reason)]},

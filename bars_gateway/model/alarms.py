@@ -523,8 +523,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="response",
         says="{n} came with a remark",
         whose=Whose.THEIRS,
-        advice="Late, out of turn, stood down or empty: its notice says which. See that somebody"
-        " looks.",
+        advice="Late, out of turn, stood down, empty or sent back: its notice says which. See that"
+        " somebody looks.",
         ends="nothing else",
     ),
     "response.refused": AlarmKind(

@@ -5,7 +5,7 @@ Each is frozen, and says what a field means to whom. The store hands them on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -277,6 +277,7 @@ class Arrival:
     reason: str = "new"  # of a response
     wording: Wording | None = None  # of a response: what its meaning follows from
     says_nothing: bool = False  # of a response: there is nothing to read in its CarePlan
+    plans: tuple[frozenset[str], ...] = field(default=(), repr=False)  # likewise: what each says
     word: Word | None = None  # of a response that was read beside its workflow
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows

@@ -142,7 +142,7 @@ class MessageRow:
     remarks: Sequence[Remark] = ()  # what its notice told beside what it says
     stands: State | None = None  # its workflow, now
     newest: Said | None = None  # what the Responder said last, of all that holds
-    newest_empty: bool = False  # and there was nothing to read in its CarePlan
+    newest_plan: Remark | None = None  # and what was remarked upon its CarePlan
     reading: ReadProgress | None = None  # the read that it waits for
     shown: str | None = None  # how the record ended there, or that no read of it said so
     reconciled: str | None = None  # where its record has no id here: what came of looking for it
@@ -175,7 +175,7 @@ class MessageRow:
             reconciled=self.reconciled,
             stands=self.stands,
             newest=self.newest,
-            newest_empty=self.newest_empty,
+            newest_plan=self.newest_plan,
             late=past or (self._is_open and _has_come(self.late_from, now)),
             owed=_owed(self.stands, self.answer_due_at, self.warned_from, now),
             alarmed=self.alarmed,

@@ -265,6 +265,15 @@ NO_RECORD = LinkRule(
     receiving=None,
     fixed=True,
 )
+PLAN_SENT_BACK = LinkRule(
+    rule="L13",
+    text="the CarePlan of a full response says only what the one of the request says, word for"
+    " word: the other side is told to telephone. Say in it what was found here",
+    source="Application 4: Validation-Response-Payload",
+    sending=_WARN,
+    receiving=_WARN,
+    fixed=True,
+)
 LINK_RULES: tuple[LinkRule, ...] = (
     UNKNOWN,
     LinkRule(
@@ -321,6 +330,7 @@ LINK_RULES: tuple[LinkRule, ...] = (
     AMBIGUOUS,
     OTHER_RECORD,
     NO_RECORD,
+    PLAN_SENT_BACK,
 )
 
 

@@ -50,7 +50,7 @@ _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
 _SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
-_FINDS = frozenset({Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES})
+FINDS = frozenset({Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES})
 _MAY_COME_TO_NOTHING = _NOBODY_COMES | {Said.ACCEPTED}
 _AGREES = _SOMEBODY_COMES | {Said.ACCEPTED}
 _UNDER_AGREEMENT = frozenset({State.ACTIVE, State.IN_PROGRESS})
@@ -71,6 +71,7 @@ class Remark(StrEnum):
     IN_DOUBT = "in_doubt"
     STOOD_DOWN = "stood_down"
     EMPTY_PLAN = "empty_plan"
+    PLAN_SENT_BACK = "plan_sent_back"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
     ANSWERS_REFUSED = "answers_refused"
@@ -296,6 +297,7 @@ class Response:
     newer: bool = True  # than everything that came before it, and than a cancellation
     clock_ahead: bool = False  # it is stamped later than it came
     says_nothing: bool = False  # its CarePlan, in words or codes
+    sends_back: bool = False  # its CarePlan says only what the request's says
     came_at: datetime
 
 
@@ -353,7 +355,10 @@ ROWS: Mapping[Remark, _Row] = {
     Remark.IN_DOUBT: lambda before, _: before.state is State.CONTRADICTED,
     Remark.STOOD_DOWN: _stands_down,
     # The case ends by it all the same: it is the last word, and only a telephone tells more.
-    Remark.EMPTY_PLAN: lambda _, response: response.says_nothing and response.says in _FINDS,
+    Remark.EMPTY_PLAN: lambda _, response: response.says_nothing and response.says in FINDS,
+    Remark.PLAN_SENT_BACK: lambda _, response: (
+        response.sends_back and not response.says_nothing and response.says in FINDS
+    ),
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
     Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,

@@ -24,7 +24,7 @@ from bars_gateway.standard.consistency import CaseDetails, case_details_of
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
-from bars_gateway.standard.rules.substance import says_nothing
+from bars_gateway.standard.rules.substance import plans_said, says_nothing
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store import links
 from bars_gateway.store.asides import Failed, Look, each_alone
@@ -234,6 +234,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         reason=about.get("reason", ""),
         wording=wording_of(response) if response else None,
         says_nothing=response is not None and says_nothing(response),
+        plans=plans_said(response) if response else (),
         ties=links.as_written(about.get("ties")),
         case_details=_case_details(row, Move(about["move"])),
         doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),

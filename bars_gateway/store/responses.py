@@ -82,6 +82,7 @@ from bars_gateway.standard.meaning import (
 )
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import (
+    FINDS,
     OF_PATIENT,
     CaseSoFar,
     Remark,
@@ -94,7 +95,7 @@ from bars_gateway.standard.remarks import (
     remarks_on_numbers,
     renews_doubt,
 )
-from bars_gateway.standard.rules.substance import says_nothing
+from bars_gateway.standard.rules.substance import is_sent_back, plans_said, says_nothing
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import OTHERS, whose
@@ -107,12 +108,7 @@ from bars_gateway.store.inbound import (
     tell_of_two,
 )
 from bars_gateway.store.record_reads import answer_alarms
-from bars_gateway.store.records import (
-    began,
-    move_workflow,
-    other_records,
-    read_payload,
-)
+from bars_gateway.store.records import began, move_workflow, other_records, read_kept, read_payload
 from bars_gateway.store.replacements import is_one_agreed_to, tell_outcome
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, promises, writes
@@ -219,6 +215,17 @@ def requesters_encounter(
     return found
 
 
+def sends_plans_back(
+    connection: Connection, workflow_id: int, answer: Collection[frozenset[str]]
+) -> bool:
+    """Tell whether the CarePlans of an answer say only what those of the request say."""
+    if not answer:
+        return False
+    kept = map(read_kept, connection.rows("plans_asked_about", id=workflow_id))
+    asked = {plan for message in kept if message is not None for plan in plans_said(message)}
+    return is_sent_back(answer, asked)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseTelling:
     """A response, read beside its workflow, and what is to be told of it."""
@@ -308,6 +315,9 @@ def tell(
         newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow, now)),
         clock_ahead=heard is not None and heard.clock_ahead,
         says_nothing=arrival.says_nothing,
+        sends_back=heard is not None
+        and heard.word.says in FINDS
+        and sends_plans_back(connection, workflow["id"], arrival.plans),
         came_at=came_at,
     )
     remarks = remarks_on(before, response)
@@ -510,6 +520,7 @@ def response_arrival(
         reason=message.reason,
         wording=wording_of(message),
         says_nothing=says_nothing(message),
+        plans=plans_said(message),
         case_details=case_details_of(message),
         doubts=remarks_on_numbers(message),
     )

@@ -38,6 +38,12 @@ SELECT m.move, p.media_type, p.headers, p.encoding, p.body, p.digest
    AND (p.part = 'request' OR m.move = 'request')
  ORDER BY m.id, p.part DESC;
 
+-- name: plans_asked_about
+-- The Bundles of a request and its updates: an answer may send back what they hold.
+SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
+ WHERE m.workflow_id = :id AND m.move IN ('request', 'update') ORDER BY m.id;
+
 -- name: note_told
 -- The status that the Responder gave last, in its own word.
 UPDATE workflows SET told_status = :status WHERE id = :id;

@@ -119,7 +119,7 @@ def message_of(row: Row) -> MessageRow:
         remarks=[Remark(word) for word in (row["remarks"] or "").split()],
         stands=State(row["stands"]),
         newest=Said(row["newest_says"]) if row["newest_says"] else None,
-        newest_empty=bool(row["newest_empty"]),
+        newest_plan=Remark(row["newest_plan"]) if row["newest_plan"] else None,
         reading=ReadProgress(row["reading"]) if row["reading"] else None,
         shown=row["shown"],
         reconciled=row["reconciled"],

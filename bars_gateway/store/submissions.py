@@ -28,16 +28,18 @@ from bars_gateway.standard.guards import (
 )
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD
+from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD, PLAN_SENT_BACK
 from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.remarks import FINDS
 from bars_gateway.standard.rules import said_unclearly
+from bars_gateway.standard.rules.substance import plans_said
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
 from bars_gateway.store.links import claimant, meant
 from bars_gateway.store.records import bring_forward, keep, other_records, read_kept, read_payload
-from bars_gateway.store.responses import hear
+from bars_gateway.store.responses import hear, sends_plans_back
 from bars_gateway.store.rows import instant, text, written
 
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
@@ -113,7 +115,10 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> No
         raise MoveRefused(submission.too_late)
     submission, workflow_id = _placed(connection, submission, now)
     _refuse_a_shared_bundle_id(connection, submission, workflow_id)
-    warned = _warned_of_others(connection, submission, found, workflow_id)
+    warned = [
+        *_warned_of_others(connection, submission, found, workflow_id),
+        *_warned_of_the_plan(connection, submission, workflow_id),
+    ]
     submission = replace(submission, warnings=[*submission.warnings, *warned])
     message_id = _queue(connection, submission, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, submission.request)
@@ -194,6 +199,18 @@ def _warned_of_others(
         for other in other_records(connection, workflow_id)
         if stands(other.state)
     ]
+
+
+def _warned_of_the_plan(
+    connection: Connection, submission: Submission, workflow_id: int
+) -> Sequence[Warned]:
+    """Return what the receipt warns of: nothing in the final answer is of this organisation."""
+    if submission.word is None or submission.word.says not in FINDS:
+        return []
+    answer = plans_said(read_payload(submission.request))
+    rule = PLAN_SENT_BACK
+    back = sends_plans_back(connection, workflow_id, answer)
+    return [Warned(rule=rule.rule, path="CarePlan.activity", problem=rule.text)] if back else []
 
 
 def _warned_of_no_record(

@@ -17,7 +17,7 @@ from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import ANOTHER
 from moving import move, sent, socket_of, transfer
 from structlog.testing import capture_logs
-from telling import emptied, told
+from telling import emptied, sent_back, told
 from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.standard.sentences import means
@@ -236,6 +236,56 @@ async def test_nobody_is_sent_to_read_a_care_plan_that_says_nothing(
         assert "says nothing of what was found" in each
         assert LOOK not in each
         assert "Read it before" not in each
+
+
+@pytest.mark.parametrize(
+    ("plan", "tells"),
+    [
+        ("active", "Act now: telephone the validating service, and ask what was found and what is"),
+        ("completed", "Do not close the case on this: telephone the validating service now."),
+    ],
+)
+async def test_nobody_is_sent_to_read_their_own_care_plan(
+    world: World, plan: str, tells: str
+) -> None:
+    """It came back under another status: whoever reads it finds what was sent, and no answer."""
+    request = validation_request()
+    receipt, acknowledgement = await asked(world, request)
+    (notice,) = await came(world, sent_back(told(acknowledgement, "finished", plan=plan), request))
+
+    assert State.COMPLETED == (await state(world, receipt))[0]
+    assert ["plan_sent_back"] == notice["remarks"]
+    assert ["response.remarked"] == await alarms(world)
+    for each in [notice["means"], *await seen(world, receipt)]:
+        assert "may be the one that you sent" in each
+        assert tells in each
+        assert LOOK not in each
+        assert "Read it before" not in each
+
+
+async def test_whoever_sends_the_plan_back_is_warned_with_the_receipt(world: World) -> None:
+    """It goes out, for two may find the same in the same codes; what says more is not warned of."""
+    request = validation_request()
+    _, acknowledgement = await asked(world, request)
+    first, second = [told(acknowledgement, "finished", plan="completed") for _ in range(2)]
+    receipts = [
+        await world.hospital.sent(f"{name}.json", body)
+        for name, body in (("back", sent_back(first, request)), ("more", second))
+    ]
+    warned = [[each["rule"] for each in receipt["warnings"]] for receipt in receipts]
+
+    assert [True, False] == ["L13" in each for each in warned]
+
+
+async def test_an_older_answer_that_sends_our_plan_back_says_so_too(world: World) -> None:
+    """Nobody acts on it, nor passes over it: there is nothing of theirs in it."""
+    request = validation_request()
+    _, acknowledgement = await asked(world, request)
+    older = sent_back(told(acknowledgement, "finished", plan="active", ago=MINUTE), request)
+    _, notice = await came(world, told(acknowledgement, "finished", plan="completed"), older)
+
+    assert ["amended", "out_of_order", "plan_sent_back"] == notice["remarks"]
+    assert "Its care plan says only what yours says" in notice["means"]
 
 
 async def test_a_care_plan_that_says_it_in_a_note_is_read(world: World) -> None:

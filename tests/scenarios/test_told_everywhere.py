@@ -225,6 +225,14 @@ ROWS = (
         ),
     ),
     Row(
+        course=courses.a_validation_that_sends_our_own_care_plan_back,
+        requester=Told(
+            epr="may be the one that you sent, and nothing of theirs. Do not close the case on",
+            page=WITH_REMARK,
+            alarm="response.remarked",
+        ),
+    ),
+    Row(
         course=courses.an_older_final_answer_that_says_nothing,
         requester=Told(
             epr="Its care plan says nothing of what was found: telephone the other service",

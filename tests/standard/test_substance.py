@@ -12,7 +12,7 @@ from variants import a_full_response, an_interim_response, resource, url_of
 from bars_gateway.standard.bundle import Message, read, said_by
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.rule import has_words
-from bars_gateway.standard.rules.substance import says_nothing
+from bars_gateway.standard.rules.substance import is_sent_back, plans_said, says_nothing
 from bars_gateway.standard.workflow import Move
 
 UNSEEN = {
@@ -268,3 +268,59 @@ def test_the_only_case_of_a_response_is_not_taken_for_the_requesters() -> None:
     resource(bundle, "CarePlan")["activity"] = [outcome(reference=focus)]
 
     assert not says_nothing(read(json.dumps(bundle).encode()))
+
+
+ASKED = {
+    "title": "Invented: to be validated",
+    "activity": [
+        {"outcomeCodeableConcept": [{"coding": [{"code": "Dx012", "display": "Category 3"}]}]},
+        {"detail": {"status": "not-started", "description": "Send somebody."}},
+    ],
+}
+AS_BEFORE: dict[str, Resource] = {
+    "as-it-was": {},
+    "by-another-name": {"id": "another", "identifier": [{"value": "P-9"}]},
+    "from-then-on": {"period": {"start": "2026-03-02T09:00:00+00:00"}},
+    "by-somebody-else": {"author": {"display": "Dr Invented"}},
+    "in-capitals": {"title": "INVENTED:  to be VALIDATED "},
+    "with-its-narrative": {"text": {"status": "generated", "div": "<div>completed</div>"}},
+}
+OTHERWISE: dict[str, Resource] = {
+    "note": {"note": [{"text": "Seen."}]},
+    "title": {"title": "Invented: validated"},
+    "done": {"activity": [{"detail": {"status": "completed", "description": "Send somebody."}}]},
+    "code": {"activity": [{"outcomeCodeableConcept": [{"coding": [{"code": "Dx02"}]}]}]},
+    "narrative": {"text": {"status": "additional", "div": "<div>Seen.</div>"}},
+}
+
+
+@pytest.mark.parametrize("holds", AS_BEFORE.values(), ids=AS_BEFORE)
+def test_a_plan_that_says_only_what_was_asked_is_sent_back(holds: Resource) -> None:
+    """Whose it is, when, and under which name tells nothing of what was found."""
+    asked, answer = plans_said(answered(**ASKED)), plans_said(answered(**ASKED | holds))
+
+    assert is_sent_back(answer, asked)
+
+
+@pytest.mark.parametrize("holds", OTHERWISE.values(), ids=OTHERWISE)
+def test_a_plan_with_anything_else_is_an_answer(holds: Resource) -> None:
+    """Also under the same id: the published answers have that of the request."""
+    asked, answer = plans_said(answered(**ASKED)), plans_said(answered(**ASKED | holds))
+
+    assert not is_sent_back(answer, asked)
+
+
+def test_a_plan_that_was_sent_back_beside_one_of_theirs_is_an_answer() -> None:
+    """There is something of theirs to read."""
+    asked = plans_said(answered(**ASKED))
+    theirs = plans_said(answered(title="Seen."))
+
+    assert not is_sent_back((*asked, *theirs), asked)
+
+
+def test_an_answer_without_a_plan_or_words_sends_nothing_back() -> None:
+    """That it says nothing is told otherwise."""
+    bare = plans_said(answered())
+
+    assert not is_sent_back((), bare)
+    assert not is_sent_back(bare, bare)

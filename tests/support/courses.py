@@ -25,7 +25,7 @@ from mixed_up import in_a_second_patient, mixed_up
 from moving import made, move, requested, socket_of, transfer
 from scripted import another_make, fine, outcome
 from scripted_receiver import Said, answering_reads
-from telling import emptied, of, told
+from telling import emptied, of, sent_back, told
 from world import Node, World, eventually, headers, in_time, post
 
 from bars_gateway.store.sqlite.backup import back_up
@@ -254,6 +254,13 @@ async def a_validation_that_asks_nothing_more_and_says_nothing(
     _, answer = await asked(world, validation_request())
     yield
     await reported(world, emptied(told(answer, "finished", plan="completed")))
+
+
+async def a_validation_that_sends_our_own_care_plan_back(world: World) -> AsyncIterator[None]:
+    request = validation_request()
+    _, answer = await asked(world, request)
+    yield
+    await reported(world, sent_back(told(answer, "finished", plan="completed"), request))
 
 
 async def an_older_final_answer_that_says_nothing(world: World) -> AsyncIterator[None]:

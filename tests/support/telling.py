@@ -54,5 +54,17 @@ def emptied(body: bytes, **holds: Any) -> bytes:
     return json.dumps(bundle).encode()
 
 
+def sent_back(body: bytes, request: bytes) -> bytes:
+    """Return a response whose CarePlan is that of the request, under its own status and case."""
+    bundle, asked = json.loads(body), json.loads(request)
+    ours = next(each for each in asked["entry"] if of(each) == "CarePlan")
+    for each in bundle["entry"]:
+        if of(each) == "CarePlan":
+            kept = {name: each["resource"][name] for name in ("status", "encounter")}
+            each["resource"] = ours["resource"] | kept
+            each["fullUrl"] = ours["fullUrl"]
+    return json.dumps(bundle).encode()
+
+
 def of(entry: dict[str, Any]) -> str:
     return str(entry["resource"]["resourceType"])

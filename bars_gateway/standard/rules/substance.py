@@ -76,6 +76,13 @@ _WORDY = (
 )
 # Of a CarePlan, what tells of neither whom nor when: words in it are read.
 _READ_BESIDE = ("addresses", "supportingInfo", "goal", "extension")
+# What differs between a plan and the same one in an answer: it tells nothing of what was found.
+_OF_WHOM_AND_WHEN = (
+    *("resourceType", "id", "meta", "implicitRules", "language", "text", "identifier", "status"),
+    *("intent", "subject", "encounter", "period", "created", "author", "contributor", "careTeam"),
+    *("basedOn", "partOf", "replaces"),
+)
+_OF_CODES = frozenset({"id", "system", "version", "userSelected", "url"})
 _TAG = re.compile("<[^>]*>")
 
 
@@ -207,6 +214,43 @@ def _has_words_beside(plan: Resource) -> bool:
             for name in ("text", "display", "valueString", "valueMarkdown")
         )
     )
+
+
+def plans_said(message: Message) -> tuple[frozenset[str], ...]:
+    """Return what each CarePlan of a message says, as it is held against another's."""
+    return tuple(_said_in(plan) for _, plan in message.all("CarePlan"))
+
+
+def is_sent_back(answer: Collection[frozenset[str]], asked: Collection[frozenset[str]]) -> bool:
+    """
+    Tell whether the CarePlans of an answer say only what those that were *asked* about say.
+
+    An id or a fullUrl tells nothing: the published answers number theirs as the request does.
+    """
+    return bool(answer) and all(each and each in asked for each in answer)
+
+
+def _said_in(plan: Resource) -> frozenset[str]:
+    narrative = map_of(plan, "text")
+    written = unescape(_TAG.sub(" ", text_of(narrative, "div")))
+    said = frozenset(_leaves(_without(plan, *_OF_WHOM_AND_WHEN)))
+    told = text_of(narrative, "status") == "additional" or not said
+    return said | {_plain(written)} if told and has_words(written) else said
+
+
+def _leaves(node: Json) -> Iterator[str]:
+    """Yield every value, in plain letters: of a code, not how it is displayed."""
+    if isinstance(node, dict):
+        known = {*_OF_CODES, "display"} if "code" in node else _OF_CODES
+        yield from (x for name, each in node.items() if name not in known for x in _leaves(each))
+    elif isinstance(node, list):
+        yield from (x for each in node for x in _leaves(each))
+    else:
+        yield _plain(str(node))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def is_said(concepts: Iterable[Resource]) -> bool:

@@ -100,10 +100,10 @@ _LAST_WORDS = {State.COMPLETED: Said.FINISHED, State.DECLINED: Said.REJECTED}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
 # What another remark on the same message says in stronger words, or makes untrue.
-_SAID_BY: Mapping[Remark, Remark] = {
-    Remark.TWO_PATIENTS: Remark.OTHER_PATIENT,
-    Remark.UNKNOWN_PATIENT: Remark.TWO_PATIENTS,
-    Remark.INTERIM_MISSED: Remark.EMPTY_PLAN,  # nothing is whole without it
+_SAID_BY: Mapping[Remark, frozenset[Remark]] = {
+    Remark.TWO_PATIENTS: frozenset({Remark.OTHER_PATIENT}),
+    Remark.UNKNOWN_PATIENT: frozenset({Remark.TWO_PATIENTS}),
+    Remark.INTERIM_MISSED: frozenset(received.OF_PLANS),  # nothing is whole without it
 }
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 _TOLD_IN = frozenset(  # a kind of notice
@@ -137,7 +137,7 @@ class Situation:
     stands: State | None = None  # its workflow
     # Who looks at it, and is told how it stands now:
     newest: Said | None = None  # what the Responder said last, of all that holds
-    newest_empty: bool = False  # and there was nothing to read in its care plan
+    newest_plan: Remark | None = None  # and what was remarked upon its care plan
     late: bool = False  # it is not settled, and the EPR was told that it is late
     alarmed: bool = False  # an alarm of its workflow stands
     one_over: bool = False  # another record of the request is; this one has no end
@@ -201,8 +201,8 @@ def _now(situation: Situation) -> Sequence[Sentence]:
 
 def _standing(situation: Situation, state: State) -> Rows | None:
     rows = standing(situation.role, state, situation.newest)
-    if situation.newest_empty and rows is received.SAID.get(str(situation.newest)):
-        rows = received.EMPTY.get(str(situation.newest), rows)
+    if situation.newest_plan and rows is received.SAID.get(str(situation.newest)):
+        rows = received.OF_PLANS[situation.newest_plan].get(str(situation.newest), rows)
     if situation.role is Role.REQUESTER and Remark.OTHER_STANDS in situation.remarks:
         if state is State.CANCELLED:
             return outcomes.ONE_OF_TWO
@@ -343,8 +343,8 @@ def _received(situation: Situation) -> Sentence:
     if Remark.OUT_OF_ORDER in situation.remarks:
         return OLD[says]
     rows = received.SAID[says]
-    if Remark.EMPTY_PLAN in situation.remarks:
-        rows = received.EMPTY.get(says, rows)
+    for remark in received.OF_PLANS.keys() & set(situation.remarks):
+        rows = received.OF_PLANS[remark].get(says, rows)
     if rows is _REJECTED and Remark.OTHER_STANDS in situation.remarks:
         rows = received.ONE_TURNED_DOWN
     return found(rows, situation.matter)
@@ -370,13 +370,14 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
 
 def _is_told(remark: Remark, situation: Situation) -> bool:
     """Tell whether the message's own sentence says it, or another remark in stronger words."""
-    if remark is Remark.EMPTY_PLAN:  # an older one is told in other words
-        return situation.says in received.EMPTY and Remark.OUT_OF_ORDER not in situation.remarks
+    if remark in received.OF_PLANS:  # an older one is told in other words
+        told = situation.says in received.OF_PLANS[remark]
+        return told and Remark.OUT_OF_ORDER not in situation.remarks
     return (
         remark in TOLD_BY_ITSELF
         or (remark, situation.says) in _TOLD_WITH
         or (remark, situation.kind) in _TOLD_IN
-        or _SAID_BY.get(remark) in situation.remarks
+        or not _SAID_BY.get(remark, frozenset()).isdisjoint(situation.remarks)
         # which says itself that it is in vain, or that it has not gone
         or remark is OF_ENDS.get(situation.move)
     )

@@ -185,6 +185,28 @@ EMPTY: Mapping[str, Rows] = {
         ),
     },
 }
+# Likewise, where it says only what the one says that was sent: it may be no more than that.
+SENT_BACK: Mapping[str, Rows] = {
+    "validation_acts": {
+        None: act(
+            "The validation is finished and asks you to act, but its care plan says only what yours"
+            " says: it may be the one that you sent, and nothing of theirs. Act now: telephone"
+            " {they}, and ask what was found and what is to be done."
+        ),
+    },
+    "validation_closes": {
+        None: telephone(
+            "The validation is finished, and is marked as asking nothing more of you; but its care"
+            " plan says only what yours says: it may be the one that you sent, and nothing of"
+            " theirs. Do not close the case on this: telephone {they} now."
+        ),
+    },
+}
+# By what is remarkable about the care plan.
+OF_PLANS: Mapping[Remark, Mapping[str, Rows]] = {
+    Remark.EMPTY_PLAN: EMPTY,
+    Remark.PLAN_SENT_BACK: SENT_BACK,
+}
 # Where somebody has agreed to another record of the request: nothing has come back by this alone.
 ONE_TURNED_DOWN: Rows = {
     None: act(
@@ -339,6 +361,10 @@ REMARKED: Mapping[Remark, Sentence] = {
     Remark.STOOD_DOWN: telephone("Nobody is on the way now. Telephone: ask who goes now."),
     Remark.EMPTY_PLAN: telephone(
         "Its care plan says nothing of what was found: telephone the other service, and ask."
+    ),
+    Remark.PLAN_SENT_BACK: telephone(
+        "Its care plan says only what yours says: it may be the one that you sent, and nothing of"
+        " theirs. Telephone the other service, and ask what was found."
     ),
     Remark.INTERIM_MISSED: nothing(
         "An earlier message of theirs, that they had started, never came here: this one is whole"

@@ -633,8 +633,11 @@ SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands
                    WHERE sent.workflow_id = messages.workflow_id AND sent.says IN ('assigned', 'on_scene')
                      AND sent.state IN ('received', 'acknowledged') AND sent.patient IS NOT 'other')
             THEN 'stood_down' ELSE newest.says END AS newest_says,  -- what the Responder said last, of all that holds
-       EXISTS (SELECT 1 FROM notices AS n
-                WHERE n.message_id = newest.id AND n.remarks LIKE '%empty\_plan%' ESCAPE '\') AS newest_empty,
+       (SELECT CASE WHEN n.remarks LIKE '%empty\_plan%' ESCAPE '\' THEN 'empty_plan' ELSE 'plan_sent_back' END
+          FROM notices AS n
+         WHERE n.message_id = newest.id AND (n.remarks LIKE '%empty\_plan%' ESCAPE '\'
+                                             OR n.remarks LIKE '%plan\_sent\_back%' ESCAPE '\')
+         ORDER BY n.id DESC LIMIT 1) AS newest_plan,  -- what was remarked upon its CarePlan
        (SELECT n.remarks FROM notices AS n
          WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome', 'held')
          ORDER BY n.id DESC LIMIT 1) AS remarks,
