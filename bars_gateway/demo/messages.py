@@ -408,6 +408,16 @@ def _times(begin: datetime) -> dict[str, str]:
     return {name: f"{moment:%Y-%m-%dT%H:%M:%S}.0000001+00:00" for name, moment in moments.items()}
 
 
+def _found(plan: Resource, encounter: str) -> Resource:
+    """Return what a clinician makes of a care plan in their own Encounter."""
+    found = {"outcomeCodeableConcept": [{"text": _FOUND}]}
+    return {
+        "encounter": {"reference": encounter},
+        "period": {"start": datetime.now(UTC).isoformat(timespec="seconds")},
+        "activity": [found, *plan["activity"]],
+    }
+
+
 def response(
     acknowledgement: bytes,
     *,
@@ -436,15 +446,9 @@ def response(
         own["resource"]["reasonCode"] = [_response_reason(rejection)]
     if final:
         request["status"] = "completed"
-        since = {"start": datetime.now(UTC).isoformat(timespec="seconds")}
         for each in entries:
             if each["resource"]["resourceType"] == "CarePlan":
-                found = [
-                    {"outcomeCodeableConcept": [{"text": _FOUND}]},
-                    *each["resource"]["activity"],
-                ]
-                theirs = {"encounter": {"reference": own["fullUrl"]}, "activity": found}
-                each["resource"] |= theirs | {"period": since}
+                each["resource"] |= _found(each["resource"], own["fullUrl"])
     kind = "referral-short" if referral else f"validation-{'full' if final else 'interim'}"
     entries[0]["resource"] = _response_header(entries[0]["resource"]) | {
         "reason": {"coding": [_coding("message-reason-bars", reason)]},

@@ -357,7 +357,7 @@ ROWS: Mapping[Remark, _Row] = {
     # The case ends by it all the same: it is the last word, and only a telephone tells more.
     Remark.EMPTY_PLAN: lambda _, response: response.says_nothing and response.says in FINDS,
     Remark.PLAN_SENT_BACK: lambda _, response: (
-        response.sends_back and not response.says_nothing and response.says in FINDS
+        response.sends_back and response.says in FINDS and not response.says_nothing
     ),
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
