@@ -429,7 +429,10 @@ NO_BODY = Acknowledgement(said=SpeaksOf.NOTHING)
 def read_acknowledgement(ours: Message, body: bytes) -> Acknowledgement:
     """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
     tree = _tree(body)
-    return NO_BODY if tree is None else judged(ours, tree)
+    if tree is not None:
+        return judged(ours, tree)
+    # An outcome of which nobody can tell whether anything went wrong is no yes.
+    return Acknowledgement(said=SpeaksOf.ERROR) if read_outcome(body).is_outcome else NO_BODY
 
 
 def bundle_about(ours: Message, body: bytes) -> Resource:

@@ -225,6 +225,22 @@ def test_an_error_that_is_not_quite_r4_is_no_yes(outcome: Bundle) -> None:
     assert SpeaksOf.ERROR is said({"resourceType": "OperationOutcome", **outcome}).said
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            ERROR.replace(b"{", b'{"x": 1, "x": 2,', 1), SpeaksOf.ERROR, id="a-member-twice"
+        ),
+        pytest.param(ERROR.decode().encode("utf-16"), SpeaksOf.ERROR, id="in-utf-16"),
+        pytest.param(ERROR.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.ERROR, id="no-number"),
+        pytest.param(SENT.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.NOTHING, id="no-outcome"),
+    ],
+)
+def test_an_outcome_that_cannot_be_read_is_no_yes(body: bytes, expected: SpeaksOf) -> None:
+    """As far as it can be read, it says what became of the message; and that is not known."""
+    assert expected is read_acknowledgement(read(SENT), body).said
+
+
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\n ", b"\xef\xbb\xbf\r\n"])
 @pytest.mark.parametrize("written_in", [Format.JSON, Format.XML])
 def test_an_error_behind_a_mark_is_no_yes(written_in: Format, mark: bytes) -> None:
