@@ -6,13 +6,19 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
-from store_values import NOW, submission
+from mail_side import Box, mail_server
+from store_values import NOW, arrival, submission
 
+from bars_gateway.config.alerts import AlertSettings
+from bars_gateway.config.local import Status
+from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.model.alerts import Channel, Condition, Telling
-from bars_gateway.model.standing_alarms import StandingAlarms
+from bars_gateway.model.messages import Actor
+from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Moment, Silences, Watch, conditions
 from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
@@ -27,6 +33,7 @@ from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 A_MINUTE, AN_HOUR = timedelta(minutes=1), timedelta(hours=1)
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 CANARY = "CANARY-OF-A-PATIENT"
+JO = Actor(role="operator", who="jo", why="INC-7")
 AT_ONCE = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=AN_HOUR)
 SEEN = Moment(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
 
@@ -313,3 +320,148 @@ async def test_a_mail_server_that_is_away_delays_nothing_else(store: Store, tmp_
 
     assert ["work.failed"] == [each.alert.code for each in waits]
     assert "work.failed" == json.loads((tmp_path / "told").read_text("utf-8"))["code"]
+
+
+class Told:
+    """What tells people of a gateway by mail, from its settings, at a time that a test sets."""
+
+    def __init__(self, store: Store, server: MailServer, **set_to: object) -> None:
+        alerts = {
+            "mail_server": server.host,
+            "mail_port": server.port,
+            "mail_ca_file": server.ca_file,
+            "mail_from": server.sender,
+            "mail_to": list(server.recipients),
+        }
+        self.settings = SimpleNamespace(
+            node="gateway-1",
+            environment="int",
+            status=Status(),
+            alerts=AlertSettings.model_validate(alerts | set_to),
+        )
+        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - AN_HOUR)
+        self.alerting = Alerting(
+            lambda: self.settings,  # type: ignore[arg-type, return-value]
+            store,
+            lambda: self.running,
+            lambda: self.at,
+        )
+
+    async def at_minute(self, minutes: float) -> None:
+        """Look, and let the mail go that is due."""
+        self.at = NOW + timedelta(minutes=minutes)
+        watch, courier = (self.alerting.parts[name] for name in ("alerts", "tell-mail"))
+        assert isinstance(watch, Watch)
+        assert isinstance(courier, Courier)
+        await watch.look()
+        await courier.tell_due()
+
+
+ENDING = Expiry(
+    kind=ExpiringKind.CERTIFICATE,
+    name="Ours",
+    begins_at=NOW - timedelta(days=300),
+    ends_at=NOW + timedelta(days=80),
+)
+
+
+def subjects(box: Box) -> list[str]:
+    return [" ".join(mail["Subject"].split()) for mail in box.mails]
+
+
+async def test_a_digest_is_one_mail(store: Store, tmp_path: Path) -> None:
+    """What is not urgent comes together, an hour after the first of it; nothing comes before."""
+    box, counts = Box(), []
+    async with mail_server(tmp_path, box) as server:
+        told = Told(store, server, digest_minutes=60)
+        told.running = replace(told.running, expiries=[ENDING])
+        await told.at_minute(0)
+        await store.asides.tell(Aside.WORK, ValueError(), NOW)
+        for minutes in (1, 59, 62, 63):
+            await told.at_minute(minutes)
+            counts.append(len(box.mails))
+    text = box.mails[0].get_content()
+
+    assert [0, 0, 1, 1] == counts
+    assert "runbooks#expiry.near" in text
+    assert "runbooks#work.failed" in text
+
+
+async def test_maintenance_holds_back_mail_but_of_patients(store: Store, tmp_path: Path) -> None:
+    """A silent Receiver is told of when it is over; what may touch a patient, at once."""
+    box = Box()
+    window = {"maintenance_from": NOW, "maintenance_until": NOW + 2 * AN_HOUR}
+    async with mail_server(tmp_path, box) as server:
+        told = Told(store, server, **window)
+        told.running = replace(told.running, silent={SERVICE: NOW})
+        await told.at_minute(0)
+        await told.at_minute(2)
+        await store.asides.tell(Aside.DAMAGED, ValueError(), NOW)
+        await told.at_minute(3)
+        within = subjects(box)
+        await told.at_minute(121)
+
+    spoilt = "OPENED: 1 message with stored bytes that the disk has spoilt"
+    assert [f"[int gateway-1] {spoilt}"] == within
+    assert any("A Receiver does not answer" in each for each in subjects(box)[1:])
+
+
+async def test_a_dead_mans_switch_mails_that_nothing_flows(store: Store, tmp_path: Path) -> None:
+    """Nothing has failed, and nothing has come for six hours: somebody looks. Then it is over."""
+    box = Box()
+    await store.inbound.receive(arrival(), NOW - timedelta(hours=5))
+    async with mail_server(tmp_path, box) as server:
+        told = Told(store, server, nothing_received_minutes=360, digest_minutes=0)
+        await told.at_minute(0)
+        early = subjects(box)
+        await told.at_minute(61)
+        await store.inbound.receive(arrival(), NOW + timedelta(minutes=70))
+        await told.at_minute(71)
+
+    assert [] == early
+    assert ["OPENED", "RESOLVED"] == [each.split()[2].rstrip(":") for each in subjects(box)]
+    assert all("received" in each.lower() for each in subjects(box))
+
+
+async def test_a_restart_mails_nothing_twice(store: Store, tmp_path: Path) -> None:
+    """What was told is not told again by the next process; that it is over, is."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        before = Told(store, server, digest_minutes=0)
+        await store.asides.tell(Aside.WORK, ValueError(), NOW)
+        await before.at_minute(0)
+        after = Told(store, server, digest_minutes=0)
+        after.running = replace(after.running, started_at=NOW + A_MINUTE)
+        await after.alerting.begin()
+        for minutes in (1, 2, 10):
+            await after.at_minute(minutes)
+        (alarm,) = await store.alarms.standing(None, 10)
+        chosen = Chosen(numbers=[alarm.number])
+        await store.alarms.handle("trust", chosen, JO, NOW + 11 * A_MINUTE, dry_run=False)
+        await after.at_minute(12)
+
+    assert ["OPENED", "RESOLVED"] == [each.split()[2].rstrip(":") for each in subjects(box)]
+
+
+async def test_two_providers_are_told_of_apart(store: Store, tmp_path: Path) -> None:
+    """Each by its name; what one has seen to does not end the other's."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        told = Told(store, server, digest_minutes=0)
+        for provider in ("trust", "other"):
+            await store.outbound.submit(
+                submission(provider=provider, give_up_at=NOW - AN_HOUR), NOW - 2 * AN_HOUR
+            )
+        await store.outbound.give_up(NOW)
+        await told.at_minute(0)
+        (alarm,) = await store.alarms.standing("other", 10)
+        chosen = Chosen(numbers=[alarm.number])
+        await store.alarms.handle("other", chosen, JO, NOW + A_MINUTE, dry_run=False)
+        await told.at_minute(2)
+    opened, resolved = (mail.get_content() for mail in box.mails)
+
+    assert "(trust)" in opened
+    assert "(other)" in opened
+    assert "(other)" in resolved
+    assert "(trust)" not in resolved
+    assert ["message.not_sent"] == [each.code for each in await store.alerts.standing()]

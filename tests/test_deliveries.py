@@ -2,20 +2,17 @@
 
 import asyncio
 import json
-import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from email import message_from_bytes
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from aiosmtpd.smtp import AuthResult
+from mail_side import Box, mail_server
 from store_values import NOW
 from structlog.testing import capture_logs
 
@@ -111,55 +108,6 @@ async def test_the_log_has_each_with_its_runbook(store: Store) -> None:
 
     assert ("error", "receiver.silent") == (line["log_level"], line["kind"])
     assert "http://127.0.0.1:8480/runbooks#receiver.silent" == line["path"]
-
-
-class Box:
-    """A mail server's inbox."""
-
-    def __init__(self) -> None:
-        self.mails: list[Any] = []
-        self.secured: list[bool] = []
-
-    async def handle_DATA(  # noqa: N802 - the library's name
-        self, _server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        self.mails.append(message_from_bytes(envelope.content or b"", policy=default))
-        self.secured.append(session.ssl is not None)
-        return "250 taken"
-
-
-@asynccontextmanager
-async def mail_server(tmp_path: Path, box: Box, **how: Any) -> AsyncIterator[MailServer]:
-    """Run a real mail server that wants STARTTLS; yield how it is reached."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    loop = asyncio.get_running_loop()
-
-    served: list[SMTP] = []
-
-    def serving() -> SMTP:
-        served.append(SMTP(box, tls_context=context, require_starttls=True, loop=loop, **how))
-        return served[-1]
-
-    server = await loop.create_server(serving, "127.0.0.1", 0)
-    async with server:
-        yield MailServer(
-            host="localhost",
-            port=server.sockets[0].getsockname()[1],
-            security="starttls",
-            ca_file=tmp_path / "ca.pem",
-            user=None,
-            password_file=None,
-            sender="gateway@example-trust.nhs.uk",
-            recipients=["on-call@example-trust.nhs.uk", "it@example-trust.nhs.uk"],
-            seconds=20,
-        )
-        for each in served:  # one that ended within the handshake is left open by the library
-            if each.transport is not None:
-                each.transport.abort()
-        await asyncio.sleep(0)
 
 
 async def test_one_mail_tells_all_that_is_due(store: Store, tmp_path: Path) -> None:

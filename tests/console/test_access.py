@@ -303,14 +303,23 @@ async def test_a_guessed_session_is_refused(guarded: Console) -> None:
     ]
 
 
-async def test_a_guessed_number_is_told(guarded: Console) -> None:
-    """Without the number, which a stranger chose."""
-    async with person(guarded, "viewer") as somebody:
-        page = await somebody.get("/messages/4711")
-    (told,) = await refusals(guarded)
+@pytest.mark.parametrize(
+    ("name", "path", "route"),
+    [
+        ("viewer", "/messages/4711", "/messages/{number}"),
+        ("viewer", "/conversations/4711", "/conversations/{correlation}"),
+        ("operator", "/did/4711", "/did/{name}"),
+        ("reveal", "/messages/4711/reveal", "/messages/{number}/reveal"),
+    ],
+)
+async def test_a_guessed_id_is_told(guarded: Console, name: str, path: str, route: str) -> None:
+    """Without the id, which a stranger chose."""
+    async with person(guarded, name) as somebody:
+        page = await somebody.get(path)
+    told = await refusals(guarded)
 
     assert 404 == page.status
-    assert ("unknown_id", "/messages/{number}") == (told["reason"], told["route"])
+    assert [("unknown_id", route)] == [(each["reason"], each["route"]) for each in told]
     assert "4711" not in json.dumps(told)
 
 

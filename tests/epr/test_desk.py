@@ -1,85 +1,37 @@
 """What operators type beside a running gateway: the real command, at the real socket."""
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from desks import Desk, desk_of
 from epr_side import (
     PROVIDER,
-    at_work,
-    attendance,
-    question_requests,
-    read_requests,
     utc_now,
-    verb_requests,
 )
 from json_lines import LINES
 from messages import referral
 from store_values import NOW, SILENCE, attempt, submission
-from typed import settings_text, typed_beside
 
 from bars_gateway.cli.messages import TYPED_AS
-from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.intervention_requests import AlarmRequests
-from bars_gateway.epr.socket import EprSocket
 from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.store import Store
 
-AT_ONCE = 2
 WHY = ("--why", "INC-7")
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-@dataclass(frozen=True)
-class Desk:
-    """An operator, beside a gateway that does two at once."""
-
-    settings: Path
-
-    async def types(self, *arguments: str) -> tuple[int, list[str]]:
-        """Return how the command exits, and the lines that it prints."""
-        done = await typed_beside(*arguments, "-c", self.settings)
-        return done.code, done.out.splitlines()
-
-    async def is_told(self, *arguments: str) -> tuple[int, str]:
-        """Return how the command exits, and what it complains of, without the box around it."""
-        done = await typed_beside(*arguments, "-c", self.settings)
-        return done.code, " ".join(done.err.replace("│", " ").split())
-
-
 @pytest.fixture
 async def desk(store: Store, intake: Intake) -> AsyncIterator[Desk]:
-    """Open the socket where the settings have it, in a folder with a short name."""
-    with tempfile.TemporaryDirectory(prefix="epr") as name:
-        folder = Path(name)
-        (folder / "run").mkdir()
-        settings = folder / "gateway.toml"
-        settings.write_text(settings_text(folder), "utf-8")
-        opened = EprSocket(
-            store,
-            intake,
-            question_requests(store),
-            verb_requests(store, AT_ONCE),
-            AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now, at_once=AT_ONCE),
-            AlertRequests(store.alerts, now=utc_now),
-            read_requests(),
-            attendance=attendance(store),
-            provider=PROVIDER,
-            path=folder / "run" / f"{PROVIDER}.sock",
-            now=utc_now,
-        )
-        await opened.open()
-        async with at_work(opened.stop, opened.run()):
-            yield Desk(settings)
+    async with desk_of(store, intake) as found:
+        yield found
 
 
 async def test_who_sees_to_an_alert_says_so_once(desk: Desk, store: Store) -> None:

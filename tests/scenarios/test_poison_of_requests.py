@@ -19,7 +19,7 @@ from asked_epr import YES, epr_at
 from bookings import booking, searchset, slot_query
 from messages import referral, validation_request
 from moving import PLAN, made, move, socket_of
-from poison import SECRET, Injector, Step, steps_of
+from poison import SECRET, Injector, Step, passed, steps_of
 from structlog.testing import capture_logs
 from world import Node, World, eventually, get, headers, post, world_in
 
@@ -247,9 +247,12 @@ async def test_a_failure_at_any_step_ends_one_answer(tmp_path: Path, name: str) 
     play, *doors = COURSES[name]
     async with peopled(tmp_path, name) as world:
         fired, wrong = 0, list[str]()
+        steps = [step for door in doors for step in steps_of(door)]
+        with passed(steps) as reached:
+            played = [answer for _ in range(2) for answer in await play(world)]
         # A notice may be collected by the folder before it is here: then there is no 204.
-        well = {204, *(status for status, _ in await play(world))}
-        for step in (step for door in doors for step in steps_of(door)):
+        well = {204, *(status for status, _ in played)}
+        for step in (step for step in steps if step in reached):
             injector = Injector()
             injector.arm(step)
             try:

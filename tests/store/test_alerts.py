@@ -16,7 +16,9 @@ from bars_gateway.model.alerts import (
     Telling,
 )
 from bars_gateway.model.messages import Actor
+from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.restore import restore
 from bars_gateway.store.store import Store
 
 A_MINUTE, AN_HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -268,3 +270,31 @@ async def test_only_so_many_are_forgotten_at_once(store: Store) -> None:
         left.append(len(await rows(store)))
 
     assert [704, 204, 0, 0] == left
+
+
+async def test_a_restore_tells_again_what_it_has_forgotten(tmp_path: Path) -> None:
+    """What was told before the backup is told no more; what came since is, under new numbers."""
+    path, copy = tmp_path / "gateway.db", tmp_path / "copy.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        await decided(store, SILENT)
+        await told(store, NOW)
+    back_up(path, copy)
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        await decided(store, SILENT, GRAVE, at=NOW + A_MINUTE)
+        (before,) = await store.alerts.due(Channel.MAIL, NOW + A_MINUTE)
+        await told(store, NOW + A_MINUTE)
+    restore(copy, path, NOW + 2 * A_MINUTE, older=True)
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        found = await decided(store, SILENT, GRAVE, at=NOW + 3 * A_MINUTE)
+        due = await store.alerts.due(Channel.MAIL, NOW + 3 * A_MINUTE)
+        await told(store, NOW + 3 * A_MINUTE)
+        over = await decided(store, GRAVE, at=NOW + 4 * A_MINUTE)
+
+    assert [AlertStep.OPENED] == found
+    assert [("workflow.overdue", "opened")] == steps(due)
+    assert due[0].delivery_id > before.delivery_id
+    assert due[0].alert.number > before.alert.number
+    assert [AlertStep.RESOLVED] == over

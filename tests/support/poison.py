@@ -10,7 +10,8 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -74,10 +75,9 @@ class Injector:
     def arm(self, step: Step) -> None:
         """Let the next call of *step* fail, in whichever module it is called."""
         self.fired = False
-        home: Any = sys.modules[f"bars_gateway.{step.module}"]
-        owner: Any = getattr(home, step.owner) if step.owner else home
-        original = vars(owner)[step.name]
+        _replace(step, self._failing, self._undo)
 
+    def _failing(self, original: Any) -> Any:
         @functools.wraps(original)
         def failing(*arguments: Any, **named: Any) -> Any:
             if not self.fired:
@@ -85,15 +85,46 @@ class Injector:
                 raise PoisonError
             return original(*arguments, **named)
 
-        places = [owner] if step.owner else list(_who_has(step.name, original))
-        for place in places:
-            setattr(place, step.name, failing)
-            self._undo.append(functools.partial(setattr, place, step.name, original))
+        return failing
 
     def disarm(self) -> None:
         """Let everything be as it was."""
         while self._undo:
             self._undo.pop()()
+
+
+@contextmanager
+def passed(steps: Iterable[Step]) -> Iterator[set[Step]]:
+    """Yield the set to which each of *steps* is added that is called meanwhile."""
+    found: set[Step] = set()
+    undo: list[Callable[[], None]] = []
+    for step in steps:
+        _replace(step, functools.partial(_noting, found, step), undo)
+    try:
+        yield found
+    finally:
+        for each in undo:
+            each()
+
+
+def _noting(found: set[Step], step: Step, original: Any) -> Any:
+    @functools.wraps(original)
+    def noting(*arguments: Any, **named: Any) -> Any:
+        found.add(step)
+        return original(*arguments, **named)
+
+    return noting
+
+
+def _replace(step: Step, how: Callable[[Any], Any], undo: list[Callable[[], None]]) -> None:
+    """Put something else in the place of *step*, in whichever module it is called."""
+    home: Any = sys.modules[f"bars_gateway.{step.module}"]
+    owner: Any = getattr(home, step.owner) if step.owner else home
+    original = vars(owner)[step.name]
+    instead = how(original)
+    for place in [owner] if step.owner else list(_who_has(step.name, original)):
+        setattr(place, step.name, instead)
+        undo.append(functools.partial(setattr, place, step.name, original))
 
 
 def _who_has(name: str, function: Any) -> Iterator[ModuleType]:

@@ -1,0 +1,200 @@
+"""What each command prints for programs: JSON lines alone, with the members that are documented."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desks import Desk, desk_of
+from epr_side import PROVIDER, utc_now
+from json_lines import LINES, PARTS
+from messages import referral
+from store_values import ANSWER, SILENCE, arrival, attempt, owed, payload, submission
+from typed import Done, typed_beside
+
+from bars_gateway.console.users import User, UserFile, hashed
+from bars_gateway.console.visitor import UserRole
+from bars_gateway.epr.intake import Intake
+from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
+from bars_gateway.model.messages import OutboundState, Settled
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.store import Store
+
+TALK = "00000000-0000-4000-8000-0000000000aa"
+WHY = ("--why", "INC-7")
+OF_AN_ORDER = {"code", "problem", "cure"}
+
+
+@dataclass(frozen=True)
+class Full:
+    """A desk at which each command finds something, and what it is told on the command line."""
+
+    desk: Desk
+    names: dict[str, str]
+
+    async def types(self, command: str) -> Done:
+        """Type it with `--json`."""
+        words = [self.names.get(word, word) for word in command.split()]
+        settings = () if command.startswith("lint") else ("--config", self.desk.settings)
+        return await typed_beside(*words, "--json", *settings)
+
+
+@pytest.fixture
+async def full(store: Store, intake: Intake, tmp_path: Path) -> AsyncIterator[Full]:
+    database = tmp_path / "gateway.db"
+    async with desk_of(store, intake, database) as desk:
+        names = (await furnish(store)) | files(tmp_path, desk.settings.parent)
+        back_up(database, tmp_path / "backup.db")
+        shutil.copy(tmp_path / "backup.db", tmp_path / "restored.db")
+        yield Full(desk, names | {"BACKUP": str(tmp_path / "backup.db")})
+
+
+async def furnish(store: Store) -> dict[str, str]:
+    """Let there be one of everything; return what it is called."""
+    now = utc_now()
+    ends = {"give_up_at": now + timedelta(hours=1)}
+    asked = submission(correlation_id=TALK, bundle_id="b1", owed=owed(now), body=referral(), **ends)
+    await store.outbound.submit(asked, now)
+    claim = await store.outbound.claim_next(now, [PROVIDER])
+    assert claim is not None
+    taken = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
+    bad = await store.outbound.submit(submission(body=referral(), **ends), now)
+    claim = await store.outbound.claim_next(now, [PROVIDER])
+    assert claim is not None
+    ended = Settled(state=OutboundState.REFUSED)
+    tried = attempt(claim, Verdict.REFUSED)
+    await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=ended)
+    waits = await store.outbound.submit(submission(body=referral(), **ends), now)
+    orphan = arrival(move=Move.CONCLUDE, responds_to="nothing", correlation_id=TALK)
+    await store.responses.respond(orphan, payload(), now)
+    silent = Condition(code="receiver.silent", says="A Receiver does not answer", urgent=True)
+    telling = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=timedelta())
+    await store.alerts.review(StandingConditions(conditions=[silent]), telling, now)
+    (alarm, *_) = await store.alarms.standing(PROVIDER, 10)
+    return {
+        "SENT": asked.request_id,
+        "BAD": bad.request_id,
+        "ID": waits.request_id,
+        "TALK": TALK,
+        "ALARM": str(alarm.number),
+        "ALERT": "1",
+        "QUARANTINE": "1",
+        "WORKFLOW": "1",
+    }
+
+
+def files(folder: Path, state: Path) -> dict[str, str]:
+    """Write what commands read; return what each is called."""
+    (folder / "m.json").write_bytes(referral())
+    (folder / "wrong.json").write_bytes(b"{}")
+    (state / "state" / "cache").mkdir(parents=True)
+    head = {"provider": PROVIDER, "resource": "metadata", "target": "s|v"}
+    head |= {"media_type": "application/fhir+json", "kept_at": utc_now().isoformat()}
+    kept = state / "state" / "cache" / "0.answer"
+    kept.write_text(f"{json.dumps(head)}\n{{}}")
+    jo = User(name="jo", roles=frozenset(UserRole), password=hashed("x" * 12, cost=2))
+    UserFile(state / "state" / "users.json").change(lambda users: users.update({"jo": jo}))
+    names = ("m.json", "wrong.json", "copy.db")
+    return {name.upper(): str(folder / name) for name in names}
+
+
+# Each command, as it is typed where there is something to find.
+TYPED = {
+    "queue": "queue",
+    "show": "show BAD",
+    "explain": "explain BAD",
+    "timeline": "timeline TALK",
+    "owed": "owed",
+    "counterparties": "counterparties",
+    "audit": "audit",
+    "stats": "stats",
+    "alarms": "alarms",
+    "alerts": "alerts",
+    "users list": "users list",
+    "quarantine": "quarantine",
+    "cache list": "cache list",
+    "cache clear": "cache clear",
+    "check": "check",
+    "config": "config",
+    "doctor": "doctor --offline",
+    "lint": "lint WRONG.JSON",
+    "send": "send M.JSON",
+    "hold": "hold ID --why x",
+    "release": "release ID --why x",
+    "withdraw": "withdraw ID --why x",
+    "retry": "retry ID --why x",
+    "resend": "resend BAD --yes --why x",
+    "mark-handled": "mark-handled ALARM --why x",
+    "acknowledge": "acknowledge ALERT --why x",
+    "attach": "attach QUARANTINE WORKFLOW --dry-run --why x",
+    "confirm": "confirm WORKFLOW active --dry-run --why x",
+    "backup": "backup COPY.DB",
+    "verify": "verify",
+    "restore": "restore BACKUP --older",
+}
+
+
+def parts(document: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Yield each document in a document, under the name of its member."""
+    if isinstance(document, list):
+        for each in document:
+            yield from parts(each, name)
+    elif isinstance(document, dict):
+        yield name, set(document)
+        for member, value in document.items():
+            yield from parts(value, member)
+
+
+def documented(command: str, member: str) -> set[str] | None:
+    """Return the members of what stands under *member*, as far as they are documented."""
+    if member == "objection" and "--why" in TYPED[command]:
+        return OF_AN_ORDER
+    found = [part.members for names, part in PARTS.items() if member in names.split(", ")]
+    return set(found[0]) if found else None
+
+
+def test_each_command_is_typed_here() -> None:
+    """One that gets `--json` gets a line in the document, and one here."""
+    assert set(LINES) == set(TYPED)
+
+
+@pytest.mark.parametrize("command", TYPED)
+async def test_a_program_reads_what_is_documented(full: Full, command: str) -> None:
+    """Each line of standard output is a document, with those members and no others."""
+    if command == "restore":  # nothing is restored under a gateway
+        await restoring(full)
+    done = await full.types(TYPED[command])
+    found = [json.loads(line) for line in done.out.splitlines()]
+
+    assert found, done.err
+    assert {frozenset(LINES[command].members)} == set(map(frozenset, found))
+    assert [] == [
+        (member, members)
+        for document in found
+        for member, members in parts(document)
+        if (wanted := documented(command, member)) is not None and wanted != members
+    ]
+
+
+async def restoring(full: Full) -> None:
+    """Let the settings name a database that no gateway has."""
+    text = full.desk.settings.read_text()
+    full.desk.settings.write_text(text.replace("/gateway.db", "/restored.db"))
+
+
+async def test_each_part_that_is_documented_is_met(full: Full) -> None:
+    """What the document says that a member is made of, is printed by some command."""
+    met = set()
+    for command in ("explain", "show", "timeline", "counterparties", "stats", "hold"):
+        done = await full.types(TYPED[command])
+        met |= {m for line in done.out.splitlines() for m, _ in parts(json.loads(line))}
+    named = {name for names in PARTS for name in names.split(", ")}
+
+    assert {"links", "publishes"} >= named - met  # of which there is none here
