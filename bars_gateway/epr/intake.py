@@ -67,6 +67,7 @@ from bars_gateway.standard.publications import (
 )
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Reads, Unanswered, accept_of, shown
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
+from bars_gateway.standard.rules.substance import plans_said
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.store import Store
@@ -348,6 +349,7 @@ class Intake:
             patient_changed=envelope.patient_changed,
             warnings=[_warned(issue) for issue in (*found.issues, *doubtful(envelope, self.now()))],
             wording=wording_of(examined.message),
+            plans=plans_said(examined.message) if examined.message.responds_to else (),
         )
 
     async def _looked_at(self, body: bytes, written_in: Format) -> Examined:

@@ -156,6 +156,7 @@ class Submission:
     patient_changed: bool = False  # the EPR knows that it names the patient otherwise than before
     warnings: Sequence[Warned] = ()  # told with the receipt
     wording: Wording | None = None  # of a response: what its meaning follows from
+    plans: tuple[frozenset[str], ...] = field(default=(), repr=False)  # likewise: what each says
     word: Word | None = None  # of a response that was read beside its workflow
 
 

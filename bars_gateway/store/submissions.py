@@ -32,7 +32,6 @@ from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD, PLAN_SENT_BACK
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.remarks import FINDS
 from bars_gateway.standard.rules import said_unclearly
-from bars_gateway.standard.rules.substance import plans_said
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
@@ -207,9 +206,8 @@ def _warned_of_the_plan(
     """Return what the receipt warns of: nothing in the final answer is of this organisation."""
     if submission.word is None or submission.word.says not in FINDS:
         return []
-    answer = plans_said(read_payload(submission.request))
     rule = PLAN_SENT_BACK
-    back = sends_plans_back(connection, workflow_id, answer)
+    back = sends_plans_back(connection, workflow_id, submission.plans)
     return [Warned(rule=rule.rule, path="CarePlan.activity", problem=rule.text)] if back else []
 
 
