@@ -2,11 +2,16 @@
 
 import sys
 
+from bars_gateway import __version__
+
 _INTERRUPTED = 130  # as a shell has it
 
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it in silence, however early."""
+    if sys.argv[1:] == ["--version"]:  # known before anything is loaded
+        sys.stdout.write(f"{__version__}\n")
+        return
     try:
         from bars_gateway.cli import main
 

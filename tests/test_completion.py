@@ -62,7 +62,7 @@ def test_every_command_is_offered(shell: str, scripts: dict[str, Path]) -> None:
         ("bars-gateway queue", "--js", {"--json"}),
         ("bars-gateway cache", "cl", {"clear"}),
         ("bars-gateway cache clear", "--o", {"--of"}),
-        ("bars-gateway hold --why x", "--after", {"--after-its-time"}),
+        ("bars-gateway retry --why x", "--after", {"--after-its-time"}),
     ],
 )
 def test_what_was_begun_is_completed(

@@ -27,6 +27,7 @@ The audit trail keeps it with the name of whoever typed it. `--dry-run` says wha
 
 import asyncio
 import getpass
+import inspect
 import io
 import os
 from collections import Counter
@@ -98,6 +99,8 @@ TYPED_AS = {
     "workflow_id": "WORKFLOW",
     "state": "STATE",
 }
+# Which verbs an option is for, where not for all.
+_FOR = {"yes": {Verb.RESEND}, "after_its_time": {Verb.RELEASE, Verb.RETRY, Verb.RESEND}}
 _SETS_ASIDE = {"past_its_time": "--after-its-time", "not_confirmed": "--yes"}  # by objection
 _ANSWER_SECONDS = 60.0  # for one receipt
 _MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"}
@@ -180,6 +183,14 @@ def _command(verb: Verb) -> Callable[..., None]:
             act = partial(_one_by_one, ids=request_ids) if request_ids else _in_bulk
             act(ask, {**order, "verb": verb, "messages": given}, advance, as_json=as_json)
 
+    return _with_its_own(command, verb)
+
+
+def _with_its_own(command: Callable[..., None], verb: Verb) -> Callable[..., None]:
+    """Offer the options that set an objection aside with those verbs alone that may meet it."""
+    whole = inspect.signature(command)
+    offered = [each for name, each in whole.parameters.items() if verb in _FOR.get(name, Verb)]
+    command.__signature__ = whole.replace(parameters=offered)  # type: ignore[attr-defined]
     return command
 
 

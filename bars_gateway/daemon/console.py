@@ -1,6 +1,6 @@
 """What the console is given: who may come, by which rules, and what does as they ask."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,15 @@ from bars_gateway.console.hands import ActionOutcome, Effect, Wish
 from bars_gateway.console.users import UserFile
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.daemon.parts import Clock, new_id
-from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Intervention, Verbs
+from bars_gateway.epr.interventions import (
+    MOST_AT_ONCE,
+    AttachedResponse,
+    Attaching,
+    ConfirmedWorkflow,
+    Confirming,
+    Intervention,
+    Verbs,
+)
 from bars_gateway.epr.orders import (
     OrderProblem,
     read_acknowledgement,
@@ -33,6 +41,7 @@ from bars_gateway.store.store import Store
 log = structlog.get_logger(__name__)
 _VIA = "console"
 Order = TypeVar("Order")
+Done = TypeVar("Done")
 
 
 def users_of(settings: Settings) -> UserFile:
@@ -106,24 +115,22 @@ class ProvidersHands:
         order = _read(read_attachment, wish, {"workflow_id": workflow_id})
         if isinstance(order, ActionOutcome):
             return order
-        for each in self._each:
-            done = await each.attaching.attach(order, number, _VIA)
-            if done is not None:
-                name = f"quarantine {number}"
-                return _one(Effect(name=name, state=done.state, objection=done.objection))
-        return ActionOutcome(problem="Nothing in quarantine has that number.")
+        done = await _first_of(each.attaching.attach(order, number, _VIA) for each in self._each)
+        if done is None:
+            return ActionOutcome(problem="Nothing in quarantine has that number.")
+        return _one(f"quarantine {number}", done)
 
     async def confirm(self, workflow_id: int, state: str, wish: Wish) -> ActionOutcome:
         """Say how a workflow in doubt stands."""
         order = _read(read_confirmation, wish, {"state": state})
         if isinstance(order, ActionOutcome):
             return order
-        for each in self._each:
-            done = await each.confirming.confirm(order, workflow_id, _VIA)
-            if done is not None:
-                name = f"workflow {workflow_id}"
-                return _one(Effect(name=name, state=done.state, objection=done.objection))
-        return ActionOutcome(problem="No workflow has that number.")
+        done = await _first_of(
+            each.confirming.confirm(order, workflow_id, _VIA) for each in self._each
+        )
+        if done is None:
+            return ActionOutcome(problem="No workflow has that number.")
+        return _one(f"workflow {workflow_id}", done)
 
     async def handle(self, alarms: Sequence[int], wish: Wish) -> ActionOutcome:
         """Mark alarms as handled."""
@@ -181,8 +188,17 @@ def _not_read(problem: OrderProblem) -> ActionOutcome:
     return ActionOutcome(problem=f"{text[:1].upper()}{text[1:]}.")
 
 
-def _one(effect: Effect) -> ActionOutcome:
-    return ActionOutcome(effects=[effect])
+async def _first_of(asked: Iterable[Awaitable[Done | None]]) -> Done | None:
+    """Return what came of it at the first provider whose it is; the others are not asked."""
+    for each in asked:
+        done = await each
+        if done is not None:
+            return done
+    return None
+
+
+def _one(name: str, done: AttachedResponse | ConfirmedWorkflow) -> ActionOutcome:
+    return ActionOutcome(effects=[Effect(name=name, state=done.state, objection=done.objection)])
 
 
 def _effect(done: Intervention) -> Effect:

@@ -45,10 +45,11 @@ from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES
+from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import ByName
 from bars_gateway.inbound.message_handler import MessageHandler
-from bars_gateway.inbound.providers import Asking, Hosted, Patience
+from bars_gateway.inbound.providers import Hosted
 from bars_gateway.inbound.read_handler import Publications, ReadHandler
 from bars_gateway.inbound.server import PROCESS_MESSAGE, InboundServer
 from bars_gateway.outbound.budget import NOTE_HOLDS, Budget, NotedTurns, Turns

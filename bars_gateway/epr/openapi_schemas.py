@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bars_gateway.epr.orders import LONGEST_NAME
+from bars_gateway.epr.orders import LONGEST_NAME, OF_MESSAGES
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import (
     AGAINST,
@@ -29,7 +29,6 @@ Schema = dict[str, Any]
 
 _INBOUND_STATES = ("received",)
 _WORD = r"^[!-~]+( [!-~]+)*$"
-_OF_MESSAGES = {"confirmed", "after_its_time"}
 
 
 def text(description: str, **more: object) -> Schema:
@@ -460,7 +459,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         "workflow_id",
         "why",
         workflow_id={**number("its number"), "minimum": 1},
-        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
+        **{name: schema for name, schema in _MEMBERS.items() if name not in OF_MESSAGES},
     ),
     "Attached": closed(
         "What became, or would become, of a quarantined response.",
@@ -476,7 +475,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         "state",
         "why",
         state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
-        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
+        **{name: schema for name, schema in _MEMBERS.items() if name not in OF_MESSAGES},
     ),
     "Confirmed": closed(
         "What became, or would become, of a workflow in doubt.",
@@ -537,7 +536,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         **{
             name: schema
             for name, schema in _MEMBERS.items()
-            if name not in {*_OF_MESSAGES, "dry_run"}
+            if name not in {*OF_MESSAGES, "dry_run"}
         },
     ),
     "Alert": closed(

@@ -29,7 +29,7 @@ from bars_gateway.standard.workflow import CONFIRMABLE, State
 LONGEST_NAME = 64
 _LONGEST_SERVICE = 300
 _LARGEST = 2**63  # what SQLite can number
-_OF_MESSAGES = {"confirmed", "after_its_time"}
+OF_MESSAGES = frozenset({"confirmed", "after_its_time"})  # what no other order has
 
 
 class OrderProblem(ValueError):
@@ -311,7 +311,7 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
 }
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
     "workflow_id": _number("workflow_id", "a workflow"),
-    **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},
+    **{name: reader for name, reader in _MEMBERS.items() if name not in OF_MESSAGES},
 }
 _ACKNOWLEDGEMENT: Mapping[str, Callable[[Any], Any]] = {
     name: reader for name, reader in _ATTACHMENT.items() if name not in {"workflow_id", "dry_run"}
@@ -327,5 +327,5 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
 }
 _CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
     "state": _state,
-    **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},
+    **{name: reader for name, reader in _MEMBERS.items() if name not in OF_MESSAGES},
 }

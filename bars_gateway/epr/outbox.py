@@ -28,7 +28,6 @@ unless the envelope says which message it means (`Stems`).
 The names of the EPR's files are never logged: some EPRs put patients into them.
 """
 
-import errno
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -53,7 +52,6 @@ from bars_gateway.epr.spool import (
     Stems,
     Stuck,
     StuckFiles,
-    is_of_the_file,
     is_told,
     is_xml,
     kept,
@@ -331,7 +329,7 @@ class Outbox:
         except FileNotFoundError:  # the EPR took it back
             return None
         except OSError as error:
-            self._leave(name, error)
+            self._stuck.unreadable(name, error)
             return None
         self._stuck.taken(name)
         return self._read(ticket, sheet)
@@ -391,7 +389,7 @@ class Outbox:
             if sheet is None or sheet.inode != claimed.inode(ticket.text):
                 sheet = claimed.read(ticket.text, self._max_bytes)
         except OSError as error:
-            self._leave(ticket.text, error)
+            self._stuck.unreadable(ticket.text, error)
             return None
         has_one = ticket.mark in _ENVELOPED
         envelope = self._envelope(ticket) if has_one else None
@@ -413,15 +411,6 @@ class Outbox:
             return claimed.read(own, _ENVELOPE_BYTES).body
         except OSError:
             return None
-
-    def _leave(self, name: str, error: OSError) -> None:
-        """Say once that a file cannot be read; the next scan tries again."""
-        if not is_of_the_file(error):
-            raise error
-        path = self._stuck.note(name, Cause.UNREADABLE)
-        if path is not None:
-            reason = errno.errorcode.get(error.errno or 0, "not a regular file")
-            log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
     def _folder(self, fate: DropOutcome) -> Folder:
         return self._spool.accepted if fate.accepted else self._spool.refused

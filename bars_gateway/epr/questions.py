@@ -59,7 +59,6 @@ from bars_gateway.epr.spool import (
     Sort,
     Stuck,
     StuckFiles,
-    is_of_the_file,
     is_told,
     kept,
     sort_of,
@@ -365,7 +364,7 @@ class QuestionFolder:
         except FileNotFoundError:  # the EPR took it back
             return
         except OSError as error:
-            self._leave_lying(entry.name, error)
+            self._stuck.unreadable(entry.name, error)
             return
         self._stuck.taken(entry.name)
         self._answers.move(entry.name, self._claimed, entry.name)
@@ -377,20 +376,11 @@ class QuestionFolder:
         try:
             body = self._claimed.read(name, self._answering.max_bytes).body
         except OSError as error:
-            self._leave_lying(name, error)
+            self._stuck.unreadable(name, error)
             return None
         too_much = b" " * (self._answering.max_bytes + 1)  # it is refused for its size
         media_type = "application/fhir+" + match[2].lower()
         return _Given(name, int(match[1]), media_type, too_much if body is None else body)
-
-    def _leave_lying(self, name: str, error: OSError) -> None:
-        """Say once that an answer cannot be read; the next round tries again."""
-        if not is_of_the_file(error):
-            raise error
-        path = self._stuck.note(name, Cause.UNREADABLE)
-        if path is not None:
-            reason = errno.errorcode.get(error.errno or 0, "not a regular file")
-            log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
     async def _submit_or_refuse(self, given: _Given) -> None:
         """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""

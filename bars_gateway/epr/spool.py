@@ -48,6 +48,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.permissions import sync_folder, sync_names
 
@@ -67,6 +69,7 @@ SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: it
 FILE_MODE = 0o640
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
 _LIBC = ctypes.CDLL(None, use_errno=True)
+log = structlog.get_logger(__name__)
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -332,6 +335,15 @@ class StuckFiles:
                 since, folder = min(since, at), each
         self._found[name] = (cause, folder.path, since)
         return folder.path
+
+    def unreadable(self, name: str, error: OSError) -> None:
+        """Say once that a file cannot be read; raise what is the machine's and not the file's."""
+        if not is_of_the_file(error):
+            raise error
+        path = self.note(name, Cause.UNREADABLE)
+        if path is not None:
+            reason = errno.errorcode.get(error.errno or 0, "not a regular file")
+            log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
     def taken(self, name: str) -> None:
         """Forget a file that could be taken after all."""

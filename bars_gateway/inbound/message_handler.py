@@ -37,6 +37,7 @@ from typing import Final, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import (
     BUSY,
     NO_WORKFLOW,
@@ -47,7 +48,7 @@ from bars_gateway.inbound.exchange import (
     refused,
     reply_to,
 )
-from bars_gateway.inbound.providers import Addressed, Asking, Hosted, Providers, strange_sender
+from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
 from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted

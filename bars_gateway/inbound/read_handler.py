@@ -24,8 +24,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
 
+from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import NOT_OFFERED, InboundRequest, Reply, problem_reply, refused
-from bars_gateway.inbound.providers import Addressed, Asking, Hosted, Providers
+from bars_gateway.inbound.providers import Addressed, Hosted, Providers
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import ResourceRequest
 from bars_gateway.standard import publications, reads, structure

@@ -1,7 +1,7 @@
 """What is alarming: kinds of event that a person has to see, what each says, and what ends it.
 
     event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
-    (triggers of `0001.sql`)                      ├─ settled      what it was about came right
+    (triggers events_alarm, alarms_supersede)     ├─ settled      what it was about came right
                                                   └─ superseded   it was raised again: a new number
 
 An alarm stays for as long as nobody has seen to it, over restarts and backups: no clock ends

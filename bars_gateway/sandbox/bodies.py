@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import orjson
 from aiohttp import web
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"
@@ -203,6 +204,15 @@ PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE",
     "Access-Control-Max-Age": "3628800",
 }
+
+
+def as_document(document: object, *, status: int = 200) -> web.Response:
+    """Return what the sandbox's own pages answer, to be read by people too."""
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n",
+        status=status,
+        content_type="application/json",
+    )
 
 
 def as_json(status: int, body: bytes) -> web.Response:

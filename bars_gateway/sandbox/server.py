@@ -40,7 +40,7 @@ from bars_gateway.listeners import (
     refused_encoding,
 )
 from bars_gateway.sandbox import counterparty
-from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
+from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_document, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, CallLog
 from bars_gateway.sandbox.counterparty import CounterpartyAdmin, SandboxCounterparty, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
@@ -455,14 +455,14 @@ class Admin:
         return application
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return _json({"faults": [fault.document() for fault in self._faults.armed()]})
+        return as_document({"faults": [fault.document() for fault in self._faults.armed()]})
 
     async def _arm(self, request: web.Request) -> web.Response:
         try:
             fault = self._faults.arm(orjson.loads(await body_of(request)))
         except (FaultProblem, orjson.JSONDecodeError) as problem:
-            return _json({"error": str(problem)}, status=400)
-        return _json({"id": fault.fault_id}, status=201)
+            return as_document({"error": str(problem)}, status=400)
+        return as_document({"id": fault.fault_id}, status=201)
 
     async def _clear(self, request: web.Request) -> web.Response:
         number = request.match_info.get("number")
@@ -474,11 +474,11 @@ class Admin:
             after = int(request.query.get("after", "0"))
             wait = min(float(request.query.get("wait", "0")), _LONGEST_WAIT)
         except ValueError:
-            return _json({"error": "after and wait are numbers"}, status=400)
-        return _json({"calls": await self._calls.after(after, wait)})
+            return as_document({"error": "after and wait are numbers"}, status=400)
+        return as_document({"calls": await self._calls.after(after, wait)})
 
     async def _revoke(self, _request: web.Request) -> web.Response:
-        return _json({"revoked": self._tokens.revoke_all()})
+        return as_document({"revoked": self._tokens.revoke_all()})
 
     async def _register(self, request: web.Request) -> web.Response:
         try:
@@ -491,14 +491,14 @@ class Admin:
                 enabled=wanted.get("enabled", True),
             )
         except (orjson.JSONDecodeError, SandboxError) as problem:
-            return _json({"error": str(problem)}, status=400)
-        return _json(registered.document(), status=201)
+            return as_document({"error": str(problem)}, status=400)
+        return as_document(registered.document(), status=201)
 
     async def _certify(self, request: web.Request) -> web.Response:
         try:
             chain = self._registry.certified(await body_of(request), self._now())
         except SandboxError as problem:
-            return _json({"error": str(problem)}, status=400)
+            return as_document({"error": str(problem)}, status=400)
         return web.Response(body=chain, status=201, content_type="application/x-pem-file")
 
 
@@ -511,9 +511,11 @@ async def _answer_troubles(request: web.Request, handler: Handler) -> web.Stream
         return refused.answer
     except web.HTTPRequestEntityTooLarge:
         limit = request.client_max_size
-        return _json({"error": f"the body is too large: send at most {limit} bytes"}, status=413)
+        return as_document(
+            {"error": f"the body is too large: send at most {limit} bytes"}, status=413
+        )
     except web.HTTPException as error:
-        answer = _json({"error": error.reason}, status=error.status)
+        answer = as_document({"error": error.reason}, status=error.status)
         answer.headers.update(allow_of(error))
         return answer
 
@@ -532,11 +534,3 @@ def _wanted(described: object) -> dict[str, Any]:
     if not all(isinstance(service, str) and service for service in described["services"]):
         raise SandboxError("services is a list of values, or of system|value")
     return described
-
-
-def _json(document: object, *, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n",
-        status=status,
-        content_type="application/json",
-    )

@@ -36,6 +36,7 @@ from bars_gateway.standard.patients import (
     patient_of,
 )
 from bars_gateway.standard.workflow import (
+    CAME_TO_NOTHING,
     FINAL,
     REQUESTER_MOVES,
     Move,
@@ -47,7 +48,6 @@ from bars_gateway.standard.workflow import (
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 _LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
-_NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
 _SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
 FINDS = frozenset({Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES})
@@ -325,7 +325,7 @@ def _stands_down(before: CaseSoFar, response: Response) -> bool:
 
 def _contradicts(before: CaseSoFar, response: Response) -> bool:
     """Tell whether it speaks against an end: a refusal is none, whenever it was written."""
-    told = response.newer or before.state in _NEVER_TAKEN
+    told = response.newer or before.state in CAME_TO_NOTHING
     return (
         before.state in FINAL and told and led_on(before.state, response.move) is State.CONTRADICTED
     )
@@ -361,7 +361,7 @@ ROWS: Mapping[Remark, _Row] = {
     ),
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
-    Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,
+    Remark.ANSWERS_REFUSED: lambda before, _: before.state in CAME_TO_NOTHING,
     Remark.CANCEL_OPEN: lambda before, response: (
         before.cancel_open and response.move is not Move.DECLINE
     ),
@@ -383,7 +383,7 @@ def moves_on(before: CaseSoFar, response: Response) -> bool:
 
     What was never taken cannot have been answered before: there the response is the news.
     """
-    return response.newer or before.state in _NEVER_TAKEN
+    return response.newer or before.state in CAME_TO_NOTHING
 
 
 def renews_doubt(says: Said | None) -> bool:

@@ -125,6 +125,8 @@ FINAL = frozenset(
 DOUBTS: Mapping[State, int] = {State.UNCLEAR: 1, State.CONTRADICTED: 2}
 
 # What somebody who has telephoned may say of them.
+# It never led anywhere: the Receiver did not take it, or it never left.
+CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 CONFIRMABLE = frozenset({State.ACTIVE, State.IN_PROGRESS} | FINAL - {State.ABANDONED})
 
 

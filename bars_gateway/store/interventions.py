@@ -29,7 +29,7 @@ from bars_gateway.model.readings import Link
 from bars_gateway.standard.consistency import PROVED, matters
 from bars_gateway.standard.links import TIES, By, Relation
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
-from bars_gateway.standard.workflow import Move, RequestType, State
+from bars_gateway.standard.workflow import CAME_TO_NOTHING, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import known_before, seen, tell_outcome
@@ -37,7 +37,6 @@ from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, promises, reads, wakes, writes
 
 # A workflow that ended because of its request's fate may live again with the request.
-_FATES = frozenset({State.REFUSED, State.ABANDONED})
 _SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
 _RECORDS = frozenset({Relation.OTHER_RECORD, Relation.SAME_RECORD})
 _ENDED = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED})
@@ -387,7 +386,7 @@ def _times(limits: Limits) -> dict[str, str | int]:
 def _revive_workflow(connection: Connection, row: Row) -> None:
     """Undo what the fate of a request meant for its workflow: that fate is open again."""
     if row["move"] == Move.REQUEST:
-        fates = json.dumps(sorted(_FATES))
+        fates = json.dumps(sorted(CAME_TO_NOTHING))
         connection.run("revive_workflow", id=row["workflow_id"], fates=fates)
 
 

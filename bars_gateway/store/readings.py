@@ -1,5 +1,5 @@
 """
-What can be read: lists, histories, the overview; and notices, which the EPR collects.
+What can be read, and changes nothing: lists, histories, the overview.
 
 What an EPR has been given and has not taken, or has not asked for, is told by use case, with its
 age (`UnreadNotices`).
@@ -10,29 +10,26 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
-from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Notice, Overview
+from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Overview
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
-from bars_gateway.store.asides import Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import collect, links
+from bars_gateway.store.records import links
 from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import (
     attempt_of,
     event_of,
     instant,
-    notice_of,
     payload_of,
     text,
     workflow_of,
 )
-from bars_gateway.store.work import Noun, Shared, reads, writes
+from bars_gateway.store.work import Noun, reads
 
 LISTED_UNREAD = 10  # notices of one use case that are named
 _AT_ONCE = 2_000  # notices looked up before others may read
@@ -140,47 +137,6 @@ def _unread_notice(row: Row) -> UnreadNotice:
     )
 
 
-class Notices(Noun):
-    """What is owed to EPRs."""
-
-    def __init__(self, shared: Shared, asides: Asides) -> None:
-        super().__init__(shared)
-        self._asides = asides
-
-    async def pending(self, provider: str, limit: int) -> Sequence[Notice]:
-        """Return what *provider*'s EPR has not collected yet, oldest first."""
-        while True:
-            found = await self._pending(provider, limit)
-            spoilt = [one for one in found if isinstance(one, Spoilt)]
-            notices = [one for one in found if not isinstance(one, Spoilt)]
-            for one in spoilt:  # they are not found again
-                await self._asides.keep_back(provider, one.number, one.error)
-            if notices or not spoilt:
-                return notices
-
-    @reads
-    def _pending(self, connection: Connection, provider: str, limit: int) -> list[Notice | Spoilt]:
-        found = connection.rows("pending_notices", provider=provider, limit=limit)
-        return each(found, partial(_notice, connection))
-
-    @reads
-    def notice(self, connection: Connection, provider: str, notice_id: int) -> Notice | None:
-        """Return that notice, collected or not, or None if *provider* has no such."""
-        row = connection.one("notice", provider=provider, notice_id=notice_id)
-        return None if row is None else _notice(connection, row)
-
-    @writes
-    def collect(
-        self, connection: Connection, provider: str, notice_ids: Sequence[int], now: datetime
-    ) -> int:
-        """Mark notices as collected; return how many were not before."""
-        return collect(connection, provider, notice_ids, now)
-
-    async def wait_for_work(self, provider: str, seconds: float) -> None:
-        """Return when *provider* may have a new notice, after *seconds* at the latest."""
-        await self._wake_ups.notices[provider].wait(seconds)
-
-
 class Messages(Noun):
     """What was exchanged, and what happened to it."""
 
@@ -200,12 +156,6 @@ class Messages(Noun):
     ) -> list[MessageHistory]:
         """Return every message with that X-Request-Id (of *provider*), with all that happened."""
         return history(connection, provider, request_id)
-
-
-def _notice(connection: Connection, row: Row) -> Notice:
-    message = connection.one("notice_message", message_id=row["message_id"])
-    assert message is not None
-    return notice_of(row, message, links(connection, message["workflow_id"]))
 
 
 def payload(connection: Connection, message_id: int, part: Part) -> Payload | None:

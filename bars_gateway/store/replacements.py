@@ -31,12 +31,11 @@ from bars_gateway.standard.remarks import (
     is_agreed_to,
 )
 from bars_gateway.standard.verdict import FOREIGN
-from bars_gateway.standard.workflow import FINAL, Move, State
+from bars_gateway.standard.workflow import CAME_TO_NOTHING, FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, links, notify, other_records
 from bars_gateway.store.rows import message_of, word_of
 
-_CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 _ALARMS: Mapping[Remark, str] = {
     Remark.NO_RECORD: "message.no_record",
     Remark.UNREPLACED: "workflow.unreplaced",
@@ -100,7 +99,7 @@ def _beside(connection: Connection, message: Row) -> list[Remark]:
     others = other_records(connection, message["workflow_id"])
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
         return list(beside_a_cancelled(each.state for each in others))
-    if _state(connection, message["workflow_id"]) in _CAME_TO_NOTHING:
+    if _state(connection, message["workflow_id"]) in CAME_TO_NOTHING:
         return list(beside_a_lost(_may_be_there(others)))
     two = any(_is_a_second(message, each) for each in others)
     return [Remark.OTHER_RECORD] if two else []
@@ -111,7 +110,7 @@ def is_beside_another(connection: Connection, message_id: int) -> bool:
     message = connection.one("message", id=message_id)
     if message is None or message["move"] != Move.REQUEST:
         return False
-    return message["stands"] in _CAME_TO_NOTHING and bool(_beside(connection, message))
+    return message["stands"] in CAME_TO_NOTHING and bool(_beside(connection, message))
 
 
 def _may_be_there(records: Iterable[Link]) -> list[State]:
@@ -188,7 +187,7 @@ def _is_unreplaced(connection: Connection, workflow_id: int) -> bool:
         for each in links(connection, workflow_id)
         if each.relation is Relation.REPLACEMENT
     }
-    return bool(states) and states <= _CAME_TO_NOTHING and _is_cancelled(connection, workflow_id)
+    return bool(states) and states <= CAME_TO_NOTHING and _is_cancelled(connection, workflow_id)
 
 
 def _alarm(connection: Connection, message: Row, kind: str, now: datetime) -> None:

@@ -29,12 +29,13 @@ from bars_gateway.store.figures import Figures
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.measures import Measures
+from bars_gateway.store.notices import Notices
 from bars_gateway.store.outbound import Outbound
 from bars_gateway.store.owed import Debts
 from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
-from bars_gateway.store.readings import Messages, Notices, UnreadNotices
+from bars_gateway.store.readings import Messages, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches

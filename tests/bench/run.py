@@ -39,9 +39,10 @@ from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.stage import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
+from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.message_handler import MessageHandler
-from bars_gateway.inbound.providers import Asking, Hosted, Patience
+from bars_gateway.inbound.providers import Hosted
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.outbound.budget import Budget

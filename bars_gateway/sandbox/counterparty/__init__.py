@@ -44,6 +44,7 @@ import orjson
 from aiohttp import web
 
 from bars_gateway.listeners import body_of
+from bars_gateway.sandbox.bodies import as_document
 from bars_gateway.sandbox.counterparty import correspondence
 from bars_gateway.sandbox.counterparty.correspondence import Correspondence, Sender, open_session
 from bars_gateway.sandbox.counterparty.message_handler import (
@@ -193,7 +194,7 @@ class CounterpartyAdmin:
             number: {"scenarios": each.scenarios, "refused_with": each.refused_with}
             for number, each in NHS_NUMBERS.items()
         }
-        return _json(
+        return as_document(
             {
                 "services": services,
                 "nhs_numbers": numbers,
@@ -204,7 +205,7 @@ class CounterpartyAdmin:
 
     async def _list(self, _request: web.Request) -> web.Response:
         held = self._party.holdings.listed()
-        return _json({"held": [each.document() for each in held if each.happened]})
+        return as_document({"held": [each.document() for each in held if each.happened]})
 
     async def _forget(self, _request: web.Request) -> web.Response:
         self._party.forget()
@@ -212,14 +213,14 @@ class CounterpartyAdmin:
 
     async def _list_scripts(self, _request: web.Request) -> web.Response:
         scripts = self._party.scripts.listed()
-        return _json({"scripts": [script.document() for script in scripts]})
+        return as_document({"scripts": [script.document() for script in scripts]})
 
     async def _add_script(self, request: web.Request) -> web.Response:
         try:
             script = self._party.scripts.add(orjson.loads(await body_of(request)))
         except (ScriptProblem, orjson.JSONDecodeError) as problem:
-            return _json({"error": str(problem)}, status=400)
-        return _json({"id": script.script_id}, status=201)
+            return as_document({"error": str(problem)}, status=400)
+        return as_document({"id": script.script_id}, status=201)
 
     async def _remove_script(self, request: web.Request) -> web.Response:
         number = request.match_info.get("number")
@@ -230,18 +231,18 @@ class CounterpartyAdmin:
         try:
             wanted = _wanted(_object(await body_of(request)), "to")
         except AdminProblem as problem:
-            return _json({"error": str(problem)}, status=400)
+            return as_document({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["to"]))
         own = own_service(application_of(use_case)).identifier
         body = correspondence.request(use_case, sender=own, receiver=there, **_more(wanted))
         sent, held = await self._party.correspondence.request(body)
-        return _json(sent.document() | {"id": held.focus_id})
+        return as_document(sent.document() | {"id": held.focus_id})
 
     async def _message(self, request: web.Request) -> web.Response:
         try:
             wanted = _wanted(_typed(request.query), "from")
         except AdminProblem as problem:
-            return _json({"error": str(problem)}, status=400)
+            return as_document({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["from"]))
         own = own_service(application_of(use_case)).identifier
         return _fhir(correspondence.request(use_case, sender=there, receiver=own, **_more(wanted)))
@@ -249,7 +250,9 @@ class CounterpartyAdmin:
     async def _change(self, request: web.Request) -> web.Response:
         held = self._party.holdings.find(request.match_info["id"].lower())
         if held is None or not held.acknowledgement:
-            return _json({"error": "nothing that was received is held under that id"}, status=404)
+            return as_document(
+                {"error": "nothing that was received is held under that id"}, status=404
+            )
         cancels = request.match_info["verb"] == "cancel"
         make = correspondence.cancellation if cancels else correspondence.update
         return _fhir(make(held.acknowledgement))
@@ -259,13 +262,13 @@ class CounterpartyAdmin:
         direction = Direction.SENT if verb in {"update", "cancel"} else Direction.RECEIVED
         held = self._party.holdings.find(request.match_info["id"].lower(), direction)
         if held is None or not held.acknowledgement:
-            return _json(
+            return as_document(
                 {"error": f"nothing that was {direction} is held under that id"}, status=404
             )
         try:
-            return _json(await self._steered(held, verb, await body_of(request)))
+            return as_document(await self._steered(held, verb, await body_of(request)))
         except AdminProblem as problem:
-            return _json({"error": str(problem)}, status=400)
+            return as_document({"error": str(problem)}, status=400)
 
     async def _steered(self, held: Held, verb: str, body: bytes) -> Mapping[str, object]:
         if verb == "act":
@@ -343,11 +346,3 @@ def _check(wanted: Mapping[str, object], types: Mapping[str, type]) -> None:
 
 def _fhir(body: bytes) -> web.Response:
     return web.Response(body=body + b"\n", content_type="application/fhir+json")
-
-
-def _json(document: object, *, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n",
-        status=status,
-        content_type="application/json",
-    )
