@@ -25,6 +25,7 @@ import typer
 from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.cli.output import print_each, print_lines
+from bars_gateway.cli.progress import shown
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Quarantine
@@ -129,14 +130,17 @@ def _named(names: Sequence[str]) -> dict[str, list[object]]:
 def _carry_out(
     config: Path, provider: str | None, order: Mapping[str, object], *, as_json: bool
 ) -> None:
-    left = 0
-    for report in rounds(partial(asked, config, provider), "/alarms/handled", order):
-        if as_json:
-            print_lines(report["alarms"])
-        else:
-            for each in report["alarms"]:
-                typer.echo(_became(each))
-        left += len(report["alarms"]) - report["possible"]
+    left = seen = 0
+    with shown("mark-handled: alarms") as advance:
+        for report in rounds(partial(asked, config, provider), "/alarms/handled", order):
+            if as_json:
+                print_lines(report["alarms"])
+            else:
+                for each in report["alarms"]:
+                    typer.echo(_became(each))
+            seen += len(report["alarms"])
+            left += len(report["alarms"]) - report["possible"]
+            advance(seen, None)
     if left:
         raise typer.Exit(1)
 

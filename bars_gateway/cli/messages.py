@@ -278,7 +278,11 @@ def lint(
     Names the FHIR path, and the line of an XML file; what stands there is not printed.
     Exits with 0 if there are no errors (there may be warnings), else with 1.
     """
-    found = [finding for file in files for finding in findings(file, strict=strict)]
+    found = []
+    with shown("Reading messages") as advance:
+        for number, file in enumerate(files, 1):
+            found += findings(file, strict=strict)
+            advance(number, len(files))
     if as_json:
         print_lines(_as_document(each) for each in found)
     else:
