@@ -149,7 +149,7 @@ def explain(
         print_lines(_explanation_document(each, now) for each in found)
         print_lines(document_of(each, in_words=_place_in_words(each)) for each in places)
     else:
-        for text in _told(found, places):
+        for text in told(found, places):
             typer.echo(text)
     if not found:
         raise typer.Exit(1)
@@ -170,7 +170,8 @@ def _explanation_document(found: Explanation, now: datetime) -> dict[str, object
     return document_of(found, **more) | {"message": message, "asks": found.asks.name.lower()}
 
 
-def _told(found: Sequence[Explanation], places: Sequence[Elsewhere]) -> Iterator[str]:
+def told(found: Sequence[Explanation], places: Sequence[Elsewhere]) -> Iterator[str]:
+    """Yield what `explain` prints for people."""
     for each in found:
         yield from _explanation(each)
     yield from map(_place_in_words, places)

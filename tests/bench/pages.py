@@ -2,12 +2,12 @@
 Measures how fast the console's pages are: `make bench`, or with fewer messages `STORED=10000`.
 
     overview · messages, by each filter · message · conversation · counterparties · owed · audit
+    explain, by each id: what `bars-gateway explain` does once it runs
 
 The messages are made by SQL: fifty counterparties, two of three messages ours, one in fifty not
 acknowledged, a hundred open. What is timed is a request over HTTP, from the question to the whole
-page: the median of ROUNDS. The overview should take less than 150 ms,
-           any search's first page less
-than 200 ms, one message less than 50 ms.
+page: the median of ROUNDS. The overview should take less than 150 ms, any search's first page less
+than 200 ms, one message and its explanation less than 50 ms.
 """
 
 import asyncio
@@ -23,9 +23,12 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import log
+from bars_gateway.cli.accounts import told
+from bars_gateway.cli.listings import read
 from bars_gateway.console.site import Site
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.server import StatusServer
+from bars_gateway.store.explanations import elsewhere, explained
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
@@ -151,6 +154,26 @@ async def timed(session: aiohttp.ClientSession, url: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+NAMES = {
+    "by X-Request-Id": f"r{STORED // 2}",
+    "by Bundle.id": f"b{STORED // 2}",
+    "by number": f"{STORED // 2}",
+    "what waits": f"r{STORED - 1 if (STORED - 1) % 3 else STORED - 2}",
+    "what was refused": f"r{next(i for i in range(101, 1000, 100) if i % 3)}",
+    "what nobody has": "r-of-nobody",
+}
+
+
+def explain(path: Path, name: str) -> float:
+    """Return how many milliseconds it takes to open the database, read, and put into words."""
+    began = time.perf_counter()
+    found = read(path, lambda connection: explained(connection, None, name, NOW))
+    places = [] if found else read(path, lambda c: elsewhere(c, ["trust"], name))
+    lines = list(told(found, places))
+    assert lines
+    return (time.perf_counter() - began) * 1000
+
+
 async def measure(folder: Path) -> None:
     """Print the median of each page."""
     async with open_database(folder / "gateway.db") as database:
@@ -170,9 +193,18 @@ async def measure(folder: Path) -> None:
             for name, path in PATHS.items():
                 url = f"http://127.0.0.1:{server.port}{path}"
                 took = [await timed(session, url) for _ in range(ROUNDS)]
-                print(f"{name:<28} {statistics.median(took):8.1f} ms   first {took[0]:8.1f} ms")
+                shown(name, took)
         await server.stop()
-    print(f"of {STORED} messages")
+        for name, of in NAMES.items():
+            took = [await asyncio.to_thread(explain, database.path, of) for _ in range(ROUNDS)]
+            shown(f"explain {name}", took)
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(f"of {STORED} messages; load {load} on {os.cpu_count()} processors")
+
+
+def shown(name: str, took: list[float]) -> None:
+    """Print one line."""
+    print(f"{name:<28} {statistics.median(took):8.1f} ms   first {took[0]:8.1f} ms")
 
 
 if __name__ == "__main__":
