@@ -63,12 +63,14 @@ from bars_gateway.standard.patients import (
     patient_of,
     sameness_among,
 )
-from bars_gateway.standard.tree import Json, MalformedBundle, Resource, unmarked
+from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource, unmarked
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
 _LONGEST_CODE = 80
 _ERRORS = frozenset({"error", "fatal"})
+# What an issue that is no error says of itself: as its severity or, where it has none, as its code.
+_HINTS = frozenset({"information", "informational", "success", "warning"})
 _FAILED = frozenset({"transient-error", "fatal-error"})  # MessageHeader.response.code
 _REFUSED = frozenset("45")  # how the status of a refused Bundle.entry begins
 _MOST_ECHOED = 16
@@ -343,11 +345,15 @@ def tells_error(tree: Resource, echoed: Resource = NOTHING) -> bool:
 def _errors(tree: Resource) -> Iterator[Resource]:
     """Yield each issue, and each response to a message or to an entry, that is an error."""
     for node in objects_in(tree):
-        for issue in (*maps_of(node, "issue"), map_of(node, "issue")):
-            if text_of(issue, "severity").lower() in _ERRORS:
+        is_outcome = text_of(node, "resourceType") == "OperationOutcome"
+        for issue in filter(None, (*maps_of(node, "issue"), map_of(node, "issue"))):
+            said = (text_of(issue, "severity") or text_of(issue, "code")).strip().lower()
+            if said in _ERRORS or (is_outcome and said not in _HINTS):
                 yield issue
         response = map_of(node, "response")
-        if text_of(response, "code") in _FAILED or text_of(response, "status")[:1] in _REFUSED:
+        written = response.get("status")
+        status = written.text if isinstance(written, Number) else text_of(response, "status")
+        if text_of(response, "code").lower() in _FAILED or status.strip()[:1] in _REFUSED:
             yield response
 
 
@@ -431,8 +437,9 @@ def read_acknowledgement(ours: Message, body: bytes) -> Acknowledgement:
     tree = _tree(body)
     if tree is not None:
         return judged(ours, tree)
-    # An outcome of which nobody can tell whether anything went wrong is no yes.
-    return Acknowledgement(said=SpeaksOf.ERROR) if read_outcome(body).is_outcome else NO_BODY
+    # An outcome of which nobody can tell whether anything went wrong is no yes: cut off, in UTF-16.
+    names_one = b"OperationOutcome" in body.replace(b"\0", b"")
+    return Acknowledgement(said=SpeaksOf.ERROR) if names_one else NO_BODY
 
 
 def bundle_about(ours: Message, body: bytes) -> Resource:

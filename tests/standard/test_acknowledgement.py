@@ -192,9 +192,11 @@ def test_a_header_that_responds_with_an_error_is_no_yes(code: str, expected: Spe
         ("201 Created", SpeaksOf.NOTHING),
         ("422", SpeaksOf.ERROR),
         ("503 Unavailable", SpeaksOf.ERROR),
+        (422, SpeaksOf.ERROR),
+        (201, SpeaksOf.NOTHING),
     ],
 )
-def test_an_entry_that_met_an_error_is_no_yes(status: str, expected: SpeaksOf) -> None:
+def test_an_entry_that_met_an_error_is_no_yes(status: str | int, expected: SpeaksOf) -> None:
     """What FHIR servers say of each entry, with 200 above all of them."""
     entry = {"response": {"status": status}}
     bundle = {"resourceType": "Bundle", "type": "batch-response", "entry": [entry]}
@@ -217,12 +219,20 @@ def test_an_error_in_what_we_sent_is_none_of_the_receivers() -> None:
     [
         {"issue": {"severity": "error", "code": "processing"}},
         {"issue": [{"severity": "ERROR", "code": "processing"}]},
+        {"issue": [{"severity": ["error"], "code": "processing"}]},
+        {"issue": [{"severity": "critical", "code": "processing"}]},
+        {"issue": [{"code": "processing"}]},
+        {"issue": [{"details": {"coding": [{"code": "REC_CONFLICT"}]}}]},
     ],
-    ids=["no-list", "in-capitals"],
+    ids=["no-list", "in-capitals", "in-a-list", "of-no-such-severity", "of-none", "in-details"],
 )
 def test_an_error_that_is_not_quite_r4_is_no_yes(outcome: Bundle) -> None:
     """Whoever writes so means an error all the same."""
     assert SpeaksOf.ERROR is said({"resourceType": "OperationOutcome", **outcome}).said
+
+
+ERROR_IN_XML = converted(ERROR, Format.JSON, Format.XML)
+OF_NO_NAMESPACE = ERROR_IN_XML.replace(b' xmlns="http://hl7.org/fhir"', b"")
 
 
 @pytest.mark.parametrize(
@@ -233,12 +243,24 @@ def test_an_error_that_is_not_quite_r4_is_no_yes(outcome: Bundle) -> None:
         ),
         pytest.param(ERROR.decode().encode("utf-16"), SpeaksOf.ERROR, id="in-utf-16"),
         pytest.param(ERROR.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.ERROR, id="no-number"),
+        pytest.param(ERROR[:-3], SpeaksOf.ERROR, id="cut-off"),
+        pytest.param(b"[" + ERROR + b"]", SpeaksOf.ERROR, id="in-a-list"),
+        pytest.param(json.dumps(ERROR.decode()).encode(), SpeaksOf.ERROR, id="in-a-text"),
+        pytest.param(ERROR_IN_XML[:-3], SpeaksOf.ERROR, id="xml-cut-off"),
+        pytest.param(OF_NO_NAMESPACE, SpeaksOf.ERROR, id="xml-of-no-namespace"),
+        pytest.param(ERROR_IN_XML.decode().encode("utf-16"), SpeaksOf.ERROR, id="xml-in-utf-16"),
         pytest.param(SENT.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.NOTHING, id="no-outcome"),
     ],
 )
 def test_an_outcome_that_cannot_be_read_is_no_yes(body: bytes, expected: SpeaksOf) -> None:
     """As far as it can be read, it says what became of the message; and that is not known."""
     assert expected is read_acknowledgement(read(SENT), body).said
+
+
+@pytest.mark.parametrize("issue", [{"severity": "WARNING"}, {"code": "informational"}])
+def test_a_hint_that_is_not_quite_r4_is_no_error(issue: Bundle) -> None:
+    """Nobody is to telephone about what went well."""
+    assert NO_BODY == said({"resourceType": "OperationOutcome", "issue": [issue]})
 
 
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\n ", b"\xef\xbb\xbf\r\n"])
