@@ -164,13 +164,16 @@ async def sent(store: Store, at: datetime = NOW, seconds: float = 1.0, **changes
     return claim.request_id
 
 
-async def refused(store: Store, at: datetime = NOW, **changes: object) -> str:
+async def refused(
+    store: Store, at: datetime = NOW, answered: bytes = SAID, **changes: object
+) -> str:
     """Let a message be refused; return its X-Request-Id."""
     claim = await claimed(store, at, **changes)
-    values = {"http_status": 422, "code": "REC_UNPROCESSABLE_ENTITY", "row": "refused"}
+    values: dict[str, Any] = {"http_status": 422, "code": "REC_UNPROCESSABLE_ENTITY"}
+    values |= {"row": "refused", "started_at": at, "ended_at": at + timedelta(seconds=1)}
     came = attempt(claim, Verdict.REFUSED, fault=FaultSide.REC, **values)
     ended = Settled(state=OutboundState.REFUSED)
-    answer = replace(SILENCE, status=422, body=CANARY.encode(), media_type="application/fhir+json")
+    answer = replace(SILENCE, status=422, body=answered, media_type="application/fhir+json")
     await store.outbound.settle(claim, answer, attempt=came, settlement=ended)
     return claim.request_id
 
