@@ -169,7 +169,8 @@ class ProvidersHands:
                 log.info("alerts.acknowledged", name=found.number, kind=found.code)
         if found is None:
             return ActionOutcome(problem="No alert is open under that number.")
-        return _one(Effect(name=f"alert {found.number}: {found.says}", state=found.state))
+        effect = Effect(name=f"alert {found.number}: {found.says}", state=found.state)
+        return ActionOutcome(effects=[effect])
 
 
 def _read(
