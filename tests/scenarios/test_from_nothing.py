@@ -9,21 +9,16 @@ from pathlib import Path
 import pytest
 from installation import NAME, SERVICES, Installation
 from messages import referral
+from typed import typed
 
 PATIENCE = 60.0
 
 
 def typing(*arguments: str, expected: tuple[int, ...] = (0,)) -> str:
     """Run one command to its end, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bars_gateway", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode in expected, done.stdout + done.stderr
-    return done.stdout
+    done = typed(*arguments)
+    assert done.code in expected, done.out + done.err
+    return done.out
 
 
 @contextmanager
@@ -57,10 +52,10 @@ def test_from_nothing_to_the_first_message(tmp_path):
     ports = ("--port=0", "--admin-port=0", "--key-bits=2048")
     with running(tmp_path / "sandbox.log", "sandbox", str(site.national), *ports, *gateways):
         waited_for((site.national / "sandbox.json").exists)
-        site.begin(typing)
+        site.begin(typing, "--key-bits", "2048")
         site.register_key()
         typing("keys", "probe", "--config", str(site.config))
-        site.get_certificate(typing)
+        site.get_certificate(typing, "--bits", "2048")
         with running(tmp_path / "gateway.log", "run", "--config", str(site.config)):
             socket = site.folder / "run" / f"{NAME}.sock"
             waited_for(socket.exists)
