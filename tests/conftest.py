@@ -17,10 +17,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hypothesis import settings
 
 VARIABLE = "BARS_REFERENCE_DATA"
 MISSING = pytest.StashKey[dict[str, int]]()
 READERS = ("outbound.token", "config.problems", "onboarding.certificates")  # of RSA keys
+
+settings.register_profile("however busy the machine", deadline=None)
+settings.load_profile("however busy the machine")
 
 
 def pytest_configure(config):

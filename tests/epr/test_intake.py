@@ -300,7 +300,7 @@ async def test_the_bundles_time_counts_where_the_envelopes_is_none(intake: Intak
 ZONES = st.builds(lambda m: timezone(timedelta(minutes=m)), st.integers(-12 * 60, 14 * 60))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(needed_by=st.datetimes(timezones=ZONES), in_envelope=st.booleans(), booked=st.booleans())
 def test_no_date_of_the_calendar_stops_the_door(
     needed_by: datetime, *, in_envelope: bool, booked: bool

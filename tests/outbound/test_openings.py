@@ -76,7 +76,7 @@ SOON = st.integers(0, 20_000).map(lambda milliseconds: milliseconds / 1000)
 BY_PROVIDER = st.fixed_dictionaries(dict.fromkeys(PROVIDERS, SOON))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     due=st.dictionaries(st.sampled_from(PROVIDERS), SOON, min_size=1),
     paused=BY_PROVIDER,

@@ -346,7 +346,7 @@ PLACES = list(sites(TREE))
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_damage_makes_it_fail(data: st.DataObject) -> None:
     """Rules meet every kind of wrong structure, and none of them raises."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from messages import RECEIVER
 from variants import (
@@ -233,7 +233,6 @@ TEXTS = [
 ]
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(place=st.sampled_from(TEXTS), text=st.text(min_size=1))
 def test_no_text_may_differ(place: tuple[int, str], text: str) -> None:
     """Whatever it is: it was not processed."""

@@ -242,7 +242,7 @@ def test_a_bomb_in_a_narrative_is_not_set_off() -> None:
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(a_resource())
 def test_any_resource_that_r4_allows_is_clean(tree: dict[str, Any]) -> None:
     """All types, all elements, awkward values."""

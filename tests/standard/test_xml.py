@@ -401,7 +401,7 @@ def test_what_is_no_r4_cannot_be_written(content: dict[str, Any], path: str) -> 
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(a_resource())
 def test_every_value_survives_the_way_there_and_back(tree: dict[str, Any]) -> None:
     """JSON → tree → XML → tree → JSON, for any resource that R4 allows."""

@@ -181,7 +181,7 @@ async def _play(
             assert was not in FINAL or state in {was, State.CONTRADICTED}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     plans=st.lists(PLANS, min_size=1, max_size=4),
     order=st.lists(st.integers(0, 31), min_size=1, max_size=24),

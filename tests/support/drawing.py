@@ -12,7 +12,6 @@ def alike(examples: int) -> settings:
     """Draw so many examples, the same ones each time, for as long as each takes."""
     return settings(
         max_examples=examples,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.explicit, Phase.generate],
