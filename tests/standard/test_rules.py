@@ -59,6 +59,15 @@ def found(
     return {(i.rule, i.severity.value, i.path) for i in issues}
 
 
+@cache
+def broken(number: int, side: Side) -> tuple[Bundle, set[tuple[str, str, str]]]:
+    """Return the message of that case, broken, and what is found: the same for each question."""
+    case = BREAKS[number]
+    bundle = unbroken(case)
+    case.change(bundle)
+    return bundle, found(bundle, side)
+
+
 def severity_of(case: Break, side: Side) -> str:
     sending, receiving = case.severities.split()
     return sending if side is Side.SENDING else receiving
@@ -68,22 +77,20 @@ def severity_of(case: Break, side: Side) -> str:
 @pytest.mark.parametrize("case", BREAKS, ids=str)
 def test_a_broken_rule_is_named_with_its_path(case: Break, side: Side) -> None:
     """The rule, its severity on that side and the FHIR path; elsewhere it is not named."""
-    bundle = unbroken(case)
-    case.change(bundle)
+    bundle, issues = broken(BREAKS.index(case), side)
     severity = severity_of(case, side)
     expected = set() if severity == "-" else {(case.rule, severity, case.path_in(bundle))}
 
-    assert expected == {hit for hit in found(bundle, side) if hit[0] == case.rule}
+    assert expected == {hit for hit in issues if hit[0] == case.rule}
 
 
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize("case", BREAKS, ids=str)
 def test_nothing_else_is_blamed(case: Break, side: Side) -> None:
     """But for the rules that cannot but be broken with it, which the table names."""
-    bundle = unbroken(case)
-    case.change(bundle)
+    _, issues = broken(BREAKS.index(case), side)
 
-    assert set() == {hit[0] for hit in found(bundle, side)} - {case.rule, *case.also.split()}
+    assert set() == {hit[0] for hit in issues} - {case.rule, *case.also.split()}
 
 
 @pytest.mark.parametrize("side", list(Side))
