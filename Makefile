@@ -20,8 +20,10 @@ PIP_TOOLS := pip-tools==7.6.2
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
-# The tests that do without files, sockets and clocks, and without going through everything.
-PURE = $(BIN)/pytest -q --numprocesses auto --maxprocesses 8 tests/standard -m "not exhaustive"
+# The tests that do without files, sockets and clocks, and without going through everything; nothing
+# in them logs, or writes past Python.
+PURE = $(BIN)/pytest -q --numprocesses auto --maxprocesses 8 -p no:logging --capture=sys \
+         tests/standard -m "not exhaustive"
 COVERAGE = $(PURE) --cov=bars_gateway.standard --cov-branch --cov-report=term:skip-covered \
              --cov-fail-under=$(FLOOR)
 
