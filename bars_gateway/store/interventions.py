@@ -303,7 +303,7 @@ def _against_a_second_record(connection: Connection, row: Row, state: State | No
 
 
 def _is_stood_down(connection: Connection, workflow_id: int, state: State | None) -> bool:
-    """Tell whether nobody is on the way any more; a stand-down that came late moved nothing."""
+    """Tell whether nobody is on the way any more, as whoever looks reads it."""
     found = connection.one("stood_down", workflow_id=workflow_id)
     return state is State.ACTIVE and found is not None
 

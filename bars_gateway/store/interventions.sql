@@ -49,14 +49,9 @@ SELECT id FROM messages
  LIMIT 1;
 
 -- name: stood_down
--- Somebody had been sent, and the last that was said is that they wait again.
-SELECT 1 FROM messages AS m
- WHERE m.id = (SELECT max(id) FROM messages
-                WHERE workflow_id = :workflow_id AND direction = 'inbound'
-                  AND move IN ('wait', 'progress', 'decline', 'conclude'))
-   AND m.move = 'wait'
-   AND EXISTS (SELECT 1 FROM messages AS earlier
-                WHERE earlier.workflow_id = m.workflow_id AND earlier.move = 'progress' AND earlier.id < m.id);
+-- Somebody had been sent, and the newest that was said is that they wait again: as whoever looks reads it.
+SELECT 1 FROM messages_seen
+ WHERE id = (SELECT max(id) FROM messages WHERE workflow_id = :workflow_id) AND newest_says = 'stood_down';
 
 -- name: later_that_waits
 -- A later message of the workflow that has yet to leave, for the first time or again.

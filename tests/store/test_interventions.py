@@ -7,7 +7,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
 
 from bars_gateway.model.interventions import FROM, IN_BULK, Done, Resent, Selection, Verb
 from bars_gateway.model.messages import (
@@ -428,16 +428,56 @@ async def test_what_is_open_at_the_receiver_is_not_asked_anew(
     assert expected == code(await resent(store, accepted))
 
 
-async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: Store) -> None:
+ENCOUNTERS = {
+    Move.WAIT: "planned",
+    Move.PROGRESS: "in-progress",
+    Move.DECLINE: "cancelled",
+    Move.CONCLUDE: "finished",
+    Move.UNCLEAR: "triaged",
+}
+
+
+async def answered(store: Store, move: Move, to: str = "b-1", *, written: datetime = LATER) -> None:
+    """Take what another control room says, that was written then."""
+    words = wording(ENCOUNTERS[move], written)
+    came = arrival(move=move, responds_to=to, use_case="a6t2", wording=words)
+    assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param(
+            [(Move.WAIT, 9), (Move.PROGRESS, 6), (Move.WAIT, 3)],
+            ["stands", "stands", "done"],
+            id="in-turn",
+        ),
+        pytest.param([(Move.WAIT, 3), (Move.PROGRESS, 9)], ["stands", "done"], id="out-of-order"),
+        pytest.param(
+            [(Move.PROGRESS, 3), (Move.WAIT, 9)], ["stands", "stands"], id="it-is-the-older"
+        ),
+    ],
+)
+async def test_after_a_stand_down_the_patient_is_asked_for_anew(
+    store: Store, said: list[tuple[Move, int]], expected: list[str]
+) -> None:
     """Nobody is on the way any more; a first *planned* is no stand-down: somebody will be."""
     accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1", use_case="a6t2")
     objections = []
-    for move in (Move.WAIT, Move.PROGRESS, Move.WAIT):
-        came = arrival(move=move, responds_to="b-1", use_case="a6t2")
-        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
+    for move, ago in said:
+        await answered(store, move, written=LATER - timedelta(minutes=ago))
         objections.append(code(await resent(store, accepted)))
 
-    assert ["stands", "stands", "done"] == objections
+    assert expected == objections
+
+
+async def test_a_stand_down_is_one_whatever_came_last(store: Store) -> None:
+    """An older allocation that comes after it moves nothing."""
+    accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1", use_case="a6t2")
+    for move, ago in ((Move.PROGRESS, 9), (Move.WAIT, 3), (Move.PROGRESS, 6)):
+        await answered(store, move, written=LATER - timedelta(minutes=ago))
+
+    assert "done" == code(await resent(store, accepted))
 
 
 async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
@@ -474,8 +514,7 @@ async def records(store: Store, *moves: Move | None) -> list[int]:
         numbers.append(await copied(store, numbers[-1], f"b-{number}"))
     for number, move in enumerate(moves):
         if move is not None:
-            came = arrival(move=move, responds_to=f"b-{number}", use_case="a6t2")
-            assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
+            await answered(store, move, f"b-{number}")
     return numbers
 
 
@@ -557,9 +596,8 @@ async def test_a_cancellation_of_one_of_two_records_says_whether_the_other_stand
 async def test_beside_one_that_was_stood_down_another_is_asked_for(store: Store) -> None:
     """Nobody comes for either."""
     first, second = await records(store, Move.PROGRESS, Move.DECLINE)
-    came = arrival(move=Move.WAIT, responds_to="b-0", use_case="a6t2")
     before = await sent_as_new(store, second, "b-new")
-    await store.responses.respond(came, payload(b"{}"), LATER)
+    await answered(store, Move.WAIT, "b-0")
     after = await sent_as_new(store, second, "b-new")
 
     assert first < second
