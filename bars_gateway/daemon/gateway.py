@@ -261,7 +261,6 @@ class Gateway:
             reread=reread,
         )
         await gateway._alerting.begin()
-        await gateway.site.prepare()
         await gateway.status.start()
         stack.push_async_callback(gateway.site.access.close)
         stack.push_async_callback(gateway.status.stop)
@@ -328,6 +327,7 @@ class Gateway:
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
         group.create_task(self._lag.run(), name="lag")
+        group.create_task(self.site.prepare(), name="pages")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run)(_nothing), name=name)
         if self._inbound is not None:

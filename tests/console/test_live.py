@@ -1,6 +1,7 @@
 """Open pages follow what changes: by a stream that says so, and nothing of what has changed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -166,30 +167,28 @@ async def test_an_open_page_follows(tmp_path: Path) -> None:
         page.on("pageerror", lambda error: noise.append(str(error)))
         page.on("console", lambda said: noise.append(said.text))
         await page.goto(f"{console.url}/messages")
-        await page.wait_for_function("document.getElementById('live-state').textContent === 'Live'")
+        await page.locator("#live-state", has_text=re.compile("^Live$")).wait_for()
         await page.evaluate("window.loadedOnce = true")
         await page.fill("#id", "half an id")
         await console.store.outbound.submit(submission(), NOW)
         await page.wait_for_selector("a[href='/messages/2']")
         typed = await page.input_value("#id")
         await page.focus("a[href='/messages/2']")
-        await console.store.outbound.submit(submission(), NOW)
-        await page.wait_for_function("performance.getEntriesByType('resource').length > 3")
+        async with page.expect_response(lambda answer: answer.url.endswith("/messages")):
+            await console.store.outbound.submit(submission(), NOW)
         kept = await page.evaluate("document.activeElement.getAttribute('href')")
         await page.focus("#id")
         await page.wait_for_selector("a[href='/messages/3']")
         same = await page.evaluate("window.loadedOnce")
 
         await page.goto(console.url)
-        await page.wait_for_function("document.getElementById('live-state').textContent === 'Live'")
+        await page.locator("#live-state", has_text=re.compile("^Live$")).wait_for()
         await console.store.outbound.submit(submission(), NOW - timedelta(minutes=10))
         await page.wait_for_selector("text=1 thing needs a person")
         said = await page.text_content("#live-said")
         assert [] == noise
         await console.server.stop()
-        await page.wait_for_function(
-            "document.getElementById('live-state').textContent.startsWith('Not live')"
-        )
+        await page.locator("#live-state", has_text=re.compile("^Not live")).wait_for()
 
     assert ("half an id", "/messages/2", True) == (typed, kept, same)
     assert said is not None

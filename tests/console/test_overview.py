@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+import jinja2
+import pytest
 from console_side import STATE, THIRD, Console, refused, sent, tried
 from store_values import NOW, THEIRS, arrival, submission
 
@@ -11,6 +13,21 @@ from store_values import NOW, THEIRS, arrival, submission
 def plain(page: str) -> str:
     """Return what people read of it."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+async def test_the_first_who_asks_waits_no_longer_than_the_next(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are compiled at the start, beside the loop: from then on none is."""
+    await console.site.prepare()
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a page was compiled")
+
+    monkeypatch.setattr(jinja2.Environment, "compile", never)
+    statuses = [(await console.get(path)).status for path in ("/", "/messages", "/owed", "/audit")]
+
+    assert [200] * 4 == statuses
 
 
 async def test_mail_that_flows_is_told_for_each_way(console: Console) -> None:

@@ -1,7 +1,9 @@
 """The console of a running gateway: who looks has logged in, and what is done is done by it."""
 
+import asyncio
 from types import SimpleNamespace
 
+import aiohttp
 from console_visitors import person, users
 from messages import FAMILY, referral
 from world import World
@@ -37,3 +39,15 @@ async def test_an_operator_acts_on_a_running_gateway(world: World) -> None:
     assert ["console.revealed"] == [
         event.kind for event in history.events if event.kind.startswith("console.")
     ]
+
+
+async def test_an_open_page_holds_no_stop_up(world: World) -> None:
+    """Its stream is told that the gateway stops, and ends."""
+    status = world.ambulance.gateway.status
+    url = f"http://127.0.0.1:{status.port}/live"
+    async with aiohttp.ClientSession(trust_env=False) as session, session.get(url) as stream:
+        await stream.content.readline()
+        await asyncio.wait_for(status.stop(), 5)
+        rest = await stream.content.read()
+
+    assert rest.endswith(b"event: over\ndata: stopping\n\n")
