@@ -53,9 +53,9 @@ FOLDER := $(shell [ "$$(df -Pk $(MEMORY) 2>/dev/null | awk 'END { print $$4 }')"
             2>/dev/null && ! grep -q ' $(MEMORY) [^ ]* [^ ]*noexec' /proc/mounts && \
             echo $(MEMORY) || echo "$${TMPDIR:-/tmp}")
 
-# A third of the suite's time is waiting, for a clock or another process: one process more than there
-# are processors, at most eight, has something to do meanwhile.
-WORKERS = $(shell n=$$(( $$(nproc) + 1 )); [ "$$n" -lt 8 ] || n=8; echo "$$n")
+# A third of the suite's time is waiting, for a clock or another process: two processes more than
+# there are processors, at most eight, have something to do meanwhile.
+WORKERS = $(shell n=$$(( $$(nproc) + 2 )); [ "$$n" -lt 8 ] || n=8; echo "$$n")
 
 test: $(VENV)/tests
 	$(BIN)/ruff check .
