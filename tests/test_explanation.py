@@ -387,10 +387,11 @@ def parsed(command: str) -> None:
 
 def test_each_command_that_may_be_typed_is_one() -> None:
     """In every state of a message and its case, it is taken as it stands, with nothing added."""
-    alarmed = [explain(replace(each, alarms=[alarm("message.refused")])) for each in cases()]
-    lying = (quarantined(9), None)
-    near = [explain(replace(each, quarantined=[lying])) for each in cases()]
-    told = [each for found in (*alarmed, *near) for each in found.may if each.objection is None]
+    one = next(cases())
+    alarmed = explain(replace(one, alarms=[alarm("message.refused")]))
+    near = explain(replace(one, quarantined=[(quarantined(9), None)]))
+    found = [*explained(), alarmed, near]
+    told = [option for each in found for option in each.may if option.objection is None]
     typed = {(each.verb, each.command.replace("STATE", "active")) for each in told}
     for _, command in sorted(typed):
         parsed(command)

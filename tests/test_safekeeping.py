@@ -4,9 +4,8 @@ import asyncio
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from hiding import hide
 from store_values import NOW, arrival, submission
+from typed import Done, typed
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
 from bars_gateway.store.sqlite.adopted import StandsAgain
@@ -48,15 +48,6 @@ enabled = false
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a process printed, and how it exited."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
 class Home:
     """A state folder with one message each way in its database."""
 
@@ -71,15 +62,10 @@ class Home:
         return self.folder / "copy.db"
 
     def bars_gateway(self, *arguments: str | Path, **environ: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "bars_gateway", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env=self.environ | environ,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        """Type a command, in a thread: a loop may run in this one."""
+        with ThreadPoolExecutor(1) as thread:
+            words = map(str, arguments)
+            return thread.submit(typed, *words, environ=self.environ | environ).result(60)
 
     @property
     def environ(self) -> Mapping[str, str]:
