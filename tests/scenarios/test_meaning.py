@@ -17,9 +17,10 @@ from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import ANOTHER
 from moving import move, sent, socket_of, transfer
 from structlog.testing import capture_logs
-from telling import emptied, sent_back, told
+from telling import emptied, of, sent_back, told
 from world import Node, World, eventually, headers, post, world_in
 
+from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
@@ -261,6 +262,45 @@ async def test_nobody_is_sent_to_read_their_own_care_plan(
         assert tells in each
         assert LOOK not in each
         assert "Read it before" not in each
+
+
+NEWER = {"activity": [{"outcomeCodeableConcept": [{"text": "Invented: breathless now."}]}]}
+
+
+@pytest.mark.parametrize("which", ["first", "changed"])
+async def test_the_plan_of_a_change_is_ours_as_well(asking: World, which: str) -> None:
+    """Whichever of the two that we sent comes back, nobody reads it as an answer."""
+    request = validation_request()
+    receipt, acknowledgement = await asked(asking, request)
+    plan = {"resourceType": "CarePlan", **NEWER}
+    async with answering(asking.hospital.socket):
+        await sent(asking.ambulance, move(receipt["request_id"], "update", resources=[plan]))
+    history = json.loads(request)
+    if which == "changed":
+        next(e for e in history["entry"] if of(e) == "CarePlan")["resource"] |= NEWER
+    back = sent_back(told(acknowledgement, "finished"), json.dumps(history).encode())
+    (notice,) = await came(asking, back)
+
+    assert ["plan_sent_back"] == notice["remarks"]
+    assert ["response.remarked"] == await alarms(asking)
+
+
+async def test_a_plan_that_comes_back_in_xml_is_ours_as_well(world: World) -> None:
+    """It is told by what it says, in whichever format it was written."""
+    request = validation_request()
+    receipt, acknowledgement = await asked(world, request)
+    back = sent_back(told(acknowledgement, "finished", plan="completed"), request)
+    known = len(world.ambulance.files("inbox/new/*.notice.json"))
+    xml = {"Content_Type": Format.XML}
+    to_us = headers(world.ambulance.service, **xml)
+    await post(world, converted(back, Format.JSON, Format.XML), to_us, node=world.ambulance)
+    await eventually(lambda: len(world.ambulance.files("inbox/new/*.notice.json")) > known)
+
+    assert ["response.remarked"] == await alarms(world)
+    assert ["may be the one that you sent" in each for each in await seen(world, receipt)] == [
+        True,
+        True,
+    ]
 
 
 async def test_whoever_sends_the_plan_back_is_warned_with_the_receipt(world: World) -> None:

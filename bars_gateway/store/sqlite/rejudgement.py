@@ -61,7 +61,7 @@ _BESIDE = frozenset(
     }
 )
 # Of these, what is told again: it is as true as it was, also where the bytes tell no more.
-_KEPT = {Remark.ATTACHED, Remark.EMPTY_PLAN, *OF_NUMBERS}
+_KEPT = {Remark.ATTACHED, Remark.EMPTY_PLAN, Remark.PLAN_SENT_BACK, *OF_NUMBERS}
 _OF_RESPONSES = (NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE)
 _CLOCK = frozenset({"answer_due_at", "warn_at", "overdue_at"})
 
