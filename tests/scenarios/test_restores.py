@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 from messages import referral, validation_request
 from moving import transfer
-from telling import told
-from world import Node, World, eventually, headers, in_time, post, process
+from telling import sent_back, told
+from world import Node, World, answer_of, eventually, headers, in_time, post, process
 
 from bars_gateway.demo.messages import response
 from bars_gateway.model.messages import OutboundState
+from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import State
 
 
@@ -284,3 +285,64 @@ async def test_an_arrival_before_the_decline_is_handed_over_contradicts_it(
     assert ["workflow.contradicted"] == standing
     assert ["contradicts", "restored"] in [each["remarks"] for each in notices]
     assert State.CONTRADICTED is await state_of(world.ambulance, asked_)
+
+
+async def asked_and_answered(world: World, body: bytes) -> tuple[str, bytes]:
+    """Send a request; return its X-Request-Id, and the hospital's acknowledgement."""
+    receipt = await world.ambulance.sent(f"{uuid.uuid4()}.json", body)
+    await world.ambulance.outcome(receipt["request_id"])
+    answer = await in_time(lambda: answer_of(world.hospital, receipt["request_id"]))
+    return receipt["request_id"], answer
+
+
+async def reported(world: World, body: bytes) -> None:
+    sent = headers(world.ambulance.service)
+    status, _, _ = await post(world, body, sent, node=world.ambulance)
+    assert 200 == status
+
+
+async def handed_over(node: Node, backup: Path) -> list[dict[str, Any]]:
+    """Go back to *backup*, hand over what it lacks, and return the notices of that."""
+    await restored(node, backup)
+    for file in node.files("inbox/new/*"):
+        file.unlink()
+    await node.ran("restore", kept(node), "--hand-over")
+    await node.restart()
+    files = await eventually(lambda: node.files("inbox/new/*.notice.json"))
+    return [json.loads(file.read_bytes()) for file in files]
+
+
+async def looked_at(node: Node, request_id: str) -> str:
+    found = await node.history(request_id)
+    assert found is not None
+    return means(found.message.seen_at(datetime.now(UTC)))
+
+
+async def test_two_records_are_two_after_a_restore(world: World, tmp_path: Path) -> None:
+    """The second was asked for, and ended, since the backup: who looks at the first reads so."""
+    body = transfer("a6t2")
+    first, _ = await asked_and_answered(world, body)
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
+    again = json.dumps(json.loads(body) | {"id": str(uuid.uuid4())}).encode()
+    second, acknowledgement = await asked_and_answered(world, again)
+    await says(world, acknowledgement, "finished")
+    (notice,) = await handed_over(world.ambulance, tmp_path / "copy.db")
+
+    assert "other_record" in notice["remarks"]
+    assert "is over: read how that one ended" in await looked_at(world.ambulance, first)
+    assert "There may be another record" in await looked_at(world.ambulance, second)
+
+
+async def test_a_plan_that_was_sent_back_is_no_answer_after_a_restore(
+    world: World, tmp_path: Path
+) -> None:
+    """The request that it says the same as was in the backup; the answer was not."""
+    body = validation_request()
+    first, acknowledgement = await asked_and_answered(world, body)
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
+    await reported(world, sent_back(told(acknowledgement, "finished", plan="completed"), body))
+    (notice,) = await handed_over(world.ambulance, tmp_path / "copy.db")
+    texts = [notice["means"], await looked_at(world.ambulance, first)]
+
+    assert {"plan_sent_back", "restored"} == set(notice["remarks"])
+    assert [True] * 2 == ["Do not close the case on this: telephone" in each for each in texts]
