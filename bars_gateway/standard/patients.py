@@ -18,7 +18,8 @@ message that names either is about somebody whom its workflow knows (`sameness_a
 Numbers decide where both sides have them: names are corrected, and whoever was unknown when
 the ambulance was called has a name an hour later. A placeholder (one digit, ten times) or a
 number with a wrong check digit says nothing about anybody, and counts as none: two strangers
-with 0000000000 are not one person.
+with 0000000000 are not one person. A name is the same with or without capitals, accents and
+apostrophes, a family name without hyphens, too: systems differ in what they keep of them.
 
 Who takes part in an appointment (`actor`) may be a relative, with a number of their own: the type
 of the reference says so, or else what it is to.
@@ -43,6 +44,7 @@ Decisions: D-same-patient, D-duplicate.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -56,7 +58,8 @@ from bars_gateway.standard.tree import Json, Resource
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
 _MOST = 16  # who are compared: a message that names more is about nobody in particular
-_BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
+_BETWEEN = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
+_NOT_IN_NAMES = re.compile(r"[\u0300-\u036f'`\u2018\u2019\u02bc]")  # accents, apostrophes
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
 _TYPES = frozenset(each.lower() for each in resources())
@@ -463,7 +466,7 @@ def _numbers(identifiers: Iterable[Resource]) -> set[str]:
 
 def _digits(number: str) -> str:
     """Return the number as it is compared: some write it as on a card, 3-3-4."""
-    return _BETWEEN_DIGITS.sub("", number)
+    return _BETWEEN.sub("", number)
 
 
 def _names(patient: Resource) -> Iterator[tuple[str, str]]:
@@ -471,10 +474,15 @@ def _names(patient: Resource) -> Iterator[tuple[str, str]]:
     for name in maps_of(patient, "name"):
         given = name.get("given")
         first = given[0] if isinstance(given, list) and given else None
-        words = first.casefold().split() if isinstance(first, str) else []
-        family = " ".join(text_of(name, "family").casefold().split())
+        words = _words(first) if isinstance(first, str) else []  # Anne-Marie's twin: Anne-Louise
+        family = " ".join(_words(_BETWEEN.sub(" ", text_of(name, "family"))))
         if family and words:
             yield family, words[0]
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name as they are compared: not every system keeps what is left out."""
+    return _NOT_IN_NAMES.sub("", unicodedata.normalize("NFKD", name.casefold())).split()
 
 
 def _looks_equal(one: Patient, other: Patient) -> bool | None:

@@ -111,6 +111,33 @@ FORMATS = {".json": Format.JSON, ".xml": Format.XML}
 ACTING = {"source", "performer"}  # who may be the patient
 
 
+def named(family: str, given: str) -> Message:
+    return message(name=[{"family": family, "given": [given]}])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param(("Müller", "José"), ("MULLER", "Jose"), S.SAME, id="accents"),
+        pytest.param(("Mu\u0308ller", "Ann"), ("M\u00fcller", "Ann"), S.SAME, id="in-two"),
+        pytest.param(("O'Brien", "Ann"), ("O\u2019Brien", "Ann"), S.SAME, id="apostrophes"),
+        pytest.param(("O'Brien", "Ann"), ("OBRIEN", "Ann"), S.SAME, id="no-apostrophe"),
+        pytest.param(("Smith-Jones", "Ann"), ("Smith Jones", "Ann"), S.SAME, id="hyphen"),
+        pytest.param(
+            ("Smith", "Anne-Marie"), ("Smith", "Anne-Louise"), S.OTHER_PATIENT, id="twins"
+        ),
+        pytest.param(("राम", "Ann"), ("रमा", "Ann"), S.OTHER_PATIENT, id="vowels-are-no-accents"),
+    ],
+)
+def test_a_name_is_the_same_with_or_without_what_systems_leave_out(
+    one: tuple[str, str], other: tuple[str, str], expected: S
+) -> None:
+    """Of the same birth date, where nobody has a number."""
+    found = compare(patient_of(named(*one)), patient_of(named(*other)))
+
+    assert expected is found
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
