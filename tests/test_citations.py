@@ -150,15 +150,21 @@ def test_every_source_is_in_the_key(row: Rule) -> None:
     assert [] == [each for each in cited if not each.startswith(tuple(sources()))]
 
 
+def strange_ids(text: str) -> list[str]:
+    """Return what looks like an id and is of no rule."""
+    known = rules()
+    return [e for e in SHORT_ID.findall(text) if e not in known and not WORDS.fullmatch(e)]
+
+
 def test_no_other_id_is_cited() -> None:
     """An id in prose is of a rule that is explained: no other document is needed to read it."""
     known = rules()
     found = {
         (name, each)
         for name, text in texts().items()
+        if strange_ids(text)  # what holds none need not be taken apart
         for written in prose(name, text)
-        for each in SHORT_ID.findall(written)
-        if each not in known and not WORDS.fullmatch(each)
+        for each in strange_ids(written)
     }
 
     assert "M11" in known
