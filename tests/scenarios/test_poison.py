@@ -26,7 +26,7 @@ DOORS = (
     *("epr.inbox", "outbound.dispatcher", "outbound.circuit_breaker"),
     *("outbound.proxy", "outbound.token", "inbound.message_handler", "inbound.exchange"),
     "inbound.server",
-    *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
+    *("store.submissions", "store.outbound", "store.inbound", "store.readings", "store.notices"),
     *("store.rows", "store.records", "standard.examination"),
     *("standard.answers", "standard.verdict", "store.pacing"),
 )

@@ -179,7 +179,7 @@ COURSES = {
     "socket": (
         _socket,
         *("epr.socket", "epr.documents", "epr.intervention_requests", "epr.interventions"),
-        *("store.interventions", "store.readings"),
+        *("store.interventions", "store.readings", "store.notices"),
     ),
     "moves": (
         _move,
@@ -189,6 +189,7 @@ COURSES = {
     "reads": (
         _slots,
         *("epr.read_requests", "outbound.proxy", "inbound.read_handler", "inbound.providers"),
+        "inbound.asking",
         *("epr.questions", "epr.answering", "epr.documents"),
         *("store.questions", "store.decisions"),
     ),
