@@ -224,6 +224,8 @@ SAYING: dict[str, Resource] = {
     "category": {"category": [{"text": "Go."}]},
     "what-it-is-about": {"addresses": [{"reference": "Condition/1", "display": "Chest pain"}]},
     "extension": {"extension": [{"url": "https://example.org/says", "valueString": "Go."}]},
+    "modifier": {"modifierExtension": [{"url": "https://example.org/n", "valueString": "Go."}]},
+    "when-in-words": {"activity": [{"detail": {"scheduledString": "Go at noon."}}]},
     "contained": {"contained": [SEEN]},
 }
 

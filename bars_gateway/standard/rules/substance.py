@@ -72,10 +72,10 @@ _TECHNICAL = frozenset(
 # What words and codes stand in.
 _WORDY = (
     *("text", "display", "code", "value", "valueString", "title", "description", "note"),
-    *("comment", "conclusion", "summary"),
+    *("comment", "conclusion", "summary", "scheduledString"),
 )
 # Of a CarePlan, what tells of neither whom nor when: words in it are read.
-_READ_BESIDE = ("addresses", "supportingInfo", "goal", "extension")
+_READ_BESIDE = ("addresses", "supportingInfo", "goal", "extension", "modifierExtension")
 # What differs between a plan and the same one in an answer: it tells nothing of what was found.
 _OF_WHOM_AND_WHEN = (
     *("resourceType", "id", "meta", "implicitRules", "language", "text", "identifier", "status"),
