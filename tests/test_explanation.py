@@ -345,7 +345,7 @@ def test_the_attempt_of_this_moment_is_told() -> None:
     sending = row(state="sending", attempts=1, next_attempt_at=None)
     (told,) = [each for each in explain(case(sending)).happened if each.kind == "attempt"]
 
-    assert "Attempt 1 is being made." == told.text
+    assert "Attempt 1 has begun, and how it ended is not known yet." == told.text
 
 
 def test_every_verb_is_told_with_what_stands_against_it() -> None:

@@ -222,7 +222,7 @@ def _attempts(history: MessageHistory) -> Iterator[Happening]:
                 history, attempt.started_at, "attempt", text, target=Party.OTHER, number=number
             )
         elif flies and number == begun:
-            text = f"Attempt {number} is being made."
+            text = f"Attempt {number} has begun, and how it ended is not known yet."
             yield _step(history, at, "attempt", text, target=Party.OTHER, number=number)
         else:
             text = f"Attempt {number} began after this, and how it ended is not known: {_PERHAPS}."

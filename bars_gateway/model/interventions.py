@@ -95,8 +95,8 @@ OBJECTIONS: Mapping[str, Objection] = {
     for each in (
         Objection(
             code="in_flight",
-            text="it is being sent at this moment",
-            cure="ask again once its answer is there: within a minute and a half",
+            text="an attempt to send it has begun, and how it ended is not known yet",
+            cure="ask again once it is: within a minute and a half, where the gateway runs",
         ),
         Objection(
             code="wrong_state",
