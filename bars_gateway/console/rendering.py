@@ -75,12 +75,14 @@ def _marks() -> Mapping[str, str]:
     return {name: hashlib.sha256(file).hexdigest()[:8] for name, file in files.items()}
 
 
-def compile_pages() -> None:
-    """Read and compile every page, so that the first who asks waits no longer than the next."""
-    environment = _environment()
-    for name in environment.list_templates(extensions=["html"]):
-        environment.get_template(name)
-    _marks()
+def page_names() -> Sequence[str]:
+    """Return the names of all pages, and of what they share."""
+    return _environment().list_templates(extensions=["html"])
+
+
+def compile_page(name: str) -> None:
+    """Read and compile a page, so that the first who asks waits no longer than the next."""
+    _environment().get_template(name)
 
 
 @cache  # pages take a tenth of a second to compile

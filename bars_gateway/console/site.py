@@ -35,12 +35,15 @@ from bars_gateway.console.live import EVERY_SECONDS, Live
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
 from bars_gateway.console.registers import RegisterPages
-from bars_gateway.console.rendering import SCRIPT, STYLE, compile_pages, file_beside
+from bars_gateway.console.rendering import SCRIPT, STYLE, compile_page, file_beside, page_names
 from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.runbooks import PAGE, RUNBOOKS
+from bars_gateway.stopping import pause
 from bars_gateway.store.store import Store
+
+_AFTER_A_START = 3.0  # seconds: messages go first
 
 
 class Site:
@@ -71,11 +74,21 @@ class Site:
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
         self._settings, self._hands, self._published = settings, hands, published
         self.access = Access(self._desk, users or NO_USERS, rules or Rules())
+        self._stopping = asyncio.Event()
         self.live = Live(self._desk, self.access.may_look, every_seconds=live_seconds)
 
-    async def prepare(self) -> None:
+    async def prepare(self, after_seconds: float = _AFTER_A_START) -> None:
         """Make ready what the first request would otherwise wait for, beside the loop."""
-        await asyncio.to_thread(compile_pages)
+        await pause(self._stopping, after_seconds)
+        for name in page_names():
+            if self._stopping.is_set():
+                return
+            await asyncio.to_thread(compile_page, name)
+
+    def stop(self) -> None:
+        """Prepare nothing more, and end what is sent to open pages."""
+        self._stopping.set()
+        self.live.stop()
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return what can be asked for."""

@@ -289,7 +289,7 @@ class Gateway:
             registry=registry,
             pages=site.routes(),
             guard=site.access.guard,
-            ends=site.live.stop,
+            ends=site.stop,
             first_days=status.expiry_warning_days,
         )
 
@@ -360,7 +360,7 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [self._inspector, self._lag, *self._alerting.parts.values()]
+        parts += [self._inspector, self._lag, *self._alerting.parts.values(), self.site]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:

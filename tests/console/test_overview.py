@@ -19,7 +19,7 @@ async def test_the_first_who_asks_waits_no_longer_than_the_next(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages are compiled at the start, beside the loop: from then on none is."""
-    await console.site.prepare()
+    await console.site.prepare(after_seconds=0)
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a page was compiled")

@@ -117,7 +117,7 @@ class Console:
             registry=CollectorRegistry(),
             pages=site.routes(),
             guard=site.access.guard,
-            ends=site.live.stop,
+            ends=site.stop,
         )
 
     @property
