@@ -118,8 +118,8 @@ _WITHOUT_IT = AlarmWords(
 _BESIDE_ANOTHER = AlarmWords(
     says="{n} never left this organisation, and another one with the same request may be there",
     whose=Whose.EITHER,
-    advice="Telephone the Receiver now, and ask whether it has this patient. If it has not, nobody"
-    " has: act now by other means.",
+    advice="Telephone the Receiver now, and ask whether it has the other one. If it has not, nobody"
+    " else knows what this one says: act now by other means.",
 )
 ALARMS: Mapping[str, AlarmKind] = {
     "workflow.contradicted": AlarmKind(

@@ -32,7 +32,7 @@ from bars_gateway.store.store import Store
 
 END = NOW + 15 * MINUTE  # of what is handed in at once
 NOBODY_ELSE = "Act now by other means: nobody else knows what it says."
-ASK_THEM = "Telephone the Receiver now, and ask whether it has this patient."
+ASK_THEM = "Telephone the Receiver now, and ask whether it has the other one."
 
 
 async def built_again(store: Store, of: Accepted, at: datetime = NOW) -> Accepted:
