@@ -157,7 +157,10 @@ async def play(
     await somebody_else(world)
     backup = backed_up(world, restored, before_the_request=True)
     request_id, acknowledgement = await asked(world, answers)
-    written = [(word, told(acknowledgement, word, ago=CLOCKS[clock])) for word, clock in words]
+    written = []
+    for word, clock in words:
+        written.append((word, told(acknowledgement, word, ago=CLOCKS[clock])))
+        await asyncio.sleep(0.002)  # so that no two are stamped alike
     sent = dict[bytes, str]()  # under which X-Request-Id each came
     for _, each in [*written[:-2], *(written[:-3:-1] if swapped else written[-2:])]:
         sent[each] = await reported(world, each)
@@ -191,7 +194,7 @@ async def reported(world: World, body: bytes) -> str:
     sent = headers(world.ambulance.service)
     status, _, _ = await post(world, body, sent, node=world.ambulance)
     assert 200 == status
-    await asyncio.sleep(0.002)  # so that no two are stamped alike
+    await asyncio.sleep(0.002)  # nor any two of one instant
     return sent["X-Request-Id"]
 
 
