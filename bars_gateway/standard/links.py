@@ -268,7 +268,7 @@ NO_RECORD = LinkRule(
 PLAN_SENT_BACK = LinkRule(
     rule="L13",
     text="the CarePlan of a full response says only what the one of the request says, word for"
-    " word: the other side is told to telephone. Say in it what was found here",
+    " word: whoever gets it may take it for their own, sent back. Say in it what was found here",
     source="Application 4: Validation-Response-Payload",
     sending=_WARN,
     receiving=_WARN,
