@@ -34,6 +34,7 @@ from bars_gateway.store.searches import WantedMessages
 _FOR_A_LOOK = "to see what would happen"  # the reason of a dry run, which nobody keeps
 _MOST_ALARMS = 500
 _DIGITS = 18
+_NO_WORKFLOW = "No workflow has that number."
 _GONE = "What you were shown is no longer kept: you logged in anew, or looked at much since."
 
 
@@ -135,11 +136,16 @@ class ActPages:
         number, workflow = asked.number("quarantine"), asked.number("workflow")
         if number is None:
             return self._cannot("Name what lies in quarantine, by its number.", "/quarantine")
+        if not await self._desk.store.quarantine.holds(number):
+            why = "Nothing in quarantine has that number."
+            return await self._unknown(request, why, "/quarantine")
         if workflow is None:
             fields = {"quarantine": str(number)}
             return self._choose(
                 f"Attach quarantine {number}", "/attach", fields, asked, "/quarantine"
             )
+        if not await self._is_workflow(workflow):
+            return await self._unknown(request, _NO_WORKFLOW, "/quarantine")
 
         async def attach(wish: Wish) -> ActionOutcome:
             return await self._hands.attach(number, workflow, wish)
@@ -153,6 +159,8 @@ class ActPages:
         workflow, state = asked.number("workflow"), asked.text("state")
         if workflow is None:
             return self._cannot("Name the workflow, by its number.", "/")
+        if not await self._is_workflow(workflow):
+            return await self._unknown(request, _NO_WORKFLOW, "/")
         if state not in CONFIRMABLE:
             fields = {"workflow": str(workflow)}
             heading = f"Say how workflow {workflow} stands"
@@ -196,7 +204,10 @@ class ActPages:
         wish = Wish(by=VISITING.get().name or "", why=_FOR_A_LOOK, dry_run=True)
         foreseen = await what.carry_out(wish)
         if not foreseen.effects:
-            return self._cannot(foreseen.problem or "There is no such thing.", what.back)
+            why = foreseen.problem or "There is no such thing."
+            if foreseen.unknown:
+                return await self._unknown(request, why, what.back)
+            return self._cannot(why, what.back)
         plan = Plan(
             heading=what.heading,
             does=what.does,
@@ -249,6 +260,14 @@ class ActPages:
         if plan is None:
             return missing(self._desk.frame(""), "record of that here", _GONE)
         return shown("done.html", self._desk.frame(""), plan=plan)
+
+    async def _unknown(self, request: web.Request, why: str, back: str) -> web.Response:
+        """Refuse what names a number that nothing has; the audit trail has it."""
+        await self._access.unknown(request)
+        return self._cannot(why, back, HTTPStatus.NOT_FOUND)
+
+    async def _is_workflow(self, number: int) -> bool:
+        return await self._desk.store.timelines.correlation_of(number) is not None
 
     def _cannot(
         self, why: str, back: str = "/", status: HTTPStatus = HTTPStatus.BAD_REQUEST

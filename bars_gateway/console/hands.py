@@ -48,6 +48,7 @@ class ActionOutcome:
 
     effects: Sequence[Effect] = ()
     problem: str | None = None  # it could not be understood, and nothing was done
+    unknown: bool = False  # nothing has any of the numbers that were named
 
     @property
     def possible(self) -> int:

@@ -33,13 +33,14 @@ from bars_gateway.epr.orders import (
     read_order,
     who_of,
 )
-from bars_gateway.model.interventions import IN_BULK, Verb
+from bars_gateway.model.interventions import HANDLING_OBJECTIONS, IN_BULK, Verb
 from bars_gateway.model.messages import Actor, OutboundState
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 _VIA = "console"
+_NO_ALARM = HANDLING_OBJECTIONS["no_alarm"]
 Order = TypeVar("Order")
 Done = TypeVar("Done")
 
@@ -108,7 +109,7 @@ class ProvidersHands:
         for each in self._each:
             report = await each.verbs.act_on_these(order, numbers, states, _VIA)
             effects += map(_effect, report.interventions)
-        return ActionOutcome(effects=effects)
+        return ActionOutcome(effects=effects, unknown=not effects and not in_bulk)
 
     async def attach(self, number: int, workflow_id: int, wish: Wish) -> ActionOutcome:
         """Attach a quarantined response to a workflow."""
@@ -151,6 +152,8 @@ class ProvidersHands:
             count = sum(one.objection is None for one in done)
             if count and not order.dry_run:
                 log.info("alarms.handled", provider=each.name, count=count, kind=order.role)
+        if all(each.objection == _NO_ALARM for each in found.values()):
+            return ActionOutcome(problem="No alarm has such a number.", unknown=True)
         return ActionOutcome(effects=list(found.values()))
 
     async def acknowledge(self, alert: int, wish: Wish) -> ActionOutcome:

@@ -309,6 +309,12 @@ async def test_a_guessed_session_is_refused(guarded: Console) -> None:
         ("viewer", "/messages/4711", "/messages/{number}"),
         ("viewer", "/conversations/4711", "/conversations/{correlation}"),
         ("operator", "/did/4711", "/did/{name}"),
+        ("operator", "/act?verb=hold&of=4711", "/act"),
+        ("operator", "/attach?quarantine=4711", "/attach"),
+        ("operator", "/attach?quarantine=4711&workflow=4711", "/attach"),
+        ("operator", "/confirm?workflow=4711", "/confirm"),
+        ("operator", "/confirm?workflow=4711&state=completed", "/confirm"),
+        ("operator", "/handle?alarm=4711", "/handle"),
         ("reveal", "/messages/4711/reveal", "/messages/{number}/reveal"),
     ],
 )

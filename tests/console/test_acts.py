@@ -262,7 +262,7 @@ async def test_a_workflow_in_doubt_is_confirmed(guarded: Console) -> None:
         ("/attach?quarantine=99&workflow=1", "Nothing in quarantine has that number."),
         ("/confirm?workflow=99&state=completed", "No workflow has that number."),
         ("/confirm?workflow=1&state=completed", "Not done"),
-        ("/handle?alarm=99", "no alarm of this provider has that number"),
+        ("/handle?alarm=99", "No alarm has such a number."),
         ("/handle", "Name 1 to 500 alarms"),
     ],
 )
@@ -283,6 +283,7 @@ async def test_what_only_a_person_knows_is_asked_for(
     guarded: Console, path: str, field: str
 ) -> None:
     """Which workflow, or how it stands."""
+    await answered(guarded, Move.CONCLUDE, "00000000-0000-4000-8000-000000000404")
     async with person(guarded, "operator") as somebody:
         page = await somebody.get(path)
 
