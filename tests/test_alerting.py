@@ -26,6 +26,7 @@ from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, W
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.figures import Waiting
 from bars_gateway.store.pacing import EGRESS
+from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
@@ -144,6 +145,21 @@ def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Moment, op
     told = {each.code: each for each in found(replace(seen, waiting=waiting))}
 
     assert opens is told[ConcernKind.MESSAGE_WAITING].opens
+
+
+def test_two_use_cases_that_nobody_reads_are_told_apart() -> None:
+    """They are two alerts, of two sorts of patients: whoever is woken sees that it is no repeat."""
+    notice = UnreadNotice(notice_id=1, request_id="r", workflow_id=1, created_at=AT - AN_HOUR)
+    unread = [
+        Unread(use_case=use_case, count=1, late_after=A_MINUTE, oldest=[notice])
+        for use_case in ("a3t1", "a5t1", "")
+    ]
+    epr = EprCondition(provider="trust", asks=False, unread=unread, known=True)
+    told = found(replace(SEEN, running=replace(AT_REST, eprs=[epr])))
+
+    assert ["(trust, a3t1)", "(trust, a5t1)", "(trust)"] == [
+        each.says.removeprefix("The EPR does not take what is for it ") for each in told
+    ]
 
 
 def test_what_is_so_for_several_reasons_is_told_once() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
 
+from bars_gateway.model.readings import Inspection
 from bars_gateway.status.concerns import (
     EgressState,
     KeptOutState,
@@ -14,7 +15,7 @@ from bars_gateway.status.concerns import (
     UnavailableState,
 )
 from bars_gateway.status.health import Dependency, HealthState, dependencies
-from bars_gateway.store.readings import EprCondition
+from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 AN_HOUR = timedelta(hours=1)
@@ -30,6 +31,9 @@ TOKEN = TokenState(
 )
 NO_TOKEN = replace(TOKEN, expires_at=None, failing_since=AT, reason="it does not know the key")
 EPR = EprCondition(provider="trust", asks=True, asked_at=AT, seen_at=AT)
+NOTICE = UnreadNotice(notice_id=1, request_id="r", workflow_id=1, created_at=AT - AN_HOUR)
+UNREAD = Unread(use_case="a1t1", count=1, late_after=AN_HOUR, oldest=[NOTICE])
+GAP = Inspection(after_orderly_stop=True, waits_since=None, last=None, left=["messages_due: 1 row"])
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 
 
@@ -53,6 +57,7 @@ def state_of(name: str, each: list[Dependency]) -> HealthState:
     [
         ("database", "ok", {}),
         ("database", "failing", {"unavailable": UnavailableState(reason="full", advice="room")}),
+        ("database", "warning", {"inspection": GAP}),
         ("token_service", "ok", {"tokens": [TOKEN]}),
         ("token_service", "failing", {"tokens": [NO_TOKEN]}),
         ("token_service", "warning", {"tokens": [replace(TOKEN, refused_keys=["int-1"])]}),
@@ -67,6 +72,7 @@ def state_of(name: str, each: list[Dependency]) -> HealthState:
         ("receivers", "warning", {"silent": {SERVICE: AT}}),
         ("epr", "ok", {"eprs": [EPR]}),
         ("epr", "unknown", {"eprs": [replace(EPR, seen_at=None)]}),
+        ("epr", "warning", {"eprs": [replace(EPR, unread=[UNREAD], known=True)]}),
         ("epr", "failing", {"eprs": [replace(EPR, asked_at=AT - AN_HOUR)]}),
         ("epr_folder", "failing", {"stalled": {"/spool/trust": "ENOSPC"}}),
         ("certificate", "ok", {"expiries": [ending(200)]}),
@@ -83,6 +89,20 @@ def test_each_thing_is_told_as_it_is_known(
 ) -> None:
     """What nobody has tried is unknown, and never said to be well."""
     assert state == state_of(name, found(replace(AT_REST, **changes)))  # type: ignore[arg-type]
+
+
+def test_receivers_are_well_once_one_has_acknowledged_and_none_is_away() -> None:
+    """Who has answered lately is proof that the way there is open."""
+    each = dependencies(EMPTY, replace(NOTHING, acknowledged_at=AT), AT_REST, None, first_days=90)
+
+    assert "ok" == state_of("receivers", each)
+
+
+def test_what_is_unread_is_no_trouble_before_its_time() -> None:
+    """An EPR that looks every few minutes is well."""
+    early = replace(UNREAD, late_after=2 * AN_HOUR)
+
+    assert "ok" == state_of("epr", found(replace(AT_REST, eprs=[replace(EPR, unread=[early])])))
 
 
 @pytest.mark.parametrize(("free", "state"), [(99, "failing"), (399, "warning"), (400, "ok")])

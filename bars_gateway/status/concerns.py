@@ -402,7 +402,7 @@ def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
         Concern(
             kind=ConcernKind.NOTICE_UNREAD,
             about=f"{provider} {each.use_case}",
-            name=provider,
+            name=f"{provider}, {each.use_case}" if each.use_case else provider,
             text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
             f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC",
             advice=_UNREAD,
