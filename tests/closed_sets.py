@@ -74,7 +74,7 @@ UNMET: Mapping[str, str] = {
     "epr.spool.Cause": "each chooses a sentence about a file",
     "epr.spool.Sort": "what a file is by its name, for the flow alone",
     "inbound.connection.Failure": "each is its own sentence, in the log",
-    "model.alarms.OnePer": "which id one alarm is kept for",
+    "model.alarms.AlarmScope": "which id one alarm is kept for",
     "model.alarms.Whose": "each is its own words, in docs/runbooks.md",
     "model.alarms.Meanwhile": "each chooses the words of an alarm",
     "model.messages.Names": "each chooses a sentence about a patient",
@@ -93,7 +93,7 @@ UNMET: Mapping[str, str] = {
     "standard.tree.Stray": "signs in the tree that XML is read into",
     "standard.verdict.Before": "each chooses a row of docs/answers.md",
     "store.explanations.Where": "each chooses a sentence of `explain`",
-    "store.sqlite.restore.FormerDatabase": "each chooses a sentence of `restore`",
+    "store.sqlite.restore.DatabaseCondition": "each chooses a sentence of `restore`",
 }
 
 

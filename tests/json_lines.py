@@ -11,7 +11,7 @@ from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
 from bars_gateway.model.standing_alarms import Alarm
-from bars_gateway.outbound.cache import KeptAnswer
+from bars_gateway.outbound.cache import CachedAnswer
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
 
@@ -53,7 +53,7 @@ LINES: Mapping[str, Line] = {
     "alerts": Line("an alert that is open", _names(Alert)),
     "users list": Line("a user of the console", ("name", "roles")),
     "quarantine": Line("a quarantined response", _names(Quarantine)),
-    "cache list": Line("an answer that is kept", _names(KeptAnswer)),
+    "cache list": Line("an answer that is kept", _names(CachedAnswer)),
     "cache clear": Line("what was forgotten", ("forgotten",)),
     "check": Line("a problem, or a doubt", ("severity", "text")),
     "config": Line("a setting", ("key", "value", "origin", "description")),

@@ -20,7 +20,7 @@ from bars_gateway.model.alerts import Channel, Condition, Telling
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.alerts import Moment, Silences, Watch, conditions
+from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions
 from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.store.asides import Aside
@@ -36,10 +36,10 @@ SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 CANARY = "CANARY-OF-A-PATIENT"
 JO = Actor(role="operator", who="jo", why="INC-7")
 AT_ONCE = Telling(channels=[Channel.JOURNAL], digest=timedelta(), remind=AN_HOUR)
-SEEN = Moment(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
+SEEN = Snapshot(overview=EMPTY, counted=NOTHING, running=AT_REST, waiting=(), known={})
 
 
-def found(seen: Moment, silences: Silences | None = None) -> list[Condition]:
+def found(seen: Snapshot, silences: Silences | None = None) -> list[Condition]:
     return conditions(seen, silences or Silences(), first_days=90)
 
 
@@ -139,7 +139,10 @@ def test_a_receiver_is_told_of_by_its_bucket() -> None:
         ),
     ],
 )
-def test_a_message_that_waits_is_told_of_unless_it_is_known_why(seen: Moment, opens: bool) -> None:  # noqa: FBT001
+def test_a_message_that_waits_is_told_of_unless_it_is_known_why(
+    seen: Snapshot,
+    opens: bool,  # noqa: FBT001
+) -> None:
     """One outage is one alert; what waits for another reason is another."""
     waiting = [Waiting(provider="trust", receiver=SERVICE, since=AT - AN_HOUR)]
     told = {each.code: each for each in found(replace(seen, waiting=waiting))}

@@ -21,7 +21,7 @@ from bars_gateway.store.sqlite.aftermath import Became, Line
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import DatabaseReport
-from bars_gateway.store.sqlite.restore import FormerDatabase, HandedOver, Restored
+from bars_gateway.store.sqlite.restore import DatabaseCondition, HandedOver, Restored
 from bars_gateway.store.store import Store
 
 SETTINGS = """\
@@ -270,7 +270,7 @@ def line(fate: Became, **changes: str) -> Line:
 RESTORED = Restored(
     held=DatabaseReport(schema=1, counts={}, last_change_at=AT, damage=[], contradictions=[]),
     aside=Path("/state/gateway.db.before-restore-20260302T120000Z"),
-    condition=FormerDatabase.WHOLE,
+    condition=DatabaseCondition.WHOLE,
     listed=True,
     lines=[line(fate) for fate in Became if fate is not Became.HANDED_OVER],
     alarms=[
@@ -348,12 +348,15 @@ def test_where_nothing_is_forgotten_nothing_is_feared() -> None:
 @pytest.mark.parametrize(
     ("condition", "sentence"),
     [
-        (FormerDatabase.ABSENT, "There was no database here before"),
-        (FormerDatabase.UNREADABLE, "The database that was here is damaged: it is not believed."),
-        (FormerDatabase.INCOMPLETE, "The database that was here has not seen all that happened"),
+        (DatabaseCondition.ABSENT, "There was no database here before"),
+        (
+            DatabaseCondition.UNREADABLE,
+            "The database that was here is damaged: it is not believed.",
+        ),
+        (DatabaseCondition.INCOMPLETE, "The database that was here has not seen all that happened"),
     ],
 )
-def test_what_cannot_be_known_is_not_guessed(condition: FormerDatabase, sentence: str) -> None:
+def test_what_cannot_be_known_is_not_guessed(condition: DatabaseCondition, sentence: str) -> None:
     """And the words say so."""
     told = "\n".join(meaning(replace(RESTORED, condition=condition, listed=False)))
 

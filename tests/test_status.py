@@ -995,8 +995,8 @@ async def test_a_change_of_nothing_that_is_known_here_waits_for_a_person(shown: 
     """The EPR reads that somebody is to telephone: the page does not say that nothing waits."""
     warned = [Warned(rule="L12", path="MessageHeader.focus", problem="of nothing")]
     for focus_id, warnings in (("sr-8", warned), ("sr-9", [])):
-        handed_in = submission(move=Move.CANCEL, focus_id=focus_id, warnings=warnings)
-        await shown.store.outbound.submit(handed_in, NOW)
+        submitted = submission(move=Move.CANCEL, focus_id=focus_id, warnings=warnings)
+        await shown.store.outbound.submit(submitted, NOW)
         claim = await shown.store.outbound.claim_next(NOW, {"trust"})
         assert claim is not None
         taken = Settled(state=OutboundState.ACKNOWLEDGED)

@@ -92,7 +92,7 @@ def words() -> str:
                 listed(row.statuses),
                 f"**{row.move}**",
             )
-            for row in workflow.SENTENCES
+            for row in workflow.DISPATCH_TABLE
         ),
     )
 

@@ -33,7 +33,7 @@ from bars_gateway.model.counterparties import IN_WORDS, Counterparty
 from bars_gateway.model.explanation import Explanation, Option
 from bars_gateway.model.readings import AuditLine, Debt
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
-from bars_gateway.outbound.cache import KeptAnswer, listed
+from bars_gateway.outbound.cache import CachedAnswer, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import audit as trail
 from bars_gateway.store.counterparties import counterparties as services
@@ -340,11 +340,11 @@ def counterparties(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) ->
         print_table(_SERVICE_COLUMNS, rows, terminal())
 
 
-def _published(service: str, kept: Sequence[KeptAnswer]) -> list[KeptAnswer]:
+def _published(service: str, kept: Sequence[CachedAnswer]) -> list[CachedAnswer]:
     return [each for each in kept if each.target == service]
 
 
-def _service_document(each: Counterparty, kept: Sequence[KeptAnswer]) -> dict[str, object]:
+def _service_document(each: Counterparty, kept: Sequence[CachedAnswer]) -> dict[str, object]:
     published = [
         {"resource": one.resource, "provider": one.provider, "known_since": one.kept_at}
         for one in _published(each.service, kept)
@@ -354,7 +354,7 @@ def _service_document(each: Counterparty, kept: Sequence[KeptAnswer]) -> dict[st
 
 
 def _service_cells(
-    each: Counterparty, kept: Sequence[KeptAnswer], now: datetime
+    each: Counterparty, kept: Sequence[CachedAnswer], now: datetime
 ) -> tuple[str, ...]:
     published = _published(each.service, kept)
     return (

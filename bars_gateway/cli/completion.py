@@ -4,7 +4,7 @@
     bars-gateway completion bash ─► a script with every command and option of this release
 
 The script asks nobody: a shell completes at once, also on a machine that is busy, and where the
-settings cannot be read. Print it anew after an upgrade.
+settings cannot be read. Print it again after an upgrade.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -34,7 +34,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
-from bars_gateway.outbound.cache import KeptAnswer, clear, listed
+from bars_gateway.outbound.cache import CachedAnswer, clear, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.connection import Connection
@@ -267,7 +267,7 @@ def list_kept(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None
     print_each(list(listed(settings.cache_dir)), line, "Nothing is kept.", as_json=as_json)
 
 
-def _kept_line(lifetime: timedelta, each: KeptAnswer) -> str:
+def _kept_line(lifetime: timedelta, each: CachedAnswer) -> str:
     until = each.kept_at + lifetime
     return (
         f"{each.provider}  {each.resource}  {each.target or '(the proxy)'}"

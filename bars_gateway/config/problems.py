@@ -62,7 +62,7 @@ LONGEST_OBSERVATION = timedelta(hours=24)
 _CREDENTIALS = Path("/run/credentials")
 
 
-class PlaceKind(Enum):
+class PathKind(Enum):
     """What belongs at a place, once it is there."""
 
     FILE = stat.S_IFREG
@@ -74,9 +74,9 @@ class PlaceKind(Enum):
         return _KINDS[self.value]
 
 
-def misplaced(key: tuple[str, ...], path: Path, wanted: PlaceKind) -> Iterator[Flaw]:
+def misplaced(key: tuple[str, ...], path: Path, wanted: PathKind) -> Iterator[Flaw]:
     """Yield what lies at *path*, or on the way to it, and keeps *wanted* from being there."""
-    way = [(each, PlaceKind.FOLDER) for each in reversed(path.parents)]
+    way = [(each, PathKind.FOLDER) for each in reversed(path.parents)]
     for place, belongs in [*way, (path, wanted)]:
         kind = _kind(place)
         if kind not in {None, belongs.value}:
@@ -143,8 +143,8 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     if folder != settings.state_dir:
         yield from _folder(key, folder)
     yield from _database_files(key, settings.database_path)
-    yield from misplaced(("state_dir",), settings.callers_file, PlaceKind.FILE)
-    yield from misplaced(("state_dir",), settings.cache_dir, PlaceKind.FOLDER)
+    yield from misplaced(("state_dir",), settings.callers_file, PathKind.FILE)
+    yield from misplaced(("state_dir",), settings.cache_dir, PathKind.FOLDER)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
@@ -154,7 +154,7 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
 def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
     """Yield which of the database's own files this user may not use: root has perhaps made them."""
     lock, *logs = (path.with_name(f"{path.name}{ending}") for ending in (".lock", "-wal", "-shm"))
-    found = [flaw for each in (path, lock, *logs) for flaw in misplaced(key, each, PlaceKind.FILE)]
+    found = [flaw for each in (path, lock, *logs) for flaw in misplaced(key, each, PathKind.FILE)]
     if found:
         yield found[0]
         return
@@ -190,7 +190,7 @@ def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
     except PermissionError as error:
         yield _denied(key, error)
         return
-    found = list(misplaced(key, folder, PlaceKind.FOLDER))
+    found = list(misplaced(key, folder, PathKind.FOLDER))
     yield from found
     if not (found or folder.is_dir()):
         cause = f"needs the folder {folder}, which is not there"
@@ -232,16 +232,16 @@ def _below_spool(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
     """Yield what lies where the folders are to be that the gateway makes, and its lock."""
     for name, folders in _spool_folders(provider).items():
         top = provider.spool_dir / name
-        found = list(misplaced(key, top, PlaceKind.FOLDER))
+        found = list(misplaced(key, top, PathKind.FOLDER))
         yield from found
         for each in folders if not found else ():
-            yield from misplaced(key, top / each, PlaceKind.FOLDER)
-    yield from misplaced(key, provider.spool_dir / ".lock", PlaceKind.FILE)
+            yield from misplaced(key, top / each, PathKind.FOLDER)
+    yield from misplaced(key, provider.spool_dir / ".lock", PathKind.FILE)
 
 
 def _sockets(settings: Settings) -> Iterator[Flaw]:
     for name in settings.providers:
-        yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), PlaceKind.SOCKET)
+        yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), PathKind.SOCKET)
 
 
 def _one_filesystem(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
@@ -316,7 +316,7 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateK
 def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
     try:
         permissions.require(path)
-        found = list(misplaced(key, path, PlaceKind.FILE))  # a named pipe would be waited for
+        found = list(misplaced(key, path, PathKind.FILE))  # a named pipe would be waited for
         if found:
             return found, None
         return [], path.read_bytes()
@@ -363,7 +363,7 @@ def _callers(settings: Settings, now: datetime) -> Iterator[Flaw]:
     key = ("callers", "revocation_list_files")
     _, authorities = _certificates((), settings.inbound.client_ca_file)
     for file in callers.revocation_list_files if authorities else ():
-        found = list(misplaced(key, file, PlaceKind.FILE))
+        found = list(misplaced(key, file, PathKind.FILE))
         yield from found
         if found:
             continue

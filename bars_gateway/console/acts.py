@@ -29,13 +29,13 @@ from bars_gateway.console.messages import PLACE, wanted_of
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.standard.workflow import CONFIRMABLE
-from bars_gateway.store.searches import WantedMessages
+from bars_gateway.store.searches import MessageFilter
 
 _FOR_A_LOOK = "to see what would happen"  # the reason of a dry run, which nobody keeps
 _MOST_ALARMS = 500
 _DIGITS = 18
 _NO_WORKFLOW = "No workflow has that number."
-_GONE = "What you were shown is no longer kept: you logged in anew, or looked at much since."
+_GONE = "What you were shown is no longer kept: you have logged in again, or looked at much since."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class ActPages:
         plan = self._messages(verb, found, heading, back, in_bulk=True)
         return await self._foresee(request, plan)
 
-    async def _found(self, verb: Verb, wanted: WantedMessages) -> list[int]:
+    async def _found(self, verb: Verb, wanted: MessageFilter) -> list[int]:
         """Return what fits, in the states that the verb is for; one too many at most."""
         states = [each for each in IN_BULK[verb] if wanted.state in {None, each}]
         if wanted.direction not in {None, "outbound"}:

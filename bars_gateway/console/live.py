@@ -8,7 +8,7 @@ Tells open pages that something has changed, so that they show it without being 
 Nothing that a page shows goes through here: a stream says "changed" and no more, and the page is
 then asked for as ever, with all that this takes. While nobody looks, nothing is read.
 
-There are at most MOST streams; whoever comes then is told 503, and has a page as without
+There are at most MOST streams; whoever comes then gets 503, and has a page as without
 JavaScript. At each tick it is looked at whether its reader may look still, and that does not count
 as use: a page that is left open does not keep its session from ending.
 """

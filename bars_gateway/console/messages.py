@@ -24,7 +24,7 @@ from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState, Part
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.verdict import FaultSide
-from bars_gateway.store.searches import RECEIVED, Page, WantedMessages, Whole
+from bars_gateway.store.searches import RECEIVED, MessageFilter, Page, Whole
 
 PLACE = "/messages"
 _OF_EARLIER = frozenset({"duplicate"})  # whose answer is the one before it
@@ -126,20 +126,20 @@ def address(filters: Mapping[str, str]) -> str:
     return f"{PLACE}?{urlencode({name: value for name, value in filters.items() if value})}"
 
 
-def verbs_for(wanted: WantedMessages) -> Sequence[Verb]:
+def verbs_for(wanted: MessageFilter) -> Sequence[Verb]:
     """Return what may be done with all that fit."""
     if wanted.direction == "inbound":
         return ()
     return [verb for verb in Verb if wanted.state is None or wanted.state in IN_BULK[verb]]
 
 
-def wanted_of(asked: Asked) -> WantedMessages:
+def wanted_of(asked: Asked) -> MessageFilter:
     """Return what the filters ask for."""
     fault = asked.text("fault")
     if fault is not None and fault not in FaultSide.__members__:
         asked.problems["fault"] = f"must be one of {', '.join(FaultSide)}"
         fault = None
-    return WantedMessages(
+    return MessageFilter(
         named=asked.text("id"),
         **{
             name: asked.text(name)
@@ -157,7 +157,7 @@ def _typed(at: datetime | None) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}" if at else ""
 
 
-def _is_one(wanted: WantedMessages, page: Page) -> bool:
+def _is_one(wanted: MessageFilter, page: Page) -> bool:
     """Tell whether an id alone was asked for, and one message alone has it."""
     others = {name: each for name, each in asdict(wanted).items() if name != "named"}
     return bool(wanted.named) and not any(others.values()) and len(page.messages) == 1

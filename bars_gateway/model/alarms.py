@@ -40,8 +40,8 @@ _LET_GO = (
 _CONFIRMED = ("operator.confirmed", "epr.confirmed")
 
 
-class OnePer(StrEnum):
-    """What one standing alarm is kept for."""
+class AlarmScope(StrEnum):
+    """What there is one standing alarm for, of each kind."""
 
     MESSAGE = "message"
     WORKFLOW = "workflow"  # of the event's message
@@ -84,7 +84,7 @@ class AlarmWords:
 class AlarmKind:
     """What the page says of alarms of one kind, and what ends them."""
 
-    about: OnePer
+    about: AlarmScope
     severe: bool  # stands above what is wrong with the machine
     noun: str
     says: str  # {n}: how many, with the noun
@@ -123,7 +123,7 @@ _BESIDE_ANOTHER = AlarmWords(
 )
 ALARMS: Mapping[str, AlarmKind] = {
     "workflow.contradicted": AlarmKind(
-        about=OnePer.WORKFLOW,
+        about=AlarmScope.WORKFLOW,
         severe=True,
         noun="workflow",
         says="{n} ended, and then the other side went on",
@@ -139,7 +139,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "workflow.unclear": AlarmKind(
-        about=OnePer.WORKFLOW,
+        about=AlarmScope.WORKFLOW,
         severe=True,
         noun="workflow",
         says="{n} got a response that does not add up",
@@ -155,7 +155,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "workflow.overdue": AlarmKind(
-        about=OnePer.WORKFLOW,
+        about=AlarmScope.WORKFLOW,
         severe=True,
         noun="answer",
         says="Overdue: {n} owed to us",
@@ -170,7 +170,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the workflow ends, or its time is moved",
     ),
     "workflow.unreplaced": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="cancellation",
         says="{n} for something new that came to nothing",
@@ -181,7 +181,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.foreign_ack": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} of ours answered with the record of another patient or case",
@@ -191,7 +191,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.shared_id": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} of ours called at the Receiver by the number of another patient's record",
@@ -201,7 +201,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.no_record": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="change",
         says="{n} acknowledged under a number that no request here has",
@@ -211,7 +211,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.unreconciled": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} of ours whose record at the Receiver is over there, or could not be found",
@@ -223,7 +223,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.answered",),
     ),
     "message.set_aside": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} held, for the gateway itself failed over the sending",
@@ -234,7 +234,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_LET_GO,
     ),
     "payload.damaged": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} with stored bytes that the disk has spoilt",
@@ -246,7 +246,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_LET_GO[1:],
     ),
     "database.damaged": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=True,
         noun="table",
         says="{n} of the database damaged",
@@ -257,7 +257,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "index.rebuilt": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=True,
         noun="gap",
         says="{n} in the database's indexes: rows were hidden, and are found again",
@@ -267,7 +267,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "notice.set_aside": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} of which the EPR cannot be told, for the gateway itself failed in telling",
@@ -277,7 +277,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "message.not_sent": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} never left this organisation",
@@ -288,7 +288,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.unconfirmed": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} may or may not have arrived",
@@ -298,7 +298,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "message.refused": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} got a refusal",
@@ -308,7 +308,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_RETRIED,
     ),
     "restore.held": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} held since a restore: perhaps sent, withdrawn or cancelled since the backup",
@@ -319,7 +319,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.queued", "message.acknowledged", "message.unconfirmed"),
     ),
     "restore.forgotten": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=True,
         noun="restore",
         says="{n} of which nobody can say what was forgotten",
@@ -330,7 +330,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "restore.not_handed_over": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=True,
         noun="message",
         says="{n} received before a restore, and not given to the EPR since",
@@ -340,7 +340,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="it is handed over",
     ),
     "restore.not_taken_over": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=True,
         noun="message",
         says="{n} that a restore could not take over",
@@ -350,7 +350,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "cancel.other_patient": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="cancellation",
         says="{n} not sent: the record under the number given is another patient's",
@@ -361,7 +361,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("message.acknowledged",),
     ),
     "cancel.not_sent": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="cancellation",
         says="{n} not gone yet: nobody there says what stands",
@@ -378,7 +378,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ),
     ),
     "cancel.turned_away": AlarmKind(
-        about=OnePer.WORKFLOW,
+        about=AlarmScope.WORKFLOW,
         severe=True,
         noun="cancellation",
         says="{n} came and nobody here could be asked",
@@ -389,7 +389,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=("cancel.asked",),
     ),
     "patient.other": AlarmKind(
-        about=OnePer.WORKFLOW,
+        about=AlarmScope.WORKFLOW,
         severe=True,
         noun="message",
         says="{n} named another patient than the rest of the case",
@@ -400,7 +400,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ended_by=_CONFIRMED,
     ),
     "patient.two": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
         says="{n} came naming two patients",
@@ -411,7 +411,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "record.other": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=True,
         noun="request",
         says="{n} of a patient who has the same request already",
@@ -421,7 +421,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="one of the two is cancelled, turned down or never taken, or both are over",
     ),
     "question.unanswered": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="question",
         says="{n} that our EPR has not answered for long",
@@ -430,7 +430,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the EPR answers",
     ),
     "question.decided_late": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="question",
         says="{n} decided after the Sender had stopped waiting",
@@ -439,7 +439,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the Sender asks again, and gets it",
     ),
     "question.shared_id": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=True,
         noun="request",
         says="{n} taken under a number that our EPR has given to another patient's before",
@@ -449,7 +449,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "file.set_aside": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="file",
         says="{n} of the EPR's refused, for the gateway itself failed",
@@ -459,7 +459,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "answer.set_aside": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="question",
         says="{n} that the gateway itself failed over, or over the answer",
@@ -469,7 +469,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.failed": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=False,
         noun="error",
         says="{n} of the gateway itself over what came from another organisation",
@@ -479,7 +479,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "request.failed": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=False,
         noun="error",
         says="{n} of the gateway itself over what the EPR asked or submitted",
@@ -489,7 +489,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "work.failed": AlarmKind(
-        about=OnePer.PLACE,
+        about=AlarmScope.PLACE,
         severe=False,
         noun="error",
         says="{n} of the gateway itself in what it does without being asked",
@@ -499,7 +499,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "link.refused": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="message",
         says="{n} named a record of another Sender or patient",
@@ -508,7 +508,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "change.unknown": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="change",
         says="{n} came for a record that this Receiver never gave",
@@ -518,7 +518,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "response.remarked": AlarmKind(
-        about=OnePer.MESSAGE,
+        about=AlarmScope.MESSAGE,
         severe=False,
         noun="response",
         says="{n} came with a remark",
@@ -528,7 +528,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "response.refused": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="response",
         says="{n} refused for breaking a rule: what was said about a patient is not known here",
@@ -538,7 +538,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.request_id_reused": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="inbound message",
         says="{n} came with the X-Request-Id of another message",
@@ -547,7 +547,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="nothing else",
     ),
     "inbound.quarantined": AlarmKind(
-        about=OnePer.REQUEST,
+        about=AlarmScope.REQUEST,
         severe=False,
         noun="response",
         says="{n} came that no request of ours asked for",

@@ -1,5 +1,5 @@
 """
-What the EPR is asked while the proxy waits: the port, and the values it trades in.
+What the EPR is asked while the proxy waits, and what comes of it: values.
 
     ask_about │ ask ──► QuestionOpen ──► open_questions ──► decide ──► Answered
        (inbound)             │              (the EPR's doors)             │

@@ -26,7 +26,7 @@ _MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptAnswer:
+class CachedAnswer:
     """One answer that is kept, for the operator's list."""
 
     file: Path
@@ -85,14 +85,14 @@ class Cache:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.answer"
 
 
-def listed(folder: Path) -> Iterator[KeptAnswer]:
+def listed(folder: Path) -> Iterator[CachedAnswer]:
     """Yield everything that is kept in *folder*, in the order of its files."""
     for file in permissions.files_in(folder, "*.answer"):
         permissions.require(file)
         read = _read(file)
         if read is not None:
             head, body = read
-            yield KeptAnswer(
+            yield CachedAnswer(
                 file=file,
                 provider=head["provider"],
                 resource=head["resource"],

@@ -407,7 +407,7 @@ def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:
 class CaseWord:
     """One message of a case, of either side, and what is known of it."""
 
-    number: int  # in the order in which they were handed in, and came
+    number: int  # in the order in which they were submitted, and came
     ours: bool
     move: Move
     says: Said | None = None

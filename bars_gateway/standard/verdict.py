@@ -56,7 +56,7 @@ class Verdict(StrEnum):
 
     ACKNOWLEDGED = "acknowledged"  # the Receiver has it
     RETRY = "retry"  # nothing is proven: ask again, until its clinical time is over
-    RETRY_LIMITED = "retry_limited"  # as retry, but at most five times, then unconfirmed
+    RETRY_LIMITED = "retry_limited"  # as retry, for `server_errors_limit` attempts at most
     UNCONFIRMED = "unconfirmed"  # asking again would prove no more: a person has to ask
     REFUSED = "refused"  # the Receiver or BaRS said no
     UNAUTHORIZED = "unauthorized"  # our token: a new one once, then our trouble

@@ -14,7 +14,7 @@ something *newer* than the end speaks against it, a vehicle on scene after *decl
 workflow is open again as `contradicted` until a person has settled which holds. What is
 older than what came before it makes no move at all (`store.responses`).
 
-Rows of `SENTENCES` are tried in order; a request that fits none has no meaning in the
+Rows of `DISPATCH_TABLE` are tried in order; a request that fits none has no meaning in the
 standard (Core, Standard-Pattern-For-Composites) and is refused by rule W01. A response
 never is: it is read by `meaning`.
 """
@@ -172,7 +172,7 @@ _BOTH: frozenset[str | None] = frozenset({"referral", "validation"})
 _BOOKING: frozenset[str | None] = frozenset({None, "referral", "validation"})
 
 # Core, Standard-Pattern-For-Composites; Cancellation; Applications 4 and 6.
-SENTENCES: tuple[DispatchRow, ...] = (
+DISPATCH_TABLE: tuple[DispatchRow, ...] = (
     DispatchRow(
         event="servicerequest-request",
         reasons=_NEW,
@@ -229,7 +229,7 @@ REQUESTER_MOVES = frozenset({Move.REQUEST, Move.UPDATE, Move.CANCEL})
 
 def classify(message: Message) -> Move | None:
     """Return the move that *message* makes, or None if its words mean nothing together."""
-    for row in SENTENCES:
+    for row in DISPATCH_TABLE:
         if (
             row.event == message.event
             and message.reason in row.reasons

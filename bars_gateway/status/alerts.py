@@ -57,7 +57,7 @@ class Silences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Snapshot:
     """Everything that is looked at, at one moment."""
 
     overview: Overview
@@ -67,7 +67,7 @@ class Moment:
     known: Mapping[str, datetime]  # who did not answer, as the store has it
 
 
-def conditions(seen: Moment, silences: Silences, first_days: int) -> list[Condition]:
+def conditions(seen: Snapshot, silences: Silences, first_days: int) -> list[Condition]:
     """Return what somebody is to be told of, as far as it is known at this moment: each once."""
     found = [
         *_of_concerns(seen, first_days),
@@ -79,7 +79,7 @@ def conditions(seen: Moment, silences: Silences, first_days: int) -> list[Condit
     return list({(each.code, each.about): each for each in reversed(found)}.values())[::-1]
 
 
-def _of_concerns(seen: Moment, first_days: int) -> Iterator[Condition]:
+def _of_concerns(seen: Snapshot, first_days: int) -> Iterator[Condition]:
     for each in concerns(seen.overview, seen.running, first_days):
         if each.kind in ALARMS or each.kind == ConcernKind.MESSAGE_WAITING:
             continue  # told of by provider, and by what explains it
@@ -94,7 +94,7 @@ def _of_concerns(seen: Moment, first_days: int) -> Iterator[Condition]:
         )
 
 
-def _stage_of(concern: Concern, seen: Moment, first_days: int) -> int:
+def _stage_of(concern: Concern, seen: Snapshot, first_days: int) -> int:
     """Return how near the end of a thing is: each further warning is worse."""
     if concern.kind != ConcernKind.EXPIRY_NEAR:
         return 0
@@ -140,7 +140,7 @@ def _of_alarms(overview: Overview) -> Iterator[Condition]:
                 )
 
 
-def _of_waiting(seen: Moment) -> Iterator[Condition]:
+def _of_waiting(seen: Snapshot) -> Iterator[Condition]:
     late = [each for each in seen.waiting if seen.overview.at - each.since >= LATE]
     if not late:
         return
@@ -155,7 +155,7 @@ def _of_waiting(seen: Moment) -> Iterator[Condition]:
     )
 
 
-def _explained(waiting: Waiting, seen: Moment) -> bool:
+def _explained(waiting: Waiting, seen: Snapshot) -> bool:
     """Tell whether something else is told of that keeps it waiting."""
     running = seen.running
     away = {*running.silent, *running.failing, *seen.known}
@@ -167,7 +167,7 @@ def _explained(waiting: Waiting, seen: Moment) -> bool:
     return everywhere or ours or bool(away & {waiting.receiver, waiting.provider, service, EGRESS})
 
 
-def _of_silence(seen: Moment, silences: Silences) -> Iterator[Condition]:
+def _of_silence(seen: Snapshot, silences: Silences) -> Iterator[Condition]:
     now, begun = seen.overview.at, seen.running.started_at
     for kind, at, longest in (
         (FlowKind.NOTHING_RECEIVED, seen.counted.received_at, silences.received),
@@ -231,9 +231,9 @@ class Watch:
         )
         self._forget(found)
 
-    async def _see(self) -> Moment:
+    async def _see(self) -> Snapshot:
         now = self._now()
-        return Moment(
+        return Snapshot(
             overview=await self._store.watched(now),
             counted=await self._store.figures.counted(now),
             waiting=await self._store.figures.waiting(),
@@ -247,7 +247,7 @@ class Watch:
         soon = now - since < RUNBOOKS[condition.code].after * self._patience
         return replace(condition, opens=False) if soon else condition
 
-    def _may_end(self, seen: Moment) -> frozenset[str] | None:
+    def _may_end(self, seen: Snapshot) -> frozenset[str] | None:
         young = seen.overview.at - seen.running.started_at < self._after_a_start
         return frozenset(ALARMS) if young else None
 
@@ -256,6 +256,6 @@ class Watch:
         self._since = {key: at for key, at in self._since.items() if key in stands}
 
 
-def _unknown(seen: Moment, found: Iterable[Condition]) -> set[str]:
+def _unknown(seen: Snapshot, found: Iterable[Condition]) -> set[str]:
     """Return what does not answer, as the store has it, and this process has not met yet."""
     return seen.known.keys() - {each.kept_by for each in found if each.kept_by}

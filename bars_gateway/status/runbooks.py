@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, OnePer, Whose
+from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmScope, Whose
 from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 
 PAGE = "/runbooks"
@@ -43,12 +43,13 @@ class Runbook:
 
 
 _LOOK = {
-    OnePer.MESSAGE: "`bars-gateway alarms` has its X-Request-Id, `bars-gateway show` its history.",
-    OnePer.WORKFLOW: "`bars-gateway alarms` has the X-Request-Id of its message;"
+    AlarmScope.MESSAGE: "`bars-gateway alarms` has its X-Request-Id, `bars-gateway show` its"
+    " history.",
+    AlarmScope.WORKFLOW: "`bars-gateway alarms` has the X-Request-Id of its message;"
     " `bars-gateway show` tells its history.",
-    OnePer.REQUEST: "`bars-gateway alarms` has the X-Request-Id. Look for that in the log"
+    AlarmScope.REQUEST: "`bars-gateway alarms` has the X-Request-Id. Look for that in the log"
     " (`journalctl -u bars-gateway`).",
-    OnePer.PLACE: "`bars-gateway alarms` has the place; the log around that time has the rest"
+    AlarmScope.PLACE: "`bars-gateway alarms` has the place; the log around that time has the rest"
     " (`journalctl -u bars-gateway`).",
 }
 _HARM_OF_ALARMS: Mapping[str, str] = {

@@ -46,7 +46,7 @@ from bars_gateway.errors import (
     Unforeseen,
     unforeseen,
 )
-from bars_gateway.model.alarms import ALARMS, OnePer
+from bars_gateway.model.alarms import ALARMS, AlarmScope
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Database, Row
@@ -113,7 +113,9 @@ class Asides(Noun):
         about = {"provider": provider, "request_id": request_id}
         log_set_aside(kind, error, message_id=message_id, **about)
         what = unforeseen(error)
-        if ALARMS[kind].about is OnePer.PLACE and self._was_told(kind, provider, what.place, now):
+        if ALARMS[kind].about is AlarmScope.PLACE and self._was_told(
+            kind, provider, what.place, now
+        ):
             return
         await self._write(lambda c: tell(c, kind, what, now, message_id=message_id, **about))
 

@@ -1,7 +1,7 @@
 """
 Messages by what people know of them: an id, with whom, in which state, what went wrong, when.
 
-    WantedMessages ─► the narrowest index ─► numbers, newest first ─► which fit the rest ─► Page
+    MessageFilter ─► the narrowest index ─► numbers, newest first ─► which fit the rest ─► Page
                                      at most 10,000 are looked at for one page
 
 A page never costs more than its bound, whatever is asked for and however many messages there are:
@@ -43,7 +43,7 @@ _NEARLY_ALL = frozenset({OutboundState.ACKNOWLEDGED, RECEIVED})  # any other ind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedMessages:
+class MessageFilter:
     """What messages are asked for; None: any."""
 
     named: str | None = None  # an id of theirs, or their number
@@ -115,7 +115,7 @@ class Searches(Noun):
     """Messages by what people know of them."""
 
     @reads
-    def page(self, connection: Connection, wanted: WantedMessages, below: int | None) -> Page:
+    def page(self, connection: Connection, wanted: MessageFilter, below: int | None) -> Page:
         """Return the newest messages that fit, below that number."""
         return page(connection, wanted, below)
 
@@ -138,7 +138,7 @@ class Searches(Noun):
         }
 
 
-def page(connection: Connection, wanted: WantedMessages, below: int | None) -> Page:
+def page(connection: Connection, wanted: MessageFilter, below: int | None) -> Page:
     """Return the newest messages that fit, below that number."""
     values = asdict(wanted) | {"since": text(wanted.since), "before": text(wanted.before)}
     upper, lower = _bounds(connection, wanted, below)
@@ -176,7 +176,7 @@ def _page(connection: Connection, found: Sequence[int], reached: int | None) -> 
     )
 
 
-def _bounds(connection: Connection, wanted: WantedMessages, below: int | None) -> tuple[int, int]:
+def _bounds(connection: Connection, wanted: MessageFilter, below: int | None) -> tuple[int, int]:
     """Return between which numbers all lie that fit: below the first, from the second on."""
     upper, lower = below or _NEWEST, 0
     if wanted.before is not None:
@@ -189,7 +189,7 @@ def _bounds(connection: Connection, wanted: WantedMessages, below: int | None) -
     return upper, lower
 
 
-def _candidates(connection: Connection, wanted: WantedMessages, below: int) -> Iterator[list[int]]:
+def _candidates(connection: Connection, wanted: MessageFilter, below: int) -> Iterator[list[int]]:
     """Yield numbers of what may fit, newest first, by the narrowest index."""
     if wanted.named is not None:
         values = {"named": wanted.named, "number": _number(wanted.named), "limit": LOOKED_AT}
@@ -211,7 +211,7 @@ def _number(named: str) -> int | None:
     return int(named) if named.isdecimal() and len(named) <= _DIGITS else None
 
 
-def _narrowest(wanted: WantedMessages) -> tuple[str, Mapping[str, object]]:
+def _narrowest(wanted: MessageFilter) -> tuple[str, Mapping[str, object]]:
     """Return the statement that leaves least to look at, and its values."""
     inbound = wanted.state == RECEIVED or wanted.direction == "inbound"
     ways: Sequence[tuple[object, str, Mapping[str, object]]] = (
@@ -263,7 +263,7 @@ def _kept(row: Row) -> KeptPart:
 
 def troubles(connection: Connection, since: datetime) -> list[Trouble]:
     """Return what did not go well since then, in groups, the largest first."""
-    _, first = _bounds(connection, WantedMessages(since=since), None)
+    _, first = _bounds(connection, MessageFilter(since=since), None)
     return [
         Trouble(
             trouble=row["trouble"],

@@ -142,8 +142,8 @@ async def test_what_cannot_be_held_is_not_read_for_again_and_again(
     store: Store, database: SqliteDatabase
 ) -> None:
     """A Receiver is not asked at full speed for what we fail over; others are read for."""
-    handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
-    await store.outbound.submit(handed_in, NOW)
+    submitted = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
+    await store.outbound.submit(submitted, NOW)
     refused = (
         "CREATE TRIGGER poison BEFORE UPDATE ON messages WHEN NEW.id = 1"
         " BEGIN SELECT RAISE(ABORT, 'no'); END"

@@ -211,7 +211,7 @@ def test_errors_come_before_warnings() -> None:
     assert ["B04"] == [issue.rule for issue in rules.errors(issues)]
 
 
-# An agreement: with whom, how gravely a rule is taken.
+# An agreement: with whom, how severely a rule is taken.
 AGREED = AgreedSeverity.WARNING
 NOT_DIRECT_CARE: Change = of("Consent", "OTHER", "category", 0, "coding", 0, "code")
 

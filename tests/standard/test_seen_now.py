@@ -41,7 +41,7 @@ def seen(**changes: Any) -> Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What is so, how grave that is, and a word that somebody must not miss."""
+    """What is so, how severe that is, and a word that somebody must not miss."""
 
     so: Situation
     asks: Asks
@@ -197,7 +197,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_so_now_is_said_as_gravely_as_it_is(name: str) -> None:
+def test_what_is_so_now_is_said_as_severely_as_it_is(name: str) -> None:
     """Whoever looks later than the notice acts by how it stands, and not by how it stood."""
     case = CASES[name]
 

@@ -186,7 +186,7 @@ def test_every_situation_has_a_sentence_of_its_own() -> None:
 
 NOT_AGREED = re.compile(r"not agreed yet|until (it|you) (has|agree)|until the final answer")
 MOVED_ON = [State.DECLINED, State.COMPLETED, State.CANCELLED, State.UNCLEAR, State.CONTRADICTED]
-GRAVEST = {
+MOST_SEVERE = {
     (Role.REQUESTER, State.DECLINED): {Asks.ACT},
     (Role.REQUESTER, State.COMPLETED): {Asks.CHECK, Asks.ACT},
     (Role.REQUESTER, State.CANCELLED): {Asks.CHECK, Asks.NOTHING},
@@ -215,7 +215,7 @@ def looked_at(role: Role, use_case: str, request_type: RequestType, **now: objec
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("use_case", "request_type"), ABOUT)
-@pytest.mark.parametrize(("role", "state"), GRAVEST, ids=str)
+@pytest.mark.parametrize(("role", "state"), MOST_SEVERE, ids=str)
 def test_a_request_that_is_looked_at_says_how_its_case_stands(
     role: Role, state: State, use_case: str, request_type: RequestType
 ) -> None:
@@ -223,7 +223,7 @@ def test_a_request_that_is_looked_at_says_how_its_case_stands(
     moved = looked_at(role, use_case, request_type, stands=state)
     before = replace(moved, stands=State.ACTIVE)
 
-    assert asks_of(moved) in GRAVEST[role, state]
+    assert asks_of(moved) in MOST_SEVERE[role, state]
     assert means(moved) != means(before)
     assert not NOT_AGREED.search(means(moved))
 
@@ -259,7 +259,7 @@ def test_a_response_that_holds_no_more_says_how_the_case_stands(state: State) ->
     )
 
     assert "A resource is with the patient." not in means(response)
-    assert asks_of(response) in GRAVEST[Role.REQUESTER, state]
+    assert asks_of(response) in MOST_SEVERE[Role.REQUESTER, state]
 
 
 def test_a_word_that_somebody_has_overruled_is_not_the_newest() -> None:

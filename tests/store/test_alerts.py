@@ -26,7 +26,7 @@ SILENT = Condition(
     code="receiver.silent", about="s|1", says="A Receiver does not answer", urgent=True
 )
 LATER = replace(SILENT, code="expiry.near", about="ours", says="It ends soon", urgent=False)
-GRAVE = replace(SILENT, code="workflow.overdue", waits_for_maintenance=False)
+SEVERE = replace(SILENT, code="workflow.overdue", waits_for_maintenance=False)
 TELLING = Telling(channels=[Channel.JOURNAL, Channel.MAIL], digest=AN_HOUR, remind=AN_HOUR)
 JO = Actor(role="operator", who="jo", why="INC-7")
 
@@ -121,9 +121,9 @@ async def test_what_is_urgent_is_told_again_until_somebody_sees_to_it(store: Sto
 
 async def test_what_grows_worse_is_news_again(store: Store) -> None:
     """Somebody sees to the first overdue answer: of the next nobody has said so."""
-    await decided(store, GRAVE)
+    await decided(store, SEVERE)
     await store.alerts.acknowledge(1, JO, NOW)
-    worse = replace(GRAVE, mark=7, says="Overdue: 2 answers owed to us")
+    worse = replace(SEVERE, mark=7, says="Overdue: 2 answers owed to us")
     soon = await decided(store, worse, at=NOW + A_MINUTE)
     later = await decided(store, worse, at=NOW + AN_HOUR)
     (alert,) = await store.alerts.standing()
@@ -164,7 +164,7 @@ async def test_maintenance_holds_back_what_is_no_patients(store: Store) -> None:
     """Planned work wakes nobody; what stands at its end, and what may touch a patient, does."""
     window = (NOW - AN_HOUR, NOW + 2 * AN_HOUR)
     telling = replace(TELLING, maintenance=window)
-    await decided(store, SILENT, GRAVE, telling=telling)
+    await decided(store, SILENT, SEVERE, telling=telling)
     during = steps(await store.alerts.due(Channel.MAIL, NOW + AN_HOUR))
     after = steps(await store.alerts.due(Channel.MAIL, NOW + 2 * AN_HOUR))
 
@@ -233,7 +233,7 @@ async def test_what_was_told_long_ago_is_forgotten(store: Store) -> None:
     await decided(store, SILENT)
     await decided(store, at=NOW + A_MINUTE)
     await told(store, NOW + A_MINUTE)
-    await decided(store, GRAVE, at=NOW + QUARTER)
+    await decided(store, SEVERE, at=NOW + QUARTER)
     await told(store, NOW + QUARTER)
     before = await rows(store)
     await told(store, NOW + QUARTER + AN_HOUR)
@@ -282,16 +282,16 @@ async def test_a_restore_tells_again_what_it_has_forgotten(tmp_path: Path) -> No
     back_up(path, copy)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        await decided(store, SILENT, GRAVE, at=NOW + A_MINUTE)
+        await decided(store, SILENT, SEVERE, at=NOW + A_MINUTE)
         (before,) = await store.alerts.due(Channel.MAIL, NOW + A_MINUTE)
         await told(store, NOW + A_MINUTE)
     restore(copy, path, NOW + 2 * A_MINUTE, older=True)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        found = await decided(store, SILENT, GRAVE, at=NOW + 3 * A_MINUTE)
+        found = await decided(store, SILENT, SEVERE, at=NOW + 3 * A_MINUTE)
         due = await store.alerts.due(Channel.MAIL, NOW + 3 * A_MINUTE)
         await told(store, NOW + 3 * A_MINUTE)
-        over = await decided(store, GRAVE, at=NOW + 4 * A_MINUTE)
+        over = await decided(store, SEVERE, at=NOW + 4 * A_MINUTE)
 
     assert [AlertStep.OPENED] == found
     assert [("workflow.overdue", "opened")] == steps(due)

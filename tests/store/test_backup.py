@@ -28,7 +28,7 @@ from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.sqlite.integrity import examine
-from bars_gateway.store.sqlite.restore import LEAP, FormerDatabase, restore
+from bars_gateway.store.sqlite.restore import LEAP, DatabaseCondition, restore
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(hours=3)
@@ -304,7 +304,7 @@ def test_a_backup_with_everything_in_it_needs_no_permission(home: Home, tmp_path
     back_up(home.database, copy)
     restored = restore(copy, home.database, LATER)
 
-    assert (FormerDatabase.WHOLE, True) == (restored.condition, restored.listed)
+    assert (DatabaseCondition.WHOLE, True) == (restored.condition, restored.listed)
     assert {Became.WAITS} == {line.fate for line in restored.lines}
 
 
@@ -313,7 +313,7 @@ def test_a_backup_is_restored_where_there_is_nothing(home: Home, tmp_path: Path)
     (tmp_path / "new").mkdir()
     restored = restore(home.backup, tmp_path / "new" / "gateway.db", LATER)
 
-    assert (None, FormerDatabase.ABSENT) == (restored.aside, restored.condition)
+    assert (None, DatabaseCondition.ABSENT) == (restored.aside, restored.condition)
     assert home.before == ids(tmp_path / "new" / "gateway.db")
     assert ["gateway.db", "gateway.db.lock"] == names(tmp_path / "new")
 
@@ -325,7 +325,7 @@ async def test_an_empty_database_is_restored_over(home: Home, tmp_path: Path) ->
     restored = restore(home.backup, tmp_path / "empty.db", LATER)
 
     assert restored.aside is not None
-    assert FormerDatabase.INCOMPLETE is restored.condition
+    assert DatabaseCondition.INCOMPLETE is restored.condition
     assert home.before == ids(tmp_path / "empty.db")
 
 
@@ -376,7 +376,7 @@ def test_a_damaged_database_is_kept_with_its_log(home: Home, tmp_path: Path) -> 
     restored = restore(home.backup, home.database, LATER, older=True)
 
     assert restored.aside is not None
-    assert FormerDatabase.UNREADABLE is restored.condition
+    assert DatabaseCondition.UNREADABLE is restored.condition
     assert not restored.listed
     assert b"this is no database" * 1000 == restored.aside.read_bytes()
     assert home.before == ids(home.database)

@@ -37,7 +37,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.status.concerns import concerns
 from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
-from bars_gateway.store.sqlite.restore import FormerDatabase, Restored, restore
+from bars_gateway.store.sqlite.restore import DatabaseCondition, Restored, restore
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
@@ -70,7 +70,7 @@ async def test_what_a_restore_has_left_is_not_whole(home: Home, damage, conditio
     printed = ["\n".join(meaning(each)) for each in (first, second, third)]
 
     assert condition is first.condition
-    assert [FormerDatabase.INCOMPLETE] * 2 == [second.condition, third.condition]
+    assert [DatabaseCondition.INCOMPLETE] * 2 == [second.condition, third.condition]
     assert [True] * 3 == ["Forgotten after 2026-03-02 09:01:00 UTC" in each for each in printed]
     assert [False] * 3 == ["Forgotten: no message" in each for each in printed]
 
@@ -88,7 +88,7 @@ async def test_it_is_not_whole_once_it_has_run(home: Home) -> None:
     restored = again(home)
     (sent,) = await home.does(sent_by)
 
-    assert FormerDatabase.INCOMPLETE is restored.condition
+    assert DatabaseCondition.INCOMPLETE is restored.condition
     assert Became.HELD is fates(restored)[waits.request_id]
     assert Became.TO_HAND_OVER is fates(restored)["since"]
     assert [] == sent
@@ -103,7 +103,7 @@ async def test_an_older_backup_put_back_by_mistake_does_not_make_it_whole(home: 
     restore(older, home.database, SINCE, older=True)
     restored = home.restored()
 
-    assert (FormerDatabase.INCOMPLETE, False) == (restored.condition, restored.listed)
+    assert (DatabaseCondition.INCOMPLETE, False) == (restored.condition, restored.listed)
 
 
 async def test_what_was_restored_over_a_whole_one_is_whole(home: Home) -> None:
@@ -113,7 +113,7 @@ async def test_what_was_restored_over_a_whole_one_is_whole(home: Home) -> None:
     home.restored()
     restored = again(home)
 
-    assert (FormerDatabase.WHOLE, True) == (restored.condition, restored.listed)
+    assert (DatabaseCondition.WHOLE, True) == (restored.condition, restored.listed)
     assert {accepted.request_id: Became.SETTLED} == fates(restored)
 
 
@@ -127,7 +127,7 @@ async def test_a_backup_that_was_made_after_a_restore_is_all_there_is(home: Home
     await home.does(verb(Verb.WITHDRAW, accepted))
     restored = home.restored()
 
-    assert (FormerDatabase.WHOLE, True) == (restored.condition, restored.listed)
+    assert (DatabaseCondition.WHOLE, True) == (restored.condition, restored.listed)
 
 
 async def test_nothing_is_called_remembered_while_something_is_to_be_handed_over(
@@ -153,7 +153,7 @@ async def test_one_that_only_receives_and_has_begun_again_is_incomplete(home: Ho
     await home.does(*(takes(request_id=f"new-{number}") for number in range(3)))
     restored = home.restored()
 
-    assert (FormerDatabase.INCOMPLETE, False) == (restored.condition, restored.listed)
+    assert (DatabaseCondition.INCOMPLETE, False) == (restored.condition, restored.listed)
     assert dict.fromkeys(("new-0", "new-1", "new-2"), Became.TO_HAND_OVER) == fates(restored)
 
 
@@ -188,7 +188,7 @@ async def test_one_that_lacks_anything_of_the_backup_is_incomplete(home: Home, h
     shutil.copy(snapshot, home.database)
     await home.does(*(takes() for _ in range(5)))
 
-    assert FormerDatabase.INCOMPLETE is home.restored().condition
+    assert DatabaseCondition.INCOMPLETE is home.restored().condition
 
 
 async def test_what_was_withdrawn_does_not_go_out_after_a_roll_back(home: Home) -> None:
@@ -201,7 +201,7 @@ async def test_what_was_withdrawn_does_not_go_out_after_a_roll_back(home: Home) 
     restored = home.restored()
     (sent,) = await home.does(sent_by)
 
-    assert FormerDatabase.INCOMPLETE is restored.condition
+    assert DatabaseCondition.INCOMPLETE is restored.condition
     assert [] == sent
 
 
@@ -214,7 +214,7 @@ async def test_rows_that_are_lost_are_noticed_where_their_history_is_there(home:
         "DELETE FROM messages",
     )
 
-    assert FormerDatabase.INCOMPLETE is home.restored().condition
+    assert DatabaseCondition.INCOMPLETE is home.restored().condition
 
 
 # What may be forgotten stands on the page.

@@ -39,7 +39,7 @@ from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.sqlite.restore import (
-    FormerDatabase,
+    DatabaseCondition,
     HandedOver,
     Restored,
     hand_over,
@@ -290,7 +290,7 @@ async def test_what_ended_before_the_backup_stays_ended(home: Home) -> None:
     restored = home.restored()
     (found,) = await home.does(history(accepted.request_id))
 
-    assert FormerDatabase.INCOMPLETE is restored.condition
+    assert DatabaseCondition.INCOMPLETE is restored.condition
     assert "acknowledged" == found.message.state
 
 
@@ -351,10 +351,10 @@ async def _opened(database: Path) -> None:
 UNKNOWN = pytest.mark.parametrize(
     ("damage", "condition"),
     [
-        (gone, FormerDatabase.ABSENT),
-        (overwritten, FormerDatabase.UNREADABLE),
-        (torn, FormerDatabase.UNREADABLE),
-        (emptied, FormerDatabase.INCOMPLETE),
+        (gone, DatabaseCondition.ABSENT),
+        (overwritten, DatabaseCondition.UNREADABLE),
+        (torn, DatabaseCondition.UNREADABLE),
+        (emptied, DatabaseCondition.INCOMPLETE),
     ],
 )
 
@@ -434,7 +434,7 @@ async def test_what_an_incomplete_database_knows_to_have_ended_has(home: Home) -
     change(home.database, f"DELETE FROM messages WHERE id = {second.message_id}")
     restored = home.restored()
 
-    assert FormerDatabase.INCOMPLETE is restored.condition
+    assert DatabaseCondition.INCOMPLETE is restored.condition
     assert {first.request_id: Became.SETTLED, second.request_id: Became.HELD} == fates(restored)
 
 

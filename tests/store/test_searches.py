@@ -7,7 +7,7 @@ from store_values import ANSWER, NOW, arrival, attempt, submission
 
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store import searches
-from bars_gateway.store.searches import WantedMessages
+from bars_gateway.store.searches import MessageFilter
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
@@ -23,7 +23,7 @@ async def test_a_search_says_how_far_back_it_has_looked(
         provider = "another" if minute == 0 else "trust"
         at = NOW + timedelta(minutes=minute)
         await store.outbound.submit(submission(provider=provider), at)
-    wanted = WantedMessages(provider="another")
+    wanted = MessageFilter(provider="another")
     first = await store.searches.page(wanted, None)
     second = await store.searches.page(wanted, first.below)
 
@@ -40,7 +40,7 @@ async def test_a_clock_that_was_set_back_hides_nothing(store: Store) -> None:
     """What was taken under an earlier time comes later in the order of numbers."""
     for minutes in (0, 60, 5, 70):
         await store.outbound.submit(submission(), NOW + timedelta(minutes=minutes))
-    wanted = WantedMessages(since=NOW, before=NOW + timedelta(minutes=30))
+    wanted = MessageFilter(since=NOW, before=NOW + timedelta(minutes=30))
     page = await store.searches.page(wanted, None)
 
     assert [3, 1] == [each.message.message_id for each in page.messages]

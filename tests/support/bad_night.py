@@ -15,7 +15,7 @@ from bars_gateway.outbound.token_refusals import KeyUnknown
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.standard.verdict import Verdict, judge
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.alerts import Moment, Silences, conditions
+from bars_gateway.status.alerts import Silences, Snapshot, conditions
 from bars_gateway.status.concerns import TokenState
 from bars_gateway.store.pacing import token_service_of
 from bars_gateway.store.readings import EprCondition
@@ -121,7 +121,7 @@ async def _know(console: Console, breakers: CircuitBreakers, *, started_at: date
 
 async def _open_alerts(console: Console) -> None:
     store, at = console.store, console.at
-    seen = Moment(
+    seen = Snapshot(
         overview=await store.watched(at),
         counted=await store.figures.counted(at),
         running=console.running,

@@ -114,7 +114,7 @@ _FORGOT = """
 """
 
 
-class FormerDatabase(StrEnum):
+class DatabaseCondition(StrEnum):
     """What may be believed of the database that was there before a restore."""
 
     ABSENT = "absent"  # there was none
@@ -139,7 +139,7 @@ class Restored:
 
     held: DatabaseReport  # what the backup holds
     aside: Path | None  # where the database is that was there; None: there was none
-    condition: FormerDatabase  # what that one is worth
+    condition: DatabaseCondition  # what that one is worth
     listed: bool  # whether it could be read to its end: else lines may be missing
     lines: Sequence[Line]  # each message that is affected
     alarms: Sequence[StandsAgain]  # what nobody had seen to, and was not in the backup
@@ -217,10 +217,10 @@ def _require_ours(kept: Path) -> None:
 def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Restored:
     _require_whole(backup)
     condition, beyond = _judge(database, backup)
-    if condition is not FormerDatabase.ABSENT and not older:
+    if condition is not DatabaseCondition.ABSENT and not older:
         _refuse_newer(database, beyond)
     aside = None
-    if condition is not FormerDatabase.ABSENT:
+    if condition is not DatabaseCondition.ABSENT:
         aside = _aside(database, now)
     restoring = beside(database, ".restoring")
     with fresh_file(restoring) as descriptor:
@@ -282,12 +282,12 @@ def _make_safe(  # noqa: PLR0917
     database: Path,
     now: datetime,
     held: DatabaseReport,
-    condition: FormerDatabase,
+    condition: DatabaseCondition,
     aside: Path | None,
 ) -> Restored:
     """Change what a restore makes dangerous; return what that means."""
-    known = condition is FormerDatabase.WHOLE
-    askable = known or condition is FormerDatabase.INCOMPLETE
+    known = condition is DatabaseCondition.WHOLE
+    askable = known or condition is DatabaseCondition.INCOMPLETE
     salvaged = [] if askable or aside is None else _salvaged(restoring, database, now)
     there = _Known(lines=salvaged)
     with _working_on(restoring, beside=database if askable else None) as connection:
@@ -325,16 +325,18 @@ def since(last_change_at: datetime | None) -> str:
     return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _compared(connection: sqlite3.Connection, condition: FormerDatabase, now: datetime) -> _Known:
+def _compared(
+    connection: sqlite3.Connection, condition: DatabaseCondition, now: datetime
+) -> _Known:
     """Bring over what the kept database knows; return that, and whether it is all there is."""
     tables = connection.execute("SELECT count(*) FROM other.sqlite_schema").fetchone()
     if not tables[0]:
         return _Known()  # a file that nothing was ever written to
     adoption = Adoption(connection, now)
-    lines = adoption.of_sent(ends_only=condition is not FormerDatabase.WHOLE)
+    lines = adoption.of_sent(ends_only=condition is not DatabaseCondition.WHOLE)
     lines += adoption.to_hand_over()
     return _Known(
-        listed=adoption.whole and condition is FormerDatabase.WHOLE,
+        listed=adoption.whole and condition is DatabaseCondition.WHOLE,
         lines=lines,
         alarms=adoption.alarms,
         handled=adoption.handled,
@@ -440,23 +442,23 @@ def _settle_log(database: Path) -> None:
         raise DatabaseInUse(f"another program has {database} open")
 
 
-def _judge(database: Path, backup: Path) -> tuple[FormerDatabase, Beyond | None]:
+def _judge(database: Path, backup: Path) -> tuple[DatabaseCondition, Beyond | None]:
     """Return what *database* is worth, and what it has beyond *backup*; None: nobody can say."""
     if not database.exists():
-        return FormerDatabase.ABSENT, None
+        return DatabaseCondition.ABSENT, None
     try:
         with reading(database, beside=backup) as connection:
             (tables,) = connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchone()
             if not tables:
-                return FormerDatabase.INCOMPLETE, _NOTHING
+                return DatabaseCondition.INCOMPLETE, _NOTHING
             if examined(connection, contents=False).damage:
-                return FormerDatabase.UNREADABLE, None
+                return DatabaseCondition.UNREADABLE, None
             complete = _has_seen_all(connection)
-            return FormerDatabase.WHOLE if complete else FormerDatabase.INCOMPLETE, _beyond(
+            return DatabaseCondition.WHOLE if complete else DatabaseCondition.INCOMPLETE, _beyond(
                 connection
             )
     except (StoreError, sqlite3.Error):
-        return FormerDatabase.UNREADABLE, None
+        return DatabaseCondition.UNREADABLE, None
 
 
 _NOTHING = Beyond(last_change_at=None, received=0, submitted=0, newer=False)
