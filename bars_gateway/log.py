@@ -172,7 +172,9 @@ EVENTS = {
     "epr.intervention_ended": LogEvent(
         "The EPR or an operator acted: `operation`, and how it ended."
     ),
-    "epr.notice_collected": LogEvent("The EPR has a notice, `seconds` after it was made."),
+    "epr.notice_collected": LogEvent(
+        "The EPR was given a notice, `seconds` after it was made: on its socket, or in its folder."
+    ),
     "epr.question_answered": LogEvent("The EPR has decided about a request of others."),
     "epr.questions_unanswered": LogEvent(
         "The time of `count` questions ended without the EPR's answer.", _SEEN_BY_ALARM

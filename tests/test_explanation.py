@@ -24,7 +24,7 @@ from bars_gateway.model.explanation import (
     Turn,
     explain,
 )
-from bars_gateway.model.happenings import ANSWERS, attempt_in_words, event_in_words
+from bars_gateway.model.happenings import ANSWERS, Party, attempt_in_words, event_in_words
 from bars_gateway.model.interventions import (
     DOES,
     FROM,
@@ -446,7 +446,7 @@ def test_an_alarm_in_the_trail_is_told_in_its_words() -> None:
 
 
 def test_what_the_epr_was_told_is_told_in_the_same_sentence() -> None:
-    """Whoever telephones the ward reads what the ward has read, and whether it has."""
+    """Whoever telephones the ward reads what the ward was told, and whether it was."""
     message = row(state="not_sent", settled_at=NOW, next_attempt_at=None)
     found = explain(case(message, State.ABANDONED, notices=[notice(message)]))
     (told,) = found.told
@@ -454,6 +454,16 @@ def test_what_the_epr_was_told_is_told_in_the_same_sentence() -> None:
     assert notice(message).notice_id == told.notice_id
     assert told.means.startswith("The referral never left this organisation")
     assert any("has not taken notice 4" in waits.text for waits in found.waits)
+
+
+def test_a_notice_that_lies_in_a_folder_is_not_said_to_be_taken() -> None:
+    """It counts as collected once it lies there, and nobody may have looked for days."""
+    message = row(state="not_sent", settled_at=NOW, next_attempt_at=None)
+    given = replace(notice(message), collected_at=NOW)
+    last = explain(case(message, State.ABANDONED, notices=[given])).happened[-1]
+
+    assert "Notice 4 (outcome) was collected by the EPR, or put into its folder." == last.text
+    assert (Party.GATEWAY, Party.EPR) == (last.source, last.target)
 
 
 def notice(message: MessageRow) -> Notice:

@@ -334,7 +334,7 @@ def test_a_message_that_could_not_be_entered_has_its_reason() -> None:
     left = replace(line(Became.LEFT), why="its Bundle is missing", collected_at=AT)
     told = "\n".join(handed_over(HandedOver(listed=False, lines=[left], alarms=[]), Path("/kept")))
 
-    assert "collected by the EPR 2026-03-02 09:00:00 UTC: its Bundle is missing" in told
+    assert "given to the EPR 2026-03-02 09:00:00 UTC: its Bundle is missing" in told
     assert "- /kept is damaged, and could not be read to its end: there may be more." in told
 
 

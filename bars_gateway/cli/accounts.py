@@ -202,8 +202,9 @@ def _explanation(found: Explanation) -> Iterator[str]:
     yield from _options(found.may)
     yield "What the EPR was told:"
     for told in found.told:
-        taken = f"taken {clock(told.collected_at)}" if told.collected_at else "not taken yet"
-        yield f"  notice {told.notice_id} ({told.kind}) of {clock(told.at)} UTC, {taken}:"
+        at = told.collected_at
+        given = f"given to it {clock(at)}" if at else "not given to it yet"
+        yield f"  notice {told.notice_id} ({told.kind}) of {clock(told.at)} UTC, {given}:"
         yield f"    {told.means}"
     if not found.told:
         yield "  nothing"

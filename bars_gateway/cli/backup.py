@@ -387,7 +387,7 @@ def _described(line: "Line") -> str:
     way = "to" if line.direction == "outbound" else "from"
     other = line.counterparty.rpartition("|")[2]
     words = [what, f"{way} {other}" if other else "", f"({line.provider})"]
-    told = f", collected by the EPR {clock(line.collected_at)}" if line.collected_at else ""
+    told = f", given to the EPR {clock(line.collected_at)}" if line.collected_at else ""
     why = f": {line.why}" if line.why else ""
     about = " ".join(filter(None, words))
     taken = clock(line.taken_at) if line.taken_at else "at a time that cannot be read"

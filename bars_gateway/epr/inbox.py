@@ -235,7 +235,7 @@ class Deliveries:
 
 
 def log_collected(notice: Notice, now: datetime) -> None:
-    """Log that the EPR has a notice, and how long it waited for it."""
+    """Log that the EPR was given a notice, and how long it waited for it."""
     log.info(
         "epr.notice_collected",
         provider=notice.provider,

@@ -171,7 +171,7 @@ class Told:
     notice_id: int
     kind: NoticeKind
     at: datetime
-    collected_at: datetime | None  # None: it has not taken it yet
+    collected_at: datetime | None  # None: it has not been given it yet
     means: str
 
 

@@ -273,7 +273,7 @@ def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[Hap
         text = f"Notice {number} ({kind}) was written for the EPR."
         yield _step(history, notice.created_at, "notice", text, target=Party.EPR, number=number)
         if notice.collected_at is not None:
-            text = f"The EPR has taken notice {number} ({kind})."
+            text = f"Notice {number} ({kind}) was collected by the EPR, or put into its folder."
             yield _step(
-                history, notice.collected_at, "collected", text, source=Party.EPR, number=number
+                history, notice.collected_at, "collected", text, target=Party.EPR, number=number
             )
