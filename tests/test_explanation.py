@@ -453,7 +453,7 @@ def test_what_the_epr_was_told_is_told_in_the_same_sentence() -> None:
 
     assert notice(message).notice_id == told.notice_id
     assert told.means.startswith("The referral never left this organisation")
-    assert any("has not taken notice 4" in waits.text for waits in found.waits)
+    assert any("has not collected notice 4" in waits.text for waits in found.waits)
 
 
 def test_a_notice_that_lies_in_a_folder_is_not_said_to_be_taken() -> None:

@@ -286,7 +286,7 @@ def _of_case(case: Case) -> Waits:
     asked = workflow.role == Role.REQUESTER
     due = workflow.answer_due_at
     if due is not None:
-        text = "It waits for an answer of the other side's" if asked else "Our own answer is owed"
+        text = "The other side owes an answer" if asked else "We owe an answer"
         late = due <= case.at
         then = "it has not come in time" if late else "then it is overdue, and people are told"
         turn = Turn.THEIRS if asked else Turn.EPR
@@ -302,8 +302,8 @@ def _of_notices(case: Case) -> Iterator[Waits]:
     left = [each for each in case.notices if each.collected_at is None]
     if left:
         numbers = ", ".join(str(each.notice_id) for each in left)
-        since = clock(left[0].created_at)
-        text = f"Our EPR has not taken notice {numbers}, the first of {since}."
+        which = f"notices {numbers}, the first" if len(left) > 1 else f"notice {numbers}"
+        text = f"Our EPR has not collected {which} of {clock(left[0].created_at)}."
         yield Waits(text=text, turn=Turn.EPR)
 
 
