@@ -1,6 +1,7 @@
 """Which moves are refused, remarked upon, or let through: the tables of Applications 1 to 8."""
 
 import re
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -330,3 +331,16 @@ def test_who_may_say_no_more_of_what_is_over_is_told_when_to_telephone(
 def test_whoever_may_not_send_an_answer_is_told_when_to_telephone(guard: Guard) -> None:
     """The other side hears nothing of it, and believes what it was told last."""
     assert re.search("[Tt]elephone", guard.text)
+
+
+@pytest.mark.parametrize("rule", [guard.rule for guard in GUARDS if guard.differs is not None])
+def test_what_is_compared_is_compared_everywhere(rule: str) -> None:
+    """A row that compares is asked by its moves alone: nothing else that it named would count."""
+    guard = next(guard for guard in GUARDS if guard.rule == rule)
+    narrowing = {"states", "applications", "use_cases", "request_types"}
+
+    assert {} == {
+        each.name: getattr(guard, each.name)
+        for each in fields(Guard)
+        if each.name in narrowing and getattr(guard, each.name) != each.default
+    }
