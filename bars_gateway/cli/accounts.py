@@ -494,11 +494,5 @@ def _audit_cells(line: AuditLine) -> tuple[str, ...]:
         line.provider or "-",
         line.request_id or "-",
         line.who or "-",
-        line.why or _codes(line),
+        "; ".join(filter(None, (line.why, line.codes))) or "-",
     )
-
-
-def _codes(line: AuditLine) -> str:
-    """Return what the line names beside ids: rules, states and codes."""
-    found = [f"{name} {value}" for name, value in line.detail.items()]
-    return "; ".join(found) or "-"

@@ -110,7 +110,7 @@ _END_UNCONFIRMED = "it ends as unconfirmed, for it may have arrived"
 _NOTHING_NEAR = Objection(
     code="nothing_near",
     text="nothing in quarantine came in its conversation, or names it as what it answers",
-    cure="bars-gateway quarantine lists all that lies there",
+    cure="see bars-gateway quarantine, which lists all that lies there",
 )
 
 

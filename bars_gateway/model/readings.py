@@ -306,6 +306,9 @@ class Debt:
         return self.due_at <= now
 
 
+_OF_SOMEBODY = frozenset({"who", "role", "why"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditLine:
     """One line of the audit trail: who did what, why, and to which message."""
@@ -314,12 +317,21 @@ class AuditLine:
     at: datetime
     provider: str | None
     kind: str  # operator.held, message.refused, …
-    role: str | None  # operator or epr, where somebody acted
+    role: str | None  # operator, epr or reveal, where somebody acted as that
     who: str | None
     why: str | None
     request_id: str | None
     message_id: int | None
     detail: Mapping[str, object]  # ids, rules and codes; who and why are in it
+
+    @property
+    def codes(self) -> str:
+        """What it names beside ids, who and why: rules, states and codes; empty: nothing."""
+        named = {name: each for name, each in self.detail.items() if name not in _OF_SOMEBODY}
+        texts = (
+            ", ".join(map(str, each)) if isinstance(each, list) else each for each in named.values()
+        )
+        return "; ".join(f"{name} {text}" for name, text in zip(named, texts, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

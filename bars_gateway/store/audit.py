@@ -20,6 +20,7 @@ from bars_gateway.store.work import Noun, reads
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 _OF_MESSAGES = "message"  # kinds of the gateway's own doing with messages
+_CONSOLE = "console"  # who came, left or was refused: in no role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +71,14 @@ def audited(connection: Connection, sought: Sought, limit: int) -> list[AuditLin
 def line_of(row: Row) -> AuditLine:
     """Return one line of the audit trail."""
     detail = json.loads(row["detail"])
-    acted = "who" in detail
+    first = row["kind"].partition(".")[0]
+    role = detail.get("role", None if first == _CONSOLE else first)
     return AuditLine(
         number=row["id"],
         at=instant(row["at"]),
         provider=row["provider"],
         kind=row["kind"],
-        role=detail.get("role", row["kind"].partition(".")[0]) if acted else None,
+        role=role if "who" in detail else None,
         who=detail.get("who"),
         why=detail.get("why"),
         request_id=row["request_id"],

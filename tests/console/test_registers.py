@@ -73,6 +73,18 @@ async def test_the_audit_tells_who_did_what_and_why(console: Console) -> None:
     assert "Nothing fits." in nobody
 
 
+async def test_the_audit_tells_why_somebody_was_refused(console: Console) -> None:
+    """And on which page; whoever had not logged in was nobody known, and not the gateway."""
+    detail = {"reason": "other_name", "route": "/metrics"}
+    await console.store.visits.note("console.refused", detail, NOW)
+    await console.store.visits.note("console.logged_in", {"who": "jo (console)"}, NOW)
+    page = plain((await console.get("/audit?kind=console")).text)
+
+    assert "Who nobody who had logged in Why reason other_name; route /metrics" in page
+    assert "the gateway" not in page
+    assert "(console) (console)" not in page
+
+
 async def test_the_audit_goes_on_where_its_page_ended(console: Console) -> None:
     """Each line stands on one page, whatever is written meanwhile."""
     for _ in range(40):
