@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 
 _ELSEWHERE: Mapping[Where, str] = {
     Where.QUARANTINE: (
-        "It is no message here: it lies in quarantine, as number {number}, for it belongs to no"
-        " workflow. See `bars-gateway quarantine`."
+        "It is not a message here: it lies in quarantine, as number {number}, because it belongs"
+        " to no workflow. See `bars-gateway quarantine`."
     ),
     Where.REFUSED: (
-        "It is no message here: what came under it was refused with HTTP {status}, and its Sender"
-        " was told why. `bars-gateway audit --id` names the rules."
+        "It is not a message here: what came under it was refused with HTTP {status}, and its"
+        " Sender was told why. `bars-gateway audit --id` names the rules."
     ),
     Where.ASKED: (
-        "It is no message here yet: our EPR is asked about it, in question {number}, and has not"
-        " answered."
+        "It is not a message here yet: our EPR is asked about it, in question {number}, and has"
+        " not answered."
     ),
 }
 _OWED_COLUMNS = (

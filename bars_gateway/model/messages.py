@@ -82,7 +82,7 @@ class Part(StrEnum):
 
     REQUEST = "request"  # the Bundle, as it was sent or as it came
     ANSWER = "answer"  # what was answered to it
-    UNPROVEN = "unproven"  # a 2xx without our ids, or about somebody else: for a person to look at
+    UNPROVEN = "unproven"  # a 2xx that does not prove that it arrived: for a person to look at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

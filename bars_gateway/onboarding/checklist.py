@@ -31,7 +31,7 @@ class StepStage(StrEnum):
     DONE = "done"  # there is nothing left to do
     OURS = "to do"  # nobody else is needed
     THEIRS = "waits"  # for whoever is named
-    UNSEEN = "look"  # not to be seen from here
+    UNSEEN = "look"  # it cannot be seen from here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

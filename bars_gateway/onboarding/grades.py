@@ -13,7 +13,7 @@ class Grade(StrEnum):
     """How well things are; the order is that of severity."""
 
     SKIP = "skip"  # not looked at, and why
-    PASS = "pass"  # all is well with it  # noqa: S105
+    PASS = "pass"  # nothing is wrong with it  # noqa: S105
     WARN = "warn"  # it works, and a person should look
     FAIL = "fail"  # it has to be mended
 
@@ -33,7 +33,7 @@ class Seen:
 
 
 def passed(text: str) -> Seen:
-    """Return that all is well."""
+    """Return that nothing is wrong."""
     return Seen(grade=Grade.PASS, text=text)
 
 

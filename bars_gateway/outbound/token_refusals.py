@@ -42,7 +42,7 @@ class Remedy(StrEnum):
     RETRY = "retry"  # it passes by itself
     CONFIGURATION = "configuration"  # a person mends a setting or a registration
     CLOCK = "clock"  # a person sets the clock
-    OUR_BUG = "our bug"  # a release of the gateway
+    OUR_BUG = "our bug"  # a new release of the gateway
 
 
 # After so long the service is asked again, first and at most; the pause doubles in between.

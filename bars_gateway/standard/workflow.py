@@ -34,7 +34,7 @@ class Move(StrEnum):
     CANCEL = "cancel"  # the Requester takes it back
     WAIT = "wait"  # the Responder waits for somebody to send, for the first time or again
     PROGRESS = "progress"  # the Responder has begun
-    DECLINE = "decline"  # the Responder will not
+    DECLINE = "decline"  # the Responder turns it down
     CONCLUDE = "conclude"  # the Responder has finished
     UNCLEAR = "unclear"  # the Responder has written, and a person has to find out what it means
     REFUSE = "refuse"  # the Receiver's gateway or BaRS said no to the request

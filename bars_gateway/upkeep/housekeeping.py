@@ -89,7 +89,7 @@ class ExpiringKind(StrEnum):
 
     CERTIFICATE = "certificate"  # our own certificate
     CHAIN = "chain"  # an intermediate certificate in our file
-    AUTHORITIES = "authorities"  # the certificates of those whom we trust
+    AUTHORITIES = "authorities"  # certificates of the authorities that we trust
     KEY = "key"  # a key that signs for access tokens
     REVOCATION_LIST = "revocation_list"  # a list of certificates that were revoked
 
