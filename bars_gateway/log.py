@@ -360,14 +360,14 @@ EVENTS = {
         "Look for what holds files open; raise `LimitNOFILE=` of the unit.",
     ),
     "tls.caller_shut_out": LogEvent(
-        "By the authorities in use, a caller that came lately would be turned away.",
+        "By the authorities in use, a recent caller would be turned away.",
         "`docs/runbooks.md`, at `caller.shut_out`.",
     ),
     "tls.caller_taken_off": LogEvent(
-        "New settings no longer allow a caller that came lately: they say so by name."
+        "New settings no longer allow a recent caller: they say so by name."
     ),
     "tls.callers_not_kept": LogEvent(
-        "Who called lately could not be written down, so a restart forgets it.",
+        "Recent callers could not be written down, so a restart forgets them.",
         "Look at the state folder's room and rights.",
     ),
     "tls.client_let_in": LogEvent(

@@ -1,4 +1,4 @@
-"""New authorities are judged by those who called lately: who would still get in, and who not."""
+"""New authorities are judged by those who called recently: who would still get in, and who not."""
 
 import ssl
 from datetime import UTC, datetime, timedelta

@@ -253,7 +253,7 @@ class Settings(BaseSettings):
 
     @property
     def callers_file(self) -> Path:
-        """Where the certificates of those who called lately are kept."""
+        """Where the certificates of those who called recently are kept."""
         return self.state_dir / "callers.json"
 
     @property

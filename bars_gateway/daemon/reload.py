@@ -14,7 +14,7 @@ What is refused changes nothing: the old goes on until it ends or a restart take
 and the status page says what is wrong with the new until something better does.
 
 What lies there is judged as at start, so that nothing is taken now with which the next
-start would fail; and by what it would do: whoever called lately, and whose name is still on
+start would fail; and by what it would do: whoever called recently, and whose name is still on
 the list, has to get in with it.
 
 The surprising choice: a file that has changed is left alone until two looks have found it
@@ -287,7 +287,7 @@ async def _take_identity(inbound: InboundServer, now: Clock, settings: Settings)
 
 
 def callers_shut_out(inbound: InboundServer, now: datetime) -> list[str]:
-    """Return who called lately, is on the list, and would not get in with what is in force."""
+    """Return who called recently, is on the list, and would not get in with what is in force."""
     return [str(each) for each in shut_out(inbound.sightings.lately, _in_force(inbound), now)]
 
 

@@ -176,7 +176,7 @@ class RuntimeState:
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
-    shut_out: Sequence[str] = ()  # callers of lately that would not get in any more, and why
+    shut_out: Sequence[str] = ()  # recent callers that would no longer get in, and why
     eprs: Sequence[EprCondition] = ()
     inspection: Inspection | None = None  # None: nobody looks whether the database is sound
     minimum_free_bytes: int = 0  # below it nothing is taken; 0: nobody asks

@@ -422,7 +422,7 @@ def _callers(now: datetime, running: RuntimeState) -> Iterator[Metric]:
     )
     yield _gauge(
         "bars_callers_shut_out",
-        "Callers of lately that would not get in any more.",
+        "Recent callers that would no longer get in.",
         len(running.shut_out),
     )
     family = CounterMetricFamily(

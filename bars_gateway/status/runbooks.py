@@ -334,7 +334,7 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.CALLER_SHUT_OUT,
-        title="A caller of lately would not get in any more",
+        title="A recent caller would no longer get in",
         whose=Whose.OURS,
         harm="What it sends does not reach us: referrals, answers and cancellations are missing"
         " here.",

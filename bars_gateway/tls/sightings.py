@@ -1,5 +1,5 @@
 """
-Who has called lately, so that new authorities are judged by what they would do to them.
+Who has called recently, so that new authorities are judged by what they would do to them.
 
     caller, let in ──note──► Sightings ──► callers.json, over a restart
                                  └─shut_out─► who would be refused under other files, and why
@@ -80,7 +80,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShutOut:
-    """Somebody who called lately, and would not get in."""
+    """Somebody who called recently, and would not get in."""
 
     seen: Sighting
     reason: str
@@ -125,7 +125,7 @@ class Sightings:
 
 
 def counting(seen: Iterable[Sighting], now: datetime) -> list[Sighting]:
-    """Return those of *seen* that count at *now*: called lately, in force, and not replaced."""
+    """Return those of *seen* that count at *now*: called recently, in force, and not replaced."""
     in_force = [
         each
         for each in seen

@@ -344,11 +344,11 @@ def _callers_root(site: CheckedSite) -> Seen:
 
 
 def _callers_known(site: CheckedSite) -> Seen:
-    """Hold those who called lately against the files as they lie there now."""
+    """Hold those who called recently against the files as they lie there now."""
     settings, now = site.settings, site.now()
     seen = counting(sightings.read(settings.callers_file), now)
     if not seen:
-        return skipped("nobody has called lately")
+        return skipped("nobody has called recently")
     callers, files = settings.callers, settings.callers.revocation_list_files
     trust = Trust(
         names=settings.inbound.allowed_client_names,
@@ -360,7 +360,7 @@ def _callers_known(site: CheckedSite) -> Seen:
     lost = shut_out(seen, trust, now)
     if lost:
         return failed(f"would be refused: {lost[0]}", CallersShutOut.advice)
-    return passed(f"{len(seen)} certificates of those who called lately were looked at")
+    return passed(f"{len(seen)} certificates of recent callers were looked at")
 
 
 def _callers_dates(site: CheckedSite) -> Seen:
@@ -520,7 +520,7 @@ CERTIFICATES = (
     ),
     Check(
         name="callers.known",
-        title="Whoever called lately still gets in",
+        title="Whoever called recently still gets in",
         why="A file can be sound and hold the wrong authorities, and then every message is lost.",
         ask=contacts.OURSELVES,
         look=_if_receiving(_callers_known),
