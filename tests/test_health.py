@@ -70,6 +70,8 @@ def state_of(name: str, each: list[Dependency]) -> HealthState:
         ),
         ("receivers", "unknown", {}),
         ("receivers", "warning", {"silent": {SERVICE: AT}}),
+        ("receivers", "warning", {"failing": {SERVICE: AT}}),
+        ("receivers", "warning", {"remembered": {SERVICE: AT}}),
         ("epr", "ok", {"eprs": [EPR]}),
         ("epr", "unknown", {"eprs": [replace(EPR, seen_at=None)]}),
         ("epr", "warning", {"eprs": [replace(EPR, unread=[UNREAD], known=True)]}),

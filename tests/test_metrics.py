@@ -181,6 +181,13 @@ def test_no_label_names_a_receiver() -> None:
     assert [] == [label for label in labels if "2000000202" in label]
 
 
+def test_a_restart_does_not_end_a_silence() -> None:
+    """Who was silent before it, and has said nothing since, counts once: an alert goes on."""
+    state = replace(AT_REST, remembered={SERVICE: AT, "s|1": AT}, silent={"s|1": AT})
+
+    assert {(): 2.0} == values(collected(EMPTY, NOTHING, state), "bars_receivers_silent")
+
+
 def test_a_receiver_keeps_its_bucket() -> None:
     """A line in a graph goes on after a restart, and on another machine."""
     assert "e" == bucket_of(SERVICE)

@@ -351,7 +351,8 @@ def _way_out(running: RuntimeState) -> Iterator[Metric]:
         "1 where nothing gets out of our own network.",
         running.egress is not None,
     )
-    yield _gauge("bars_receivers_silent", "Receivers that do not answer.", len(running.silent))
+    silent = len(running.not_answering)
+    yield _gauge("bars_receivers_silent", "Receivers that do not answer.", silent)
     yield _gauge(
         "bars_receivers_failing",
         "Receivers that answer with errors only: 500, or a yes with an error in it.",
