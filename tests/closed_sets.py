@@ -30,7 +30,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "standard.workflow.RequestType": ("request types", GLOSSARY),
     "standard.workflow.Role": ("our side of a workflow", GLOSSARY),
     "standard.meaning.Said": ("what a response says", "docs/clinical.md"),
-    "standard.meaning.Reason": ("codes of a rejection", "docs/moves.md"),
+    "standard.meaning.Reason": ("codes of a rejection", "docs/clinical.md"),
     "standard.remarks.Remark": ("remarks", "docs/workflows.md"),
     "standard.links.LinkKind": ("kinds of links", GLOSSARY),
     "standard.links.By": ("what links two workflows", "docs/workflows.md"),
