@@ -275,5 +275,5 @@ def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[Hap
         if notice.collected_at is not None:
             text = f"Notice {number} ({kind}) was collected by the EPR, or put into its folder."
             yield _step(
-                history, notice.collected_at, "collected", text, target=Party.EPR, number=number
+                history, notice.collected_at, "given", text, target=Party.EPR, number=number
             )

@@ -183,11 +183,6 @@ class RuntimeState:
     budgets: Sequence[BudgetState] = ()
     undelivered: Mapping[str, datetime] = field(default_factory=dict)  # channels, and since when
 
-    @property
-    def not_answering(self) -> frozenset[str]:
-        """Receivers that do not answer, and those that did not before this start."""
-        return frozenset(self.silent) | frozenset(self.remembered)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concern:

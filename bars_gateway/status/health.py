@@ -192,13 +192,14 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
             reason=kept_out.reason,
             details={"since": _text(kept_out.since)},
         )
-    away = bool(running.not_answering or running.failing)
+    silent = {**running.silent, **running.remembered}
+    away = bool(silent or running.failing)
     reached = HealthState.WARNING if away else HealthState.OK if last else HealthState.UNKNOWN
     yield Dependency(
         name="receivers",
         state=HealthState.UNKNOWN if egress else reached,
         details={
-            "silent": len(running.not_answering),
+            "silent": len(silent),
             "failing": len(running.failing),
             "last_acknowledged_at": _text(last),
         },

@@ -351,7 +351,7 @@ def _way_out(running: RuntimeState) -> Iterator[Metric]:
         "1 where nothing gets out of our own network.",
         running.egress is not None,
     )
-    silent = len(running.not_answering)
+    silent = len({**running.silent, **running.remembered})
     yield _gauge("bars_receivers_silent", "Receivers that do not answer.", silent)
     yield _gauge(
         "bars_receivers_failing",
