@@ -25,7 +25,7 @@ from aiohttp import web
 from bars_gateway.console.access import SESSION, Access
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.hands import ActionOutcome, Hands, Wish
-from bars_gateway.console.messages import PLACE, wanted_of
+from bars_gateway.console.messages import FILTERS, PLACE, wanted_of
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.standard.workflow import CONFIRMABLE
@@ -82,6 +82,8 @@ class ActPages:
             return await self._foresee(request, self._messages(verb, of, heading, back))
         asked = Asked(request.query)
         wanted = wanted_of(asked)
+        if not request.query.keys() <= {"verb", *FILTERS}:  # else it would mean all there are
+            asked.problems["a filter"] = "is none that there is"
         if asked.problems:
             problems = "; ".join(f"{name} {why}" for name, why in asked.problems.items())
             return self._cannot(f"The search cannot be read: {problems}.")

@@ -30,7 +30,7 @@ PLACE = "/messages"
 _OF_EARLIER = frozenset({"duplicate"})  # whose answer is the one before it
 _GROUPED = timedelta(days=30)
 _STATES = (*OutboundState, RECEIVED)
-_FILTERS = (
+FILTERS = (
     "id",
     "provider",
     "direction",
@@ -65,7 +65,7 @@ class MessagePages:
             page = await self._searches.page(wanted, below)
         if _is_one(wanted, page):
             raise web.HTTPFound(f"{PLACE}/{page.messages[0].message.message_id}")
-        filters = {name: asked.text(name) or "" for name in _FILTERS}
+        filters = {name: asked.text(name) or "" for name in FILTERS}
         filters |= {"since": _typed(wanted.since), "before": _typed(wanted.before)}
         return shown(
             "messages.html",

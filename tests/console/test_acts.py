@@ -259,6 +259,8 @@ async def test_a_workflow_in_doubt_is_confirmed(guarded: Console) -> None:
     [
         ("/act?verb=hold&of=99", "There is no such thing."),
         ("/act?verb=explode&of=1", "There is nothing called that"),
+        ("/act?verb=hold&of=abc", "a filter is none that there is"),
+        ("/act?verb=hold&receiver=2000000906", "a filter is none that there is"),
         ("/attach?quarantine=99&workflow=1", "Nothing in quarantine has that number."),
         ("/confirm?workflow=99&state=completed", "No workflow has that number."),
         ("/confirm?workflow=1&state=completed", "Not done"),
