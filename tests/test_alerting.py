@@ -355,6 +355,7 @@ class Told:
         self.settings = SimpleNamespace(
             node="gateway-1",
             environment="int",
+            page_url="http://127.0.0.1:8480",
             status=Status(),
             alerts=AlertSettings.model_validate(alerts | set_to),
         )

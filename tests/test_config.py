@@ -451,6 +451,21 @@ def test_a_proxy_is_believed_by_its_secret(written, missing):
         written(SHIPPED.read_text("utf-8").replace("[console]\n", "[console]\n" + lines[0] + "\n"))
 
 
+@pytest.mark.parametrize(
+    ("more", "leads_to"),
+    [
+        ("", "http://127.0.0.1:8480"),
+        ('[status]\nlisten = "[::1]:18480"\n', "http://[::1]:18480"),
+        ('[alerts]\npage_url = "https://bars.example.org"\n', "https://bars.example.org"),
+    ],
+)
+def test_links_lead_to_where_the_page_is(written, more, leads_to):
+    """Whoever is woken follows the link of the alert: it is no other port's."""
+    settings = written(GOOD + more)
+
+    assert leads_to == settings.page_url
+
+
 def uncommented(text: str) -> str:
     """Return the shipped file with every default written out."""
     return re.sub(r"^#(?=[a-z\[])", "", text, flags=re.MULTILINE)
@@ -486,7 +501,8 @@ def test_the_shipped_file_holds_the_defaults(written):
     examples |= {key for key in rows(written(text)) if key.startswith("onboarding.")}
     of_mail = ("server", "ca_file", "user", "password_file", "from", "to")
     examples |= {f"alerts.mail_{name}" for name in of_mail}
-    examples |= {f"alerts.{n}" for n in ("command", "maintenance_from", "maintenance_until")}
+    examples |= {"alerts.command", "alerts.maintenance_from", "alerts.maintenance_until"}
+    examples |= {"alerts.page_url"}
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
     assert plain.keys() == shown.keys()

@@ -145,9 +145,9 @@ class AlertSettings(Section):
     Set it together with `maintenance_from`.
     """
 
-    page_url: Url = "http://127.0.0.1:8480"
+    page_url: Url | None = None
     """
-    The address of the status page, for the links in what is told.
+    The address of the status page, for the links in what is told; where it listens by default.
 
     Set it to where people reach the page, if that is through a server with a log-in.
     """

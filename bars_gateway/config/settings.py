@@ -252,6 +252,11 @@ class Settings(BaseSettings):
         return self.console.users_file or self.state_dir / "users.json"
 
     @property
+    def page_url(self) -> str:
+        """Where people reach the status page: `alerts.page_url`, else where it listens."""
+        return self.alerts.page_url or f"http://{self.status.listen}"
+
+    @property
     def callers_file(self) -> Path:
         """Where the certificates of those who called recently are kept."""
         return self.state_dir / "callers.json"
@@ -381,7 +386,7 @@ def describe(settings: Settings) -> Iterator[Described]:
 
 
 def in_words(setting: Described) -> str:
-    """Return its value as anybody may read it: whoever has an API key asks for tokens as us."""
+    """Return its value as anybody may read it: an API key stands nowhere that needs none."""
     if setting.key.endswith(".api_key"):
         return "(set, not shown)"
     return _USERINFO.sub("//(not shown)@", _plain(setting.value))

@@ -80,7 +80,9 @@ class Alerting:
 def ways_of(settings: Settings) -> Iterator[Way]:
     """Yield each way of telling people that is set."""
     alerts = settings.alerts
-    whence = Whence(node=settings.node, environment=settings.environment, page_url=alerts.page_url)
+    whence = Whence(
+        node=settings.node, environment=settings.environment, page_url=settings.page_url
+    )
     yield Journal(whence)
     if alerts.command:
         yield Command(alerts.command, alerts.command_seconds, whence)
