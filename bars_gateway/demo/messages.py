@@ -426,7 +426,7 @@ def _found(plan: Resource, encounter: str) -> Resource:
     return {
         "encounter": {"reference": encounter},
         "period": {"start": datetime.now(UTC).isoformat(timespec="seconds")},
-        "activity": [found, *plan["activity"]],
+        "activity": [found, *plan.get("activity", ())],
     }
 
 

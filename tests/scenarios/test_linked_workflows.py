@@ -296,12 +296,13 @@ async def test_operators_see_what_belongs_together(world: World) -> None:
     named = (database, None, referred["request_id"], console, datetime.now(UTC))
     await asyncio.to_thread(listings.print_message, *named)
     number = booked["workflow_id"]
+    link = f'<a href="/workflows/{number}">{number}</a>'
 
     assert isinstance(console.file, StringIO)
     assert f"  booking          workflow {number}, active (by {NAMED})" in (
         console.file.getvalue().splitlines()
     )
-    assert f"<td>booking {number}</td>" in await page(world.ambulance)
+    assert f"<td>booking {link}</td>" in await page(world.ambulance)
 
 
 async def test_the_notice_tells_the_epr_what_belongs_together(world: World) -> None:
