@@ -30,6 +30,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 import structlog
 
@@ -57,7 +58,7 @@ from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import NO_BODY, Acknowledgement, SpeaksOf, read_acknowledgement
-from bars_gateway.standard.bundle import MalformedBundle, read
+from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import (
     KEPT_OUT,
@@ -522,14 +523,18 @@ def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
 
 def _said(claim: Claim, body: bytes) -> Acknowledgement:
     """Return what the body of a 2xx says; the ids of what is there are not changed by a change."""
+
+    @cache
+    def ours() -> Message:
+        return read(claim.request.body, claim.request.media_type)
+
     try:
-        ours = read(claim.request.body, claim.request.media_type)
+        found = read_acknowledgement(ours, body)
     except MalformedBundle:
         return NO_BODY
-    found = read_acknowledgement(ours, body)
     if claim.move is Move.REQUEST or found.focus_id is None:
         return found
-    if found.focus_id != ours.focus_id:
+    if found.focus_id != ours().focus_id:
         log.warning("outbound.other_id", provider=claim.provider, request_id=claim.request_id)
     return replace(found, focus_id=None)
 

@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 
 import orjson
 
@@ -338,8 +338,16 @@ def tells_error(tree: Resource, echoed: Resource = NOTHING) -> bool:
     Makes wrap it differently: in a Bundle within a Bundle, in Parameters, in a record, or in what
     they say of each entry. *echoed*: a message that comes back in it, and may say so itself.
     """
-    known = list(islice(_errors(echoed), _MOST_ECHOED))
-    return any(each not in known for each in _errors(tree))
+    return _tells_error(tree, lambda: echoed)
+
+
+def _tells_error(tree: Resource, echoed: Callable[[], Resource]) -> bool:
+    errors = _errors(tree)
+    first = next(errors, None)
+    if first is None:
+        return False
+    known = list(islice(_errors(echoed()), _MOST_ECHOED))
+    return any(each not in known for each in chain((first,), errors))
 
 
 def _errors(tree: Resource) -> Iterator[Resource]:
@@ -432,11 +440,15 @@ class Acknowledgement:
 NO_BODY = Acknowledgement(said=SpeaksOf.NOTHING)
 
 
-def read_acknowledgement(ours: Message, body: bytes) -> Acknowledgement:
-    """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
+def read_acknowledgement(ours: Callable[[], Message], body: bytes) -> Acknowledgement:
+    """
+    Return what *body* says as an answer to *ours*; it raises nothing, wherever it came from.
+
+    *ours* is called only where the answer holds something to be compared with it.
+    """
     tree = _tree(body)
     if tree is not None:
-        return judged(ours, tree)
+        return _judged(ours, tree)
     # An outcome of which nobody can tell whether anything went wrong is no yes: cut off, in UTF-16.
     names_one = b"OperationOutcome" in body.replace(b"\0", b"")
     return Acknowledgement(said=SpeaksOf.ERROR) if names_one else NO_BODY
@@ -455,14 +467,18 @@ def bundle_about(ours: Message, body: bytes) -> Resource:
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
     """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
+    return _judged(lambda: ours, tree)
+
+
+def _judged(ours: Callable[[], Message], tree: Resource) -> Acknowledgement:
     found = as_message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=SpeaksOf.FOREIGN)
-    if tells_error(tree, ours.root):
+    if _tells_error(tree, lambda: ours().root):
         return Acknowledgement(said=SpeaksOf.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
-    return _taken(ours, found)
+    return _taken(ours(), found)
 
 
 def _tree(body: bytes) -> Resource | None:
@@ -517,35 +533,36 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
     return Acknowledgement(said=SpeaksOf.OTHER)
 
 
-def _contradicts(ours: Message, found: Message) -> bool:
-    if ours.event and found.event and ours.event != found.event:
+def _contradicts(ours: Callable[[], Message], found: Message) -> bool:
+    if found.event and ours().event and ours().event != found.event:
         return True
     return _is_other_case(ours, found)
 
 
-def _names_another(ours: Message, tree: Resource) -> bool:
+def _names_another(ours: Callable[[], Message], tree: Resource) -> bool:
     """Tell whether any number in it is of nobody whom ours names, in a Patient or in a record."""
     theirs = numbered_in(tree)
     if not theirs:
         return False  # as nearly always, and then whose ours is need not be found out
-    here = patient_of(ours).everybody
+    here = patient_of(ours()).everybody
     return any(each.nhs_numbers for each in here) and any(
         compare_with(each, here) is Sameness.OTHER_PATIENT for each in theirs
     )
 
 
-def _is_other_case(ours: Message, found: Message) -> bool:
+def _is_other_case(ours: Callable[[], Message], found: Message) -> bool:
     """
     Tell whether what comes back as our Encounter has another case number.
 
     A Receiver adds a `planned` Encounter with a number of its own: that contradicts nothing.
     """
-    here = case_numbers_of(ours)
-    if not here or not here.isdisjoint(case_numbers_of(found)):
-        return False
-    return any(
+    is_numbered = any(
         text_of(each, "value")
         for _, encounter in found.all("Encounter")
         if text_of(encounter, "status") != "planned"
         for each in maps_of(encounter, "identifier")
     )
+    if not is_numbered:
+        return False
+    here = case_numbers_of(ours())
+    return bool(here) and here.isdisjoint(case_numbers_of(found))
