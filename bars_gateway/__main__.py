@@ -13,9 +13,9 @@ def main() -> None:
         sys.stdout.write(f"{__version__}\n")
         return
     try:
-        from bars_gateway.cli import main
+        from bars_gateway.cli import begin
 
-        main.main()
+        begin.main()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

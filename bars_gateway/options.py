@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from bars_gateway import permissions
+from bars_gateway.config import DEFAULT_CONFIG as DEFAULT_CONFIG  # noqa: PLC0414 - and from here
 from bars_gateway.config import Provider, Settings
 from bars_gateway.errors import OnboardingError
-
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 Config = Annotated[
     Path,

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "log": set(),
     "listeners": set(),
     "stopping": set(),
+    "libraries": set(),
     "permissions": {"errors"},
     "options": {"errors", "permissions", "config"},
     "standard": {"errors"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "upkeep": FLOW,
     "status": FLOW | {"upkeep"},
     "console": FLOW | {"status", "upkeep"},  # what acts is handed in
-    "daemon": PROCESS,
+    "daemon": PROCESS | {"libraries"},
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store.sqlite", "outbound", "options"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
-    "cli": PROCESS | {"daemon", "onboarding", "options", "sandbox", "demo"},
+    "cli": PROCESS | {"libraries", "daemon", "onboarding", "options", "sandbox", "demo"},
     "__main__": {"cli"},
 }
 MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "demo.messages", "onboarding"}

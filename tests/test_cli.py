@@ -444,7 +444,7 @@ def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
 def test_an_interrupt_is_no_traceback() -> None:
     """However early it comes: while the program is still being read, too."""
     loading = "import sys, builtins, bars_gateway.__main__ as m\n"
-    loading += "sys.modules['bars_gateway.cli.main'] = None\n"
+    loading += "sys.modules['bars_gateway.cli.begin'] = None\n"
     loading += "real = builtins.__import__\n"
     loading += (
         "def stop(name, *more):\n    if name == 'bars_gateway.cli': raise KeyboardInterrupt\n"

@@ -9,7 +9,8 @@ import certs
 import pytest
 from certs import Chain
 
-from bars_gateway.config import Settings, doubts, load
+from bars_gateway.config import Settings, load
+from bars_gateway.config.doubts import doubts
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
 CHAIN = Chain.of("A root", "A middle")

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from bars_gateway.config import Settings, SettingsProblem, problems
-from bars_gateway.config.problems import filesystem_of
+from bars_gateway.config import Settings, SettingsProblem
+from bars_gateway.config.problems import filesystem_of, problems
 
 NOW = datetime.now(UTC)
 KEYS = {

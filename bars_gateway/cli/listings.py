@@ -16,10 +16,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
 from bars_gateway import permissions
 from bars_gateway.cli.output import (
@@ -39,6 +38,9 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.sqlite import open_reader, read_with
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 Target = Annotated[
@@ -122,7 +124,7 @@ def print_queue(
     path: Path,
     provider: str | None,
     limit: int,
-    console: Console,
+    console: "Console",
     now: datetime,
     *,
     as_json: bool = False,
@@ -157,7 +159,7 @@ def print_message(
     path: Path,
     provider: str | None,
     request_id: str,
-    console: Console,
+    console: "Console",
     now: datetime,
     *,
     as_json: bool = False,
@@ -192,7 +194,7 @@ def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
     }
 
 
-def _show(history: MessageHistory, console: Console, now: datetime) -> None:
+def _show(history: MessageHistory, console: "Console", now: datetime) -> None:
     message, workflow = history.message, history.workflow
     console.print(f"{message.direction} {message.move} of {message.provider}: {message.state}")
     console.print(f"  {means(message.seen_at(now))}", markup=False)
@@ -228,7 +230,7 @@ def _said(event: Event) -> str:
     return f" by {detail['who']}: {detail['why']}" if "why" in detail else rules
 
 
-def _show_attempts(history: MessageHistory, console: Console) -> None:
+def _show_attempts(history: MessageHistory, console: "Console") -> None:
     for attempt in history.attempts:
         answer = f"HTTP {attempt.http_status}" if attempt.http_status else "silence"
         words = [answer, attempt.code, attempt.issue, attempt.fault and f"fault {attempt.fault}"]

@@ -1,5 +1,5 @@
 """
-The operator's verbs, and how an error is told.
+The operator's verbs, all of them; `begin` loads those that are needed.
 
     bars-gateway --help ─► SECTIONS ──► each command under what somebody wants to do
 
@@ -9,35 +9,31 @@ The operator's verbs, and how an error is told.
     while no gateway runs, or beside  backup · verify · restore                backup
 
 A command that is in no section would be shown nowhere: a test holds that each is in one.
-
-Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were wrong.
 """
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 from typer.core import TyperGroup
 
-from bars_gateway import (
-    __version__,
-    log,
-    permissions,
-)
+from bars_gateway import log
 from bars_gateway.cli import accounts, alerts, attention, listings, messages, users
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
-from bars_gateway.config import describe, doubts, in_words, load, problems
-from bars_gateway.errors import ConfigurationError, GatewayError, SandboxError
+from bars_gateway.cli.root import root
+from bars_gateway.config import describe, in_words, load
+from bars_gateway.config.doubts import doubts
+from bars_gateway.config.problems import problems
+from bars_gateway.errors import SandboxError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
@@ -106,16 +102,7 @@ class Sections(TyperGroup):
                 formatter.write_dl(rows)
 
 
-app = typer.Typer(
-    name="bars-gateway",
-    cls=Sections,
-    help="Speaks the NHS Booking and Referral Standard (BaRS) for an EPR.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
 for verbs in (messages, listings, accounts, attention, alerts):
@@ -128,17 +115,6 @@ for group in (
     users.app,
 ):
     app.add_typer(group)
-
-
-@app.callback(invoke_without_command=True)
-def version(
-    *,
-    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    """Speak the NHS Booking and Referral Standard (BaRS) for an EPR."""
-    if show:
-        typer.echo(__version__)
-        raise typer.Exit
 
 
 @app.command()
@@ -202,14 +178,9 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     Logs to standard output. When told to stop, it finishes what is in flight. At SIGHUP it
     takes new keys, certificates and callers; changed files it takes by itself.
     """
-    from bars_gateway.daemon import gateway
+    from bars_gateway.daemon.start import start
 
-    settings = load(config, os.environ)
-    log.configure(settings.log_level)
-    found = problems(settings, datetime.now(UTC))
-    if found:
-        raise ConfigurationError("\n".join(map(str, found)))
-    gateway.serve(settings, partial(load, config, os.environ))
+    start(config, os.environ)
 
 
 @app.command()
@@ -308,36 +279,3 @@ def _gateway_of(text: str) -> tuple[str, str, str]:
             f"--gateway is NAME=SERVICE@URL with a URL below https://127.0.0.1:, not {text!a}"
         )
     return name, service, url
-
-
-def main() -> None:
-    """Run the command line; an error is two lines, what happened and what to do."""
-    try:
-        app()
-    except (GatewayError, OSError, BaseExceptionGroup) as error:
-        told = list(_told(error))
-        if not told:
-            raise
-        for line in told:
-            typer.echo(line, err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
-
-
-def _told(error: BaseException) -> Iterator[str]:
-    """Yield what somebody can act on, with the cure; nothing where nobody foresaw *error*."""
-    denied = permissions.behind(error)
-    if denied is not None:  # whatever it is called by now, this is what it comes of
-        denial = permissions.explained(denied, ["bars-gateway", *sys.argv[1:]])
-        yield from (f"error: {denial.cause}", f"   try: {denial.cure}")
-    elif isinstance(error, BaseExceptionGroup):  # a part that failed while it ran
-        known, _ = error.split(GatewayError)
-        yield from _told(known.exceptions[0]) if known else ()
-    elif isinstance(error, GatewayError):
-        lines = str(error).splitlines()
-        if not any(map(_is_cure, lines)):  # settings come with a cure for each
-            lines.append(f"   try: {error.advice}")
-        yield from (line if _is_cure(line) else f"error: {line}" for line in lines)
-
-
-def _is_cure(line: str) -> bool:
-    return line.startswith("   try: ")

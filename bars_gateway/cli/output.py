@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 _LEAST = 24  # columns of a terminal that a sentence is broken into
@@ -56,12 +58,14 @@ def print_each(
         print(text)  # noqa: T201
 
 
-def terminal() -> Console:
+def terminal() -> "Console":
     """Return where people read."""
+    from rich.console import Console
+
     return Console(soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: "Console") -> None:
     """Print *rows* under *columns*: the last column may be a sentence, all others are whole."""
     widths = [max(map(len, each)) for each in zip(columns, *rows, strict=True)]
     if console.is_terminal:
@@ -73,7 +77,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: 
 
 
 def _draw(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], console: Console
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], console: "Console"
 ) -> None:
     from rich import box
     from rich.table import Table

@@ -7,17 +7,23 @@ Every setting with its reason, and what is wrong with it or with what it names.
 """
 
 from bars_gateway.config.alerts import AlertSettings
-from bars_gateway.config.doubts import doubts
 from bars_gateway.config.environments import Environment
 from bars_gateway.config.local import CallerSettings, Epr, InboundSettings, Status, StoreSettings
 from bars_gateway.config.outbound import OutboundSettings, TimingSettings
-from bars_gateway.config.problems import problems
 from bars_gateway.config.provider import Onboarding, Provider, Software
-from bars_gateway.config.settings import Described, Settings, describe, in_words, load
+from bars_gateway.config.settings import (
+    DEFAULT_CONFIG,
+    Described,
+    Settings,
+    describe,
+    in_words,
+    load,
+)
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Address
 
 __all__ = [
+    "DEFAULT_CONFIG",
     "Address",
     "AlertSettings",
     "CallerSettings",
@@ -35,8 +41,6 @@ __all__ = [
     "StoreSettings",
     "TimingSettings",
     "describe",
-    "doubts",
     "in_words",
     "load",
-    "problems",
 ]

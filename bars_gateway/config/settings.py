@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
@@ -33,7 +34,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.environments import (
@@ -61,6 +61,7 @@ from bars_gateway.config.sources import Sources, explain, purpose
 from bars_gateway.config.values import AbsolutePath, Flaw, reject
 from bars_gateway.errors import ConfigurationError
 
+DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of Linux, less the final zero
 
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -73,12 +74,13 @@ def _node() -> str:
     return re.sub(r"[^a-z0-9-]", "", socket.gethostname().partition(".")[0].lower()) or "gateway"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of one gateway; frozen."""
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
         extra="forbid",
         frozen=True,
+        validate_default=True,
         hide_input_in_errors=True,
         allow_inf_nan=False,
     )
@@ -151,18 +153,6 @@ class Settings(BaseSettings):
     """What single Applications or use cases do otherwise; what each is for stands with it."""
 
     _sources: Sources = PrivateAttr(default_factory=Sources)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the one source there is: what the caller wrote."""
-        return (init_settings,)
 
     @model_validator(mode="before")
     @classmethod

@@ -30,8 +30,9 @@ from functools import partial
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bars_gateway import __version__
-from bars_gateway.config import Settings, doubts
+from bars_gateway import __version__, libraries
+from bars_gateway.config import Settings
+from bars_gateway.config.doubts import doubts
 from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
@@ -114,6 +115,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         loop.add_signal_handler(signal.SIGHUP, _nothing)
 
         def opened(gateway: Gateway) -> None:
+            libraries.settle()
             loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
             _say_doubts(settings)
 

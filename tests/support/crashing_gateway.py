@@ -45,6 +45,6 @@ def crashing(connection: sqlite3.Connection, works: Any) -> Any:
 
 database._run_group = crashing
 
-from bars_gateway.cli.main import main  # noqa: E402
+from bars_gateway.cli.begin import main  # noqa: E402
 
 main()

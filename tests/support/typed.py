@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 from unittest import mock
 
-from bars_gateway.cli import main
+from bars_gateway.cli import begin
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None 
         contextlib.redirect_stderr(err),
     ):
         try:
-            main.main()
+            begin.main()
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else int(left.code is not None)
     return Done(code, out.getvalue(), err.getvalue())

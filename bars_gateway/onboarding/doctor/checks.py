@@ -37,7 +37,9 @@ import aiohttp
 import jwt
 from cryptography import x509
 
-from bars_gateway.config import Provider, Settings, doubts, problems
+from bars_gateway.config import Provider, Settings
+from bars_gateway.config.doubts import doubts
+from bars_gateway.config.problems import problems
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.onboarding.certificate_rules import Delivered
 from bars_gateway.onboarding.certificates import read_delivered

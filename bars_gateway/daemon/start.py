@@ -1,0 +1,34 @@
+"""
+Loads the gateway and runs it: with all that it runs on, and nothing beside it.
+
+    libraries ─► our own parts ─► the settings, and what is wrong with them ─► `gateway.serve`
+
+Nothing that reads or prints commands is loaded on this way: it would stay for as long as the
+gateway runs.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from bars_gateway import libraries
+
+
+def start(config: Path, environ: Mapping[str, str]) -> None:
+    """Run a gateway until it is told to stop (SIGTERM or SIGINT); raise what keeps it from that."""
+    with libraries.no_garbage():
+        libraries.load_structlog()
+        libraries.load_aiohttp()
+        from bars_gateway import log
+        from bars_gateway.config import load
+        from bars_gateway.config.problems import problems
+        from bars_gateway.daemon import gateway
+        from bars_gateway.errors import ConfigurationError
+
+    settings = load(config, environ)
+    log.configure(settings.log_level)
+    found = problems(settings, datetime.now(UTC))
+    if found:
+        raise ConfigurationError("\n".join(map(str, found)))
+    gateway.serve(settings, partial(load, config, environ))

@@ -1,0 +1,116 @@
+"""What is loaded for what was typed: no more than it needs, by Python's own account of it."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from certs import key_pem
+from typed import settings_text
+
+from bars_gateway.cli import begin, root
+
+# Whatever of these a gateway loads at its start, it keeps for months and has no use for.
+NOT_FOR_A_GATEWAY = {
+    *("rich", "typer", "pygments", "dotenv", "pydantic_settings"),
+    *("bars_gateway.cli.main", "bars_gateway.onboarding", "bars_gateway.options"),
+    *("bars_gateway.sandbox", "bars_gateway.demo"),
+}
+NOT_FOR_A_LOOK = {
+    *("bars_gateway.onboarding", "bars_gateway.sandbox", "bars_gateway.demo"),
+    *("aiohttp", "cryptography", "jinja2", "prometheus_client", "jwt"),
+    *("bars_gateway.daemon", "bars_gateway.console", "bars_gateway.cli.main"),
+}
+LOADED = re.compile(r"^import '([\w.]+)' #", re.MULTILINE)
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-v", "-m", "bars_gateway", *map(str, words)]
+
+
+def loaded(told: str) -> set[str]:
+    """Return what was loaded, and the packages that it is in."""
+    names = [name.split(".") for name in LOADED.findall(told)]
+    return {".".join(parts[:n]) for parts in names for n in range(1, len(parts) + 1)}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """Write those of a gateway that only sends, and all that they name."""
+    for name in ("state", "run", "spool"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "gateway.toml"
+    rest = '[inbound]\nenabled = false\n[status]\nlisten = "127.0.0.1:0"\n'
+    key = tmp_path / "key.pem"
+    key.touch(mode=0o600)
+    key.write_bytes(key_pem())
+    file.write_text(settings_text(tmp_path, rest=rest, private_key_file=str(key)), "utf-8")
+    return file
+
+
+def test_a_gateway_loads_nothing_that_only_commands_need(settings: Path, tmp_path: Path) -> None:
+    """From its start until it has stopped."""
+    account = tmp_path / "account"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, account.open("w") as file:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        with subprocess.Popen(
+            command("run", "--config", settings),
+            env={"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        ) as gateway:
+            told = manager.recv(4096)
+            gateway.send_signal(signal.SIGTERM)
+    found = loaded(account.read_text("utf-8"))
+
+    assert told.startswith(b"READY=1")
+    assert {"bars_gateway.daemon.gateway", "aiohttp", "structlog"} <= found
+    assert set() == NOT_FOR_A_GATEWAY & found
+
+
+def test_a_look_into_the_queue_loads_neither_the_gateway_nor_other_commands(settings: Path) -> None:
+    """Whoever looks at night waits for what is loaded."""
+    (settings.parent / "state" / "gateway.db").touch()
+    done = subprocess.run(
+        command("queue", "--config", settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    found = loaded(done.stderr)
+
+    assert "bars_gateway.cli.listings" in found
+    assert set() == NOT_FOR_A_LOOK & found
+
+
+@pytest.mark.parametrize("home", sorted(set(begin.HOMES.values())))
+def test_each_command_stands_where_it_is_loaded_from(home: str) -> None:
+    """The table of homes and the modules name the same commands."""
+    app = root.root()
+    begin.import_module(f"bars_gateway.cli.{home}").add_to(app)
+    commands = typer.main.get_group(app).commands
+    shown = {name for name, each in commands.items() if not each.hidden}
+
+    assert {word for word, of in begin.HOMES.items() if of == home} == shown
+
+
+def test_the_libraries_are_loaded_alone() -> None:
+    """No call trusts the system's authorities by oversight; rich is there for whoever draws."""
+    code = (
+        "from bars_gateway import libraries as l; l.load_structlog(); l.load_aiohttp()\n"
+        "import ssl, sys, aiohttp.connector as c, structlog\n"
+        "print('rich' in sys.modules, c._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509'],"
+        " 'set_default_verify_paths' in vars(ssl.SSLContext))\n"
+        "import rich; print(rich.__name__)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+    assert "False 0 False\nrich\n" == told
