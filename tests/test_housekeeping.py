@@ -1,5 +1,6 @@
 """What time does: a schedule when the wall clock is set, an hour either way; alarms in the log."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,10 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.standard.workflow import RequestType, Role
+from bars_gateway.store import asides
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
+from bars_gateway.upkeep import housekeeping
 from bars_gateway.upkeep.housekeeping import STEP_SECONDS, ClockWatch, Housekeeper
 
 PROVIDERS = ("trust",)
@@ -174,6 +177,42 @@ async def test_a_pause_that_may_be_is_left_alone(
     clock.advance(LONGEST.total_seconds() - 1)
 
     assert not await sent_at(store, clock.now())
+
+
+async def test_much_that_is_due_at_once_is_done_without_a_pause(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a long stop: round upon round, and the service manager hears of each."""
+    monkeypatch.setattr(asides, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(asides, "MOST_GROUPS", 1)
+    for _ in range(3):
+        await store.outbound.submit(submission(), NOW)
+    clock.advance(HOUR.total_seconds())
+    heard: list[int] = []
+
+    def proven() -> None:
+        heard.append(len(heard))
+        if len(heard) > 3:
+            housekeeper.stop()
+
+    housekeeper = Housekeeper(
+        store,
+        now=clock.now,
+        monotonic=clock.monotonic,
+        longest_wait=LONGEST,
+        every_seconds=0,
+        proven=proven,
+    )
+    paused: list[float] = []
+
+    async def pause(_stopping: asyncio.Event, seconds: float) -> None:
+        paused.append(len(heard))
+
+    monkeypatch.setattr(housekeeping, "pause", pause)
+    await housekeeper.run()
+
+    assert 3 == len(await store.notices.pending("trust", 10))
+    assert [4] == paused
 
 
 @BOTH_WAYS

@@ -14,9 +14,13 @@ again, and is told then. What cannot be told, because the database takes nothing
 What falls due for many rows at once is done for each by itself, so that one that fails stops no
 other (`Rounds`):
 
-    due, at most 500 ─► one transaction, a savepoint for each ─┬─► done
-                                                               └─► failed: undone, alarm, left out
-                                                                   for five minutes
+    due, at most 100 ─► one transaction, a savepoint for each ─┬─► done
+          ▲                                                    └─► failed: undone, alarm, left out
+          └── and the next hundred, at once                        for five minutes
+
+After a long stop a million may be due. So whoever stores something waits for a hundred of them,
+never for all; what is done stays done when the gateway dies; and after some hundreds the other
+steps of housekeeping have their turn, and the service manager hears of us (`more`).
 
 A step of housekeeping is a statement that lists what is due, as many as are asked for and without
 what is left out, and what is done for each row. A row says whose it is: `id`, `provider`,
@@ -60,7 +64,8 @@ log = structlog.get_logger(__name__)
 TOLD_AGAIN_AFTER = timedelta(minutes=1)
 _MOST_PLACES = 1000  # remembered at a time
 FAILED_AGAIN_AFTER = timedelta(minutes=5)
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 100  # rows of one transaction: every other write may wait for it
+MOST_GROUPS = 10  # such transactions, until other steps have their turn
 MOST_REMEMBERED = 10_000  # of a step
 
 
@@ -322,21 +327,37 @@ class Rounds:
         self._database = database
         self._asides = asides
         self._again_at: dict[Step, dict[int, datetime]] = {}
+        self._more = False
 
     async def go(self, step: Step, kind: Aside, now: datetime) -> int:
         """Do *step* for what is due, and tell of what fails as *kind*; return how much is done."""
+        done = 0
+        for _ in range(MOST_GROUPS):
+            ended = await self._group(step, kind, now)
+            failed = sum(isinstance(each, Failed) for each in ended)
+            done += len(ended) - failed
+            if failed or len(ended) < MOST_AT_ONCE:  # where some fail, all of them may
+                return done
+        self._more = True
+        return done
+
+    def more(self) -> bool:
+        """Tell whether, since this was last asked, a step has left something due for its next."""
+        more, self._more = self._more, False
+        return more
+
+    async def _group(self, step: Step, kind: Aside, now: datetime) -> Sequence[object | Failed]:
         again_at = self._again_at.setdefault(step, {})
-        if len(again_at) > MOST_REMEMBERED:
-            again_at.clear()
+        _forget(again_at, now)
         left_out = [number for number, at in again_at.items() if _is_ahead(at, now)]
         look = Look(now, left_out, MOST_AT_ONCE)
         ended = await self._database.write(lambda connection: step(connection, look))
-        failed = [each for each in ended if isinstance(each, Failed)]
-        for each in failed:
-            is_new = each.number not in again_at
-            again_at[each.number] = now + FAILED_AGAIN_AFTER
-            await self._tell(each, kind, now, is_new=is_new)
-        return len(ended) - len(failed)
+        for each in ended:
+            if isinstance(each, Failed):
+                is_new = each.number not in again_at
+                again_at[each.number] = now + FAILED_AGAIN_AFTER
+                await self._tell(each, kind, now, is_new=is_new)
+        return ended
 
     async def _tell(self, failed: Failed, kind: Aside, now: datetime, *, is_new: bool) -> None:
         about = {"provider": failed.provider, "request_id": failed.request_id}
@@ -345,6 +366,14 @@ class Rounds:
             await self._asides.tell(kind, failed.error, now, message_id=message_id, **about)
         else:
             log_set_aside(kind, failed.error, message_id=failed.message_id, **about)
+
+
+def _forget(again_at: dict[int, datetime], now: datetime) -> None:
+    """Forget what has not failed since it was due again, and all where it is too much."""
+    if len(again_at) > MOST_REMEMBERED:
+        again_at.clear()
+    for number in [one for one, at in again_at.items() if at + FAILED_AGAIN_AFTER < now]:
+        del again_at[number]
 
 
 def _is_ahead(at: datetime, now: datetime) -> bool:

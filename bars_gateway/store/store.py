@@ -62,7 +62,7 @@ class Store(Noun):
         shared = Shared(database=database, wake_ups=wake_ups, minimum_free_bytes=minimum_free_bytes)
         super().__init__(shared)
         self.asides = Asides(shared)
-        rounds = Rounds(database, self.asides)
+        self.rounds = rounds = Rounds(database, self.asides)
         self.outbound = Outbound(shared, rounds, node=node, lease=lease, per_receiver=per_receiver)
         self.inbound = Inbound(shared)
         self.responses = Responses(shared)

@@ -8,10 +8,11 @@ What time does, when nobody sends anything: leases lapse, messages grow late, an
 What is at its end is ended first. A gateway that was stopped over that moment would tell of what is
 late, and may yet arrive, just before it tells that it never left.
 
-Each step is one transaction of the store and may be repeated at any time, so a crash
-between two of them costs nothing. It does at most 500 of what is due, each by itself
-(`store.asides`): one that fails raises an alarm and is left out for a while. A whole step that
-fails in a way that nobody foresaw raises an alarm too, and the others are done all the same.
+Each step may be repeated at any time, so a crash between two of them costs nothing. It does what
+is due in small transactions, each row by itself (`store.asides`): one that fails raises an alarm
+and is left out for a while. Where much is due at once, the next round follows without a pause, and
+the service manager hears of us between them. A whole step that fails in a way that nobody foresaw
+raises an alarm too, and the others are done all the same.
 
 What is scheduled is kept by the wall clock, so that it outlives the process. When that
 clock is set, the schedule is set with it, before anything falls due by the new one; what
@@ -358,7 +359,8 @@ class Housekeeper:
             rounds += 1
             await self._round(seldom=rounds % SELDOM_ROUNDS == 0)
             self._proven()
-            await pause(self._stopping, self._every_seconds)
+            if not self._store.rounds.more():  # after a long stop, much is due at once
+                await pause(self._stopping, self._every_seconds)
 
     async def _round(self, *, seldom: bool) -> None:
         steps = [*self._steps, self._look_at_expiries, self.look_at_questions]

@@ -227,16 +227,97 @@ def _no_room(*_: object) -> None:
     raise StorageFull("database or disk is full")  # as the seam has it
 
 
-async def test_many_are_done_in_several_rounds(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asides, "MOST_AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("in_pairs")
+async def test_many_are_done_in_several_transactions(
+    store: Store, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that nobody who submits a message waits for all of them."""
-    monkeypatch.setattr(asides, "MOST_AT_ONCE", 2)
+    for _ in range(5):
+        await store.outbound.submit(submission(), NOW)
+    transactions: list[object] = []
+    write = database.write
+
+    async def counting(work: Callable[[SqliteConnection], object]) -> object:
+        transactions.append(work)
+        return await write(work)
+
+    monkeypatch.setattr(database, "write", counting)
+    told = await store.outbound.tell_delays(NOW + timedelta(minutes=2))
+
+    assert (5, 3) == (told, len(transactions))
+
+
+@pytest.mark.usefixtures("in_pairs")
+async def test_what_was_done_before_a_death_stays_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start goes on where this one ended, and does not begin again."""
+    late = NOW + timedelta(minutes=16)
+    async with open_database(tmp_path / "g.db") as database:
+        store = Store(database, node="here")
+        for _ in range(5):
+            await store.outbound.submit(submission(), NOW)
+        pairs, give_up = iter(range(2)), outbound.give_up
+
+        def dying(connection: SqliteConnection, look: asides.Look) -> object:
+            if next(pairs, None) is None:
+                raise StorageFull("as good as dead")
+            return give_up(connection, look)
+
+        monkeypatch.setattr(outbound, "give_up", dying)
+        with pytest.raises(StorageFull):
+            await store.outbound.give_up(late)
+        monkeypatch.undo()
+    async with open_database(tmp_path / "g.db") as database:
+        assert 1 == await Store(database, node="here").outbound.give_up(late)
+
+
+@pytest.mark.usefixtures("in_pairs")
+async def test_others_have_their_turn_before_all_are_done(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step says that there is more, once, and where it ends says nothing."""
+    monkeypatch.setattr(asides, "MOST_GROUPS", 1)
     for _ in range(3):
         await store.outbound.submit(submission(), NOW)
     late = NOW + timedelta(minutes=2)
+    seen = [(await store.outbound.tell_delays(late), store.rounds.more()) for _ in range(2)]
 
-    assert [2, 1, 0] == [await store.outbound.tell_delays(late) for _ in range(3)]
+    assert [(2, True), (1, False)] == seen
+    assert not store.rounds.more()
+
+
+@pytest.mark.usefixtures("in_pairs")
+async def test_what_fails_is_not_gone_on_with_at_once(
+    store: Store, database: SqliteDatabase
+) -> None:
+    """Where one fails, all of a million may: a second later is soon enough."""
+    for _ in range(5):
+        await store.outbound.submit(submission(), NOW)
+    await poison(database, _NOTICE)
+    late = NOW + timedelta(minutes=2)
+
+    assert [1, 3] == [await store.outbound.tell_delays(late) for _ in range(2)]
+    assert not store.rounds.more()
+
+
+async def test_what_failed_long_ago_is_remembered_no_more(
+    store: Store, database: SqliteDatabase
+) -> None:
+    """What is listed as left out does not grow with every failure that there ever was."""
+    await store.outbound.submit(submission(), NOW)
+    await poison(database, _NOTICE)
+    late = NOW + timedelta(minutes=2)
+    await store.outbound.tell_delays(late)
+    await cure(database)
+    await store.outbound.tell_delays(late + 2 * FAILED_AGAIN_AFTER + timedelta(seconds=1))
+
+    assert [{}] == list(store.rounds._again_at.values())
 
 
 @pytest.mark.parametrize(
