@@ -18,7 +18,6 @@ from bars_gateway.model.messages import (
     Met,
     Names,
     NoticeKind,
-    Part,
     Payload,
     Processing,
     Received,
@@ -36,7 +35,14 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import keep, notify, patients_of, read_kept, read_payload
+from bars_gateway.store.records import (
+    keep_exchange,
+    notify,
+    patients_of,
+    read_kept,
+    read_payload,
+    seen_before,
+)
 from bars_gateway.store.rows import packed, text, written
 from bars_gateway.store.work import Noun, promises, writes
 
@@ -56,10 +62,12 @@ class Inbound(Noun):
     @writes
     def _receive(self, connection: Connection, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""
-        met = already_met(connection, arrival, now)
-        if met is not None:
-            return met
-        found = links.find(connection, arrival)
+        seen = seen_before(connection, arrival)
+        if seen["request_id"] or seen["bundle_id"]:
+            met = already_met(connection, arrival, now)
+            if met is not None:
+                return met
+        found = links.find(connection, arrival, seen)
         unlinkable = refused_links(connection, arrival, found, now)
         if unlinkable is not None:
             return unlinkable
@@ -142,10 +150,10 @@ def take(
     *collected*: the EPR was asked, and has it. *remarks* go with the notice. *names*: whom it
     names, where that is not whom its workflow began with.
     """
-    _note_other_conversation(connection, arrival, workflow_id, now)
+    if arrival.move is not Move.REQUEST:
+        _note_other_conversation(connection, arrival, workflow_id, now)
     message_id = _insert(connection, arrival, workflow_id, names, now)
-    keep(connection, message_id, Part.REQUEST, arrival.request)
-    keep(connection, message_id, Part.ANSWER, arrival.answer)
+    keep_exchange(connection, message_id, arrival.request, arrival.answer)
     _enter(connection, arrival, message_id, now)
     connection.run(
         "write_notice",

@@ -111,8 +111,14 @@ class _Asking:
         return read_payload(self.request.request)
 
 
-def find(connection: Connection, request: Arrival | Submission) -> FoundLinks:
-    """Return what the new *request* is to be linked to, and which rows speak against it."""
+def find(
+    connection: Connection, request: Arrival | Submission, seen: Row | None = None
+) -> FoundLinks:
+    """
+    Return what the new *request* is to be linked to, and which rows speak against it.
+
+    *seen*: which of its ids were seen before, where somebody has looked: it is tied by those alone.
+    """
     if request.ties is None or request.move is not Move.REQUEST:
         return FoundLinks()
     ours = isinstance(request, Submission)
@@ -129,11 +135,13 @@ def find(connection: Connection, request: Arrival | Submission) -> FoundLinks:
             to.append((named, by))
         else:
             broken += named
-    for by, candidates in _conversation(connection, asking):
+    goes_on = seen is None or seen["conversation"]
+    for by, candidates in _conversation(connection, asking) if goes_on else ():
         if len(candidates) > 1:
             broken.append(AMBIGUOUS)
         to += [(each, by) for each in candidates if len(candidates) == 1]
-    to += [(each, By.ALIKE) for each in _alike(connection, asking)]
+    if seen is None or seen["likeness"]:
+        to += [(each, By.ALIKE) for each in _alike(connection, asking)]
     return FoundLinks(to, list(dict.fromkeys(broken)))
 
 

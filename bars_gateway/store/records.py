@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.model.messages import NoticeKind, Part, Payload
+from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
@@ -63,6 +63,28 @@ def other_records(connection: Connection, workflow_id: int) -> list[Link]:
 def keep(connection: Connection, message_id: int, part: Part, payload: Payload) -> None:
     """Store the bytes of one part of a message."""
     connection.run("keep_payload", message_id=message_id, part=part, **packed(payload))
+
+
+def keep_exchange(
+    connection: Connection, message_id: int, request: Payload, answer: Payload
+) -> None:
+    """Store the bytes of a new message, and of what it is answered."""
+    answered = {f"answer_{column}": value for column, value in packed(answer).items()}
+    connection.run("keep_exchange", message_id=message_id, **packed(request), **answered)
+
+
+def seen_before(connection: Connection, request: Arrival | Submission) -> Row:
+    """Return which of the ids of *request* were seen here before: most often none."""
+    seen = connection.one(
+        "seen_before",
+        provider=request.provider,
+        request_id=request.request_id,
+        bundle_id=request.bundle_id,
+        correlation_id=request.correlation_id,
+        likeness=request.ties.likeness if request.ties else None,
+    )
+    assert seen is not None
+    return seen
 
 
 def notify(

@@ -1,5 +1,17 @@
 -- What several nouns read and write.
 
+-- name: seen_before
+-- Which ids of a request were seen here before; what was not need not be looked for. A Bundle.id is one of any message,
+-- or of one that an EPR is asked about.
+SELECT EXISTS (SELECT 1 FROM ledger AS l WHERE l.provider = :provider AND l.request_id = :request_id) AS request_id,
+       EXISTS (SELECT 1 FROM messages AS m WHERE m.bundle_id = :bundle_id)
+           OR EXISTS (SELECT 1 FROM questions AS q WHERE q.provider = :provider AND q.bundle_id = :bundle_id
+                                                     AND q.bundle_id IS NOT NULL AND q.state = 'open') AS bundle_id,
+       EXISTS (SELECT 1 FROM workflows AS w
+                WHERE w.provider = :provider AND w.correlation_id = :correlation_id) AS conversation,
+       EXISTS (SELECT 1 FROM workflows AS w
+                WHERE w.provider = :provider AND w.likeness = :likeness AND w.likeness IS NOT NULL) AS likeness;
+
 -- name: links_of
 -- Those that the workflow's own request asked for, and those that later requests did.
 SELECT l.by, 1 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id,
@@ -41,6 +53,12 @@ VALUES (:message_id, :part, :media_type, :headers, :encoding, :body, :digest)
 ON CONFLICT (message_id, part) DO UPDATE
    SET media_type = excluded.media_type, headers = excluded.headers, encoding = excluded.encoding,
        body = excluded.body, digest = excluded.digest;
+
+-- name: keep_exchange
+-- The bytes of a new message, and of what it is answered.
+INSERT INTO payloads (message_id, part, media_type, headers, encoding, body, digest)
+VALUES (:message_id, 'request', :media_type, :headers, :encoding, :body, :digest),
+       (:message_id, 'answer', :answer_media_type, :answer_headers, :answer_encoding, :answer_body, :answer_digest);
 
 -- name: payload
 -- The bytes of one part of a message, as they were stored.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
@@ -22,6 +23,17 @@ from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Row
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
+
+
+class _Zstd(threading.local):
+    """What packs and unpacks: dear to make, and of one thread at a time."""
+
+    def __init__(self) -> None:
+        self.packer = zstandard.ZstdCompressor(level=1, write_checksum=True)
+        self.unpacker = zstandard.ZstdDecompressor()
+
+
+_ZSTD = _Zstd()
 
 
 @overload
@@ -49,10 +61,7 @@ def packed(payload: Payload) -> dict[str, object]:
     body, encoding = payload.body, "identity"
     headers = json.dumps(dict(payload.headers))
     if len(body) >= _COMPRESS_FROM:
-        body, encoding = (
-            zstandard.ZstdCompressor(level=1, write_checksum=True).compress(body),
-            "zstd",
-        )
+        body, encoding = _ZSTD.packer.compress(body), "zstd"
     return {
         "media_type": payload.media_type,
         "headers": headers,
@@ -82,7 +91,7 @@ def payload_of(row: Row | Mapping[str, Any]) -> Payload:
     body, media_type, headers = bytes(row["body"]), row["media_type"], row["headers"]
     try:
         if row["encoding"] == "zstd":
-            body = zstandard.ZstdDecompressor().decompress(body)
+            body = _ZSTD.unpacker.decompress(body)
         found = Payload(media_type=media_type, headers=json.loads(headers), body=body)
     except (zstandard.ZstdError, ValueError, MemoryError):
         raise PayloadDamaged("the stored bytes of a message cannot be read") from None

@@ -37,7 +37,14 @@ from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
 from bars_gateway.store.links import claimant, meant
-from bars_gateway.store.records import bring_forward, keep, other_records, read_kept, read_payload
+from bars_gateway.store.records import (
+    bring_forward,
+    keep,
+    other_records,
+    read_kept,
+    read_payload,
+    seen_before,
+)
 from bars_gateway.store.responses import hear, sends_plans_back
 from bars_gateway.store.rows import instant, text, written
 
@@ -48,11 +55,7 @@ _TIMED = frozenset({Move.REQUEST, Move.UPDATE})
 def submit(connection: Connection, submission: Submission, now: datetime) -> Accepted:
     """Queue the message, or return the receipt that these bytes have; raise MoveRefused."""
     found = _found(connection, submission)
-    if found is None:
-        _insert(connection, submission, now)
-        found = _found(connection, submission)
-    assert found is not None
-    return accepted_of(found)
+    return accepted_of(found or _insert(connection, submission, now))
 
 
 def _found(connection: Connection, submission: Submission) -> Row | None:
@@ -105,30 +108,34 @@ def _led_to(row: Row) -> State | None:
     return State.CANCELLED if row["cancelling"] else State(row["request_led_to"])
 
 
-def _insert(connection: Connection, submission: Submission, now: datetime) -> None:
-    found = links.find(connection, submission)
+def _insert(connection: Connection, submission: Submission, now: datetime) -> Row:
+    """Queue what was not taken before; return what its receipt is made of."""
+    seen = seen_before(connection, submission)
+    found = links.find(connection, submission, seen)
     issues = links.refused(submission, found)
     if issues:
         raise MoveRefused(issues)
     if submission.too_late:
         raise MoveRefused(submission.too_late)
     submission, workflow_id = _placed(connection, submission, now)
-    _refuse_a_shared_bundle_id(connection, submission, workflow_id)
+    if seen["bundle_id"]:
+        _refuse_a_shared_bundle_id(connection, submission, workflow_id)
     warned = [
         *_warned_of_others(connection, submission, found, workflow_id),
         *_warned_of_the_plan(connection, submission, workflow_id),
     ]
     submission = replace(submission, warnings=[*submission.warnings, *warned])
-    message_id = _queue(connection, submission, workflow_id, now)
-    keep(connection, message_id, Part.REQUEST, submission.request)
+    queued = _queue(connection, submission, workflow_id, now)
+    keep(connection, queued["id"], Part.REQUEST, submission.request)
     if submission.move is Move.UPDATE:
-        _count_at_once(connection, submission, workflow_id, message_id)
-    taken = Received(message_id=message_id, workflow_id=workflow_id)
+        _count_at_once(connection, submission, workflow_id, queued["id"])
+    taken = Received(message_id=queued["id"], workflow_id=workflow_id)
     links.link(connection, submission, found, taken, now)
+    return queued
 
 
-def _queue(connection: Connection, submission: Submission, workflow_id: int, now: datetime) -> int:
-    return connection.inserted(
+def _queue(connection: Connection, submission: Submission, workflow_id: int, now: datetime) -> Row:
+    queued = connection.one(
         "queue_message",
         workflow_id=workflow_id,
         provider=submission.provider,
@@ -156,6 +163,8 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
         **written(submission.word),
         now=text(now),
     )
+    assert queued is not None
+    return queued
 
 
 def _refuse_a_shared_bundle_id(

@@ -65,7 +65,7 @@ UPDATE messages
    AND move IN ('request', 'update');
 
 -- name: queue_message
--- A message of ours, to be sent as soon as its turn comes.
+-- A message of ours, to be sent as soon as its turn comes; returned as `same_submission` finds it from then on.
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
                       next_attempt_at, give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at,
@@ -74,7 +74,9 @@ VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bund
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
         :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
-RETURNING id;
+RETURNING id, workflow_id, request_id, correlation_id, receiver, fingerprint, state, created_at,
+          asked_as, target_unchecked, warnings, iif(move = 'request', 'requested', NULL) AS request_led_to,
+          0 AS cancelling, NULL AS code;
 
 -- name: request_in
 -- The request of a workflow. There is none where a change by a number that nothing has here began it.
