@@ -102,6 +102,7 @@ from bars_gateway.tls.sightings import Sightings
 log = structlog.get_logger(__name__)
 
 _STARTED = web.RequestKey("started", float)
+_HEADERS = web.RequestKey("headers", dict[str, str])
 _BAD_REQUEST = 400
 _UNREADABLE = {414: LINE_TOO_LONG, 431: HEADERS_TOO_LONG}
 PROCESS_MESSAGE = "$process-message"
@@ -459,10 +460,19 @@ def _trouble(error: GatewayError) -> Problem:
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
-    """Return the headers by lower-case name: repeated ones joined, the token left out."""
+    """Return the headers by lower-case name, as they were read at first."""
+    if _HEADERS not in request:
+        request[_HEADERS] = _read(request.headers)
+    return request[_HEADERS]
+
+
+def _read(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by lower-case name: repeated ones joined, the token left out."""
     found: dict[str, str] = {}
-    for name, value in request.headers.items():
-        key, text = name.lower(), value.encode("ascii", "replace").decode("ascii")
+    for name, value in headers.items():
+        key, text = name.lower(), value
+        if not text.isascii():
+            text = text.encode("ascii", "replace").decode("ascii")
         found[key] = f"{found[key]}, {text}" if key in found else text
     found.pop("authorization", None)
     return found

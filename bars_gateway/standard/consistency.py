@@ -38,6 +38,7 @@ Decisions: D-second-record.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -57,6 +58,8 @@ from bars_gateway.standard.bundle import (
 from bars_gateway.standard.patients import ONE_PATIENT, Patient, Sameness, compare, patient_of
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State
 
+# A member, and never within a text: there its quotation marks would be escaped.
+_REFERENCE = re.compile(rb'"reference":("[^"\\]*(?:\\.[^"\\]*)*")')
 # What an EPR writes into a record once, when somebody asks: a second asking has others.
 _INSTANTS: Mapping[str, tuple[str, ...]] = {
     "ServiceRequest": ("authoredOn",),
@@ -168,11 +171,11 @@ def _slots(message: Message) -> list[str]:
 
 def said(message: Message, move: Move, target: str, correlation_id: str) -> str:
     """Return what tells what *message* says to *target* from all else, in hex."""
-    places = _places(message, move)
+    led = _led(_places(message, move))
     entries = [
         _renumbered(
             _without(entry, message, move, first=index == 0),
-            {**places, **_places_within(entry, message, move)},
+            {**led, **_led(_places_within(entry, message, move))},
         )
         for index, entry in enumerate(message.entries)
     ]
@@ -183,8 +186,7 @@ def said(message: Message, move: Move, target: str, correlation_id: str) -> str:
     }
     beside = [_beside(each) for each in maps_of(message.root, "entry")]
     whole = [target, correlation_id.lower(), _stamped(root, move), beside, entries]
-    written = orjson.dumps(whole, default=_number, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(written).hexdigest()
+    return hashlib.sha256(_as_json(whole)).hexdigest()
 
 
 def _beside(entry: Mapping[str, Json]) -> Json:
@@ -222,13 +224,12 @@ def _is_numbered_anew(entry: Entry, message: Message, move: Move) -> bool:
 
 def _without(entry: Entry, message: Message, move: Move, *, first: bool) -> Mapping[str, Json]:
     """Return the resource without what says nothing."""
-    dropped = set()
-    if first or _is_numbered_anew(entry, message, move):
-        dropped.add("id")
+    kept, is_numbered_anew = dict(entry.resource), _is_numbered_anew(entry, message, move)
+    if first or is_numbered_anew:
+        kept.pop("id", None)
     if move is Move.REQUEST and entry.type in _WRITTEN_ON:
-        dropped.add(_WRITTEN_ON[entry.type])
-    kept = {name: value for name, value in entry.resource.items() if name not in dropped}
-    if "contained" in kept and _is_numbered_anew(entry, message, move):
+        kept.pop(_WRITTEN_ON[entry.type], None)
+    if is_numbered_anew and "contained" in kept:
         contained = maps_of(entry.resource, "contained")
         kept["contained"] = [{n: v for n, v in each.items() if n != "id"} for each in contained]
     return _stamped(kept, move)
@@ -242,15 +243,20 @@ def _stamped(resource: Mapping[str, Json], move: Move) -> Mapping[str, Json]:
     return {**resource, "meta": meta}
 
 
-def _renumbered(node: Json, places: Mapping[str, int]) -> object:
-    if isinstance(node, dict):
-        return {
-            name: places.get(value, value)
-            if name == "reference" and isinstance(value, str)
-            else _renumbered(value, places)
-            for name, value in node.items()
-        }
-    return [_renumbered(each, places) for each in node] if isinstance(node, list) else node
+def _renumbered(resource: Mapping[str, Json], led: Mapping[bytes, bytes]) -> orjson.Fragment:
+    """Return the resource as JSON, in which references that lead somewhere are the place."""
+    return orjson.Fragment(
+        _REFERENCE.sub(lambda found: led.get(found[1], found[0]), _as_json(resource))
+    )
+
+
+def _led(places: Mapping[str, int]) -> dict[bytes, bytes]:
+    """Return what stands in the JSON in the place of references, by how each is written there."""
+    return {orjson.dumps(name): b'"reference":%d' % place for name, place in places.items()}
+
+
+def _as_json(said: object) -> bytes:
+    return orjson.dumps(said, default=_number, option=orjson.OPT_SORT_KEYS)
 
 
 def _number(value: object) -> list[str]:

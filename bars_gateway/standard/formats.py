@@ -15,6 +15,7 @@ the Accept header, and is compared on its major number alone.
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 import orjson
 
@@ -87,6 +88,7 @@ _NAMES = {
 _FORMATS = {**_NAMES, "json": Format.JSON, "xml": Format.XML}
 
 
+@lru_cache(64)  # who asks, asks alike each time
 def negotiate(accept: str | None, asked: str | None = None) -> Format | Issue:
     """
     Return the format to answer in, or what is wrong with the request for one.

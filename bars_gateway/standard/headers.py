@@ -15,6 +15,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -31,6 +32,7 @@ ORGANISATION = "NHSD-End-User-Organisation"
 LONGEST = 4096
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
+_KNOWN = 128  # services and organisations, as each request names them again
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
@@ -64,6 +66,7 @@ class TargetIdentifier:
         return cls(system, value)
 
     @classmethod
+    @lru_cache(_KNOWN)
     def decode(cls, header: str) -> "TargetIdentifier":
         """Read the header's value; raise HeaderProblem if it is none."""
         found = decode(header)
@@ -192,6 +195,7 @@ def same_service(one: str, other: str) -> bool:
     return normalised(one) == normalised(other)
 
 
+@lru_cache(_KNOWN)
 def normalised(service: str) -> str:
     """Return `system|value` with the published spellings of the system made one."""
     system, bar, value = service.strip().partition("|")
@@ -217,6 +221,7 @@ def decode(header: str) -> Mapping[str, object]:
     return found
 
 
+@lru_cache(_KNOWN)
 def organisation_code(header: str) -> str | None:
     """Return the ODS code in an NHSD-End-User-Organisation header, in capitals, or None."""
     try:
