@@ -32,7 +32,7 @@ Decisions: D-foreign-answer.
 import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, islice
@@ -128,21 +128,17 @@ def acknowledge(
     is_booking = message.focus_type == "Appointment"
     entries: list[Json] = [
         _mirrored(
-            entry if is_booking else _nameless(entry),
+            entry,
             minted.focus_id if entry.full_url == focus_url else None,
             new_id,
             now,
+            nameless=not is_booking,
         )
         for entry in message.entries
     ]
     if not is_booking:
         entries.append(_planned_encounter(message, minted, now))
     return {**message.root, "entry": entries}
-
-
-def _nameless(entry: Entry) -> Entry:
-    resource = {name: value for name, value in entry.resource.items() if name != "id"}
-    return replace(entry, resource=resource) if entry.type != "MessageHeader" else entry
 
 
 def acknowledge_change(message: Message, new_id: Callable[[], str], now: datetime) -> Resource:
@@ -161,14 +157,20 @@ def acknowledge_response(message: Message, written: bytes, written_in: Format) -
 
 
 def _mirrored(
-    entry: Entry, focus_id: str | None, new_id: Callable[[], str], now: datetime
+    entry: Entry,
+    focus_id: str | None,
+    new_id: Callable[[], str],
+    now: datetime,
+    *,
+    nameless: bool = False,
 ) -> dict[str, Json]:
+    """Return an entry as it was read; *nameless*: what its resource was called is forgotten."""
     resource = entry.resource
     if focus_id is not None:
         resource = _with_id(resource, focus_id)
         if entry.type == "Appointment":  # when it was made is the Receiver's to say
             resource = {**resource, "created": now.isoformat(timespec="milliseconds")}
-    elif "id" not in resource and entry.type != "MessageHeader":
+    elif (nameless or "id" not in resource) and entry.type != "MessageHeader":
         resource = _with_id(resource, new_id())
     return {"fullUrl": entry.full_url, "resource": resource}
 
@@ -199,8 +201,9 @@ def removed() -> bytes:
 
 
 def _with_id(resource: Resource, minted: str) -> dict[str, Json]:
-    rest = {name: value for name, value in resource.items() if name not in {"resourceType", "id"}}
-    return {"resourceType": resource["resourceType"], "id": minted, **rest}
+    named = {"resourceType": resource["resourceType"], "id": minted, **resource}
+    named["id"] = minted
+    return named
 
 
 def _planned_encounter(message: Message, minted: Minted, now: datetime) -> dict[str, Json]:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
@@ -16,3 +17,17 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 @pytest.fixture
 async def store(database: SqliteDatabase) -> Store:
     return Store(database, node="here")
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the statements that run from now on, as they come."""
+    ran: list[str] = []
+    ask = SqliteConnection._ask  # type: ignore[attr-defined]
+
+    def asked(connection: SqliteConnection, take: object, statement: str, values: object) -> object:
+        ran.append(statement)
+        return ask(connection, take, statement, values)
+
+    monkeypatch.setattr(SqliteConnection, "_ask", asked)
+    return ran

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from store_values import NOW, arrival, refusal
+from store_values import NEW, NOW, arrival, refusal
 
 from bars_gateway.model.messages import (
     Conflicting,
@@ -26,6 +26,16 @@ async def test_a_message_is_taken_with_its_notice_and_answer(store: Store) -> No
     assert (NoticeKind.MESSAGE, came.reference) == (notice.kind, notice.reference)
     assert came.request == await store.messages.payload(fate.message_id, Part.REQUEST)
     assert came.answer == await store.messages.payload(fate.message_id, Part.ANSWER)
+
+
+async def test_nothing_is_looked_for_that_was_not_seen_before(
+    store: Store, statements: list[str]
+) -> None:
+    """One question for all that a new message may belong to, and one statement for each table."""
+    await store.inbound.receive(arrival(ties=NEW), NOW)
+
+    assert ["seen_before", "open_workflow", "take_message"] == statements[:3]
+    assert ["keep_exchange", "ledger_done", "write_notice"] == statements[3:]
 
 
 async def test_a_repeat_is_a_duplicate_with_the_reference(store: Store) -> None:

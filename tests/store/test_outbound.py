@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, THEIRS, attempt, payload, submission
+from store_values import ANSWER, NEW, NOW, SILENCE, THEIRS, attempt, payload, submission
 
 from bars_gateway.epr import documents
 from bars_gateway.errors import StaleState
@@ -18,6 +18,7 @@ from bars_gateway.model.messages import (
     Part,
     Settled,
     TryAgain,
+    Warned,
 )
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
@@ -48,6 +49,26 @@ async def test_the_same_bytes_are_queued_once(store: Store) -> None:
 
     assert first == second
     assert 1 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]
+
+
+async def test_nothing_is_looked_for_that_was_not_seen_before(
+    store: Store, statements: list[str]
+) -> None:
+    """The same bytes, then one question for all that it may belong to; and it is kept."""
+    await store.outbound.submit(submission(ties=NEW), NOW)
+
+    assert ["same_submission", "seen_before"] == statements[:2]
+    assert ["open_workflow", "queue_message", "keep_payload"] == statements[2:]
+
+
+async def test_the_receipt_of_a_new_message_is_the_one_that_is_found_again(store: Store) -> None:
+    """With all that it warns of, and what nobody could check."""
+    warned = Warned(rule="R", path="Bundle", problem="p", refused_in_production=True)
+    values = {"warnings": [warned], "target_unchecked": "silent", "asked_as": "said"}
+    first = await store.outbound.submit(submission(body=b"same", **values), NOW)
+
+    assert first == await store.outbound.submitted("trust", first.fingerprint)
+    assert ((warned,), "silent", "said") == (first.warnings, first.target_unchecked, first.asked_as)
 
 
 async def test_the_same_bytes_of_another_provider_are_another_message(store: Store) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from bars_gateway.model.messages import Arrival, Attempt, Claim, Payload, Refusal, Submission
 from bars_gateway.model.questions import Decision, Terms
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import FaultSide, ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType
@@ -14,6 +15,11 @@ from bars_gateway.standard.workflow import Move, RequestType
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
 THEIRS = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+# What a new request says that names no other workflow, and may belong to some all the same.
+NEW = Ties(
+    names=(), journey_id="j", looked_at=frozenset(), refused_for=frozenset(), likeness="alike"
+)
 
 
 def owed(due_at: datetime, now: datetime = NOW) -> Owed:
