@@ -16,7 +16,7 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage conformance soak bench lock clean
+.PHONY: help demo test quick coverage conformance soak bench bench-parts lock clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -35,7 +35,8 @@ help:
 	@echo 'make coverage        which branches of the standard its tests take, with a floor'
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
-	@echo 'make bench           messages a second, with p50 and p99'
+	@echo 'make bench           print docs/performance.md (BASE=COMMIT: with ratios to that build; ARGS=--write)'
+	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make clean           remove what these have made'
 
@@ -84,14 +85,14 @@ soak: $(VENV)/tests
 	done
 
 bench: $(VENV)/tests
-	@$(BIN)/python tests/bench/run.py $(ARGS)
-	@$(BIN)/python tests/bench/examining.py
-	@$(BIN)/python tests/bench/backlog.py
-	@$(BIN)/python tests/bench/lookups.py
-	@$(BIN)/python tests/bench/pages.py
-	@$(BIN)/python tests/bench/comparing.py
-	@$(BIN)/python tests/bench/sick.py
-	@$(BIN)/python tests/bench/checkpoints.py
+	@BASE='$(BASE)' $(BIN)/python tests/bench/run.py $(ARGS)
+
+# What single parts cost: pages and look-ups in a million messages, two sick Receivers beside a
+# third, the write-ahead log, the comparison after a kill, a backlog.
+bench-parts: $(VENV)/tests
+	@for part in backlog lookups pages comparing sick checkpoints; do \
+	  echo "$$part:" && $(BIN)/python tests/bench/$$part.py || exit 1; \
+	done
 
 # A folder that a broken attempt has left behind is made again.
 $(BIN)/python:

@@ -8,34 +8,38 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent / "bench"
-PROGRAM = FOLDER / "run.py"
-FEW = {"ROUNDS": "1", "MESSAGES": "32"}
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+FEW = {"ROUNDS": "1", "MESSAGES": "8", "TIMES": "1", "BASE": "", "ONLY": "doors,examining"}
+
+
+def printed_by(program: str, *arguments: str, **few: str) -> str:
+    """Return what it prints; it ends well."""
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / program), *arguments],
+        env=os.environ | few,
+        capture_output=True,
+        check=False,
+    )
+    assert 0 == ended.returncode, ended.stderr.decode()
+    return ended.stdout.decode()
+
+
+def test_the_document_names_every_figure() -> None:
+    """Its numbers are of one machine and one day; what has one is known without measuring."""
+    named = printed_by("run.py", "--names").splitlines()
+    written = DOCUMENT.read_text("utf-8")
+
+    assert [] == [each for each in named if each not in written]
 
 
 @pytest.mark.timeout(180)
-def test_every_figure_is_printed() -> None:
-    """One short round: it ends well, and says what it promises."""
-    ended = subprocess.run(
-        [sys.executable, str(PROGRAM)], env=os.environ | FEW, capture_output=True, check=False
-    )
-    figures = [line[:28].rstrip() for line in ended.stdout.decode().splitlines()[1:]]
+def test_gateways_are_measured() -> None:
+    """One short round of real gateways without a base: each has its figure."""
+    printed = printed_by("run.py", **FEW)
 
-    assert (0, b"") == (ended.returncode, ended.stderr)
-    assert [
-        "durable intake",
-        "outbound to acknowledged",
-        "bare loop of the same",
-        "inbound to 200",
-        "inbound at 200 a second",
-        "bare server of the same",
-        "store, grouped commits",
-        "store, one commit each",
-        "grouped to single commits",
-        "inbound to bare server",
-        "outbound to bare loop",
-        "idle memory",
-        "memory under load",
-    ] == figures
+    assert {"intake", "drain", "inbound", "bare loop", "examine, 12.9 kB JSON"} <= {
+        line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()
+    }
 
 
 @pytest.mark.parametrize(

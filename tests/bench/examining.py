@@ -1,88 +1,94 @@
 """
-Measures what it costs to say everything that is wrong with a message: `make bench`.
+Measures what it costs to say everything that is wrong with a message: `python examining.py`.
 
-Of messages on which nothing is wrong, which is what nearly all are: every look is taken
-then, and none ends early. Reading is shown beside it, for the time that it takes is
-not the rules'.
+Of messages on which nothing is wrong, which is what nearly all are: every look is taken then, and
+none ends early. Each build has a process of its own (`examiner`), which gives the processor's time.
 """
 
+import asyncio
 import json
-import statistics
-import time
-from collections.abc import Callable
+import os
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
-from bars_gateway.demo.messages import RECEIVER, SENDER, referral
-from bars_gateway.standard import bundle, rules, structure, xml
-from bars_gateway.standard.applications import Offer
-from bars_gateway.standard.examination import examine
-from bars_gateway.standard.rule import Side
+import uvloop
+from bodies import AS_IT_IS, body_of, xml_of
+from builds import HERE, builds
+from figures import Figure, Samples, table
 
-ROUNDS = 200
-SERVICES = frozenset({RECEIVER, SENDER})
-OFFER = Offer(services=SERVICES, applications={f"a{n}": ("1.0.0", "2.0.0") for n in range(1, 9)})
+from bars_gateway.demo.messages import RECEIVER
+
+ROUNDS = int(os.environ.get("ROUNDS", "9"))
+TIMES = int(os.environ.get("TIMES", "100"))
+_JSON, _XML = "application/fhir+json", "application/fhir+xml"
+XML_BYTES = 60_000
+FIGURES = (
+    Figure("examine, 12.9 kB JSON", "ms", "≤ 0.45 of base", 2),
+    Figure("examine, 30 kB JSON", "ms", "≤ 0.45 of base", 2),
+    Figure("examine, 60 kB XML", "ms", "≤ 0.6 of base", 2),
+)
 
 
-def message_of(size: int) -> bytes:
-    """Return a referral of that many bytes as compact JSON, with observations to fill it."""
-    document = json.loads(referral())
-    pattern = {
-        "resourceType": "Observation",
-        "meta": {
-            "lastUpdated": document["meta"]["lastUpdated"],
-            "profile": ["https://fhir.hl7.org.uk/StructureDefinition/UKCore-Observation"],
-        },
-        "status": "final",
-        "code": {
-            "coding": [{"system": "http://snomed.info/sct", "code": "75367002", "display": "x"}]
-        },
-        "subject": {"reference": document["entry"][4]["fullUrl"]},
-        "effectiveDateTime": "2026-11-23T09:00:00+00:00",
-        "valueQuantity": {"value": 120.0, "unit": "mmHg", "system": "http://unitsofmeasure.org"},
+def messages() -> dict[str, tuple[bytes, str]]:
+    """Return what is looked at, by the name of its figure."""
+    smaller = next(n for n in range(30_000, 90_000, 500) if len(xml_of(n, RECEIVER)) > XML_BYTES)
+    return {
+        "examine, 12.9 kB JSON": (body_of(AS_IT_IS, RECEIVER), _JSON),
+        "examine, 30 kB JSON": (body_of(30_000, RECEIVER), _JSON),
+        "examine, 60 kB XML": (xml_of(smaller, RECEIVER), _XML),
     }
-    while len(json.dumps(document)) < size:
-        url = f"urn:uuid:{len(document['entry']):08d}-0000-4000-8000-000000000001"
-        document["entry"].append({"fullUrl": url, "resource": pattern})
-    return json.dumps(document).encode()
 
 
-def milliseconds(work: Callable[[], object]) -> str:
-    spent = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        spent.append((time.perf_counter() - started) * 1000)
-    spent.sort()
-    return f"{statistics.median(spent):6.2f} ms p50  {spent[int(ROUNDS * 0.99)]:6.2f} ms p99"
+@asynccontextmanager
+async def examiner(build):
+    """Run a process of that build that examines what it is told to."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(build.python), str(HERE / "examiner.py")),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=dict(build.environment),
+    )
+
+    async def examine(path: Path, media_type: str) -> float:
+        told = json.dumps([str(path), media_type, RECEIVER, TIMES])
+        process.stdin.write(told.encode() + b"\n")
+        line = await process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{build.name} does not examine: see above.")
+        return float(line)
+
+    try:
+        yield examine
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
-def measure(title: str, body: bytes, media_type: str) -> None:
-    is_xml = "xml" in media_type
-    tree = xml.to_tree(body).tree if is_xml else bundle.from_json(body)
-    assert not examine(body, media_type, Side.RECEIVING, OFFER).issues, "the message is not sound"
-
-    def structure_alone() -> None:
-        structure.check(xml.to_tree(body).tree if is_xml else tree)
-
-    def structure_and_rules() -> None:
-        structure.check(tree)
-        rules.check(bundle.said_by(tree), Side.RECEIVING, OFFER)
-
-    def everything() -> None:
-        examine(body, media_type, Side.RECEIVING, OFFER)
-
-    size = f"{title}, {len(body) / 1000:.0f} kB"
-    what = "reading and structure" if is_xml else "structure"
-    print(f"  {size:14} {what:21} {milliseconds(structure_alone)}")
-    print(f"  {size:14} structure and rules   {milliseconds(structure_and_rules)}")
-    print(f"  {size:14} with reading          {milliseconds(everything)}")
+async def measured(temporary: Path) -> Samples:
+    """Let the builds take turns with each message."""
+    samples = Samples()
+    async with AsyncExitStack() as stack:
+        sides = [
+            (build.name, await stack.enter_async_context(examiner(build)))
+            for build in stack.enter_context(builds(temporary))
+        ]
+        for name, (body, media_type) in messages().items():
+            path = temporary / "body"
+            path.write_bytes(body)
+            for number in range(ROUNDS + 1) if ROUNDS > 1 else [1]:
+                for side, examine in sides[::-1] if number % 2 else sides:
+                    spent = await examine(path, media_type)
+                    if number:  # a first round is cold
+                        samples.add(side, name, spent)
+    return samples
 
 
-def main() -> None:
-    print(f"Everything that is wrong with a message, {ROUNDS} times each")
-    measure("JSON", message_of(30_000), "application/fhir+json")
-    tree = bundle.from_json(message_of(52_000))
-    measure("XML", xml.from_tree(tree), "application/fhir+xml")
+def printed(samples: Samples) -> list[str]:
+    """Return the section of the document."""
+    return table(FIGURES, samples)
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory(prefix="bars-bench-") as made:
+        print(*printed(uvloop.run(measured(Path(made)))), sep="\n")

@@ -1,36 +1,89 @@
-"""A stand-in for proxy and Receiver that costs as little as possible: it echoes the ids."""
+"""
+A stand-in for the token service, the proxy and the Receiver that costs as little as possible.
+
+It echoes the ids at once, or keeps everybody waiting while it is shut. What it is to do comes as
+lines on its input (`shut`, `open`, `seen`, `clear`), and to each there is one line back: what it
+has answered since it was last opened or cleared, and when the first and the last of it went.
+"""
 
 import asyncio
+import json
 import ssl
 import sys
+import time
+from collections.abc import Callable
+
+import uvloop
 
 ANSWER = b'{"resourceType":"Bundle","type":"message"}'
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
+    b"X-Request-Id: %s\r\nX-Correlation-Id: %s\r\nContent-Length: %d\r\n\r\n%s"
+)
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            fields = dict(
-                line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line
-            )
-            await reader.readexactly(int(fields[b"content-length"]))
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
-                b"X-Request-Id: %s\r\nX-Correlation-Id: %s\r\nContent-Length: %d\r\n\r\n%s"
-                % (fields[b"x-request-id"], fields[b"x-correlation-id"], len(ANSWER), ANSWER)
-            )
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+class Sink:
+    """What was answered, and whether anything is to be answered now."""
+
+    def __init__(self, token_seconds: int) -> None:
+        self._token = json.dumps(
+            {"access_token": "t" * 28, "expires_in": str(token_seconds), "token_type": "Bearer"}
+        ).encode()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._done: list[float] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what comes on one connection."""
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lines = head.split(b"\r\n")
+                fields = dict(line.lower().split(b": ", 1) for line in lines[1:] if b": " in line)
+                await reader.readexactly(int(fields.get(b"content-length", 0)))
+                writer.write(await self._answer(lines[0], fields))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def _answer(self, request: bytes, fields: dict[bytes, bytes]) -> bytes:
+        if b"/token" in request:
+            return HEAD % (b"-", b"-", len(self._token), self._token)
+        await self._open.wait()
+        self._done.append(time.monotonic())
+        ids = fields.get(b"x-request-id", b"-"), fields.get(b"x-correlation-id", b"-")
+        return HEAD % (*ids, len(ANSWER), ANSWER)
+
+    def obey(self, word: str) -> str:
+        """Do as told; return what was answered."""
+        if word == "shut":
+            self._open.clear()
+        elif word in {"open", "clear"}:
+            self._done.clear()
+            self._open.set()
+        first, last = (self._done[0], self._done[-1]) if self._done else (0.0, 0.0)
+        opened = time.monotonic() if word == "open" else 0.0
+        return json.dumps({"count": len(self._done), "first": first, "last": last, "now": opened})
 
 
-async def main(certificate: str, key: str) -> None:
+async def main(certificate: str, key: str, token_seconds: str = "600") -> None:
+    """Serve until the input ends."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    sink = Sink(int(token_seconds))
+    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await obey(sink.obey)
 
 
-asyncio.run(main(*sys.argv[1:]))
+async def obey(do: Callable[[str], str]) -> None:
+    """Answer each line of the input with one."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        print(do(line.decode().strip()), flush=True)
+
+
+uvloop.run(main(*sys.argv[1:]))
