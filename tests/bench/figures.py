@@ -53,16 +53,16 @@ class Samples:
 
 def table(figures: Iterable[Figure], samples: Samples) -> list[str]:
     """Return the lines of a table of those figures; without a base there is no ratio."""
-    shown = [figure for figure in figures if samples.sides(figure.name).get(THIS)]
+    shown = list(figures)
     based = any(samples.sides(figure.name).get(BASE) for figure in shown)
     head = ["Figure", "This build", *(["Base", "Ratio to it"] if based else []), "Must be"]
     lines = _head(head)
     for figure in shown:
         sides = samples.sides(figure.name)
-        cells = [figure.name, _spread(sides[THIS], figure)]
+        cells = [figure.name, _spread(sides.get(THIS, []), figure)]
         if based:
             of_base = sides.get(BASE, [])
-            cells += [_spread(of_base, figure), _ratio(sides[THIS], of_base)]
+            cells += [_spread(of_base, figure), _ratio(sides.get(THIS, []), of_base)]
         lines.append(_row([*cells, figure.must or "-"]))
     return lines
 
