@@ -21,7 +21,7 @@ from hypothesis import settings
 
 VARIABLE = "BARS_REFERENCE_DATA"
 MISSING = pytest.StashKey[dict[str, int]]()
-READERS = ("outbound.token", "config.problems", "onboarding.certificates")  # of RSA keys
+READERS = ("onboarding.certificates", "sandbox.registry")  # of RSA keys, proven in full
 
 settings.register_profile("however busy the machine", deadline=None)
 settings.load_profile("however busy the machine")
@@ -85,8 +85,8 @@ def _keys_are_proven_once() -> Iterator[None]:
     """
     Prove a private key when its bytes are first read, and not each of a thousand times after.
 
-    The library proves an RSA key whenever it loads one, which takes 50 ms of arithmetic: half
-    of what a gateway's start takes. The same bytes are the same key, or are refused again.
+    The library proves an RSA key whenever it loads one, which takes 50 ms of arithmetic. The same
+    bytes are the same key, or are refused again.
     """
     with pytest.MonkeyPatch.context() as patch:
         proven = cache(load_pem_private_key)

@@ -28,6 +28,14 @@ KEYS = {
 }
 
 
+def damaged(key):
+    """Return *key* with a private half that is another's."""
+    own, other = key.private_numbers(), KEYS[1024].private_numbers()
+    halves = {"d": own.d - 2, "dmp1": own.dmp1 - 2, "dmq1": other.dmq1}
+    rest = {name: getattr(own, name) for name in ("p", "q", "iqmp", "public_numbers")}
+    return rsa.RSAPrivateNumbers(**halves, **rest).private_key(unsafe_skip_rsa_key_validation=True)
+
+
 def pem(key, encryption=None):
     encryption = encryption or NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
@@ -135,6 +143,9 @@ def test_everything_that_is_missing_comes_at_once(settings, home):
         pytest.param(pem(KEYS[1024]), 0o600, "is a key of 1024 bits", id="too-short"),
         pytest.param(pem(KEYS["ec"]), 0o600, "is not an RSA key", id="another-kind"),
         pytest.param(b"nonsense", 0o600, "is not a private key in PEM form", id="no-key"),
+        pytest.param(
+            pem(damaged(KEYS[2048])), 0o600, "does not sign what its public half", id="damaged"
+        ),
         pytest.param(
             pem(KEYS[2048], BestAvailableEncryption(b"x")),
             0o600,

@@ -16,7 +16,7 @@ from bars_gateway.cli import begin, root
 
 # Whatever of these a gateway loads at its start, it keeps for months and has no use for.
 NOT_FOR_A_GATEWAY = {
-    *("rich", "typer", "pygments", "dotenv", "pydantic_settings"),
+    *("rich", "typer", "pygments", "dotenv", "pydantic_settings", "jinja2", "aiosmtplib"),
     *("bars_gateway.cli.main", "bars_gateway.onboarding", "bars_gateway.options"),
     *("bars_gateway.sandbox", "bars_gateway.demo"),
 }

@@ -23,7 +23,6 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bars_gateway import permissions
 from bars_gateway.config.environments import (
@@ -38,6 +37,7 @@ from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
 from bars_gateway.tls.certificates import NoPem, from_pem, is_root, load_revocations
+from bars_gateway.tls.keys import private_key, signs
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -268,6 +268,9 @@ def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> 
         cause = f"is a key of {signing_key.key_size} bits, and {minimum} are required here"
         cure = f"Make a key of {minimum} bits and register its public half."
         yield Flaw(key=key, cause=cause, cure=cure)
+    elif not signs(signing_key):
+        cure = "Its file is damaged: put a copy that is whole in its place, or make a new key."
+        yield Flaw(key=key, cause="does not sign what its public half accepts", cure=cure)
 
 
 def _secret(key: tuple[str, ...], path: Path | None) -> list[Flaw]:
@@ -304,7 +307,7 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateK
         return flaws, None
     flaws += _open_to_others(key, path)
     try:
-        return flaws, load_pem_private_key(data, password=None)
+        return flaws, private_key(data)
     except TypeError:
         cause, cure = "is locked with a passphrase", "Store the key without one, mode 0600."
     except (ValueError, UnsupportedAlgorithm):

@@ -371,6 +371,12 @@ def route_of(request: web.Request) -> str | None:
     return None if resource is None else resource.canonical
 
 
+def is_page(request: web.Request) -> bool:
+    """Tell whether a page answers it, be it the one that says no: no figure, and no file."""
+    route = route_of(request) or ""
+    return route == "/log-in" or NEEDS.get(route, UserRole.VIEWER) is not None
+
+
 def _is_from_here(request: web.Request) -> bool:
     """Tell whether the browser says that a page of ours has sent it; a program says nothing."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:

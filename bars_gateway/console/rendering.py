@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.status.concerns import RuntimeState, ago, lasting
+
+if TYPE_CHECKING:
+    import jinja2
 
 _PAGES = resources.files("bars_gateway.console") / "pages"
 STYLE = "console.css"
@@ -86,7 +89,9 @@ def compile_page(name: str) -> None:
 
 
 @cache  # pages take a tenth of a second to compile
-def _environment() -> jinja2.Environment:
+def _environment() -> "jinja2.Environment":
+    import jinja2  # once somebody looks: most gateways are looked after by monitoring alone
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bars_gateway.console", "pages"),
         autoescape=True,
@@ -95,7 +100,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "clock": clock,
+        "clock": jinja2.pass_context(clock),
         "ago": ago,
         "lasting": lasting,
         "words": words,
@@ -107,7 +112,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-@jinja2.pass_context
 def clock(context: Mapping[str, datetime], at: datetime | None) -> str:
     """Return *at* for people and for machines; the year only where it is another one."""
     if at is None:

@@ -25,7 +25,7 @@ from datetime import datetime
 from aiohttp import web
 
 from bars_gateway.config import Described, Settings, describe, in_words
-from bars_gateway.console.access import Access, Rules
+from bars_gateway.console.access import Access, Handler, Rules, is_page
 from bars_gateway.console.acts import ActPages
 from bars_gateway.console.alarms import AlarmPages
 from bars_gateway.console.conversations import ConversationPages
@@ -40,10 +40,7 @@ from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile
 from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.runbooks import PAGE, RUNBOOKS
-from bars_gateway.stopping import pause
 from bars_gateway.store.store import Store
-
-_AFTER_A_START = 3.0  # seconds: messages go first
 
 
 class Site:
@@ -74,20 +71,26 @@ class Site:
         self._desk = Desk(store=store, running=running, now=now, first_days=first_days)
         self._settings, self._hands, self._published = settings, hands, published
         self.access = Access(self._desk, users or NO_USERS, rules or Rules())
-        self._stopping = asyncio.Event()
+        self._compiling, self._compiled = asyncio.Lock(), False
         self.live = Live(self._desk, self.access.may_look, every_seconds=live_seconds)
 
-    async def prepare(self, after_seconds: float = _AFTER_A_START) -> None:
-        """Make ready what the first request would otherwise wait for, beside the loop."""
-        await pause(self._stopping, after_seconds)
-        for name in page_names():
-            if self._stopping.is_set():
-                return
-            await asyncio.to_thread(compile_page, name)
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer, or refuse; whoever asks for the first page waits until all are compiled."""
+        if is_page(request):
+            await self._compile()
+        return await self.access.guard(request, handler)
+
+    async def _compile(self) -> None:
+        """Make all pages ready beside the loop, once."""
+        async with self._compiling:
+            if not self._compiled:
+                for name in await asyncio.to_thread(page_names):
+                    await asyncio.to_thread(compile_page, name)
+                self._compiled = True
 
     def stop(self) -> None:
-        """Prepare nothing more, and end what is sent to open pages."""
-        self._stopping.set()
+        """End what is sent to open pages."""
         self.live.stop()
 
     def routes(self) -> Sequence[web.RouteDef]:

@@ -290,7 +290,7 @@ class Gateway:
             now=now,
             registry=registry,
             pages=site.routes(),
-            guard=site.access.guard,
+            guard=site.guard,
             ends=site.stop,
             first_days=status.expiry_warning_days,
         )
@@ -329,7 +329,6 @@ class Gateway:
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
         group.create_task(self._lag.run(), name="lag")
-        group.create_task(self.site.prepare(), name="pages")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run)(_nothing), name=name)
         if self._inbound is not None:

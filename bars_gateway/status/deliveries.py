@@ -27,7 +27,6 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Protocol
 
-import aiosmtplib
 import orjson
 import structlog
 
@@ -171,6 +170,8 @@ class Mail:
 
     async def tell(self, deliveries: Sequence[Delivery]) -> None:
         """Send one mail."""
+        import aiosmtplib  # where there is a mail to send, and not at every start
+
         server = self._server
         try:
             async with asyncio.timeout(server.seconds):
@@ -183,6 +184,8 @@ class Mail:
             raise NotDelivered(f"the mail server: {type(error).__name__}") from None
 
     async def _send(self, mail: EmailMessage) -> None:
+        import aiosmtplib
+
         server = self._server
         context = (
             None

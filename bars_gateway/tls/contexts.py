@@ -26,11 +26,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.errors import IdentityError
@@ -43,6 +39,7 @@ from bars_gateway.tls.certificates import (
     load_revocations,
     points_of,
 )
+from bars_gateway.tls.keys import private_key
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
@@ -293,7 +290,7 @@ def _private_key(file: Path) -> PrivateKeyTypes:
     pem = _read(file)
     _check_mode(file)
     try:
-        return load_pem_private_key(pem, password=None)
+        return private_key(pem)
     except TypeError as error:
         raise IdentityError(f"{file}: is locked with a passphrase; store it without") from error
     except ValueError as error:

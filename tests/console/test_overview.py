@@ -1,6 +1,7 @@
 """The overview: what flows, what waits, and where each thing leads."""
 
 import re
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,25 +10,34 @@ import pytest
 from console_side import STATE, THIRD, Console, refused, sent, tried
 from store_values import NOW, THEIRS, arrival, submission
 
+from bars_gateway.console import rendering
+
 
 def plain(page: str) -> str:
     """Return what people read of it."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
-async def test_the_first_who_asks_waits_no_longer_than_the_next(
+async def test_all_pages_are_compiled_beside_the_loop_when_the_first_is_asked_for(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pages are compiled at the start, beside the loop: from then on none is."""
-    await console.site.prepare(after_seconds=0)
+    """A gateway that monitoring alone looks after compiles none; messages go on meanwhile."""
+    compiled: dict[str, int] = {}
+    really = jinja2.Environment.compile
 
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("a page was compiled")
+    def noted(*args: object, **named: object) -> object:
+        compiled[str(args[2])] = threading.get_ident()
+        return really(*args, **named)  # type: ignore[arg-type,call-overload]
 
-    monkeypatch.setattr(jinja2.Environment, "compile", never)
-    statuses = [(await console.get(path)).status for path in ("/", "/messages", "/owed", "/audit")]
+    monkeypatch.setattr(jinja2.Environment, "compile", noted)
+    rendering._environment.cache_clear()
+    asked = [(await console.get(path)).status for path in ("/healthz", "/metrics", "/console.css")]
+    before = set(compiled)
+    shown = (await console.get("/audit")).status
 
-    assert [200] * 4 == statuses
+    assert ([200] * 3, set(), 200) == (asked, before, shown)
+    assert set(rendering.page_names()) == set(compiled)
+    assert threading.get_ident() not in compiled.values()
 
 
 async def test_mail_that_flows_is_told_for_each_way(console: Console) -> None:

@@ -116,7 +116,7 @@ class Console:
             now=lambda: self.at,
             registry=CollectorRegistry(),
             pages=site.routes(),
-            guard=site.access.guard,
+            guard=site.guard,
             ends=site.stop,
         )
 
