@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
@@ -552,6 +554,37 @@ async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
 
     assert (200, ready) == (receiving.status, json.loads(receiving.text))
     assert (200, ready) == (sending.status, json.loads(sending.text))
+
+
+@pytest.mark.parametrize(
+    ("path", "looks"),
+    [
+        ("/", {True}),
+        ("/health", {True}),
+        ("/healthz", set()),
+        ("/metrics", {True}),
+        ("/readyz", {False}),
+        ("/readyz/sending", {False}),
+    ],
+)
+async def test_only_readiness_reads_where_messages_do(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, path: str, looks: set[bool]
+) -> None:
+    """It is to know what they meet, and asks one row; what takes longer reads beside them."""
+    seen: list[tuple[bool, str]] = []
+    ask = SqliteConnection._ask
+
+    def noted(self: SqliteConnection, take: Any, statement: str, values: Any) -> Any:
+        seen.append((threading.current_thread() in serving, statement))
+        return ask(self, take, statement, values)
+
+    serving: list[threading.Thread] = []
+    await shown.store._database.read(lambda _: serving.append(threading.current_thread()))
+    monkeypatch.setattr(SqliteConnection, "_ask", noted)
+    await shown.get(path)
+
+    assert looks == {not messages_do for messages_do, _ in seen}
+    assert looks != {False} or [(True, "newest_message")] == seen
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted, Waiting
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store
@@ -204,6 +205,7 @@ class Watch:
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Look until stopped."""
+        LOOKING.set(True)
         while not self._stopping.is_set():
             beat()
             try:

@@ -32,6 +32,7 @@ from bars_gateway.status.concerns import (
     UNINSPECTED,
     RuntimeState,
 )
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import OVER, stage
@@ -328,6 +329,7 @@ class Health:
 
     async def _readiness(self) -> Readiness:
         trouble = None
+        LOOKING.set(False)  # it is to know what messages meet, and to wait behind no page
         try:
             await self._store.prove_readable()
         except StoreError as error:

@@ -27,6 +27,7 @@ from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.health import Health
 from bars_gateway.status.metrics import MetricsHandler
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,7 @@ class StatusServer:
     @web.middleware
     async def _telling(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer what nobody foresaw with its type and place, and raise an alarm."""
+        LOOKING.set(True)
         try:
             return await handler(request)
         except web.HTTPException:

@@ -22,6 +22,7 @@ Decisions: D-seam.
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -31,6 +32,10 @@ from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.measures import Measures
 
 T = TypeVar("T")
+# Whether what reads makes a page, a figure or an alert: it has time, and a connection of its own,
+# behind which no message and no EPR waits. It is set for a task, and for what
+# that awaits.
+LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
 
 
 class Row(Protocol):
@@ -116,7 +121,7 @@ class Database(Protocol):
         """Run *work* in a transaction; return once that is on disk."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run *work*, which changes nothing, on a snapshot of its own."""
+        """Run *work*, which changes nothing, on a snapshot of its own; beside others if LOOKING."""
 
     def soundness(self, wake: Callable[[], None]) -> Soundness:
         """Return what looks after it; *wake* is called once something that was hidden is found."""

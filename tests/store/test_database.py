@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.sqlite import SqliteConnection, named_queries, translated
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
@@ -318,3 +320,25 @@ async def test_what_is_due_is_found_by_its_time(database: SqliteDatabase, name: 
     index = {"claim_next": "messages_waiting", "next_due": "messages_due"}[name]
     assert any(index in step for step in plan)
     assert [] == [step for step in plan if "messages_bundle" in step]
+
+
+async def test_nobody_waits_behind_a_page(database: SqliteDatabase) -> None:
+    """While a page reads, and for as long as it likes, messages and EPRs read as ever."""
+    reading, read = threading.Event(), threading.Event()
+
+    def page(connection: SqliteConnection) -> bool:
+        reading.set()
+        return read.wait(timeout=60)
+
+    async def look() -> bool:
+        LOOKING.set(True)
+        return await database.read(page)
+
+    async with asyncio.TaskGroup() as group:
+        looked = group.create_task(look())
+        await asyncio.to_thread(reading.wait)
+        found = await database.read(lambda connection: connection.one("newest_message"))
+        beside = not looked.done()
+        read.set()
+
+    assert (None, True, True) == (found, beside, looked.result())

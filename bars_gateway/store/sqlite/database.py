@@ -4,7 +4,7 @@ One SQLite file: one writer that commits in groups, readers that cannot write.
     write(work) ─┐
     write(work) ─┼─► BEGIN IMMEDIATE · savepoint each · COMMIT · one fsync ─► each caller's fate
     write(work) ─┘
-    read(work) ────► a connection of its own, query_only
+    read(work) ────► a connection of its own, query_only; another one for pages and figures
 
 A *work* is a plain function over the connection, run whole on the writer's thread.
 Works never say BEGIN, COMMIT or ROLLBACK. Works that wait at the same time share one
@@ -66,6 +66,7 @@ from bars_gateway.errors import (
 )
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.measures import Measures, Unmeasured
 from bars_gateway.store.sqlite import (
     SqliteConnection,
@@ -333,6 +334,14 @@ def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Ended:
         return _Ended(error=translated(error))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """The connections that cannot write, each with a thread of its own."""
+
+    serving: aiosqlite.Connection  # for messages and the EPR
+    looking: aiosqlite.Connection  # for pages and figures
+
+
 class SqliteDatabase:
     """The open database. Get one from `open_database`."""
 
@@ -340,7 +349,7 @@ class SqliteDatabase:
         self,
         path: Path,
         writer: _Writer,
-        reader: aiosqlite.Connection,
+        readers: Readers,
         limit: int,
         opening: Opening,
     ) -> None:
@@ -348,7 +357,7 @@ class SqliteDatabase:
         self.after_orderly_stop = opening.after_orderly_stop
         self.left = {gap.index: gap for gap in opening.left}  # what lacks rows and stays so
         self._writer = writer
-        self._reader = reader
+        self._readers = readers
         self._limit = limit
         self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._gathered = asyncio.Event()
@@ -387,8 +396,9 @@ class SqliteDatabase:
         return self._log_watch.at(asyncio.get_running_loop().time())
 
     async def read(self, work: Work[T]) -> T:
-        """Run *work* on the reading connection, on a snapshot of its own."""
-        return await read_with(self._reader, work)
+        """Run *work* on a reading connection, on a snapshot of its own."""
+        readers = self._readers
+        return await read_with(readers.looking if LOOKING.get() else readers.serving, work)
 
     def soundness(self, wake: Callable[[], None]) -> SqliteSoundness:
         """Return what looks after the file; *wake* is called once it has found what was hidden."""
@@ -480,8 +490,9 @@ async def open_database(
         await stack.enter_async_context(writer)
         opening = await _prepare(writer, path)
         mark_in_use(lock)
-        reader = await stack.enter_async_context(open_reader(path))
-        database = SqliteDatabase(path, writer, reader, group_limit, opening)
+        serving, looking = [await stack.enter_async_context(open_reader(path)) for _ in range(2)]
+        readers = Readers(serving=serving, looking=looking)
+        database = SqliteDatabase(path, writer, readers, group_limit, opening)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(database.commit_groups(), name="store-writer")
