@@ -18,7 +18,6 @@ from bars_gateway.config.settings import (
     describe,
     in_words,
     load,
-    values,
 )
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Address
@@ -44,5 +43,4 @@ __all__ = [
     "describe",
     "in_words",
     "load",
-    "values",
 ]

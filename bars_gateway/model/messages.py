@@ -216,7 +216,7 @@ class Claim:
     request: Payload  # the Bundle, byte for byte as the EPR gave it, and its frozen headers
     previous_at: datetime | None = None  # when the attempt before this one began
     first_error_at: datetime | None = None  # when the first that met an error began
-    call: int = 0  # the note by which this attempt counts for the quota
+    claimed_at: datetime | None = None  # when it was noted as a call that counts for the quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
+from itertools import takewhile
 from typing import Protocol
 
 from bars_gateway.errors import StoreError
@@ -79,6 +80,17 @@ class Budget:
         """Return after how long a caller who comes now may expect a place; 0: at once."""
         waiting = len(self._urgent) + len(self._others)
         return max(0.0, self._wait()) + waiting * self._spacing
+
+    def places(self, most: int) -> int:
+        """Return for how many callers, of *most* who come now, there is a place at once."""
+        if self.seconds_to_turn() > 0:
+            return 0
+        free = min(most, self.per_minute - len(self._taken))
+        if len(self._taken) + free > self._burst:
+            since = self._monotonic() - self._burst * self._spacing
+            lately = sum(1 for _ in takewhile(lambda at: at > since, reversed(self._taken)))
+            free = min(free, self._burst - lately)
+        return max(1, free)
 
     @property
     def used(self) -> int:

@@ -3,18 +3,11 @@ Sends what the EPR has queued, until the Receiver has it or refuses it.
 
     store ──claim──► token ──► proxy ──answer──► verdict ──settle──► store
 
-`max_in_flight` identical senders share the queue. Each takes one claim, sends it,
-settles it, and asks for the next. Nothing is remembered between the steps, so a crash
+`max_in_flight` identical senders share the queue. Each is given one claim, sends it,
+settles it, and asks for the next (`claims`). Nothing is remembered between the steps, so a crash
 at any of them costs an attempt and never a message: the claim lapses, and the same
 bytes go out again under the same X-Request-Id, which is what the standard calls a
 retry.
-
-Those that find nothing wait behind one another: the first keeps the timer for the next
-due message, the others its place. So an idle gateway wakes once, not thirty-two times.
-
-Whether to claim and how long to sleep both ask one `SendWindow`: tokens, budgets and probes at one
-moment. Were it computed twice, a pause that ends in between would be seen by neither, and a message
-that is due would sleep through the longest sleep that there is.
 
 A failed message is settled. One that the gateway itself fails over, in a way that nobody
 foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
@@ -27,7 +20,7 @@ Decisions: D-500s, D-unconfirmed, D-clinical-age.
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -53,6 +46,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.outbound.budget import NOTE_HOLDS, Budget
 from bars_gateway.outbound.circuit_breaker import CircuitBreakers
+from bars_gateway.outbound.claims import PAUSE_WITHOUT_ROOM, Claims, SendWindow, window_at
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.record_reads import Reconciler
@@ -75,14 +69,12 @@ from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
-PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
 PAUSED_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
-LONGEST_SLEEP = 30.0  # seconds; a net beneath the wake-up and the timer
-_SHORTEST_SLEEP = 0.001
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
 ERRORS_FOR_LONG = timedelta(hours=1)
-ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED)
+_HAS_IT = OutboundState.ACKNOWLEDGED
+ACKNOWLEDGED = Settled(state=_HAS_IT)
 _MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
 
 
@@ -165,41 +157,6 @@ def backoff(timing: Timing, attempt: int, rng: random.Random) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendWindow:
-    """Who may send at one moment, and when the next one may."""
-
-    at: datetime
-    providers: Sequence[str]  # that have a token, or may ask for one, and a place in the budget
-    not_for: Collection[str]  # Receivers and providers that a probe is under way to
-    next_at: datetime | None  # when one of the other providers may send
-
-    def seconds_to_sleep(self, due: datetime | None, now: datetime) -> float:
-        """Return how long to sleep, where nothing could be claimed and the next is *due* then."""
-        seconds = [(at - now).total_seconds() for at in (due, self.next_at) if at is not None]
-        return max(_SHORTEST_SLEEP, min((*seconds, LONGEST_SLEEP)))
-
-
-def window_at(
-    now: datetime, tokens: Mapping[str, Tokens], proxy: Proxy, not_for: Collection[str]
-) -> SendWindow:
-    """Return for whom it is open *now*, each of them asked once."""
-    reopens = {name: _reopens_at(now, each, proxy, name) for name, each in tokens.items()}
-    return SendWindow(
-        at=now,
-        providers=[name for name, at in reopens.items() if at is None and name not in not_for],
-        not_for=tuple(not_for),
-        next_at=min((at for at in reopens.values() if at is not None), default=None),
-    )
-
-
-def _reopens_at(now: datetime, tokens: Tokens, proxy: Proxy, name: str) -> datetime | None:
-    """Return when that provider may send; None: now."""
-    seconds = proxy.seconds_to_turn(name)
-    turn = now + timedelta(seconds=seconds) if seconds > 0 else None
-    return max((at for at in (tokens.closed_until, turn) if at is not None), default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How hard to try."""
 
@@ -231,8 +188,8 @@ class Dispatcher:
         self._rng = rng
         self.breakers = CircuitBreakers(store, now=now)
         self._posting: set[int] = set()  # messages of which a POST may have left
+        self._claims = Claims(store, self._window, now=now)
         self._stopping = asyncio.Event()
-        self._waiting_room = asyncio.Lock()
         self._beat: Callable[[], None] = lambda: None
 
     async def run(self, beat: Callable[[], None] | None = None) -> None:
@@ -241,12 +198,14 @@ class Dispatcher:
         await self.breakers.remember()
         async with asyncio.TaskGroup() as senders:
             senders.create_task(self._reconciler.run(), name="reconciler")
+            senders.create_task(self._claims.run(self._beat), name="claims")
             for number in range(self._policy.max_in_flight):
                 senders.create_task(self._send_each(), name=f"sender-{number}")
 
     def stop(self) -> None:
         """Take no new claims. Those in flight are finished: their answers matter."""
         self._stopping.set()
+        self._claims.stop()
         self._store.outbound.wake()
         self._reconciler.stop()
 
@@ -261,17 +220,17 @@ class Dispatcher:
         return self._proxy.budgets
 
     async def _send_each(self) -> None:
-        while not self._stopping.is_set():
+        claim = await self._claims.next()
+        while claim is not None:
             self._beat()
             try:
-                claim = await self._claim(self._window()) or await self._wait_and_claim()
-                if claim is not None:
-                    await self._send_in_turn(claim)
+                await self._send_in_turn(claim)
             except StoreUnavailable as error:
                 await self._wait_for_the_store(error)
             except Exception as error:  # unit of work
                 await self._store.asides.tell(Aside.WORK, error, self._now())
                 await pause(self._stopping, PAUSE_WITHOUT_ROOM)
+            claim = await self._claims.next(after=claim)
 
     async def _wait_for_the_store(self, error: StoreUnavailable) -> None:
         """
@@ -283,28 +242,8 @@ class Dispatcher:
         log.error("store.unavailable", reason=str(error), advice=error.advice)
         await pause(self._stopping, PAUSE_WITHOUT_ROOM)
 
-    async def _wait_and_claim(self) -> Claim | None:
-        async with self._waiting_room:
-            while not self._stopping.is_set():
-                self._beat()
-                window = self._window()
-                claim = await self._claim(window)
-                if claim is not None:
-                    return claim
-                due = await self._store.outbound.next_due(window.at, window.providers)
-                await self._store.outbound.wait_for_work(window.seconds_to_sleep(due, self._now()))
-        return None
-
-    def _window(self) -> SendWindow:
-        return window_at(self._now(), self._tokens, self._proxy, self.breakers.probed)
-
-    async def _claim(self, window: SendWindow) -> Claim | None:
-        """
-        Take a message that may leave now: with a token, a place in the budget, and no probe on.
-
-        What waits for a place waits unclaimed, so that something urgent still goes before it.
-        """
-        return await self._store.outbound.claim_next(window.at, window.providers, window.not_for)
+    def _window(self, wanted: int) -> SendWindow:
+        return window_at(self._now(), self._tokens, self._proxy, self.breakers, wanted)
 
     async def _send_in_turn(self, claim: Claim) -> None:
         """Send *claim*, unless we back off from where it goes, or probe it with another."""
@@ -355,6 +294,8 @@ class Dispatcher:
         answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
         settlement = await self._settlement(claim, reply, ended)
+        if self._teaches_nothing(claim, settlement):
+            self._claims.ask_early(claim)
         try:
             await self._store.outbound.settle(claim, answer, attempt=attempt, settlement=settlement)
         except StaleState:
@@ -363,6 +304,12 @@ class Dispatcher:
             return None
         _log(claim, attempt, settlement)
         return _Ended(reply=reply, settlement=settlement, began=started)
+
+    def _teaches_nothing(self, claim: Claim, settlement: Settlement) -> bool:
+        """Tell whether nothing is to be learnt of it before the next message may be claimed."""
+        goes_well = claim.receiver not in self.breakers.receivers.open
+        acknowledged = isinstance(settlement, Settled) and settlement.state is _HAS_IT
+        return acknowledged and goes_well and claim.provider not in self.breakers.providers.open
 
     async def _learn(self, claim: Claim, ended: "_Ended") -> None:
         """Draw from a message that is settled what it means for the others."""

@@ -94,6 +94,10 @@ class Proxy:
         turn = self.budgets[provider].seconds_to_turn()
         return max(turn, self.egress.seconds_left if self.egress else 0.0)
 
+    def places(self, provider: str, most: int) -> int:
+        """Return how many messages of the provider, of *most*, may leave at once."""
+        return self.budgets[provider].places(most)
+
     def pause(self, provider: str, seconds: float) -> None:
         """Send nothing under the provider's application key for so long."""
         self.budgets[provider].pause(seconds)

@@ -13,7 +13,6 @@ Decisions: D-fencing, D-unknown-fate, D-order.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -32,9 +31,9 @@ from bars_gateway.model.messages import (
     Submission,
 )
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Before, ProxyAnswer
+from bars_gateway.standard.verdict import FOREIGN, ProxyAnswer
 from bars_gateway.standard.workflow import Move, Role, State, is_worse
-from bars_gateway.store import submissions
+from bars_gateway.store import claims, submissions
 from bars_gateway.store.asides import (
     Aside,
     Failed,
@@ -42,17 +41,24 @@ from bars_gateway.store.asides import (
     Rounds,
     Spoilt,
     Step,
-    each,
     each_alone,
-    hold,
     log_set_aside,
 )
+from bars_gateway.store.claims import Lease, Openings
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.links import name_focus
-from bars_gateway.store.pacing import note
-from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
-from bars_gateway.store.replacements import known_before, tell_outcome
-from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.pacing import forget
+from bars_gateway.store.records import (
+    WorkflowStanding,
+    add_message_event,
+    keep,
+    move_due,
+    move_workflow,
+    notify,
+    standing,
+)
+from bars_gateway.store.replacements import CHANGES, LookedFor, known_before, tell_outcome
+from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, promises, reads, wakes, writes
 
 # What the fate of a request means for the workflow that it opened. The fate of later
@@ -118,46 +124,38 @@ class Outbound(Noun):
         )
         return None if found is None else str(found["correlation_id"])
 
-    async def claim_next(
-        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
-    ) -> Claim | None:
+    async def claim(self, wanted: int, openings: Openings) -> list[Claim]:
         """
-        Take a message of one of *providers* for us alone, for none of the Receivers *not_for*.
+        Take up to *wanted* messages for us alone, the first to leave first.
 
         What is urgent goes first, and of that what has been due longest.
         """
-        while True:
-            found = await self._claim_next(now, providers, not_for)
-            if not isinstance(found, Spoilt):
-                return found
-            log_set_aside(Aside.MESSAGE, found.error, message_id=found.number)
-            self._wake_ups.wake_everybody()  # it is held, and its EPR is told
+        while any(openings.places.values()):
+            found = await self._claim(wanted, openings)
+            taken = [each for each in found if isinstance(each, Claim)]
+            spoilt = [each for each in found if isinstance(each, Spoilt)]
+            for each in spoilt:
+                log_set_aside(Aside.MESSAGE, each.error, message_id=each.number)
+            if spoilt:
+                self._wake_ups.wake_everybody()  # they are held, and their EPRs are told
+            if taken or not spoilt:
+                return taken
+        return []
 
     @writes
-    def _claim_next(
-        self,
-        connection: Connection,
-        now: datetime,
-        providers: Collection[str],
-        not_for: Collection[str],
-    ) -> Claim | Spoilt | None:
-        values = {
-            "now": text(now),
-            "lease_until": text(now + self._lease),
-            "providers": json.dumps(sorted(providers)),
-            "not_for": json.dumps(sorted(not_for)),
-            "node": self._node,
-            "per_receiver": self._per_receiver,
-        }
-        found = (connection.one("claim_next", urgent=urgent, **values) for urgent in (1, 0))
-        row = next((row for row in found if row is not None), None)
-        if row is None:
-            return None
-        (claim,) = each([row], partial(_claim, connection))
-        if isinstance(claim, Spoilt):
-            hold(connection, claim.number, claim.error, now, row["claims"], began=False)
-            return claim
-        return replace(claim, call=note(connection, row["provider"], now))
+    def _claim(
+        self, connection: Connection, wanted: int, openings: Openings
+    ) -> list[Claim | Spoilt]:
+        until = openings.at + self._lease
+        lease = Lease(node=self._node, until=until, per_receiver=self._per_receiver)
+        return claims.claim(connection, wanted, openings, lease)
+
+    async def claim_next(
+        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    ) -> Claim | None:
+        """Take the first message of one of *providers*, for none of the Receivers *not_for*."""
+        openings = Openings(at=now, places=dict.fromkeys(providers, 1), not_for=not_for)
+        return next(iter(await self.claim(1, openings)), None)
 
     async def settle(
         self, claim: Claim, answer: ProxyAnswer, *, attempt: Attempt, settlement: Settlement
@@ -191,7 +189,8 @@ class Outbound(Noun):
             retry_at=text(retry_at),
         )
         _exactly_one(changed, claim)
-        connection.run("forget_call", call=claim.call, provider=claim.provider)
+        if claim.claimed_at is not None:
+            forget(connection, claim.provider, claim.claimed_at)
 
     @wakes(WakeUps.wake_outbound, if_any=True)
     @writes
@@ -289,48 +288,6 @@ class Outbound(Noun):
         self._wake_ups.outbound.wake()
 
 
-def _claim(connection: Connection, row: Row) -> Claim:
-    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
-    among = json.dumps(sorted(SERVER_ERRORS))
-    errors = connection.one("server_errors", message_id=row["id"], errors=among)
-    assert payload is not None
-    assert errors is not None
-    return Claim(
-        message_id=row["id"],
-        provider=row["provider"],
-        request_id=row["request_id"],
-        correlation_id=row["correlation_id"],
-        receiver=row["receiver"],
-        move=Move(row["move"]),
-        use_case=row["use_case"],
-        claim=row["claims"],
-        attempt=row["attempts"],
-        before=_before(connection, row),
-        server_errors=errors["n"] or 0,
-        created_at=instant(row["created_at"]),
-        give_up_at=instant(row["give_up_at"]),
-        request=payload_of(payload),
-        previous_at=instant(errors["previous_at"]),
-        first_error_at=instant(errors["first_error_at"]),
-    )
-
-
-def _before(connection: Connection, row: Row) -> Before:
-    """
-    Return what earlier attempts of the message, or of the one that it resends, have left open.
-
-    One that began and has no end here was cut off by a crash, or by another's claim.
-    """
-    if row["attempts"] == 1 and row["resend_of"] is None:
-        return Before.NOTHING
-    values = {"kept_out": json.dumps(sorted(KEPT_OUT)), "foreign": json.dumps(sorted(FOREIGN))}
-    found = connection.one("left_open", id=row["id"], **values)
-    assert found is not None
-    if found["foreign_ack"]:
-        return Before.FOREIGN
-    return Before.UNKNOWN if found["unknown"] else Before.NOTHING
-
-
 def settle(  # noqa: PLR0917
     connection: Connection,
     claim: Claim,
@@ -367,13 +324,15 @@ def _settle_for_good(  # noqa: PLR0917
     settlement: Settled,
     node: str,
 ) -> None:
+    at = attempt.ended_at
     row = connection.one(
         "settle_for_good",
         id=claim.message_id,
         node=node,
         claim=claim.claim,
         state=settlement.state,
-        now=text(attempt.ended_at),
+        now=text(at),
+        reconcile_at=text(at) if _is_unnamed(claim, attempt, settlement) else None,
     )
     if row is None:
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
@@ -383,34 +342,62 @@ def _settle_for_good(  # noqa: PLR0917
     elif answer.body:
         part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
         keep(connection, claim.message_id, part, _payload(answer))
-    move = lead_on(connection, row, settlement.state, attempt.ended_at)
+    _lead_on_and_tell(connection, row, attempt, settlement)
+
+
+def _lead_on_and_tell(
+    connection: Connection, row: Row, attempt: Attempt, settlement: Settled
+) -> None:
+    """Let the workflow of what is settled follow it, and tell the EPR what that leads to."""
+    at = attempt.ended_at
+    workflow = WorkflowStanding(state=State(row["stands"]), use_case=row["asked_for"])
+    move = lead_on(connection, row, settlement.state, at, workflow)
     named: Sequence[Remark] = ()
     if move is Move.REQUEST and settlement.focus_id is not None:
-        named = name_focus(connection, row, settlement.focus_id, attempt.ended_at)
+        named = name_focus(connection, row, settlement.focus_id, at)
+        if Remark.SHARED_ID in named:
+            connection.run("want_reconciliation", id=row["id"], now=text(at))
     taken = settlement.state is OutboundState.ACKNOWLEDGED
     first = [*_REMARKS.get(attempt.row, ()), *named]
-    last = _past_its_time(row, attempt.ended_at) if taken else []
-    tell_outcome(connection, row, attempt.ended_at, before=first, after=last)
-    # After a duplicate, or an acknowledgement that has none: a later change must name the id.
-    acknowledged = taken and move is Move.REQUEST
-    looked_for = row["move"] == Move.REQUEST and attempt.row == DUPLICATE_AT_FIRST
-    unnamed = settlement.focus_id is None or Remark.SHARED_ID in named
-    if looked_for or (acknowledged and unnamed):
-        connection.run("want_reconciliation", id=row["id"], now=text(attempt.ended_at))
+    last = _past_its_time(row, at) if taken else []
+    looked_for = LookedFor(
+        foreign_answers=attempt.row in FOREIGN or row["attempts"] > 1,
+        words_since=not taken or move in CHANGES,
+        warnings=bool(row["warned"]),
+        links=bool(row["linked"]),
+    )
+    tell_outcome(connection, row, at, before=first, after=last, looked_for=looked_for)
 
 
-def lead_on(connection: Connection, row: Row, settled: OutboundState, now: datetime) -> Move | None:
-    """Let the workflow follow the message in *row*; return the move that this is, if one."""
+def _is_unnamed(claim: Claim, attempt: Attempt, settlement: Settled) -> bool:
+    """Tell whether a later change lacks the id to name: there is none, or it is a duplicate's."""
+    if claim.move is not Move.REQUEST:
+        return False
+    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
+    return attempt.row == DUPLICATE_AT_FIRST or (acknowledged and settlement.focus_id is None)
+
+
+def lead_on(
+    connection: Connection,
+    row: Row,
+    settled: OutboundState,
+    now: datetime,
+    workflow: WorkflowStanding | None = None,
+) -> Move | None:
+    """
+    Let the workflow follow the message in *row*; return the move that this is, if one.
+
+    *workflow*: where that stands, for whoever knows it.
+    """
     acknowledged = settled is OutboundState.ACKNOWLEDGED
     move: Move | None = Move(row["move"])
     if not acknowledged:
         move = _FATE_OF_REQUEST.get(settled) if move is Move.REQUEST else None
     if move is None:
         return None
-    found = connection.one("workflow_state", id=row["workflow_id"])
-    assert found is not None
-    state = move_workflow(connection, row["workflow_id"], move, now)
-    if is_worse(State(found["state"]), state):  # our EPR went on with what had ended
+    before = workflow or standing(connection, row["workflow_id"])
+    state = move_workflow(connection, row["workflow_id"], move, now, found=before)
+    if is_worse(before.state, state):  # our EPR went on with what had ended
         message = connection.one("message", id=row["id"])
         assert message is not None
         about = (message["provider"], message["id"], message["request_id"])

@@ -4,77 +4,6 @@
 -- A duplicate proves that the answer without our ids was the Receiver's after all (D-duplicate).
 UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
 
--- name: claim_next
--- Take the message of that urgency that has been due longest, for this node alone.
---
--- Three rules keep one sick Receiver from harming the rest. Within a conversation
--- with one Receiver, messages leave in the order in which they were taken, one at
--- a time: an update must not overtake its request. No Receiver has more than
--- :per_receiver in flight, so the others always find a free sender. And each
--- Receiver's queue is looked at apart, from its head: however much waits for one of
--- them, or may not go yet, to find what is due for another takes no longer.
-WITH RECURSIVE waiting (receiver) AS (
-    SELECT min(receiver) FROM messages WHERE state = 'queued' AND urgent = :urgent
-     UNION ALL
-    SELECT (SELECT min(m.receiver) FROM messages AS m
-             WHERE m.state = 'queued' AND m.urgent = :urgent AND m.receiver > waiting.receiver)
-      FROM waiting WHERE waiting.receiver IS NOT NULL
-)
-UPDATE messages
-   SET state = 'sending', claims = claims + 1, attempts = attempts + 1, next_attempt_at = NULL,
-       claimed_by = :node, claimed_until = :lease_until
- WHERE id = (SELECT head.id
-               FROM waiting
-               JOIN messages AS head
-                 ON head.id = (SELECT m.id
-                                 FROM messages AS m
-                                WHERE m.state = 'queued' AND m.urgent = :urgent
-                                  AND m.receiver = waiting.receiver AND m.next_attempt_at <= :now
-                                  AND m.provider IN (SELECT value FROM json_each(:providers))
-                                  AND m.give_up_at > :now AND m.read_due_at IS NULL
-                                  AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-                                                   WHERE earlier.settled_at IS NULL
-                                                     AND earlier.provider = m.provider
-                                                     AND earlier.correlation_id = m.correlation_id
-                                                     AND earlier.receiver = m.receiver
-                                                     AND earlier.id < m.id)
-                                ORDER BY m.next_attempt_at, m.id
-                                LIMIT 1)
-              WHERE waiting.receiver NOT IN (SELECT value FROM json_each(:not_for))
-                AND (SELECT count(*) FROM messages AS flying
-                      WHERE flying.state = 'sending' AND flying.receiver = waiting.receiver) < :per_receiver
-              ORDER BY head.next_attempt_at, head.id
-              LIMIT 1)
-RETURNING id, provider, request_id, correlation_id, receiver, move, use_case, claims, attempts, resend_of, created_at,
-          give_up_at;
-
--- name: left_open
--- Whether an attempt before this one may have arrived, and whether one was answered about somebody else. What is
--- sent again under new ids goes on from the doubt that the first one ended in. A restore forgets attempts.
-WITH RECURSIVE line (id, resend_of, begun, restored_at) AS (
-    SELECT id, resend_of, attempts - 1, restored_at FROM messages WHERE id = :id
-     UNION ALL
-    SELECT m.id, m.resend_of, m.attempts, m.restored_at FROM messages AS m JOIN line ON m.id = line.resend_of
-     WHERE m.state = 'unconfirmed'
-)
-SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM attempts AS a WHERE a.message_id = line.id
-                            AND a.verdict_row IN (SELECT value FROM json_each(:kept_out)))) AS unknown,
-       max(line.id = :id AND EXISTS (SELECT 1 FROM attempts AS a
-                                      WHERE a.message_id = line.id
-                                        AND a.verdict_row IN (SELECT value FROM json_each(:foreign)))) AS foreign_ack
-  FROM line;
-
--- name: server_errors
--- How often the message has met a 500 that counts, and since when it has met any: that proves nothing, and may
--- not go on for ever. Whoever has it sent again begins again.
-SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
-       min(CASE WHEN verdict_row IN (SELECT value FROM json_each(:errors)) THEN started_at END) AS first_error_at
-  FROM attempts
- WHERE message_id = :message_id
-   AND started_at >= coalesce((SELECT max(at) FROM events
-                                WHERE message_id = :message_id
-                                  AND kind IN ('operator.retried', 'epr.retried')), '');
-
 -- name: foreign_attempt
 -- Whether an answer to a message was ever about somebody else's.
 SELECT 1 FROM attempts
@@ -85,13 +14,6 @@ SELECT 1 FROM attempts
 SELECT m.id FROM messages AS m JOIN json_each(m.warnings) AS warned
  WHERE m.id = :id AND m.state = 'acknowledged' AND warned.value ->> 'rule' = :rule;
 
--- name: put_back
--- No POST began, so it was no attempt; the count of claims still grows.
-UPDATE messages
-   SET state = 'queued', attempts = attempts - 1, next_attempt_at = :retry_at, claimed_by = NULL,
-       claimed_until = NULL
- WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
-
 -- name: settle_for_retry
 -- The answer proved nothing. Back to the queue, under the same X-Request-Id.
 -- The claim number fences: a claim that has lapsed cannot settle its successor.
@@ -100,11 +22,19 @@ UPDATE messages
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
 
 -- name: settle_for_good
--- What a sender has an end for, where its claim still holds.
+-- What a sender has an end for, where its claim still holds; with what decides what else is to be looked at. The ids of
+-- a Receiver that has it are looked for where they were in an answer that got lost.
 UPDATE messages
-   SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
+   SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL,
+       reconciliation = iif(:reconcile_at IS NULL, reconciliation, 'wanted'),
+       reconcile_at = coalesce(:reconcile_at, reconcile_at)
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
-RETURNING id, provider, move, workflow_id, needed_by, answer_due_at, warn_at;
+RETURNING id, provider, request_id, move, workflow_id, needed_by, answer_due_at, warn_at, attempts,
+          warnings IS NOT NULL AS warned,
+          EXISTS (SELECT 1 FROM links AS l WHERE l.workflow_id = messages.workflow_id)
+              OR EXISTS (SELECT 1 FROM links AS l WHERE l.to_id = messages.workflow_id) AS linked,
+          (SELECT w.state FROM workflows AS w WHERE w.id = messages.workflow_id) AS stands,
+          (SELECT w.use_case FROM workflows AS w WHERE w.id = messages.workflow_id) AS asked_for;
 
 -- name: updates_after
 -- What was submitted after an update that brings a time of its own, and nobody has taken back.
@@ -213,15 +143,3 @@ SELECT id, provider, state, needed_by, id AS message_id, request_id FROM message
 UPDATE messages
    SET delay_due_at = CASE WHEN needed_by > :now AND needed_by < give_up_at THEN needed_by END
  WHERE id = :id;
-
--- name: next_due
--- When the next message of those providers becomes due. One look into the index for each urgency.
-SELECT min(at) AS at
-  FROM (SELECT (SELECT min(next_attempt_at) FROM messages
-                 WHERE state = 'queued' AND urgent = u.value AND next_attempt_at > :now
-                   AND +provider IN (SELECT value FROM json_each(:providers))) AS at
-          FROM json_each('[0, 1]') AS u);
-
--- name: forget_call
--- The call was not made after all.
-DELETE FROM calls WHERE rowid = :call AND provider = :provider;

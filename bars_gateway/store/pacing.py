@@ -15,7 +15,9 @@ ourselves: the egress proxy of our own network, and the token service. Whether t
 the next start finds out by itself; only since when is told from here.
 """
 
+import json
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from bars_gateway.store.connection import Connection
@@ -33,21 +35,26 @@ class Calls(Noun):
     @writes
     def note(self, connection: Connection, provider: str, now: datetime) -> None:
         """Note a call that is no message."""
-        note(connection, provider, now)
+        note(connection, {provider: 1}, now)
 
     @reads
     def since(self, connection: Connection, since: datetime) -> dict[str, list[datetime]]:
         """Return when the calls since *since* began, by provider: a minute of them at most."""
         found: dict[str, list[datetime]] = defaultdict(list)
         for row in connection.rows("calls_since", since=text(since)):
-            found[row["provider"]].append(instant(row["began_at"]))
+            found[row["provider"]] += [instant(row["began_at"])] * row["n"]
         return found
 
 
-def note(connection: Connection, provider: str, now: datetime) -> int:
-    """Note a call, and forget those that no minute holds any more; return the note's number."""
+def note(connection: Connection, counts: Mapping[str, int], now: datetime) -> None:
+    """Note so many calls of each provider, and forget those that no minute holds any more."""
     connection.run("forget_calls", before=text(now - _KEPT))
-    return connection.inserted("note_call", provider=provider, now=text(now))
+    connection.run("note_calls", counts=json.dumps(counts), now=text(now))
+
+
+def forget(connection: Connection, provider: str, began_at: datetime) -> None:
+    """Forget a call that was noted at that moment: it was not made after all."""
+    connection.run("forget_call", provider=provider, began_at=text(began_at))
 
 
 def token_service_of(provider: str) -> str:

@@ -1,16 +1,21 @@
 -- What a restart may not forget of how fast we may ask, and whom we back off from.
 
--- name: note_call
--- A call to the platform, noted before it begins.
-INSERT INTO calls (provider, began_at) VALUES (:provider, :now) RETURNING rowid AS id;
+-- name: note_calls
+-- Calls to the platform, noted before they begin: how many of each provider.
+INSERT INTO calls (began_at, provider, n) SELECT :now, key, value FROM json_each(:counts) WHERE true
+ON CONFLICT (began_at, provider) DO UPDATE SET n = n + excluded.n;
+
+-- name: forget_call
+-- The call was not made after all.
+UPDATE calls SET n = n - 1 WHERE began_at = :began_at AND provider = :provider AND n > 0;
 
 -- name: forget_calls
 -- Calls that no minute holds any more.
 DELETE FROM calls WHERE began_at < :before;
 
 -- name: calls_since
--- When calls began, the oldest first.
-SELECT provider, began_at FROM calls WHERE began_at >= :since ORDER BY began_at;
+-- When calls began, and how many, the oldest first.
+SELECT provider, began_at, n FROM calls WHERE began_at >= :since AND n > 0 ORDER BY began_at;
 
 -- name: begin_break
 -- The first word stands: a break that goes on after a restart has not begun there.

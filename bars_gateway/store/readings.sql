@@ -57,10 +57,18 @@ SELECT a.*, m.request_id, m.provider, m.receiver
 SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all
--- When the next message of all is due. One look into the index for each urgency.
-SELECT min(at) AS at
-  FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
-          FROM json_each('[0, 1]') AS u);
+-- When the next message of all is due. One look into the index for each urgency and provider.
+WITH RECURSIVE waiting (urgent, provider) AS (
+    SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
+      FROM json_each('[0, 1]') AS u
+     UNION ALL
+    SELECT urgent, (SELECT min(m.provider) FROM messages AS m
+                     WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
+      FROM waiting WHERE waiting.provider IS NOT NULL
+)
+SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
+             WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider)) AS at
+  FROM waiting;
 
 -- name: uncollected
 -- The numbers of what an EPR has not collected, the oldest first.

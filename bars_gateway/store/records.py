@@ -8,6 +8,7 @@ and only where there is something to compare it with.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
@@ -128,6 +129,21 @@ def bring_forward(
     connection.run("bring_forward", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowStanding:
+    """Where a workflow stands, and what it is about."""
+
+    state: State
+    use_case: str
+
+
+def standing(connection: Connection, workflow_id: int) -> WorkflowStanding:
+    """Return where a workflow stands."""
+    found = connection.one("workflow_state", id=workflow_id)
+    assert found is not None
+    return WorkflowStanding(state=State(found["state"]), use_case=found["use_case"])
+
+
 def move_workflow(
     connection: Connection,
     workflow_id: int,
@@ -135,29 +151,27 @@ def move_workflow(
     now: datetime,
     *,
     focus_id: str | None = None,
+    found: WorkflowStanding | None = None,
 ) -> State:
     """
     Make *move*, where the workflow's state allows for it; return where it is then.
 
     Where it does not, the workflow stays as it is: an answer that came first has
     proved more than this move could (scenario 71), and a final state is final.
+    *found*: where it stands, for whoever knows it.
     """
-    found = connection.one("workflow_state", id=workflow_id)
-    assert found is not None
-    before = State(found["state"])
+    found = found or standing(connection, workflow_id)
     try:
-        state = after(before, move)
+        state = after(found.state, move)
     except MoveNotAllowed:
-        state = before
-    connection.run(
-        "move_workflow",
-        id=workflow_id,
-        before=before,
-        state=state,
-        focus_id=focus_id,
-        closed_at=text(now) if state in FINAL else None,
-    )
-    if move in SPOKEN and answers_of(found["use_case"]) is Answers.STREAM:
+        state = found.state
+    values = {"id": workflow_id, "before": found.state, "state": state}
+    if focus_id is None and FINAL.isdisjoint({found.state, state}):
+        connection.run("lead_workflow_on", **values)
+    else:
+        closed_at = text(now) if state in FINAL else None
+        connection.run("move_workflow", focus_id=focus_id, closed_at=closed_at, **values)
+    if move in SPOKEN and answers_of(found.use_case) is Answers.STREAM:
         connection.run("nothing_owed", id=workflow_id)
     return state
 

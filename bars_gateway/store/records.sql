@@ -92,6 +92,10 @@ UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
 UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
  WHERE id = :id AND closed_at IS NULL AND (answer_due_at IS NULL OR answer_due_at > :due);
 
+-- name: lead_workflow_on
+-- The same between two states of which neither is its end: of all that it is found by, nothing changes.
+UPDATE workflows SET state = :state WHERE id = :id AND state = :before;
+
 -- name: move_workflow
 -- Guarded by the state that the move was decided from. The id that came first stays: test kits answer
 -- cancellations under other ones.

@@ -16,7 +16,7 @@ has nothing, and nobody but us knows it (scenario 29).
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bars_gateway.model.messages import NoticeKind, OutboundState
@@ -42,6 +42,23 @@ _ALARMS: Mapping[Remark, str] = {
 }
 
 
+# What changes a record there, rather than ask for one or answer.
+CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedFor:
+    """What has to be looked for, to be told with an outcome; whoever knows better leaves it out."""
+
+    foreign_answers: bool = True  # an answer to it may have been about somebody else's
+    words_since: bool = True  # its case may have gone on without it
+    warnings: bool = True  # its receipt may have warned of something
+    links: bool = True  # its workflow may belong to another
+
+
+_ALL = LookedFor()
+
+
 def tell_outcome(
     connection: Connection,
     message: Row,
@@ -49,19 +66,26 @@ def tell_outcome(
     *,
     before: Sequence[Remark] = (),
     after: Sequence[Remark] = (),
+    looked_for: LookedFor = _ALL,
 ) -> None:
     """Tell the EPR of the outcome of *message*, whose workflow has moved, and raise its alarms."""
-    left = _left_with(connection, message)
+    left = _left_with(connection, message, looked_for)
     for remark in _ALARMS.keys() & set(left):
         _alarm(connection, message, _ALARMS[remark], now)
     notify(connection, NoticeKind.OUTCOME, message, now, [*before, *left, *after])
 
 
-def _left_with(connection: Connection, message: Row) -> Sequence[Remark]:
-    foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
-    known = known_before(connection, message["id"])
-    of_nothing = [Remark.NO_RECORD] if _is_of_no_record(connection, message["id"]) else []
-    return [*foreign, *known, *of_nothing, *_left_without(connection, message)]
+def _left_with(connection: Connection, message: Row, looked_for: LookedFor) -> Sequence[Remark]:
+    number, found = message["id"], list[Remark]()
+    if looked_for.foreign_answers and _was_mixed_up(connection, number):
+        found.append(Remark.FOREIGN_ACK)
+    if looked_for.words_since:
+        found += known_before(connection, number)
+    if looked_for.warnings and _is_of_no_record(connection, number):
+        found.append(Remark.NO_RECORD)
+    if looked_for.links:
+        found += _left_without(connection, message)
+    return found
 
 
 def _was_mixed_up(connection: Connection, message_id: int) -> bool:

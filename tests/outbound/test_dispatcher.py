@@ -403,13 +403,13 @@ class TestFates:
     ):
         """A token or a turn may take long; a validation may not go out after its breach."""
         waited = timedelta()
-        claim_next = store.outbound.claim_next
+        claim = store.outbound.claim
 
         async def claim_and_wait(*arguments):
             nonlocal waited
-            claim = await claim_next(*arguments)
-            waited = timedelta(hours=1) if claim else waited
-            return claim
+            claims = await claim(*arguments)
+            waited = timedelta(hours=1) if claims else waited
+            return claims
 
         put_back, back = store.outbound.put_back, asyncio.Event()
 
@@ -417,7 +417,7 @@ class TestFates:
             await put_back(*arguments)
             back.set()
 
-        monkeypatch.setattr(store.outbound, "claim_next", claim_and_wait)
+        monkeypatch.setattr(store.outbound, "claim", claim_and_wait)
         monkeypatch.setattr(store.outbound, "put_back", put_back_and_tell)
         receipt = await submit(store)
         async with at_work(dispatcher_with(now=lambda: utc_now() + waited)):
@@ -995,23 +995,23 @@ class TestSenders:
 
     async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
         """Eight senders with nothing to send are woken for it, and by nothing else."""
-        looked, settled_down, claim_next = 0, asyncio.Event(), store.outbound.claim_next
+        looked, settled_down, claim = 0, asyncio.Event(), store.outbound.claim
 
         async def counting(*arguments):
             nonlocal looked
-            claim = await claim_next(*arguments)
+            claims = await claim(*arguments)
             looked += 1
-            if looked == 9:  # each of the eight once, and once more before the first of them waits
+            if looked == 2:  # once for all of the eight, and once more before they wait
                 settled_down.set()
-            return claim
+            return claims
 
-        monkeypatch.setattr(store.outbound, "claim_next", counting)
+        monkeypatch.setattr(store.outbound, "claim", counting)
         async with at_work(dispatcher):
             await settled_down.wait()
             await asyncio.sleep(0.1)  # nothing happens: there is no event to wait for
             idle = looked
 
-        assert 9 == idle
+        assert 2 == idle
 
     async def test_each_step_is_a_sign_of_life(self, store, dispatcher):
         """The watchdog hears that the senders still move."""
@@ -1023,7 +1023,7 @@ class TestSenders:
             dispatcher.stop()
             await task
 
-        assert len(beats) > 8
+        assert len(beats) > 2
 
     async def test_stopping_finishes_what_is_in_flight(self, store, dispatcher, national_proxy):
         """The answer to a message that has left matters; the next message can wait."""

@@ -1,7 +1,6 @@
 """Nobody sleeps past the moment at which something may leave, whatever happens in between."""
 
 import asyncio
-import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,9 +12,10 @@ from national_side import NOW, Clock, a_claim
 
 from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.circuit_breaker import CircuitBreakers
+from bars_gateway.outbound.claims import Claims, SendWindow, window_at
 from bars_gateway.outbound.proxy import Proxy
-from bars_gateway.standard.timing import URGENT
+from bars_gateway.store.claims import Openings
 
 PROVIDERS = ("trust", "other")
 TICK = 0.001  # the shortest sleep
@@ -50,19 +50,20 @@ class SlowStore:
     def _pass(self) -> None:
         self.clock.advance(self.passing.pop() if self.passing else 0.0)
 
-    async def claim_next(
-        self, now: datetime, providers: Collection[str], _not_for: Collection[str] = ()
-    ) -> Claim | None:
+    async def claim(self, _wanted: int, openings: Openings) -> list[Claim]:
         self._pass()
-        ready = any(self._at(at) <= now for name, at in self.due.items() if name in providers)
+        ready = [name for name, at in self.due.items() if self._at(at) <= openings.at]
         self._pass()
-        return a_claim() if ready else None
+        return [a_claim()] if openings.places.keys() & ready else []
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         self._pass()
         moments = [self._at(at) for name, at in self.due.items() if name in providers]
         self._pass()
         return min((at for at in moments if at > now), default=None)
+
+    def wake(self) -> None:
+        """Nobody sleeps but by `wait_for_work`."""
 
     async def wait_for_work(self, seconds: float) -> None:
         self.slept.append((self.clock.seconds, seconds))
@@ -94,24 +95,28 @@ def test_nobody_sleeps_past_the_earliest_moment_at_which_something_may_leave(
     budgets = {name: Budget(100_000, monotonic=clock.monotonic) for name in PROVIDERS}
     for name, seconds in held.items():
         budgets[name].pause(seconds)
-    dispatcher = _dispatcher(store, tokens, budgets, clock)
+    claims = _claims(store, tokens, budgets, clock)
 
-    assert asyncio.run(dispatcher._wait_and_claim()) is not None
+    async def first() -> Claim | None:
+        looking = asyncio.create_task(claims.run(lambda: None))
+        claim = await claims.next()
+        claims.stop()
+        await looking
+        return claim
+
+    assert asyncio.run(first()) is not None
     earliest = begun + min(max(at, paused[name], held[name]) for name, at in due.items())
     late = [at + seconds - max(at, earliest) for at, seconds in store.slept]
     assert all(seconds <= 2 * TICK for seconds in late), store.slept
 
 
-def _dispatcher(store: SlowStore, tokens: Any, budgets: Any, clock: Clock) -> Dispatcher:
+def _claims(store: SlowStore, tokens: Any, budgets: Any, clock: Clock) -> Claims:
     proxy = Proxy(
         cast("Any", None), url="http://x", budgets=budgets, answer_seconds=1, max_answer_bytes=1
     )
-    return Dispatcher(
-        cast("Any", store),
-        tokens,
-        proxy,
-        Policy(timing=lambda _use_case: URGENT),
-        reconciler=cast("Any", None),
-        now=clock.now,
-        rng=random.Random(1),
-    )
+    breakers = CircuitBreakers(cast("Any", store), now=clock.now)
+
+    def window(wanted: int) -> SendWindow:
+        return window_at(clock.now(), tokens, proxy, breakers, wanted)
+
+    return Claims(cast("Any", store), window, now=clock.now)

@@ -35,19 +35,18 @@ async def steps(database: SqliteDatabase, name: str, **values: object) -> int:
 
 CLAIM = {
     "now": text(datetime.now(UTC) + timedelta(hours=1)),
-    "lease_until": text(datetime.now(UTC) + timedelta(hours=2)),
     "providers": json.dumps(["bench"]),
-    "node": "here",
+    "singly": "[]",
     "per_receiver": 4,
-    "urgent": 0,
+    "wanted": 1,
 }
 
 
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        pytest.param("claim_next", CLAIM | {"not_for": "[]"}, id="claim"),
-        pytest.param("claim_next", CLAIM | {"not_for": json.dumps([SICK])}, id="past-the-sick"),
+        pytest.param("claimable", CLAIM | {"not_for": "[]"}, id="claim"),
+        pytest.param("claimable", CLAIM | {"not_for": json.dumps([SICK])}, id="past-the-sick"),
         pytest.param(
             "next_due", {"now": "2020", "providers": json.dumps(["bench"])}, id="next-due"
         ),

@@ -290,9 +290,10 @@ def _bounded(step: str, sql: str) -> bool:
     # One row, or none: what is owed of one workflow.
     # One row for each service at the other side; as many as one conversation has workflows.
     # One row that is of no table, or one for each of two parts of a message.
+    # No more rows for each Receiver than may be in flight to it.
     few = {"waiting", "line", "unindexed", "breaks", "owed", "receivers", "senders", "talk"}
-    few |= {"CONSTANT ROW", "2 CONSTANT ROWS"}
-    of_few = step in {f"SCAN {name}" for name in few}
+    few |= {"CONSTANT ROW", "2 CONSTANT ROWS", "due"}
+    of_few = step in {f"SCAN {name}" for name in few} or step.startswith("SCAN (subquery-")
     return of_few or any(("json_each" in step, "VIRTUAL TABLE" in step, "LIMIT :limit" in sql))
 
 
@@ -306,7 +307,7 @@ def test_the_writer_rests_on_what_aiosqlite_has() -> None:
     assert callable(aiosqlite.Connection._execute)
 
 
-@pytest.mark.parametrize("name", ["claim_next", "next_due"])
+@pytest.mark.parametrize("name", ["claimable", "next_due"])
 async def test_what_is_due_is_found_by_its_time(database: SqliteDatabase, name: str) -> None:
     """A claim must not cost more with every message that was ever stored."""
     sql = named_queries()[name]
@@ -317,7 +318,7 @@ async def test_what_is_due_is_found_by_its_time(database: SqliteDatabase, name: 
         ]
     )
 
-    index = {"claim_next": "messages_waiting", "next_due": "messages_due"}[name]
+    index = {"claimable": "messages_waiting", "next_due": "messages_due"}[name]
     assert any(index in step for step in plan)
     assert [] == [step for step in plan if "messages_bundle" in step]
 

@@ -113,8 +113,8 @@ CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
     WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
 CREATE INDEX        messages_bundle  ON messages (bundle_id, provider);
-CREATE INDEX        messages_due     ON messages (urgent, next_attempt_at, id)            WHERE state = 'queued';
-CREATE INDEX        messages_waiting ON messages (urgent, receiver, next_attempt_at, id)  WHERE state = 'queued';
+CREATE INDEX        messages_due     ON messages (urgent, provider, next_attempt_at, id)  WHERE state = 'queued';
+CREATE INDEX        messages_waiting ON messages (urgent, provider, receiver, next_attempt_at, id) WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
@@ -216,10 +216,11 @@ CREATE TABLE tallies (                          -- how many there are in each st
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE calls (                            -- what was asked of the platform in the last minute
+    began_at    TEXT NOT NULL,
     provider    TEXT NOT NULL,
-    began_at    TEXT NOT NULL
-) STRICT;
-CREATE INDEX calls_began ON calls (began_at);
+    n           INTEGER NOT NULL,               -- how many began at that moment
+    PRIMARY KEY (began_at, provider)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE breaks (                           -- whom we back off from, until an answer comes
     name        TEXT NOT NULL PRIMARY KEY,      -- a Receiver (system|value), a provider that the proxy keeps out, or what store.breaks calls what we need ourselves
@@ -483,7 +484,7 @@ END;
 CREATE TRIGGER attempts_counted AFTER INSERT ON attempts BEGIN
     UPDATE messages SET trouble = iif(NEW.verdict = 'acknowledged', NULL, coalesce(NEW.code, NEW.verdict_row)),
                         fault   = iif(NEW.verdict = 'acknowledged', NULL, NEW.fault)
-     WHERE id = NEW.message_id;
+     WHERE id = NEW.message_id AND (NEW.verdict <> 'acknowledged' OR trouble IS NOT NULL OR fault IS NOT NULL);
     INSERT INTO hours (direction, hour, flowed, last_at, asked, within_2100, within_5000)
     SELECT 'outbound', substr(NEW.ended_at, 1, 13), NEW.verdict = 'acknowledged',
            iif(NEW.verdict = 'acknowledged', NEW.ended_at, NULL), 1, took <= 2100, took <= 5000
@@ -613,6 +614,14 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
      WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'question.unanswered'
        AND ended_at IS NULL;
 END;
+
+CREATE VIEW ready AS                            -- what leaves once it is due: the first of its conversation with a Receiver
+SELECT m.* FROM messages AS m
+ WHERE m.state = 'queued' AND m.read_due_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                    WHERE earlier.settled_at IS NULL AND earlier.provider = m.provider
+                      AND earlier.correlation_id = m.correlation_id AND earlier.receiver = m.receiver
+                      AND earlier.id < m.id);
 
 CREATE VIEW words AS                            -- what has been said in each case, by either side, and what is known of it
 SELECT m.workflow_id, w.state AS stands, m.id, m.direction, m.move, m.says, m.said_at, m.sent_at, m.state, m.attempts,

@@ -100,6 +100,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",  # an acknowledged message survives a power cut
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
+    "PRAGMA temp_store = MEMORY",  # what a savepoint could undo: in a file it is written twice
     "PRAGMA trusted_schema = OFF",
     "PRAGMA wal_autocheckpoint = 16000",  # pages; a net beneath `checkpoints`
     f"PRAGMA journal_size_limit = {KEPT_BYTES}",  # of the log's file, each time it begins again
@@ -409,6 +410,7 @@ class SqliteDatabase:
         now = asyncio.get_running_loop().time
         while self._waiting or not self._closing:
             await self._something(self._checkpoints.seconds_left(now()))
+            await asyncio.sleep(0)  # whom the last group has freed may have more for this one
             group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
             if not self._waiting and not self._closing:
                 self._gathered.clear()

@@ -1,0 +1,115 @@
+-- Which messages may leave now, and what a sender must know of them.
+
+-- name: foremost
+-- Of the :most messages that are due first, those that may leave now. Where there are as many as are wanted, these are
+-- what `claimable` would find: most often, and however many Receivers there are.
+SELECT due.*
+  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
+               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
+               head.urgent, head.next_attempt_at,
+               row_number() OVER (PARTITION BY head.receiver
+                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+          FROM ready AS head
+         WHERE head.id IN (SELECT early.id
+                             FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+                             JOIN messages AS early
+                               ON early.id IN (SELECT m.id FROM messages AS m
+                                                WHERE m.state = 'queued' AND m.urgent = u.value
+                                                  AND m.provider = p.value AND m.next_attempt_at <= :now
+                                                ORDER BY m.next_attempt_at, m.id LIMIT :most)
+                            ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
+           AND head.give_up_at > :now
+           AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
+ WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
+   AND due.place + (SELECT count(*) FROM messages AS flying
+                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
+ ORDER BY due.urgent DESC, due.next_attempt_at, due.id
+ LIMIT :wanted;
+
+-- name: claimable
+-- The messages that may leave now, the first of them first: what is urgent, and of that what has been due longest.
+--
+-- Three rules keep one sick Receiver from harming the rest. Within a conversation
+-- with one Receiver, messages leave in the order in which they were taken, one at
+-- a time: an update must not overtake its request. No Receiver has more than
+-- :per_receiver in flight, so the others always find a free sender. And what each provider
+-- has for each Receiver is looked at apart, from its head: however much waits for one of
+-- them, or may not go yet, to find what is due for another takes no longer.
+WITH RECURSIVE waiting (urgent, provider, receiver) AS (
+    SELECT u.value, p.value, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value)
+      FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+     UNION ALL
+    SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = waiting.urgent
+                                 AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
+      FROM waiting WHERE waiting.receiver IS NOT NULL
+)
+SELECT due.*
+  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
+               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
+               head.urgent, head.next_attempt_at,
+               row_number() OVER (PARTITION BY head.receiver
+                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+          FROM waiting
+          JOIN messages AS head
+            ON head.id IN (SELECT m.id
+                             FROM ready AS m
+                            WHERE m.urgent = waiting.urgent
+                              AND m.provider = waiting.provider AND m.receiver = waiting.receiver
+                              AND m.next_attempt_at <= :now AND m.give_up_at > :now
+                            ORDER BY m.next_attempt_at, m.id
+                            LIMIT min(:wanted, :per_receiver))
+         WHERE waiting.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
+ WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
+   AND due.place + (SELECT count(*) FROM messages AS flying
+                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
+ ORDER BY due.urgent DESC, due.next_attempt_at, due.id
+ LIMIT :wanted;
+
+-- name: claim
+-- Take these for this node alone.
+UPDATE messages
+   SET state = 'sending', claims = claims + 1, attempts = attempts + 1, next_attempt_at = NULL,
+       claimed_by = :node, claimed_until = :lease_until
+ WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: left_open
+-- Whether an attempt before this one may have arrived, and whether one was answered about somebody else. What is
+-- sent again under new ids goes on from the doubt that the first one ended in. A restore forgets attempts.
+WITH RECURSIVE line (id, resend_of, begun, restored_at) AS (
+    SELECT id, resend_of, attempts - 1, restored_at FROM messages WHERE id = :id
+     UNION ALL
+    SELECT m.id, m.resend_of, m.attempts, m.restored_at FROM messages AS m JOIN line ON m.id = line.resend_of
+     WHERE m.state = 'unconfirmed'
+)
+SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM attempts AS a WHERE a.message_id = line.id
+                            AND a.verdict_row IN (SELECT value FROM json_each(:kept_out)))) AS unknown,
+       max(line.id = :id AND EXISTS (SELECT 1 FROM attempts AS a
+                                      WHERE a.message_id = line.id
+                                        AND a.verdict_row IN (SELECT value FROM json_each(:foreign)))) AS foreign_ack
+  FROM line;
+
+-- name: server_errors
+-- How often the message has met a 500 that counts, and since when it has met any: that proves nothing, and may
+-- not go on for ever. Whoever has it sent again begins again.
+SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
+       min(CASE WHEN verdict_row IN (SELECT value FROM json_each(:errors)) THEN started_at END) AS first_error_at
+  FROM attempts
+ WHERE message_id = :message_id
+   AND started_at >= coalesce((SELECT max(at) FROM events
+                                WHERE message_id = :message_id
+                                  AND kind IN ('operator.retried', 'epr.retried')), '');
+
+-- name: put_back
+-- No POST began, so it was no attempt; the count of claims still grows.
+UPDATE messages
+   SET state = 'queued', attempts = attempts - 1, next_attempt_at = :retry_at, claimed_by = NULL,
+       claimed_until = NULL
+ WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
+
+-- name: next_due
+-- When the next message of those providers becomes due. A look into the index for each of them, and each urgency.
+SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
+             WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value AND m.next_attempt_at > :now)) AS at
+  FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p;
