@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.config import Settings, load
-from bars_gateway.daemon.reload import SETTINGS, Reloadable, Reloader
+from bars_gateway.config import Settings, load, sources
+from bars_gateway.daemon.reload import SETTINGS, Reloadable, Reloader, differences
 from bars_gateway.errors import ConfigurationError, IdentityError
 
 KEY_ID = "PROVIDERS__TRUST__KEY_ID"
@@ -259,3 +259,19 @@ async def test_a_maintenance_window_is_taken_by_a_reload(reading: Reading) -> No
     alerts = reading.reloader.settings.alerts
 
     assert (True, 60) == (alerts.maintenance_from is not None, alerts.digest_minutes)
+
+
+def test_settings_are_compared_without_reading_why_each_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is read from the source of every table of them: the loop would stand meanwhile."""
+    reading = Reading(tmp_path)
+    other = reading.load(**{KEY_ID: "Trust-INT-2"})
+
+    def never(*_: object) -> None:
+        raise AssertionError("the source was read")
+
+    sources._texts.cache_clear()
+    monkeypatch.setattr(sources.inspect, "getsource", never)
+
+    assert ["providers.trust.key_id"] == differences(reading.settings, other)

@@ -1,9 +1,18 @@
 -- What is counted for a machine, beside what the page shows.
 
 -- name: count_backlog
--- What is not settled, by Receiver: only what is open is looked at.
-SELECT receiver, count(*) AS n, min(created_at) AS oldest
-  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL GROUP BY receiver;
+-- What is not settled, by Receiver. One look into the index for each and provider, however many messages wait.
+WITH RECURSIVE receivers (receiver, n, provider) AS (
+    SELECT t.state, t.n, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                      WHERE settled_at IS NULL AND receiver = t.state)
+      FROM tallies AS t WHERE t.of = 'open' AND t.n > 0
+    UNION ALL
+    SELECT receiver, n, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                       WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
+      FROM receivers WHERE provider IS NOT NULL)
+SELECT receiver, n, min((SELECT min(created_at) FROM messages INDEXED BY messages_backlog
+                          WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider)) AS oldest
+  FROM receivers WHERE provider IS NOT NULL GROUP BY receiver, n;
 
 -- name: waiting_for_receivers
 -- What waits for each Receiver, of how many workflows and since when, but for what is held.

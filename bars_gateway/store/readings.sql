@@ -39,12 +39,25 @@ SELECT reading, count(*) AS n FROM messages_seen
 
 -- name: count_notices
 -- How much each EPR has not collected.
-SELECT provider, count(*) AS n FROM notices WHERE collected_at IS NULL GROUP BY provider;
+SELECT state AS provider, n FROM tallies WHERE of = 'notice' AND n > 0;
 
 -- name: oldest_open
--- Since when the oldest message is open, and since when the oldest that is not held.
-SELECT min(created_at) AS at, min(CASE WHEN state <> 'held' THEN created_at END) AS waiting_at
-  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL;
+-- Since when the oldest message is open, and since when the oldest that is not held. Two looks into the index for each
+-- Receiver and provider, however many messages wait.
+WITH RECURSIVE receivers (receiver, provider) AS (
+    SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                      WHERE settled_at IS NULL AND receiver = t.state)
+      FROM tallies AS t WHERE t.of = 'open' AND t.n > 0
+    UNION ALL
+    SELECT receiver, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                       WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
+      FROM receivers WHERE provider IS NOT NULL)
+SELECT min((SELECT min(created_at) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider)) AS at,
+       min((SELECT created_at FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider AND state <> 'held'
+             ORDER BY created_at LIMIT 1)) AS waiting_at
+  FROM receivers WHERE provider IS NOT NULL;
 
 -- name: last_attempts
 -- The last attempts of all, the newest first.

@@ -41,6 +41,8 @@ TRIGGERS = (
     "messages_born",
     "messages_counted",
     "messages_tallied",
+    "messages_opened",
+    "notices_owed",
     "workflows_tallied",
     "attempts_counted",
     "events_alarm",
@@ -90,6 +92,8 @@ MADE = (
       FROM messages GROUP BY direction, substr(created_at, 1, 13)""",
     """INSERT INTO tallies (of, state, n)
     SELECT direction, state, count(*) FROM messages GROUP BY direction, state""",
+    """INSERT INTO tallies (of, state, n)
+    SELECT 'open', receiver, count(*) FROM messages WHERE settled_at IS NULL GROUP BY receiver""",
     """INSERT INTO tallies (of, state, n)
     SELECT 'workflow', state, count(*) FROM workflows GROUP BY state""",
 )

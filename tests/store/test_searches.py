@@ -68,7 +68,10 @@ async def test_the_tallies_are_what_a_count_would_find(
     taken = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
     await store.inbound.receive(arrival(), NOW)
-    await store.outbound.give_up(NOW + timedelta(hours=1))
+    await store.notices.collect("trust", [1], NOW)
+    late = NOW + timedelta(hours=1)
+    await store.outbound.give_up(late)
+    await store.outbound.submit(submission(), late)
 
     def tallied(connection: SqliteConnection) -> list[list[tuple[str, str, int]]]:
         raw = connection.raw
@@ -78,6 +81,10 @@ async def test_the_tallies_are_what_a_count_would_find(
                 "SELECT of, state, n FROM tallies WHERE n > 0 ORDER BY of, state",
                 """SELECT direction, state, count(*) FROM messages GROUP BY direction, state
                     UNION ALL SELECT 'workflow', state, count(*) FROM workflows GROUP BY state
+                    UNION ALL SELECT 'open', receiver, count(*) FROM messages
+                               WHERE settled_at IS NULL GROUP BY receiver
+                    UNION ALL SELECT 'notice', provider, count(*) FROM notices
+                               WHERE collected_at IS NULL GROUP BY provider
                     ORDER BY 1, 2""",
             )
         ]
@@ -85,4 +92,4 @@ async def test_the_tallies_are_what_a_count_would_find(
     found, counted = await database.read(tallied)
 
     assert found == counted
-    assert 5 == len(counted)
+    assert 9 == len(counted)

@@ -209,7 +209,7 @@ CREATE TABLE uptime (                           -- how long the gateway was up i
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tallies (                          -- how many there are in each state, counted as they come and move
-    of          TEXT NOT NULL,                  -- outbound and inbound: messages; workflow
+    of          TEXT NOT NULL,                  -- outbound and inbound: messages; workflow; open: messages by Receiver; notice: those not collected, by provider
     state       TEXT NOT NULL,
     n           INTEGER NOT NULL,
     PRIMARY KEY (of, state)
@@ -476,6 +476,35 @@ CREATE TRIGGER workflows_tallied_anew AFTER UPDATE OF state ON workflows WHEN NE
 END;
 CREATE TRIGGER workflows_untallied AFTER DELETE ON workflows BEGIN
     UPDATE tallies SET n = n - 1 WHERE of = 'workflow' AND state = OLD.state;
+END;
+-- What waits may be a great deal: so how much it is for each Receiver, and for each EPR, is counted as well.
+CREATE TRIGGER messages_opened AFTER INSERT ON messages WHEN NEW.settled_at IS NULL BEGIN
+    INSERT INTO tallies (of, state, n) VALUES ('open', NEW.receiver, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER messages_settled AFTER UPDATE OF settled_at ON messages
+          WHEN OLD.settled_at IS NULL AND NEW.settled_at IS NOT NULL BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'open' AND state = OLD.receiver;
+END;
+CREATE TRIGGER messages_reopened AFTER UPDATE OF settled_at ON messages
+          WHEN OLD.settled_at IS NOT NULL AND NEW.settled_at IS NULL BEGIN
+    INSERT INTO tallies (of, state, n) VALUES ('open', NEW.receiver, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER messages_gone AFTER DELETE ON messages WHEN OLD.settled_at IS NULL BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'open' AND state = OLD.receiver;
+END;
+CREATE TRIGGER notices_owed AFTER INSERT ON notices WHEN NEW.collected_at IS NULL BEGIN
+    INSERT INTO tallies (of, state, n) VALUES ('notice', NEW.provider, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER notices_collected AFTER UPDATE OF collected_at ON notices
+          WHEN OLD.collected_at IS NULL AND NEW.collected_at IS NOT NULL BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'notice' AND state = OLD.provider;
+END;
+CREATE TRIGGER notices_owed_again AFTER UPDATE OF collected_at ON notices
+          WHEN OLD.collected_at IS NOT NULL AND NEW.collected_at IS NULL BEGIN
+    INSERT INTO tallies (of, state, n) VALUES ('notice', NEW.provider, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER notices_gone AFTER DELETE ON notices WHEN OLD.collected_at IS NULL BEGIN
+    UPDATE tallies SET n = n - 1 WHERE of = 'notice' AND state = OLD.provider;
 END;
 CREATE TRIGGER messages_counted AFTER INSERT ON messages WHEN NEW.direction = 'inbound' BEGIN
     INSERT INTO hours (direction, hour, flowed, last_at) VALUES ('inbound', substr(NEW.created_at, 1, 13), 1, NEW.created_at)
