@@ -9,9 +9,11 @@ here ever turns a Message back into the Bundle that it came from. Numbers are ke
 they were written (`Number`), because BaRS's seven-digit instants and clinical
 decimals do not survive a round trip through Python's floats (D-lossless).
 
-Two parsers look at each body. orjson refuses what the other lets through (lone
-surrogates, NaN), and the standard library's tells of duplicate members, which orjson
-and most receivers settle silently in favour of the last. A byte order mark is passed over.
+orjson looks at each body, and refuses what others let through (lone surrogates, NaN). It settles
+duplicate members silently in favour of the last, as most receivers do, and makes floats of
+numbers: so it is believed only where it has kept all that was written (`tree.is_kept`). The
+standard library's parser, which tells of each member, reads the rest. A byte order mark is passed
+over.
 
 An id that R4 does not know as one is left out of a Message (D-ignored-ids): nothing can use it,
 echo it or find anything by it. The tree and the bytes have it still, for whoever names the fault.
@@ -21,10 +23,10 @@ Decisions: D-hostile-bodies.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, wraps
+from functools import cached_property, lru_cache, wraps
 from typing import Any, TypeVar
 
 import orjson
@@ -39,7 +41,9 @@ from bars_gateway.standard.tree import (
     MalformedBundle,
     Number,
     Resource,
+    as_number,
     check_utf8,
+    is_kept,
     too_wide,
     unmarked,
 )
@@ -121,13 +125,14 @@ class Message:
     needed_by: datetime | None  # the clinical time: occurrencePeriod.end or the slot's start
     entries: tuple[Entry, ...]
     root: Resource
+    held: Sequence[Resource] = field(default=(), repr=False, compare=False)  # see `everything`
 
-    @property
+    @cached_property
     def header(self) -> Resource:
         """The MessageHeader, or an empty resource."""
         return next((e.resource for e in self.entries[:1] if e.type == "MessageHeader"), {})
 
-    @property
+    @cached_property
     def focus_url(self) -> str:
         """What the MessageHeader says that the message is about, or an empty text."""
         return next((text_of(each, "reference") for each in maps_of(self.header, "focus")), "")
@@ -143,44 +148,69 @@ class Message:
         """Whether what it asks for has a higher priority than routine."""
         return any(text_of(each, "priority") in _PRESSING for _, each in self.all("ServiceRequest"))
 
-    def all(self, resource_type: str) -> Iterator[tuple[str, Resource]]:
-        """Yield the FHIR path and the resource of each entry of that type."""
+    def all(self, resource_type: str) -> Sequence[tuple[str, Resource]]:
+        """Return the FHIR path and the resource of each entry of that type."""
+        return self.by_type.get(resource_type, ())
+
+    @cached_property
+    def by_type(self) -> Mapping[str, Sequence[tuple[str, Resource]]]:
+        """The FHIR path and the resource of each entry, by the types that there are."""
+        found: dict[str, list[tuple[str, Resource]]] = {}
         for index, entry in enumerate(self.entries):
-            if entry.type == resource_type:
-                yield f"Bundle.entry[{index}].resource", entry.resource
+            found.setdefault(entry.type, []).append(
+                (f"Bundle.entry[{index}].resource", entry.resource)
+            )
+        return found
 
     @cached_property
     def objects(self) -> list[list[Resource]]:
         """Every object within each entry, its resource first: for rules about all of them."""
         return [objects_in(entry.resource) for entry in self.entries]
 
-    @cached_property
+    @property
     def references(self) -> frozenset[str]:
         """Every reference in it: there are few, and each stands in many places."""
-        return frozenset(
-            reference
-            for within in self.objects
-            for each in within
-            if (reference := each.get("reference")).__class__ is str
-        )
+        return self._seen.references
+
+    @cached_property
+    def everything(self) -> Sequence[Resource]:
+        """Every object in it, in whatever order; those around the entries may be among them."""
+        return self.held or [each for within in self.objects for each in within]
 
     @cached_property
     def telling(self) -> list[Resource]:
         """The objects that may say whom they are about, those of the Patients first."""
-        each_with = zip(self.entries, self.objects, strict=True)
-        ordered = sorted(each_with, key=lambda each: each[0].type != "Patient")
-        if self._names_by_reference:
-            return [each for _, within in ordered for each in within if _may_tell(each)]
-        return [e for _, within in ordered for e in within if e.get("resourceType") == "Patient"]
+        if not self._names_by_reference and len(self._seen.patients) <= 1:
+            return self._seen.patients  # as nearly always
+        first = sorted(
+            zip(self.entries, self.objects, strict=True), key=lambda each: each[0].type != "Patient"
+        )
+        tells = _may_tell if self._names_by_reference else _is_patient
+        return [each for _, within in first for each in within if tells(each)]
 
     @cached_property
     def _names_by_reference(self) -> bool:
         """Whether a reference may say by a number whose it is; nearly all are fullUrls."""
-        return any("patient/" in each.lower() for each in self.references) or any(
-            each["identifier"].__class__ is dict
-            for within in self.objects
-            for each in within
-            if "identifier" in each
+        return self._seen.names_by_identifier or any(
+            "patient/" in each.lower() for each in self.references
+        )
+
+    @cached_property
+    def _seen(self) -> "_Seen":
+        references: set[str] = set()
+        identifiers: list[Json] = []
+        patients: list[Resource] = []
+        for each in self.everything:  # written out: every object passes through it
+            if "reference" in each and (reference := each["reference"]).__class__ is str:
+                references.add(reference)
+            if "identifier" in each:
+                identifiers.append(each["identifier"])
+            if "resourceType" in each and _is_patient(each):
+                patients.append(each)
+        return _Seen(
+            references=frozenset(references),
+            names_by_identifier=any(each.__class__ is dict for each in identifiers),
+            patients=patients,
         )
 
     def resolve(self, reference: str) -> Entry | None:
@@ -191,6 +221,15 @@ class Message:
     def _by_url(self) -> dict[str, Entry]:
         # Of several with one fullUrl the first counts; a rule says that there are several (B16).
         return {entry.full_url: entry for entry in reversed(self.entries)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What one walk over every object of a message has found."""
+
+    references: frozenset[str]
+    names_by_identifier: bool  # whether anything is referred to by an identifier
+    patients: list[Resource]
 
 
 def once(find: Callable[[Message], T]) -> Callable[[Message], T]:
@@ -213,7 +252,11 @@ def once(find: Callable[[Message], T]) -> Callable[[Message], T]:
 
 
 def _may_tell(each: Resource) -> bool:
-    return not _WHOM.isdisjoint(each) or each.get("resourceType") == "Patient"
+    return not _WHOM.isdisjoint(each) or _is_patient(each)
+
+
+def _is_patient(each: Resource) -> bool:
+    return each.get("resourceType") == "Patient"
 
 
 def objects_in(resource: Resource) -> list[Resource]:
@@ -240,16 +283,22 @@ def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
     return said_by(xml.to_tree(body).tree if "xml" in media_type else from_json(body))
 
 
-def said_by(root: Resource) -> Message:
-    """Return what a Bundle says that was read before; raise MalformedBundle if it is none."""
+def said_by(root: Resource, objects: Sequence[Resource] = ()) -> Message:
+    """
+    Return what a Bundle says that was read before; raise MalformedBundle if it is none.
+
+    *objects*: every one in it, where whoever has read it knows them.
+    """
     if root.get("resourceType") != "Bundle":
         raise MalformedBundle("the resource is not a Bundle", "Bundle.resourceType")
     entries = tuple(_entries(root))
     header: Resource = entries[0].resource if entries else {}
-    return _message(root, entries, header)
+    return _message(root, entries, header, objects)
 
 
-def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Message:
+def _message(
+    root: Resource, entries: tuple[Entry, ...], header: Resource, objects: Sequence[Resource]
+) -> Message:
     focus_reference = next((text_of(f, "reference") for f in maps_of(header, "focus")), "")
     focus = next(
         (e.resource for e in entries if focus_reference and e.full_url == focus_reference), {}
@@ -277,6 +326,7 @@ def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Me
         or edge_or_instant(text_of(appointment, "start")),
         entries=entries,
         root=root,
+        held=objects,
     )
 
 
@@ -316,28 +366,47 @@ def is_id(value: Json) -> bool:
 def from_json(body: bytes) -> Resource:
     """Return the resource in *body* as a tree, or raise MalformedBundle."""
     check_utf8(body)
-    written, twice = unmarked(body), _Twice()
+    written = unmarked(body)
     try:
-        orjson.loads(written)
-        root = json.loads(
-            written, parse_float=Number, parse_int=Number, object_pairs_hook=twice.members_of
-        )
+        root = orjson.loads(written)
+        return root if _with_numbers(root, written) else _exactly(written)
     except json.JSONDecodeError as error:
         raise MalformedBundle(
             f"the body is not valid JSON: line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
         raise MalformedBundle(TOO_DEEP) from None
+
+
+def _with_numbers(root: Any, written: bytes) -> bool:
+    """Keep numbers as they were *written*, if that is for sure; tell whether it is."""
+    if root.__class__ is not dict or len(written) > 2 * MAX_OBJECTS or not is_kept(root, written):
+        return False
+    for node in _holders_of_numbers(root):
+        for at, value in list(node.items() if node.__class__ is dict else enumerate(node)):
+            if value.__class__ is int or value.__class__ is float:
+                node[at] = as_number(value)
+    return True
+
+
+def _exactly(written: bytes) -> Resource:
+    """Read with the parser that tells of each member, and how each number is written."""
+    twice = _Twice()
+    root = json.loads(
+        written, parse_float=Number, parse_int=Number, object_pairs_hook=twice.members_of
+    )
     if not isinstance(root, dict):
         raise MalformedBundle("the body is not a JSON object")
-    _check_extent(root)
+    _holders_of_numbers(root)
     if twice.objects:
         raise MalformedBundle(_TWICE, twice.path_in(root))
     return root
 
 
-def _check_extent(root: Json) -> None:
+def _holders_of_numbers(root: Json) -> list[Any]:
+    """Return the objects and lists that hold numbers; raise where there are too many, or levels."""
     level: list[Any] = [root]  # the loops are written out: every message passes through them
+    found: list[Any] = []
     seen = 0
     for _ in range(MAX_DEPTH):
         seen += len(level)
@@ -347,10 +416,14 @@ def _check_extent(root: Json) -> None:
         for node in level:
             for each in node.values() if node.__class__ is dict else node:
                 kind = each.__class__
+                if kind is str:  # as most are
+                    continue
                 if kind is dict or kind is list:
                     below.append(each)
+                elif kind is int or kind is float:
+                    found.append(node)
         if not below:
-            return
+            return found
         level = below
     raise MalformedBundle(TOO_DEEP)
 
@@ -433,6 +506,7 @@ def bare_id(text: str) -> str:
     return text.strip().removeprefix("urn:uuid:").lower()
 
 
+@lru_cache(maxsize=64)
 def edge_or_instant(text: str) -> datetime | None:
     """Return an instant, or the edge of the calendar where it lies beyond that in UTC."""
     match = _INSTANT.fullmatch(text)
@@ -446,6 +520,7 @@ def edge_or_instant(text: str) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=64)
 def instant(text: str) -> datetime | None:
     """Return a FHIR instant as UTC, cut to microseconds, or None where it is no instant."""
     match = _INSTANT.fullmatch(text)

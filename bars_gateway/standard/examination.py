@@ -47,6 +47,7 @@ from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.r4 import HTML_NAMES
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side, in_production
 from bars_gateway.standard.rules import RULES, check
+from bars_gateway.standard.structure import Sound
 from bars_gateway.standard.tree import BYTE_ORDER_MARK, Json, MalformedBundle, Resource
 from bars_gateway.standard.workflow import Move
 from bars_gateway.standard.xml import Document
@@ -105,12 +106,13 @@ def examine(
     *earlier* messages of its workflow as well stops no later one.
     """
     try:
-        tree, document = _read(body, media_type)
+        tree, sound, document = _read(body, media_type)
     except MalformedBundle as error:
         return _told([replace(error.issue, line=error.line)])
-    found = [*_of_bytes(body, document, side), *_of_structure(tree, document)]
+    wrong = [] if sound else structure.problems(tree, path=_top(tree))
+    found = [*_of_bytes(body, document, side), *wrong, *_of_writing(document)]
     try:
-        message = bundle.said_by(tree)
+        message = bundle.said_by(tree, sound.objects if sound else ())
     except MalformedBundle as error:
         return _told([*found, error.issue], document)
     move = meaning.move_of(message)
@@ -130,11 +132,19 @@ def examine(
     return replace(_told(issues, document, message, move), stopped=stopped)
 
 
-def _read(body: bytes, media_type: str) -> tuple[Resource, Document | None]:
-    if "xml" not in media_type.lower():
-        return bundle.from_json(body), None
-    document = xml.to_tree(body)
-    return document.tree, document
+def _read(body: bytes, media_type: str) -> tuple[Resource, Sound | None, Document | None]:
+    if "xml" in media_type.lower():
+        document = xml.to_tree(body)
+        return document.tree, structure.sound(document.tree), document
+    sound = structure.sound_in(body)
+    if sound is not None:  # as nearly always
+        return sound.tree, sound, None
+    tree = bundle.from_json(body)
+    return tree, structure.sound(tree), None
+
+
+def _top(tree: Resource) -> str:
+    return bundle.text_of(tree, "resourceType") or "Bundle"
 
 
 def _of_bytes(body: bytes, document: Document | None, side: Side) -> list[Issue]:
@@ -144,15 +154,12 @@ def _of_bytes(body: bytes, document: Document | None, side: Side) -> list[Issue]
     return [Issue(rule="B01", path="Bundle", text=_MARKED, severity=severity, issue="structure")]
 
 
-def _of_structure(tree: Resource, document: Document | None) -> list[Issue]:
+def _of_writing(document: Document | None) -> list[Issue]:
     odd = {_LATE: document.out_of_order, _BROKEN: document.broken_lines} if document else {}
     return [
-        *structure.check(tree, path=bundle.text_of(tree, "resourceType") or "Bundle"),
-        *(
-            Issue(rule="B01", path=path, text=text, severity=Severity.WARNING)
-            for text, paths in odd.items()
-            for path in paths
-        ),
+        Issue(rule="B01", path=path, text=text, severity=Severity.WARNING)
+        for text, paths in odd.items()
+        for path in paths
     ]
 
 

@@ -34,7 +34,8 @@ ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 _KNOWN = 128  # services and organisations, as each request names them again
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_UUID = re.compile(UUID)
 
 
 class HeaderProblem(ValueError):

@@ -31,7 +31,6 @@ narrative read for what it means.
 """
 
 import re
-from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +55,7 @@ HTML_NAMES = (
 _NAME = re.compile(_HTML_NAMED.pattern.encode())
 RESOURCE = "Resource"  # the type of an element that holds a whole resource
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
+Fit = Callable[[Any], object]  # something true only of a value with which nothing is wrong
 REFERENCE = "reference"  # R4's type for it is string; what it holds names something
 # Where R4 has a record say whom it is about, of all that a message may carry. Who writes, asks,
 # does or pays may be somebody's patient, too, and the record is not about them for that.
@@ -84,28 +84,32 @@ ABOUT: Mapping[str, frozenset[str]] = {
 _LONGEST = 1024 * 1024  # of a string, in characters
 _LARGEST = 2**31 - 1  # of the whole numbers
 _MOST_DIGITS = len("-2147483648")
-_YEAR = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
-_MONTH = r"(0[1-9]|1[0-2])"
-_DAY = r"(0[1-9]|[12][0-9]|3[01])"
-_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
-_ZONE = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
-_BLACK = r"[^\s\x00-\x1f\ufeff\ufffe\uffff]"
+_YEAR = r"(?!0000)[0-9]{4}"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_LEAP_YEAR = r"(?!0000)(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_DAY = (
+    rf"(?:{_YEAR}-(?:{_MONTH}-(?:0[1-9]|1[0-9]|2[0-8])"
+    rf"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)|{_LEAP_YEAR}-02-29)"
+)
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+_ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+_BLACK = r"[^\x00-\x20\ufeff\ufffe\uffff]"
 _WHOLE = r"0|[1-9][0-9]*"
 _TEXTS = {
     "base64Binary": (r"[0-9A-Za-z+/\s]*+={0,2}\s*", "Base64"),
-    "canonical": (rf"{_BLACK}*", "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
+    "canonical": (rf"{_BLACK}+", "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
     "code": (
         rf"{_BLACK}+([ \t\r\n]{_BLACK}+)*",
         "code: no spaces around it, single ones within, and none that are unseen (U+FEFF)",
     ),
-    "date": (rf"{_YEAR}(-{_MONTH}(-{_DAY})?)?", "date: YYYY, YYYY-MM or YYYY-MM-DD"),
+    "date": (rf"{_DAY}|{_YEAR}(?:-{_MONTH})?", "date: YYYY, YYYY-MM or YYYY-MM-DD"),
     "dateTime": (
-        rf"{_YEAR}(-{_MONTH}(-{_DAY}(T{_TIME}{_ZONE})?)?)?",
+        rf"{_DAY}(?:T{_TIME}{_ZONE})?|{_YEAR}(?:-{_MONTH})?",
         "dateTime: a date, or YYYY-MM-DDThh:mm:ss with Z or +hh:mm",
     ),
     "id": (r"[A-Za-z0-9\-.]{1,64}", "id: 1 to 64 letters, digits, hyphens and full stops"),
     "instant": (
-        rf"{_YEAR}-{_MONTH}-{_DAY}T{_TIME}{_ZONE}",
+        rf"{_DAY}T{_TIME}{_ZONE}",
         "instant: YYYY-MM-DDThh:mm:ss with Z or +hh:mm",
     ),
     "oid": (r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+", "oid: urn:oid: and numbers with full stops"),
@@ -114,7 +118,7 @@ _TEXTS = {
         "string: at most 1048576 characters, and no control characters",
     ),
     "time": (_TIME, "time: hh:mm:ss"),
-    "uri": (rf"{_BLACK}*", "uri: no spaces, seen or unseen (U+FEFF)"),
+    "uri": (rf"{_BLACK}+", "uri: no spaces, seen or unseen (U+FEFF)"),
     "uuid": (
         r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         "uuid: urn:uuid: and a UUID in lower case",
@@ -347,6 +351,22 @@ def form(type_name: str, codes: frozenset[str] | None = None) -> Form:
 
 
 @cache
+def fit(type_name: str, codes: frozenset[str] | None = None) -> Fit:
+    """
+    Return what is true of nearly every value of that type that `form` finds nothing wrong with.
+
+    It is true of no other, and takes a fraction of the time: without a Python function to call,
+    for nearly all values are texts. Of what is no text it may raise TypeError.
+    """
+    if codes is not None:
+        return codes.__contains__
+    if type_name in _TEXTS and type_name != "base64Binary":
+        return matcher(type_name)
+    wrong = form(type_name)
+    return lambda value: wrong(value) is None
+
+
+@cache
 def matcher(type_name: str) -> Callable[[str], re.Match[str] | None]:
     """Return what matches the written form of a number or text of that type."""
     return re.compile((_NUMBERS | _TEXTS)[type_name][0], re.ASCII).fullmatch
@@ -378,19 +398,14 @@ def _is_too_large(digits: str) -> bool:
 def _text(type_name: str) -> Form:
     matches = matcher(type_name)
     wrong = f"is not a valid {_TEXTS[type_name][1]}"
-    more = {
-        "base64Binary": _is_padded,
-        "date": _is_in_calendar,
-        "dateTime": _is_in_calendar,
-        "instant": _is_in_calendar,
-    }.get(type_name)
+    is_padded = _is_padded if type_name == "base64Binary" else None
 
     def text(value: object) -> str | None:
         if not isinstance(value, str):
             return "must be a text"
         if not value:
             return "may not be empty: leave it out"
-        if not matches(value) or (more and not more(value)):
+        if not matches(value) or (is_padded and not is_padded(value)):
             return wrong
         return None
 
@@ -399,11 +414,6 @@ def _text(type_name: str) -> Form:
 
 def _is_padded(text: str) -> bool:
     return len("".join(text.split())) % 4 == 0
-
-
-def _is_in_calendar(text: str) -> bool:
-    day = text[8:10]
-    return day < "29" or int(day) <= monthrange(int(text[:4]), int(text[5:7]))[1]
 
 
 def _coded(codes: frozenset[str]) -> Form:

@@ -33,6 +33,7 @@ from bars_gateway.standard.timing import application_of
 
 EVERYBODY = "*"
 Broken = Callable[[Message, Offer], Iterator[str]]  # yields the FHIR paths
+When = Callable[[Message], bool]
 URN = "urn:uuid:"
 HEADER = "Bundle.entry[0].resource"  # where the MessageHeader stands
 CODES = "https://fhir.nhs.uk/CodeSystem/"
@@ -105,9 +106,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRule(Rule):
-    """One row about a message alone, and the function that looks whether it is broken."""
+    """
+    One row about a message alone, and the function that looks whether it is broken.
+
+    Only messages of which *when* is true, and that hold a resource *of* that type, can break it:
+    what is the same for many rows is asked once for all of them.
+    """
 
     broken: Broken
+    when: When | None = None  # None: of any message
+    of: str = ""  # empty: of what may be missing, or is no one resource
 
 
 class _Row(TypedDict, total=False):
@@ -118,6 +126,8 @@ class _Row(TypedDict, total=False):
     code: str
     issue: str
     fixed: bool
+    when: When
+    of: str
 
 
 def rule(rule: str, text: str, **row: Unpack[_Row]) -> Callable[[Broken], MessageRule]:
@@ -188,6 +198,21 @@ def is_new_request(message: Message, category: str | None = None) -> bool:
     )
 
 
+def is_new_referral(message: Message) -> bool:
+    """Tell whether somebody refers for the first time."""
+    return is_new_request(message, "referral")
+
+
+def is_new_validation(message: Message) -> bool:
+    """Tell whether somebody asks for the first time to have something validated."""
+    return is_new_request(message, "validation")
+
+
+def is_new_transfer(message: Message) -> bool:
+    """Tell whether one control room asks another for the first time."""
+    return is_new_referral(message) and is_of(message, "a6")
+
+
 def is_change(message: Message) -> bool:
     """Tell whether a request is changed or taken back."""
     return message.event == REQUEST and message.reason in CHANGES
@@ -230,6 +255,46 @@ def asks(message: Message, category: str | None = None) -> bool:
         and category in {None, message.category}
     )
     return is_new_request(message, category) or changed
+
+
+def asks_to_refer(message: Message) -> bool:
+    """Tell whether a referral is asked for, or changed."""
+    return asks(message, "referral")
+
+
+def asks_to_validate(message: Message) -> bool:
+    """Tell whether a validation is asked for, or changed."""
+    return asks(message, "validation")
+
+
+def has_request_event(message: Message) -> bool:
+    """Tell whether its event is about a ServiceRequest: asked for, or answered."""
+    return message.event.startswith("servicerequest")
+
+
+def is_answer(message: Message) -> bool:
+    """Tell whether it answers a request."""
+    return message.event == RESPONSE
+
+
+def is_full_answer(message: Message) -> bool:
+    """Tell whether it is the last word on a validation."""
+    return is_answer(message) and message.definition.endswith(FULL)
+
+
+def has_booking_event(message: Message) -> bool:
+    """Tell whether its event is about an Appointment."""
+    return message.event == BOOKING
+
+
+def is_booked(message: Message) -> bool:
+    """Tell whether an Appointment is made, or changed."""
+    return is_booking(message, called_off=False)
+
+
+def is_called_off(message: Message) -> bool:
+    """Tell whether an Appointment is called off."""
+    return is_booking(message, called_off=True)
 
 
 def is_booking(message: Message, *, called_off: bool) -> bool:

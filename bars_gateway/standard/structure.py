@@ -13,29 +13,52 @@ nobody can tell what was written there: it is counted instead (`…resource.?[0]
 Each type is turned into a *plan* when it is first met: one function for each member,
 which has already looked up all that the table says about it.
 
+Nearly every resource is sound, so that is asked first (`sound`): without paths, and by what
+costs least. It is said only of what a close look would find nothing in, and not of all of that:
+the rest is looked at closely, as if nothing had been asked.
+
+    tree ──sound──┬─ yes ────────► nothing
+                  └─ not surely ──problems──► Issue(B01, …)
+
 Decisions: D-structure.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, partial
 from itertools import count
+from typing import Any
+
+import orjson
 
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.r4 import (
     REFERENCE,
     RESOURCE,
+    Fit,
     Member,
     elements,
+    fit,
     form,
     members,
     resources,
     vocabulary,
 )
-from bars_gateway.standard.tree import Json, Resource, Stray
+from bars_gateway.standard.tree import (
+    MAX_DEPTH,
+    MAX_OBJECTS,
+    Json,
+    Number,
+    Resource,
+    Stray,
+    as_number,
+    is_kept,
+    unmarked,
+)
 
+_DEEPEST = MAX_DEPTH // 2  # of objects: each may stand in a list, which is a level of its own
 _LONGEST_NAME = 64  # no name of R4 is longer
 MOST_PROBLEMS = 1000  # nobody reads on, and a hostile body could hold millions
 
@@ -57,6 +80,46 @@ def check(tree: Json, *, path: str = "Bundle") -> list[Issue]:
     *path* is what the paths begin with. Of more than a thousand problems, the first
     thousand are returned.
     """
+    return [] if sound(tree) else problems(tree, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A resource that is R4, and every object in it."""
+
+    tree: Resource
+    objects: Sequence[Resource]
+
+
+def sound(tree: Json) -> Sound | None:
+    """Return what *tree* is, if it is an R4 resource and that shows without a close look."""
+    walk = _walked(tree)
+    return Sound(walk.objects[0], walk.objects) if walk and not walk.numbers else None
+
+
+def sound_in(body: bytes) -> Sound | None:
+    """
+    Return the resource in *body*, which is JSON, where it is sound: read and checked in one walk.
+
+    None where that does not show so soon: it may be no JSON, and may be sound all the same.
+    """
+    written = unmarked(body)
+    if len(written) > 2 * MAX_OBJECTS:  # a shorter one cannot hold too many
+        return None
+    try:
+        root = orjson.loads(written)
+        walk = _walked(root) if is_kept(root, written) else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    if walk is None:
+        return None
+    for owner, name, number in walk.numbers:
+        owner[name] = number
+    return Sound(root, walk.objects)
+
+
+def problems(tree: Json, *, path: str) -> list[Issue]:
+    """Look closely: return everything by which *tree* is no R4 resource."""
     found = _Findings()
     with suppress(_EnoughError):
         _resource(tree, path, found)
@@ -259,6 +322,126 @@ def _shown(unders: list[Json], beside: Json) -> Iterator[tuple[int, Json]]:
     for index, under in enumerate(unders):
         if under is not None or index >= len(values):
             yield index, under
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the objects of one type are, by member: what stands nowhere here needs a close look."""
+
+    value: Mapping[str, Fit]
+    values: Mapping[str, Fit]  # in a list
+    object: Mapping[str, str]  # its type
+    objects: Mapping[str, str]
+    required: tuple[str, ...]
+    choices: tuple[tuple[int, frozenset[str]], ...]  # how many of these there are at least
+    is_free: bool  # whether any members will do
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What one walk has met."""
+
+    objects: list[Any] = field(default_factory=list)
+    numbers: list[tuple[Any, str, Number]] = field(default_factory=list)  # of orjson's
+
+    def read(self, owner: Resource, name: str, value: Any) -> Json:
+        """Return what is no text, a number of orjson's as the one that was written."""
+        if value.__class__ is int or value.__class__ is float:
+            value = as_number(value)
+            self.numbers.append((owner, name, value))
+        found: Json = value
+        return found
+
+
+@cache
+def _shape(type_name: str) -> _Shape:
+    of = {
+        name: replace(member, type=REFERENCE)
+        if (type_name, name) == ("Reference", "reference")
+        else member
+        for name, member in members(type_name).items()
+    }
+    found = elements(type_name)
+    alone = {each.name for each in found if len(each.names) == 1}
+    required = tuple(each.name for each in found if each.required and each.name in alone)
+    choices = tuple(
+        (int(each.required), frozenset(each.names)) for each in found if len(each.names) > 1
+    )
+    extended = {
+        f"_{name}": "Element"
+        for name, each in of.items()
+        if name in alone and each.is_primitive and not (each.many or each.is_attribute)
+    }
+    kind: dict[str, Fit] = {"resourceType": bool} if type_name in resources() else {}
+    return _Shape(
+        value=kind | {n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=False)},
+        values={n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=True)},
+        object=extended | {n: m.type for n, m in _those(of, primitive=False, many=False)},
+        objects={n: m.type for n, m in _those(of, primitive=False, many=True)},
+        required=required,
+        choices=choices,
+        is_free=not (required or choices),
+    )
+
+
+def _those(of: Mapping[str, Member], *, primitive: bool, many: bool) -> list[tuple[str, Member]]:
+    return [(n, m) for n, m in of.items() if m.is_primitive is primitive and m.many is many]
+
+
+_NOTHING = _Shape(value={}, values={}, object={}, objects={}, required=(), choices=(), is_free=True)
+
+
+def _shape_of(type_name: str, value: Any) -> _Shape:
+    if type_name != RESOURCE:
+        return _shape(type_name)
+    kind = value.get("resourceType") if value.__class__ is dict else None
+    return _shape(kind) if kind in resources() else _NOTHING
+
+
+def _walked(tree: Json) -> _Walk | None:
+    walk = _Walk()
+    try:
+        return walk if _is_sound(tree, _shape_of(RESOURCE, tree), walk, 1) else None
+    except (KeyError, TypeError):  # a name that R4 does not know, or a value of another kind
+        return None
+
+
+def _is_sound(value: Any, shape: _Shape, walk: _Walk, depth: int) -> bool:
+    if value.__class__ is not dict or not value or depth > _DEEPEST:
+        return False
+    walk.objects.append(value)
+    fits = shape.value
+    for name, item in value.items():  # written out: every object passes through it
+        kind = item.__class__
+        if kind is str:
+            if not fits[name](item):
+                return False
+        elif kind is dict:
+            if not _is_sound(item, _shape_of(shape.object[name], item), walk, depth + 1):
+                return False
+        elif kind is list:
+            if not _are_sound(item, shape, name, walk, depth + 1):
+                return False
+        elif not fits[name](walk.read(value, name, item)):
+            return False
+    return shape.is_free or _is_met(shape, value)
+
+
+def _are_sound(items: list[Any], shape: _Shape, name: str, walk: _Walk, depth: int) -> bool:
+    type_name = shape.objects.get(name)
+    if type_name is None:
+        return bool(items) and all(map(shape.values[name], items))
+    for each in items:
+        if not _is_sound(each, _shape_of(type_name, each), walk, depth):
+            return False
+    return bool(items)
+
+
+def _is_met(shape: _Shape, value: Resource) -> bool:
+    for least, names in shape.choices:
+        if not least <= len(names.intersection(value)) <= 1:
+            return False
+    return all(map(value.__contains__, shape.required))
 
 
 @cache

@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import orjson
+
 from bars_gateway.standard.issues import Issue
 
 MAX_DEPTH = 64
@@ -98,6 +100,26 @@ def too_wide() -> MalformedBundle:
 def unmarked(body: bytes) -> bytes:
     """Return *body* without the byte order mark of UTF-8 at its head."""
     return body.removeprefix(BYTE_ORDER_MARK)
+
+
+def is_kept(root: object, written: bytes) -> bool:
+    """
+    Tell whether orjson has kept all of what was *written* when it read it as *root*.
+
+    It has if what it would write is, but for blanks, what came: then there were as many members,
+    and each number looks as it would be written. Of `1.20` or a member that stands twice it
+    keeps less than came.
+    """
+    return _unspaced(orjson.dumps(root)) == _unspaced(written)
+
+
+def as_number(value: float) -> Number:
+    """Return a number of orjson's as it was written, in what it has kept all of."""
+    return Number(orjson.dumps(value).decode())
+
+
+def _unspaced(written: bytes) -> bytes:
+    return written.translate(None, b" \t\r\n")
 
 
 def check_utf8(body: bytes) -> None:

@@ -202,6 +202,9 @@ class _Reader:
         self._places: list[_Place] = []
         self._frame: _Frame | None = None
         self._root: _Frame | None = None
+        # A value that was begun, and as most has nothing in it: it gets no frame of its own.
+        self._leaf: Member | None = None
+        self._leaf_value: Json = None
         self._late: list[int] = []  # numbers of the places
         self._broken: list[int] = []  # of those with a line break in their attribute
         self._skipped = 0  # levels within an element that is not looked into
@@ -232,6 +235,8 @@ class _Reader:
         return Document(self._root.node, self._places, self._late, self._broken)
 
     def _refuse(self, text: str) -> NoReturn:
+        if self._leaf is not None:
+            self._unfold(self._leaf)
         path = _paths(self._places)[self._frame.number] if self._frame else "Bundle"
         line = self._parser.ErrorLineNumber
         raise MalformedBundle(f"{text}: line {line}", path, line) from None
@@ -255,6 +260,8 @@ class _Reader:
         self._refuse("a document type or entities may not stand in FHIR's XML")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._leaf is not None:
+            self._unfold(self._leaf)
         frame = self._frame
         if frame is None:
             self._begin(tag, attributes)
@@ -278,14 +285,26 @@ class _Reader:
         elif not member.many and (name in frame.node or f"_{name}" in frame.node):
             frame.node[f"{Stray.AGAIN}{name}"] = True
             self._skip()
+        elif member.is_primitive and len(attributes) == 1 and "value" in attributes:
+            self._leaf = member
+            self._leaf_value = self._value(member, attributes["value"], number)
         else:
             self._open(frame, member, attributes, number)
+
+    def _unfold(self, member: Member) -> None:
+        """Make a frame of the value that was begun last, for there is something in it."""
+        self._leaf = None
+        inner = _Frame(self._frame, member, _by_tag("Element"), len(self._places) - 1)
+        inner.value = self._leaf_value
+        self._frame = inner
 
     def _open(self, frame: _Frame, member: Member, attributes: dict[str, str], number: int) -> None:
         if member.is_primitive:
             self._frame = inner = _Frame(frame, member, _by_tag("Element"), number)
-            if self._value(inner, member, attributes):
-                self._broken.append(number)
+            written = attributes.pop("value", None)
+            self._attributes(inner, "Element", attributes)
+            if written is not None:
+                inner.value = self._value(member, written, number)
             return
         self._frame = inner = _Frame(frame, member, _by_tag(member.type), number)
         if inner.depth > MAX_DEPTH:
@@ -340,21 +359,21 @@ class _Reader:
             elif not name.startswith(_INSTANCE):
                 self._stray(frame, Stray.ATTRIBUTE, name.rpartition(" ")[2])
 
-    def _value(self, frame: _Frame, member: Member, attributes: dict[str, str]) -> bool:
-        """Keep a value; tell whether a line break is within it, of which XML makes a blank."""
-        written = attributes.pop("value", None)
-        if attributes:
-            self._attributes(frame, "Element", attributes)
-        if written is None:
-            return False
-        frame.value = _value_of(member.type, written)
-        if " " not in written:
-            return False
-        return _BROKEN.match(self._body, self._parser.CurrentByteIndex) is not None
+    def _value(self, member: Member, written: str, number: int) -> Json:
+        """Return a value; note where a line break is within it, of which XML makes a blank."""
+        if " " in written and _BROKEN.match(self._body, self._parser.CurrentByteIndex):
+            self._broken.append(number)
+        return _value_of(member.type, written)
 
     def _end(self, _tag: str) -> None:
         frame = self._frame
         assert frame is not None
+        leaf = self._leaf
+        if leaf is not None:
+            self._leaf = None
+            keep = _keep_in_list if leaf.many else _keep_alone
+            keep(frame.node, leaf.name, self._leaf_value, {})
+            return
         member = frame.member
         self._frame = frame.parent
         if member is not None and member.is_primitive:
@@ -368,6 +387,8 @@ class _Reader:
 
     def _text(self, data: str) -> None:
         if self._frame is not None and not data.isspace():
+            if self._leaf is not None:
+                self._unfold(self._leaf)
             self._frame.node[f"{Stray.TEXT}text"] = True
 
     def _skip(self) -> None:

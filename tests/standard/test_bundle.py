@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,6 +132,47 @@ def test_no_bytes_crash_the_reader(body: bytes) -> None:
     """Whatever comes, it is a message or a refusal."""
     with suppress(MalformedBundle):
         read(body)
+
+
+def an_object(members: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{name}" :{value}' for name, value in members) + "}"
+
+
+def each_once(members: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(members)) < len(members):
+        raise MalformedBundle("stands twice")
+    return dict(members)
+
+
+NUMBERS = (
+    "0 -0 7 -1 1.0 1.20 120.0 -0.0 0.1 1e5 1E5 1e+2 1e-7 1e16 5e-324 1e400 2147483648"
+    " 18446744073709551615 18446744073709551616 -9223372036854775809 0.30000000000000004"
+).split()
+WRITTEN = st.recursive(
+    st.sampled_from(
+        [*NUMBERS, "true", "null", '"a, 1.20, b"', '"\\u00e9"', '"\\/"', '"\\":"', '"1"']
+    )
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=6).map(json.dumps),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda values: f"[{', '.join(values)}]")
+        | st.lists(st.tuples(st.sampled_from("abc"), inner), max_size=3).map(an_object)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), WRITTEN), max_size=4).map(an_object))
+def test_nothing_is_lost_of_what_was_written(text: str) -> None:
+    """Numbers stay as they were written, and nobody chooses between two of one name."""
+    exact = None
+    with suppress(MalformedBundle, orjson.JSONDecodeError):
+        orjson.loads(text)
+        exact = json.loads(text, parse_int=Number, parse_float=Number, object_pairs_hook=each_once)
+    found = None
+    with suppress(MalformedBundle):
+        found = from_json(text.encode())
+
+    assert exact == found
 
 
 JSON_VALUES = st.recursive(

@@ -1,9 +1,10 @@
 """R4 as a table: what it says of types that everybody knows, and what it knows nothing of."""
 
 import json
+from datetime import date
 from pathlib import Path
 
-from bars_gateway.standard.r4 import elements, members, resources, vocabulary
+from bars_gateway.standard.r4 import elements, matcher, members, resources, vocabulary
 
 
 def test_elements_come_in_the_order_of_r4() -> None:
@@ -74,3 +75,24 @@ def test_the_table_agrees_with_hl7s_schema(reference_data: Path) -> None:
 
     assert {} == differing
     assert set(schema["discriminator"]["mapping"]) == resources()
+
+
+def test_a_date_is_one_of_the_calendar() -> None:
+    """Every day from 1896 to 2104 that there was or will be, with the leap years that are none."""
+    matches = matcher("date")
+    written = [
+        f"{year:04}-{month:02}-{day:02}"
+        for year in (*range(1896, 2105), 0, 1, 4, 400, 9996)
+        for month in range(14)
+        for day in range(33)
+    ]
+
+    assert [each for each in written if is_a_day(each)] == [e for e in written if matches(e)]
+
+
+def is_a_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

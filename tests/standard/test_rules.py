@@ -26,7 +26,14 @@ from bars_gateway.standard import rules
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.rule import EVERYBODY, NOTHING_AGREED, AgreedSeverity, Overrides, Side
+from bars_gateway.standard.rule import (
+    EVERYBODY,
+    NOTHING_AGREED,
+    AgreedSeverity,
+    MessageRule,
+    Overrides,
+    Side,
+)
 from bars_gateway.standard.rules import RULES, check
 
 SENDERS = Offer(services=frozenset({SENDER}), applications={})
@@ -335,3 +342,14 @@ def test_variants_belong_to_a_rule_of_the_list() -> None:
 def test_every_rule_is_tested() -> None:
     """A rule that no test breaks is a rule that nobody has seen work."""
     assert {rule.rule for rule in RULES} == {case.rule for case in BREAKS} | {"R03R", "R23"}
+
+
+@pytest.mark.parametrize("row", [row for row in RULES if row.of], ids=lambda row: row.rule)
+def test_a_rule_of_one_type_says_nothing_where_there_is_none(row: MessageRule) -> None:
+    """It is not asked then: so none may be about what is missing."""
+    for kind in KINDS:
+        bundle = kind()
+        bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != row.of]
+        message = read(json.dumps(bundle).encode())
+
+        assert [] == list(row.broken(message, RECEIVERS))

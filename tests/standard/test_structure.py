@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 from generated import a_resource
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from messages import referral, validation_request
 
-from bars_gateway.standard.bundle import from_json
-from bars_gateway.standard.structure import MOST_PROBLEMS, check
+from bars_gateway.standard.bundle import from_json, objects_in
+from bars_gateway.standard.formats import Format, to_bytes
+from bars_gateway.standard.structure import MOST_PROBLEMS, check, problems, sound, sound_in
 from bars_gateway.standard.tree import Number
 
 EXTENSION = {"url": "https://example.org/why", "valueCode": "unknown"}
 
 
-def problems(content: dict[str, Any], kind: str = "Patient") -> dict[str, str]:
+def found_in(content: dict[str, Any], kind: str = "Patient") -> dict[str, str]:
     found = check({"resourceType": kind, **content}, path=kind)
     return {issue.path: issue.text for issue in found}
 
@@ -60,7 +62,7 @@ def test_nothing_is_wrong_with_a_proper_message(body: bytes) -> None:
 )
 def test_what_r4_allows_is_allowed(content: dict[str, Any]) -> None:
     """Strictness beyond R4 would refuse patients."""
-    assert {} == problems(content)
+    assert {} == found_in(content)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_what_r4_allows_is_allowed(content: dict[str, Any]) -> None:
 )
 def test_each_problem_has_its_path(content: dict[str, Any], path: str, words: str) -> None:
     """One defect, one report, and it says where."""
-    found = problems(content)
+    found = found_in(content)
 
     assert [f"Patient.{path}"] == list(found)
     assert words in found[f"Patient.{path}"]
@@ -165,7 +167,7 @@ def test_each_problem_has_its_path(content: dict[str, Any], path: str, words: st
 
 def test_all_problems_are_listed_in_their_order() -> None:
     """Nobody corrects a message one refusal at a time."""
-    found = problems({"id": "a b", "name": [{"use": "x", "family": ""}], "gender": True})
+    found = found_in({"id": "a b", "name": [{"use": "x", "family": ""}], "gender": True})
 
     assert [
         "Patient.id",
@@ -183,14 +185,14 @@ def test_elements_may_nest_like_those_that_they_refer_to() -> None:
         "type": "group",
         "item": [{"linkId": "3", "type": "group", "item": [item]}],
     }
-    found = problems({"status": "draft", "item": [nested]}, "Questionnaire")
+    found = found_in({"status": "draft", "item": [nested]}, "Questionnaire")
 
     assert ["Questionnaire.item[0].item[0].item[0].type"] == list(found)
 
 
 def test_a_report_holds_nothing_of_the_message() -> None:
     """Neither values nor the names of members that R4 does not know."""
-    found = problems(
+    found = found_in(
         {
             "CANARY": "CANARY",
             "canary": {"CANARY": 1},
@@ -230,7 +232,7 @@ def test_what_is_no_resource_is_one_problem(tree: Any) -> None:
 )
 def test_a_long_value_takes_no_longer_than_its_length(value: str) -> None:
     """R4's own expression for Base64 would need years for these."""
-    assert ["Patient.photo[0].data"] == list(problems({"photo": [{"data": value}]}))
+    assert ["Patient.photo[0].data"] == list(found_in({"photo": [{"data": value}]}))
 
 
 def test_a_bomb_in_a_narrative_is_not_set_off() -> None:
@@ -238,7 +240,7 @@ def test_a_bomb_in_a_narrative_is_not_set_off() -> None:
     levels = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
     div = f'<!DOCTYPE div [<!ENTITY a0 "a">{levels}]><div xmlns="http://www.w3.org/1999/xhtml">&a11;</div>'
 
-    assert ["Patient.text.div"] == list(problems({"text": {"status": "generated", "div": div}}))
+    assert ["Patient.text.div"] == list(found_in({"text": {"status": "generated", "div": div}}))
 
 
 @pytest.mark.exhaustive
@@ -247,3 +249,40 @@ def test_a_bomb_in_a_narrative_is_not_set_off() -> None:
 def test_any_resource_that_r4_allows_is_clean(tree: dict[str, Any]) -> None:
     """All types, all elements, awkward values."""
     assert [] == check(tree)
+
+
+@pytest.mark.parametrize("body", [referral(), validation_request()], ids=["referral", "validation"])
+def test_a_proper_message_needs_no_close_look(body: bytes) -> None:
+    """It is read, and shown to be sound, in one walk: as nearly every message is."""
+    sounded = sound_in(body)
+
+    assert sounded is not None
+    assert from_json(body) == sounded.tree
+
+
+ODD = (
+    *("", " x", "a\u0001", "2023-02-29", None, True, 1, Number("-0"), [], {}, ["x"], [None]),
+    *({"reference": "x"}, {"id": "a b"}, {"url": "x", "valueCode": "a", "valueId": "b"}),
+)
+
+
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@given(a_resource(), st.data())
+def test_what_is_sound_has_no_problems(tree: dict[str, Any], data: st.DataObject) -> None:
+    """The quick look says so of nothing that a close one would find anything wrong with."""
+    places = [each for each in objects_in(tree) if each]
+    place = data.draw(st.sampled_from(places))
+    name = data.draw(st.sampled_from([*place, "id", "extension", "_status", "nameless"]))
+    place[name] = data.draw(st.sampled_from(ODD))  # type: ignore[index]
+
+    assert sound(tree) is None or problems(tree, path="Resource") == []
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(a_resource())
+def test_what_is_read_in_one_walk_is_what_was_written(tree: dict[str, Any]) -> None:
+    """A decimal such as 1.10 among it, which is then read otherwise."""
+    body = to_bytes(tree, Format.JSON)
+    sounded = sound_in(body)
+
+    assert sounded is None or from_json(body) == sounded.tree

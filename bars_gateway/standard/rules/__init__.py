@@ -17,6 +17,8 @@ that holds otherwise, or on one side only (S sending, R receiving, U unswapped, 
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
@@ -29,6 +31,7 @@ from bars_gateway.standard.rule import (
     MessageRule,
     Overrides,
     Side,
+    When,
 )
 from bars_gateway.standard.rules import (
     booking,
@@ -82,20 +85,36 @@ def check(
 ) -> list[Issue]:
     """Return everything that is wrong with *message*, errors first."""
     agreed = overrides.with_the_other_side(message, side)
-    taken = _taken(side, agreed) if agreed else _WITHOUT_AGREEMENT[side]
+    kinds = frozenset(when for when in _KINDS if when(message))
+    types = _TYPES.intersection(message.by_type)
+    taken = _taken(side, agreed, kinds, types) if agreed else _usually_taken(side, kinds, types)
     issues = [
         rule.at(path, severity) for rule, severity in taken for path in rule.broken(message, offer)
     ]
     return in_order(issues)
 
 
-def _taken(side: Side, agreed: Agreement) -> tuple[tuple[MessageRule, Severity], ...]:
-    """Return the rules that are looked at, and how severely each is taken."""
-    severities = ((rule, rule.severity(side, agreed)) for rule in RULES)
-    return tuple((rule, severity) for rule, severity in severities if severity is not None)
+_KINDS = frozenset(rule.when for rule in RULES if rule.when is not None)
+_TYPES = frozenset(rule.of for rule in RULES if rule.of)
 
 
-_WITHOUT_AGREEMENT = {side: _taken(side, {}) for side in Side}
+def _taken(
+    side: Side, agreed: Agreement, kinds: AbstractSet[When], types: AbstractSet[str]
+) -> tuple[tuple[MessageRule, Severity], ...]:
+    """Return the rules that such a message can break, and how severely each is taken."""
+    return tuple(
+        (rule, severity)
+        for rule in RULES
+        if (severity := rule.severity(side, agreed)) is not None
+        if (rule.when is None or rule.when in kinds) and (not rule.of or rule.of in types)
+    )
+
+
+@lru_cache(maxsize=256)
+def _usually_taken(
+    side: Side, kinds: frozenset[When], types: frozenset[str]
+) -> tuple[tuple[MessageRule, Severity], ...]:
+    return _taken(side, {}, kinds, types)
 
 
 def in_order(issues: Iterable[Issue]) -> list[Issue]:

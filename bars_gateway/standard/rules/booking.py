@@ -9,7 +9,10 @@ from bars_gateway.standard.rule import (
     CALLED_OFF,
     CANCELLED,
     HEADER,
+    has_booking_event,
+    is_booked,
     is_booking,
+    is_called_off,
     is_coded,
     missing,
     references_of,
@@ -25,10 +28,9 @@ _PARTS = ("Patient", "Slot", "Schedule", "HealthcareService")
     "K01",
     "a booking has one Appointment with Patient, Slot, Schedule and HealthcareService",
     source="MessageDefinitions; tests: BookTwoAppointments",
+    when=has_booking_event,
 )
 def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
-    if message.event != "booking-request":
-        return
     yield from (path for path, _ in list(message.all("Appointment"))[1:])
     if is_booking(message, called_off=False):
         held = {entry.type for entry in message.entries}
@@ -39,9 +41,11 @@ def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
     "K02",
     "a new Appointment is booked, refers to a Slot in the Bundle, and its Patient has accepted",
     source="Application 1: Booking-Request-Payload",
+    when=is_booked,
+    of="Appointment",
 )
 def new_booking_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
-    if not is_booking(message, called_off=False) or message.reason != "new":
+    if message.reason != "new":
         return
     for path, appointment in message.all("Appointment"):
         if text_of(appointment, "status") != "booked":
@@ -69,10 +73,12 @@ def _patient_accepted(message: Message, appointment: object) -> bool:
     source="Application 1: Booking-Request-Payload",
     sending=_WARN,
     receiving=None,
+    when=is_booked,
+    of="Appointment",
 )
 def new_booking_has_id(message: Message, _offer: Offer) -> Iterator[str]:
     """The Receiver gives its own, whatever was sent."""
-    if is_booking(message, called_off=False) and message.reason == "new":
+    if message.reason == "new":
         for path, appointment in message.all("Appointment"):
             if "id" in appointment:
                 yield f"{path}.id"
@@ -84,11 +90,11 @@ def new_booking_has_id(message: Message, _offer: Offer) -> Iterator[str]:
     source="this project",
     sending=_WARN,
     receiving=_WARN,
+    when=is_booked,
+    of="Appointment",
 )
 def outside_of_the_slot(message: Message, _offer: Offer) -> Iterator[str]:
     """The guide's own booking is six days off."""
-    if not is_booking(message, called_off=False):
-        return
     for path, appointment in message.all("Appointment"):
         for _, reference in references_of(appointment, "slot"):
             entry = message.resolve(reference)
@@ -104,11 +110,10 @@ def outside_of_the_slot(message: Message, _offer: Offer) -> Iterator[str]:
     "a booking is cancelled with reason update and the Appointment's id that the Receiver gave",
     source="Core: Cancellation",
     receiving=_WARN,
+    when=is_called_off,
 )
 def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
     """A published cancellation says `new` and names no id; nobody could act on it."""
-    if not is_booking(message, called_off=True):
-        return
     if message.reason == "new":
         yield f"{HEADER}.reason.coding.code"
     if not message.focus_id:
@@ -120,10 +125,12 @@ def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
     "K04S",
     "a cancelled booking has the status cancelled or entered-in-error",
     source="Core: Cancellation",
+    when=has_booking_event,
+    of="Appointment",
 )
 def booking_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
     """A message that says it cancels, and an Appointment that says otherwise."""
-    if message.event == "booking-request" and message.definition.endswith(CANCELLED):
+    if message.definition.endswith(CANCELLED):
         for path, status in statuses(message, "Appointment"):
             if status not in CALLED_OFF:
                 yield path
@@ -134,12 +141,13 @@ def booking_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
     "serviceCategory must hold a code of usecases-categories-bars",
     source="Core: Use-Case-Categories",
     receiving=_WARN,
+    when=has_booking_event,
+    of="Appointment",
 )
 def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
-    if message.event == "booking-request":
-        for path, appointment in message.all("Appointment"):
-            if not is_coded(maps_of(appointment, "serviceCategory"), USE_CASES):
-                yield f"{path}.serviceCategory"
+    for path, appointment in message.all("Appointment"):
+        if not is_coded(maps_of(appointment, "serviceCategory"), USE_CASES):
+            yield f"{path}.serviceCategory"
 
 
 @rule(
@@ -148,6 +156,7 @@ def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 1: Payloads",
     sending=_WARN,
     receiving=_WARN,
+    of="Appointment",
 )
 def referral_not_named(message: Message, _offer: Offer) -> Iterator[str]:
     """What it is based on is named by the id that the Receiver gave."""
@@ -165,11 +174,11 @@ def referral_not_named(message: Message, _offer: Offer) -> Iterator[str]:
     " and a telephone",
     source="tests: booking_request_payload",
     receiving=_WARN,
+    when=is_booked,
+    of="Patient",
 )
 def patient_not_reachable(message: Message, _offer: Offer) -> Iterator[str]:
     """Who comes must be known by name, and be told of changes."""
-    if not is_booking(message, called_off=False):
-        return
     for path, patient in message.all("Patient"):
         names = [n for n in maps_of(patient, "name") if text_of(n, "use") == "official"]
         if len(names) != 1 or not (names[0].get("family") and names[0].get("given")):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from bars_gateway.standard.applications import Offer
-from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, text_of
+from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, once, text_of
 from bars_gateway.standard.definitions import Focus, cited
-from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.headers import UUID, is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.rule import CODES, URN, missing, objects_at, resources_at, rule
 from bars_gateway.standard.timing import application_of
@@ -17,6 +17,7 @@ from bars_gateway.standard.timing import application_of
 _WARN = Severity.WARNING
 _PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
 _SEVEN_DECIMALS = re.compile(r".*\.\d{7}(Z|[+-]\d\d:\d\d)", re.ASCII)
+_FULL_URL = re.compile(rf"{URN}\s*{UUID}\s*")
 _IN_UTC = re.compile(r".*(Z|[+-]00:00)", re.ASCII)
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})([-+].*)?", re.ASCII)
 # What other messages gave an id to, and this one may therefore name without holding it.
@@ -199,9 +200,10 @@ def _last_updated(message: Message, wrong: Callable[[str], object]) -> Iterator[
                 yield f"{holder}.meta.lastUpdated"
 
 
+@once
 def _moments(message: Message) -> list[str]:
-    resources = (message.root, *(entry.resource for entry in message.entries))
-    return [text_of(map_of(resource, "meta"), "lastUpdated") for resource in resources]
+    metas = [message.root.get("meta"), *(entry.resource.get("meta") for entry in message.entries)]
+    return [text_of(meta, "lastUpdated") for meta in metas]
 
 
 @rule("B15", "the entry has no fullUrl", source="Applications: payload tables", fixed=True)
@@ -221,8 +223,7 @@ def bad_full_url(message: Message, _offer: Offer) -> Iterator[str]:
     urls = [entry.full_url for entry in message.entries]
     twice = Counter(urls) - Counter(set(urls)) if len(set(urls)) < len(urls) else ()
     for index, url in enumerate(urls):
-        well_formed = url.startswith(URN) and is_uuid(url.removeprefix(URN))
-        if url and (url in twice or not well_formed):
+        if url and (url in twice or not _FULL_URL.fullmatch(url)):
             yield f"Bundle.entry[{index}].fullUrl"
 
 
@@ -314,19 +315,16 @@ def profile_broken(message: Message, _offer: Offer) -> Iterator[str]:
                     yield from _unmet(demand, entry.resource, f"Bundle.entry[{index}].resource")
 
 
-def _is_met(demand: Demand, resource: Resource) -> bool:
+def _is_met(demand: Demand, node: Json, depth: int = 0) -> bool:
     """Tell whether nothing is wrong with it: paths are made only if something is."""
-    *way, last = demand.names
-    owners = [resource]
-    for name in way:
-        owners = [each for owner in owners for each in _objects_of(owner.get(name))]
-    return not any(_is_wrong(demand, each.get(last)) for each in owners)
-
-
-def _objects_of(node: Json) -> Sequence[Resource]:
-    if isinstance(node, dict):
-        return (node,)
-    return [each for one in node for each in _objects_of(one)] if isinstance(node, list) else ()
+    if isinstance(node, list):
+        return all(_is_met(demand, each, depth) for each in node)
+    if not isinstance(node, dict):
+        return True
+    value = node.get(demand.names[depth])
+    if depth + 1 < len(demand.names):
+        return _is_met(demand, value, depth + 1)
+    return not _is_wrong(demand, value)
 
 
 def _is_wrong(demand: Demand, values: Json) -> bool:
@@ -365,15 +363,14 @@ def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
     definition = cited(message.definition)
     if definition is None:
         return
-    types = [entry.type for entry in message.entries]
     updated = definition.from_requester and message.reason == "update"
     for resource_type, least, most in _limits(definition.url):
-        number = types.count(resource_type)
+        number = len(message.all(resource_type))
         if number < least:
             yield missing(resource_type)
         if most is not None and number > most:
             more = 1 if updated and resource_type == "Encounter" else 0
-            yield from (path for path, _ in list(message.all(resource_type))[most + more :])
+            yield from (path for path, _ in message.all(resource_type)[most + more :])
 
 
 @rule(
@@ -429,6 +426,8 @@ def _is_bare(each: Resource) -> bool:
 
 def _objects(message: Message, wrong: Callable[[Resource], bool], element: str) -> Iterator[str]:
     """Yield that element of each object that is wrong; paths are made only if there is one."""
+    if not any(map(wrong, message.everything)):
+        return  # as nearly always
     for index, within in enumerate(message.objects):
         if any(map(wrong, within)):
             for path, each in objects_at(within[0], f"Bundle.entry[{index}].resource"):

@@ -16,11 +16,15 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.rule import (
     CODES,
     asks,
+    asks_to_refer,
+    asks_to_validate,
     concept_of,
     extensions,
     has_words,
     is_coded,
+    is_new_referral,
     is_new_request,
+    is_new_transfer,
     is_of,
     missing,
     references_of,
@@ -43,11 +47,11 @@ _DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
     " basedOn, must be in the Bundle",
     source="Applications: payload tables",
     receiving=_WARN,
+    when=asks,
+    of="ServiceRequest",
 )
 def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
     """A request has its whole story in it, and so has what takes its place."""
-    if not asks(message):
-        return
     for path, resource in message.all("ServiceRequest"):
         for element in _POINTS:
             for at, reference in references_of(resource, element):
@@ -63,10 +67,10 @@ def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
     "R18",
     "a new request needs a Consent of the category DRC (direct care)",
     source="tests: NotDirectCare",
+    when=is_new_request,
 )
 def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message):
-        yield from _other_consents(message)
+    yield from _other_consents(message)
 
 
 @rule(
@@ -74,9 +78,10 @@ def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
     "an update needs the Consent of the category DRC (direct care), as its request does",
     source="Applications 4 and 6: payload tables",
     receiving=_WARN,
+    when=asks,
 )
 def changed_without_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
-    if asks(message) and not is_new_request(message):
+    if not is_new_request(message):
         yield from _other_consents(message)
 
 
@@ -91,18 +96,18 @@ def _other_consents(message: Message) -> Iterator[str]:
     "R19",
     "a validation needs one Flag of the category SS (scene safety)",
     source="Application 4: Scope-and-Requirements; tests: ValidationRequest_No…",
+    when=asks_to_validate,
 )
 def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     """Whoever drives there must know whether it is safe."""
-    if asks(message, "validation"):
-        flags = [
-            path
-            for path, each in message.all("Flag")
-            if is_coded(maps_of(each, "category"), f"{CODES}flag-categories-bars", {"SS"})
-        ]
-        if not flags:
-            yield missing("Flag")
-        yield from (f"{path}.category" for path in flags[1:])
+    flags = [
+        path
+        for path, each in message.all("Flag")
+        if is_coded(maps_of(each, "category"), f"{CODES}flag-categories-bars", {"SS"})
+    ]
+    if not flags:
+        yield missing("Flag")
+    yield from (f"{path}.category" for path in flags[1:])
 
 
 @rule(
@@ -110,13 +115,13 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     "a validation needs a Location that can be found: UPRN, postcode, eastings and"
     " northings, position or what3words",
     source="Application 4: Scope-and-Requirements; tests: NoLocation",
+    when=asks_to_validate,
 )
 def place_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     """One way to find the place is enough."""
-    if asks(message, "validation"):
-        places = list(message.all("Location"))
-        if not any(_can_be_found(each) for _, each in places):
-            yield places[0][0] if places else missing("Location")
+    places = list(message.all("Location"))
+    if not any(_can_be_found(each) for _, each in places):
+        yield places[0][0] if places else missing("Location")
 
 
 def _can_be_found(location: Resource) -> bool:
@@ -144,6 +149,7 @@ def _said(location: Resource) -> dict[str, str]:
     "UPRN has 1 to 12 digits; eastings, northings, longitude and latitude are numbers",
     source="tests: provider_simulator",
     receiving=_WARN,
+    of="Location",
 )
 def place_misspelt(message: Message, _offer: Offer) -> Iterator[str]:
     for path, location in message.all("Location"):
@@ -162,10 +168,10 @@ def place_misspelt(message: Message, _offer: Offer) -> Iterator[str]:
     "a new referral between control rooms needs the Location of the incident, and"
     " answered questionnaires",
     source="tests: NoLocation",
+    when=is_new_transfer,
 )
 def no_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message, "referral") and is_of(message, "a6"):
-        yield from _unplaced(message)
+    yield from _unplaced(message)
 
 
 @rule(
@@ -174,9 +180,10 @@ def no_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
     " questionnaires, as its request does",
     source="Application 6: Referral-Payload",
     receiving=_WARN,
+    when=asks_to_refer,
 )
 def changed_without_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
-    if asks(message, "referral") and not is_new_request(message) and is_of(message, "a6"):
+    if not is_new_request(message) and is_of(message, "a6"):
         yield from _unplaced(message)
 
 
@@ -195,10 +202,11 @@ def _unplaced(message: Message) -> Iterator[str]:
     " address, a number or words",
     source="Applications 3 and 6: Referral-Payload",
     receiving=_WARN,
+    when=asks_to_refer,
 )
 def place_is_empty(message: Message, _offer: Offer) -> Iterator[str]:
     """A Location that holds nothing is one, and sends nobody anywhere."""
-    if asks(message, "referral") and (is_of(message, "a3") or is_of(message, "a6")):
+    if is_of(message, "a3") or is_of(message, "a6"):
         places = list(message.all("Location"))
         yield from (path for path, each in places if not _says_where(each))
         if not places and is_of(message, "a3"):  # of Application 6 another rule says so
@@ -225,9 +233,10 @@ def _claims(resource: Resource, profile: str) -> bool:
     "a referral to a pharmacy needs Task.code and Condition.category in SNOMED",
     source="tests: referraltopharmacy",
     receiving=_WARN,
+    when=is_new_referral,
 )
 def no_pharmacy_task(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message, "referral") and is_of(message, "a5"):
+    if is_of(message, "a5"):
         yield from _uncoded(message, "Task", "code")
         yield from _uncoded(message, "Condition", "category")
 
@@ -247,10 +256,12 @@ def _uncoded(message: Message, resource_type: str, element: str) -> Iterator[str
     "a referral to the broker names at most 20 services, as performers of its CarePlan",
     source="Application 8: Scope-and-Requirements",
     receiving=_WARN,
+    when=is_new_referral,
+    of="CarePlan",
 )
 def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
     """The broker offers the patient what the CarePlan names."""
-    if not (is_new_request(message, "referral") and is_of(message, "a8")):
+    if not is_of(message, "a8"):
         return
     for path, plan in message.all("CarePlan"):
         named = {
@@ -268,9 +279,11 @@ def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
     " supportingInfo as Appointment/id",
     source="this project",
     sending=None,
+    when=is_new_referral,
+    of="ServiceRequest",
 )
 def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
-    if not offer.booking_required or not is_new_request(message, "referral"):
+    if not offer.booking_required:
         return
     for path, resource in message.all("ServiceRequest"):
         named = (text_of(each, "reference") for each in maps_of(resource, "supportingInfo"))
@@ -284,11 +297,12 @@ def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
     source="Applications: payload tables",
     sending=_WARN,
     receiving=_WARN,
+    when=asks,
+    of="Encounter",
 )
 def no_journey(message: Message, _offer: Offer) -> Iterator[str]:
-    if asks(message):
-        for path, encounter in list(message.all("Encounter"))[:1]:
-            if not maps_of(encounter, "identifier"):
-                yield f"{path}.identifier"
-            if not maps_of(encounter, "episodeOfCare"):
-                yield f"{path}.episodeOfCare"
+    for path, encounter in list(message.all("Encounter"))[:1]:
+        if not maps_of(encounter, "identifier"):
+            yield f"{path}.identifier"
+        if not maps_of(encounter, "episodeOfCare"):
+            yield f"{path}.episodeOfCare"

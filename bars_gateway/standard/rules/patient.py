@@ -20,7 +20,12 @@ from bars_gateway.standard.patients import (
     numbers_where,
     strangers,
 )
-from bars_gateway.standard.rule import concept_of, extensions, is_of, rule
+from bars_gateway.standard.rule import (
+    concept_of,
+    extensions,
+    is_of,
+    rule,
+)
 
 _WARN = Severity.WARNING
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"
@@ -101,6 +106,7 @@ def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
     "the NHS number must be verified, or present but not traced; Application 8: verified",
     source="Applications: Scope-and-Requirements",
     receiving=_WARN,
+    of="Patient",
 )
 def number_not_traced(message: Message, _offer: Offer) -> Iterator[str]:
     """A number may be somebody else's; the Patient says of it, and no record, how it is known."""
@@ -117,7 +123,12 @@ def _status(extension: Resource) -> str:
     )
 
 
-@rule("P04", "Application 8 needs an NHS number", source="Application 8: Scope-and-Requirements")
+@rule(
+    "P04",
+    "Application 8 needs an NHS number",
+    source="Application 8: Scope-and-Requirements",
+    of="Patient",
+)
 def number_missing(message: Message, _offer: Offer) -> Iterator[str]:
     """Application 8 only; every other takes a patient without a number."""
     if is_of(message, "a8") and not any(_nhs_numbers(message)):
@@ -129,6 +140,7 @@ def number_missing(message: Message, _offer: Offer) -> Iterator[str]:
     "contact details stand in Patient.contact, not in Patient.telecom",
     source="tests: patient_contact",
     receiving=_WARN,
+    of="Patient",
 )
 def own_telecom(message: Message, _offer: Offer) -> Iterator[str]:
     for path, patient in message.all("Patient"):
@@ -137,7 +149,10 @@ def own_telecom(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 @rule(
-    "P06", "one contact of the Patient, and one only, has rank 1", source="tests: NoRank1, TwoRank1"
+    "P06",
+    "one contact of the Patient, and one only, has rank 1",
+    source="tests: NoRank1, TwoRank1",
+    of="Patient",
 )
 def no_first_contact(message: Message, _offer: Offer) -> Iterator[str]:
     """Whom to call first must be one, who need not be the patient."""
@@ -153,6 +168,7 @@ def no_first_contact(message: Message, _offer: Offer) -> Iterator[str]:
     source="tests: patient_contact",
     sending=_WARN,
     receiving=_WARN,
+    of="Patient",
 )
 def no_contact(message: Message, _offer: Offer) -> Iterator[str]:
     """There is nobody to call."""
@@ -167,6 +183,7 @@ def no_contact(message: Message, _offer: Offer) -> Iterator[str]:
     source="tests: patient_contact",
     sending=_WARN,
     receiving=_WARN,
+    of="Patient",
 )
 def unranked_contact(message: Message, _offer: Offer) -> Iterator[str]:
     for path, patient in message.all("Patient"):
@@ -186,6 +203,7 @@ def _ranks(contact: Resource) -> list[str]:
     source="tests: provider_simulator",
     sending=_WARN,
     receiving=_WARN,
+    of="Patient",
 )
 def birth_sex(message: Message, _offer: Offer) -> Iterator[str]:
     for path, patient in message.all("Patient"):
@@ -200,6 +218,7 @@ def birth_sex(message: Message, _offer: Offer) -> Iterator[str]:
     source="tests: provider_simulator",
     sending=_WARN,
     receiving=_WARN,
+    of="Patient",
 )
 def no_official_name(message: Message, _offer: Offer) -> Iterator[str]:
     for path, patient in message.all("Patient"):

@@ -14,19 +14,23 @@ from bars_gateway.standard.bundle import (
 )
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.rule import (
-    FULL,
     HEADER,
     INTERIM,
-    RESPONSE,
     TAKEN_BACK,
     asks,
     cites_cancellation,
     codings,
+    has_request_event,
+    is_answer,
     is_booking,
     is_cancelled_request,
     is_change,
     is_coded,
+    is_full_answer,
+    is_new_referral,
     is_new_request,
+    is_new_transfer,
+    is_new_validation,
     is_of,
     not_in,
     request_status,
@@ -44,18 +48,20 @@ _CHANGEABLE = frozenset({"active", "on-hold"})
     "R01",
     "category must hold referral or validation of message-category-servicerequest",
     source="profile BARSServiceRequest; tests: ChangeCategory",
+    when=has_request_event,
+    of="ServiceRequest",
 )
 def no_category(message: Message, _offer: Offer) -> Iterator[str]:
-    if message.event.startswith("servicerequest"):
-        for path, resource in message.all("ServiceRequest"):
-            if not is_coded(maps_of(resource, "category"), CATEGORIES, _KINDS):
-                yield f"{path}.category"
+    for path, resource in message.all("ServiceRequest"):
+        if not is_coded(maps_of(resource, "category"), CATEGORIES, _KINDS):
+            yield f"{path}.category"
 
 
 @rule(
     "R02",
     "category must hold a code of usecases-categories-bars",
     source="Core: Use-Case-Categories; tests: NoUseCaseCategory",
+    of="ServiceRequest",
 )
 def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     """Codings are told apart by system, never by position."""
@@ -68,6 +74,7 @@ def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     "category may hold one code of usecases-categories-bars only",
     source="Core: Use-Case-Categories",
     receiving=_WARN,
+    of="ServiceRequest",
 )
 def two_use_cases(message: Message, _offer: Offer) -> Iterator[str]:
     """Nobody could tell which of them is meant."""
@@ -81,6 +88,7 @@ def two_use_cases(message: Message, _offer: Offer) -> Iterator[str]:
     "R03",
     "the use case is not in usecases-categories-bars 1.5.0",
     source="tests: InvalidUseCaseCategory",
+    of="ServiceRequest",
 )
 def unknown_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     if message.use_case and message.use_case not in USE_CASE_NAMES:
@@ -109,11 +117,13 @@ def use_case_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
     "the standard has withdrawn this use case: refer under another one, or by other means",
     source="Application 5, 1.2.0: Index; Core: Use-Case-Categories",
     receiving=_WARN,
+    when=is_new_request,
+    of="ServiceRequest",
     **NOT_SUPPORTED,
 )
 def withdrawn_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     """What was asked for before may still be cancelled."""
-    if is_new_request(message) and is_withdrawn(message.use_case):
+    if is_withdrawn(message.use_case):
         yield from _categories(message)
 
 
@@ -123,11 +133,11 @@ def withdrawn_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     " both ends",
     source="profile BARSServiceRequest",
     receiving=_WARN,
+    when=asks,
+    of="ServiceRequest",
 )
 def no_plan_or_time(message: Message, _offer: Offer) -> Iterator[str]:
     """A validation without the time of its breach could be waited for for ever."""
-    if not asks(message):
-        return
     for path, resource in message.all("ServiceRequest"):
         if text_of(resource, "intent") != "plan":
             yield f"{path}.intent"
@@ -162,6 +172,7 @@ def time_at_the_edge(message: Message, _offer: Offer) -> Iterator[str]:
     source="this project: D-edge-of-calendar",
     sending=_WARN,
     receiving=_WARN,
+    of="ServiceRequest",
 )
 def time_without_moment(message: Message, _offer: Offer) -> Iterator[str]:
     """Of a valid dateTime that is no clinical time: the year 1, in short, too."""
@@ -181,9 +192,15 @@ def _times(message: Message) -> Iterator[tuple[str, str]]:
             yield f"{path}.{end}", text_of(resource, end)
 
 
-@rule("R05", "a new ServiceRequest must be active", source="Core: Standard-Pattern-For-Composites")
+@rule(
+    "R05",
+    "a new ServiceRequest must be active",
+    source="Core: Standard-Pattern-For-Composites",
+    when=is_new_request,
+    of="ServiceRequest",
+)
 def new_is_not_active(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message) and request_status(message) != "active":
+    if request_status(message) != "active":
         found = statuses(message, "ServiceRequest")
         yield from (path for path, status in found if status != "active")
 
@@ -194,22 +211,24 @@ def new_is_not_active(message: Message, _offer: Offer) -> Iterator[str]:
     source="Applications: payload tables",
     sending=_WARN,
     receiving=None,
+    when=is_new_request,
+    of="ServiceRequest",
 )
 def new_has_id(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message):
-        for path, resource in message.all("ServiceRequest"):
-            if "id" in resource:
-                yield f"{path}.id"
+    for path, resource in message.all("ServiceRequest"):
+        if "id" in resource:
+            yield f"{path}.id"
 
 
 @rule(
     "R07",
     "CarePlan must be completed, and Encounter triaged or finished, in a new referral",
     source="Applications: How-does-it-work; tests: CarePlanNotComplete, EncounterChanged",
+    when=is_new_referral,
 )
 def referral_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
     """Every Application but 6."""
-    if is_new_request(message, "referral") and not is_of(message, "a6"):
+    if not is_of(message, "a6"):
         yield from not_in(message, "CarePlan", {"completed"})
         yield from not_in(message, "Encounter", {"triaged", "finished"})
 
@@ -218,10 +237,10 @@ def referral_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
     "R08",
     "Encounter must be triaged, in-progress or finished in a new referral between control rooms",
     source="Application 6: How-does-it-work; tests: EncounterChanged",
+    when=is_new_transfer,
 )
 def transfer_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message, "referral") and is_of(message, "a6"):
-        yield from not_in(message, "Encounter", {"triaged", "finished", "in-progress"})
+    yield from not_in(message, "Encounter", {"triaged", "finished", "in-progress"})
 
 
 @rule(
@@ -229,23 +248,23 @@ def transfer_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
     "CarePlan must be active, and a Task requested, in a new referral between control rooms",
     source="Application 6: How-does-it-work",
     receiving=_WARN,
+    when=is_new_transfer,
 )
 def transfer_not_planned(message: Message, _offer: Offer) -> Iterator[str]:
     """The call may still be live."""
-    if is_new_request(message, "referral") and is_of(message, "a6"):
-        yield from not_in(message, "CarePlan", {"active"})
-        yield from (path for path, status in statuses(message, "Task") if status != "requested")
+    yield from not_in(message, "CarePlan", {"active"})
+    yield from (path for path, status in statuses(message, "Task") if status != "requested")
 
 
 @rule(
     "R09",
     "CarePlan must be active, and Encounter triaged or in-progress, in a new validation request",
     source="Application 4: How-does-it-work; tests: CarePlanNotActive",
+    when=is_new_validation,
 )
 def validation_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message, "validation"):
-        yield from not_in(message, "CarePlan", {"active"})
-        yield from not_in(message, "Encounter", {"triaged", "in-progress"})
+    yield from not_in(message, "CarePlan", {"active"})
+    yield from not_in(message, "Encounter", {"triaged", "in-progress"})
 
 
 @rule(
@@ -253,9 +272,11 @@ def validation_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
     "an update or cancellation must carry the id that the Receiver gave",
     source="Core: Cancellation",
     receiving=_WARN,
+    when=is_change,
+    of="ServiceRequest",
 )
 def change_without_id(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_change(message) and not message.focus_id:
+    if not message.focus_id:
         for path, resource in message.all("ServiceRequest"):
             if not text_of(resource, "id"):
                 yield f"{path}.id"
@@ -265,10 +286,12 @@ def change_without_id(message: Message, _offer: Offer) -> Iterator[str]:
     "R11",
     "a cancellation has the status revoked or entered-in-error",
     source="Core: Cancellation; tests: Cancel_InvalidStatus",
+    when=is_change,
+    of="ServiceRequest",
 )
 def cancellation_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
     """A message that says it cancels, and a ServiceRequest that says otherwise."""
-    if is_change(message) and cites_cancellation(message):
+    if cites_cancellation(message):
         for path, status in statuses(message, "ServiceRequest"):
             if status not in TAKEN_BACK:
                 yield path
@@ -279,10 +302,11 @@ def cancellation_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
     "a cancellation cites the MessageDefinition of cancellations",
     source="Core: Cancellation",
     receiving=_WARN,
+    when=is_cancelled_request,
 )
 def cancellation_cites_another(message: Message, _offer: Offer) -> Iterator[str]:
     """The guide's older messages cite that of the request."""
-    if is_cancelled_request(message) and message.definition and not cites_cancellation(message):
+    if message.definition and not cites_cancellation(message):
         yield f"{HEADER}.definition"
 
 
@@ -291,10 +315,11 @@ def cancellation_cites_another(message: Message, _offer: Offer) -> Iterator[str]
     "an updated validation is active or on-hold; referrals are updated in Application 6 only",
     source="Applications: How-does-it-work",
     receiving=_WARN,
+    when=is_change,
 )
 def bad_update(message: Message, _offer: Offer) -> Iterator[str]:
     """What is changed and not taken back."""
-    if not is_change(message) or is_cancelled_request(message) or cites_cancellation(message):
+    if is_cancelled_request(message) or cites_cancellation(message):
         return
     if message.category == "validation" and request_status(message) not in _CHANGEABLE:
         found = statuses(message, "ServiceRequest")
@@ -314,11 +339,12 @@ def _categories(message: Message) -> Iterator[str]:
     source="Core: Standard-Pattern-For-Composites",
     sending=_WARN,
     receiving=_WARN,
+    when=is_answer,
 )
 def absence_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     """`revoked` and `new` mean that the patient did not come."""
     revoked = any(status == "revoked" for _, status in statuses(message, "ServiceRequest"))
-    if message.event == RESPONSE and message.reason == "new" and revoked:
+    if message.reason == "new" and revoked:
         yield from (path for path, status in statuses(message, "Appointment") if status != "noshow")
         yield from not_in(message, "Encounter", {"cancelled"})
 
@@ -330,9 +356,10 @@ def absence_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 6: How-does-it-work",
     sending=_WARN,
     receiving=_WARN,
+    when=is_answer,
 )
 def transfer_answered_oddly(message: Message, _offer: Offer) -> Iterator[str]:
-    if message.event == RESPONSE and is_of(message, "a6"):
+    if is_of(message, "a6"):
         yield from _unless(message, "active")
         if message.focus_type == "Encounter" and message.focus_status not in {
             "planned",
@@ -349,10 +376,11 @@ def transfer_answered_oddly(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 4: How-does-it-work",
     sending=_WARN,
     receiving=_WARN,
+    when=is_answer,
 )
 def interim_answer_ended(message: Message, _offer: Offer) -> Iterator[str]:
     """Something is still going on, or was turned down."""
-    if message.event == RESPONSE and message.definition.endswith(INTERIM):
+    if message.definition.endswith(INTERIM):
         yield from _unless(message, "active")
         if message.focus_type and message.focus_status not in {"in-progress", "cancelled"}:
             yield f"{HEADER}.focus"
@@ -364,11 +392,11 @@ def interim_answer_ended(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 4: How-does-it-work",
     sending=_WARN,
     receiving=_WARN,
+    when=is_full_answer,
 )
 def full_answer_open(message: Message, _offer: Offer) -> Iterator[str]:
     """Every published answer breaks it."""
-    if message.event == RESPONSE and message.definition.endswith(FULL):
-        yield from _unless(message, "completed")
+    yield from _unless(message, "completed")
 
 
 def _unless(message: Message, status: str) -> Iterator[str]:

@@ -28,14 +28,18 @@ from bars_gateway.standard.rule import (
     CODES,
     FULL,
     RESPONSE,
-    asks,
+    asks_to_refer,
+    asks_to_validate,
     codings,
     concept_of,
     has_words,
-    is_booking,
+    is_answer,
+    is_booked,
+    is_called_off,
     is_cancelled_request,
     is_coded,
-    is_new_request,
+    is_full_answer,
+    is_new_referral,
     is_of,
     missing,
     objects_at,
@@ -266,10 +270,12 @@ def is_said(concepts: Iterable[Resource]) -> bool:
     f"the CarePlan of a new referral must say what was found: {_OUTCOME}",
     source="Applications: payload tables; every published referral, but of a live call",
     receiving=_WARN,
+    when=is_new_referral,
+    of="CarePlan",
 )
 def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     """In Application 6 the call may still be live, and nothing be known."""
-    if is_new_request(message, "referral") and not is_of(message, "a6"):
+    if not is_of(message, "a6"):
         yield from _empty_plans(message)
 
 
@@ -279,10 +285,12 @@ def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 6: Referral-Payload",
     sending=_WARN,
     receiving=_WARN,
+    when=asks_to_refer,
+    of="ServiceRequest",
 )
 def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
     """The other control room may turn such a call down."""
-    if asks(message, "referral") and message.use_case in _HELP:
+    if message.use_case in _HELP:
         for path, request in message.all("ServiceRequest"):
             if not any(has_words(text_of(c, "text")) for c in maps_of(request, "category")):
                 yield f"{path}.category[0].text"
@@ -294,11 +302,12 @@ def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
     f" {_OUTCOME}",
     source="Application 4: payload tables; every published request",
     receiving=_WARN,
+    when=asks_to_validate,
+    of="CarePlan",
 )
 def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     """A new request, and what changes it."""
-    if asks(message, "validation"):
-        yield from _empty_plans(message)
+    yield from _empty_plans(message)
 
 
 @rule(
@@ -307,11 +316,12 @@ def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     f" {_OUTCOME}; or name the case that came of it in activity.outcomeReference",
     source="Application 4: Validation-Response-Payload; every published response",
     receiving=_WARN,
+    when=is_full_answer,
+    of="CarePlan",
 )
 def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     """It is the last word, and the Requester ends the case by it."""
-    if _is_full_answer(message):
-        yield from _empty_plans(message)
+    yield from _empty_plans(message)
 
 
 def _empty_plans(message: Message) -> Iterator[str]:
@@ -344,14 +354,15 @@ def _is_full_answer(message: Message) -> bool:
     " Responder's Encounter, which is the focus, or is not the one of the ServiceRequest",
     source="Application 4: Validation-Response-Payload",
     receiving=_WARN,
+    when=is_full_answer,
+    of="CarePlan",
 )
 def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
     """A CarePlan of the Requester's own, sent back, is no answer."""
-    if _is_full_answer(message):
-        theirs = _responders(message)
-        for path, plan in message.all("CarePlan"):
-            if text_of(map_of(plan, "encounter"), "reference") not in theirs:
-                yield f"{path}.encounter"
+    theirs = _responders(message)
+    for path, plan in message.all("CarePlan"):
+        if text_of(map_of(plan, "encounter"), "reference") not in theirs:
+            yield f"{path}.encounter"
 
 
 @rule(
@@ -361,13 +372,14 @@ def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 4: Payloads-for-Responders",
     sending=_WARN,
     receiving=_WARN,
+    when=is_full_answer,
+    of="CarePlan",
 )
 def answer_starts_no_clock(message: Message, _offer: Offer) -> Iterator[str]:
     """What the Requester counts its time from."""
-    if _is_full_answer(message):
-        for path, plan in message.all("CarePlan"):
-            if not text_of(map_of(plan, "period"), "start"):
-                yield f"{path}.period.start"
+    for path, plan in message.all("CarePlan"):
+        if not text_of(map_of(plan, "period"), "start"):
+            yield f"{path}.period.start"
 
 
 @rule(
@@ -376,14 +388,14 @@ def answer_starts_no_clock(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 4: Scope-and-Requirements",
     sending=_WARN,
     receiving=_WARN,
+    when=is_full_answer,
 )
 def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
     """Whoever is sent on the strength of it must know whether it is safe."""
-    if _is_full_answer(message):
-        system = f"{CODES}flag-categories-bars"
-        flags = [each for _, each in message.all("Flag")]
-        if not any(is_coded(maps_of(each, "category"), system, {"SS"}) for each in flags):
-            yield missing("Flag")
+    system = f"{CODES}flag-categories-bars"
+    flags = [each for _, each in message.all("Flag")]
+    if not any(is_coded(maps_of(each, "category"), system, {"SS"}) for each in flags):
+        yield missing("Flag")
 
 
 @rule(
@@ -392,6 +404,8 @@ def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
     " OTH of rejected-reasons-bars",
     source="Applications 4 and 6: How-does-it-work",
     receiving=_WARN,
+    when=is_answer,
+    of="Encounter",
 )
 def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     """The code tells whoever has the patient again what to try next."""
@@ -409,6 +423,8 @@ def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     "a rejection for another reason (OTH) must say in words which",
     source="Application 6: How-does-it-work",
     receiving=_WARN,
+    when=is_answer,
+    of="Encounter",
 )
 def other_reason_is_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     for path, each in _rejections(message):
@@ -453,10 +469,12 @@ def _is_answered(message: Message) -> bool:
     source="Application 4: Interim-Validation-Response-Payload",
     sending=_WARN,
     receiving=_WARN,
+    when=is_answer,
+    of="Encounter",
 )
 def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
     """Of the Responder's Encounter, once begun or finished."""
-    if message.event == RESPONSE and is_of(message, "a4"):
+    if is_of(message, "a4"):
         system, code = VALIDATED
         theirs = _responders(message)
         for path, entry in _encounters(message):
@@ -473,6 +491,8 @@ def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
     source="Applications 4 and 6: payload tables",
     sending=_WARN,
     receiving=_WARN,
+    when=is_answer,
+    of="Encounter",
 )
 def answer_names_no_case(message: Message, _offer: Offer) -> Iterator[str]:
     """The case numbers by which people on both sides speak of the patient."""
@@ -489,12 +509,13 @@ def answer_names_no_case(message: Message, _offer: Offer) -> Iterator[str]:
     source="Core: Cancellation",
     sending=_WARN,
     receiving=None,
+    when=is_cancelled_request,
+    of="ServiceRequest",
 )
 def cancelled_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_cancelled_request(message):
-        for path, request in message.all("ServiceRequest"):
-            if not is_said(maps_of(request, "reasonCode")):
-                yield f"{path}.reasonCode.text"
+    for path, request in message.all("ServiceRequest"):
+        if not is_said(maps_of(request, "reasonCode")):
+            yield f"{path}.reasonCode.text"
 
 
 @rule(
@@ -503,12 +524,13 @@ def cancelled_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
     source="Application 7: Booking-Request-Payload",
     sending=_WARN,
     receiving=None,
+    when=is_called_off,
+    of="Appointment",
 )
 def called_off_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_booking(message, called_off=True):
-        for path, appointment in message.all("Appointment"):
-            if not is_said(concept_of(appointment, "cancelationReason")):
-                yield f"{path}.cancelationReason.text"
+    for path, appointment in message.all("Appointment"):
+        if not is_said(concept_of(appointment, "cancelationReason")):
+            yield f"{path}.cancelationReason.text"
 
 
 @rule(
@@ -516,13 +538,14 @@ def called_off_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
     "a booking must say from when to when: Appointment.start and end",
     source="R4: Appointment, app-3",
     receiving=_WARN,
+    when=is_booked,
+    of="Appointment",
 )
 def booking_at_no_time(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_booking(message, called_off=False):
-        for path, appointment in message.all("Appointment"):
-            for end in ("start", "end"):
-                if not text_of(appointment, end):
-                    yield f"{path}.{end}"
+    for path, appointment in message.all("Appointment"):
+        for end in ("start", "end"):
+            if not text_of(appointment, end):
+                yield f"{path}.{end}"
 
 
 def _encounters(message: Message) -> Iterator[tuple[str, Entry]]:
