@@ -102,6 +102,8 @@ NOBODY = Patient()  # of whom nothing is said: nobody else can be told from that
 @once
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
+    if _names_one_at_most(message):  # as nearly always
+        return next((patient_in(each) for each in message.telling if _is_patient(each)), NOBODY)
     came_with = _came_with([(each.full_url, each.resource) for each in message.entries])
     named = (who for each in message.telling for _, who in _named_by(each, came_with))
     first, *beside = _apart(named) or [NOBODY]
