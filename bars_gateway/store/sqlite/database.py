@@ -2,13 +2,14 @@
 One SQLite file: one writer that commits in groups, readers that cannot write.
 
     write(work) ─┐
-    write(work) ─┼─► BEGIN IMMEDIATE · savepoint each · COMMIT · one fsync ─► each caller's fate
+    write(work) ─┼─► BEGIN IMMEDIATE · savepoints · COMMIT · one fsync ─► each caller's fate
     write(work) ─┘
     read(work) ────► a connection of its own, query_only; another one for pages and figures
 
 A *work* is a plain function over the connection, run whole on the writer's thread.
 Works never say BEGIN, COMMIT or ROLLBACK. Works that wait at the same time share one
-transaction; nobody waits for company: while one group commits, the next gathers.
+transaction; nobody waits for company: while one group commits, the next gathers. One that raises
+is undone alone: to its savepoint, or, where it is the first, by beginning the transaction again.
 
 `synchronous=FULL` in WAL mode: what `write` has returned from survives a power cut. The log
 is moved into the file by the writer alone, between two groups (`checkpoints`).
@@ -311,7 +312,8 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
     try:
         connection.execute("BEGIN IMMEDIATE")
         within = SqliteConnection(connection)
-        fates = [_run_one(within, work) for work in works]
+        first, *others = works
+        fates = [_run_first(within, first), *(_run_one(within, work) for work in others)]
         flushing = time.monotonic()
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -323,16 +325,31 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
     return _Group(fates, ended - began, ended - flushing)
 
 
+def _run_first(connection: SqliteConnection, work: Work[Any]) -> _Ended:
+    """Run the work that begins the transaction; to undo it alone is to begin that again."""
+    try:
+        return _Ended(value=work(connection))
+    except Exception as error:  # unit of work
+        _refuse_what_is_lost(connection, error)
+        connection.raw.execute("ROLLBACK")
+        connection.raw.execute("BEGIN IMMEDIATE")
+        return _Ended(error=translated(error))
+
+
 def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Ended:
     """Run one work; its caller alone gets what it raises, and the others reach the disk."""
     try:
         with connection.savepoint():
             return _Ended(value=work(connection))
     except Exception as error:  # unit of work
-        # A full disk rolls the whole transaction back by itself: then nobody's work is left.
-        if not connection.raw.in_transaction:
-            raise sqlite3.OperationalError("the transaction was lost in the middle") from error
+        _refuse_what_is_lost(connection, error)
         return _Ended(error=translated(error))
+
+
+def _refuse_what_is_lost(connection: SqliteConnection, error: Exception) -> None:
+    """Raise for everybody where *error* was a full disk's, which rolls back by itself."""
+    if not connection.raw.in_transaction:
+        raise sqlite3.OperationalError("the transaction was lost in the middle") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
