@@ -233,6 +233,7 @@ class _Examined:
     message: Message
     move: Move
     written_in: Format
+    fingerprint: str  # SHA-256 of its bytes
 
 
 class Intake:
@@ -338,8 +339,9 @@ class Intake:
         found = await self._looked_at(body, written_in)
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
-        _refuse_anothers(envelope, found.message, body)
-        examined = _Examined(found.message, found.move, written_in)
+        fingerprint = hashlib.sha256(body).hexdigest()
+        _refuse_anothers(envelope, found.message, fingerprint)
+        examined = _Examined(found.message, found.move, written_in, fingerprint)
         unchecked = await self._target_of(examined)
         correlation_id = await self._correlation_id(examined, envelope)
         submission = self._submission(body, examined, envelope, correlation_id)
@@ -466,7 +468,7 @@ class Intake:
             sender=message.source,
             receiver=message.destinations[0],
             focus_id=message.focus_id,
-            fingerprint=hashlib.sha256(body).hexdigest(),
+            fingerprint=examined.fingerprint,
             request=self._payload(body, examined, envelope, ids),
             needed_by=needed_by,
             give_up_at=found.give_up_at,
@@ -497,11 +499,11 @@ def _warned(issue: Issue) -> Warned:
     )
 
 
-def _refuse_anothers(envelope: Envelope, message: Message, body: bytes) -> None:
+def _refuse_anothers(envelope: Envelope, message: Message, fingerprint: str) -> None:
     """Refuse a message whose envelope says that it belongs to another one."""
     meant = {
         "bundle_id": envelope.bundle_id in {None, message.bundle_id},
-        "sha256": envelope.sha256 in {None, hashlib.sha256(body).hexdigest()},
+        "sha256": envelope.sha256 in {None, fingerprint},
     }
     text = "names another message than the one that it came with: drop each with its own envelope"
     issues = [

@@ -123,8 +123,8 @@ def for_sending(
         "use-context": use_context(message),
         "Accept": f"{media_type}; version={identity.core_version}",
         "Content-Type": f"{media_type}; version={identity.core_version}",
-        ORGANISATION: encode(_organisation(identity)),
-        "NHSD-Requesting-Software": encode(_software(identity)),
+        ORGANISATION: _organisation(identity),
+        "NHSD-Requesting-Software": _software(identity),
     }
     if practitioner is not None:
         headers["NHSD-Requesting-Practitioner"] = encode(practitioner)
@@ -145,8 +145,8 @@ def for_asking(
         REQUEST_ID: ids.request_id,
         CORRELATION_ID: ids.correlation_id,
         "Accept": accept,
-        ORGANISATION: encode(_organisation(identity)),
-        "NHSD-Requesting-Software": encode(_software(identity)),
+        ORGANISATION: _organisation(identity),
+        "NHSD-Requesting-Software": _software(identity),
     }
     if target is not None:
         headers[TARGET] = target.encode()
@@ -241,19 +241,25 @@ def _id_problem(name: str, value: str | None) -> Issue | None:
     return None
 
 
-def _organisation(identity: SenderIdentity) -> dict[str, object]:
-    return {
-        "resourceType": "Organization",
-        "identifier": [{"system": ODS, "value": identity.ods_code}],
-        "name": identity.organisation,
-    }
+@lru_cache(_KNOWN)
+def _organisation(identity: SenderIdentity) -> str:
+    return encode(
+        {
+            "resourceType": "Organization",
+            "identifier": [{"system": ODS, "value": identity.ods_code}],
+            "name": identity.organisation,
+        }
+    )
 
 
-def _software(identity: SenderIdentity) -> dict[str, object]:
+@lru_cache(_KNOWN)
+def _software(identity: SenderIdentity) -> str:
     # deviceName and version are objects here, as the API's own sample has them.
-    return {
-        "resourceType": "Device",
-        "identifier": [{"system": identity.software_system, "value": identity.software_value}],
-        "deviceName": {"name": identity.software_name, "type": "manufacturer-name"},
-        "version": {"value": identity.software_version},
-    }
+    return encode(
+        {
+            "resourceType": "Device",
+            "identifier": [{"system": identity.software_system, "value": identity.software_value}],
+            "deviceName": {"name": identity.software_name, "type": "manufacturer-name"},
+            "version": {"value": identity.software_version},
+        }
+    )

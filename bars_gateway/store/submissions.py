@@ -124,7 +124,8 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> Ro
         *_warned_of_others(connection, submission, found, workflow_id),
         *_warned_of_the_plan(connection, submission, workflow_id),
     ]
-    submission = replace(submission, warnings=[*submission.warnings, *warned])
+    if warned:
+        submission = replace(submission, warnings=[*submission.warnings, *warned])
     queued = _queue(connection, submission, workflow_id, now)
     keep(connection, queued["id"], Part.REQUEST, submission.request)
     if submission.move is Move.UPDATE:
