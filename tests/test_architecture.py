@@ -12,7 +12,7 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "permissions"}
-FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping"}
+FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
 PROCESS = FLOW | {"store.sqlite", "outbound", "inbound", "epr", "upkeep", "status", "console"}
 
 # An area is a module or folder of the package; each may import itself and these.
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "upkeep": FLOW,
     "status": FLOW | {"upkeep"},
     "console": FLOW | {"status", "upkeep"},  # what acts is handed in
-    "daemon": PROCESS | {"libraries"},
+    "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store.sqlite", "outbound", "options"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
-    "cli": PROCESS | {"libraries", "daemon", "onboarding", "options", "sandbox", "demo"},
+    "cli": PROCESS | {"daemon", "onboarding", "options", "sandbox", "demo"},
     "__main__": {"cli"},
 }
 MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "demo.messages", "onboarding"}

@@ -38,6 +38,7 @@ from functools import partial
 import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
+from bars_gateway.libraries import undisturbed
 from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import read_outcome
@@ -365,7 +366,7 @@ class Intake:
             self._overrides,
             production=self._in_production,
         )
-        found = look() if len(body) < LONG else await asyncio.to_thread(look)
+        found = look() if len(body) < LONG else await asyncio.to_thread(undisturbed, look)
         earlier = await self._earlier(found.stopped) if found.stopped else []
         return await asyncio.to_thread(look, earlier=earlier) if earlier else found
 

@@ -49,6 +49,7 @@ from bars_gateway.inbound.exchange import (
     reply_to,
 )
 from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
+from bars_gateway.libraries import undisturbed
 from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
@@ -108,7 +109,9 @@ class LongWork:
         if size < LONG:
             return work()
         await self._thread_for(caller)
-        running = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)
+        running = asyncio.get_running_loop().run_in_executor(
+            self._pool, copy_context().run, undisturbed, work
+        )
         running.add_done_callback(partial(self._ended, caller))
         return await asyncio.shield(running)
 

@@ -1,6 +1,7 @@
 """What is long is done beside the loop, and one caller's is never everybody's."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -50,6 +51,13 @@ async def test_what_is_long_is_done_beside_the_loop() -> None:
     doing = await LongWork().run(threading.current_thread, LONG, "one")
 
     assert threading.main_thread() is not doing
+
+
+async def test_nobody_looks_for_garbage_while_what_is_long_is_read() -> None:
+    """It would halt every thread, the loop's too, for as long as the reading takes."""
+    meanwhile = await LongWork().run(gc.isenabled, LONG, "one")
+
+    assert [False, True] == [meanwhile, gc.isenabled()]
 
 
 async def test_a_caller_has_one_thread(held: Held) -> None:
