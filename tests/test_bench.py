@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / "bench"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-FEW = {"ROUNDS": "1", "MESSAGES": "8", "TIMES": "1", "BASE": "", "ONLY": "doors,examining"}
+FEW = {"ROUNDS": "1", "MESSAGES": "8", "TIMES": "1", "BASE": "", "PEER": "none", "ONLY": "doors,examining"}
 
 
 def printed_by(program: str, *arguments: str, **few: str) -> str:

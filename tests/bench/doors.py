@@ -25,6 +25,7 @@ from bare import send
 from bodies import AS_IT_IS, body_of
 from builds import builds
 from figures import THIS, Figure, Ratio, Samples, ratios, table
+from peer import Drain, pipeline
 from staging import CALLERS, OURS, Gateway, Ground, Sink, caller_of, ground, running, sink
 
 from bars_gateway.tls.contexts import client_context
@@ -123,7 +124,15 @@ async def turns(at: Ground, temporary: Path) -> AsyncIterator[Sequence[tuple[str
         there = await stack.enter_async_context(sink(at))
         taken.append((THIS, lambda note: of_bare_loop(at, there, note)))
         taken.append((THIS, lambda note: of_bare_server(at, note)))
+        drain = await stack.enter_async_context(pipeline(at, there, MESSAGES))
+        if drain is not None:
+            taken.append((THIS, lambda note: of_pipeline(drain, note)))
         yield taken
+
+
+async def of_pipeline(drain: Drain, note: Note) -> None:
+    """Drain a quorum queue of RabbitMQ into the same sink."""
+    note("RabbitMQ pipeline", MESSAGES / await drain())
 
 
 async def measured(temporary: Path) -> Samples:

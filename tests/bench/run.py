@@ -19,6 +19,7 @@ from types import ModuleType
 import doors
 import examining
 import probes
+import starts
 import uvloop
 from bodies import AS_IT_IS, body_of
 from builds import ROOT, builds
@@ -29,6 +30,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 SECTIONS: dict[str, tuple[str, ModuleType]] = {
     "doors": ("The doors", doors),
     "examining": ("Saying all that is wrong with a message", examining),
+    "starts": ("Starts, commands, memory", starts),
     "probes": ("Statements and stalls", probes),
 }
 _HEAD = """\
