@@ -348,7 +348,7 @@ state_dir = "{self.folder}/state"
 {providers}
 [outbound]
 {more["outbound"]}
-token_url = "{url}/token"
+token_url = "{self.extra.get("token", f"{url}/token")}"
 proxy_url = "{url}"
 ca_file = "{self.at.made}/authorities/national.pem"
 requests_per_minute = 100000
