@@ -28,8 +28,8 @@ FIGURES = (
     Figure("start to ready, empty, processor", "s", "", 2),
     Figure("start to ready, 100,000 queued", "s", "≤ 0.8 s", 2),
     Figure("start to ready, 100,000 queued, processor", "s", "", 2),
-    Figure("bars-gateway --version", "s", "≤ 0.15 s", 3),
-    Figure("bars-gateway queue", "s", "≤ 0.3 s", 3),
+    Figure("`--version`, whole process", "s", "≤ 0.15 s", 3),
+    Figure("`queue`, whole process", "s", "≤ 0.3 s", 3),
     Figure("memory, idle", "MB", "≤ 64 MB"),
     Figure("memory, under load", "MB", "≤ 90 MB"),
 )
@@ -73,8 +73,8 @@ class Side:
             samples.add(self.build.name, f"start to ready, {name}, processor", processor)
         version = await timed(self.build, "--version")
         queue = await timed(self.build, "queue", "--config", self._full.settings)
-        samples.add(self.build.name, "bars-gateway --version", version)
-        samples.add(self.build.name, "bars-gateway queue", queue)
+        samples.add(self.build.name, "`--version`, whole process", version)
+        samples.add(self.build.name, "`queue`, whole process", queue)
 
     async def memory(self, samples: Samples) -> None:
         """Look at one that has just started, and again after some work."""
