@@ -18,6 +18,7 @@ from types import ModuleType
 
 import doors
 import examining
+import growth
 import probes
 import starts
 import uvloop
@@ -32,6 +33,7 @@ SECTIONS: dict[str, tuple[str, ModuleType]] = {
     "examining": ("Saying all that is wrong with a message", examining),
     "starts": ("Starts, commands, memory", starts),
     "probes": ("Statements and stalls", probes),
+    "growth": ("How the cost of a message grows", growth),
 }
 _HEAD = """\
 # What it costs
