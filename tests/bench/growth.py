@@ -99,7 +99,7 @@ async def by_size(make: Make) -> Iterable[tuple[str, ...]]:
     for size in SIZES:
         count = max(2, min(MESSAGES, _BYTES_AT_ALL // size))
         how = {"bytes": 0 if size == _AS_IT_IS else size, "good": [408, 503]}
-        few = {} if size < LARGE else {"callers": 1, "warm": 1}
+        few = {} if size <= _AS_IT_IS else {"callers": min(4, count), "warm": 1}
         rows.append((f"{size:,}", *await cost(gateway, count, **how, **few)))
     await gateway.stop()
     return rows
