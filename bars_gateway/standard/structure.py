@@ -330,11 +330,27 @@ class _Shape:
 
     value: Mapping[str, Fit]
     values: Mapping[str, Fit]  # in a list
-    object: Mapping[str, str]  # its type
-    objects: Mapping[str, str]
+    object: Mapping[str, "_Shape"]
+    objects: Mapping[str, "_Shape"]
     required: tuple[str, ...]
     choices: tuple[tuple[int, frozenset[str]], ...]  # how many of these there are at least
     is_free: bool  # whether any members will do
+
+
+class _Shapes(dict[str, _Shape]):
+    """Those of a type's members: each found when it is first met, for types hold each other."""
+
+    def __init__(self, types: Mapping[str, str]) -> None:
+        super().__init__()
+        self._types = types
+
+    def __missing__(self, name: str) -> _Shape:
+        shape = self[name] = _shape(self._types[name])
+        return shape
+
+
+# It has none, and nothing fits it: that of the resource which is there takes its place.
+_ANY_RESOURCE = _Shape({}, {}, {}, {}, required=(), choices=(), is_free=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +371,9 @@ class _Walk:
 
 @cache
 def _shape(type_name: str) -> _Shape:
+    """Return what the objects of a type are."""
+    if type_name == RESOURCE:
+        return _ANY_RESOURCE
     of = {
         name: replace(member, type=REFERENCE)
         if (type_name, name) == ("Reference", "reference")
@@ -376,8 +395,8 @@ def _shape(type_name: str) -> _Shape:
     return _Shape(
         value=kind | {n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=False)},
         values={n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=True)},
-        object=extended | {n: m.type for n, m in _those(of, primitive=False, many=False)},
-        objects={n: m.type for n, m in _those(of, primitive=False, many=True)},
+        object=_Shapes(extended | {n: m.type for n, m in _those(of, primitive=False, many=False)}),
+        objects=_Shapes({n: m.type for n, m in _those(of, primitive=False, many=True)}),
         required=required,
         choices=choices,
         is_free=not (required or choices),
@@ -388,20 +407,15 @@ def _those(of: Mapping[str, Member], *, primitive: bool, many: bool) -> list[tup
     return [(n, m) for n, m in of.items() if m.is_primitive is primitive and m.many is many]
 
 
-_NOTHING = _Shape(value={}, values={}, object={}, objects={}, required=(), choices=(), is_free=True)
-
-
-def _shape_of(type_name: str, value: Any) -> _Shape:
-    if type_name != RESOURCE:
-        return _shape(type_name)
-    kind = value.get("resourceType") if value.__class__ is dict else None
-    return _shape(kind) if kind in resources() else _NOTHING
+def _shape_of(resource: Resource) -> _Shape:
+    kind = resource.get("resourceType")
+    return _shape(str(kind)) if kind in resources() else _ANY_RESOURCE
 
 
 def _walked(tree: Json) -> _Walk | None:
     walk = _Walk()
     try:
-        return walk if _is_sound(tree, _shape_of(RESOURCE, tree), walk, 1) else None
+        return walk if _is_sound(tree, _ANY_RESOURCE, walk, 1) else None
     except (KeyError, TypeError):  # a name that R4 does not know, or a value of another kind
         return None
 
@@ -409,35 +423,37 @@ def _walked(tree: Json) -> _Walk | None:
 def _is_sound(value: Any, shape: _Shape, walk: _Walk, depth: int) -> bool:
     if value.__class__ is not dict or not value or depth > _DEEPEST:
         return False
+    if shape is _ANY_RESOURCE:
+        shape = _shape_of(value)
     walk.objects.append(value)
     fits = shape.value
     for name, item in value.items():  # written out: every object passes through it
         kind = item.__class__
         if kind is str:
-            if not fits[name](item):
-                return False
+            is_right = fits[name](item)
         elif kind is dict:
-            if not _is_sound(item, _shape_of(shape.object[name], item), walk, depth + 1):
-                return False
+            is_right = _is_sound(item, shape.object[name], walk, depth + 1)
         elif kind is list:
-            if not _are_sound(item, shape, name, walk, depth + 1):
-                return False
-        elif not fits[name](walk.read(value, name, item)):
+            is_right = _are_sound(item, shape, name, walk, depth + 1)
+        else:
+            is_right = fits[name](walk.read(value, name, item))
+        if not is_right:
             return False
     return shape.is_free or _is_met(shape, value)
 
 
 def _are_sound(items: list[Any], shape: _Shape, name: str, walk: _Walk, depth: int) -> bool:
-    type_name = shape.objects.get(name)
-    if type_name is None:
+    if name in shape.values:
         return bool(items) and all(map(shape.values[name], items))
+    inner = shape.objects[name]
     for each in items:
-        if not _is_sound(each, _shape_of(type_name, each), walk, depth):
+        if not _is_sound(each, inner, walk, depth):
             return False
     return bool(items)
 
 
 def _is_met(shape: _Shape, value: Resource) -> bool:
+    """Tell whether an object holds all that it must, and one choice of each."""
     for least, names in shape.choices:
         if not least <= len(names.intersection(value)) <= 1:
             return False

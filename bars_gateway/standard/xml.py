@@ -276,13 +276,14 @@ class _Reader:
         if number > MAX_ELEMENTS:
             raise too_wide()
         places.append((frame.number, name, member.many, self._parser.CurrentLineNumber))
-        if member.position < frame.position:
+        before = frame.position
+        if member.position < before:
             self._late.append(number)
         frame.position = member.position
         if member.type == "xhtml":
             self._narrative = self._parser.CurrentByteIndex
             self._skip()
-        elif not member.many and (name in frame.node or f"_{name}" in frame.node):
+        elif not member.many and (member.position <= before or self._late) and _is_in(frame, name):
             frame.node[f"{Stray.AGAIN}{name}"] = True
             self._skip()
         elif member.is_primitive and len(attributes) == 1 and "value" in attributes:
@@ -371,8 +372,10 @@ class _Reader:
         leaf = self._leaf
         if leaf is not None:
             self._leaf = None
-            keep = _keep_in_list if leaf.many else _keep_alone
-            keep(frame.node, leaf.name, self._leaf_value, {})
+            if leaf.many:
+                _keep_in_list(frame.node, leaf.name, self._leaf_value, {})
+            else:
+                frame.node[leaf.name] = self._leaf_value
             return
         member = frame.member
         self._frame = frame.parent
@@ -415,6 +418,10 @@ class _Reader:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
+
+
+def _is_in(frame: _Frame, name: str) -> bool:
+    return name in frame.node or f"_{name}" in frame.node
 
 
 def _value_of(type_name: str, written: str) -> Json:
