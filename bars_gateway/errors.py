@@ -258,6 +258,15 @@ class GatewayUnreachable(GatewayError):
     advice = "Start it (`systemctl start bars-gateway`), or name its settings file with --config."
 
 
+class GatewayBusy(GatewayError):
+    """The running gateway was asked for something, and no answer has come yet."""
+
+    advice = (
+        "Do not start it again: it runs. See with bars-gateway queue, show or audit what was done,"
+        " and ask again for the rest."
+    )
+
+
 class SandboxError(GatewayError):
     """The sandbox cannot start."""
 

@@ -1,21 +1,24 @@
 """The command line's hand-over to a running gateway, on a real Unix socket."""
 
+import asyncio
 import getpass
 import os
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
 
+from bars_gateway.cli import messages
 from bars_gateway.cli.messages import as_receipt, signed, submit
-from bars_gateway.errors import GatewayUnreachable
+from bars_gateway.errors import GatewayBusy, GatewayUnreachable
 
 UNHEARD = (lambda _status, _answer: None, lambda _done, _total: None)
 
 
 @asynccontextmanager
-async def gateway(path, status):
+async def gateway(path, status, instead=None):
     """Yield the bodies that a gateway at *path* was given; it answers each with *status*."""
     heard = []
 
@@ -24,7 +27,7 @@ async def gateway(path, status):
         return web.json_response({"request_id": "some"}, status=status)
 
     application = web.Application(client_max_size=2**24)
-    application.router.add_post("/{rest:.*}", answer)
+    application.router.add_post("/{rest:.*}", instead or answer)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
@@ -80,6 +83,45 @@ async def test_no_gateway_is_named(tmp_path):
     """The socket that nobody answers on is in the message."""
     with pytest.raises(GatewayUnreachable, match=r"trust\.sock"):
         await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, *UNHEARD)
+
+
+async def test_a_gateway_that_is_busy_is_not_to_be_started(tmp_path, monkeypatch):
+    """No answer in time is no sign that it does not run: what was asked may be under way."""
+    monkeypatch.setattr(messages, "_ANSWER_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def silent(_request):
+        await ended.wait()
+        return web.Response()
+
+    async with gateway(tmp_path / "trust.sock", 200, silent):
+        with pytest.raises(GatewayBusy, match="may still be doing") as caught:
+            await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, *UNHEARD)
+        ended.set()
+
+    assert "Do not start it again" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "told"), [(False, "1500 were done before that, and stay so\n"), (True, "")]
+)
+def test_how_far_it_came_is_told_where_it_breaks_off(capsys, dry_run, told):
+    """Round by round: what was done stays done, and of a dry run nothing was."""
+    answers = iter([1000, 500])
+
+    def ask(_path, _order):
+        possible = next(answers, None)
+        if possible is None:
+            raise GatewayBusy("no answer yet")
+        report = {"messages": [], "objections": {}, "next": {"after": 1}}
+        return HTTPStatus.OK, {**report, "dry_run": dry_run, "possible": possible}
+
+    with pytest.raises(GatewayBusy):
+        messages._in_bulk(
+            ask, {"verb": "hold", "dry_run": dry_run, "messages": {}}, Mock(), as_json=False
+        )
+
+    assert told == capsys.readouterr().err
 
 
 def test_a_user_without_a_name_signs_with_a_number(monkeypatch):

@@ -48,7 +48,7 @@ from bars_gateway.cli.progress import Advance, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
-from bars_gateway.errors import GatewayUnreachable
+from bars_gateway.errors import GatewayBusy, GatewayUnreachable
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.standard.applications import EVERYTHING, Offer
@@ -214,7 +214,7 @@ def _one_by_one(
 
 def _in_bulk(ask: Ask, order: Mapping[str, Any], advance: Advance, *, as_json: bool) -> None:
     done, objections = 0, Counter[str]()
-    for report in rounds(ask, "/interventions", order, inside="messages"):
+    for report in _told_how_far(rounds(ask, "/interventions", order, inside="messages")):
         if as_json:
             print_lines(report["messages"])
         else:
@@ -233,6 +233,19 @@ def _in_bulk(ask: Ask, order: Mapping[str, Any], advance: Advance, *, as_json: b
     typer.echo(f"{'would be' if order['dry_run'] else 'done'}: {done}{against}")
     if objections:
         raise typer.Exit(1)
+
+
+def _told_how_far(reports: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the reports; where no more come, say what those that came make of it."""
+    done = 0
+    try:
+        for report in reports:
+            done += 0 if report["dry_run"] else report["possible"]
+            yield report
+    except (GatewayBusy, GatewayUnreachable):
+        if done:
+            typer.echo(f"{done} were done before that, and stay so", err=True)
+        raise
 
 
 def _line(answer: Mapping[str, Any]) -> str:
@@ -463,6 +476,11 @@ async def _post(
             ) as response,
         ):
             return response.status, orjson.loads(await response.read())
+    except TimeoutError:
+        raise GatewayBusy(
+            f"the gateway on {socket} has not answered for {_ANSWER_SECONDS:.0f} s, and may still"
+            " be doing what was asked"
+        ) from None
     except (OSError, aiohttp.ClientError) as error:
         permissions.require(socket, write=True)
         reason = getattr(error, "strerror", None) or "no answer came"

@@ -1,11 +1,15 @@
 """
 Does what a person asks for: with messages, a quarantined response, a workflow in doubt.
 
-    Order        ─► candidates ─► objection? ─► store: one transaction each ─► Intervention
+    Order        ─► candidates ─► objection? ─► store, each undone alone ─► Intervention
     Attachment   ─► its bytes are read again ─► objection? ─► store ─► AttachedResponse
     Confirmation ─► objection? ─► store ─► ConfirmedWorkflow
 
 A dry run ends before the store is asked to change anything: it says what would happen.
+
+Many are looked up, and acted on, twenty-five at a time: these share a transaction and a bell, and no
+other read or write waits for more. Where the process dies, what was done is done and audited, and
+what was not stands where it stood.
 
 A resend is prepared here, from the stored bytes: new ids, and a new Bundle.id where the message is
 a new one. It happens only once somebody has confirmed what may come of it. A quarantined response
@@ -48,6 +52,7 @@ from bars_gateway.store.store import Store
 log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 500  # messages of one round
+GROUP = 25  # of them, looked up together, and changed in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +127,22 @@ class Verbs:
         if selection.up_to is None:
             newest = await self._store.interventions.newest()
             selection = replace(selection, up_to=newest)
-        found = await self._store.interventions.candidates(
-            self._provider, selection, order.verb, self._at_once + 1, self._now()
-        )
-        these, more = found[: self._at_once], len(found) > self._at_once
-        last = these[-1].message.message_id if these else 0
+        size = min(GROUP, self._at_once)
+        done: list[Intervention] = []
+        more = True
+        while more and len(done) + size <= self._at_once:
+            found = await self._store.interventions.candidates(
+                self._provider, selection, order.verb, size + 1, self._now()
+            )
+            these, more = found[:size], len(found) > size
+            done += await self._act_together(order, these, via)
+            if more:
+                selection = replace(selection, after=these[-1].message.message_id)
         return Report(
             verb=order.verb,
             dry_run=order.dry_run,
-            interventions=[await self._act(order, each, via) for each in these],
-            following=replace(selection, after=last) if more else None,
+            interventions=done,
+            following=selection if more else None,
         )
 
     async def act_on_these(
@@ -141,8 +152,18 @@ class Verbs:
         found = await self._store.interventions.chosen(
             self._provider, numbers, states, order.verb, self._now()
         )
-        done = [await self._act(order, each, via) for each in found]
+        done: list[Intervention] = []
+        for first in range(0, len(found), GROUP):
+            done += await self._act_together(order, found[first : first + GROUP], via)
         return Report(verb=order.verb, dry_run=order.dry_run, interventions=done, following=None)
+
+    async def _act_together(
+        self, order: Order, these: Sequence[Candidate], via: str
+    ) -> list[Intervention]:
+        """Do it with each, in that order; what is asked of the store at once shares a commit."""
+        if order.verb is Verb.RESEND:  # each is read before: the copies would lose their order
+            return [await self._act(order, each, via) for each in these]
+        return await asyncio.gather(*(self._act(order, each, via) for each in these))
 
     async def _act(self, order: Order, candidate: Candidate, via: str) -> Intervention:
         message = candidate.message

@@ -26,14 +26,22 @@ SELECT * FROM messages_seen
    AND +provider = :provider AND +direction = 'outbound' AND +request_id = :request_id;
 
 -- name: select_messages
--- By state first: there are few in those that a person acts on.
+-- By state first, and no more of each state than are asked for: thousands may wait behind them.
 SELECT * FROM messages_seen
- WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
-   AND id > :after AND id <= coalesce(:up_to, id)
-   AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
-   AND correlation_id = coalesce(:correlation_id, correlation_id)
-   AND created_at >= coalesce(:taken_from, created_at) AND (:taken_before IS NULL OR created_at < :taken_before)
- ORDER BY id LIMIT :limit;
+ WHERE id IN (SELECT found.id
+                FROM json_each(:states) AS s
+                JOIN messages AS found
+                  ON found.id IN (SELECT m.id FROM messages AS m
+                                   WHERE m.direction = 'outbound' AND m.state = s.value
+                                     AND m.id > :after AND m.id <= coalesce(:up_to, m.id)
+                                     AND +m.provider = :provider AND +m.receiver = coalesce(:receiver, m.receiver)
+                                     AND +m.use_case = coalesce(:use_case, m.use_case)
+                                     AND +m.correlation_id = coalesce(:correlation_id, m.correlation_id)
+                                     AND +m.created_at >= coalesce(:taken_from, m.created_at)
+                                     AND (:taken_before IS NULL OR +m.created_at < :taken_before)
+                                   ORDER BY m.id LIMIT :limit)
+               ORDER BY found.id LIMIT :limit)
+ ORDER BY id;
 
 -- name: chosen_messages
 -- Those that somebody was shown, by number.

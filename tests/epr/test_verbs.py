@@ -10,10 +10,14 @@ from epr_side import PROVIDER, utc_now
 from store_values import SILENCE, attempt, payload, submission
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.interventions import resent_of
+from bars_gateway.epr import interventions
+from bars_gateway.epr.interventions import GROUP, resent_of
+from bars_gateway.errors import StorageFull
+from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import OutboundState, Part, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict
+from bars_gateway.store.measures import Unmeasured
 from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -180,6 +184,52 @@ async def test_a_filter_reaches_all_that_fits(epr: aiohttp.ClientSession) -> Non
 
     assert held == [each["request_id"] for each in report["messages"]]
     assert "queued" == await state(epr, other)
+
+
+class Commits(Unmeasured):
+    """Counts the transactions that reach the disk."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def committed(self, seconds: float, flush_seconds: float) -> None:
+        self.count += 1
+
+
+async def test_many_share_a_transaction_and_never_all_of_them(
+    store: Store, epr: aiohttp.ClientSession
+) -> None:
+    """Some at a time: one by one takes minutes, and all at once lets everybody else wait."""
+    for _ in range(2 * GROUP + 1):
+        await store.outbound.submit(submission(provider=PROVIDER), utc_now())
+    commits = Commits()
+    store.measure(commits)
+    _, report = await ask(epr, "/interventions", WHY | {"verb": "hold"})
+
+    assert (2 * GROUP + 1, 3) == (report["possible"], commits.count)
+
+
+async def test_what_was_done_before_it_broke_off_stays_done(
+    store: Store, epr: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is audited, the rest waits as it did, and the same order goes on with that."""
+    monkeypatch.setattr(interventions, "GROUP", 2)
+    taken = [await store.outbound.submit(submission(provider=PROVIDER), utc_now()) for _ in "12345"]
+    intervene = store.interventions.intervene
+
+    async def broken(verb: Verb, message_id: int, *rest: Any) -> object:
+        if message_id > taken[1].message_id:
+            raise StorageFull("no room")
+        return await intervene(verb, message_id, *rest)
+
+    monkeypatch.setattr(store.interventions, "intervene", broken)
+    status, _ = await ask(epr, "/interventions", WHY | {"verb": "hold"})
+    monkeypatch.setattr(store.interventions, "intervene", intervene)
+    states = [await state(epr, each.request_id) for each in taken]
+    _, report = await ask(epr, "/interventions", WHY | {"verb": "hold"})
+
+    assert (503, ["held"] * 2 + ["queued"] * 3) == (status, states)
+    assert 3 == report["possible"]
 
 
 async def test_what_cannot_be_done_is_counted_by_its_reason(
