@@ -293,7 +293,7 @@ EVENTS = {
         "`docs/runbooks.md`, at `token.missing` or `egress.blocked`.",
     ),
     "outbound.put_off": LogEvent(
-        "A Receiver, or a conversation, is left alone for `seconds`; `count` messages wait."
+        "A Receiver, or one of our providers, is left alone for `seconds`: what waits is not tried."
     ),
     "outbound.read_ended": LogEvent(
         "A read, under an id of its own, and what it got: the EPR's, or the gateway's before a"

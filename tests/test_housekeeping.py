@@ -238,14 +238,14 @@ async def test_a_step_that_could_not_be_written_is_followed_later(
     """A full disk does not let the schedule fall behind the clock for good."""
     async with open_database(tmp_path / "gateway.db") as database:
         store = Store(database, node="here", lease=LEASE)
-        with_room, no_room = store.outbound.reschedule, iter([StorageFull("no room")])
+        with_room, no_room = store.waiting.reschedule, iter([StorageFull("no room")])
 
         async def reschedule(step: timedelta) -> int:
             for error in no_room:
                 raise error
             return await with_room(step)
 
-        monkeypatch.setattr(store.outbound, "reschedule", reschedule)
+        monkeypatch.setattr(store.waiting, "reschedule", reschedule)
         housekeeper = Housekeeper(
             store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST
         )

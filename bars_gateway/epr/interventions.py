@@ -7,9 +7,9 @@ Does what a person asks for: with messages, a quarantined response, a workflow i
 
 A dry run ends before the store is asked to change anything: it says what would happen.
 
-Many are looked up, and acted on, twenty-five at a time: these share a transaction and a bell, and no
-other read or write waits for more. Where the process dies, what was done is done and audited, and
-what was not stands where it stood.
+Many are looked up, and acted on, twenty-five at a time: these share a transaction and a bell, and
+no other read or write waits for more. Where the process dies, what was done is done and audited,
+and what was not stands where it stood.
 
 A resend is prepared here, from the stored bytes: new ids, and a new Bundle.id where the message is
 a new one. It happens only once somebody has confirmed what may come of it. A quarantined response
@@ -163,7 +163,12 @@ class Verbs:
         """Do it with each, in that order; what is asked of the store at once shares a commit."""
         if order.verb is Verb.RESEND:  # each is read before: the copies would lose their order
             return [await self._act(order, each, via) for each in these]
-        return await asyncio.gather(*(self._act(order, each, via) for each in these))
+        try:
+            async with asyncio.TaskGroup() as group:
+                acts = [group.create_task(self._act(order, each, via)) for each in these]
+        except BaseExceptionGroup as errors:  # the group is our doing and says nothing to a reader
+            raise errors.exceptions[0] from None
+        return [each.result() for each in acts]
 
     async def _act(self, order: Order, candidate: Candidate, via: str) -> Intervention:
         message = candidate.message

@@ -12,8 +12,8 @@ open, one message at a time goes there, however many are due or are submitted: h
 take one sender each and not four, a dead one costs a POST a probe and not one a message. The log
 has a line for the beginning of a break, and one for its end.
 
-Nothing is dropped, and no message loses its last chance: only the time of its next attempt
-changes, in the database, where an operator sees it.
+Nothing is dropped, and no message loses its last chance: what waits has a pause, which is one row
+in the database (`store.waiting`), and an operator sees when each message goes.
 
 A message may be the cause itself: one that a Receiver cannot read gets a 500 for ever, and one
 that it stumbles over gets silence. So a break needs three different messages, and a probe that
@@ -396,14 +396,12 @@ class CircuitBreakers:
         if found is None:
             return
         until = self._now() + found.pause
-        count = await self._store.outbound.put_off(until, **whose, last=claim.message_id)
+        await self._store.waiting.put_off(until, **whose, last=claim.message_id)
         if found.is_new:
-            log.warning(
-                "outbound.put_off", seconds=found.pause.total_seconds(), count=count, **whose
-            )
+            log.warning("outbound.put_off", seconds=found.pause.total_seconds(), **whose)
         if circuits.open.keys().isdisjoint(whose.values()):
             await self._hasten(**whose)  # an answer came meanwhile, and had hastened too early
 
     async def _hasten(self, **whose: str) -> None:
-        count = await self._store.outbound.hasten(self._now(), **whose)
-        log.info("outbound.hastened", count=count, **whose)
+        await self._store.waiting.hasten(self._now(), **whose)
+        log.info("outbound.hastened", **whose)

@@ -19,6 +19,9 @@ SELECT due.*
                                                 ORDER BY m.next_attempt_at, m.id LIMIT :most)
                             ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
            AND head.give_up_at > :now
+           AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
+                OR NOT EXISTS (SELECT 1 FROM pauses AS p
+                                WHERE p.name IN (head.receiver, head.provider) AND p.until > :now))
            AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
  WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
    AND due.place + (SELECT count(*) FROM messages AS flying
@@ -34,7 +37,8 @@ SELECT due.*
 -- a time: an update must not overtake its request. No Receiver has more than
 -- :per_receiver in flight, so the others always find a free sender. And what each provider
 -- has for each Receiver is looked at apart, from its head: however much waits for one of
--- them, or may not go yet, to find what is due for another takes no longer.
+-- them, or may not go yet, to find what is due for another takes no longer. While there is a pause, what was
+-- tried before goes at the time of its own, and of all the others what would be too late after the pause.
 WITH RECURSIVE waiting (urgent, provider, receiver) AS (
     SELECT u.value, p.value, (SELECT min(m.receiver) FROM messages AS m
                                WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value)
@@ -44,6 +48,11 @@ WITH RECURSIVE waiting (urgent, provider, receiver) AS (
                                WHERE m.state = 'queued' AND m.urgent = waiting.urgent
                                  AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
       FROM waiting WHERE waiting.receiver IS NOT NULL
+),
+queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause anew
+    SELECT urgent, provider, receiver,
+           EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
+      FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))
 )
 SELECT due.*
   FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
@@ -51,16 +60,34 @@ SELECT due.*
                head.urgent, head.next_attempt_at,
                row_number() OVER (PARTITION BY head.receiver
                                   ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
-          FROM waiting
+          FROM queues
           JOIN messages AS head
-            ON head.id IN (SELECT m.id
-                             FROM ready AS m
-                            WHERE m.urgent = waiting.urgent
-                              AND m.provider = waiting.provider AND m.receiver = waiting.receiver
-                              AND m.next_attempt_at <= :now AND m.give_up_at > :now
-                            ORDER BY m.next_attempt_at, m.id
-                            LIMIT min(:wanted, :per_receiver))
-         WHERE waiting.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
+            ON head.id IN (SELECT id FROM (SELECT m.id
+                                             FROM ready AS m
+                                            WHERE NOT queues.paused AND m.urgent = queues.urgent
+                                              AND m.provider = queues.provider AND m.receiver = queues.receiver
+                                              AND m.next_attempt_at <= :now AND m.give_up_at > :now
+                                            ORDER BY m.next_attempt_at, m.id
+                                            LIMIT min(:wanted, :per_receiver))
+                            UNION ALL
+                           SELECT id FROM (SELECT m.id
+                                             FROM ready AS m
+                                            WHERE queues.paused
+                                              AND m.id IN (SELECT tried.id FROM messages AS tried
+                                                            WHERE tried.state = 'queued' AND tried.attempts > 0
+                                                              AND tried.receiver = queues.receiver
+                                                              AND tried.provider = queues.provider
+                                                              AND tried.next_attempt_at <= :now
+                                                            UNION ALL
+                                                           SELECT ending.id FROM messages AS ending
+                                                            WHERE ending.settled_at IS NULL AND ending.give_up_at > :now
+                                                              AND ending.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now,
+                                                                                                '+5 seconds'))
+                                              AND +m.urgent = queues.urgent AND +m.provider = queues.provider
+                                              AND +m.receiver = queues.receiver
+                                              AND +m.next_attempt_at <= :now AND +m.give_up_at > :now
+                                            ORDER BY m.next_attempt_at, m.id
+                                            LIMIT min(:wanted, :per_receiver)))) AS due
  WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
    AND due.place + (SELECT count(*) FROM messages AS flying
                      WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
@@ -109,7 +136,17 @@ UPDATE messages
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
 
 -- name: next_due
--- When the next message of those providers becomes due. A look into the index for each of them, and each urgency.
-SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
-             WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value AND m.next_attempt_at > :now)) AS at
-  FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p;
+-- When the next message of those providers becomes due, a pause ends, or one comes near its end that waits for a
+-- pause. A look into the index for each of them, and each urgency.
+SELECT min(at) AS at
+  FROM (SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
+                     WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value
+                       AND m.next_attempt_at > :now)) AS at
+          FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+         UNION ALL
+        SELECT min(until) FROM pauses WHERE until > :now
+         UNION ALL
+        SELECT (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(ending.give_up_at), '-5 seconds') FROM messages AS ending
+                 WHERE ending.settled_at IS NULL
+                   AND ending.give_up_at > strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds'))
+         WHERE EXISTS (SELECT 1 FROM pauses WHERE until > :now));

@@ -192,38 +192,6 @@ class Outbound(Noun):
         if claim.claimed_at is not None:
             forget(connection, claim.provider, claim.claimed_at)
 
-    @wakes(WakeUps.wake_outbound, if_any=True)
-    @writes
-    def put_off(
-        self,
-        connection: Connection,
-        until: datetime,
-        *,
-        provider: str | None = None,
-        receiver: str | None = None,
-        last: int | None = None,
-    ) -> int:
-        """
-        Try nothing of that provider, or for that Receiver, before *until*; return how many.
-
-        *last*: the message that is to go after the others.
-        """
-        values = {"provider": provider, "receiver": receiver, "last": last}
-        return connection.run("put_off", until=text(until), **values)
-
-    @wakes(WakeUps.wake_outbound, if_any=True)
-    @writes
-    def hasten(
-        self,
-        connection: Connection,
-        now: datetime,
-        *,
-        provider: str | None = None,
-        receiver: str | None = None,
-    ) -> int:
-        """Make due what of that provider, or for that Receiver, waits; return how many."""
-        return connection.run("hasten", now=text(now), provider=provider, receiver=receiver)
-
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""
         return await self._release(self._own, now)
@@ -237,21 +205,6 @@ class Outbound(Noun):
         for _ in range(released):
             self._wake_ups.outbound.wake()
         return released
-
-    @wakes(WakeUps.wake_everybody, if_any=True)
-    @writes
-    def reschedule(self, connection: Connection, step: timedelta) -> int:
-        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
-        return connection.run("reschedule", seconds=step.total_seconds())
-
-    @wakes(WakeUps.wake_everybody, if_any=True)
-    @writes
-    def recall(self, connection: Connection, now: datetime, longest: timedelta) -> int:
-        """Make due what is scheduled further ahead than *longest*; return how many messages."""
-        beyond = text(now + longest)
-        connection.run("recall_delays", beyond=beyond)
-        connection.run("recall_reads", now=text(now), beyond=beyond)
-        return connection.run("recall", now=text(now), beyond=beyond)
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

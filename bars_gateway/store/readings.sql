@@ -70,17 +70,30 @@ SELECT a.*, m.request_id, m.provider, m.receiver
 SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all
--- When the next message of all is due. One look into the index for each urgency and provider.
-WITH RECURSIVE waiting (urgent, provider) AS (
+-- When the next message of all is due: where there is a pause, at its end. One look into the index for each urgency,
+-- provider and Receiver.
+WITH RECURSIVE ours (urgent, provider) AS (
     SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
       FROM json_each('[0, 1]') AS u
      UNION ALL
     SELECT urgent, (SELECT min(m.provider) FROM messages AS m
-                     WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
-      FROM waiting WHERE waiting.provider IS NOT NULL
+                     WHERE m.state = 'queued' AND m.urgent = ours.urgent AND m.provider > ours.provider)
+      FROM ours WHERE ours.provider IS NOT NULL
+),
+waiting (urgent, provider, receiver) AS (
+    SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = ours.urgent AND m.provider = ours.provider)
+      FROM ours
+     UNION ALL
+    SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = waiting.urgent
+                                 AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
+      FROM waiting WHERE waiting.receiver IS NOT NULL
 )
-SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
-             WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider)) AS at
+SELECT min(max((SELECT min(m.next_attempt_at) FROM messages AS m
+                 WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
+                   AND m.receiver = waiting.receiver),
+               coalesce((SELECT max(p.until) FROM pauses AS p WHERE p.name IN (waiting.receiver, waiting.provider)), ''))) AS at
   FROM waiting;
 
 -- name: uncollected

@@ -117,7 +117,7 @@ def message_of(row: Row) -> MessageRow:
         receiver=row["receiver"],
         state=row["state"],
         attempts=row["attempts"],
-        next_attempt_at=instant(row["next_attempt_at"]),
+        next_attempt_at=instant(row["goes_at"]),
         give_up_at=instant(row["give_up_at"]),
         answer_due_at=instant(row["owed_at"]),
         created_at=instant(row["created_at"]),

@@ -2,6 +2,7 @@
 The store as the flows see it: what it keeps, by noun; each method of a noun is one transaction.
 
     outbound        submit ─► claim_next ─► settle │ put_back     a message of ours
+    waiting         put_off ─► hasten                             until when it waits
     inbound         receive │ refuse                              a request that came
     responses       respond                                       what comes in answer to ours
     questions       ask ─► decide                                 one that the EPR decides
@@ -43,6 +44,7 @@ from bars_gateway.store.timeline import Timelines
 from bars_gateway.store.traffic import Flows
 from bars_gateway.store.uptime import Uptimes
 from bars_gateway.store.visits import Visits
+from bars_gateway.store.waiting import Pausing
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
 
@@ -64,6 +66,7 @@ class Store(Noun):
         self.asides = Asides(shared)
         self.rounds = rounds = Rounds(database, self.asides)
         self.outbound = Outbound(shared, rounds, node=node, lease=lease, per_receiver=per_receiver)
+        self.waiting = Pausing(shared)
         self.inbound = Inbound(shared)
         self.responses = Responses(shared)
         self.notices = Notices(shared, self.asides)

@@ -350,6 +350,7 @@ class Housekeeper:
         self._clock = ClockWatch(now, monotonic)
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
+        self._recalled = False  # what lies further ahead than any pause: looked for since the start
         self._alarm: int | None = None  # the last that the log has; None: it has not begun
 
     async def run(self) -> None:
@@ -471,10 +472,13 @@ class Housekeeper:
     async def _follow_clock(self) -> None:
         step = self._clock.step()
         if step is not None:
-            moved = await self._store.outbound.reschedule(timedelta(seconds=step.seconds))
+            moved = await self._store.waiting.reschedule(timedelta(seconds=step.seconds))
             self._clock.followed(step)
             seconds = round(step.seconds, 3)
             log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
-        recalled = await self._store.outbound.recall(self._now(), self._longest_wait)
+        if step is None and self._recalled:
+            return
+        recalled = await self._store.waiting.recall(self._now(), self._longest_wait)
+        self._recalled = True
         if recalled:
             log.warning("outbound.recalled", count=recalled)

@@ -826,7 +826,7 @@ class TestSenders:
         found = []
         for _ in range(2):
             dispatcher = dispatcher_with()
-            await store.outbound.hasten(utc_now(), provider="trust")
+            await store.waiting.hasten(utc_now(), provider="trust")
             await broken_off(dispatcher, dispatcher.breakers.receivers)
             found.append(await store.breaks.known())
 
@@ -865,7 +865,7 @@ class TestSenders:
         found = []
         for _ in range(2):
             dispatcher = dispatcher_with()
-            await store.outbound.hasten(utc_now(), provider="trust")
+            await store.waiting.hasten(utc_now(), provider="trust")
             await broken_off(dispatcher, dispatcher.breakers.providers)
             found.append(await store.breaks.known())
         kept_out = {each.provider: each.since for each in dispatcher.breakers.kept_out}
@@ -907,7 +907,7 @@ class TestSenders:
                     await asyncio.sleep(0.01)
             recovered, before = asyncio.Event(), len(national_proxy.heard)
             national_proxy.otherwise = after(recovered, acknowledging)
-            await store.outbound.hasten(utc_now(), receiver=store_values.THEIRS)
+            await store.waiting.hasten(utc_now(), receiver=store_values.THEIRS)
             while len(national_proxy.heard) == before:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)

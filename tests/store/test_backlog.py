@@ -11,7 +11,9 @@ from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 
-async def steps(database: SqliteDatabase, name: str, **values: object) -> int:
+async def steps(
+    database: SqliteDatabase, name: str, *, has_result: bool = True, **values: object
+) -> int:
     """Return how many hundreds of steps SQLite takes for the statement called *name*."""
     sql = named_queries()[name]
 
@@ -27,7 +29,7 @@ async def steps(database: SqliteDatabase, name: str, **values: object) -> int:
             found = connection.raw.execute(sql, values).fetchall()
         finally:
             connection.raw.set_progress_handler(None, 0)
-        assert found
+        assert found or not has_result
         return counted
 
     return await database.write(work)
@@ -61,3 +63,56 @@ async def test_ten_thousand_wait_and_the_next_is_found_as_before(tmp_path, name,
             taken.append(await steps(database, name, **values))
 
     assert taken[1] <= taken[0] * 1.5
+
+
+LATER, FIRST = "2099-01-01T00:00:00.000Z", {"left_out": "[]", "limit": 50}
+GO_BY = {"provider": "bench", "up_to": None, "after": 0, "limit": 50, "taken_from": None}
+GO_BY |= {"receiver": None, "use_case": None, "correlation_id": None, "taken_before": None}
+FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up_to": 10**9}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("claimable", CLAIM | {"not_for": "[]"}),
+        ("foremost", CLAIM | {"not_for": "[]", "most": 9}),
+        ("next_due", {"now": "2020", "providers": json.dumps(["bench"])}),
+        ("next_due_of_all", {}),
+        ("messages_past_their_time", {"now": LATER} | FIRST),
+        ("late_messages", {"now": LATER} | FIRST),
+        ("leases_lapsed", {"now": LATER} | FIRST),
+        ("own_leases", {"node": "here"} | FIRST),
+        ("select_messages", GO_BY | {"states": json.dumps(["held", "queued"])}),
+        ("open_after", FROM_FIRST | {"limit": 50}),
+        ("put_off", {"until": LATER, "provider": None, "receiver": SICK, "last": 1, "limit": 50}),
+        ("hasten_provider", {"now": "2020", "provider": "bench", "limit": 50}),
+        ("hasten_receiver", {"now": "2020", "receiver": SICK, "limit": 50}),
+        ("recall", {"now": "2020", "beyond": LATER, "limit": 50}),
+        ("recall_delays", {"beyond": LATER, "limit": 50}),
+        ("recall_reads", {"now": "2020", "beyond": LATER, "limit": 50}),
+        ("begin_pause", {"whose": SICK, "until": LATER}),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+async def test_what_is_done_in_a_pause_costs_no_more_for_a_longer_queue(tmp_path, name, values):
+    """Nobody may send, and a look at what waits, or a group of it, takes as many steps as ever."""
+    taken = []
+    for count in (1000, 10_000):
+        async with open_database(tmp_path / f"{count}.db") as database:
+            await fill(database, count)
+            await database.write(_apart)
+            for whose in ("bench", SICK):
+                await steps(database, "begin_pause", has_result=False, whose=whose, until=LATER)
+            taken.append(await steps(database, name, has_result=False, **values))
+
+    assert taken[1] <= taken[0] * 1.5 + 1
+
+
+def _apart(connection) -> None:
+    """Give each message a workflow of its own, as nearly all have."""
+    connection.raw.execute(
+        "INSERT INTO workflows (id, provider, correlation_id, counterparty, role, request_type,"
+        " use_case, state, opened_at) SELECT m.id, provider, correlation_id, receiver, 'requester',"
+        " 'referral', use_case, 'active', created_at FROM messages AS m WHERE m.id > 1"
+    )
+    connection.raw.execute("UPDATE messages SET workflow_id = id WHERE true")

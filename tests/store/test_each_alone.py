@@ -355,8 +355,8 @@ async def test_what_a_disk_has_spoilt_stops_no_clock(
     spoil = "UPDATE messages SET next_attempt_at = '0x26', give_up_at = '0x26' WHERE id = 1"
     await database.write(lambda c: c.raw.execute(spoil))
 
-    assert 2 == await store.outbound.reschedule(timedelta(hours=1))
-    assert 2 == await store.outbound.put_off(NOW + timedelta(hours=2), provider="trust")
+    assert 2 == await store.waiting.reschedule(timedelta(hours=1))
+    await store.waiting.put_off(NOW + timedelta(hours=2), provider="trust")
 
 
 async def test_what_a_disk_has_spoilt_is_left_as_it_is(
@@ -367,7 +367,7 @@ async def test_what_a_disk_has_spoilt_is_left_as_it_is(
         await store.outbound.submit(submission(), NOW)
     await database.write(_spoil_a_state)
 
-    assert 1 == await store.outbound.reschedule(timedelta(hours=1))
+    assert 1 == await store.waiting.reschedule(timedelta(hours=1))
 
 
 def _spoil_a_state(connection: SqliteConnection) -> None:

@@ -260,8 +260,8 @@ async def test_a_clock_that_was_set_tells_of_no_time_before_it_passes(store: Sto
     """A clinical time lies further ahead than any pause, and is an instant all the same."""
     await store.outbound.submit(submission(needed_by=NOW + timedelta(minutes=10)), NOW)
     await store.outbound.tell_delays(NOW + timedelta(minutes=2))
-    await store.outbound.recall(NOW, timedelta(minutes=5))
-    await store.outbound.reschedule(timedelta(minutes=-3))
+    await store.waiting.recall(NOW, timedelta(minutes=5))
+    await store.waiting.reschedule(timedelta(minutes=-3))
 
     assert [0, 1] == [await store.outbound.tell_delays(NOW + timedelta(minutes=m)) for m in (9, 10)]
 
@@ -406,7 +406,7 @@ async def test_after_a_break_what_was_tried_least_goes_first(store: Store) -> No
     last = await store.outbound.submit(submission(), NOW)
     fresh = await store.outbound.submit(submission(), NOW)
     until = NOW + timedelta(seconds=2)
-    await store.outbound.put_off(until, receiver=tried.receiver, last=last.message_id)
+    await store.waiting.put_off(until, receiver=tried.receiver, last=last.message_id)
     claims = [
         await store.outbound.claim_next(until + timedelta(seconds=s), PROVIDERS)
         for s in (0, 0.5, 1)

@@ -115,6 +115,7 @@ CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE
 CREATE INDEX        messages_bundle  ON messages (bundle_id, provider);
 CREATE INDEX        messages_due     ON messages (urgent, provider, next_attempt_at, id)  WHERE state = 'queued';
 CREATE INDEX        messages_waiting ON messages (urgent, provider, receiver, next_attempt_at, id) WHERE state = 'queued';
+CREATE INDEX        messages_tried   ON messages (receiver, provider, next_attempt_at)    WHERE state = 'queued' AND attempts > 0;
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
@@ -225,6 +226,11 @@ CREATE TABLE calls (                            -- what was asked of the platfor
 CREATE TABLE breaks (                           -- whom we back off from, until an answer comes
     name        TEXT NOT NULL PRIMARY KEY,      -- a Receiver (system|value), a provider that the proxy keeps out, or what store.breaks calls what we need ourselves
     since       TEXT NOT NULL                   -- nothing came
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pauses (                           -- for whom what was never tried waits, however many messages that are
+    name        TEXT NOT NULL PRIMARY KEY,      -- a Receiver (system|value), or a provider
+    until       TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notices (                          -- what we owe the EPR
@@ -665,7 +671,14 @@ SELECT w.id, coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOI
   FROM workflows AS w;
 
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
-SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands,
+SELECT messages.*,
+       CASE WHEN messages.attempts = 0  -- a pause, unless it would be too late after it
+            THEN max(messages.next_attempt_at,
+                     coalesce((SELECT min(max(p.until), coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', messages.give_up_at,
+                                                                           '-5 seconds'), ''))
+                                 FROM pauses AS p WHERE p.name IN (messages.receiver, messages.provider)), ''))
+            ELSE messages.next_attempt_at END AS goes_at,
+       w.request_type, w.answer_due_at AS owed_at, w.state AS stands,
        CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
                  (SELECT 1 FROM messages AS sent
                    WHERE sent.workflow_id = messages.workflow_id AND sent.says IN ('assigned', 'on_scene')

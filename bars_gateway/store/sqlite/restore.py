@@ -302,6 +302,7 @@ def _make_safe(  # noqa: PLR0917
             "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
         ).fetchone()
         raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
+        connection.execute("DELETE FROM main.pauses")
         connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})

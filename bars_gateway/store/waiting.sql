@@ -1,0 +1,108 @@
+-- How long messages wait.
+
+-- name: begin_pause
+-- Nothing new is tried of that provider, or for that Receiver, before then.
+INSERT INTO pauses (name, until) VALUES (:whose, :until) ON CONFLICT (name) DO UPDATE SET until = excluded.until;
+
+-- name: end_pause
+-- An answer came.
+DELETE FROM pauses WHERE name = :whose;
+
+-- name: put_off
+-- What was tried waits for as long; what would be too late by then gets a last try in time.
+-- What was tried least goes first, and what was tried last after all the others: it may be the cause itself.
+UPDATE messages
+   SET next_attempt_at = min(strftime('%Y-%m-%dT%H:%M:%fZ', :until,
+                                      '+' || (min(attempts, 900) / 1000.0 + (id IS :last)) || ' seconds'),
+                             max(next_attempt_at, coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds'),
+                                                           '')))
+ WHERE id IN (SELECT id FROM messages
+               WHERE state = 'queued' AND attempts > 0 AND next_attempt_at < :until
+                 AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver)
+                 AND next_attempt_at < coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds'), '')
+               UNION ALL
+              SELECT id FROM messages WHERE id = :last AND state = 'queued' AND attempts = 0 AND next_attempt_at < :until
+               LIMIT :limit);
+
+-- name: hasten_provider
+-- Let what waits of a provider be due at once, in the place that it came in.
+UPDATE messages SET next_attempt_at = min(created_at, :now)
+ WHERE id IN (SELECT id FROM messages
+               WHERE state = 'queued' AND urgent IN (0, 1) AND provider = :provider AND next_attempt_at > :now
+               LIMIT :limit);
+
+-- name: hasten_receiver
+-- The same of what waits for a Receiver, whoever of ours it is from.
+UPDATE messages SET next_attempt_at = min(created_at, :now)
+ WHERE id IN (WITH RECURSIVE waiting (urgent, provider) AS (
+                SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
+                  FROM json_each('[0, 1]') AS u
+                 UNION ALL
+                SELECT urgent, (SELECT min(m.provider) FROM messages AS m
+                                 WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
+                  FROM waiting WHERE waiting.provider IS NOT NULL
+              )
+              SELECT m.id FROM waiting CROSS JOIN messages AS m
+               WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
+                 AND m.receiver = :receiver AND m.next_attempt_at > :now
+               LIMIT :limit);
+
+-- name: reschedule_pauses
+-- The clock was set by :seconds: pauses are as long as they were.
+UPDATE pauses SET until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', until, round(:seconds, 3) || ' seconds'), until)
+ WHERE true;
+
+-- name: open_after
+-- What is open and was taken before the clock was set, in an order that no move changes.
+SELECT provider, correlation_id, receiver, id FROM messages
+ WHERE settled_at IS NULL AND id <= :up_to
+   AND (provider, correlation_id, receiver, id) > (:provider, :correlation_id, :receiver, :id)
+ ORDER BY provider, correlation_id, receiver, id LIMIT :limit;
+
+-- name: reschedule
+-- What waits or is being sent has as long to go as it had before the clock was set by :seconds.
+-- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
+-- What a disk has spoilt stays as it is, and keeps no other from being moved.
+UPDATE OR IGNORE messages
+   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, round(:seconds, 3) || ' seconds'), next_attempt_at),
+       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, round(:seconds, 3) || ' seconds'), claimed_until),
+       delay_due_at = CASE WHEN delay_due_at IS needed_by THEN delay_due_at
+                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, round(:seconds, 3) || ' seconds'), delay_due_at) END,
+       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, round(:seconds, 3) || ' seconds'), read_due_at),
+       give_up_at = CASE WHEN by_its_time THEN give_up_at
+                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, round(:seconds, 3) || ' seconds'), give_up_at) END
+ WHERE id IN (SELECT value FROM json_each(:ids)) AND +settled_at IS NULL AND +give_up_at IS NOT NULL;
+
+-- name: recall_pauses
+-- No pause is that long: the clock was set back after it began. It is over.
+DELETE FROM pauses WHERE until > :beyond;
+
+-- name: recall
+-- Nor does any message wait for that long: it is due now. One look into the index for each provider.
+UPDATE messages SET next_attempt_at = :now
+ WHERE id IN (WITH RECURSIVE waiting (urgent, provider) AS (
+                SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
+                  FROM json_each('[0, 1]') AS u
+                 UNION ALL
+                SELECT urgent, (SELECT min(m.provider) FROM messages AS m
+                                 WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
+                  FROM waiting WHERE waiting.provider IS NOT NULL
+              )
+              SELECT m.id FROM waiting CROSS JOIN messages AS m
+               WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
+                 AND m.next_attempt_at > :beyond
+               LIMIT :limit);
+
+-- name: recall_reads
+-- No read before a cancellation is further ahead than that.
+UPDATE messages SET read_due_at = :now
+ WHERE id IN (SELECT id FROM messages
+               WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at > :beyond LIMIT :limit);
+
+-- name: recall_delays
+-- No word of a delay is further ahead than that, unless it marks the time by which the message is needed.
+UPDATE messages SET delay_due_at = :beyond
+ WHERE id IN (SELECT id FROM messages
+               WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond
+                 AND delay_due_at IS NOT needed_by
+               LIMIT :limit);
