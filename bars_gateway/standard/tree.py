@@ -26,6 +26,8 @@ import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isinf
+from typing import NoReturn
 
 import orjson
 
@@ -43,6 +45,7 @@ _OTHERS = (  # the longer ones first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_MOST_DIGITS = 300  # of a number without an exponent that is for sure finite
 _BY_ZEROS = {1: "UTF-16", 2: "UTF-16", 3: "UTF-32"}  # among four bytes
 
 
@@ -117,6 +120,18 @@ def is_kept(root: object, written: bytes) -> bool:
 def as_number(value: float) -> Number:
     """Return a number of orjson's as it was written, in what it has kept all of."""
     return Number(orjson.dumps(value).decode())
+
+
+def number_of(written: str) -> Number:
+    """Return the number as it was *written*; refuse one that no reader can hold, as orjson does."""
+    if (len(written) > _MOST_DIGITS or "e" in written or "E" in written) and isinf(float(written)):
+        no_number(written)
+    return Number(written)
+
+
+def no_number(_written: str) -> NoReturn:
+    """Refuse what stands where a number may and is none: NaN, and what is infinite."""
+    raise MalformedBundle("the body is not valid JSON: it has a number that is none")
 
 
 def _unspaced(written: bytes) -> bytes:

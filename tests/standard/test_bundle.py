@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages import RECEIVER, SENDER, referral, validation_request
 
-from bars_gateway.standard import xml
+from bars_gateway.standard import bundle, xml
 from bars_gateway.standard.bundle import MalformedBundle, Number, from_json, instant, read, renewed
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.tree import MAX_ELEMENTS, MAX_OBJECTS
@@ -94,6 +94,50 @@ def test_a_member_that_stands_twice_is_named(body: bytes, path: str) -> None:
         read(body)
 
     assert path == caught.value.issue.path
+
+
+STRANGE = [
+    *(
+        "1e999",
+        "-1e999",
+        "1E+400",
+        "1e-999",
+        "9" * 400,
+        "9" * 300 + ".5",
+        "-0",
+        "1E5",
+        "1.20",
+        "1.",
+    ),
+    *("01", "-", "+1", ".5", "1e", "NaN", "Infinity", "-Infinity", "nan", "tru", "[1,]", "[1]x"),
+    *('"\\ud800"', '"\\uDC00\\uD800"', '"\\ud83d\\ude00"', '"\\ud83dx"', '"\\u00e9"', '"\\x"'),
+    *('"\x01"', '"\x7f"', '"\u2028"', "\u00a01", "'a'", "{1:2}", '{"a":1', "", "\f1", "/**/1"),
+]
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=ascii)
+def test_a_long_body_is_refused_for_what_a_short_one_is(value: str) -> None:
+    """Which of the two readers looks at it depends on its length, and what it finds does not."""
+    padding = "x" * 2 * MAX_OBJECTS
+    bodies = [f'{{"y":"{pad}","x":{value}}}'.encode() for pad in ("", padding)]
+
+    def fate(body: bytes) -> str:
+        try:
+            return repr(from_json(body)["x"])
+        except MalformedBundle as error:
+            return str(error).partition(":")[0]
+
+    short, long = map(fate, bodies)
+
+    assert short == long
+
+
+def test_a_long_body_is_not_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else runs in this process would stand meanwhile."""
+    body = b'{"x":"%s"}' % (b"x" * 2 * MAX_OBJECTS)
+    monkeypatch.setattr(bundle, "orjson", None)
+
+    assert ["x"] == list(from_json(body))
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
