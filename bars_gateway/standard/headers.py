@@ -32,7 +32,9 @@ ORGANISATION = "NHSD-End-User-Organisation"
 LONGEST = 4096
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
-_KNOWN = 128  # services and organisations, as each request names them again
+_KNOWN = 128  # headers of services and organisations, which each request has again: 16 kB at most
+_HTTP = re.compile(r"^http://", re.IGNORECASE)
+_ID = re.compile(r"/id/", re.IGNORECASE)
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UUID = re.compile(UUID)
@@ -196,12 +198,10 @@ def same_service(one: str, other: str) -> bool:
     return normalised(one) == normalised(other)
 
 
-@lru_cache(_KNOWN)
 def normalised(service: str) -> str:
     """Return `system|value` with the published spellings of the system made one."""
     system, bar, value = service.strip().partition("|")
-    system = re.sub(r"^http://", "https://", system, flags=re.IGNORECASE)
-    return re.sub(r"/id/", "/Id/", system, flags=re.IGNORECASE) + bar + value
+    return _ID.sub("/Id/", _HTTP.sub("https://", system)) + bar + value
 
 
 def encode(value: Mapping[str, object]) -> str:
