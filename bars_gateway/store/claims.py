@@ -22,6 +22,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from bars_gateway.errors import DatabaseDamaged
 from bars_gateway.model.messages import Claim, Part
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Before
 from bars_gateway.standard.workflow import Move
@@ -61,7 +62,8 @@ def claim(
 ) -> list[Claim | Spoilt]:
     """Claim up to *wanted* messages, the first of them first; hold what cannot be read."""
     rows = list(_taken(connection, wanted, openings, lease))
-    found = each(rows, partial(_claim, connection, openings.at))
+    requests = _requests(connection, rows)
+    found = each(rows, partial(_claim, connection, requests, openings.at))
     for row, spoilt in zip(rows, found, strict=True):
         if isinstance(spoilt, Spoilt):
             number = row["claims"]
@@ -113,8 +115,20 @@ def _step(  # noqa: PLR0917
     return rows
 
 
-def _claim(connection: Connection, now: datetime, row: Row) -> Claim:
-    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
+def _requests(connection: Connection, rows: Sequence[Row]) -> Mapping[int, Row]:
+    """Return the bytes by message; none where some are spoilt, so that each is read by itself."""
+    ids = json.dumps([row["id"] for row in rows])
+    try:
+        found = connection.rows("requests_of", ids=ids) if rows else []
+    except DatabaseDamaged:
+        return {}
+    return {row["message_id"]: row for row in found}
+
+
+def _claim(connection: Connection, requests: Mapping[int, Row], now: datetime, row: Row) -> Claim:
+    payload = requests.get(row["id"]) or connection.one(
+        "payload", message_id=row["id"], part=Part.REQUEST
+    )
     assert payload is not None
     errors = _errors(connection, row)
     return Claim(

@@ -101,6 +101,11 @@ UPDATE messages
        claimed_by = :node, claimed_until = :lease_until
  WHERE id IN (SELECT value FROM json_each(:ids));
 
+-- name: requests_of
+-- The bytes of these messages, as they were handed in.
+SELECT message_id, media_type, headers, encoding, body, digest FROM payloads
+ WHERE message_id IN (SELECT value FROM json_each(:ids)) AND part = 'request';
+
 -- name: left_open
 -- Whether an attempt before this one may have arrived, and whether one was answered about somebody else. What is
 -- sent again under new ids goes on from the doubt that the first one ended in. A restore forgets attempts.

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from store_values import NOW, attempt, submission
 
+from bars_gateway.errors import DatabaseDamaged
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import Before, ProxyAnswer
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.claims import Openings
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
@@ -102,6 +104,30 @@ async def test_what_cannot_be_read_is_held_and_the_others_are_claimed(
     assert [sent[0].request_id, sent[2].request_id] == names(claims)
     assert (sent[1].request_id, "held", 0) == (held.request_id, held.state, held.attempts)
     assert {"trust": [LATER] * 2} == await store.calls.since(NOW)
+
+
+async def test_where_the_disk_has_spoilt_some_bytes_each_message_is_read_by_itself(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read together: a page that is gone must keep none of the others."""
+    sent = [await store.outbound.submit(submission(receiver=str(n)), NOW) for n in range(3)]
+    rows, one = SqliteConnection.rows, SqliteConnection.one
+
+    def spoilt_rows(connection: SqliteConnection, statement: str, /, **values: object) -> Any:
+        if statement == "requests_of":
+            raise DatabaseDamaged("a page is gone")
+        return rows(connection, statement, **values)
+
+    def spoilt_one(connection: SqliteConnection, statement: str, /, **values: object) -> Any:
+        if statement == "payload" and values["message_id"] == sent[1].message_id:
+            raise DatabaseDamaged("a page is gone")
+        return one(connection, statement, **values)
+
+    monkeypatch.setattr(SqliteConnection, "rows", spoilt_rows)
+    monkeypatch.setattr(SqliteConnection, "one", spoilt_one)
+    claims = await store.outbound.claim(3, opening())
+
+    assert [sent[0].request_id, sent[2].request_id] == names(claims)
 
 
 async def test_where_only_spoilt_ones_were_found_the_next_are_looked_for(
