@@ -69,6 +69,7 @@ _UNDEFINED = 11  # expat's number for an entity that was never declared
 _BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n])""")
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
 _EMPTY = ""  # what an element without value and content is kept as: the structure checker tells
+_NO_TEXTS = NUMBERS | {"boolean"}
 _TRUTH = {"true": True, "false": False}
 
 _Node = dict[str, Json]
@@ -287,8 +288,10 @@ class _Reader:
             frame.node[f"{Stray.AGAIN}{name}"] = True
             self._skip()
         elif member.is_primitive and len(attributes) == 1 and "value" in attributes:
+            written = attributes["value"]
+            is_plain = " " not in written and member.type not in _NO_TEXTS
             self._leaf = member
-            self._leaf_value = self._value(member, attributes["value"], number)
+            self._leaf_value = written if is_plain else self._value(member, written, number)
         else:
             self._open(frame, member, attributes, number)
 

@@ -317,14 +317,13 @@ def profile_broken(message: Message, _offer: Offer) -> Iterator[str]:
 
 def _is_met(demand: Demand, node: Json, depth: int = 0) -> bool:
     """Tell whether nothing is wrong with it: paths are made only if something is."""
+    names = demand.names
+    while isinstance(node, dict) and depth < len(names) - 1:
+        node = node.get(names[depth])
+        depth += 1
     if isinstance(node, list):
         return all(_is_met(demand, each, depth) for each in node)
-    if not isinstance(node, dict):
-        return True
-    value = node.get(demand.names[depth])
-    if depth + 1 < len(demand.names):
-        return _is_met(demand, value, depth + 1)
-    return not _is_wrong(demand, value)
+    return not isinstance(node, dict) or not _is_wrong(demand, node.get(names[depth]))
 
 
 def _is_wrong(demand: Demand, values: Json) -> bool:
