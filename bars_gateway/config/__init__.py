@@ -18,6 +18,7 @@ from bars_gateway.config.settings import (
     describe,
     in_words,
     load,
+    values,
 )
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Address
@@ -43,4 +44,5 @@ __all__ = [
     "describe",
     "in_words",
     "load",
+    "values",
 ]

@@ -371,8 +371,18 @@ class Described(NamedTuple):
 
 
 def describe(settings: Settings) -> Iterator[Described]:
-    """Yield every setting in the order of the settings file."""
-    return _below(settings, "", settings.sources)
+    """Yield every setting in the order of the settings file; slow, so call it in a thread."""
+    for each in _below(settings, ""):
+        brought = "environment" if each.key in _FROM_BUNDLE else "default"
+        sources = settings.sources
+        origin = sources.origin(each.key) if sources.written(each.key) else brought
+        text = _paragraphs(purpose(each.table, each.name))
+        yield Described(each.key, each.value, origin or brought, text)
+
+
+def values(settings: Settings) -> dict[str, object]:
+    """Return the value of every setting, by its dotted key."""
+    return {each.key: each.value for each in _below(settings, "")}
 
 
 def in_words(setting: Described) -> str:
@@ -390,18 +400,23 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _below(table: BaseModel, prefix: str, sources: Sources) -> Iterator[Described]:
+class _Found(NamedTuple):
+    key: str  # dotted
+    value: object
+    table: type[BaseModel]  # in which it is declared
+    name: str
+
+
+def _below(table: BaseModel, prefix: str) -> Iterator[_Found]:
     for name in type(table).model_fields:
         key, value = f"{prefix}{name}", getattr(table, name)
         if isinstance(value, BaseModel):
-            yield from _below(value, f"{key}.", sources)
+            yield from _below(value, f"{key}.")
         elif isinstance(value, dict) and _of_tables(value):
             for entry, below in value.items():
-                yield from _below(below, f"{key}.{entry}.", sources)
+                yield from _below(below, f"{key}.{entry}.")
         else:
-            brought = "environment" if key in _FROM_BUNDLE else "default"
-            origin = sources.origin(key) if sources.written(key) else brought
-            yield Described(key, value, origin or brought, _paragraphs(purpose(type(table), name)))
+            yield _Found(key, value, type(table), name)
 
 
 def _of_tables(entries: dict[str, Any]) -> bool:

@@ -87,6 +87,7 @@ class Site:
             if not self._compiled:
                 for name in await asyncio.to_thread(page_names):
                     await asyncio.to_thread(compile_page, name)
+                await asyncio.to_thread(self._described)  # which reads why each setting is there
                 self._compiled = True
 
     def stop(self) -> None:

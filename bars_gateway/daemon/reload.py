@@ -32,7 +32,7 @@ from pathlib import Path
 
 import structlog
 
-from bars_gateway.config import Settings, describe
+from bars_gateway.config import Settings, values
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
@@ -209,7 +209,7 @@ def renewed(settings: Settings, written: Settings) -> Settings:
 
 def differences(settings: Settings, written: Settings) -> list[str]:
     """Return the names of the settings in which the two differ."""
-    ours, theirs = ({d.key: d.value for d in describe(each)} for each in (settings, written))
+    ours, theirs = values(settings), values(written)
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 
 
