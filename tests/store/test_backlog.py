@@ -2,9 +2,10 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
-from bench.backlog import SICK, fill
+from backlog import SICK, fill
 
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import named_queries
@@ -41,12 +42,14 @@ CLAIM = {
     "singly": "[]",
     "per_receiver": 4,
     "wanted": 1,
+    "most": 9,
 }
 
 
 @pytest.mark.parametrize(
     ("name", "values"),
     [
+        pytest.param("foremost", CLAIM | {"not_for": "[]"}, id="foremost"),
         pytest.param("claimable", CLAIM | {"not_for": "[]"}, id="claim"),
         pytest.param("claimable", CLAIM | {"not_for": json.dumps([SICK])}, id="past-the-sick"),
         pytest.param(
@@ -116,3 +119,24 @@ def _apart(connection) -> None:
         " 'referral', use_case, 'active', created_at FROM messages AS m WHERE m.id > 1"
     )
     connection.raw.execute("UPDATE messages SET workflow_id = id WHERE true")
+
+
+@pytest.mark.parametrize("name", ["claimable", "foremost", "next_due"])
+async def test_what_waits_for_providers_without_a_token_is_not_walked(tmp_path, name):
+    """One of fifty may send: what is due for it is found as if there were no others."""
+    values = CLAIM | {"not_for": "[]", "providers": json.dumps(["open"])}
+    values |= {"now": "2020"} if name == "next_due" else {}
+    taken = []
+    for count in (100, 10_000):
+        async with open_database(tmp_path / f"{count}.db") as database:
+            await fill(database, count)
+            await database.write(partial(_spread, count))
+            taken.append(await steps(database, name, **values))
+
+    assert taken[1] <= taken[0] + 1
+
+
+def _spread(count, connection):
+    """Let what waits be of fifty providers, and the last of it of the one that may send."""
+    connection.raw.execute("UPDATE messages SET provider = 'closed ' || (id % 49)")
+    connection.raw.execute("UPDATE messages SET provider = 'open' WHERE id = ?", [count])
