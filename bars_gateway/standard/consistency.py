@@ -171,14 +171,13 @@ def _slots(message: Message) -> list[str]:
 
 def said(message: Message, move: Move, target: str, correlation_id: str) -> str:
     """Return what tells what *message* says to *target* from all else, in hex."""
-    led = _led(_places(message, move))
-    entries = [
+    each_alone = [
         _renumbered(
-            _without(entry, message, move, first=index == 0),
-            {**led, **_led(_places_within(entry, message, move))},
+            _without(entry, message, move, first=index == 0), _places_within(entry, message, move)
         )
         for index, entry in enumerate(message.entries)
     ]
+    entries = _renumbered(each_alone, _places(message, move))
     root = {
         name: value
         for name, value in message.root.items()
@@ -243,16 +242,13 @@ def _stamped(resource: Mapping[str, Json], move: Move) -> Mapping[str, Json]:
     return {**resource, "meta": meta}
 
 
-def _renumbered(resource: Mapping[str, Json], led: Mapping[bytes, bytes]) -> orjson.Fragment:
-    """Return the resource as JSON, in which references that lead somewhere are the place."""
-    return orjson.Fragment(
-        _REFERENCE.sub(lambda found: led.get(found[1], found[0]), _as_json(resource))
-    )
-
-
-def _led(places: Mapping[str, int]) -> dict[bytes, bytes]:
-    """Return what stands in the JSON in the place of references, by how each is written there."""
-    return {orjson.dumps(name): b'"reference":%d' % place for name, place in places.items()}
+def _renumbered(said: object, places: Mapping[str, int]) -> object:
+    """Return *said*, in whose JSON references that lead to one of *places* are its number."""
+    if not places:
+        return said
+    led = {orjson.dumps(name): b'"reference":%d' % place for name, place in places.items()}
+    written = _REFERENCE.sub(lambda found: led.get(found[1], found[0]), _as_json(said))
+    return orjson.Fragment(written)
 
 
 def _as_json(said: object) -> bytes:
