@@ -620,7 +620,7 @@ def test_a_damaged_page_is_found(home: Home, name: str) -> None:
     ((page,),) = select(home.backup, "SELECT rootpage FROM sqlite_schema WHERE name = ?", name)
     assert isinstance(page, int)
     with home.backup.open("r+b") as file:
-        file.seek((page - 1) * 8192)
+        file.seek((page - 1) * 4096)
         file.write(b"\x55" * 4096)
     found = examine(home.backup)
 

@@ -26,7 +26,7 @@ from bars_gateway.store.sqlite.inspection import Gap
 from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
-PAGE = 8192
+PAGE = 4096
 EVER = ""  # before anything
 
 
