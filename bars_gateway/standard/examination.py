@@ -109,8 +109,7 @@ def examine(
         tree, sound, document = _read(body, media_type)
     except MalformedBundle as error:
         return _told([replace(error.issue, line=error.line)])
-    wrong = [] if sound else structure.problems(tree, path=_top(tree))
-    found = [*_of_bytes(body, document, side), *wrong, *_of_writing(document)]
+    found = [*_of_bytes(body, document, side), *_of_structure(tree, sound), *_of_writing(document)]
     try:
         message = bundle.said_by(tree, sound.objects if sound else ())
     except MalformedBundle as error:
@@ -143,8 +142,9 @@ def _read(body: bytes, media_type: str) -> tuple[Resource, Sound | None, Documen
     return tree, structure.sound(tree), None
 
 
-def _top(tree: Resource) -> str:
-    return bundle.text_of(tree, "resourceType") or "Bundle"
+def _of_structure(tree: Resource, sound: Sound | None) -> list[Issue]:
+    top = bundle.text_of(tree, "resourceType") or "Bundle"
+    return [] if sound else structure.problems(tree, path=top)
 
 
 def _of_bytes(body: bytes, document: Document | None, side: Side) -> list[Issue]:
