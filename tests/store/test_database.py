@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import aiosqlite
@@ -269,6 +270,32 @@ async def test_no_statement_walks_a_whole_table(database: SqliteDatabase, name: 
         for step in plan
         if step.startswith("SCAN") and not _bounded(step, sql) and name not in WALKS
     ]
+
+
+async def test_no_statement_walks_a_table_whose_statistics_are_known(tmp_path: Path) -> None:
+    """Nor where somebody has had the database analysed, with much of it stored and queued."""
+    statistics = Path(__file__).with_name("statistics_of_a_full_database.tsv").read_text("utf-8")
+    async with open_database(tmp_path / "gateway.db") as database:
+        await database.write(lambda connection: connection.raw.execute("ANALYZE").rowcount)
+        rows = [line.split("\t") for line in statistics.splitlines()]
+        learn = "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, nullif(?, ''), ?)"
+        await database.write(lambda connection: connection.raw.executemany(learn, rows).rowcount)
+    walks = []
+    async with open_database(tmp_path / "gateway.db") as database:
+        for name, sql in named_queries().items():
+            explained = f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(_parameters(sql))
+            plan = await database.write(partial(_explained, *explained))
+            walks += [
+                f"{name}: {step}"
+                for step in plan
+                if step.startswith("SCAN") and not _bounded(step, sql) and name not in WALKS
+            ]
+
+    assert [] == walks
+
+
+def _explained(sql: str, names: dict[str, None], connection: SqliteConnection) -> list[str]:
+    return [row["detail"] for row in connection.raw.execute(sql, names)]
 
 
 def test_each_statement_that_may_walk_an_index_is_there() -> None:
