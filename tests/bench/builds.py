@@ -33,11 +33,11 @@ class Build:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What its processes find: its own package, and nobody's settings."""
+        """What its processes find: its own package, wherever they start, and nobody's settings."""
         kept = {
             k: v for k, v in os.environ.items() if not k.startswith(("BARS_GATEWAY_", "PYTHON"))
         }
-        return kept | {"PYTHONPATH": str(self.folder)}
+        return kept | {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
 
     def command(self, *arguments: object) -> list[str]:
         """Return the command line of `bars-gateway` with *arguments*."""
