@@ -1,13 +1,16 @@
 """
 A stand-in for the token service, the proxy and the Receiver that costs as little as possible.
 
-It echoes the ids at once, or keeps everybody waiting while it is shut. What it is to do comes as
-lines on its input (`shut`, `open`, `seen`, `clear`), and to each there is one line back: what it
-has answered since it was last opened or cleared, and when the first and the last of it went.
+It echoes the ids at once and names the record, as a Receiver should (one that does not is asked
+for it, by a read for each message), or keeps everybody waiting while it is shut. What it is to do
+comes as lines on its input (`shut`, `open`, `seen`, `clear`), and to each there is one line back:
+how many messages it has answered since it was last opened or cleared, and when the first and the
+last of them went.
 """
 
 import asyncio
 import json
+import re
 import ssl
 import sys
 import time
@@ -15,7 +18,12 @@ from collections.abc import Callable
 
 import uvloop
 
-ANSWER = b'{"resourceType":"Bundle","type":"message"}'
+NOTHING = b'{"resourceType":"Bundle","type":"searchset"}'
+ANSWER = (
+    b'{"resourceType":"Bundle","type":"message","entry":'
+    b'[{"fullUrl":"%s","resource":{"resourceType":"ServiceRequest","id":"%s"}}]}'
+)
+FOCUS = re.compile(rb'"focus":\s*\[\s*\{\s*"reference":\s*"([^"]+)"')
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
     b"X-Request-Id: %s\r\nX-Correlation-Id: %s\r\nContent-Length: %d\r\n\r\n%s"
@@ -40,19 +48,23 @@ class Sink:
                 head = await reader.readuntil(b"\r\n\r\n")
                 lines = head.split(b"\r\n")
                 fields = dict(line.lower().split(b": ", 1) for line in lines[1:] if b": " in line)
-                await reader.readexactly(int(fields.get(b"content-length", 0)))
-                writer.write(await self._answer(lines[0], fields))
+                body = await reader.readexactly(int(fields.get(b"content-length", 0)))
+                writer.write(await self._answer(lines[0], fields, body))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    async def _answer(self, request: bytes, fields: dict[bytes, bytes]) -> bytes:
+    async def _answer(self, request: bytes, fields: dict[bytes, bytes], body: bytes) -> bytes:
         if b"/token" in request:
             return HEAD % (b"-", b"-", len(self._token), self._token)
         await self._open.wait()
-        self._done.append(time.monotonic())
+        answer = NOTHING
+        if request.startswith(b"POST"):
+            self._done.append(time.monotonic())
+            url = found[1] if (found := FOCUS.search(body)) else b""
+            answer = ANSWER % (url, url.rpartition(b":")[2])
         ids = fields.get(b"x-request-id", b"-"), fields.get(b"x-correlation-id", b"-")
-        return HEAD % (*ids, len(ANSWER), ANSWER)
+        return HEAD % (*ids, len(answer), answer)
 
     def obey(self, word: str) -> str:
         """Do as told; return what was answered."""
