@@ -359,9 +359,11 @@ class CircuitBreakers:
         else:
             if judgement.is_of_receiver:
                 self._heard(claim)
-            if self.receivers.answered(claim.receiver):
+            # What is kept may have a pause of which this process knows nothing: it began before a
+            # restart, or could not be ended when an answer came.
+            if self.receivers.answered(claim.receiver) or claim.receiver in self._kept:
                 await self._hasten(receiver=claim.receiver)
-            if self.providers.answered(claim.provider):
+            if self.providers.answered(claim.provider) or claim.provider in self._kept:
                 await self._hasten(provider=claim.provider)
             for name in {claim.receiver, claim.provider} & self._kept:
                 await self._forget(name)
@@ -395,8 +397,10 @@ class CircuitBreakers:
     ) -> None:
         if found is None:
             return
-        until = self._now() + found.pause
-        await self._store.waiting.put_off(until, **whose, last=claim.message_id)
+        now = self._now()
+        await self._store.waiting.put_off(
+            now + found.pause, **whose, last=claim.message_id, look_at=now + LONGEST_BACK_OFF
+        )
         if found.is_new:
             log.warning("outbound.put_off", seconds=found.pause.total_seconds(), **whose)
         if circuits.open.keys().isdisjoint(whose.values()):

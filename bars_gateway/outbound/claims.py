@@ -105,14 +105,14 @@ class Claims:
         self._window = window
         self._now = now
         self._asked: deque[Asked] = deque()  # who has asked first is first
-        self._early: dict[int, Asked] = {}  # by the message that is settled meanwhile
+        self._early: dict[tuple[int, int], Asked] = {}  # by the claim that is settled meanwhile
         self._somebody_asks = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = False
 
     async def next(self, after: Claim | None = None) -> Claim | None:
         """Return what a sender is to send, once there is such; None: it is to end."""
-        asked = self._early.pop(after.message_id, None) if after else None
+        asked = self._early.pop(_key(after), None) if after else None
         if asked is None:
             asked = self._ask()
             self._store.outbound.wake()
@@ -120,7 +120,7 @@ class Claims:
 
     def ask_early(self, claim: Claim) -> None:
         """Let the next one be claimed with the settlement of *claim*, which rings the bell."""
-        self._early[claim.message_id] = self._ask()
+        self._early[_key(claim)] = self._ask()
 
     def stop(self) -> None:
         """Make no new claims."""
@@ -200,3 +200,8 @@ class Claims:
             await self._store.outbound.put_back(claim, self._now())
         except StaleState:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
+
+
+def _key(claim: Claim) -> tuple[int, int]:
+    """Return what no other claim has: of one message, that of a lease that ran out included."""
+    return claim.message_id, claim.claim

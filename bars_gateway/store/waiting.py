@@ -55,25 +55,30 @@ class Pausing(Noun):
         provider: str | None = None,
         receiver: str | None = None,
         last: int | None = None,
+        look_at: datetime | None = None,
     ) -> None:
         """
         Try nothing of that provider, or for that Receiver, before *until*.
 
-        *last*: the message that is to go after the others.
+        *last*: the message that is to go after the others. *look_at*: from when on something that
+        was never tried may go and find out, where that is sooner.
         """
-        while await self._put_off(until, provider, receiver, last) == MOST_AT_ONCE:
+        pause_until = until if look_at is None else min(until, look_at)
+        whose = (provider, receiver)
+        while await self._put_off(until, pause_until, *whose, last) == MOST_AT_ONCE:
             pass
 
     @writes
-    def _put_off(
+    def _put_off(  # noqa: PLR0917
         self,
         connection: Connection,
         until: datetime,
+        pause_until: datetime,
         provider: str | None,
         receiver: str | None,
         last: int | None,
     ) -> int:
-        connection.run("begin_pause", whose=provider or receiver, until=text(until))
+        connection.run("begin_pause", whose=provider or receiver, until=text(pause_until))
         values = {"provider": provider, "receiver": receiver, "last": last}
         return connection.run("put_off", until=text(until), limit=MOST_AT_ONCE, **values)
 

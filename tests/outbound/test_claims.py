@@ -166,6 +166,21 @@ async def test_whoever_is_about_to_settle_has_the_next_one_claimed_meanwhile() -
     assert ([1, 1], 1) == (queue.looks, second.message_id)
 
 
+async def test_two_who_had_one_message_in_turn_are_each_given_another() -> None:
+    """A lease ran out, and both settle it: no claim is given to a sender that does not wait."""
+    queue = Queue(messages(2))
+    claims = claims_of(queue)
+    lapsed, held = replace(a_claim(), claim=1), replace(a_claim(), claim=2)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for each in (lapsed, held):
+            claims.ask_early(each)
+        group.create_task(claims.run(beat))
+        given = [await claims.next(after=each) for each in (lapsed, held)]
+        claims.stop()
+
+    assert [0, 1] == [claim.message_id for claim in given if claim]
+
+
 async def test_while_nothing_can_be_stored_it_pauses_and_then_goes_on(monkeypatch) -> None:
     """Nobody is left waiting for a claim that failed."""
     monkeypatch.setattr("bars_gateway.outbound.claims.PAUSE_WITHOUT_ROOM", 0.01)

@@ -8,9 +8,10 @@ import pytest
 from store_values import NOW, OURS, SILENCE, THEIRS, attempt, submission
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.model.messages import Accepted, TryAgain
-from bars_gateway.outbound.circuit_breaker import LAST_TRY
-from bars_gateway.standard.verdict import Verdict
+from bars_gateway.model.messages import Accepted, Claim, TryAgain
+from bars_gateway.outbound.circuit_breaker import LAST_TRY, LONGEST_BACK_OFF, CircuitBreakers
+from bars_gateway.standard.timing import URGENT
+from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store import waiting
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
@@ -184,6 +185,51 @@ async def test_a_pause_outlasts_a_restart(tmp_path: Path) -> None:
         early = await store.outbound.claim_next(NOW, PROVIDERS)
 
         assert (None, 1) == (early, len(await claimed(store, UNTIL)))
+
+
+async def judged(breakers: CircuitBreakers, claim: Claim, verdict: Verdict, row: str) -> None:
+    judgement = Judgement(verdict=verdict, row=row, fault=None, ids_echoed=True)
+    await breakers.judged(claim, judgement, began=claim.claimed_at or NOW, timing=URGENT)
+
+
+async def test_an_answer_after_a_restart_ends_a_pause_from_before_it(store: Store) -> None:
+    """Of the pause nothing is remembered but its row, and that somebody was silent."""
+    await queued(store, 2)
+    tried = await store.outbound.claim_next(NOW, PROVIDERS)
+    assert tried is not None
+    await store.breaks.began(THEIRS, NOW)
+    await store.waiting.put_off(UNTIL, receiver=THEIRS)
+    breakers = CircuitBreakers(store, now=lambda: NOW)
+    await breakers.remember()
+    await judged(breakers, tried, Verdict.ACKNOWLEDGED, "acknowledged")
+
+    assert 1 == len(await claimed(store, NOW))
+
+
+async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_in(
+    store: Store,
+) -> None:
+    """However long what was refused waits: somebody may have mended it just now."""
+    now = NOW
+    breakers = CircuitBreakers(store, now=lambda: now)
+    give_up_at = NOW + timedelta(days=1)
+    for _ in range(6):  # by then, each is put off for a quarter of an hour
+        await queued(store, give_up_at=give_up_at)
+        refused = await store.outbound.claim_next(now, PROVIDERS)
+        assert refused is not None
+        await store.outbound.settle(
+            refused,
+            SILENCE,
+            attempt=attempt(refused, Verdict.RETRY),
+            settlement=TryAgain(at=NOW + timedelta(days=1)),
+        )
+        await judged(breakers, refused, Verdict.FORBIDDEN, "access-forbidden")
+        now += timedelta(hours=1)
+    now -= timedelta(hours=1)
+    await queued(store, give_up_at=give_up_at)
+    early = await claimed(store, now + LONGEST_BACK_OFF - timedelta(seconds=1))
+
+    assert (0, 1) == (len(early), len(await claimed(store, now + LONGEST_BACK_OFF)))
 
 
 async def test_a_pause_is_as_long_when_the_clock_is_set(store: Store) -> None:
