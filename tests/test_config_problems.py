@@ -298,6 +298,14 @@ def test_certificate_and_key_belong_together(settings, home):
     assert "do not belong together" in cause
 
 
+def test_a_damaged_key_of_the_certificate_is_told(settings, home):
+    """Or every handshake fails, and nothing comes in."""
+    write(home / "key.pem", pem(damaged(KEYS[2048])))
+    causes = {each.key: each.cause for each in problems(settings(), NOW)}
+
+    assert "does not sign what its public half accepts" == causes["inbound.private_key_file"]
+
+
 def test_an_expired_certificate_is_reported(settings):
     """The certificate is judged at the time that is given."""
     later = NOW + timedelta(days=10)

@@ -39,6 +39,8 @@ from bars_gateway.errors import IdentityError
 from bars_gateway.tls.certificates import NoPem, from_pem, is_root, load_revocations
 from bars_gateway.tls.keys import private_key, signs
 
+_SIGNS_NOTHING = "does not sign what its public half accepts"
+_WHOLE_COPY = "Its file is damaged: put a copy that is whole in its place, or make a new key."
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFREG: "a file",
@@ -269,8 +271,7 @@ def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> 
         cure = f"Make a key of {minimum} bits and register its public half."
         yield Flaw(key=key, cause=cause, cure=cure)
     elif not signs(signing_key):
-        cure = "Its file is damaged: put a copy that is whole in its place, or make a new key."
-        yield Flaw(key=key, cause="does not sign what its public half accepts", cure=cure)
+        yield Flaw(key=key, cause=_SIGNS_NOTHING, cure=_WHOLE_COPY)
 
 
 def _secret(key: tuple[str, ...], path: Path | None) -> list[Flaw]:
@@ -339,8 +340,11 @@ def _inbound(settings: Settings, now: datetime) -> Iterator[Flaw]:
     key = ("inbound", "client_ca_file")
     flaws, callers = _certificates(key, inbound.client_ca_file)
     yield from [*flaws, *_of_one_environment(key, callers, own), *_with_root(key, callers)]
-    flaws, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
+    key = ("inbound", "private_key_file")
+    flaws, private = _private_key(key, inbound.private_key_file)
     yield from flaws
+    if isinstance(private, RSAPrivateKey) and not signs(private):
+        yield Flaw(key=key, cause=_SIGNS_NOTHING, cure=_WHOLE_COPY)
     key = ("inbound", "certificate_file")
     flaws, chain = _certificates(key, inbound.certificate_file)
     yield from flaws

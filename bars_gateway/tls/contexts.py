@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -39,7 +40,7 @@ from bars_gateway.tls.certificates import (
     load_revocations,
     points_of,
 )
-from bars_gateway.tls.keys import private_key
+from bars_gateway.tls.keys import private_key, signs
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
@@ -290,11 +291,14 @@ def _private_key(file: Path) -> PrivateKeyTypes:
     pem = _read(file)
     _check_mode(file)
     try:
-        return private_key(pem)
+        key = private_key(pem)
     except TypeError as error:
         raise IdentityError(f"{file}: is locked with a passphrase; store it without") from error
     except ValueError as error:
         raise IdentityError(f"{file}: holds no private key in PEM form") from error
+    if isinstance(key, RSAPrivateKey) and not signs(key):
+        raise IdentityError(f"{file}: does not sign what its public half accepts; it is damaged")
+    return key
 
 
 def _check_mode(file: Path) -> None:

@@ -2,9 +2,11 @@ import datetime as dt
 import ssl
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
@@ -90,6 +92,20 @@ def test_a_key_of_another_certificate_is_refused(world: World):
     _, key = world.write("two", world.server_certificate())
 
     with pytest.raises(IdentityError, match=r"two\.key: is not the key of .*one\.pem"):
+        load_identity(chain, key, world.ca_file, now=now())
+
+
+def test_a_damaged_key_is_refused(world: World):
+    """Its public half is the certificate's, and every handshake would fail."""
+    chain, key = world.write("damaged", world.server_certificate())
+    whole = rsa.generate_private_key(65537, 2048).private_numbers()
+    halves = {"d": whole.d - 2, "dmp1": whole.dmp1 - 2, "dmq1": whole.dmq1}
+    rest = {name: getattr(whole, name) for name in ("p", "q", "iqmp", "public_numbers")}
+    numbers = rsa.RSAPrivateNumbers(**halves, **rest)
+    damaged = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    key.write_bytes(damaged.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    with pytest.raises(IdentityError, match=r"damaged\.key: does not sign what its public half"):
         load_identity(chain, key, world.ca_file, now=now())
 
 
