@@ -109,7 +109,7 @@ def sound_in(body: bytes) -> Sound | None:
     try:
         root = orjson.loads(written)
         walk = _walked(root) if is_kept(root, written) else None
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except orjson.JSONDecodeError:
         return None
     if walk is None:
         return None

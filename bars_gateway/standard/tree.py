@@ -111,9 +111,12 @@ def is_kept(root: object, written: bytes) -> bool:
 
     It has if what it would write is, but for blanks, what came: then there were as many members,
     and each number looks as it would be written. Of `1.20` or a member that stands twice it
-    keeps less than came.
+    keeps less than came. What is too deep it reads, and does not write.
     """
-    again = orjson.dumps(root)
+    try:
+        again = orjson.dumps(root)
+    except orjson.JSONEncodeError:
+        return False
     return again == written or _unspaced(again) == _unspaced(written)
 
 

@@ -63,6 +63,9 @@ def test_a_request_says_what_it_is() -> None:
             for name in ("UTF-16", "UTF-16-LE", "UTF-16-BE", "UTF-32", "UTF-32-LE", "UTF-32-BE")
         ),
         pytest.param(b'{"x":' * 70 + b"1" + b"}" * 70, "deeper than 64", id="deep"),
+        pytest.param(
+            b'{"x":' * 300 + b"1" + b"}" * 300, "deeper than 64", id="deeper-than-can-be-written"
+        ),
         pytest.param(b'{"x":' * 20000 + b"1" + b"}" * 20000, "", id="very-deep"),
         pytest.param(b'{"resourceType":"Bundle","entry":{}}', "not a list", id="entry-no-list"),
         pytest.param(b'{"resourceType":"Bundle","entry":[{}]}', "no resource", id="entry-empty"),
