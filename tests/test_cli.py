@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from json_lines import LINES
-from store_values import ANSWER, NOW, SILENCE, attempt, owed, submission
+from store_values import ANSWER, NOW, SILENCE, attempt, claim_next, owed, submission
 from typed import Done, typed
 
 from bars_gateway import __version__
@@ -115,7 +115,7 @@ socket_dir = "{folder}/run"
 
 async def acknowledged(store: Store) -> tuple[str, str]:
     receipt = await store.outbound.submit(submission(owed=owed(NOW)), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
@@ -124,7 +124,7 @@ async def acknowledged(store: Store) -> tuple[str, str]:
 
 async def late(store: Store) -> str:
     receipt = await store.outbound.submit(submission(), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     settlement = TryAgain(at=NOW + timedelta(seconds=30))
     tried = attempt(claim, Verdict.RETRY)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from national_side import Clock
-from store_values import NOW, SILENCE, arrival, attempt, owed, submission
+from store_values import NOW, SILENCE, arrival, attempt, claim_next, owed, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
@@ -46,7 +46,7 @@ def housekeeper(store: Store, clock: Clock) -> Housekeeper:
 
 async def claimed(store: Store, now: datetime = NOW) -> Claim:
     await store.outbound.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
-    claim = await store.outbound.claim_next(now, PROVIDERS)
+    claim = await claim_next(store, now, PROVIDERS)
     assert claim is not None
     return claim
 
@@ -59,7 +59,7 @@ async def waiting(store: Store, pause: timedelta, now: datetime = NOW) -> None:
 
 
 async def sent_at(store: Store, now: datetime) -> bool:
-    return await store.outbound.claim_next(now, PROVIDERS) is not None
+    return await claim_next(store, now, PROVIDERS) is not None
 
 
 @BOTH_WAYS

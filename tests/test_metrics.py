@@ -16,6 +16,7 @@ from store_values import (
     SILENCE,
     arrival,
     attempt,
+    claim_next,
     decision,
     owed,
     payload,
@@ -262,7 +263,7 @@ async def test_when_messages_flowed_last_is_told_each_way(store: Store) -> None:
 async def sent(store: Store, **changes: object) -> None:
     """Send one message, which its Receiver acknowledges."""
     await store.outbound.submit(submission(**changes), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     await store.outbound.settle(
         claim,
@@ -296,7 +297,7 @@ async def test_each_attempt_is_told_by_verdict_and_fault(store: Store) -> None:
     store.measure(Measured(registry))
     await sent(store)
     await store.outbound.submit(submission(), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     silent = attempt(claim, Verdict.RETRY, fault=FaultSide.REC)
     later = TryAgain(at=NOW + AN_HOUR)

@@ -17,7 +17,18 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    arrival,
+    attempt,
+    claim_next,
+    decision,
+    owed,
+    payload,
+    submission,
+)
 
 from bars_gateway.console.site import Site
 from bars_gateway.errors import StorageFull
@@ -161,7 +172,7 @@ def plain(page: str) -> str:
 async def claimed(store: Store, **changes: object) -> Claim:
     body = f'{{"note":"{CANARY} {uuid.uuid4()}"}}'.encode()
     await store.outbound.submit(submission(body=body, **changes), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     return claim
 
@@ -1030,7 +1041,7 @@ async def test_a_change_of_nothing_that_is_known_here_waits_for_a_person(shown: 
     for focus_id, warnings in (("sr-8", warned), ("sr-9", [])):
         submitted = submission(move=Move.CANCEL, focus_id=focus_id, warnings=warnings)
         await shown.store.outbound.submit(submitted, NOW)
-        claim = await shown.store.outbound.claim_next(NOW, {"trust"})
+        claim = await claim_next(shown.store, NOW, {"trust"})
         assert claim is not None
         taken = Settled(state=OutboundState.ACKNOWLEDGED)
         await shown.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
@@ -1043,7 +1054,7 @@ async def test_a_change_of_nothing_that_is_known_here_waits_for_a_person(shown: 
 async def test_what_was_cancelled_in_vain_is_a_concern_of_its_own(shown: Shown) -> None:
     """Of a request that never left somebody has to act now, and of a cancellation in vain not."""
     await shown.store.outbound.submit(submission(bundle_id="b1", use_case="a6t2"), NOW)
-    claim = await shown.store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(shown.store, NOW, {"trust"})
     assert claim is not None
     taken = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
     await shown.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)

@@ -150,13 +150,6 @@ class Outbound(Noun):
         lease = Lease(node=self._node, until=until, per_receiver=self._per_receiver)
         return claims.claim(connection, wanted, openings, lease)
 
-    async def claim_next(
-        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
-    ) -> Claim | None:
-        """Take the first message of one of *providers*, for none of the Receivers *not_for*."""
-        openings = Openings(at=now, places=dict.fromkeys(providers, 1), not_for=not_for)
-        return next(iter(await self.claim(1, openings)), None)
-
     async def settle(
         self, claim: Claim, answer: ProxyAnswer, *, attempt: Attempt, settlement: Settlement
     ) -> None:

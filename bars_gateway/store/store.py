@@ -1,7 +1,7 @@
 """
 The store as the flows see it: what it keeps, by noun; each method of a noun is one transaction.
 
-    outbound        submit ─► claim_next ─► settle │ put_back     a message of ours
+    outbound        submit ─► claim ─► settle │ put_back          a message of ours
     waiting         put_off ─► hasten                             until when it waits
     inbound         receive │ refuse                              a request that came
     responses       respond                                       what comes in answer to ours

@@ -13,7 +13,17 @@ import messages
 import pytest
 from console_side import CANARY, Console, browser, refused, sent, served
 from console_visitors import PASSWORD, Page, Person, audit, person, users
-from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    OURS,
+    THEIRS,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+)
 
 from bars_gateway.demo.messages import response
 from bars_gateway.model.interventions import Verb
@@ -206,7 +216,7 @@ async def answered(console: Console, move: Move, responds_to: str | None = None)
     about: dict[str, Any] = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
     asked = submission(body=body, sender=OURS, receiver=THEIRS, **about)
     accepted = await store.outbound.submit(asked, NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=str(uuid.uuid4()))
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

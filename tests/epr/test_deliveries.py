@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
-from store_values import ANSWER, NOW, arrival, attempt, submission
+from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.drop import DropFolder
@@ -20,7 +20,7 @@ from bars_gateway.store.store import Store
 
 async def acknowledged(store: Store) -> None:
     await store.outbound.submit(submission(provider=PROVIDER), NOW)
-    claim = await store.outbound.claim_next(NOW, [PROVIDER])
+    claim = await claim_next(store, NOW, [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

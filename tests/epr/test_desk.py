@@ -15,7 +15,7 @@ from epr_side import (
 )
 from json_lines import LINES
 from messages import referral
-from store_values import NOW, SILENCE, attempt, submission
+from store_values import NOW, SILENCE, attempt, claim_next, submission
 
 from bars_gateway.cli.messages import TYPED_AS
 from bars_gateway.epr.intake import Intake
@@ -56,7 +56,7 @@ async def queued(store: Store, count: int) -> None:
 
 async def refused(store: Store, count: int, now: datetime = NOW) -> None:
     for _ in range(count):
-        claim = await store.outbound.claim_next(now, [PROVIDER])
+        claim = await claim_next(store, now, [PROVIDER])
         assert claim is not None
         tried = attempt(claim, Verdict.REFUSED)
         settled = Settled(state=OutboundState.REFUSED)

@@ -12,7 +12,7 @@ from bookings import booking, cancelled_referral
 from epr_side import PROVIDER, intake_of, utc_now
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_values import ANSWER, SILENCE, attempt, submission
+from store_values import ANSWER, SILENCE, attempt, claim_next, submission
 from structlog.testing import capture_logs
 from variants import a_transfer_update, resource
 
@@ -66,7 +66,7 @@ async def test_the_bytes_go_as_they_came(store: Store, intake: Intake) -> None:
     body = messages.validation_request()
     await intake.submit(body, JSON, NOTHING)
 
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     assert body == claim.request.body
 
@@ -76,7 +76,7 @@ async def test_xml_goes_as_xml(store: Store, intake: Intake) -> None:
     body = converted(messages.validation_request(), JSON, Format.XML)
     await intake.submit(body, "application/fhir+xml; charset=utf-8", NOTHING)
 
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     assert (Format.XML, body) == (claim.request.media_type, claim.request.body)
     assert {"application/fhir+xml; version=1.5.0"} == {
@@ -89,7 +89,7 @@ async def test_headers_are_frozen(store: Store, intake: Intake) -> None:
     """The headers of every attempt are decided when the message is accepted."""
     accepted = await intake.submit(messages.referral(), JSON, NOTHING)
 
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     headers = claim.request.headers
     assert accepted.request_id == headers["X-Request-Id"]
@@ -136,7 +136,7 @@ async def acknowledged(store: Store, intake: Intake) -> Accepted:
     """Let a validation be asked for and acknowledged, as GIVEN."""
     request = messages.validation_request(bundle_id=CORRELATION)
     accepted = await intake.submit(request, JSON, NOTHING)
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=GIVEN)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -381,7 +381,7 @@ async def test_a_refusal_is_repeated(store: Store, intake: Intake) -> None:
     """Bytes that the Receiver refused are refused again, with its code and the way out."""
     body = messages.referral()
     await intake.submit(body, JSON, NOTHING)
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     said_no = attempt(claim, Verdict.REFUSED, http_status=422, code="REC_UNPROCESSABLE_ENTITY")
     settled = Settled(state=OutboundState.REFUSED)
@@ -418,7 +418,7 @@ async def test_what_was_cancelled_is_no_silent_repeat(
 
 
 async def acknowledge(store: Store) -> None:
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

@@ -13,7 +13,7 @@ from desks import Desk, desk_of
 from epr_side import PROVIDER, utc_now
 from json_lines import LINES, PARTS
 from messages import referral
-from store_values import ANSWER, SILENCE, arrival, attempt, owed, payload, submission
+from store_values import ANSWER, SILENCE, arrival, attempt, claim_next, owed, payload, submission
 from typed import Done, typed_beside
 
 from bars_gateway.console.users import User, UserFile, hashed
@@ -61,12 +61,12 @@ async def furnish(store: Store) -> dict[str, str]:
     ends = {"give_up_at": now + timedelta(hours=1)}
     asked = submission(correlation_id=TALK, bundle_id="b1", owed=owed(now), body=referral(), **ends)
     await store.outbound.submit(asked, now)
-    claim = await store.outbound.claim_next(now, [PROVIDER])
+    claim = await claim_next(store, now, [PROVIDER])
     assert claim is not None
     taken = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
     bad = await store.outbound.submit(submission(body=referral(), **ends), now)
-    claim = await store.outbound.claim_next(now, [PROVIDER])
+    claim = await claim_next(store, now, [PROVIDER])
     assert claim is not None
     ended = Settled(state=OutboundState.REFUSED)
     tried = attempt(claim, Verdict.REFUSED)

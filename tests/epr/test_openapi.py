@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from store_values import ANSWER, NOW, TERMS, arrival, attempt, decision, payload
+from store_values import ANSWER, NOW, TERMS, arrival, attempt, claim_next, decision, payload
 
 from bars_gateway.epr import openapi
 from bars_gateway.epr.openapi import OPERATIONS
@@ -92,7 +92,7 @@ async def lived(store: Store, epr: aiohttp.ClientSession) -> str:
     body = payload(messages.referral())
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
         request_id = (await answer.json())["request_id"]
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="x")
     await store.outbound.settle(

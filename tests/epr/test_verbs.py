@@ -7,7 +7,7 @@ import messages
 import orjson
 import pytest
 from epr_side import PROVIDER, utc_now
-from store_values import SILENCE, attempt, payload, submission
+from store_values import SILENCE, attempt, claim_next, payload, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.epr import interventions
@@ -43,7 +43,7 @@ async def state(epr: aiohttp.ClientSession, request_id: str) -> str:
 async def refused(store: Store, epr: aiohttp.ClientSession, body: bytes = b"") -> str:
     async with epr.post("/messages", data=body or messages.referral(), headers=FHIR) as answer:
         request_id = str((await answer.json())["request_id"])
-    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
+    claim = await claim_next(store, utc_now(), [PROVIDER])
     assert claim is not None
     tried = attempt(claim, Verdict.REFUSED)
     settled = Settled(state=OutboundState.REFUSED)

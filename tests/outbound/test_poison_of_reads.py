@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from poison import SECRET, Injector, Step, steps_of
-from store_values import ANSWER, NOW, attempt, payload, submission
+from store_values import ANSWER, NOW, attempt, claim_next, payload, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.demo.messages import referral
@@ -57,7 +57,7 @@ async def store(database: SqliteDatabase) -> Store:
 async def acknowledged_without_id(store: Store) -> None:
     request = replace(payload(referral()), headers={"X-Correlation-Id": str(uuid4())})
     await store.outbound.submit(submission(request=request), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

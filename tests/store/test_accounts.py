@@ -15,6 +15,7 @@ from store_values import (
     THEIRS,
     arrival,
     attempt,
+    claim_next,
     owed,
     refusal,
     submission,
@@ -85,7 +86,7 @@ async def met(store: Store, row: str, minutes: float, **changes: object) -> Acce
     state = changes.pop("state", OutboundState.ACKNOWLEDGED if takes else OutboundState.REFUSED)
     assert isinstance(state, OutboundState)
     accepted = await queued(store, **changes)
-    claim = await store.outbound.claim_next(at, ["trust"])
+    claim = await claim_next(store, at, ["trust"])
     assert claim is not None
     verdict = Verdict.ACKNOWLEDGED if takes else Verdict.RETRY
     tried = attempt(claim, verdict, row=row, started_at=at, ended_at=at)
@@ -134,7 +135,7 @@ async def test_what_may_be_done_is_what_the_verbs_themselves_say(
         await act(store, Verb.HOLD, accepted)
     elif state is OutboundState.SENDING:
         accepted = await queued(store)
-        await store.outbound.claim_next(NOW, ["trust"])
+        await claim_next(store, NOW, ["trust"])
     else:
         accepted = await ended(store, state)
     (found,) = await store.explanations.explained("trust", accepted.request_id, LATER)

@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    arrival,
+    attempt,
+    claim_next,
+    owed,
+    payload,
+    submission,
+)
 
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Limits, Verb
@@ -39,7 +49,7 @@ async def ended(
     store: Store, state: OutboundState = OutboundState.UNCONFIRMED, **changes: object
 ) -> Accepted:
     accepted = await store.outbound.submit(submission(**changes), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     tried = attempt(claim, Verdict.RETRY)
     await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=Settled(state=state))
@@ -209,7 +219,7 @@ async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: St
 
 
 async def acknowledged(store: Store, focus_id: str | None = None) -> None:
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 import store_values
 from spoiling import spoil
+from store_values import claim_next
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import PayloadDamaged
@@ -36,7 +37,7 @@ async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
     good = await store.outbound.submit(store_values.submission(), NOW)
     spoil(tmp_path / "gateway.db", column, "request")
     with capture_logs() as logs:
-        claim = await store.outbound.claim_next(NOW, ["trust"])
+        claim = await claim_next(store, NOW, ["trust"])
     (held,) = await store.notices.pending("trust", 10)
 
     assert good.request_id == claim.request_id
@@ -80,7 +81,7 @@ async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(st
     handed_in = store_values.submission(request=store_values.payload(b"x" * 9))
     await store.outbound.submit(handed_in, NOW)
     spoil(tmp_path / "gateway.db", "body", "request")
-    await store.outbound.claim_next(NOW, ["trust"])
+    await claim_next(store, NOW, ["trust"])
     again = await store.outbound.submit(handed_in, NOW)
 
     assert (1, OutboundState.HELD) == (again.message_id, again.state)
@@ -90,7 +91,7 @@ async def test_ids_that_cannot_be_looked_for_are_told(store, tmp_path):
     """The request that says whom to ask about is spoilt: EPR and operator hear, the next is on."""
     for _ in range(2):
         await store.outbound.submit(store_values.submission(), NOW)
-        claim = await store.outbound.claim_next(NOW, ["trust"])
+        claim = await claim_next(store, NOW, ["trust"])
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         tried = store_values.attempt(claim)
         await store.outbound.settle(claim, store_values.ANSWER, attempt=tried, settlement=settled)

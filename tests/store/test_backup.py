@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, submission
+from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
 
 from bars_gateway.errors import (
     BackupDamaged,
@@ -61,7 +61,7 @@ def ids(path: Path) -> set[object]:
 
 
 async def settle(store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED) -> None:
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     await store.outbound.settle(
         claim, ANSWER, attempt=attempt(claim), settlement=Settled(state=state)
@@ -436,7 +436,7 @@ async def test_what_waits_goes_out_under_its_own_ids(home: Home) -> None:
     ((request_id,),) = select(home.backup, "SELECT request_id FROM messages WHERE state = 'queued'")
     restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
-        claim = await Store(database, node="here").outbound.claim_next(NOW, ["trust"])
+        claim = await claim_next(Store(database, node="here"), NOW, ["trust"])
 
     assert claim is not None
     assert (request_id, ALSO_LONG) == (claim.request_id, claim.request.body)

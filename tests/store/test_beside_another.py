@@ -19,7 +19,7 @@ from store.test_looked_at import (
     second_says,
     two_records,
 )
-from store_values import ANSWER, NOW, attempt, payload, submission
+from store_values import ANSWER, NOW, attempt, claim_next, payload, submission
 
 from bars_gateway.model.alarms import Meanwhile
 from bars_gateway.model.interventions import Done, Resent, Verb
@@ -65,7 +65,7 @@ async def sent_again(store: Store, of: Accepted, at: datetime) -> str:
 
 async def tried_in_vain(store: Store, at: datetime = NOW) -> None:
     """Let the next message be tried until nobody knows whether it has arrived."""
-    claim = await store.outbound.claim_next(at, {"trust"})
+    claim = await claim_next(store, at, {"trust"})
     assert claim is not None
     lost = Settled(state=OutboundState.UNCONFIRMED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=lost)
@@ -256,7 +256,7 @@ async def test_an_end_that_came_after_somebody_had_asked_again_is_news(store: St
 
 
 async def acknowledged_at(store: Store, at: datetime) -> None:
-    claim = await store.outbound.claim_next(at, {"trust"})
+    claim = await claim_next(store, at, {"trust"})
     assert claim is not None
     fate = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-2")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from store_values import NOW, submission
+from store_values import NOW, claim_next, submission
 
 from bars_gateway.store.store import Store
 
@@ -12,14 +12,14 @@ MINUTE = timedelta(minutes=1)
 async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: Store) -> None:
     """Whoever dies between the claim and the POST has used a place, for all that we know."""
     await store.outbound.submit(submission(), NOW)
-    await store.outbound.claim_next(NOW, ("trust",))
+    await claim_next(store, NOW, ("trust",))
 
     assert {"trust": [NOW]} == await store.calls.since(NOW - MINUTE)
 
 
 async def test_a_look_that_finds_nothing_is_no_call(store: Store) -> None:
     """An idle gateway uses nothing up."""
-    await store.outbound.claim_next(NOW, ("trust",))
+    await claim_next(store, NOW, ("trust",))
 
     assert {} == await store.calls.since(NOW - MINUTE)
 
@@ -46,7 +46,7 @@ async def test_what_no_minute_holds_any_more_is_forgotten(store: Store) -> None:
 async def test_a_claim_of_which_no_post_began_is_no_call(store: Store) -> None:
     """What waits for a Receiver that rests uses nothing up."""
     await store.outbound.submit(submission(), NOW)
-    claim = await store.outbound.claim_next(NOW, ("trust",))
+    claim = await claim_next(store, NOW, ("trust",))
     assert claim is not None
     await store.outbound.put_back(claim, NOW)
 

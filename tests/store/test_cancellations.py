@@ -6,7 +6,17 @@ from functools import partial
 
 import pytest
 from messages import referral
-from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    OURS,
+    THEIRS,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+)
 
 from bars_gateway.model.interventions import Done, Verb
 from bars_gateway.model.messages import Actor, NoticeKind, OutboundState, Settled
@@ -30,7 +40,7 @@ async def cancellation(store: Store, focus_id: str = "theirs") -> int:
 
 
 async def may_leave(store: Store, seconds: float) -> bool:
-    return await store.outbound.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
+    return await claim_next(store, NOW + timedelta(seconds=seconds), ("trust",)) is not None
 
 
 async def by_hand(store: Store, message_id: int, verb: Verb) -> None:
@@ -170,7 +180,7 @@ async def test_an_id_is_contested_where_another_patients_workflow_has_it(
 ) -> None:
     """An id is unique to its Receiver; two claims to it cannot both be true."""
     await store.outbound.submit(submission(body=body, receiver=receiver), NOW)
-    claim = await store.outbound.claim_next(NOW, ("trust",))
+    claim = await claim_next(store, NOW, ("trust",))
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -268,7 +278,7 @@ async def test_what_the_other_side_has_ended_is_not_said_to_stand(
 ) -> None:
     """Its last word crosses our cancellation; whatever becomes of that, nobody is on the way."""
     await store.outbound.submit(submission(bundle_id="b-1", use_case="a6t2"), NOW)
-    claim = await store.outbound.claim_next(NOW, ("trust",))
+    claim = await claim_next(store, NOW, ("trust",))
     assert claim is not None
     settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)

@@ -9,6 +9,7 @@ from store_values import (
     TERMS,
     arrival,
     attempt,
+    claim_next,
     decision,
     owed,
     payload,
@@ -60,7 +61,7 @@ async def test_after_a_long_stop_only_the_alarm_is_told(store: Store) -> None:
 async def test_the_clock_runs_though_the_request_is_unconfirmed(store: Store) -> None:
     """Then most of all: it may never have arrived."""
     await store.outbound.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     await store.outbound.release_own(NOW)
     await store.outbound.give_up(NOW + timedelta(minutes=6))
@@ -302,7 +303,7 @@ async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> 
         NOW,
     )
     await store.outbound.submit(submission(), NOW - timedelta(minutes=1))
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
 
     assert (asked.message_id, sooner) == (claim.message_id, claim.give_up_at)
@@ -324,7 +325,7 @@ async def test_an_update_to_a_later_time_leaves_what_waits_as_it_is(store: Store
         ),
         NOW,
     )
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
 
     assert NOW + timedelta(minutes=15) == claim.give_up_at
@@ -366,7 +367,7 @@ async def test_silence_about_a_transfer_is_told(store: Store) -> None:
 
 
 async def acknowledged(store: Store) -> None:
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

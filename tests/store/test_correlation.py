@@ -13,7 +13,17 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    OURS,
+    THEIRS,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+)
 
 from bars_gateway.model.messages import Arrival, OutboundState, Received, Settled, Submission
 from bars_gateway.standard.guards import MoveRefused
@@ -70,7 +80,7 @@ def request_of(plan: Plan, number: int) -> Submission:
 async def asked(a: Store, plan: Plan, number: int) -> int:
     """Send the request from A; return its workflow there."""
     receipt = await a.outbound.submit(request_of(plan, number), NOW)
-    claim = await a.outbound.claim_next(NOW, ["a"])
+    claim = await claim_next(a, NOW, ["a"])
     assert claim is not None
     focus = identifier(4, number) if plan.known else None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus)

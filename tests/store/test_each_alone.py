@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from poison import SECRET, Injector, PoisonError, Step
-from store_values import NOW, TERMS, arrival, owed, submission
+from store_values import NOW, TERMS, arrival, claim_next, owed, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
@@ -30,7 +30,7 @@ async def _message(store: Store) -> None:
 
 async def _claimed(store: Store) -> None:
     await store.outbound.submit(submission(), NOW)
-    await store.outbound.claim_next(NOW, ["trust"])
+    await claim_next(store, NOW, ["trust"])
 
 
 async def _cancellation(store: Store) -> None:

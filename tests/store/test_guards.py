@@ -11,6 +11,7 @@ from store_values import (
     THEIRS,
     arrival,
     attempt,
+    claim_next,
     decision,
     payload,
     submission,
@@ -41,7 +42,7 @@ NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 async def asked_for(store: Store, **changes: object) -> Accepted:
     """Send a request, and have it acknowledged; return its receipt."""
     receipt = await store.outbound.submit(submission(**(VALIDATION | changes)), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -151,7 +152,7 @@ async def test_a_cancellation_of_what_is_over_is_answered_without_asking(store: 
     """Scenario 70: 409, remembered for the retry; the EPR need not even be there."""
     request = await taken(store)
     await answered(store, request, Move.CONCLUDE)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -250,7 +251,7 @@ async def test_the_id_that_the_receiver_gave_stays(store: Store) -> None:
     """An acknowledgement of a response or cancellation may name another; test kits do."""
     request = await taken(store)
     await answered(store, request, Move.PROGRESS)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="their-encounter")
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

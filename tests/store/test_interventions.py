@@ -7,7 +7,17 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+    wording,
+)
 
 from bars_gateway.model.interventions import FROM, IN_BULK, Done, Resent, Selection, Verb
 from bars_gateway.model.messages import (
@@ -45,7 +55,7 @@ async def queued(store: Store, **changes: object) -> Accepted:
 
 
 async def claim(store: Store) -> Claim:
-    found = await store.outbound.claim_next(LATER, ["trust"])
+    found = await claim_next(store, LATER, ["trust"])
     assert found is not None
     return found
 
@@ -58,7 +68,7 @@ async def ended(store: Store, state: OutboundState, **changes: object) -> Accept
     elif state is OutboundState.NOT_SENT:
         await store.outbound.give_up(LATER)
     else:
-        claimed = await store.outbound.claim_next(NOW, ["trust"])
+        claimed = await claim_next(store, NOW, ["trust"])
         assert claimed is not None
         verdict = {
             OutboundState.ACKNOWLEDGED: Verdict.ACKNOWLEDGED,
@@ -105,7 +115,7 @@ async def test_a_held_message_is_not_sent(store: Store) -> None:
     await queued(store, correlation_id=first.correlation_id)
     await act(store, Verb.HOLD, first)
 
-    assert await store.outbound.claim_next(LATER, ["trust"]) is None
+    assert await claim_next(store, LATER, ["trust"]) is None
 
 
 async def test_a_released_message_is_due_at_once(store: Store) -> None:

@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+    wording,
+)
 
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import Verb
@@ -62,7 +72,7 @@ class Case:
         if state is OutboundState.NOT_SENT:
             await self.store.outbound.give_up(NOW + 15 * MINUTE)
             return
-        claim = await self.store.outbound.claim_next(at, {"trust"})
+        claim = await claim_next(self.store, at, {"trust"})
         assert claim is not None
         fate = Settled(state=state, **settled)  # type: ignore[arg-type]
         await self.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
@@ -236,7 +246,7 @@ async def test_another_rejection_is_not_told_as_the_same(
 
 async def left_open(case: Case) -> None:
     """Let what is sent next be tried without an answer that proves anything, and wait."""
-    claim = await case.store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(case.store, NOW, {"trust"})
     assert claim is not None
     tried = attempt(claim, Verdict.RETRY)
     again = TryAgain(at=NOW + 5 * MINUTE)

@@ -13,6 +13,7 @@ from store_values import (
     TERMS,
     arrival,
     attempt,
+    claim_next,
     decision,
     submission,
 )
@@ -84,7 +85,7 @@ async def settled(
     store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED, number: str | None = None
 ) -> None:
     """Settle the message that is next."""
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     taken = state is OutboundState.ACKNOWLEDGED
     answer = ANSWER if taken else SILENCE

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
+from store_values import (
+    ANSWER,
+    NOW,
+    arrival,
+    attempt,
+    claim_next,
+    owed,
+    payload,
+    submission,
+    wording,
+)
 
 from bars_gateway.model.explanation import Case, explain
 from bars_gateway.model.interventions import Candidate, Verb
@@ -42,7 +52,7 @@ async def requested(store: Store, focus_id: str | None = "sr-1", **about: object
 
 
 async def acknowledged(store: Store, **settled: object) -> None:
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     fate = Settled(state=OutboundState.ACKNOWLEDGED, **settled)  # type: ignore[arg-type]
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
@@ -146,7 +156,7 @@ async def test_an_outcome_says_what_was_said_just_before_of_the_answer(
     await store.conversations.tell_due(at)
     update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(DUE), **VALIDATION)
     await store.outbound.submit(replace(update, give_up_at=at + 15 * MINUTE), at)
-    claim = await store.outbound.claim_next(at, {"trust"})
+    claim = await claim_next(store, at, {"trust"})
     assert claim is not None
     fate = Settled(state=OutboundState.ACKNOWLEDGED)
     took = attempt(claim, started_at=at, ended_at=at)
@@ -237,7 +247,7 @@ async def test_what_has_ended_while_no_gateway_ran_reads_as_it_ends(
     about = {"focus_id": None if move is Move.REQUEST else "sr-1", **VALIDATION}
     sent = await store.outbound.submit(submission(move=move, bundle_id="last", **about), NOW)
     if tried:
-        claim = await store.outbound.claim_next(NOW, {"trust"})
+        claim = await claim_next(store, NOW, {"trust"})
         assert claim is not None
         await store.outbound.release_own(NOW)
     if held:
@@ -260,7 +270,7 @@ async def test_what_ended_in_the_middle_of_an_attempt_reads_as_it_ends(
         await requested(store, owed=owed(DUE), **VALIDATION)
     about = {"focus_id": None if move is Move.REQUEST else "sr-1", **VALIDATION}
     sent = await store.outbound.submit(submission(move=move, bundle_id="last", **about), NOW)
-    assert await store.outbound.claim_next(NOW, {"trust"}) is not None
+    assert await claim_next(store, NOW, {"trust"}) is not None
     at = NOW + 15 * MINUTE
     before = await looked_at(store, sent.request_id, at)
     (waits,) = [each for each in await waited_for(store, sent.request_id, at) if "tries" in each]
@@ -276,7 +286,7 @@ async def test_what_ended_in_the_middle_of_an_attempt_reads_as_it_ends(
 async def test_an_attempt_at_the_very_end_goes_on_until_its_claim_has_lapsed(store: Store) -> None:
     """Its answer may come yet; and no time that has passed is named."""
     sent = await store.outbound.submit(submission(bundle_id="last", **VALIDATION), NOW)
-    claim = await store.outbound.claim_next(NOW + 14 * MINUTE, {"trust"})
+    claim = await claim_next(store, NOW + 14 * MINUTE, {"trust"})
     assert claim is not None
     during, lapsed = [
         await looked_at(store, sent.request_id, NOW + each)
@@ -658,7 +668,7 @@ async def test_two_records_alarm_while_one_goes_on_after_the_end_of_the_other(
 async def test_what_is_cancelled_is_not_asked_after_any_more(store: Store) -> None:
     """Nobody knew whether it had arrived; the Receiver has confirmed its end since."""
     sent = await store.outbound.submit(submission(bundle_id="b1", **HELP), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     lost = Settled(state=OutboundState.UNCONFIRMED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=lost)
@@ -685,7 +695,7 @@ async def test_what_failed_before_a_cancellation_is_no_news_after_it(
     if lost is OutboundState.NOT_SENT:
         await store.outbound.give_up(NOW + 15 * MINUTE)
     else:
-        claim = await store.outbound.claim_next(NOW, {"trust"})
+        claim = await claim_next(store, NOW, {"trust"})
         assert claim is not None
         fate = Settled(state=lost)
         await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)

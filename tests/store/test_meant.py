@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from messages import NHS_NUMBER, referral
-from store_values import ANSWER, NOW, OURS, arrival, attempt, payload, submission
+from store_values import ANSWER, NOW, OURS, arrival, attempt, claim_next, payload, submission
 
 from bars_gateway.model.messages import (
     Accepted,
@@ -54,7 +54,7 @@ async def asked(
     """Send a request, and have it acknowledged with that id."""
     body = about(number) + b" " * len(await store.messages.queue("trust", 99))
     receipt = await store.outbound.submit(submission(body=body, **changes), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust", SECOND})
+    claim = await claim_next(store, NOW, {"trust", SECOND})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -188,7 +188,7 @@ async def test_what_is_over_is_not_meant(store: Store) -> None:
     await asked(store, ONE)
     await asked(store, OTHER)
     await changed(store, about(OTHER))
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -200,7 +200,7 @@ async def test_a_contested_id_needs_a_patient(store: Store) -> None:
     """Too little to compare is enough where one has the id, and never where two were given it."""
     first = await asked(store, ONE)
     alone = await changed(store, nameless(), move=Move.UPDATE)
-    await store.outbound.claim_next(NOW, {"trust"})
+    await claim_next(store, NOW, {"trust"})
     second = await asked(store, OTHER)
     text = await refused(store, nameless() + b" ")
 
@@ -297,7 +297,7 @@ async def test_where_that_is_not_clear_the_receipt_says_what_stays_open(
 
 
 async def settled(store: Store, state: OutboundState) -> None:
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     fate = Settled(state=state)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import ANSWER, NEW, NOW, SILENCE, THEIRS, attempt, payload, submission
+from store_values import ANSWER, NEW, NOW, SILENCE, THEIRS, attempt, claim_next, payload, submission
 
 from bars_gateway.epr import documents
 from bars_gateway.errors import StaleState
@@ -33,7 +33,7 @@ ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="minted-there"
 
 async def claimed(store: Store, **changes: object) -> Claim:
     await store.outbound.submit(submission(**changes), NOW)
-    claim = await store.outbound.claim_next(NOW, PROVIDERS)
+    claim = await claim_next(store, NOW, PROVIDERS)
     assert claim is not None
     return claim
 
@@ -92,7 +92,7 @@ async def test_a_claim_carries_the_bytes_and_headers_that_were_handed_in(
 async def test_a_message_that_is_claimed_is_claimed_once(store: Store) -> None:
     """Many senders ask at the same moment; one of them gets it."""
     await store.outbound.submit(submission(), NOW)
-    claims = await asyncio.gather(*(store.outbound.claim_next(NOW, PROVIDERS) for _ in range(20)))
+    claims = await asyncio.gather(*(claim_next(store, NOW, PROVIDERS) for _ in range(20)))
 
     assert 1 == sum(claim is not None for claim in claims)
 
@@ -101,16 +101,16 @@ async def test_a_provider_without_a_token_keeps_its_place(store: Store) -> None:
     """A message of a provider that is not asked for is not claimed."""
     await store.outbound.submit(submission(), NOW)
 
-    assert await store.outbound.claim_next(NOW, ("other",)) is None
+    assert await claim_next(store, NOW, ("other",)) is None
 
 
 async def test_nothing_overtakes_within_a_conversation(store: Store) -> None:
     """The second message to the same Receiver waits until the first is settled."""
     first = await claimed(store, correlation_id="c")
     await store.outbound.submit(submission(correlation_id="c"), NOW)
-    early = await store.outbound.claim_next(NOW, PROVIDERS)
+    early = await claim_next(store, NOW, PROVIDERS)
     await acknowledge(store, first)
-    late = await store.outbound.claim_next(NOW, PROVIDERS)
+    late = await claim_next(store, NOW, PROVIDERS)
 
     assert early is None
     assert late is not None
@@ -127,7 +127,7 @@ async def test_a_retry_does_not_let_the_next_message_overtake(store: Store) -> N
         settlement=TryAgain(at=NOW + timedelta(seconds=30)),
     )
 
-    assert await store.outbound.claim_next(NOW + timedelta(seconds=1), PROVIDERS) is None
+    assert await claim_next(store, NOW + timedelta(seconds=1), PROVIDERS) is None
 
 
 async def test_a_sick_receiver_does_not_take_every_sender(store: Store) -> None:
@@ -136,7 +136,7 @@ async def test_a_sick_receiver_does_not_take_every_sender(store: Store) -> None:
         await store.outbound.submit(submission(), NOW)
     await store.outbound.submit(submission(receiver="system|other"), NOW)
     receivers = []
-    while (claim := await store.outbound.claim_next(NOW, PROVIDERS)) is not None:
+    while (claim := await claim_next(store, NOW, PROVIDERS)) is not None:
         receivers.append(claim.receiver)
 
     assert [THEIRS] * 4 + ["system|other"] == receivers
@@ -168,7 +168,7 @@ async def test_a_claim_that_lapsed_cannot_settle_its_successor(store: Store) -> 
     """The claim number fences: the slow sender gets StaleState and changes nothing."""
     slow = await claimed(store)
     await store.outbound.release_lapsed(NOW + timedelta(minutes=2))
-    successor = await store.outbound.claim_next(NOW + timedelta(minutes=2), PROVIDERS)
+    successor = await claim_next(store, NOW + timedelta(minutes=2), PROVIDERS)
     with pytest.raises(StaleState):
         await acknowledge(store, slow)
 
@@ -181,7 +181,7 @@ async def test_a_restart_sends_again_what_was_in_flight(store: Store) -> None:
     """What this node was sending when it died is due at once, under the same ids."""
     before = await claimed(store)
     released = await store.outbound.release_own(NOW)
-    after = await store.outbound.claim_next(NOW, PROVIDERS)
+    after = await claim_next(store, NOW, PROVIDERS)
 
     assert 1 == released
     assert after is not None
@@ -196,7 +196,7 @@ async def test_putting_back_is_no_attempt(store: Store) -> None:
     """Without a token no POST begins: attempts stay at none, claims still grow."""
     claim = await claimed(store)
     await store.outbound.put_back(claim, NOW)
-    again = await store.outbound.claim_next(NOW, PROVIDERS)
+    again = await claim_next(store, NOW, PROVIDERS)
 
     assert again is not None
     assert (1, 2) == (again.attempt, again.claim)
@@ -232,7 +232,7 @@ async def test_what_is_past_its_time_is_not_claimed(store: Store) -> None:
     """Between its deadline and the next look of housekeeping, a message does not leave."""
     await store.outbound.submit(submission(give_up_at=NOW), NOW)
 
-    assert await store.outbound.claim_next(NOW, PROVIDERS) is None
+    assert await claim_next(store, NOW, PROVIDERS) is None
 
 
 async def test_a_late_message_is_reported_once(store: Store) -> None:
@@ -308,7 +308,7 @@ async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
         attempt=attempt(claim, Verdict.RETRY, row="ok-without-our-ids"),
         settlement=TryAgain(at=NOW),
     )
-    again = await store.outbound.claim_next(NOW, PROVIDERS)
+    again = await claim_next(store, NOW, PROVIDERS)
     assert again is not None
     duplicate = ProxyAnswer(status=409, body=b'{"resourceType":"OperationOutcome"}')
     await store.outbound.settle(
@@ -374,7 +374,7 @@ async def test_five_hundreds_are_counted(store: Store) -> None:
         attempt=attempt(claim, Verdict.RETRY_LIMITED, row="server-error"),
         settlement=TryAgain(at=NOW),
     )
-    again = await store.outbound.claim_next(NOW, PROVIDERS)
+    again = await claim_next(store, NOW, PROVIDERS)
 
     assert again is not None
     assert 1 == again.server_errors
@@ -385,11 +385,11 @@ async def test_a_claim_knows_since_when_it_has_met_500s(store: Store) -> None:
     claim = await claimed(store)
     first = attempt(claim, Verdict.RETRY, row="server-error", started_at=NOW)
     await store.outbound.settle(claim, SILENCE, attempt=first, settlement=TryAgain(at=NOW))
-    second = await store.outbound.claim_next(NOW, PROVIDERS)
+    second = await claim_next(store, NOW, PROVIDERS)
     assert second is not None
     then = attempt(second, Verdict.RETRY, started_at=NOW + timedelta(seconds=9))
     await store.outbound.settle(second, SILENCE, attempt=then, settlement=TryAgain(at=NOW))
-    third = await store.outbound.claim_next(NOW, PROVIDERS)
+    third = await claim_next(store, NOW, PROVIDERS)
     assert third is not None
 
     assert (NOW, None, None) == (claim.created_at, claim.previous_at, claim.first_error_at)
@@ -407,10 +407,7 @@ async def test_after_a_break_what_was_tried_least_goes_first(store: Store) -> No
     fresh = await store.outbound.submit(submission(), NOW)
     until = NOW + timedelta(seconds=2)
     await store.waiting.put_off(until, receiver=tried.receiver, last=last.message_id)
-    claims = [
-        await store.outbound.claim_next(until + timedelta(seconds=s), PROVIDERS)
-        for s in (0, 0.5, 1)
-    ]
+    claims = [await claim_next(store, until + timedelta(seconds=s), PROVIDERS) for s in (0, 0.5, 1)]
 
     expected = [fresh.message_id, tried.message_id, last.message_id]
     assert expected == [claim.message_id for claim in claims if claim is not None]
@@ -445,7 +442,7 @@ async def test_the_bell_that_nobody_heard_is_remembered(store: Store) -> None:
     async with asyncio.timeout(1):
         await store.outbound.wait_for_work(60)
 
-    assert await store.outbound.claim_next(NOW, PROVIDERS) is not None
+    assert await claim_next(store, NOW, PROVIDERS) is not None
 
 
 async def test_a_refused_work_undoes_itself_alone(store: Store, database: SqliteDatabase) -> None:
@@ -470,7 +467,7 @@ async def test_what_is_urgent_goes_out_first(store: Store) -> None:
         submission(receiver="b", urgent=True), NOW + timedelta(seconds=1)
     )
     later = NOW + timedelta(seconds=2)
-    claims = [await store.outbound.claim_next(later, ["trust"]) for _ in range(3)]
+    claims = [await claim_next(store, later, ["trust"]) for _ in range(3)]
 
     assert [urgent.request_id, routine.request_id, None] == [
         claim and claim.request_id for claim in claims

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 from messages import validation_request
-from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    OURS,
+    THEIRS,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+)
 
 from bars_gateway.model.interventions import AGAINST, Attached
 from bars_gateway.model.messages import (
@@ -45,7 +55,7 @@ def answer(**changes: object) -> Arrival:
 async def asked(store: Store) -> int:
     """Send a validation request that the Receiver calls FOCUS; return its workflow's number."""
     sent = await store.outbound.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

@@ -2,7 +2,7 @@
 
 import pytest
 from messages import referral
-from store_values import ANSWER, NOW, arrival, attempt, payload, submission
+from store_values import ANSWER, NOW, arrival, attempt, claim_next, payload, submission
 
 from bars_gateway.model.messages import NoticeKind, OutboundState, Received, Settled
 from bars_gateway.standard.bundle import read
@@ -19,7 +19,7 @@ async def taken(
     values = {"focus_id": "theirs", "correlation_id": "talk"} if move is Move.CANCEL else {}
     said = submission(move=move, bundle_id=bundle_id, use_case="a6t2", **(values | changes))
     number = (await store.outbound.submit(said, NOW)).message_id
-    claim = await store.outbound.claim_next(NOW, ("trust",))
+    claim = await claim_next(store, NOW, ("trust",))
     assert claim is not None
     acknowledged = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=None)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=acknowledged)

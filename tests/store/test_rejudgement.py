@@ -23,7 +23,7 @@ from store.test_restoring import (
     queue,
     response,
 )
-from store_values import ANSWER, TERMS, arrival, attempt, decision, submission
+from store_values import ANSWER, TERMS, arrival, attempt, claim_next, decision, submission
 
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.model.questions import QuestionOpen
@@ -193,7 +193,7 @@ def sends(move: Move, at: datetime = LATER, **changes: object):
     async def act(store: Store) -> None:
         made = submission(move=move, correlation_id="talk", give_up_at=PAST, **changes)
         await store.outbound.submit(made, at)
-        claim = await store.outbound.claim_next(at, ["trust"])
+        claim = await claim_next(store, at, ["trust"])
         assert claim is not None
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         done = replace(attempt(claim), ended_at=at)

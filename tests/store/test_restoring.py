@@ -15,7 +15,17 @@ from pathlib import Path
 
 import mortal
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    arrival,
+    attempt,
+    claim_next,
+    owed,
+    payload,
+    submission,
+)
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
 from bars_gateway.model.interventions import Done, Limits, Verb
@@ -103,7 +113,7 @@ def verb(verb_: Verb, of: Accepted):
 
 
 async def next_claim(store: Store) -> Claim | None:
-    return await store.outbound.claim_next(SINCE, ["trust"])
+    return await claim_next(store, SINCE, ["trust"])
 
 
 async def acknowledge(store: Store) -> Claim:
@@ -142,7 +152,7 @@ async def overview(store: Store) -> Overview:
 async def sent_by(store: Store) -> list[Claim]:
     """Send whatever can be sent, and return it."""
     sent: list[Claim] = []
-    while (claim := await store.outbound.claim_next(LATER, ["trust"])) is not None:
+    while (claim := await claim_next(store, LATER, ["trust"])) is not None:
         sent.append(claim)
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

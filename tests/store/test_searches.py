@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, submission
+from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
 
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store import searches
@@ -63,7 +63,7 @@ async def test_the_tallies_are_what_a_count_would_find(
     """After messages and workflows have come, moved and gone: the page counts nothing itself."""
     for _ in range(3):
         await store.outbound.submit(submission(), NOW)
-    claim = await store.outbound.claim_next(NOW, ["trust"])
+    claim = await claim_next(store, NOW, ["trust"])
     assert claim is not None
     taken = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)

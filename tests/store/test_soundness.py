@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hiding import as_after_a_kill, hide, hold_too_much, stopped_in_order
-from store_values import NOW, arrival, owed, submission
+from store_values import NOW, arrival, claim_next, owed, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import DatabaseDamaged, StoreError
@@ -113,7 +113,7 @@ async def test_a_queued_message_that_was_hidden_is_sent(path: Path) -> None:
         hide(path, index, 1)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        claim = await Store(database, node="here").outbound.claim_next(NOW, ["trust"])
+        claim = await claim_next(Store(database, node="here"), NOW, ["trust"])
 
     assert claim is not None
     assert 1 == claim.message_id

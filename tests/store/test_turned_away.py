@@ -3,7 +3,17 @@
 from datetime import timedelta
 
 import pytest
-from store_values import ANSWER, NOW, OURS, TERMS, arrival, attempt, decision, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    OURS,
+    TERMS,
+    arrival,
+    attempt,
+    claim_next,
+    decision,
+    submission,
+)
 
 from bars_gateway.model.messages import Arrival, NoticeKind, OutboundState, Settled
 from bars_gateway.model.questions import QuestionOpen, Unattended
@@ -31,7 +41,7 @@ async def answer(store: Store, request: Arrival, move: Move) -> None:
         bundle_id="final",
     )
     await store.outbound.submit(final, NOW)
-    claim = await store.outbound.claim_next(NOW, ("trust",))
+    claim = await claim_next(store, NOW, ("trust",))
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from store_values import NOW, OURS, SILENCE, THEIRS, attempt, submission
+from store_values import NOW, OURS, SILENCE, THEIRS, attempt, claim_next, submission
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Claim, TryAgain
@@ -43,7 +43,7 @@ async def queued(store: Store, count: int = 1, **changes: object) -> list[Accept
 async def claimed(store: Store, now: datetime) -> list[int]:
     """Return what may leave then, in that order."""
     found = []
-    while (claim := await store.outbound.claim_next(now, PROVIDERS)) is not None:
+    while (claim := await claim_next(store, now, PROVIDERS)) is not None:
         found.append(claim.message_id)
     return found
 
@@ -101,7 +101,7 @@ async def test_two_pauses_end_with_the_later(store: Store) -> None:
 async def test_what_waited_goes_in_the_order_it_was_taken_in(store: Store) -> None:
     """Once an answer came: what was tried meanwhile has lost no place."""
     taken = [each.message_id for each in await queued(store, 3)]
-    tried = await store.outbound.claim_next(NOW, PROVIDERS)
+    tried = await claim_next(store, NOW, PROVIDERS)
     assert tried is not None
     await store.outbound.settle(
         tried,
@@ -182,7 +182,7 @@ async def test_a_pause_outlasts_a_restart(tmp_path: Path) -> None:
         await store.waiting.put_off(UNTIL, receiver=THEIRS)
     async with open_database(tmp_path / "g.db") as database:
         store = Store(database, node="here")
-        early = await store.outbound.claim_next(NOW, PROVIDERS)
+        early = await claim_next(store, NOW, PROVIDERS)
 
         assert (None, 1) == (early, len(await claimed(store, UNTIL)))
 
@@ -195,7 +195,7 @@ async def judged(breakers: CircuitBreakers, claim: Claim, verdict: Verdict, row:
 async def test_an_answer_after_a_restart_ends_a_pause_from_before_it(store: Store) -> None:
     """Of the pause nothing is remembered but its row, and that somebody was silent."""
     await queued(store, 2)
-    tried = await store.outbound.claim_next(NOW, PROVIDERS)
+    tried = await claim_next(store, NOW, PROVIDERS)
     assert tried is not None
     await store.breaks.began(THEIRS, NOW)
     await store.waiting.put_off(UNTIL, receiver=THEIRS)
@@ -215,7 +215,7 @@ async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_
     give_up_at = NOW + timedelta(days=1)
     for _ in range(6):  # by then, each is put off for a quarter of an hour
         await queued(store, give_up_at=give_up_at)
-        refused = await store.outbound.claim_next(now, PROVIDERS)
+        refused = await claim_next(store, now, PROVIDERS)
         assert refused is not None
         await store.outbound.settle(
             refused,
@@ -311,7 +311,7 @@ async def test_all_that_was_put_back_for_a_pause_is_hastened(
 ) -> None:
     """Some at a time: they were on the way when it began."""
     taken = await queued(store, 5)
-    claims = [await store.outbound.claim_next(NOW, PROVIDERS) for _ in taken]
+    claims = [await claim_next(store, NOW, PROVIDERS) for _ in taken]
     for claim in claims:
         assert claim is not None
         await store.outbound.put_back(claim, UNTIL)

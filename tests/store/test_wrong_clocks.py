@@ -3,7 +3,17 @@
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
+from store_values import (
+    ANSWER,
+    NOW,
+    arrival,
+    attempt,
+    claim_next,
+    owed,
+    payload,
+    submission,
+    wording,
+)
 
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.model.readings import MessageHistory
@@ -27,7 +37,7 @@ async def requested(store: Store, at: datetime) -> None:
 
 
 async def acknowledged(store: Store, at: datetime) -> None:
-    claim = await store.outbound.claim_next(at, {"trust"})
+    claim = await claim_next(store, at, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
     await store.outbound.settle(

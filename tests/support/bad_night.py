@@ -6,7 +6,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from console_side import CANARY, SAID, STATE, THIRD, Console, refused, sent
-from store_values import NOW, SILENCE, TERMS, arrival, attempt, owed, payload, submission
+from store_values import (
+    NOW,
+    SILENCE,
+    TERMS,
+    arrival,
+    attempt,
+    claim_next,
+    owed,
+    payload,
+    submission,
+)
 
 from bars_gateway.model.alerts import Channel, StandingConditions, Telling
 from bars_gateway.model.messages import TryAgain
@@ -74,7 +84,7 @@ async def _silence(console: Console) -> CircuitBreakers:
         accepted = submission(receiver=DOWN, body=body, give_up_at=given_up)
         await store.outbound.submit(accepted, began - (WAITING - number) * timedelta(seconds=1))
     for _ in range(5):
-        claim = await store.outbound.claim_next(began, ["trust"])
+        claim = await claim_next(store, began, ["trust"])
         assert claim is not None
         values = {"row": judgement.row, "started_at": began, "ended_at": began}
         came = attempt(claim, Verdict.RETRY, fault=judgement.fault, **values)

@@ -20,6 +20,7 @@ from store_values import (
     THEIRS,
     arrival,
     attempt,
+    claim_next,
     owed,
     payload,
     submission,
@@ -149,7 +150,7 @@ async def claimed(store: Store, at: datetime = NOW, **changes: object) -> Claim:
     changes.setdefault("give_up_at", at + timedelta(hours=1))
     accepted = submission(**changes)
     await store.outbound.submit(accepted, at)
-    claim = await store.outbound.claim_next(at, ["trust"])
+    claim = await claim_next(store, at, ["trust"])
     assert claim is not None
     assert claim.request_id == accepted.request_id
     return claim

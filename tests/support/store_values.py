@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from bars_gateway.model.messages import Arrival, Attempt, Claim, Payload, Refusal, Submission
@@ -11,6 +12,8 @@ from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import FaultSide, ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType
+from bars_gateway.store.claims import Openings
+from bars_gateway.store.store import Store
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
@@ -146,3 +149,11 @@ def attempt(claim: Claim, verdict: Verdict = Verdict.ACKNOWLEDGED, **changes: ob
 
 ANSWER = ProxyAnswer(status=200, media_type="application/fhir+json", body=b'{"id":"theirs"}')
 SILENCE = ProxyAnswer(status=None)
+
+
+async def claim_next(
+    store: Store, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+) -> Claim | None:
+    """Take the first message of one of *providers*, for none of the Receivers *not_for*."""
+    openings = Openings(at=now, places=dict.fromkeys(providers, 1), not_for=not_for)
+    return next(iter(await store.outbound.claim(1, openings)), None)
