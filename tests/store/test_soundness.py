@@ -119,6 +119,24 @@ async def test_a_queued_message_that_was_hidden_is_sent(path: Path) -> None:
     assert 1 == claim.message_id
 
 
+async def test_what_waits_is_counted_anew_after_a_kill(path: Path) -> None:
+    """By that count pages and alerts know which Receivers to look at."""
+    await fill(path)
+    counts = "SELECT of, state, n FROM tallies WHERE of IN ('open', 'notice') AND n > 0"
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute(counts).fetchall()
+        connection.execute("DELETE FROM tallies")
+        connection.commit()
+    as_after_a_kill(path)
+    async with open_database(path) as database:
+        overview = await Store(database, node="here").overview(NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        counted = connection.execute(counts).fetchall()
+
+    assert overview.oldest_open_at is not None
+    assert before == counted
+
+
 async def test_what_is_rebuilt_is_told(path: Path) -> None:
     """In the log, and by an alarm that stands over restarts."""
     await fill(path)

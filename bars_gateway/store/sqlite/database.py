@@ -84,7 +84,15 @@ from bars_gateway.store.sqlite.checkpoints import (
     Schedule,
     checkpoint,
 )
-from bars_gateway.store.sqlite.inspection import Gap, mark, note, rebuild, stopped_in_order, work
+from bars_gateway.store.sqlite.inspection import (
+    Gap,
+    mark,
+    note,
+    rebuild,
+    recount,
+    stopped_in_order,
+    work,
+)
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
 
 _IN_USE = b"The database beside this file has been in use.\n"
@@ -214,7 +222,9 @@ def _compared(connection: sqlite3.Connection) -> list[Gap]:
         "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at, '-1 day') FROM events ORDER BY id DESC LIMIT 1"
     ).fetchone()
     since = (line and line[0]) or ""
-    return [gap for gap in work(connection, since) if not _put_right(connection, gap)]
+    left = [gap for gap in work(connection, since) if not _put_right(connection, gap)]
+    _refused(connection, recount)  # without room for it, the counts stay as they are
+    return left
 
 
 def _put_right(connection: sqlite3.Connection, gap: Gap) -> bool:

@@ -71,6 +71,10 @@ WORK: Mapping[str, str] = {
     " coalesce(answer_due_at, warn_at, overdue_at) IS NOT NULL)",
     "alarms": "ended_at IS NULL",
 }
+WAITING = (  # what is counted, and of whom, in the words of the triggers
+    ("open", "messages", "receiver", "settled_at IS NULL"),
+    ("notice", "notices", "provider", "collected_at IS NULL"),
+)
 _OF_AN_INDEX = re.compile(
     r"(?:row .+ missing from|wrong # of entries in|non-unique entry in) index (\S+)"
 )
@@ -356,6 +360,16 @@ def rebuild(connection: sqlite3.Connection, gap: Gap) -> None:
         connection.execute(f"REINDEX {gap.index}")
         connection.execute("DELETE FROM unindexed WHERE missing_in = ?", [gap.index])
     _tell(connection, REBUILT, {"index": lacked(gap)})
+
+
+def recount(connection: sqlite3.Connection) -> None:
+    """Count anew what waits: by that, pages and alerts know which Receivers to look at."""
+    connection.execute("DELETE FROM tallies WHERE of IN ('open', 'notice')")
+    for of, table, whose, waits in WAITING:
+        connection.execute(
+            f"INSERT INTO tallies (of, state, n) SELECT '{of}', {whose}, count(*) FROM {table}"
+            f" WHERE {waits} GROUP BY {whose}"
+        )
 
 
 def note(connection: sqlite3.Connection, gap: Gap) -> None:
