@@ -17,7 +17,7 @@ import pytest
 from messages import referral
 from typed import Done, settings_text, typed
 
-from bars_gateway.cli import attention, main, messages, progress
+from bars_gateway.cli import attention, begin, messages, progress
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 
@@ -48,7 +48,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     back_up(database, tmp_path / "backup.db")
     shutil.copy(tmp_path / "backup.db", tmp_path / "kept.db")
     (tmp_path / "m.json").write_bytes(referral())
-    report = {"messages": [], "alarms": [], "possible": 0, "objections": {}}
+    report = {"messages": [], "alarms": [], "possible": 0, "objections": {}, "dry_run": False}
     asked = HTTPStatus.OK, {**report, "more": False, "next": None}
     monkeypatch.setattr(messages, "asked", lambda *_: asked)
     monkeypatch.setattr(attention, "asked", lambda *_: asked)
@@ -97,7 +97,7 @@ def seen(screen: tuple[int, io.TextIOWrapper], words: list[str]) -> str:
     master, file = screen
     with mock.patch.object(sys, "stderr", file), mock.patch.object(sys, "argv", ["b", *words]):
         with contextlib.suppress(SystemExit):
-            main.main()
+            begin.main()
         file.write("END")
         file.flush()
     shown = ""

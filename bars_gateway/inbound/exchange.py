@@ -45,7 +45,7 @@ from bars_gateway.standard.rules import errors
 
 log = structlog.get_logger(__name__)
 
-_GZIP_FROM_BYTES = 12 * 1024  # below, it leaves in one go all the same: ten packets, unasked
+_GZIP_FROM_BYTES = 1024  # below, the packet is the same
 _GZIP_LEVEL = 1
 _NOT_WELCOME = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
 

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # the folder of the benchmarks is no part of the build
 try:
     from bars_gateway.standard.applications import Offer
     from bars_gateway.standard.examination import examine

@@ -17,7 +17,7 @@ AS_XML = (
     b'<?xml version="1.0" encoding="UTF-8"?><Bundle xmlns="http://hl7.org/fhir">'
     b'<total value="1"/></Bundle>'
 )
-LONG = b'{"resourceType":"Bundle","id":"' + b"a" * 20_000 + b'"}'
+LONG = b'{"resourceType":"Bundle","id":"' + b"a" * 2000 + b'"}'
 
 
 async def asked(

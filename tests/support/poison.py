@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any
 
 SECRET = "Whittington-9449304424"
-# What is called only to make or to end a part, and no unit of work passes through.
+# What is called only to make, to end or to measure a part, and no unit of work passes through.
 _LIFETIME = frozenset(
     {"run", "stop", "start", "open", "close", "collect", "deliver", "release", "wake", "build"}
+    | {"committed"}
 )
 
 
