@@ -254,8 +254,13 @@ class CircuitBreakers:
         self._probes: list[str] = []  # Receivers and providers that a probe is under way to
 
     async def remember(self) -> None:
-        """Learn since when nothing came from those who were silent before a restart."""
+        """
+        Learn since when nothing came from those who were silent before a restart.
+
+        Their pauses are over: somebody may have mended what kept us out, and started us for it.
+        """
         try:
+            await self._store.waiting.forget()
             known = await self._store.breaks.known()
         except Exception as error:  # unit of work
             await self._store.asides.tell(Aside.WORK, error, self._now())

@@ -100,6 +100,12 @@ class Pausing(Noun):
             return connection.run("hasten_provider", provider=provider, **values)
         return connection.run("hasten_receiver", receiver=receiver, **values)
 
+    @wakes(WakeUps.wake_outbound)
+    @writes
+    def forget(self, connection: Connection) -> None:
+        """Let what was never tried go at once, to whomever it is for: the gateway was started."""
+        connection.run("end_pauses")
+
     @wakes(WakeUps.wake_everybody, if_any=True)
     async def reschedule(self, step: timedelta) -> int:
         """

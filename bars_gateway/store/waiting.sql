@@ -47,6 +47,10 @@ UPDATE messages SET next_attempt_at = min(created_at, :now)
                  AND m.receiver = :receiver AND m.next_attempt_at > :now
                LIMIT :limit);
 
+-- name: end_pauses
+-- A new start finds out by itself who answers.
+DELETE FROM pauses;
+
 -- name: reschedule_pauses
 -- The clock was set by :seconds: pauses are as long as they were.
 UPDATE pauses SET until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', until, round(:seconds, 3) || ' seconds'), until)
