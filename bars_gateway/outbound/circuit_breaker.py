@@ -260,14 +260,13 @@ class CircuitBreakers:
         Their pauses are over: somebody may have mended what kept us out, and started us for it.
         """
         try:
-            await self._store.waiting.forget()
             known = await self._store.breaks.known()
-        except Exception as error:  # unit of work
+            self._kept = set(known)
+            for circuits in (self.receivers, self.providers):
+                circuits.remember(known)
+            await self._store.waiting.forget()
+        except Exception as error:  # unit of work: pauses that stay last a minute at most
             await self._store.asides.tell(Aside.WORK, error, self._now())
-            return  # it is only told: nothing waits for it
-        self._kept = set(known)
-        for circuits in (self.receivers, self.providers):
-            circuits.remember(known)
 
     @property
     def remembered(self) -> Mapping[str, datetime]:
@@ -364,8 +363,8 @@ class CircuitBreakers:
         else:
             if judgement.is_of_receiver:
                 self._heard(claim)
-            # What is kept may have a pause of which this process knows nothing: it began before a
-            # restart, or could not be ended when an answer came.
+            # What is kept may have a pause that could not be ended at a start, or when an answer
+            # came, because the database took nothing.
             if self.receivers.answered(claim.receiver) or claim.receiver in self._kept:
                 await self._hasten(receiver=claim.receiver)
             if self.providers.answered(claim.provider) or claim.provider in self._kept:

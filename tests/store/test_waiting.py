@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from store_values import NOW, OURS, SILENCE, THEIRS, attempt, claim_next, submission
@@ -188,18 +189,22 @@ async def judged(breakers: CircuitBreakers, claim: Claim, verdict: Verdict, row:
     await breakers.judged(claim, judgement, began=claim.claimed_at or NOW, timing=URGENT)
 
 
-async def test_an_answer_after_a_restart_ends_a_pause_from_before_it(store: Store) -> None:
-    """Of the pause nothing is remembered but its row, and that somebody was silent."""
+async def test_a_pause_that_could_not_be_ended_at_a_start_ends_with_an_answer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database took nothing then; that somebody was silent is known all the same."""
     await queued(store, 2)
     tried = await claim_next(store, NOW, PROVIDERS)
     assert tried is not None
     await store.breaks.began(THEIRS, NOW)
     await store.waiting.put_off(UNTIL, receiver=THEIRS)
+    monkeypatch.setattr(store.waiting, "forget", AsyncMock(side_effect=StorageFull("no room")))
     breakers = CircuitBreakers(store, now=lambda: NOW)
     await breakers.remember()
+    early = await claimed(store, NOW)
     await judged(breakers, tried, Verdict.ACKNOWLEDGED, "acknowledged")
 
-    assert 1 == len(await claimed(store, NOW))
+    assert ([], 1) == (early, len(await claimed(store, NOW)))
 
 
 async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_in(
