@@ -265,7 +265,8 @@ class CircuitBreakers:
             for circuits in (self.receivers, self.providers):
                 circuits.remember(known)
             await self._store.waiting.forget()
-        except Exception as error:  # unit of work: pauses that stay last a minute at most
+        except Exception as error:  # unit of work
+            # Pauses that stay last a minute at most, or until an answer comes.
             await self._store.asides.tell(Aside.WORK, error, self._now())
 
     @property
