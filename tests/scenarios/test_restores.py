@@ -91,10 +91,11 @@ async def test_where_the_database_is_lost_nothing_goes_out_until_it_is_released(
     held = (await world.ambulance.overview()).outbound[OutboundState.HELD]
     await world.ambulance.ran("release", first, "--why", "the hospital has nothing")
     outcome = await world.ambulance.outcome(first)
+    received = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
 
     assert {first, second} == {json.loads(file.read_bytes())["request_id"] for file in told}
     assert (2, "acknowledged") == (held, outcome["state"])
-    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
+    assert 1 == len(received)
 
 
 async def test_a_referral_that_was_acknowledged_since_is_answered_to_whoever_asked(
@@ -178,10 +179,11 @@ async def test_a_gateway_killed_while_it_sends_is_restored_whole(
     printed = await world.ambulance.ran("restore", str(tmp_path / "copy.db"), "--older")
     async with process(world.ambulance, tmp_path / "log2"):
         outcome = await world.ambulance.outcome(receipt["request_id"])
+    received = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
 
     assert f"    {receipt['request_id']}  sending" in printed
     assert "acknowledged" == outcome["state"]
-    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
+    assert 1 == len(received)
 
 
 async def sending(node: Node) -> bool:
