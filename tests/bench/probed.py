@@ -102,7 +102,6 @@ if __name__ == "__main__":
     probe = Probe()
     install(probe)
     threading.Thread(target=probe.answer, args=(sys.argv.pop(1),), daemon=True).start()
-    sys.path.pop(0)  # the folder of the benchmarks is no part of the gateway
     from bars_gateway.__main__ import main
 
     main()
