@@ -525,9 +525,8 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
     theirs = patient_of(found)
     if theirs != NOBODY and compare(patient_of(ours), theirs) is Sameness.OTHER_PATIENT:
-        return Acknowledgement(
-            said=SpeaksOf.OTHER
-        )  # by the name alone, which may be spelt otherwise
+        # By the name alone, which may be spelt otherwise.
+        return Acknowledgement(said=SpeaksOf.OTHER)
     entry = found.resolve(ours.focus_url)
     if entry is not None:
         return Acknowledgement(said=SpeaksOf.OURS, focus_id=text_of(entry.resource, "id") or None)
