@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.counterparties import Counterparty
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
-from bars_gateway.model.happenings import Happening
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
 from bars_gateway.model.standing_alarms import Alarm
+from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.outbound.cache import CachedAnswer
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
@@ -91,7 +91,7 @@ PARTS: Mapping[str, Line] = {
     "links": Line("another workflow that belongs to it", _names(Link)),
     "attempts, last": Line("a POST", _names(Attempt)),
     "events": Line("a line of the audit trail of one message", ("at", "kind", "detail")),
-    "happened, steps": Line("one thing that happened", _names(Happening)),
+    "happened, steps": Line("one thing that happened", _names(TimelineStep)),
     "waits": Line("one thing that is waited for", _names(Waits)),
     "may": Line("one verb: allowed where objection is null", _names(Option)),
     "told": Line("a notice that the EPR was given", _names(Told)),

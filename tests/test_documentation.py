@@ -35,7 +35,7 @@ from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages
 from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmWords
-from bars_gateway.model.happenings import ANSWERS
+from bars_gateway.model.timeline import ANSWERS
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS

@@ -24,7 +24,6 @@ from bars_gateway.model.explanation import (
     Turn,
     explain,
 )
-from bars_gateway.model.happenings import ANSWERS, Party, attempt_in_words, event_in_words
 from bars_gateway.model.interventions import (
     DOES,
     FROM,
@@ -36,6 +35,7 @@ from bars_gateway.model.interventions import (
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow, Notice, WorkflowRow
 from bars_gateway.model.standing_alarms import Alarm
+from bars_gateway.model.timeline import ANSWERS, Party, attempt_in_words, event_in_words
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences.words import Asks
 from bars_gateway.standard.verdict import KEPT_OUT, ROWS, SILENCE, FaultSide, Verdict, VerdictRow

@@ -89,7 +89,10 @@ class Settings(BaseModel):
     """
     Where the gateway is connected: `local`, `sandbox`, `int` or `prod`.
 
-    Required. It brings addresses and limits with it, and refuses those of the others.
+    Required. `local` is `bars-gateway sandbox` on this machine; `sandbox` is NHS England's public
+    one, which asks for no token and never calls back; `int` is for integration, with real tokens
+    and certificates and no real patient; `prod` is live. Each brings addresses and limits with it,
+    and refuses those of the others.
     """
 
     node: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = Field(

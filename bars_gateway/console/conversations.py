@@ -16,7 +16,7 @@ from aiohttp import web
 
 from bars_gateway.console.charts import Arrow, Course
 from bars_gateway.console.desk import Desk, missing, shown
-from bars_gateway.model.happenings import Happening, Party
+from bars_gateway.model.timeline import Party, TimelineStep
 
 LISTED = 100  # debts
 _DRAWN = 120  # steps: the last of them, where there are more
@@ -73,7 +73,7 @@ class ConversationPages:
         return shown("owed.html", frame, debts=debts, listed=LISTED)
 
 
-def course(steps: Sequence[Happening]) -> Course:
+def course(steps: Sequence[TimelineStep]) -> Course:
     """Return the drawing of the last of *steps*."""
     drawn = steps[-_DRAWN:]
     parties = [each for each in _LANES if each is not Party.PERSON or _acts(each, drawn)]
@@ -89,10 +89,10 @@ def course(steps: Sequence[Happening]) -> Course:
     )
 
 
-def _acts(party: Party, steps: Sequence[Happening]) -> bool:
+def _acts(party: Party, steps: Sequence[TimelineStep]) -> bool:
     return any(party in (step.source, step.target) for step in steps)
 
 
-def _label(step: Happening) -> str:
+def _label(step: TimelineStep) -> str:
     number = f" {step.number}" if step.number is not None else ""
     return f"{step.kind.rpartition('.')[2].replace('_', ' ')}{number}, {step.at:%H:%M:%S}"

@@ -19,9 +19,9 @@ from aiohttp import web
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.disclosure import shown_headers
 from bars_gateway.console.hands import place_of
-from bars_gateway.model.happenings import ANSWERS
 from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState, Part
+from bars_gateway.model.timeline import ANSWERS
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.verdict import FaultSide
 from bars_gateway.store.searches import RECEIVED, MessageFilter, Page, Whole

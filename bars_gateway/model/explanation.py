@@ -18,7 +18,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.happenings import Happening, steps
 from bars_gateway.model.interventions import (
     DOES,
     HANDLING_OBJECTIONS,
@@ -31,6 +30,7 @@ from bars_gateway.model.interventions import (
 from bars_gateway.model.messages import NoticeKind, Objection, OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow, Notice
 from bars_gateway.model.standing_alarms import Alarm
+from bars_gateway.model.timeline import TimelineStep, steps
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.sentences import means, sentences
 from bars_gateway.standard.sentences.words import Asks, clock
@@ -182,7 +182,7 @@ class Explanation:
     message: MessageRow
     means: str  # what is so now, and what to do about it
     asks: Asks
-    happened: Sequence[Happening]
+    happened: Sequence[TimelineStep]
     waits: Sequence[Waits]  # never empty
     turn: Turn
     fault: FaultSide | None  # None: nothing says that anybody is at fault

@@ -25,7 +25,7 @@ _CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environ
 _AUTHORITIES = {"inbound.client_ca_file", "environment"}
 
 
-class StepStage(StrEnum):
+class StepState(StrEnum):
     """How far a step is."""
 
     DONE = "done"  # there is nothing left to do
@@ -38,14 +38,14 @@ class StepStage(StrEnum):
 class ChecklistStep:
     """One step of the checklist."""
 
-    stage: StepStage
+    stage: StepState
     what: str
     who: Contact
     how: str  # a command, or where to look
 
     def __str__(self) -> str:
         """Return it as one line of the list; what is done needs no more words."""
-        if self.stage is StepStage.DONE:
+        if self.stage is StepState.DONE:
             return f"{self.stage:5}  {self.what}"
         return f"{self.stage:5}  {self.what}\n           {self.who}: {self.how}"
 
@@ -74,13 +74,13 @@ def callers_of(settings: Settings) -> str:
 
 def _step(what: str, how: str, *, done: bool, who: Contact = contacts.OURSELVES) -> ChecklistStep:
     open_stage = (
-        StepStage.OURS if who in {contacts.OURSELVES, contacts.NETWORK} else StepStage.THEIRS
+        StepState.OURS if who in {contacts.OURSELVES, contacts.NETWORK} else StepState.THEIRS
     )
-    return ChecklistStep(stage=StepStage.DONE if done else open_stage, what=what, who=who, how=how)
+    return ChecklistStep(stage=StepState.DONE if done else open_stage, what=what, who=who, how=how)
 
 
 def _unseen(what: str, how: str, who: Contact) -> ChecklistStep:
-    return ChecklistStep(stage=StepStage.UNSEEN, what=what, who=who, how=how)
+    return ChecklistStep(stage=StepState.UNSEEN, what=what, who=who, how=how)
 
 
 def _sending(settings: Settings) -> Iterator[ChecklistStep]:

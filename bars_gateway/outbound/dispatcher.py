@@ -51,7 +51,12 @@ from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Tokens
-from bars_gateway.standard.answers import NO_BODY, Acknowledgement, SpeaksOf, read_acknowledgement
+from bars_gateway.standard.answers import (
+    NO_BODY,
+    Acknowledgement,
+    AnswerSubject,
+    read_acknowledgement,
+)
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import (
@@ -464,7 +469,7 @@ def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
     return Settled(
         state=OutboundState.ACKNOWLEDGED,
         focus_id=found.focus_id,
-        by_earlier=earlier is not None and found.said is SpeaksOf.OURS,
+        by_earlier=earlier is not None and found.said is AnswerSubject.OURS,
     )
 
 

@@ -413,7 +413,7 @@ REFUSALS: Mapping[str, Problem] = {
 }
 
 
-class SpeaksOf(StrEnum):
+class AnswerSubject(StrEnum):
     """Of whom the body of a 2xx speaks."""
 
     NOTHING = "nothing"  # of nobody: there is none, or it is no Bundle, or one without a message
@@ -423,12 +423,12 @@ class SpeaksOf(StrEnum):
     ERROR = "error"  # of ours, as far as it shows: that something went wrong
 
 
-MEANINGS: Mapping[SpeaksOf, str] = {
-    SpeaksOf.NOTHING: "no message",
-    SpeaksOf.OURS: "our focus or our Bundle.id",
-    SpeaksOf.OTHER: "another Bundle, which contradicts nothing",
-    SpeaksOf.FOREIGN: "another NHS number, case number or event than ours",
-    SpeaksOf.ERROR: "an error: an OperationOutcome or a response that says so, anywhere in it",
+MEANINGS: Mapping[AnswerSubject, str] = {
+    AnswerSubject.NOTHING: "no message",
+    AnswerSubject.OURS: "our focus or our Bundle.id",
+    AnswerSubject.OTHER: "another Bundle, which contradicts nothing",
+    AnswerSubject.FOREIGN: "another NHS number, case number or event than ours",
+    AnswerSubject.ERROR: "an error: an OperationOutcome or a response that says so, anywhere in it",
 }
 
 
@@ -436,11 +436,11 @@ MEANINGS: Mapping[SpeaksOf, str] = {
 class Acknowledgement:
     """What is to be believed of the body of a 2xx, and what may be taken from it."""
 
-    said: SpeaksOf
+    said: AnswerSubject
     focus_id: str | None = None  # what the Receiver calls the record; of ours alone
 
 
-NO_BODY = Acknowledgement(said=SpeaksOf.NOTHING)
+NO_BODY = Acknowledgement(said=AnswerSubject.NOTHING)
 
 
 def read_acknowledgement(ours: Callable[[], Message], body: bytes) -> Acknowledgement:
@@ -454,7 +454,7 @@ def read_acknowledgement(ours: Callable[[], Message], body: bytes) -> Acknowledg
         return _judged(ours, tree)
     # An outcome of which nobody can tell whether anything went wrong is no yes: cut off, in UTF-16.
     names_one = b"OperationOutcome" in body.replace(b"\0", b"")
-    return Acknowledgement(said=SpeaksOf.ERROR) if names_one else NO_BODY
+    return Acknowledgement(said=AnswerSubject.ERROR) if names_one else NO_BODY
 
 
 def bundle_about(ours: Message, body: bytes) -> Resource:
@@ -465,7 +465,7 @@ def bundle_about(ours: Message, body: bytes) -> Resource:
     says, and what is about another message, are as no answer at all.
     """
     tree = _tree(body)
-    return tree if tree is not None and judged(ours, tree).said is SpeaksOf.OURS else {}
+    return tree if tree is not None and judged(ours, tree).said is AnswerSubject.OURS else {}
 
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
@@ -476,9 +476,9 @@ def judged(ours: Message, tree: Resource) -> Acknowledgement:
 def _judged(ours: Callable[[], Message], tree: Resource) -> Acknowledgement:
     found = as_message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
-        return Acknowledgement(said=SpeaksOf.FOREIGN)
+        return Acknowledgement(said=AnswerSubject.FOREIGN)
     if _tells_error(tree, lambda: ours().root):
-        return Acknowledgement(said=SpeaksOf.ERROR)
+        return Acknowledgement(said=AnswerSubject.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
     return _taken(ours(), found)
@@ -505,7 +505,7 @@ def is_about_another(sent: Message, tree: Resource) -> bool:
         whose = sameness_among(patient_of(found), [patient_of(sent)])
         if whose is Sameness.OTHER_PATIENT:
             return True
-    return judged(sent, tree).said is SpeaksOf.FOREIGN
+    return judged(sent, tree).said is AnswerSubject.FOREIGN
 
 
 def as_message(tree: Resource) -> Message | None:
@@ -526,13 +526,15 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
     theirs = patient_of(found)
     if theirs != NOBODY and compare(patient_of(ours), theirs) is Sameness.OTHER_PATIENT:
         # By the name alone, which may be spelt otherwise.
-        return Acknowledgement(said=SpeaksOf.OTHER)
+        return Acknowledgement(said=AnswerSubject.OTHER)
     entry = found.resolve(ours.focus_url)
     if entry is not None:
-        return Acknowledgement(said=SpeaksOf.OURS, focus_id=text_of(entry.resource, "id") or None)
+        return Acknowledgement(
+            said=AnswerSubject.OURS, focus_id=text_of(entry.resource, "id") or None
+        )
     if ours.bundle_id and found.bundle_id == ours.bundle_id:
-        return Acknowledgement(said=SpeaksOf.OURS, focus_id=found.focus_id)
-    return Acknowledgement(said=SpeaksOf.OTHER)
+        return Acknowledgement(said=AnswerSubject.OURS, focus_id=found.focus_id)
+    return Acknowledgement(said=AnswerSubject.OTHER)
 
 
 def _contradicts(ours: Callable[[], Message], found: Message) -> bool:

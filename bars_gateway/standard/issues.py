@@ -33,7 +33,7 @@ class Issue:
     refused_in_production: bool = False  # a warning here, and an error where environment is prod
 
 
-class AnsweredWith(TypedDict):
+class RefusalCodes(TypedDict):
     """What a rule that stops a message is answered with."""
 
     http_status: int
@@ -41,10 +41,10 @@ class AnsweredWith(TypedDict):
     issue: str
 
 
-BAD_REQUEST: AnsweredWith = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
-CONFLICT: AnsweredWith = {"http_status": 409, "code": "REC_CONFLICT", "issue": "conflict"}
-NOT_FOUND: AnsweredWith = {"http_status": 404, "code": "REC_NOT_FOUND", "issue": "not-found"}
-NOT_SUPPORTED: AnsweredWith = {
+BAD_REQUEST: RefusalCodes = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
+CONFLICT: RefusalCodes = {"http_status": 409, "code": "REC_CONFLICT", "issue": "conflict"}
+NOT_FOUND: RefusalCodes = {"http_status": 404, "code": "REC_NOT_FOUND", "issue": "not-found"}
+NOT_SUPPORTED: RefusalCodes = {
     "http_status": 422,
     "code": "REC_UNPROCESSABLE_ENTITY",
     "issue": "not-supported",

@@ -28,7 +28,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bars_gateway.standard.answers import SpeaksOf
+from bars_gateway.standard.answers import AnswerSubject
 
 # Our access token: it ran out, or is not known.
 OF_OUR_TOKEN = ("access_token_expired", "invalid_access_token", "InvalidAccessToken")
@@ -120,7 +120,7 @@ class VerdictRow:
     issue: tuple[str, ...] = ()
     echoed: bool | None = None
     outcome: bool | None = None
-    said: tuple[SpeaksOf, ...] = ()  # of the body of a 2xx
+    said: tuple[AnswerSubject, ...] = ()  # of the body of a 2xx
     before: tuple[Before, ...] = ()
     fault: FaultSide | None = None  # None: as the code's prefix says
     kept_out: bool = False  # it shows that the Receiver does not have what it answers
@@ -163,7 +163,7 @@ ROWS: tuple[VerdictRow, ...] = (
         verdict=Verdict.UNCONFIRMED,
         status=(2,),
         echoed=True,
-        said=(SpeaksOf.FOREIGN,),
+        said=(AnswerSubject.FOREIGN,),
         before=(Before.FOREIGN,),
         fault=FaultSide.REC,
     ),
@@ -172,7 +172,7 @@ ROWS: tuple[VerdictRow, ...] = (
         verdict=Verdict.RETRY,
         status=(2,),
         echoed=True,
-        said=(SpeaksOf.FOREIGN,),
+        said=(AnswerSubject.FOREIGN,),
         fault=FaultSide.REC,
     ),
     # A yes that holds an error is none: whether the message was taken, nobody can tell from it.
@@ -181,7 +181,7 @@ ROWS: tuple[VerdictRow, ...] = (
         verdict=Verdict.RETRY_LIMITED,
         status=(2,),
         echoed=True,
-        said=(SpeaksOf.ERROR,),
+        said=(AnswerSubject.ERROR,),
         fault=FaultSide.REC,
     ),
     VerdictRow(
@@ -189,7 +189,7 @@ ROWS: tuple[VerdictRow, ...] = (
         verdict=Verdict.ACKNOWLEDGED,
         status=(2,),
         echoed=True,
-        said=(SpeaksOf.OTHER,),
+        said=(AnswerSubject.OTHER,),
     ),
     VerdictRow(name="acknowledged", verdict=Verdict.ACKNOWLEDGED, status=(2,), echoed=True),
     VerdictRow(
@@ -321,7 +321,7 @@ SILENCE = VerdictRow(name="silence", verdict=Verdict.RETRY, fault=FaultSide.PROX
 KEPT_OUT = frozenset(row.name for row in ROWS if row.kept_out)
 
 
-FOREIGN = frozenset(row.name for row in ROWS if SpeaksOf.FOREIGN in row.said)
+FOREIGN = frozenset(row.name for row in ROWS if AnswerSubject.FOREIGN in row.said)
 
 
 def judge(
@@ -329,7 +329,7 @@ def judge(
     *,
     request_id: str,
     correlation_id: str,
-    said: SpeaksOf = SpeaksOf.NOTHING,
+    said: AnswerSubject = AnswerSubject.NOTHING,
     before: Before = Before.NOTHING,
 ) -> Judgement:
     """
@@ -346,7 +346,7 @@ def judge(
     )
 
 
-def _is_met(row: VerdictRow, said: SpeaksOf, before: Before) -> bool:
+def _is_met(row: VerdictRow, said: AnswerSubject, before: Before) -> bool:
     return (not row.said or said in row.said) and (not row.before or before in row.before)
 
 

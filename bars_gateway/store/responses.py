@@ -227,7 +227,7 @@ def sends_plans_back(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseTelling:
+class JudgedResponse:
     """A response, read beside its workflow, and what is to be told of it."""
 
     arrival: Arrival  # with its move and its word
@@ -293,7 +293,7 @@ def answered_workflow(
 
 def tell(
     connection: Connection, workflow: Row, arrival: Arrival, came_at: datetime, now: datetime
-) -> ResponseTelling:
+) -> JudgedResponse:
     """Return what the response says, and what a person should know about it beside that."""
     heard = None
     if arrival.wording is not None:
@@ -323,7 +323,7 @@ def tell(
     remarks = remarks_on(before, response)
     ends = response.newer and arrival.move in _ENDS and Remark.CONTRADICTS not in remarks
     of_whose = _whose_remarks(connection, workflow["id"], arrival, ends=ends)
-    return ResponseTelling(
+    return JudgedResponse(
         arrival=arrival,
         remarks=(*remarks, *of_whose),
         moves=Remark.OTHER_PATIENT in of_whose or moves_on(before, response),
@@ -366,7 +366,7 @@ def _is_after_the_end(word: Word, workflow: Row, now: datetime) -> bool:
     return word.said_at > closed_at
 
 
-def follow(connection: Connection, workflow: Row, told: ResponseTelling, now: datetime) -> None:
+def follow(connection: Connection, workflow: Row, told: JudgedResponse, now: datetime) -> None:
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
@@ -384,7 +384,7 @@ def follow(connection: Connection, workflow: Row, told: ResponseTelling, now: da
         add_event(connection, arrival, "response.remarked", now, **detail)
 
 
-def make_move(connection: Connection, workflow: Row, told: ResponseTelling, now: datetime) -> State:
+def make_move(connection: Connection, workflow: Row, told: JudgedResponse, now: datetime) -> State:
     """Let the workflow follow a response, if it does, and return where it is then."""
     if not told.moves:
         return State(workflow["state"])

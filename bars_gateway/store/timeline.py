@@ -11,8 +11,8 @@ A workflow is told as a whole: an answer that came under another X-Correlation-I
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bars_gateway.model.happenings import Happening, Party, steps
 from bars_gateway.model.readings import Debt, MessageRow, WorkflowRow
+from bars_gateway.model.timeline import Party, TimelineStep, steps
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.explanations import notices_of
 from bars_gateway.store.owed import owed_in
@@ -28,7 +28,7 @@ class Timeline:
     """What was exchanged in one conversation."""
 
     correlation_id: str
-    steps: Sequence[Happening]  # oldest first
+    steps: Sequence[TimelineStep]  # oldest first
     messages: Sequence[MessageRow]  # in the order in which they were taken
     workflows: Sequence[WorkflowRow]
     owed: Sequence[Debt]
@@ -85,14 +85,14 @@ def timeline(connection: Connection, provider: str | None, correlation_id: str) 
     )
 
 
-def _asked(row: Row) -> Iterator[Happening]:
+def _asked(row: Row) -> Iterator[TimelineStep]:
     about = {
         "provider": row["provider"],
         "request_id": row["request_id"],
         "message_id": row["message_id"],
         "number": row["id"],
     }
-    yield Happening(
+    yield TimelineStep(
         at=instant(row["asked_at"]),
         kind="question",
         source=Party.GATEWAY,
@@ -103,7 +103,7 @@ def _asked(row: Row) -> Iterator[Happening]:
     if row["decided_at"] is not None:
         late = row["decided_at"] > row["answer_by"]
         when = ", after the time that its Sender waits" if late else ""
-        yield Happening(
+        yield TimelineStep(
             at=instant(row["decided_at"]),
             kind="answer",
             source=Party.EPR,
@@ -113,10 +113,10 @@ def _asked(row: Row) -> Iterator[Happening]:
         )
 
 
-def _quarantined(row: Row) -> Happening:
+def _quarantined(row: Row) -> TimelineStep:
     attached = row["attached_to"]
     since = f" It was attached to workflow {attached} since." if attached else ""
-    return Happening(
+    return TimelineStep(
         at=instant(row["created_at"]),
         kind="quarantined",
         source=Party.OTHER,

@@ -14,8 +14,8 @@ from store_values import NOW
 from bars_gateway.standard.answers import (
     NO_BODY,
     Acknowledgement,
+    AnswerSubject,
     Minted,
-    SpeaksOf,
     acknowledge,
     read_acknowledgement,
 )
@@ -59,19 +59,19 @@ def test_our_own_focus_gives_the_id() -> None:
     """Its fullUrl is ours, whatever the Bundle is called."""
     bundle = acknowledged() | {"id": "0e4d2c9a-3f0e-4a8f-9d52-0b1c2d3e4f50"}
 
-    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == said(bundle)
+    assert Acknowledgement(said=AnswerSubject.OURS, focus_id=FOCUS_ID) == said(bundle)
 
 
 def test_our_bundle_id_gives_the_id() -> None:
     """A Receiver may name its resources again."""
     bundle = with_ids_of_its_own() | {"id": json.loads(SENT)["id"]}
 
-    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == said(bundle)
+    assert Acknowledgement(said=AnswerSubject.OURS, focus_id=FOCUS_ID) == said(bundle)
 
 
 def test_ids_of_its_own_alone_are_not_taken() -> None:
     """Nothing speaks against it, and nothing says that it is about ours."""
-    assert Acknowledgement(said=SpeaksOf.OTHER) == said(with_ids_of_its_own())
+    assert Acknowledgement(said=AnswerSubject.OTHER) == said(with_ids_of_its_own())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ WITH_ERROR["entry"].append({"resource": json.loads(ERROR)})
 )
 def test_an_error_is_no_yes(body: bytes) -> None:
     """Whatever its status says: who answered so may not have taken it."""
-    assert Acknowledgement(said=SpeaksOf.ERROR) == read_acknowledgement(lambda: read(SENT), body)
+    assert Acknowledgement(said=AnswerSubject.ERROR) == read_acknowledgement(
+        lambda: read(SENT), body
+    )
 
 
 AN_ERROR, A_HINT = json.loads(ERROR), json.loads(ERROR.replace(b'"error"', b'"warning"'))
@@ -165,7 +167,7 @@ def test_an_error_is_no_yes_wherever_it_stands(written_in: Format, around: Any) 
         body = json.dumps(around(outcome)).encode()
         if written_in is Format.XML:
             body = converted(body, Format.JSON, Format.XML)
-        found.append(read_acknowledgement(lambda: read(SENT), body).said is SpeaksOf.ERROR)
+        found.append(read_acknowledgement(lambda: read(SENT), body).said is AnswerSubject.ERROR)
 
     assert [True, False] == found
 
@@ -180,9 +182,13 @@ def answering(code: str) -> Bundle:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("fatal-error", SpeaksOf.ERROR), ("ok", SpeaksOf.OURS), ("transient-error", SpeaksOf.ERROR)],
+    [
+        ("fatal-error", AnswerSubject.ERROR),
+        ("ok", AnswerSubject.OURS),
+        ("transient-error", AnswerSubject.ERROR),
+    ],
 )
-def test_a_header_that_responds_with_an_error_is_no_yes(code: str, expected: SpeaksOf) -> None:
+def test_a_header_that_responds_with_an_error_is_no_yes(code: str, expected: AnswerSubject) -> None:
     """FHIR's own way to say in a message that another one failed."""
     assert expected is said(answering(code)).said
 
@@ -190,14 +196,14 @@ def test_a_header_that_responds_with_an_error_is_no_yes(code: str, expected: Spe
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("201 Created", SpeaksOf.NOTHING),
-        ("422", SpeaksOf.ERROR),
-        ("503 Unavailable", SpeaksOf.ERROR),
-        (422, SpeaksOf.ERROR),
-        (201, SpeaksOf.NOTHING),
+        ("201 Created", AnswerSubject.NOTHING),
+        ("422", AnswerSubject.ERROR),
+        ("503 Unavailable", AnswerSubject.ERROR),
+        (422, AnswerSubject.ERROR),
+        (201, AnswerSubject.NOTHING),
     ],
 )
-def test_an_entry_that_met_an_error_is_no_yes(status: str | int, expected: SpeaksOf) -> None:
+def test_an_entry_that_met_an_error_is_no_yes(status: str | int, expected: AnswerSubject) -> None:
     """What FHIR servers say of each entry, with 200 above all of them."""
     entry = {"response": {"status": status}}
     bundle = {"resourceType": "Bundle", "type": "batch-response", "entry": [entry]}
@@ -211,8 +217,8 @@ def test_an_error_in_what_we_sent_is_none_of_the_receivers() -> None:
     with_one_more = answering("fatal-error")
     with_one_more["entry"].append({"resource": AN_ERROR})
 
-    assert SpeaksOf.OURS is said(answering("fatal-error"), sent).said
-    assert SpeaksOf.ERROR is said(with_one_more, sent).said
+    assert AnswerSubject.OURS is said(answering("fatal-error"), sent).said
+    assert AnswerSubject.ERROR is said(with_one_more, sent).said
 
 
 @pytest.mark.parametrize(
@@ -229,7 +235,7 @@ def test_an_error_in_what_we_sent_is_none_of_the_receivers() -> None:
 )
 def test_an_error_that_is_not_quite_r4_is_no_yes(outcome: Bundle) -> None:
     """Whoever writes so means an error all the same."""
-    assert SpeaksOf.ERROR is said({"resourceType": "OperationOutcome", **outcome}).said
+    assert AnswerSubject.ERROR is said({"resourceType": "OperationOutcome", **outcome}).said
 
 
 ERROR_IN_XML = converted(ERROR, Format.JSON, Format.XML)
@@ -240,20 +246,22 @@ OF_NO_NAMESPACE = ERROR_IN_XML.replace(b' xmlns="http://hl7.org/fhir"', b"")
     ("body", "expected"),
     [
         pytest.param(
-            ERROR.replace(b"{", b'{"x": 1, "x": 2,', 1), SpeaksOf.ERROR, id="a-member-twice"
+            ERROR.replace(b"{", b'{"x": 1, "x": 2,', 1), AnswerSubject.ERROR, id="a-member-twice"
         ),
-        pytest.param(ERROR.decode().encode("utf-16"), SpeaksOf.ERROR, id="in-utf-16"),
-        pytest.param(ERROR.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.ERROR, id="no-number"),
-        pytest.param(ERROR[:-3], SpeaksOf.ERROR, id="cut-off"),
-        pytest.param(b"[" + ERROR + b"]", SpeaksOf.ERROR, id="in-a-list"),
-        pytest.param(json.dumps(ERROR.decode()).encode(), SpeaksOf.ERROR, id="in-a-text"),
-        pytest.param(ERROR_IN_XML[:-3], SpeaksOf.ERROR, id="xml-cut-off"),
-        pytest.param(OF_NO_NAMESPACE, SpeaksOf.ERROR, id="xml-of-no-namespace"),
-        pytest.param(ERROR_IN_XML.decode().encode("utf-16"), SpeaksOf.ERROR, id="xml-in-utf-16"),
-        pytest.param(SENT.replace(b"{", b'{"x": NaN,', 1), SpeaksOf.NOTHING, id="no-outcome"),
+        pytest.param(ERROR.decode().encode("utf-16"), AnswerSubject.ERROR, id="in-utf-16"),
+        pytest.param(ERROR.replace(b"{", b'{"x": NaN,', 1), AnswerSubject.ERROR, id="no-number"),
+        pytest.param(ERROR[:-3], AnswerSubject.ERROR, id="cut-off"),
+        pytest.param(b"[" + ERROR + b"]", AnswerSubject.ERROR, id="in-a-list"),
+        pytest.param(json.dumps(ERROR.decode()).encode(), AnswerSubject.ERROR, id="in-a-text"),
+        pytest.param(ERROR_IN_XML[:-3], AnswerSubject.ERROR, id="xml-cut-off"),
+        pytest.param(OF_NO_NAMESPACE, AnswerSubject.ERROR, id="xml-of-no-namespace"),
+        pytest.param(
+            ERROR_IN_XML.decode().encode("utf-16"), AnswerSubject.ERROR, id="xml-in-utf-16"
+        ),
+        pytest.param(SENT.replace(b"{", b'{"x": NaN,', 1), AnswerSubject.NOTHING, id="no-outcome"),
     ],
 )
-def test_an_outcome_that_cannot_be_read_is_no_yes(body: bytes, expected: SpeaksOf) -> None:
+def test_an_outcome_that_cannot_be_read_is_no_yes(body: bytes, expected: AnswerSubject) -> None:
     """As far as it can be read, it says what became of the message; and that is not known."""
     assert expected is read_acknowledgement(lambda: read(SENT), body).said
 
@@ -271,7 +279,7 @@ def test_an_error_behind_a_mark_is_no_yes(written_in: Format, mark: bytes) -> No
     body = ERROR if written_in is Format.JSON else converted(ERROR, Format.JSON, Format.XML)
     found = read_acknowledgement(lambda: read(SENT), mark + body)
 
-    assert SpeaksOf.ERROR is found.said
+    assert AnswerSubject.ERROR is found.said
 
 
 def other_patient(bundle: Bundle) -> None:
@@ -296,14 +304,14 @@ def test_a_contradiction_is_about_somebody_else(make: Any, change: Any) -> None:
     bundle = make()
     change(bundle)
 
-    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(bundle)
+    assert Acknowledgement(said=AnswerSubject.FOREIGN) == said(bundle)
 
 
 def test_the_answer_to_another_request_is_foreign() -> None:
     """The course that cancelled another patient's referral."""
     other = SENT.replace(NHS_NUMBER.encode(), b"9990000026")
 
-    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(acknowledged(other))
+    assert Acknowledgement(said=AnswerSubject.FOREIGN) == said(acknowledged(other))
 
 
 def test_a_case_number_that_the_receiver_adds_contradicts_nothing() -> None:
@@ -315,7 +323,7 @@ def test_a_case_number_that_the_receiver_adds_contradicts_nothing() -> None:
         if e["resource"]["resourceType"] != "Encounter" or e["resource"]["status"] == "planned"
     ]
 
-    assert SpeaksOf.OURS is said(bundle).said
+    assert AnswerSubject.OURS is said(bundle).said
 
 
 def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
@@ -323,7 +331,7 @@ def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
     bundle = acknowledged()
     bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
 
-    assert SpeaksOf.OURS is said(bundle).said
+    assert AnswerSubject.OURS is said(bundle).said
 
 
 def test_another_name_without_a_number_is_no_other_patients() -> None:
@@ -333,7 +341,7 @@ def test_another_name_without_a_number_is_no_other_patients() -> None:
     del patient["identifier"]
     patient["name"] = [{"family": "Written", "given": ["Otherwise"]}]
 
-    assert Acknowledgement(said=SpeaksOf.OTHER) == said(bundle)
+    assert Acknowledgement(said=AnswerSubject.OTHER) == said(bundle)
 
 
 def without_number(sent: bytes) -> bytes:
@@ -348,8 +356,8 @@ ELSEWHERE = {"name": [{"family": "Elsewhere", "given": ["Else"]}], "birthDate": 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID)),
-        (ELSEWHERE, Acknowledgement(said=SpeaksOf.OTHER)),
+        ({}, Acknowledgement(said=AnswerSubject.OURS, focus_id=FOCUS_ID)),
+        (ELSEWHERE, Acknowledgement(said=AnswerSubject.OTHER)),
     ],
     ids=["newly-traced", "somebody-else"],
 )
@@ -423,14 +431,14 @@ def the_patient_alone(bundle: Bundle) -> Bundle:
 )
 def test_another_number_is_seen_wherever_it_names_the_patient(make: Any) -> None:
     """A record names its patient by number alone, too: nothing of such an answer is ours."""
-    assert Acknowledgement(said=SpeaksOf.FOREIGN) == said(make(acknowledged()))
+    assert Acknowledgement(said=AnswerSubject.FOREIGN) == said(make(acknowledged()))
 
 
 def test_another_number_is_seen_in_a_format_that_the_header_denies() -> None:
     """XML that is given out as JSON."""
     body = converted(json.dumps(of_another(acknowledged())).encode(), Format.JSON, Format.XML)
 
-    assert SpeaksOf.FOREIGN is read_acknowledgement(lambda: read(SENT), body).said
+    assert AnswerSubject.FOREIGN is read_acknowledgement(lambda: read(SENT), body).said
 
 
 def test_a_record_alone_that_names_our_patient_says_nothing() -> None:
@@ -449,8 +457,8 @@ def test_our_own_bytes_are_not_foreign() -> None:
         each["subject"] = {"identifier": identifier}
     sent = json.dumps(bundle).encode()
 
-    assert SpeaksOf.OURS is said(bundle, sent).said
-    assert SpeaksOf.FOREIGN is said(bundle, SENT).said
+    assert AnswerSubject.OURS is said(bundle, sent).said
+    assert AnswerSubject.FOREIGN is said(bundle, SENT).said
 
 
 @pytest.mark.parametrize("by", [{"type": "RelatedPerson"}, {"reference": "RelatedPerson/m"}])
@@ -459,7 +467,7 @@ def test_a_relative_is_not_the_patient(by: Bundle) -> None:
     bundle = acknowledged()
     resources(bundle, "ServiceRequest")[0]["participant"] = [{"actor": ANOTHER | by}]
 
-    assert SpeaksOf.OURS is said(bundle).said
+    assert AnswerSubject.OURS is said(bundle).said
 
 
 def test_an_answer_in_xml_is_read_alike() -> None:
@@ -467,7 +475,7 @@ def test_an_answer_in_xml_is_read_alike() -> None:
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
     found = read_acknowledgement(lambda: read(SENT), body)
 
-    assert Acknowledgement(said=SpeaksOf.OURS, focus_id=FOCUS_ID) == found
+    assert Acknowledgement(said=AnswerSubject.OURS, focus_id=FOCUS_ID) == found
 
 
 @given(st.binary(max_size=300))
@@ -491,22 +499,24 @@ def test_no_published_message_contradicts_its_own_acknowledgement(reference_data
         found[file.name] = read_acknowledgement(partial(read, file.read_bytes()), body).said
 
     assert len(found) > 20
-    assert {SpeaksOf.OURS} == set(found.values())
+    assert {AnswerSubject.OURS} == set(found.values())
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param({"resourceType": "Bundle", "type": "message"}, SpeaksOf.NOTHING, id="empty"),
+        pytest.param(
+            {"resourceType": "Bundle", "type": "message"}, AnswerSubject.NOTHING, id="empty"
+        ),
         pytest.param(
             {"resourceType": "OperationOutcome", "issue": [{"severity": "information"}]},
-            SpeaksOf.NOTHING,
+            AnswerSubject.NOTHING,
             id="hint",
         ),
     ],
 )
 def test_our_own_message_is_not_read_where_nothing_is_to_be_compared(
-    body: Bundle, expected: SpeaksOf
+    body: Bundle, expected: AnswerSubject
 ) -> None:
     """Most answers hold nothing, and to read what was sent is the dearest step of a POST."""
 

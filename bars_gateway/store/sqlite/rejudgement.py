@@ -38,7 +38,7 @@ from bars_gateway.store.outbound import lead_on
 from bars_gateway.store.records import move_workflow, notify, read_payload
 from bars_gateway.store.replacements import known_before
 from bars_gateway.store.responses import (
-    ResponseTelling,
+    JudgedResponse,
     follow,
     make_move,
     named_by,
@@ -238,7 +238,7 @@ def _told_before(
 def _tell_again(
     connection: SqliteConnection,
     row: Row,
-    told: ResponseTelling,
+    told: JudgedResponse,
     before: frozenset[Remark],
     now: datetime,
 ) -> None:

@@ -138,7 +138,7 @@ class Party(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class TimelineStep:
     """One thing that happened."""
 
     at: datetime
@@ -153,7 +153,7 @@ class Happening:
     other: str | None = None  # the other side's service, system|value
 
 
-def steps(history: MessageHistory, notices: Sequence[Notice]) -> list[Happening]:
+def steps(history: MessageHistory, notices: Sequence[Notice]) -> list[TimelineStep]:
     """Return all that happened with one message, oldest first."""
     found = [
         _beginning(history),
@@ -172,9 +172,9 @@ def _step(  # noqa: PLR0917
     source: Party = Party.GATEWAY,
     target: Party = Party.GATEWAY,
     number: int | None = None,
-) -> Happening:
+) -> TimelineStep:
     message = history.message
-    return Happening(
+    return TimelineStep(
         at=at,
         kind=kind,
         source=source,
@@ -194,7 +194,7 @@ def counterparty_of(history: MessageHistory) -> str:
     return message.receiver if message.direction == "outbound" else message.sender
 
 
-def _beginning(history: MessageHistory) -> Happening:
+def _beginning(history: MessageHistory) -> TimelineStep:
     message = history.message
     if message.direction == "inbound":
         text = f"Received: {_named(history)}."
@@ -208,7 +208,7 @@ def _named(history: MessageHistory) -> str:
     return " ".join(filter(None, (message.move, message.use_case)))
 
 
-def _attempts(history: MessageHistory) -> Iterator[Happening]:
+def _attempts(history: MessageHistory) -> Iterator[TimelineStep]:
     known = {attempt.number: attempt for attempt in history.attempts}
     at = history.message.created_at
     begun = history.message.attempts
@@ -238,7 +238,7 @@ def attempt_in_words(attempt: Attempt) -> str:
     return f"Attempt {attempt.number} ({codes}, {seconds:.1f} s): {said}."
 
 
-def _noted(history: MessageHistory) -> Iterator[Happening]:
+def _noted(history: MessageHistory) -> Iterator[TimelineStep]:
     role = Role(history.workflow.role)
     for event in history.events:
         if event.kind not in _TOLD_ELSEWHERE:
@@ -267,7 +267,7 @@ def event_in_words(event: Event, role: Role | None = None) -> str:
     return _NOTED.get(event.kind, f"Noted: {event.kind}.")
 
 
-def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[Happening]:
+def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[TimelineStep]:
     for notice in notices:
         number, kind = notice.notice_id, notice.kind
         text = f"Notice {number} ({kind}) was written for the EPR."
