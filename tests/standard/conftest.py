@@ -6,3 +6,9 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def _keys_are_proven_once() -> None:
     """Load nothing that reads keys: here are none, and each process would take a second for it."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Count what draws its examples as exhaustive: `make quick` does without."""
+    if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+        item.add_marker("exhaustive")
