@@ -72,18 +72,10 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 -- name: next_due_of_all
 -- When the next message of all is due: where there is a pause, at its end. One look into the index for each urgency,
 -- provider and Receiver.
-WITH RECURSIVE ours (urgent, provider) AS (
-    SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
-      FROM json_each('[0, 1]') AS u
-     UNION ALL
-    SELECT urgent, (SELECT min(m.provider) FROM messages AS m
-                     WHERE m.state = 'queued' AND m.urgent = ours.urgent AND m.provider > ours.provider)
-      FROM ours WHERE ours.provider IS NOT NULL
-),
-waiting (urgent, provider, receiver) AS (
+WITH RECURSIVE waiting (urgent, provider, receiver) AS (
     SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
                                WHERE m.state = 'queued' AND m.urgent = ours.urgent AND m.provider = ours.provider)
-      FROM ours
+      FROM waiting_providers AS ours
      UNION ALL
     SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
                                WHERE m.state = 'queued' AND m.urgent = waiting.urgent

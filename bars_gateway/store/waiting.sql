@@ -34,15 +34,7 @@ UPDATE messages SET next_attempt_at = min(created_at, :now)
 -- name: hasten_receiver
 -- The same of what waits for a Receiver, whoever of ours it is from.
 UPDATE messages SET next_attempt_at = min(created_at, :now)
- WHERE id IN (WITH RECURSIVE waiting (urgent, provider) AS (
-                SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
-                  FROM json_each('[0, 1]') AS u
-                 UNION ALL
-                SELECT urgent, (SELECT min(m.provider) FROM messages AS m
-                                 WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
-                  FROM waiting WHERE waiting.provider IS NOT NULL
-              )
-              SELECT m.id FROM waiting CROSS JOIN messages AS m
+ WHERE id IN (SELECT m.id FROM waiting_providers AS waiting CROSS JOIN messages AS m
                WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
                  AND m.receiver = :receiver AND m.next_attempt_at > :now
                LIMIT :limit);
@@ -84,15 +76,7 @@ DELETE FROM pauses WHERE until > :beyond;
 -- name: recall
 -- Nor does any message wait for that long: it is due now. One look into the index for each provider.
 UPDATE messages SET next_attempt_at = :now
- WHERE id IN (WITH RECURSIVE waiting (urgent, provider) AS (
-                SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
-                  FROM json_each('[0, 1]') AS u
-                 UNION ALL
-                SELECT urgent, (SELECT min(m.provider) FROM messages AS m
-                                 WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
-                  FROM waiting WHERE waiting.provider IS NOT NULL
-              )
-              SELECT m.id FROM waiting CROSS JOIN messages AS m
+ WHERE id IN (SELECT m.id FROM waiting_providers AS waiting CROSS JOIN messages AS m
                WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
                  AND m.next_attempt_at > :beyond
                LIMIT :limit);

@@ -658,6 +658,16 @@ SELECT m.* FROM messages AS m
                       AND earlier.correlation_id = m.correlation_id AND earlier.receiver = m.receiver
                       AND earlier.id < m.id);
 
+CREATE VIEW waiting_providers AS                -- who has something queued: one look into an index for each, and no walk
+WITH RECURSIVE waiting (urgent, provider) AS (
+    SELECT u.value, (SELECT min(m.provider) FROM messages AS m WHERE m.state = 'queued' AND m.urgent = u.value)
+      FROM json_each('[0, 1]') AS u
+     UNION ALL
+    SELECT urgent, (SELECT min(m.provider) FROM messages AS m
+                     WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider > waiting.provider)
+      FROM waiting WHERE waiting.provider IS NOT NULL)
+SELECT urgent, provider FROM waiting WHERE provider IS NOT NULL;
+
 CREATE VIEW words AS                            -- what has been said in each case, by either side, and what is known of it
 SELECT m.workflow_id, w.state AS stands, m.id, m.direction, m.move, m.says, m.said_at, m.sent_at, m.state, m.attempts,
        m.restored_at IS NOT NULL AS restored, m.patient IS 'other' AS of_another,
