@@ -16,7 +16,7 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage conformance soak bench bench-old bench-parts lock clean
+.PHONY: help demo test quick coverage conformance soak bench bench-old bench-parts lock sbom clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -39,6 +39,7 @@ help:
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
+	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
 	@echo 'make clean           remove what these have made'
 
 demo: $(VENV)/runs
@@ -133,6 +134,11 @@ lock:
 	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
 	  requirements.lock tests/requirements.lock || { \
 	  echo 'The lines above are no versions and no hashes; nothing of this machine belongs there.'; exit 1; }
+
+# The list of parts of a release: the same lock gives the same bytes.
+sbom: $(VENV)/tests
+	@mkdir -p dist && $(BIN)/python supply/sbom.py > dist/bars-gateway.cdx.json && \
+	sha256sum dist/bars-gateway.cdx.json
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis bars_gateway.egg-info
