@@ -46,6 +46,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "model.alerts.Channel": ("channels of an alert", GLOSSARY),
     "model.alerts.AlertStep": ("steps of an alert", GLOSSARY),
     "status.health.HealthState": ("states of what the gateway needs", GLOSSARY),
+    "model.trail.BreachKind": ("what is wrong with the audit trail", "docs/records.md"),
     "model.counterparties.Standing": ("how a counterparty stands", GLOSSARY),
     "model.explanation.Turn": ("whose turn it is", GLOSSARY),
     "model.explanation.Stall": ("why nothing goes out", GLOSSARY),

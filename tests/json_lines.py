@@ -11,6 +11,7 @@ from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
+from bars_gateway.model.trail import Breach, Seal
 from bars_gateway.outbound.cache import CachedAnswer
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
@@ -45,6 +46,15 @@ LINES: Mapping[str, Line] = {
         (*_names(Counterparty), "in_words", "success", "publishes"),
     ),
     "audit": Line("a line of the audit trail", _names(AuditLine)),
+    "audit verify": Line(
+        "the audit trail",
+        (
+            *("database", "lines", "begins_after", "line", "hash", "seals", "held_against"),
+            *("forgotten", "breaches", "more"),
+        ),
+    ),
+    "audit seals": Line("the seal of a day", _names(Seal)),
+    "audit export": Line("the export", ("file", "lines", "digests", "line", "hash")),
     "stats": Line(
         "what flows and waits",
         (*_names(Traffic), "at", "ages", "shares_day", "shares_month"),
@@ -95,6 +105,7 @@ PARTS: Mapping[str, Line] = {
     "waits": Line("one thing that is waited for", _names(Waits)),
     "may": Line("one verb: allowed where objection is null", _names(Option)),
     "told": Line("a notice that the EPR was given", _names(Told)),
+    "breaches": Line("one thing that is wrong", (*_names(Breach), "says", "advice")),
     "objection": Line("why a verb is not carried out", _names(Objection)),
     "publishes": Line("what a service says about itself", ("resource", "provider", "known_since")),
     "outbound, inbound": Line("what went that way", _names(Flow)),

@@ -2,7 +2,7 @@
 What an operator asks at night, answered from the database: a message, a conversation, all debts.
 
     explain ID ─► how a message stands, whose turn it is, what may be done      timeline CORRELATION
-    owed · counterparties · audit ─► lists                                      stats ─► what flows
+    owed · counterparties ─► lists                                              stats ─► what flows
 
 They answer when no gateway runs: the database is opened for reading only. Ids, states and codes
 alone are printed, and what people typed as reasons: nothing of a payload.
@@ -13,7 +13,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,11 +30,10 @@ from bars_gateway.cli.output import (
 from bars_gateway.config import Settings, load
 from bars_gateway.model.counterparties import IN_WORDS, Counterparty
 from bars_gateway.model.explanation import Explanation, Option
-from bars_gateway.model.readings import AuditLine, Debt
+from bars_gateway.model.readings import Debt
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.outbound.cache import CachedAnswer, listed
 from bars_gateway.standard.sentences import means
-from bars_gateway.store import audit as trail
 from bars_gateway.store.counterparties import counterparties as services
 from bars_gateway.store.explanations import Elsewhere, Where, elsewhere, explained
 from bars_gateway.store.owed import owed as debts
@@ -95,32 +93,17 @@ _BACKLOG_COLUMNS = (
     "older",
     "Oldest",
 )
-_AUDIT_COLUMNS = ("At (UTC)", "Kind", "Provider", "X-Request-Id", "Who", "Why")
 
 Name = Annotated[
     str,
     typer.Argument(metavar="ID", help="An X-Request-Id, a Bundle.id, or a message's number."),
 ]
 Talk = Annotated[str, typer.Argument(metavar="CORRELATION", help="The X-Correlation-Id.")]
-From = Annotated[
-    str | None, typer.Option("--from", metavar="INSTANT", help="Then or later, ISO 8601.")
-]
-Before = Annotated[
-    str | None, typer.Option("--before", metavar="INSTANT", help="Before then, ISO 8601.")
-]
-Actor = Annotated[str | None, typer.Option(metavar="NAME", help="Only what that person did.")]
-KindOf = Annotated[
-    str | None,
-    typer.Option("--kind", metavar="KIND", help="As message.refused, or all of operator."),
-]
-OfMessage = Annotated[
-    str | None, typer.Option("--id", metavar="ID", help="Only of that message, by any of its ids.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
     """Give *app* the commands."""
-    for command in (explain, timeline, owed, counterparties, audit, stats):
+    for command in (explain, timeline, owed, counterparties, stats):
         app.command()(command)
 
 
@@ -380,42 +363,6 @@ def _last_words(each: Counterparty) -> str:
     return ", ".join(filter(None, (last.row, last.code, status)))
 
 
-def audit(  # noqa: PLR0917
-    config: Config = DEFAULT_CONFIG,
-    provider: Only = None,
-    since: From = None,
-    until: Before = None,
-    actor: Actor = None,
-    kind: KindOf = None,
-    of: OfMessage = None,
-    limit: Limit = 100,
-    *,
-    as_json: Json = False,
-) -> None:
-    """
-    List what was done: who, what, why, and to which message; newest first.
-
-    Nothing in the trail can be changed. Reads the database, so that it answers when no gateway
-    runs.
-    """
-    settings = _settings(config, provider)
-    sought = trail.Sought(
-        since=_instant("--from", since) or trail.EVER,
-        until=_instant("--before", until) or trail.NEVER,
-        provider=provider,
-        actor=actor,
-        kind=kind,
-        of=of,
-    )
-    found = read(settings.database_path, partial(trail.audited, sought=sought, limit=limit))
-    if as_json:
-        print_lines(found)
-    elif not found:
-        typer.echo("Nothing fits.")
-    else:
-        print_table(_AUDIT_COLUMNS, [_audit_cells(each) for each in found], terminal())
-
-
 def stats(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     Say what flows each way, how fast it is answered, and what waits for whom since when.
@@ -474,25 +421,3 @@ def _flows(found: Traffic, now: datetime) -> Iterator[str]:
 def _backlog_cells(each: Backlog, now: datetime) -> tuple[str, ...]:
     counts = [str(count) if count else "-" for count in each.ages]
     return (each.receiver.rpartition("|")[2], str(each.total), *counts, ago(each.oldest_at, now))
-
-
-def _instant(option: str, typed: str | None) -> datetime | None:
-    if typed is None:
-        return None
-    try:
-        found = datetime.fromisoformat(typed)
-    except ValueError:
-        text = f"{typed!a} is no instant such as 2026-03-02T09:00Z"
-        raise typer.BadParameter(text, param_hint=option) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _audit_cells(line: AuditLine) -> tuple[str, ...]:
-    return (
-        clock(line.at),
-        line.kind,
-        line.provider or "-",
-        line.request_id or "-",
-        line.who or "-",
-        "; ".join(filter(None, (line.why, line.codes))) or "-",
-    )

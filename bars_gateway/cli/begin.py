@@ -30,7 +30,8 @@ HOMES: Mapping[str, str] = {
     word: home
     for home, words in {
         "listings": "queue show cache",
-        "accounts": "explain timeline owed counterparties audit stats",
+        "accounts": "explain timeline owed counterparties stats",
+        "trail": "audit",
         "attention": "alarms mark-handled quarantine attach confirm",
         "alerts": "alerts acknowledge",
         "messages": "lint send hold release withdraw retry resend",

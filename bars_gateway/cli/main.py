@@ -4,7 +4,7 @@ The operator's verbs, all of them; `begin` loads those that are needed.
     bars-gateway --help ─► SECTIONS ──► each command under what somebody wants to do
 
     read the database themselves      queue · show · alarms · quarantine       listings, attention
-                                      explain · timeline · owed · audit …      accounts
+                                      explain · timeline · owed · audit …      accounts, trail
     through the EPR's own socket      send · hold · mark-handled · attach …    messages, attention
     while no gateway runs, or beside  backup · verify · restore                backup
 
@@ -25,7 +25,7 @@ import typer
 from typer.core import TyperGroup
 
 from bars_gateway import log
-from bars_gateway.cli import accounts, alerts, attention, listings, messages, users
+from bars_gateway.cli import accounts, alerts, attention, listings, messages, trail, users
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
@@ -105,7 +105,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, alerts):
+for verbs in (messages, listings, accounts, attention, alerts, trail):
     verbs.add_to(app)
 for group in (
     doctor.app,

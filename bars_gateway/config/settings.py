@@ -255,6 +255,16 @@ class Settings(BaseModel):
         return self.state_dir / "callers.json"
 
     @property
+    def heads_file(self) -> Path:
+        """Where the heads of the audit trail are kept beside the database."""
+        return self.state_dir / "audit-heads.jsonl"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where commands report to the audit trail what they have done beside the gateway."""
+        return self.state_dir / "reports"
+
+    @property
     def caller_addresses(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Who may connect: `callers.addresses`, else the proxy of the environment; empty: all."""
         own = self.callers.addresses

@@ -22,6 +22,7 @@ from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.alerts import Alerts
 from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.audit import Audit
+from bars_gateway.store.chain import Chain
 from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.conversations import Confirmations, Conversations
 from bars_gateway.store.counterparties import Counterparties
@@ -38,6 +39,7 @@ from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, UnreadNotices
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
+from bars_gateway.store.reports import Reports
 from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
@@ -90,7 +92,7 @@ class Store(Noun):
         self.timelines = Timelines(shared)
         self.debts = Debts(shared)
         self.counterparties = Counterparties(shared)
-        self.audit = Audit(shared)
+        self.audit, self.chain, self.reports = Audit(shared), Chain(shared), Reports(shared)
 
     def measure(self, measures: Measures) -> None:
         """Let *measures* count what comes to be from now on."""

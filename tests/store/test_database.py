@@ -341,6 +341,8 @@ WALKS = {
     "count_alarms": "alarms that stand: what a person has to see",
     "count_quarantined": "what lies in quarantine, for a person to attach",
     "count_questions": "questions that an EPR has to answer within seconds",
+    "guards": "the schema, when the audit trail was walked to its end",
+    "lines_given": "one row for each table that counts",
     "open_alerts": "alerts that stand: one for each code and place",
     "backlog": "what is open: for pages, which read on a connection of their own",
     "waiting_for_receivers": "what is open: for figures, which read on that connection, too",

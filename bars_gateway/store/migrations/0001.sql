@@ -353,6 +353,20 @@ CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX events_about  ON events (request_id) WHERE message_id IS NULL AND request_id IS NOT NULL;
 CREATE INDEX events_at     ON events (at);
 CREATE INDEX events_done   ON events (at)         WHERE kind NOT GLOB 'message.*';
+CREATE INDEX events_proof  ON events (kind, id)   WHERE kind IN ('audit.sealed', 'audit.anchored', 'operator.restored');
+
+CREATE TABLE chain (                            -- what shows that the audit trail is as it was written: docs/records.md
+    line        INTEGER PRIMARY KEY,            -- the event's id. No foreign key: where it begins, that event is removed
+    hash        TEXT NOT NULL                   -- SHA-256 of the hash before it and of the digest of this event
+) STRICT;
+CREATE TABLE anchors (                          -- up to where the oldest lines may be removed, as a line of the trail says
+    through     INTEGER PRIMARY KEY,            -- the last of them
+    line        INTEGER NOT NULL                -- the event that says so, under which rule, and with which hash
+) STRICT;
+
+CREATE TABLE reports (                          -- what was done beside the gateway and is entered in the trail
+    name        TEXT PRIMARY KEY                -- of the file that reported it
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: model/alarms.py, entered at each start
     kind        TEXT PRIMARY KEY,
@@ -534,8 +548,16 @@ END;
 CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
-CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN
+-- But for the oldest, once a line of the trail itself says up to which they are removed, and by which rule.
+CREATE TRIGGER events_stay BEFORE DELETE ON events
+WHEN OLD.id > coalesce((SELECT max(through) FROM anchors), 0) BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
+END;
+CREATE TRIGGER chain_is_kept BEFORE UPDATE ON chain BEGIN
+    SELECT RAISE(ABORT, 'the chain of the audit trail is append-only');
+END;
+CREATE TRIGGER chain_stays BEFORE DELETE ON chain WHEN EXISTS (SELECT 1 FROM events WHERE id = OLD.line) BEGIN
+    SELECT RAISE(ABORT, 'the chain of the audit trail is append-only');
 END;
 
 -- Alarms are raised and settled by the database, too. The same about the same thing again is a new alarm

@@ -67,6 +67,7 @@ from bars_gateway.errors import (
 )
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
+from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.measures import Measures, Unmeasured
 from bars_gateway.store.sqlite import (
@@ -243,9 +244,12 @@ def _refused(
     """Run *work* in a transaction of its own; return why SQLite did not let it."""
     try:
         connection.execute("BEGIN IMMEDIATE")
+        within = SqliteConnection(connection)
+        before = newest_line(within)
         work(connection)
+        chain_new(within, before)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, StoreError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         return str(error)
@@ -322,11 +326,13 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
     try:
         connection.execute("BEGIN IMMEDIATE")
         within = SqliteConnection(connection)
+        before = newest_line(within)
         first, *others = works
         fates = [_run_first(within, first), *(_run_one(within, work) for work in others)]
+        chain_new(within, before)
         flushing = time.monotonic()
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, StoreError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         fates = [_Ended(error=translated(error))] * len(works)

@@ -63,9 +63,11 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
 from bars_gateway.permissions import sync_folder
+from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import read_only
+from bars_gateway.store.sqlite import SqliteConnection, read_only
 from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.aftermath import (
@@ -89,7 +91,6 @@ from bars_gateway.store.sqlite.integrity import (
 )
 
 NOT_TAKEN_OVER = frozenset({Became.FAILED, Became.LEFT})
-LEAP = 1_000_000  # more than a gateway numbers between two backups
 _LACKS = """
     NOT EXISTS (SELECT 1 FROM {there}.messages AS o
                  WHERE o.provider = m.provider AND o.direction = m.direction
@@ -382,7 +383,9 @@ def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connecti
             if beside is not None:
                 connection.execute("ATTACH ? AS other", [read_only(beside)])
             connection.execute("BEGIN IMMEDIATE")
+            before = newest_line(SqliteConnection(connection))
             yield connection
+            chain_new(SqliteConnection(connection), before)
             connection.execute("COMMIT")
     except sqlite3.Error as error:
         permissions.require_database(path, write=True)

@@ -1,0 +1,393 @@
+"""
+`audit`: what was done, by whom; whether that is as it was written; and lines of it for others.
+
+    audit                ─► a list, newest first
+    audit verify         ─► the chain, walked to its end ─► what is wrong: line, day, cure
+      --against FILE │ HASH    what the journal, a backup's report or somebody else knows of it
+    audit export FILE    ─► lines with their hashes, for whoever wants to see that without us
+    audit seals          ─► each day's seal
+
+They answer when no gateway runs: the database is opened for reading only. An export is reported to
+the trail itself (`store.reports`).
+
+Decisions: D-chain.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import orjson
+import typer
+
+from bars_gateway import permissions
+from bars_gateway.cli.listings import read, require_known
+from bars_gateway.cli.messages import By, Why, signed
+from bars_gateway.cli.output import clock, print_lines, print_table, terminal
+from bars_gateway.cli.progress import Advance, shown
+from bars_gateway.config import Settings, load
+from bars_gateway.errors import StoreError
+from bars_gateway.model.readings import AuditLine
+from bars_gateway.model.trail import Breach, Seal, TrailHead, Witness
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
+from bars_gateway.store import audit as trail
+from bars_gateway.store import chain, exports
+from bars_gateway.store.chain import Walk
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.heads import is_hash, witnesses_in
+from bars_gateway.store.reports import report
+from bars_gateway.store.sqlite import open_reader, read_with
+
+app = typer.Typer(
+    name="audit",
+    help="List what was done, by whom; see that the list is as it was written; export it.",
+    invoke_without_command=True,
+)
+_COLUMNS = ("At (UTC)", "Kind", "Provider", "X-Request-Id", "Who", "Why")
+_SEAL_COLUMNS = ("Day (UTC)", "Through line", "Lines", "Hash")
+_MOST_SEALS = 100_000
+_CURE_OF_MORE = "Mend these first: what follows a change may be listed for it."
+From = Annotated[
+    str | None, typer.Option("--from", metavar="INSTANT", help="Then or later, ISO 8601.")
+]
+Before = Annotated[
+    str | None, typer.Option("--before", metavar="INSTANT", help="Before then, ISO 8601.")
+]
+ByActor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Only what that person did.")
+]
+KindOf = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="As message.refused, or all of operator."),
+]
+OfMessage = Annotated[
+    str | None, typer.Option("--id", metavar="ID", help="Only of that message, by any of its ids.")
+]
+OfMessages = Annotated[
+    list[str] | None,
+    typer.Option("--id", metavar="ID", help="Only of that message, by any id; repeatable."),
+]
+Listed = Annotated[
+    Path | None,
+    typer.Option(
+        "--ids", metavar="FILE", readable=False, help="Only of the messages named there, by line."
+    ),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against",
+        metavar="FILE|HASH",
+        help="What somebody else knows of it: a log, an export, a hash; repeatable.",
+    ),
+]
+BackupFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", readable=False, help="A backup, instead of the database."),
+]
+Target = Annotated[
+    Path, typer.Argument(metavar="FILE", readable=False, help="Where to; it must not exist yet.")
+]
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Give *parent* the commands."""
+    parent.add_typer(app)
+
+
+@app.callback()
+def audit(  # noqa: PLR0917
+    context: typer.Context,
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    since: From = None,
+    until: Before = None,
+    actor: ByActor = None,
+    kind: KindOf = None,
+    of: OfMessage = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List what was done: who, what, why, and to which message; newest first.
+
+    Reads the database, so that it answers when no gateway runs. Whether the list is as it was
+    written: audit verify.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = load(config, os.environ)
+    require_known(settings, provider)
+    period = _period(since, until)
+    sought = trail.Sought(
+        since=period["since"],
+        until=period["until"],
+        provider=provider,
+        actor=actor,
+        kind=kind,
+        of=of,
+    )
+    found = read(settings.database_path, partial(trail.audited, sought=sought, limit=limit))
+    if as_json:
+        print_lines(found)
+    elif not found:
+        typer.echo("Nothing fits.")
+    else:
+        print_table(_COLUMNS, [_cells(each) for each in found], terminal())
+
+
+def _instant(option: str, typed: str | None) -> datetime | None:
+    if typed is None:
+        return None
+    try:
+        found = datetime.fromisoformat(typed)
+    except ValueError:
+        text = f"{typed!a} is no instant such as 2026-03-02T09:00Z"
+        raise typer.BadParameter(text, param_hint=option) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _period(since: str | None, until: str | None) -> dict[str, datetime]:
+    return {
+        "since": _instant("--from", since) or trail.EVER,
+        "until": _instant("--before", until) or trail.NEVER,
+    }
+
+
+def _cells(line: AuditLine) -> tuple[str, ...]:
+    return (
+        clock(line.at),
+        line.kind,
+        line.provider or "-",
+        line.request_id or "-",
+        line.who or "-",
+        "; ".join(filter(None, (line.why, line.codes))) or "-",
+    )
+
+
+@app.command()
+def verify(
+    file: BackupFile = None,
+    config: Config = DEFAULT_CONFIG,
+    against: Against = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    See that no line was changed, added, moved or taken away since it was written.
+
+    Compares with the heads that the gateway keeps beside the database, and with what is given.
+    Only reads, and may run beside the gateway. Exits with 1 if anything is wrong.
+    """
+    settings = load(config, os.environ)
+    path = file or settings.database_path
+    known = [*_own_witnesses(settings), *_given_witnesses(against or ())]
+    walk = _walked(path, known)
+    head = read(path, chain.head)
+    if as_json:
+        print_lines([_verified_document(path, walk, head, len(known))])
+    else:
+        for line in _verified(path, walk, head, len(known)):
+            typer.echo(line)
+        for breach in walk.breaches:
+            typer.echo(f"error: {breach.says}\n   try: {breach.advice}", err=True)
+        if walk.more:
+            typer.echo(f"error: and {walk.more} more\n   try: {_CURE_OF_MORE}", err=True)
+    if walk.found:
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo("Nothing is wrong with it.")
+
+
+def _own_witnesses(settings: Settings) -> list[Witness]:
+    permissions.require(settings.heads_file)
+    if not settings.heads_file.exists():
+        return []
+    return witnesses_in(settings.heads_file, str(settings.heads_file))
+
+
+def _given_witnesses(against: Sequence[str]) -> Iterator[Witness]:
+    for each in against:
+        if is_hash(each):
+            yield Witness(line=None, hash=each, of="--against")
+            continue
+        path = Path(each)
+        permissions.require(path)
+        if not path.is_file():
+            raise typer.BadParameter(f"{each!a} is no file and no hash", param_hint="--against")
+        found = witnesses_in(path, each)
+        if not found:
+            text = f"{each!a} has no hash of a line in it"
+            raise typer.BadParameter(text, param_hint="--against")
+        yield from found
+
+
+def _walked(path: Path, known: Sequence[Witness]) -> Walk:
+    permissions.require(path)
+    if not path.is_file():
+        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
+    with shown("Walking the audit trail: lines") as advance:
+        return asyncio.run(_walk(path, known, advance))
+
+
+async def _walk(path: Path, known: Sequence[Witness], advance: Advance) -> Walk:
+    """Walk in steps: a snapshot that is held for long keeps the log from being moved."""
+    walk = Walk()
+    chain.seek(walk, known)
+    async with open_reader(path) as reader:
+        while await read_with(reader, lambda connection: chain.step(connection, walk)):
+            advance(walk.lines, None)
+        await read_with(reader, lambda connection: chain.compare(connection, walk, known))
+    return walk
+
+
+def _verified(path: Path, walk: Walk, head: TrailHead | None, known: int) -> Iterator[str]:
+    much = f"{_of(walk.lines, 'line')}, {_of(walk.seals, 'seal')}"
+    yield f"{path} at {clock(datetime.now(UTC))} UTC: {much}"
+    if walk.begins_after:
+        yield f"  it begins after line {walk.begins_after:,}: those before were removed by rule"
+    if head is not None:
+        yield f"  its head: line {head.line}, hash {head.hash}"
+    yield f"  held against what is known elsewhere: {_of(known, 'hash', 'es')}"
+    for each in walk.forgotten:
+        yield f"  a restore has lost line {each.line}, of which {each.of} tells"
+
+
+def _of(count: int, noun: str, more: str = "s") -> str:
+    return f"{count:,} {noun}{more * (count != 1)}"
+
+
+def _verified_document(
+    path: Path, walk: Walk, head: TrailHead | None, known: int
+) -> Mapping[str, object]:
+    return {
+        "database": path,
+        "lines": walk.lines,
+        "begins_after": walk.begins_after,
+        "line": head.line if head else None,
+        "hash": head.hash if head else None,
+        "seals": walk.seals,
+        "held_against": known,
+        "forgotten": [each.line for each in walk.forgotten],
+        "breaches": [_breach_document(each) for each in walk.breaches],
+        "more": walk.more,
+    }
+
+
+def _breach_document(breach: Breach) -> Mapping[str, object]:
+    return {**asdict(breach), "says": breach.says, "advice": breach.advice}
+
+
+@app.command()
+def seals(config: Config = DEFAULT_CONFIG, limit: Limit = 31, *, as_json: Json = False) -> None:
+    """List the seals of the days, newest first: what the trail came to on each."""
+    path = load(config, os.environ).database_path
+    found = read(path, lambda connection: list(chain.seals(connection, limit=limit)))
+    if as_json:
+        print_lines(found)
+    elif not found:
+        typer.echo("No day is sealed yet: that is done once it is over, in UTC.")
+    else:
+        print_table(_SEAL_COLUMNS, [_seal_cells(each) for each in found], terminal())
+
+
+def _seal_cells(seal: Seal) -> tuple[str, ...]:
+    return seal.day, str(seal.through), str(seal.lines), seal.hash
+
+
+@app.command()
+def export(  # noqa: PLR0917
+    file: Target,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    provider: Only = None,
+    since: From = None,
+    until: Before = None,
+    actor: ByActor = None,
+    kind: KindOf = None,
+    of: OfMessages = None,
+    listed: Listed = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Write lines with their hashes, oldest first, for whoever wants to verify them without us.
+
+    Of the days in which a line fits, all others are there as a digest, which says nothing of them:
+    docs/records.md. The trail itself tells who has exported what, and why.
+    """
+    settings = load(config, os.environ)
+    require_known(settings, provider)
+    names = [*(of or ()), *(_names_in(listed) if listed else ())]
+    wanted = exports.WantedLines(
+        **_period(since, until), provider=provider, actor=actor, kind=kind, of=names
+    )
+    filters = {"from": since, "before": until, "provider": provider, "actor": actor, "kind": kind}
+    # Before anything is handed out: what cannot be told of is not exported.
+    told = {**_who(why, by), **filters, "messages": len(names) or None}
+    _report(settings, {name: value for name, value in told.items() if value})
+    done = _export(settings.database_path, file, wanted)
+    if as_json:
+        print_lines([done])
+        return
+    typer.echo(f"{file}: {done['lines']:,} lines, and {done['digests']:,} digests")
+    typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
+
+
+def _who(why: str, by: str | None) -> Mapping[str, object]:
+    return {"who": signed(why, by, dry_run=False)["by"], "why": why, "role": "operator"}
+
+
+def _report(settings: Settings, told: Mapping[str, object]) -> None:
+    permissions.require_making(settings.reports_dir)
+    report(settings.reports_dir, "audit.exported", told, datetime.now(UTC))
+
+
+def _names_in(file: Path) -> list[str]:
+    permissions.require(file)
+    if not file.is_file():
+        raise typer.BadParameter(f"{file} is no file", param_hint="--ids")
+    return file.read_text("utf-8").split()
+
+
+def _export(path: Path, file: Path, wanted: exports.WantedLines) -> Mapping[str, object]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    permissions.require(path)
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except FileExistsError:
+        raise StoreError(f"{file} is there already: name another file") from None
+    with os.fdopen(descriptor, "wb") as to, shown("Exporting: lines") as advance:
+        done = asyncio.run(_write_export(path, to, wanted, advance))
+        to.flush()
+        os.fsync(to.fileno())
+    return {"file": file, **done}
+
+
+async def _write_export(
+    path: Path, to: IO[bytes], wanted: exports.WantedLines, advance: Advance
+) -> Mapping[str, object]:
+    export, digests = exports.Export(wanted), 0
+    last: Mapping[str, Any] = {}
+
+    def more(connection: Connection) -> list[exports.Record] | None:
+        return exports.records(connection, export)
+
+    async with open_reader(path) as reader:
+        while await read_with(reader, lambda connection: exports.choose(connection, export)):
+            advance(export.reached, None)
+        while (found := await read_with(reader, more)) is not None:
+            for each in found:
+                to.write(orjson.dumps(each) + b"\n")
+                digests += "digest" in each
+            last = found[-1] if found else last
+            advance(export.reached, None)
+    ends = {name: last.get(name) for name in ("line", "hash")}
+    return {"lines": export.chosen, "digests": digests, **ends}

@@ -1,0 +1,134 @@
+"""
+The audit trail's chain: its head, its seals, and what is wrong where it does not hold.
+
+    line ─► digest ─┐
+    hash before it ─┴─► hash ─► the next line's            `store.chain` makes it, and walks it
+                          └───► sealed each day, and told to others: the journal, a file, a backup
+
+Whoever changes a line has to compute anew all that follows, and what was told of it to others stays
+as it was. `docs/records.md` says how it is computed, and what it cannot show.
+
+Decisions: D-chain.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+NOTHING_BEFORE = "0" * 64  # stands for the hash before the first line
+SEALED = "audit.sealed"
+ANCHORED = "audit.anchored"
+VERIFIED = "audit.verified"
+BROKEN = "audit.broken"
+RESTORED = "operator.restored"
+LEAP = 1_000_000  # by so much a restore lets numbers leap: more than are given between two backups
+
+
+class BreachKind(StrEnum):
+    """What is wrong with a line of the audit trail."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    FOREIGN = "foreign"
+    CUT_OFF = "cut_off"
+    CUT_BELOW = "cut_below"
+    SEAL = "seal"
+    WITNESS = "witness"
+    UNKNOWN = "unknown"
+    UNGUARDED = "unguarded"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    says: str  # {line}, {until}, {of}
+    do: str
+
+
+_KEEP = "Make a copy of the database as it is before anything else is done (bars-gateway backup)."
+_COMPARE = (
+    f"{_KEEP} Compare with the latest backup that bars-gateway verify finds nothing wrong with;"
+    " tell whoever answers for information governance."
+)
+BREACHES: Mapping[BreachKind, _Told] = {
+    BreachKind.CHANGED: _Told(
+        "line {line} is not as it was written, or what stood before it is gone", _COMPARE
+    ),
+    BreachKind.MISSING: _Told("lines {line} to {until} are missing", _COMPARE),
+    BreachKind.FOREIGN: _Told(
+        "line {line} was not written by the gateway: another program has put it there",
+        f"{_KEEP} Find out who opens the database beside the gateway.",
+    ),
+    BreachKind.CUT_OFF: _Told("the lines after {line} are cut off: there were {until}", _COMPARE),
+    BreachKind.CUT_BELOW: _Told(
+        "the lines up to {line} are gone, and no line says by which rule", _COMPARE
+    ),
+    BreachKind.SEAL: _Told(
+        "line {line} seals or removes what was before it, and tells another hash than the trail"
+        " has at line {until}",
+        _COMPARE,
+    ),
+    BreachKind.WITNESS: _Told(
+        "line {line} has another hash than {of} tells: the trail was written anew since, or that is"
+        " of another database",
+        _COMPARE,
+    ),
+    BreachKind.UNKNOWN: _Told(
+        "no line has the hash that {of} tells: the trail was cut off or written anew since, or that"
+        " is of another database",
+        _COMPARE,
+    ),
+    BreachKind.UNGUARDED: _Told(
+        "{of} is not there any more: somebody has taken away what refuses changes",
+        f"{_KEEP} Restore a backup that is whole: that brings it back.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """One thing that is wrong with the trail."""
+
+    kind: BreachKind
+    line: int
+    until: int = 0  # the last line, or the number, that is meant beside it
+    at: str | None = None  # when that line says that it was written
+    of: str = ""  # who tells otherwise
+
+    @property
+    def says(self) -> str:
+        """What is wrong, where, and of which day."""
+        text = BREACHES[self.kind].says.format(line=self.line, until=self.until, of=self.of)
+        return f"{text} ({self.at})" if self.at else text
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return BREACHES[self.kind].do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """What somebody beside the database knows of a line: its hash."""
+
+    line: int | None  # None: a hash alone, of whichever line
+    hash: str
+    of: str  # who says so, as in "the file of heads"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailHead:
+    """The last line of the trail, and its hash, which stands for all that is before it."""
+
+    line: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """A day that is over: what the trail came to."""
+
+    day: str  # 2026-11-28, in UTC
+    through: int  # the last line that it covers
+    lines: int  # how many since the seal before it
+    hash: str
+    line: int  # the line that has the seal itself

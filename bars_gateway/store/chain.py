@@ -1,0 +1,350 @@
+"""
+The chain that shows whether the audit trail is as it was written: made with each group of works.
+
+    works of a group ─► lines ─► digest each ─► hash of (hash before, digest) ─► one COMMIT
+    walk: the same again, some thousand lines at a time ─► what does not fit, by its line
+
+A line without a hash was put there by another program: the gateway chains what its own groups have
+added, and nothing else. Where the process dies, a line and its hash are both there or neither.
+
+Each day that is over is sealed by a line of the trail itself, which is told to others as well. The
+oldest lines go once a line says up to which (`anchor`); the last hash of those stays, and the walk
+begins with it.
+
+The surprising choice: the hash is over a digest of the line, and not over the line. So an export
+of some lines can prove that they are as they were, and shows nothing of those between them.
+
+Decisions: D-chain.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from importlib import resources
+
+import orjson
+
+from bars_gateway.model.trail import (
+    ANCHORED,
+    LEAP,
+    NOTHING_BEFORE,
+    RESTORED,
+    SEALED,
+    Breach,
+    BreachKind,
+    Seal,
+    TrailHead,
+    Witness,
+)
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.work import Noun, reads, writes
+
+STEP = 2000  # lines that are walked on one snapshot
+MOST_NAMED = 100  # breaches that are told one by one
+COLUMNS = ("line", "at", "provider", "kind", "message_id", "request_id", "detail")
+_STORED = ("id", *COLUMNS[1:])
+GUARDS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
+_TEXTS = ("at", "provider", "kind", "request_id", "detail")
+_END = 2**63 - 1
+_NOBODYS = (None, None, None)
+
+
+def digest_of_line(values: Sequence[object]) -> str:
+    """Return the digest of a line: of its columns, in their order, as compact JSON in UTF-8."""
+    return hashlib.sha256(orjson.dumps(values)).hexdigest()
+
+
+def hash_after(previous: str, digest: str) -> str:
+    """Return the hash of a line of that *digest*, where the line before it has *previous*."""
+    return hashlib.sha256(f"{previous}{digest}".encode()).hexdigest()
+
+
+def chain_new(connection: Connection, after: int) -> None:
+    """Chain what was added after line *after*: what ends each group of works."""
+    added = connection.rows("unchained", after=after)
+    if not added:
+        return
+    links = []
+    hash_ = added[0]["previous"] or NOTHING_BEFORE
+    for row in added:
+        hash_ = hash_after(hash_, digest_of_line([row[name] for name in _STORED]))
+        links.append((row["id"], hash_))
+    connection.run("chain_lines", links=json.dumps(links))
+
+
+def newest_line(connection: Connection) -> int:
+    """Return the number of the last line; 0: there is none."""
+    row = connection.one("newest_event")
+    return int(row["id"] or 0) if row else 0
+
+
+def head(connection: Connection) -> TrailHead | None:
+    """Return the last line that is chained; None: nothing is."""
+    row = connection.one("trail_head")
+    return TrailHead(line=row["line"], hash=row["hash"]) if row else None
+
+
+@dataclass(slots=True)
+class Walk:
+    """How far the trail was walked, and what was found; `step` goes on with it."""
+
+    reached: int = 0
+    hash: str = NOTHING_BEFORE
+    begins_after: int = 0  # the last line that was removed under a rule
+    lines: int = 0
+    seals: int = 0
+    breaches: list[Breach] = field(default_factory=list)
+    more: int = 0  # breaches beyond those
+    forgotten: list[Witness] = field(default_factory=list)  # told of lines that a restore has lost
+    begun: bool = False
+    at: str | None = None  # of the last line
+    leaps: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # where numbers leap, as in a restore
+    restores: list[int] = field(default_factory=list)
+    sought: set[str] = field(default_factory=set)  # hashes of lines that nobody has named
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def found(self) -> int:
+        """How much is wrong."""
+        return len(self.breaches) + self.more
+
+    def tell(self, breach: Breach) -> None:
+        """Note what is wrong."""
+        if len(self.breaches) < MOST_NAMED:
+            self.breaches.append(breach)
+        else:
+            self.more += 1
+
+
+def step(connection: Connection, walk: Walk, limit: int = STEP) -> bool:
+    """Walk the next lines; return whether there are more."""
+    if not walk.begun:
+        _begin(connection, walk)
+    start = walk.reached
+    rows = connection.rows("trail_lines", after=start, limit=limit)
+    for row in rows:
+        _take(connection, walk, row)
+    over = len(rows) < limit
+    until = _END if over else walk.reached
+    alone = connection.rows("chained_alone", after=start, until=until, limit=MOST_NAMED)
+    for row in alone:
+        if not any(b.line <= row["line"] <= max(b.line, b.until) for b in walk.breaches):
+            gone = row["line"]
+            walk.tell(Breach(kind=BreachKind.MISSING, line=gone, until=gone, at=walk.at))
+    if over:
+        _end(connection, walk)
+    return not over
+
+
+def beginning(connection: Connection) -> tuple[int, str]:
+    """Return the last line that was removed under a rule, and its hash; 0: none was."""
+    first = connection.one("trail_begins")
+    if first is None or first["is_there"]:
+        return 0, NOTHING_BEFORE
+    return first["line"], first["hash"]
+
+
+def _begin(connection: Connection, walk: Walk) -> None:
+    walk.begun = True
+    walk.begins_after, walk.hash = beginning(connection)
+    walk.reached = walk.begins_after
+    anchors = _proofs(connection, ANCHORED, limit=1)
+    allowed = max((through for _, through, _ in anchors), default=0)
+    if walk.begins_after > allowed:
+        walk.tell(Breach(kind=BreachKind.CUT_BELOW, line=walk.begins_after))
+
+
+def _take(connection: Connection, walk: Walk, row: Row) -> None:
+    line, before, stored = row["line"], walk.reached, row["hash"]
+    texts = _decoded(row)
+    walk.reached, walk.at = line, texts["at"] if texts else None
+    walk.lines += 1
+    missing = line - before - 1
+    leaps = missing >= LEAP and before > 0
+    if leaps:
+        walk.leaps.append((before, line))
+    elif missing:
+        gone = (before + 1, line - 1)
+        walk.tell(Breach(kind=BreachKind.MISSING, line=gone[0], until=gone[1], at=walk.at))
+    if stored is None:
+        walk.tell(Breach(kind=BreachKind.FOREIGN, line=line, at=walk.at))
+        return
+    right = texts and hash_after(walk.hash, digest_of_line(_values(row, texts)))
+    walk.hash = stored.decode("ascii", "replace")
+    if walk.hash in walk.sought:
+        walk.seen.add(walk.hash)
+    if right != walk.hash and (leaps or not missing):
+        walk.tell(Breach(kind=BreachKind.CHANGED, line=line, at=walk.at))
+    elif texts and texts["kind"] in {SEALED, ANCHORED, RESTORED}:
+        _take_proof(connection, walk, line, texts)
+
+
+def _decoded(row: Row) -> dict[str, str | None] | None:
+    """Return the texts of a line; None: one of them is none any more."""
+    try:
+        return {name: None if row[name] is None else row[name].decode() for name in _TEXTS}
+    except UnicodeDecodeError:
+        return None
+
+
+def _values(row: Row, texts: dict[str, str | None]) -> list[object]:
+    return [texts[name] if name in texts else row[name] for name in COLUMNS]
+
+
+def _take_proof(
+    connection: Connection, walk: Walk, line: int, texts: dict[str, str | None]
+) -> None:
+    """Hold what the trail says of itself against what it is."""
+    if texts["kind"] == RESTORED:
+        walk.restores.append(line)
+        return
+    walk.seals += texts["kind"] == SEALED
+    through, told = _told(texts["detail"] or "")
+    if through >= walk.begins_after and hash_at(connection, through) != told:
+        breach = Breach(kind=BreachKind.SEAL, line=line, until=through, at=walk.at)
+        walk.tell(breach)
+
+
+def _told(detail: str) -> tuple[int, str]:
+    found = json.loads(detail)
+    return int(found["through"]), str(found["hash"])
+
+
+def hash_at(connection: Connection, line: int) -> str | None:
+    """Return the hash of a line; None: there is none."""
+    row = connection.one("hash_of_line", line=line)
+    return None if row is None else str(row["hash"])
+
+
+def _end(connection: Connection, walk: Walk) -> None:
+    row = connection.one("lines_given")
+    given = int(row["given"] or 0) if row else 0
+    if given > walk.reached:
+        walk.tell(Breach(kind=BreachKind.CUT_OFF, line=walk.reached, until=given, at=walk.at))
+    for before, line in walk.leaps:
+        if not any(restored >= line for restored in walk.restores):
+            walk.tell(Breach(kind=BreachKind.MISSING, line=before + 1, until=line - 1))
+    written = _migrations()
+    kept = {r["name"] for r in connection.rows("guards") if r["sql"] and r["sql"] in written}
+    for name in GUARDS:
+        if name not in kept:
+            of = f"the trigger {name}"
+            walk.tell(Breach(kind=BreachKind.UNGUARDED, line=walk.reached, of=of))
+
+
+@cache
+def _migrations() -> str:
+    folder = resources.files("bars_gateway.store") / "migrations"
+    return "\n".join(f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql"))
+
+
+def seek(walk: Walk, witnesses: Iterable[Witness]) -> None:
+    """Let *walk* look out for the hashes of *witnesses* that name no line."""
+    walk.sought.update(each.hash for each in witnesses if each.line is None)
+
+
+def compare(connection: Connection, walk: Walk, witnesses: Iterable[Witness]) -> None:
+    """Hold the trail, once it was walked to its end, against what others know of it."""
+    for each in witnesses:
+        if each.line is None:
+            if each.hash not in walk.seen:
+                walk.tell(Breach(kind=BreachKind.UNKNOWN, line=walk.reached, of=each.of))
+        elif each.line >= walk.begins_after:
+            _compare(connection, walk, each, each.line)
+
+
+def _compare(connection: Connection, walk: Walk, witness: Witness, line: int) -> None:
+    stored = hash_at(connection, line)
+    if stored == witness.hash:
+        return
+    if stored is None and any(before < line < after for before, after in walk.leaps):
+        walk.forgotten.append(witness)
+        return
+    kind = BreachKind.CUT_OFF if line > walk.reached else BreachKind.WITNESS
+    last = min(line, walk.reached)
+    walk.tell(Breach(kind=kind, line=last, until=line, of=witness.of))
+
+
+def walked(connection: Connection, witnesses: Sequence[Witness] = ()) -> Walk:
+    """Return what is found by walking the whole trail on one snapshot."""
+    walk = Walk()
+    seek(walk, witnesses)
+    while step(connection, walk):
+        pass
+    compare(connection, walk, witnesses)
+    return walk
+
+
+def _proofs(
+    connection: Connection, kind: str, *, limit: int, after: int = 0
+) -> list[tuple[int, int, str]]:
+    """Return the newest lines of *kind*: each with the line that it speaks of, and its hash."""
+    found = connection.rows("proofs", kind=kind, after=after, limit=limit)
+    return [(row["id"], *_told(row["detail"])) for row in found]
+
+
+def seal_of(line: int, detail: str) -> Seal:
+    """Return the seal that *line* has in its *detail*."""
+    found = json.loads(detail)
+    return Seal(
+        day=found["day"],
+        through=found["through"],
+        lines=found["lines"],
+        hash=found["hash"],
+        line=line,
+    )
+
+
+def seals(connection: Connection, *, after: int = 0, limit: int = 1) -> Iterator[Seal]:
+    """Yield the newest seals, the newest first."""
+    for row in connection.rows("proofs", kind=SEALED, after=after, limit=limit):
+        yield seal_of(row["id"], row["detail"])
+
+
+class Chain(Noun):
+    """What shows that the trail is as it was written."""
+
+    @reads
+    def head(self, connection: Connection) -> TrailHead | None:
+        """Return the last line and its hash; None: there is none yet."""
+        return head(connection)
+
+    @reads
+    def last_seal(self, connection: Connection) -> Seal | None:
+        """Return the newest seal."""
+        return next(seals(connection), None)
+
+    @writes
+    def seal(self, connection: Connection, now: datetime) -> bool:
+        """Seal the day before *now*'s, unless that is done, or nothing was ever written."""
+        yesterday, today = f"{now - timedelta(days=1):%Y-%m-%d}", f"{now:%Y-%m-%d}"
+        last, reached = next(seals(connection), None), head(connection)
+        # One of a day to come was made while the clock went wrong.
+        if reached is None or (last is not None and yesterday <= last.day <= today):
+            return False
+        since = last.through if last else 0
+        row = connection.one("count_lines", after=since, through=reached.line)
+        detail = {
+            "day": yesterday,
+            "through": reached.line,
+            "lines": int(row["n"]) if row else 0,
+            "hash": reached.hash,
+        }
+        add_message_event(connection, _NOBODYS, SEALED, now, detail)
+        return True
+
+    @reads
+    def step(self, connection: Connection, walk: Walk) -> bool:
+        """Walk the next lines, and note in *walk* what is wrong; return whether there are more."""
+        return step(connection, walk)
+
+    @reads
+    def compare(self, connection: Connection, walk: Walk, witnesses: Sequence[Witness]) -> None:
+        """Hold the walked trail against what others know of it."""
+        compare(connection, walk, witnesses)

@@ -1,0 +1,58 @@
+-- The chain of the audit trail.
+
+-- name: newest_event
+-- The last line, as a group of works begins: what comes after it is the group's own.
+SELECT max(id) AS id FROM events;
+
+-- name: unchained
+-- What a group has added, with the hash that it goes on from.
+SELECT id, at, provider, kind, message_id, request_id, detail,
+       (SELECT hash FROM chain WHERE line = (SELECT max(line) FROM chain)) AS previous
+  FROM events WHERE id > :after ORDER BY id;
+
+-- name: chain_lines
+-- The hashes of those, all at once.
+INSERT INTO chain (line, hash) SELECT value ->> 0, value ->> 1 FROM json_each(:links);
+
+-- name: trail_lines
+-- The next lines as bytes, for what a disk has spoilt is no text any more; with their hashes.
+SELECT e.id AS line, CAST(e.at AS BLOB) AS at, CAST(e.provider AS BLOB) AS provider, CAST(e.kind AS BLOB) AS kind,
+       e.message_id, CAST(e.request_id AS BLOB) AS request_id, CAST(e.detail AS BLOB) AS detail,
+       CAST(c.hash AS BLOB) AS hash
+  FROM events AS e NOT INDEXED LEFT JOIN chain AS c ON c.line = e.id
+ WHERE e.id > :after ORDER BY e.id LIMIT :limit;
+
+-- name: chained_alone
+-- Hashes of lines that are gone.
+SELECT c.line FROM chain AS c
+ WHERE c.line > :after AND c.line <= :until AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.id = c.line)
+ ORDER BY c.line LIMIT :limit;
+
+-- name: trail_head
+-- The last hash, and its line.
+SELECT line, hash FROM chain WHERE line = (SELECT max(line) FROM chain);
+
+-- name: trail_begins
+-- The first hash; its line is there, or was removed under a rule.
+SELECT c.line, c.hash, EXISTS (SELECT 1 FROM events AS e WHERE e.id = c.line) AS is_there
+  FROM chain AS c WHERE c.line = (SELECT min(line) FROM chain);
+
+-- name: hash_of_line
+-- The hash of one line.
+SELECT hash FROM chain WHERE line = :line;
+
+-- name: lines_given
+-- How many lines there ever were, by the counter that SQLite keeps beside the table.
+SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS given;
+
+-- name: guards
+-- What refuses changes: the triggers, as they stand in the file.
+SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain');
+
+-- name: proofs
+-- The lines of one kind by which the trail tells of itself, the newest first.
+SELECT id, at, detail FROM events WHERE kind = :kind AND id > :after ORDER BY id DESC LIMIT :limit;
+
+-- name: count_lines
+-- How many lines there are between two.
+SELECT count(*) AS n FROM chain WHERE line > :after AND line <= :through;

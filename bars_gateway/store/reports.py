@@ -1,0 +1,104 @@
+"""
+What commands have done beside the gateway: reported to the audit trail, by a file each.
+
+    bars-gateway backup · users · audit export ─► state_dir/reports/ID.json ─┐
+    the gateway, at its start and every few seconds ◄────────────────────────┘
+         └─► a line of the trail, and the id of the report: one transaction ─► the file is removed
+
+A command that opened the database to write would be a second writer beside the gateway. So it says
+what it did, and the gateway enters that, at the next start at the latest. Where it dies between
+entering and removing, the id is known, and the file is removed alone.
+
+Decisions: D-reports.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bars_gateway.permissions import sync_folder
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import text
+from bars_gateway.store.work import Noun, writes
+
+_LARGEST = 65_536  # bytes
+_NOBODYS = (None, None, None)
+# What may be reported: kind of the line ─► what was done.
+REPORTED: Mapping[str, str] = {
+    "operator.backed_up": "A backup was written.",
+    "audit.exported": "Lines of the audit trail were exported.",
+    "users.added": "Somebody may log in to the console.",
+    "users.removed": "Somebody may no longer log in to the console.",
+    "users.password": "A user of the console was given another password.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneBeside:
+    """What somebody did beside the gateway."""
+
+    path: Path
+    kind: str
+    detail: Mapping[str, object]  # who, why, which; nothing of a message
+
+
+def report(folder: Path, kind: str, detail: Mapping[str, object], now: datetime) -> None:
+    """Let the trail have it that *kind* was done *now*; return once that is on disk."""
+    assert kind in REPORTED
+    above = folder.parent.stat()
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        _belong(folder, above)
+    told = json.dumps({"kind": kind, "detail": {**detail, "at": text(now)}})
+    name = str(uuid.uuid4())
+    beside, path = folder / f".{name}", folder / f"{name}.json"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(told)
+        file.flush()
+        os.fsync(file.fileno())
+    _belong(beside, above)
+    beside.rename(path)
+    sync_folder(folder)
+
+
+def _belong(path: Path, above: os.stat_result) -> None:
+    """Where root works, give it to whoever has the folder: the gateway must read it."""
+    if os.geteuid() == 0:
+        os.chown(path, above.st_uid, above.st_gid)
+
+
+def reported(folder: Path) -> Iterator[DoneBeside | Path]:
+    """Yield what lies there, and the path of each file that is no report."""
+    for path in sorted(folder.glob("*.json")):
+        found = _read(path)
+        yield path if found is None else found
+
+
+def _read(path: Path) -> DoneBeside | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            told: dict[str, Any] = json.loads(file.read(_LARGEST))
+        kind, detail = told["kind"], dict(told["detail"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return DoneBeside(path=path, kind=kind, detail=detail) if kind in REPORTED else None
+
+
+class Reports(Noun):
+    """What was done beside the gateway."""
+
+    @writes
+    def enter(self, connection: Connection, done: DoneBeside, now: datetime) -> bool:
+        """Add it to the trail, unless it is there; return whether it was added."""
+        if not connection.run("note_report", name=done.path.name):
+            return False
+        add_message_event(connection, _NOBODYS, done.kind, now, done.detail)
+        return True

@@ -1,0 +1,406 @@
+"""The audit trail shows what was done to it: each change, gap, swap and cut, and where."""
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_values import NOW, arrival, claim_next, submission
+
+from bars_gateway.errors import DatabaseDamaged
+from bars_gateway.model.trail import Breach, BreachKind, TrailHead, Witness
+from bars_gateway.store import chain
+from bars_gateway.store.chain import COLUMNS, Walk, walked
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.restore import restore
+from bars_gateway.store.store import Store
+
+DAY = timedelta(days=1)
+TRIGGERS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
+STORED = ("id", *COLUMNS[1:])
+
+
+async def fill(path: Path, messages: int = 3) -> None:
+    """Send some, receive one, seal a day, and receive another."""
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        for _ in range(messages):
+            await store.outbound.submit(submission(), NOW)
+        await store.inbound.receive(arrival(), NOW)
+        await claim_next(store, NOW, ["trust"])
+        await store.visits.note("console.logged_in", {"who": "jo ✓ \u0000\u001f\x7f"}, NOW)
+        await store.chain.seal(NOW + DAY)
+        await store.inbound.receive(arrival(), NOW + DAY)
+
+
+@dataclass(frozen=True)
+class Trail:
+    """A trail that nothing is wrong with, and its file."""
+
+    path: Path
+
+    @property
+    def lines(self) -> int:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return int(connection.execute("SELECT max(id) FROM events").fetchone()[0])
+
+    def copied(self, name: str = "copy.db") -> Path:
+        to = self.path.with_name(name)
+        shutil.copy(self.path, to)
+        return to
+
+
+@pytest.fixture(scope="module")
+def trail(tmp_path_factory: pytest.TempPathFactory) -> Trail:
+    path = tmp_path_factory.mktemp("trail") / "gateway.db"
+    asyncio.run(fill(path))
+    return Trail(path)
+
+
+def walk(path: Path, *witnesses: Witness) -> Walk:
+    """Walk the trail at *path*."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        return walked(SqliteConnection(connection), witnesses)
+
+
+def found(path: Path, *witnesses: Witness) -> list[tuple[BreachKind, int]]:
+    return [(each.kind, each.line) for each in walk(path, *witnesses).breaches]
+
+
+def tampered(path: Path, *statements: str, keep_triggers: bool = False) -> None:
+    """Change what no program of ours could: the triggers are taken away, and put back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        guards = connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+            " AND tbl_name IN ('events', 'chain')"
+        ).fetchall()
+        for name, _ in guards:
+            connection.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            connection.execute(statement)
+        for _, sql in guards if not keep_triggers else ():
+            connection.execute(sql)
+
+
+def head_of(path: Path) -> TrailHead:
+    with closing(sqlite3.connect(path)) as connection:
+        line, hash_ = connection.execute(
+            "SELECT line, hash FROM chain ORDER BY line DESC LIMIT 1"
+        ).fetchone()
+    return TrailHead(line=line, hash=hash_)
+
+
+def test_what_nobody_touched_holds(trail: Trail) -> None:
+    """Every line is chained, whichever work, trigger or group wrote it."""
+    done = walk(trail.path)
+
+    assert ([], trail.lines, 1) == (done.breaches, done.lines, done.seals)
+
+
+def test_the_chain_is_what_the_page_says(trail: Trail) -> None:
+    """Anybody computes it with a JSON library and SHA-256, and nothing of ours."""
+    previous = "0" * 64
+    with closing(sqlite3.connect(trail.path)) as connection:
+        lines = connection.execute(
+            f"SELECT {', '.join(STORED)}, hash FROM events JOIN chain ON line = id ORDER BY id"
+        ).fetchall()
+    for *values, stored in lines:
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        previous = hashlib.sha256((previous + digest).encode()).hexdigest()
+
+        assert previous == stored
+
+
+@given(
+    st.lists(
+        st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(codec="utf-8")),
+        max_size=7,
+    )
+)
+def test_a_line_has_one_digest_whichever_library_writes_it(values: list[object]) -> None:
+    """Compact JSON in UTF-8 is the same bytes by both."""
+    assert json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() == orjson.dumps(
+        values
+    )
+
+
+def flipped(value: object, bit: int) -> str:
+    """Return *value* with one bit turned over, as SQL."""
+    if isinstance(value, int):
+        return str(value ^ (1 << bit % 31))
+    data = bytearray(str(value).encode())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    return f"CAST(x'{data.hex()}' AS TEXT)"
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_turned_bit_is_found_where_it_is(trail: Trail, data: st.DataObject) -> None:
+    """Of any column of any line; the line is named, whatever else is."""
+    path = trail.copied("bit.db")
+    line = data.draw(st.integers(1, trail.lines), "line")
+    with closing(sqlite3.connect(path)) as connection:
+        query = f"SELECT {', '.join(STORED[1:])} FROM events WHERE id = ?"
+        values = dict(zip(STORED[1:], connection.execute(query, [line]).fetchone(), strict=True))
+    column = data.draw(st.sampled_from([name for name in values if values[name] is not None]))
+    bit = data.draw(st.integers(0, 400), "bit")
+    changed = flipped(values[column], bit)
+    tampered(path, f"UPDATE events SET {column} = {changed} WHERE id = {line}")
+
+    assert [(BreachKind.CHANGED, line)] == found(path)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_bit_of_the_file_is_found_unless_everything_reads_as_before(
+    trail: Trail, data: st.DataObject
+) -> None:
+    """Wherever on the pages that hold lines or hashes: a disk, and whoever has a hex editor."""
+    path = trail.copied("file.db")
+    whole = bytearray(path.read_bytes())
+    pages = [n for n in range(len(whole) // 4096) if whole[n * 4096] == 13 and _holds(whole, n)]
+    at = data.draw(st.sampled_from(pages)) * 4096 + data.draw(st.integers(0, 4095), "byte")
+    whole[at] ^= 1 << data.draw(st.integers(0, 7), "bit")
+    path.write_bytes(whole)
+    try:
+        same = _all(path) == _all(trail.path)
+        breaches = found(path)
+    except (sqlite3.DatabaseError, DatabaseDamaged):  # no page any more: that is damage
+        return
+
+    assert same == (not breaches)
+
+
+def _holds(whole: bytes, page: int) -> bool:
+    content = bytes(whole[page * 4096 : (page + 1) * 4096])
+    of_lines = any(kind in content for kind in (b"message.queued", b"audit.sealed"))
+    return b"CREATE " not in content and (of_lines or head_of_page(content))
+
+
+def head_of_page(content: bytes) -> bool:
+    """Tell whether there are hashes on a page."""
+    return re.search(rb"[0-9a-f]{64}", content) is not None and b"$process" not in content
+
+
+def _all(path: Path) -> Sequence[object]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.text_factory = bytes
+        columns = ", ".join(STORED)
+        lines = connection.execute(f"SELECT {columns} FROM events NOT INDEXED ORDER BY id")
+        return [lines.fetchall(), connection.execute("SELECT * FROM chain").fetchall()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_two_lines_that_changed_places_are_found(trail: Trail, data: st.DataObject) -> None:
+    """Both are named, unless they say the same."""
+    path = trail.copied("swap.db")
+    one, other = data.draw(
+        st.lists(st.integers(1, trail.lines), min_size=2, max_size=2, unique=True)
+    )
+    tampered(
+        path,
+        f"UPDATE events SET id = -1 WHERE id = {one}",
+        f"UPDATE events SET id = {one} WHERE id = {other}",
+        f"UPDATE events SET id = {other} WHERE id = -1",
+    )
+
+    assert {(BreachKind.CHANGED, one), (BreachKind.CHANGED, other)} == set(found(path))
+
+
+@pytest.mark.parametrize("tables", [["events"], ["events", "chain"]], ids=len)
+def test_a_line_that_is_gone_is_found(trail: Trail, tables: Sequence[str]) -> None:
+    """Any of them, with or without its hash: the first, the last, and those between."""
+    keys = {"events": "id", "chain": "line"}
+    for line in range(1, trail.lines + 1):
+        path = trail.copied("gone.db")
+        tampered(path, *(f"DELETE FROM {each} WHERE {keys[each]} = {line}" for each in tables))
+        named = walk(path).breaches
+
+        assert named, line
+        assert any(b.line <= line <= max(b.line, b.until) + 1 for b in named), (line, named)
+
+
+def test_lines_cut_off_at_the_end_are_counted(trail: Trail) -> None:
+    """SQLite remembers how many there were; whoever changes that as well needs a witness."""
+    path, last = trail.copied("cut.db"), head_of(trail.path)
+    cut = (f"DELETE FROM events WHERE id > {last.line - 2}",)
+    cut += (f"DELETE FROM chain WHERE line > {last.line - 2}",)
+    tampered(path, *cut)
+    (breach,) = walk(path).breaches
+    tampered(path, f"UPDATE sqlite_sequence SET seq = {last.line - 2} WHERE name = 'events'")
+    witness = Witness(line=last.line, hash=last.hash, of="the journal")
+
+    assert (BreachKind.CUT_OFF, last.line - 2, last.line) == (
+        breach.kind,
+        breach.line,
+        breach.until,
+    )
+    assert [] == found(path)
+    assert [(BreachKind.CUT_OFF, last.line - 2)] == found(path, witness)
+
+
+def test_a_line_of_another_program_is_found(trail: Trail) -> None:
+    """It stands in the trail, and has no hash: the gateway does not chain what is not its own."""
+    path = trail.copied("foreign.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO events (at, kind) VALUES ('2026-03-02T09:00:00.000Z', 'x.y')"
+        )
+        connection.commit()
+    asyncio.run(fill(path))
+
+    assert [(BreachKind.FOREIGN, trail.lines + 1)] == found(path)
+
+
+def test_a_trail_that_was_computed_anew_is_found_by_what_was_told(trail: Trail) -> None:
+    """Whoever can write the file can compute hashes: what is outside of it stays as it was."""
+    path, told = trail.copied("anew.db"), head_of(trail.path)
+    statements = ["UPDATE events SET detail = '{}' WHERE id = 6"]
+    previous = "0" * 64
+    with closing(sqlite3.connect(path)) as connection:
+        query = f"SELECT {', '.join(STORED)} FROM events ORDER BY id"
+        for values in connection.execute(query).fetchall():
+            line = ["{}" if values[0] == 6 and n == 6 else v for n, v in enumerate(values)]
+            previous = chain.hash_after(previous, chain.digest_of_line(line))
+            statements += [f"UPDATE chain SET hash = '{previous}' WHERE line = {line[0]}"]
+    tampered(path, *statements)
+    named = Witness(line=told.line, hash=told.hash, of="the journal")
+    alone = Witness(line=None, hash=told.hash, of="what was noted")
+
+    assert BreachKind.CHANGED not in {each.kind for each in walk(path).breaches}
+    assert (BreachKind.WITNESS, told.line) in found(path, named)
+    assert BreachKind.UNKNOWN in {kind for kind, _ in found(path, alone)}
+    assert [] == found(trail.path, named, alone)
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_what_refuses_changes_has_to_be_there(trail: Trail, name: str) -> None:
+    """A trigger that is gone, or says another thing, is itself a finding."""
+    path = trail.copied("open.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"DROP TRIGGER {name}")
+        event = "UPDATE" if "kept" in name else "DELETE"
+        table = name.partition("_")[0]
+        connection.execute(f"CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT 1; END")
+        connection.commit()
+    (breach,) = walk(path).breaches
+
+    assert BreachKind.UNGUARDED is breach.kind
+    assert name in breach.says
+
+
+def test_each_finding_says_where_and_what_to_do() -> None:
+    """By its line, its day, and a next step."""
+    for kind in BreachKind:
+        breach = Breach(kind=kind, line=12, until=14, at="2026-03-02T09:00:00.000Z", of="a file")
+
+        assert "2026-03-02" in breach.says
+        assert {"12", "a file"} & set(
+            breach.says.replace(",", " ").split()
+        ) or "a file" in breach.says
+        assert breach.advice
+
+
+async def test_a_day_that_is_over_is_sealed_once(tmp_path: Path) -> None:
+    """With the hash that the trail has then, and how many lines; one day is never sealed twice."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        store = Store(database, node="here")
+        nothing = await store.chain.seal(NOW)
+        await store.inbound.receive(arrival(), NOW)
+        before = await store.chain.head()
+        done = [await store.chain.seal(NOW + DAY * n) for n in (1, 1, 0, 2)]
+        seal = await store.chain.last_seal()
+
+    assert before is not None
+    assert seal is not None
+    assert (False, [True, False, False, True]) == (nothing, done)
+    assert ("2026-03-03", 2, 1) == (seal.day, seal.through, seal.lines)
+    assert [] == found(tmp_path / "gateway.db")
+
+
+async def test_a_seal_of_a_day_to_come_stops_none(tmp_path: Path) -> None:
+    """A clock that went wrong for a moment does not leave ten years unsealed."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        store = Store(database, node="here")
+        await store.inbound.receive(arrival(), NOW)
+        done = [await store.chain.seal(at) for at in (NOW + DAY * 3650, NOW, NOW)]
+
+    assert [True, True, False] == done
+
+
+async def test_a_restored_trail_goes_on_from_the_backup(tmp_path: Path) -> None:
+    """It holds; what was told of lines that the backup lacks is called forgotten, not forged."""
+    path, copy = tmp_path / "gateway.db", tmp_path / "copy.db"
+    await fill(path)
+    back_up(path, copy)
+    await fill(path)
+    lost = head_of(path)
+    restore(copy, path, NOW + DAY, older=True)
+    await fill(path)
+    done = walk(path, Witness(line=lost.line, hash=lost.hash, of="the file of heads"))
+
+    assert [] == done.breaches
+    assert [lost.line] == [each.line for each in done.forgotten]
+
+
+async def test_a_gap_as_wide_as_a_restores_is_no_restore(tmp_path: Path) -> None:
+    """Without the line that a restore writes, it is a gap."""
+    path = tmp_path / "gateway.db"
+    await fill(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE sqlite_sequence SET seq = seq + 1000000 WHERE name = 'events'")
+        connection.commit()
+    await fill(path)
+
+    assert [BreachKind.MISSING] == [each.kind for each in walk(path).breaches]
+
+
+async def test_a_work_that_fails_leaves_no_link(tmp_path: Path) -> None:
+    """It is undone with its lines, first or not, and the chain goes on."""
+
+    def right(connection: SqliteConnection) -> None:
+        add_message_event(connection, (None, None, None), "a.b", NOW)
+
+    def failing(connection: SqliteConnection) -> None:
+        right(connection)
+        raise ValueError
+
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        works = [failing, right, failing, right]
+        fates = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+
+    assert [ValueError, type(None), ValueError, type(None)] == list(map(type, fates))
+    assert (2, []) == (walk(path).lines, walk(path).breaches)
+
+
+async def test_the_trail_is_walked_in_steps(trail: Trail) -> None:
+    """So that no snapshot is held for long; the steps find what one look finds."""
+    path = trail.copied("steps.db")
+    tampered(path, "UPDATE events SET kind = 'x.y' WHERE id = 5", "DELETE FROM events WHERE id = 7")
+    in_steps = Walk()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        steps = 1
+        while chain.step(SqliteConnection(connection), in_steps, 2):
+            steps += 1
+
+    assert steps >= trail.lines // 2
+    assert walk(path).breaches == in_steps.breaches
