@@ -179,12 +179,16 @@ class Circuits:
         return {**self.silent, **self.open}
 
     def next_probe_at(self, name: str, longest: timedelta) -> datetime | None:
-        """Return when the next probe of *name* may go, *longest* after the last; None: now."""
-        circuit = self._circuits.get(name)
+        """
+        Return when the next probe of *name* may go, *longest* after the last; None: now.
+
+        That is now as well where the clock was set back: by that one nothing was put off yet.
+        """
+        now, circuit = self._now(), self._circuits.get(name)
         if circuit is None or circuit.until is None or circuit.put_off_at is None:
             return None
         until = min(circuit.until, circuit.put_off_at + longest)
-        return until if until > self._now() else None
+        return until if circuit.put_off_at <= now < until else None
 
     def failed(self, name: str, failure: FailedPost, pauses: Pauses) -> Break | None:
         """
@@ -192,8 +196,9 @@ class Circuits:
 
         One that *began* before the last time something was put off says nothing new.
         """
-        circuit = self._circuits.setdefault(name, _Circuit(self._known.get(name, self._now())))
-        if circuit.put_off_at is not None and failure.began < circuit.put_off_at:
+        now = self._now()
+        circuit = self._circuits.setdefault(name, _Circuit(self._known.get(name, now)))
+        if circuit.put_off_at is not None and failure.began < circuit.put_off_at <= now:
             return None
         _count(circuit, failure)
         said_before = circuit.last == failure.message_id and self._messages > 1
@@ -203,7 +208,7 @@ class Circuits:
         circuit.last = failure.message_id
         doublings: int = 2 ** min(circuit.probes - 1, _MAX_DOUBLINGS)
         pause = min(pauses.longest, pauses.first * doublings)
-        circuit.put_off_at = self._now()
+        circuit.put_off_at = now
         circuit.until = circuit.put_off_at + pause
         return Break(pause=pause, is_new=circuit.probes == 1)
 

@@ -284,8 +284,7 @@ class Dispatcher:
         tokens = self._tokens[claim.provider]
         try:
             await tokens.token()  # before the turn: whoever waits for one would leave long after it
-            await self._wait_for_turn(claim)
-            started = self._now()
+            started = await self._turn(claim)
             if started >= claim.give_up_at:
                 # It waited for a token or a turn, and its time passed: it may not leave any more.
                 await self._back_to_the_queue(claim, started)
@@ -293,6 +292,10 @@ class Dispatcher:
             reply = await self._post(claim, tokens)
         except TokenUnavailable as error:
             await self._put_back(claim, tokens, error)
+            return None
+        except StaleState:
+            # It waited for longer than its lease: it is another's, or a person has stopped it.
+            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return None
         ended = self._now()
         reply = await self._proving(self._weighed(reply, claim, ended), claim)
@@ -337,13 +340,20 @@ class Dispatcher:
             Aside.DAMAGED, damage, self._now(), message_id=claim.message_id, **about
         )
 
-    async def _wait_for_turn(self, claim: Claim, *, again: bool = False) -> None:
-        """Return when a POST may begin; the claim has noted it, unless it is long ago or used."""
-        came = self._now()
+    async def _turn(self, claim: Claim, *, again: bool = False) -> datetime:
+        """
+        Return when a POST may begin, which is now; raise StaleState if the claim has lapsed.
+
+        The claim has noted it, and is as long as a POST may take. Where it is used, or was made a
+        while ago, both are done anew: what was stopped while it waited may not leave.
+        """
         urgent = again or self._policy.timing(claim.use_case).urgent
         await self._proxy.wait_for_turn(claim.provider, urgent=urgent)
-        if again or self._now() - came > NOTE_HOLDS:
-            await self._store.calls.note(claim.provider, self._now())
+        now = self._now()
+        made_at = claim.claimed_at or now
+        if again or not timedelta() <= now - made_at <= NOTE_HOLDS:
+            await self._store.outbound.renew(claim, now)
+        return now
 
     async def _post(self, claim: Claim, tokens: Tokens) -> "_Reply":
         """Post it; once more with a new token where the proxy refuses ours (D-our-trouble)."""
@@ -359,7 +369,8 @@ class Dispatcher:
             fresh = await tokens.token()
         except TokenUnavailable:
             return replace(reply, without_token=True)  # this POST began: it stays an attempt
-        await self._wait_for_turn(claim, again=True)
+        if await self._turn(claim, again=True) >= claim.give_up_at:
+            return replace(reply, without_token=True)  # so late it may not leave again
         try:
             reply = _read(await self._proxy.post(claim, fresh), claim)
         except EgressBlocked:

@@ -140,6 +140,11 @@ UPDATE messages
        claimed_until = NULL
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
 
+-- name: renew
+-- The claim holds, and its POST begins only now: that may take as long as any.
+UPDATE messages SET claimed_until = :lease_until
+ WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
+
 -- name: next_due
 -- When the next message of those providers becomes due, a pause ends, or one comes near its end that waits for a
 -- pause. A look into the index for each of them, and each urgency.

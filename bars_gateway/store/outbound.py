@@ -47,7 +47,7 @@ from bars_gateway.store.asides import (
 from bars_gateway.store.claims import Lease, Openings
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.links import name_focus
-from bars_gateway.store.pacing import forget
+from bars_gateway.store.pacing import forget, note
 from bars_gateway.store.records import (
     WorkflowStanding,
     add_message_event,
@@ -184,6 +184,18 @@ class Outbound(Noun):
         _exactly_one(changed, claim)
         if claim.claimed_at is not None:
             forget(connection, claim.provider, claim.claimed_at)
+
+    @writes
+    def renew(self, connection: Connection, claim: Claim, now: datetime) -> None:
+        """
+        Let *claim* last for a POST that begins only now, and note that one does.
+
+        Raises StaleState where it has lapsed, so that the message may be another's, or stopped.
+        """
+        values = {"id": claim.message_id, "node": self._node, "claim": claim.claim}
+        changed = connection.run("renew", lease_until=text(now + self._lease), **values)
+        _exactly_one(changed, claim)
+        note(connection, {claim.provider: 1}, now)
 
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""

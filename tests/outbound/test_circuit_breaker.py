@@ -127,3 +127,17 @@ def test_what_was_under_way_says_nothing_new(circuits: Circuits, clock: Clock) -
 
     assert circuits.failed("one", late, PAUSES) is None
     assert 4 == failed(circuits, clock)
+
+
+@pytest.mark.parametrize("step", [timedelta(seconds=-3), timedelta(days=-3650)])
+def test_a_clock_that_is_set_back_makes_no_break_longer(
+    circuits: Circuits, clock: Clock, step: timedelta
+) -> None:
+    """It had been ahead, and was set right: nobody waits until it is as late again."""
+    for _ in range(5):
+        failed(circuits, clock)
+    clock.wall += step
+    rests = circuits.next_probe_at("one", timedelta(minutes=1))
+
+    assert rests is None
+    assert 4 == failed(circuits, clock)

@@ -34,7 +34,8 @@ from national_side import (
 from spoiling import spoil
 from structlog.testing import capture_logs
 
-from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Payload
+from bars_gateway.model.interventions import Verb
+from bars_gateway.model.messages import Actor, NoticeKind, OutboundState, Part, Payload
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -55,6 +56,7 @@ CALM = replace(QUICK, first_retry=timedelta(seconds=2), longest_retry=timedelta(
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
 SERVER_ERROR = declining(500, "REC_SERVER_ERROR", "exception")
 UNAVAILABLE = declining(503, "REC_UNAVAILABLE", "transient")
+JO = Actor(role="operator", who="jo", why="Sent by telephone.")
 TOKEN_REFUSED = declining(401, "SEND_UNAUTHORIZED", "security")
 
 
@@ -1072,6 +1074,65 @@ class TestSenders:
         assert 1 == [line["event"] for line in logs].count("outbound.claim_lapsed")
         assert 1 == len(await outcomes(store))
         assert [2] == [attempt.number for attempt in (await history(store, receipt)).attempts]
+
+    async def test_what_was_stopped_while_it_waited_for_its_turn_does_not_leave(
+        self, store, dispatcher_with, token_service, national_proxy
+    ):
+        """The platform's pause outlasts the lease, and a person holds what is queued again."""
+        asked, answer_now = asyncio.Event(), asyncio.Event()
+
+        async def granting_late(request):
+            asked.set()
+            return await after(answer_now, granting())(request)
+
+        token_service.otherwise = granting_late
+        budget = Budget(100_000, monotonic=time.monotonic)
+        receipt = await submit(store)
+        with capture_logs() as logs:
+            async with at_work(dispatcher_with(budget=budget)):
+                await asked.wait()
+                budget.pause(1.1)  # it is too much, says the platform to another message
+                answer_now.set()
+                await store.outbound.release_lapsed(utc_now() + timedelta(minutes=2))
+                done = await store.interventions.intervene(
+                    Verb.HOLD, receipt.message_id, JO, lambda *_: None, utc_now()
+                )
+                while "outbound.claim_lapsed" not in [line["event"] for line in logs]:
+                    await asyncio.sleep(0.01)
+        found = await history(store, receipt)
+
+        assert ("held", "held") == (done.state, found.message.state)
+        assert [] == national_proxy.heard
+
+    @pytest.mark.parametrize("late", ["lapsed", "past its time"])
+    async def test_what_may_not_leave_any_more_does_not_leave_with_a_new_token(
+        self, store, dispatcher_with, national_proxy, late
+    ):
+        """Its token was refused, and by its next turn somebody else has it, or its time is over."""
+        budget = Budget(100_000, monotonic=time.monotonic)
+
+        async def refusing_too_late(request):
+            budget.pause(1.1)
+            if late == "lapsed":
+                await store.outbound.release_lapsed(utc_now() + timedelta(minutes=2))
+                await store.interventions.intervene(
+                    Verb.HOLD, receipt.message_id, JO, lambda *_: None, utc_now()
+                )
+            return await TOKEN_REFUSED(request)
+
+        national_proxy.answers.append(refusing_too_late)
+        lasts = timedelta(minutes=15) if late == "lapsed" else timedelta(seconds=1)
+        receipt = await submit(store, give_up_at=utc_now() + lasts)
+        async with at_work(dispatcher_with(budget=budget)):
+            while not national_proxy.heard or budget.paused_seconds:
+                await asyncio.sleep(0.01)
+            while await sending(store):
+                await asyncio.sleep(0.01)
+        found = await history(store, receipt)
+
+        expected = ("held", 0) if late == "lapsed" else ("unconfirmed", 1)
+        assert expected == (found.message.state, len(found.attempts))
+        assert 1 == len(national_proxy.heard)
 
     async def test_a_message_that_a_sender_fails_over_is_held(self, store, dispatcher, session):
         """What nobody thought of ends neither the process nor the sender: a person is told."""
