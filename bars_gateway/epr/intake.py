@@ -414,7 +414,8 @@ class Intake:
         own = await about(role=role, counterparty=message.destinations[0], change=change)
         if named and own and named.lower() != own.lower():
             raise self.refusal([OTHER_CONVERSATION], http_status=409)
-        return named or own or await about() or self.new_id()
+        # As its workflow has it, in whatever letters the EPR writes it: by that they wait in turn.
+        return own or named or await about() or self.new_id()
 
     def _change(self, message: Message, move: Move) -> Change | None:
         """Return whose record a later request names: the Receiver may call two patients' so."""

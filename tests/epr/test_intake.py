@@ -132,6 +132,21 @@ async def test_a_change_stays_in_its_conversation(intake: Intake) -> None:
     assert first.correlation_id == second.correlation_id
 
 
+async def test_a_change_waits_for_its_request_in_whatever_letters_their_id_is_written(
+    store: Store, intake: Intake
+) -> None:
+    """It is the same conversation in capitals, and nothing in one overtakes what is to leave."""
+    request = messages.validation_request(bundle_id=CORRELATION)
+    first = await intake.submit(request, JSON, Envelope(correlation_id=CORRELATION))
+    update = messages.validation_request(bundle_id=CORRELATION, reason="update")
+    update = changed(update, "entry", 1, "resource", "id", value=CORRELATION)
+    second = await intake.submit(update, JSON, Envelope(correlation_id=CORRELATION.upper()))
+    left = [await claim_next(store, utc_now(), [PROVIDER]) for _ in range(2)]
+
+    assert CORRELATION == second.correlation_id
+    assert [first.request_id, None] == [claim and claim.request_id for claim in left]
+
+
 async def acknowledged(store: Store, intake: Intake) -> Accepted:
     """Let a validation be asked for and acknowledged, as GIVEN."""
     request = messages.validation_request(bundle_id=CORRELATION)
