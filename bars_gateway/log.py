@@ -265,8 +265,8 @@ EVENTS = {
         _SEEN_BY_ALARM,
     ),
     "outbound.claim_lapsed": LogEvent(
-        "An attempt took longer than its claim; another has the message, and nothing is lost.",
-        "If it comes often, the machine or its disk is too slow.",
+        "A message waited, or was sent, for longer than its claim: another has it, or it is held.",
+        "Nothing is lost. If it comes often, the machine, its disk or the quota is too slow.",
     ),
     "outbound.delayed": LogEvent(
         "`count` messages have waited too long; their EPRs were told.",
