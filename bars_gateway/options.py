@@ -1,5 +1,6 @@
 """The options that many commands share: which settings, whose messages, and how many of them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -57,3 +58,15 @@ def provider_of(settings: Settings, name: str | None) -> Provider:
         cause = f"{name!a} is not a provider of the settings"
         raise OnboardingError(cause, f"Name one of: {known}")
     return found
+
+
+def instant_typed(option: str, typed: str | None) -> datetime | None:
+    """Return the instant that somebody typed for *option*, in UTC where no zone is named."""
+    if typed is None:
+        return None
+    try:
+        found = datetime.fromisoformat(typed)
+    except ValueError:
+        text = f"{typed!a} is no instant such as 2026-03-02T09:00Z"
+        raise typer.BadParameter(text, param_hint=option) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

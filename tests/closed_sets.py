@@ -18,6 +18,7 @@ from pathlib import Path
 import bars_gateway
 
 GLOSSARY = "docs/glossary.md"
+HAZARD_LOG = "docs/safety/hazard-log.md"
 # By its module and name, in the order of the glossary: what it is called, and its page.
 MET: Mapping[str, tuple[str, str]] = {
     "model.messages.OutboundState": ("states of an outbound message", "README.md"),
@@ -47,6 +48,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "model.alerts.AlertStep": ("steps of an alert", GLOSSARY),
     "status.health.HealthState": ("states of what the gateway needs", GLOSSARY),
     "model.trail.BreachKind": ("what is wrong with the audit trail", "docs/records.md"),
+    "model.counts.AlarmEnd": ("how an alarm ended", GLOSSARY),
     "model.counterparties.Standing": ("how a counterparty stands", GLOSSARY),
     "model.explanation.Turn": ("whose turn it is", GLOSSARY),
     "model.explanation.Stall": ("why nothing goes out", GLOSSARY),
@@ -56,6 +58,9 @@ MET: Mapping[str, tuple[str, str]] = {
     "outbound.token_refusals.Remedy": ("what ends a refusal of tokens", GLOSSARY),
     "console.visitor.UserRole": ("roles of users", "docs/console.md"),
     "console.refusals.RefusalReason": ("refusals of the console", "docs/console.md"),
+    "safety.risk.Harm": ("harms of a hazard", HAZARD_LOG),
+    "safety.risk.Likelihood": ("likelihoods of a hazard", HAZARD_LOG),
+    "safety.counters.CounterName": ("counters of the safety report", HAZARD_LOG),
     "config.environments.Environment": ("environments", "docs/settings.md"),
     "standard.rule.AgreedSeverity": ("severities by agreement", "docs/settings.md"),
     "standard.rule.Side": ("sides of a rule", GLOSSARY),

@@ -13,6 +13,7 @@ from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.model.trail import Breach, Seal
 from bars_gateway.outbound.cache import CachedAnswer
+from bars_gateway.safety.report import CounterLine, HandlingLine, SafetyReport
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
 
@@ -59,6 +60,7 @@ LINES: Mapping[str, Line] = {
         "what flows and waits",
         (*_names(Traffic), "at", "ages", "shares_day", "shares_month"),
     ),
+    "safety report": Line("the whole report", (*_names(SafetyReport), "provider", "version")),
     "alarms": Line("an alarm that stands", _names(Alarm)),
     "alerts": Line("an alert that is open", _names(Alert)),
     "users list": Line("a user of the console", ("name", "roles")),
@@ -111,4 +113,6 @@ PARTS: Mapping[str, Line] = {
     "outbound, inbound": Line("what went that way", _names(Flow)),
     "day, month": Line("how fast others answered", _names(AnswerTimes)),
     "backlog": Line("what waits for one Receiver", _names(Backlog)),
+    "counters": Line("a counter of the hazard log", _names(CounterLine)),
+    "handling": Line("how alarms of one kind were handled", _names(HandlingLine)),
 }

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "upkeep": FLOW,
     "status": FLOW | {"upkeep"},
     "console": FLOW | {"status", "upkeep"},  # what acts is handed in
+    "safety": GROUND | {"model"},  # what is judged and counted: values, and nothing that runs
     "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store.sqlite", "outbound", "options"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
-    "cli": PROCESS | {"daemon", "onboarding", "options", "sandbox", "demo"},
+    "cli": PROCESS | {"daemon", "onboarding", "options", "safety", "sandbox", "demo"},
     "__main__": {"cli"},
 }
 MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "demo.messages", "onboarding"}

@@ -312,6 +312,7 @@ def test_what_is_not_there_is_no_line(home: Home, command: tuple[str, ...], code
         "counterparties",
         "audit",
         "stats",
+        "safety report",
         "config",
         "verify",
         "cache clear",
@@ -328,6 +329,15 @@ def test_a_program_reads_one_document_on_each_line(home: Home, command: str) -> 
         map(set, found)
     )
     assert found
+
+
+def test_a_period_has_a_length(home: Home) -> None:
+    """Whoever mixes its ends up is told, and reads no report of nothing."""
+    typed = ("--since", "2026-03-03", "--until", "2026-03-02", "--config", str(home.settings))
+    done = bars_gateway("safety", "report", *typed)
+
+    assert (2, "") == (done.code, done.out)
+    assert "--since: it must be before --until" in " ".join(done.err.split())
 
 
 def test_a_message_is_shown_to_programs(home: Home) -> None:

@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 from closed_sets import pages_of_sets, words_of_sets
 from figures import collected, counters
+from hazard_pages import counters as safety_counters
+from hazard_pages import hazards, matrix, scales, summary
 from json_lines import LINES, PARTS
 
 import bars_gateway
@@ -38,6 +40,7 @@ from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmWords
 from bars_gateway.model.timeline import ANSWERS
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
+from bars_gateway.safety.counters import COUNTERS
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import answers, verdict
 from bars_gateway.standard.guards import GUARDS
@@ -53,7 +56,7 @@ from bars_gateway.status.runbooks import RUNBOOKS, Runbook
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 LONGEST = 290
 
 
@@ -354,6 +357,11 @@ PRINTED: dict[str, Callable[[], str]] = {
     "json parts": json_parts,
     "closed sets": pages_of_sets,
     "words of sets": words_of_sets,
+    "safety scales": scales,
+    "risk matrix": matrix,
+    "hazards in short": summary,
+    "hazards": hazards,
+    "safety counters": safety_counters,
 }
 
 
@@ -462,8 +470,9 @@ def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
 
     assert set() == typed - commands()
-    assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind)
-    assert f"docs/{page.name}" in readme()
+    counted = {kind for counter in COUNTERS.values() for kind in counter.events}
+    assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind) - counted
+    assert str(page.relative_to(ROOT)) in readme()
 
 
 def test_the_verbs_lead_on_from_where_the_page_says() -> None:

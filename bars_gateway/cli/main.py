@@ -25,7 +25,7 @@ import typer
 from typer.core import TyperGroup
 
 from bars_gateway import log
-from bars_gateway.cli import accounts, alerts, attention, listings, messages, trail, users
+from bars_gateway.cli import accounts, alerts, attention, listings, messages, safety, trail, users
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
@@ -56,6 +56,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
     "Keeping the database": ("backup", "restore", "verify"),
     "The console": ("users",),
+    "Clinical safety": ("safety",),
     "Connecting": ("init", "keys", "csr", "certificate", "letters"),
     "Trying out": ("demo", "sandbox", "completion"),
 }
@@ -105,7 +106,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, alerts, trail):
+for verbs in (messages, listings, accounts, attention, alerts, trail, safety):
     verbs.add_to(app)
 for group in (
     doctor.app,

@@ -34,7 +34,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.model.trail import Breach, Seal, TrailHead, Witness
-from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, instant_typed
 from bars_gateway.store import audit as trail
 from bars_gateway.store import chain, exports
 from bars_gateway.store.chain import Walk
@@ -142,21 +142,10 @@ def audit(  # noqa: PLR0917
         print_table(_COLUMNS, [_cells(each) for each in found], terminal())
 
 
-def _instant(option: str, typed: str | None) -> datetime | None:
-    if typed is None:
-        return None
-    try:
-        found = datetime.fromisoformat(typed)
-    except ValueError:
-        text = f"{typed!a} is no instant such as 2026-03-02T09:00Z"
-        raise typer.BadParameter(text, param_hint=option) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _period(since: str | None, until: str | None) -> dict[str, datetime]:
     return {
-        "since": _instant("--from", since) or trail.EVER,
-        "until": _instant("--before", until) or trail.NEVER,
+        "since": instant_typed("--from", since) or trail.EVER,
+        "until": instant_typed("--before", until) or trail.NEVER,
     }
 
 

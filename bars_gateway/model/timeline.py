@@ -100,6 +100,7 @@ _NOTED: Mapping[str, str] = {
     "cancel.asked": "The EPR is asked about the cancellation that had been turned away.",
     "question.heard": "The Sender has heard now what had been decided too late for it.",
     "inbound.other_conversation": "It came under another X-Correlation-Id than its request.",
+    "inbound.repeated": "It came again, and was answered as a duplicate: no second record.",
     "inbound.refused": "What came was refused: it broke a rule.",
     "link.not_made": "What it says of another case of ours does not hold: they were not tied.",
     "workflow.due_soon": "An answer is owed soon, and had not come.",

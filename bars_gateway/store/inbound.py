@@ -302,6 +302,8 @@ def already_met(
     if entry["state"] == "refused":
         answer = Payload(media_type=entry["media_type"], headers={}, body=bytes(entry["answer"]))
         return RefusedBefore(http_status=entry["http_status"], answer=answer)
+    if isinstance(came, Arrival):  # a read makes no record
+        add_event(connection, came, "inbound.repeated", now)
     return Repeated(reference=entry["reference"])
 
 

@@ -403,6 +403,7 @@ CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ende
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 CREATE INDEX        alarms_in       ON alarms (workflow_id)           WHERE ended_at IS NULL AND workflow_id IS NOT NULL;
+CREATE INDEX        alarms_since    ON alarms (since);
 
 CREATE TABLE alerts (                           -- what somebody is told of beyond this machine, while it stands
     id          INTEGER PRIMARY KEY AUTOINCREMENT,  -- by which people name it: never used twice

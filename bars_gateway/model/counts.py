@@ -1,0 +1,34 @@
+"""What happened in a period, counted: the figures that a safety report rests on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class AlarmEnd(StrEnum):
+    """How an alarm ended."""
+
+    HANDLED = "handled"  # somebody said that they had seen to it
+    SETTLED = "settled"  # what it was about came right by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmSpan:
+    """For how long one alarm stood; raised again meanwhile, it is the same one."""
+
+    kind: str
+    since: datetime
+    ended_at: datetime | None  # None: it stands
+    ended_how: AlarmEnd | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What was counted between two instants."""
+
+    since: datetime
+    until: datetime  # before that moment
+    events: Mapping[str, int]  # by kind of the audit trail
+    judged: Mapping[str, int]  # attempts, by the row of the verdict table
+    alarms: Sequence[AlarmSpan]  # that were raised in that time
