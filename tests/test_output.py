@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bars_gateway.cli import progress
+from bars_gateway.cli import output
 from bars_gateway.cli.output import print_lines, print_table
 
 ID = "6f1d0c52-0000-4000-8000-000000000001"
@@ -83,16 +83,16 @@ def test_what_takes_long_shows_how_far_it_is(
 ) -> None:
     """On the terminal, and not on standard output."""
     monkeypatch.setattr("sys.stderr", screen.file)
-    monkeypatch.setattr(progress, "AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(output, "AFTER_SECONDS", 0.0)
     begun = threading.Event()
-    begin = progress._Bar.begin
+    begin = output._Bar.begin
 
-    def noted(bar: progress._Bar) -> None:
+    def noted(bar: output._Bar) -> None:
         begin(bar)
         begun.set()
 
-    monkeypatch.setattr(progress._Bar, "begin", noted)
-    with progress.shown("Copying pages") as advance:
+    monkeypatch.setattr(output._Bar, "begin", noted)
+    with output.shown("Copying pages") as advance:
         assert begun.wait(30)
         advance(3, 7)
     shown = screen.read()
@@ -107,7 +107,7 @@ def test_what_is_done_at_once_shows_nothing(
 ) -> None:
     """Two seconds are no time to draw anything in."""
     monkeypatch.setattr("sys.stderr", screen.file)
-    with progress.shown("Copying pages") as advance:
+    with output.shown("Copying pages") as advance:
         advance(7, 7)
 
     assert "" == screen.read()
@@ -117,8 +117,8 @@ def test_a_pipe_is_shown_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A log of what a timer runs has no bars in it."""
-    monkeypatch.setattr(progress, "AFTER_SECONDS", 0.0)
-    with progress.shown("Copying pages") as advance:
+    monkeypatch.setattr(output, "AFTER_SECONDS", 0.0)
+    with output.shown("Copying pages") as advance:
         advance(3, 7)
 
     assert ("", "") == capsys.readouterr()

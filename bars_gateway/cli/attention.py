@@ -1,13 +1,15 @@
 """
-What needs a person: `alarms` and `mark-handled`, `quarantine` and `attach`, `confirm`.
+What needs a person: `alarms`, `mark-handled`, `quarantine`, `attach`, `confirm`, `alerts`.
 
-    bars-gateway alarms · quarantine ─► the database: kinds, numbers and ids
+    bars-gateway alarms · quarantine · alerts ─► the database: kinds, numbers and ids
     bars-gateway mark-handled NUMBER … --why TEXT   ─┐
     bars-gateway attach NUMBER WORKFLOW --why TEXT   ├─► the provider's socket
-    bars-gateway confirm WORKFLOW STATE --why TEXT  ─┘
+    bars-gateway confirm WORKFLOW STATE --why TEXT   │
+    bars-gateway acknowledge NUMBER --why TEXT      ─┘
 
 Only what was seen can be marked. An alarm that is raised again has a new number, and what comes
-after the number in `--up-to` is not meant by `--all`.
+after the number in `--up-to` is not meant by `--all`. An alert is what people are told beyond this
+machine: one for each condition.
 
 Where a response belongs that answered nothing, only people can say, after asking the Sender: ids
 have not settled it. And which of two messages is true, whoever telephones the other side.
@@ -24,15 +26,17 @@ import typer
 
 from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, not_done, rounds, signed
-from bars_gateway.cli.output import print_each, print_lines
-from bars_gateway.cli.progress import shown
+from bars_gateway.cli.output import print_each, print_lines, shown
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.model.alerts import Alert
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.workflow import CONFIRMABLE
+from bars_gateway.status.runbooks import RUNBOOKS
+from bars_gateway.store import alerts as stored_alerts
 from bars_gateway.store.alarms import standing
 from bars_gateway.store.quarantine import waiting
 
@@ -48,6 +52,7 @@ Kinds = Annotated[
     list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of it; repeatable.")
 ]
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `quarantine` prints it.")]
+OpenAlert = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `alerts` prints it.")]
 Workflow = Annotated[
     int,
     typer.Argument(min=1, metavar="WORKFLOW", help="workflow_id of its notices."),
@@ -65,6 +70,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(quarantine)
     app.command()(attach)
     app.command()(confirm)
+    app.command()(alerts)
+    app.command()(acknowledge)
 
 
 def alarms(
@@ -259,3 +266,50 @@ def confirm(  # noqa: PLR0917
         return
     typer.echo(not_done(workflow, answer))
     raise typer.Exit(1)
+
+
+def alerts(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """
+    List the alerts that are open, oldest first: each condition once.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    path = load(config, os.environ).database_path
+    found = listings.read(path, stored_alerts.standing)
+    print_each(found, _alert_line, "No alert is open.", as_json=as_json)
+
+
+def acknowledge(
+    number: OpenAlert,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Say that somebody sees to an alert. Nobody is told of it again, unless it grows worse.
+
+    Exits with 1 if none is open under that number.
+    """
+    signature = signed(why, by, dry_run=False)
+    order = {name: value for name, value in signature.items() if name != "dry_run"}
+    provider = next(iter(load(config, os.environ).providers))
+    status, answer = asked(config, provider, f"/alerts/{number}/acknowledge", order)
+    if as_json:
+        print_lines([answer])
+    elif status == HTTPStatus.OK:
+        typer.echo(f"{number}: acknowledged; {answer['says']}")
+    else:
+        typer.echo(f"{number}: {answer['error']}. `bars-gateway alerts` lists what is open.")
+    if status != HTTPStatus.OK:
+        raise typer.Exit(1)
+
+
+def _alert_line(alert: Alert) -> str:
+    by = f", {alert.acknowledged_by}" if alert.acknowledged_by else ""
+    urgent = " urgent" if alert.urgent else ""
+    return (
+        f"{alert.number}: {alert.says}\n  {alert.code},{urgent} {alert.state}{by}, since"
+        f" {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC\n  do: {RUNBOOKS[alert.code].do}"
+    )

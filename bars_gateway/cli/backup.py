@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bars_gateway.cli.output import print_lines
-from bars_gateway.cli.progress import shown
+from bars_gateway.cli.output import print_lines, shown
 from bars_gateway.config import load
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 

@@ -32,8 +32,7 @@ HOMES: Mapping[str, str] = {
         "listings": "queue show cache",
         "accounts": "explain timeline owed counterparties stats",
         "trail": "audit",
-        "attention": "alarms mark-handled quarantine attach confirm",
-        "alerts": "alerts acknowledge",
+        "attention": "alarms mark-handled quarantine attach confirm alerts acknowledge",
         "safety": "safety",
         "messages": "lint send hold release withdraw retry resend",
     }.items()

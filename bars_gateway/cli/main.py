@@ -25,7 +25,7 @@ import typer
 from typer.core import TyperGroup
 
 from bars_gateway import log
-from bars_gateway.cli import accounts, alerts, attention, listings, messages, safety, trail, users
+from bars_gateway.cli import accounts, attention, listings, messages, safety, trail, users
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
@@ -106,7 +106,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, alerts, trail, safety):
+for verbs in (messages, listings, accounts, attention, trail, safety):
     verbs.add_to(app)
 for group in (
     doctor.app,

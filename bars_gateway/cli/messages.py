@@ -43,8 +43,7 @@ import orjson
 import typer
 
 from bars_gateway import permissions
-from bars_gateway.cli.output import print_lines
-from bars_gateway.cli.progress import Advance, shown
+from bars_gateway.cli.output import Advance, print_lines, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of

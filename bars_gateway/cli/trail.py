@@ -28,8 +28,7 @@ import typer
 from bars_gateway import permissions
 from bars_gateway.cli.listings import read, require_known
 from bars_gateway.cli.messages import By, Why, signed
-from bars_gateway.cli.output import clock, print_lines, print_table, terminal
-from bars_gateway.cli.progress import Advance, shown
+from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import AuditLine

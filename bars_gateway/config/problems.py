@@ -36,8 +36,14 @@ from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.certificates import NoPem, from_pem, is_root, load_revocations
-from bars_gateway.tls.keys import private_key, signs
+from bars_gateway.tls.certificates import (
+    NoPem,
+    from_pem,
+    is_root,
+    load_revocations,
+    private_key,
+    signs,
+)
 
 _SIGNS_NOTHING = "does not sign what its public half accepts"
 _WHOLE_COPY = "Its file is damaged: put a copy that is whole in its place, or make a new key."

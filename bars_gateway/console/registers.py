@@ -1,13 +1,16 @@
 """
-Registers: counterparties, quarantine, certificates and keys, configuration, and the audit trail.
+Registers: alarms and alerts, counterparties, quarantine, certificates and keys, settings, audit.
 
+    GET /alarms           what stands until somebody has seen to it, the most harmful kind first;
+                          and alerts that are open, and who sees to them
     GET /counterparties   each service at the other side: how it stands, since when, what waits
     GET /quarantine       what came and belongs to no workflow yet
     GET /keys             tokens, certificates and keys: when they end, and what to do
     GET /configuration    every setting that is in force, and where it came from; no secret
     GET /audit            who did what, when and why; every filter stands in the address
 
-Each is a list of what is so. What can be done about it is said as the command that does it.
+Each is a list of what is so. What can be done about it is said as the command that does it. An
+alarm names what it speaks of; an alert is what people are told elsewhere, and names no message.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +24,18 @@ from aiohttp import web
 from bars_gateway.config import Described
 from bars_gateway.console.desk import Asked, Desk, Publication, shown
 from bars_gateway.console.leads import anchor
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.counterparties import IN_WORDS
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.model.timeline import ANSWERS
+from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.store.audit import Sought
 from bars_gateway.upkeep.housekeeping import remaining, stage
 
 _LISTED = 200
+_OF_EACH_KIND = 50  # alarms
 _PAGE = 100
+_ALARMS = "/alarms"
 _AUDITED = ("of", "actor", "kind", "provider", "since", "before")
 
 
@@ -145,3 +152,38 @@ def _mark(number: int, at: datetime) -> AuditLine:
         message_id=None,
         detail={},
     )
+
+
+class AlarmPages:
+    """The page about alarms and alerts."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._store = desk, desk.store
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return what can be asked for."""
+        return [web.get(_ALARMS, self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        frame, asked = self._desk.frame(_ALARMS), Asked(request.query)
+        kind = asked.text("kind")
+        if kind is not None and kind not in ALARMS:
+            asked.problems["kind"] = "must be one of the list"
+        alarms = []
+        most = _LISTED if kind else _OF_EACH_KIND
+        if not asked.problems:
+            alarms = await self._store.alarms.listed(kind, most)
+        overview = await self._store.watched(frame.at)
+        return shown(
+            "alarms.html",
+            frame,
+            HTTPStatus.BAD_REQUEST if asked.problems else HTTPStatus.OK,
+            alarms=alarms,
+            alerts=await self._store.alerts.standing(),
+            kind=kind or "",
+            kinds={each: overview.alarmed(each) for each in ALARMS if overview.alarmed(each)},
+            nouns={each: found.noun for each, found in ALARMS.items()},
+            problems=asked.problems,
+            books=RUNBOOKS,
+            most=most,
+        )

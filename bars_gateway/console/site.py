@@ -27,14 +27,13 @@ from aiohttp import web
 from bars_gateway.config import Described, Settings, describe, in_words
 from bars_gateway.console.access import Access, Handler, Rules, is_page
 from bars_gateway.console.acts import ActPages
-from bars_gateway.console.alarms import AlarmPages
 from bars_gateway.console.conversations import ConversationPages
 from bars_gateway.console.desk import Desk, Publication, shown
 from bars_gateway.console.hands import Hands
 from bars_gateway.console.live import EVERY_SECONDS, Live
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
-from bars_gateway.console.registers import RegisterPages
+from bars_gateway.console.registers import AlarmPages, RegisterPages
 from bars_gateway.console.rendering import SCRIPT, STYLE, compile_page, file_beside, page_names
 from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile

@@ -34,12 +34,11 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Environment, Provider, Settings
-from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake, TargetCheck, TargetChecks, everything_goes
-from bars_gateway.epr.intervention_requests import AlarmRequests, VerbRequests
+from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests, VerbRequests
 from bars_gateway.epr.interventions import Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests

@@ -1,5 +1,5 @@
 """
-What a person does, on the socket: with messages, with alarms.
+What a person does, on the socket: with messages, with alarms, with alerts.
 
     POST /messages/{request_id}/{verb}    200 done, or would be · 404 · 409 and why not
     POST /interventions                   200 how many, and each one of them
@@ -7,10 +7,14 @@ What a person does, on the socket: with messages, with alarms.
     POST /workflows/{id}/confirm          200 done, or would be · 404 · 409 and why not
     GET  /alarms                          200 what stands, newest first
     POST /alarms/handled                  200 what became, or would become, of each
+    POST /alerts/{id}/acknowledge         200 done · 404 none is open under that number
 
 The body says why, by whom, and whether it is a dry run: see `orders`. It names alarms by number or
 by X-Request-Id, or all of some kinds up to the highest number that was seen. The operator's
 command line asks the same, under the name of an operator.
+
+Alerts are the gateway's own and no provider's: whoever may use one of its sockets may say that
+somebody sees to one. It is told of no more until it grows worse, and resolved as ever.
 """
 
 import socket
@@ -35,6 +39,7 @@ from bars_gateway.epr.interventions import (
 from bars_gateway.epr.orders import (
     Handling,
     OrderProblem,
+    read_acknowledgement,
     read_attachment,
     read_bulk_order,
     read_confirmation,
@@ -43,11 +48,13 @@ from bars_gateway.epr.orders import (
     who_of,
 )
 from bars_gateway.listeners import body_of
+from bars_gateway.model.alerts import Alert
 from bars_gateway.model.interventions import Selection, Verb
 from bars_gateway.model.messages import Actor, Objection
 from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.alarms import Alarms
+from bars_gateway.store.alerts import Alerts
 
 log = structlog.get_logger(__name__)
 
@@ -282,3 +289,43 @@ def uid_of(request: web.Request) -> int | None:
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     uid: int = struct.unpack("3i", credentials)[1]
     return uid
+
+
+log = structlog.get_logger(__name__)
+
+
+class AlertRequests:
+    """Serves who sees to alerts."""
+
+    def __init__(self, alerts: Alerts, *, now: Callable[[], datetime]) -> None:
+        self._alerts, self._now = alerts, now
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        return [web.post(r"/alerts/{id:\d{1,18}}/acknowledge", self._acknowledge)]
+
+    async def _acknowledge(self, request: web.Request) -> web.Response:
+        try:
+            order = read_acknowledgement(await body_of(request))
+        except OrderProblem as problem:
+            return refused_order(problem)
+        who = f"{order.by or order.role} (uid {uid_of(request)})"
+        actor = Actor(role=order.role, who=who, why=order.why)
+        alert = await self._alerts.acknowledge(int(request.match_info["id"]), actor, self._now())
+        if alert is None:
+            raise web.HTTPNotFound(reason="no alert is open under that number")
+        log.info("alerts.acknowledged", name=alert.number, kind=alert.code)
+        return json_answer(alert_document(alert))
+
+
+def alert_document(alert: Alert) -> Document:
+    """Return what a program reads of an alert."""
+    return {
+        "alert_id": alert.number,
+        "code": alert.code,
+        "says": alert.says,
+        "urgent": alert.urgent,
+        "state": alert.state,
+        "since": alert.opened_at.isoformat(timespec="milliseconds"),
+        "acknowledged_by": alert.acknowledged_by,
+    }

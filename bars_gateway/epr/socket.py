@@ -14,7 +14,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     …    /questions                     what the EPR decides: `questions`
     POST /messages/{id}/{verb}          hold, withdraw, retry, …: `intervention_requests`
     …    /alarms                        what a person has to see: `intervention_requests`
-    …    /alerts                        who sees to what is told of: `alert_requests`
+    …    /alerts                        who sees to what is told of: `intervention_requests`
     GET  /bars/…?to=system|value        what others are asked: `read_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for

@@ -42,7 +42,7 @@ from bars_gateway.errors import EgressBlocked, IdentityError, unforeseen
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
 from bars_gateway.outbound.token_refusals import TokenRefused, classify
-from bars_gateway.tls.keys import private_key
+from bars_gateway.tls.certificates import private_key
 
 log = structlog.get_logger(__name__)
 

@@ -1,5 +1,5 @@
 """
-Certificates as files hold them: whether one ends in a trusted authority, and whether it is revoked.
+Certificates and keys as files hold them: whether one ends in a trusted authority, or is revoked.
 
     bytes ──from_pem──► the certificates, or NoPem: what it is, and the command that helps
 
@@ -7,6 +7,8 @@ Certificates as files hold them: whether one ends in a trusted authority, and wh
     authorities, with their roots ┴─flaw─► None, or where the way up breaks off
 
     lists ──load_revocations──► Revocations ──status_of──► good │ revoked │ unknown
+
+    PEM ──private_key──► key ──signs──► what it signed, its public half accepts
 
 Certificates are sent in half a dozen forms, and Windows saves text in another; each of them is
 whole and good, and none is what OpenSSL reads here.
@@ -18,6 +20,9 @@ which signed itself, and that root has to be in the file.
 OpenSSL could look into the certificate revocation lists itself, but has no middle way: with it, a
 list that is a day late shuts everybody out. Here the three cases are told apart, and whoever asks
 decides about the third. The lists come as files; to fetch them is another program's work.
+
+The library's own proof of an RSA key tests whether its parts are prime: a third of a second for one
+of 4096 bits, each time that it is read. What we need to know is less, and is shown by doing it.
 
 Decisions: D-revocation.
 """
@@ -32,7 +37,16 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    pkcs7,
+)
 
 from bars_gateway.errors import IdentityError
 
@@ -42,6 +56,7 @@ _PFX_VERSION = b"\x02\x01\x03"
 _HEAD = 32  # bytes: as far in does the kind of a binary file stand
 _PKCS7 = (b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----")
 _PEM = b"-----BEGIN X509 CRL-----"
+_SIGNED = b"whether this key signs"
 
 
 def issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
@@ -355,3 +370,22 @@ def _list(found: x509.CertificateRevocationList, file: Path) -> RevocationList:
         # Without an end it is out of date at once: nobody says how long to believe it.
         next_update=found.next_update_utc or datetime.min.replace(tzinfo=UTC),
     )
+
+
+def private_key(pem: bytes) -> PrivateKeyTypes:
+    """
+    Return the key in *pem*, of which nothing is proven.
+
+    Raises ValueError or UnsupportedAlgorithm where it holds none, TypeError where it is locked.
+    """
+    return load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
+
+
+def signs(key: RSAPrivateKey) -> bool:
+    """Tell whether the public half accepts what *key* has signed; milliseconds, so in a thread."""
+    try:
+        signature = key.sign(_SIGNED, padding.PKCS1v15(), hashes.SHA512())
+        key.public_key().verify(signature, _SIGNED, padding.PKCS1v15(), hashes.SHA512())
+    except (InvalidSignature, ValueError):
+        return False
+    return True

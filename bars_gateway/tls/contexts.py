@@ -39,8 +39,9 @@ from bars_gateway.tls.certificates import (
     is_authority,
     load_revocations,
     points_of,
+    private_key,
+    signs,
 )
-from bars_gateway.tls.keys import private_key, signs
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 

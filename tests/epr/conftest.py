@@ -17,10 +17,9 @@ from epr_side import (
     verb_requests,
 )
 
-from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.intervention_requests import AlarmRequests
+from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store

@@ -17,9 +17,8 @@ from epr_side import (
 )
 from typed import settings_text, typed_beside
 
-from bars_gateway.epr.alert_requests import AlertRequests
 from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.intervention_requests import AlarmRequests
+from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.store.store import Store
 
