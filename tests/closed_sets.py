@@ -49,7 +49,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "status.health.HealthState": ("states of what the gateway needs", GLOSSARY),
     "model.trail.BreachKind": ("what is wrong with the audit trail", "docs/records.md"),
     "model.counts.AlarmEnd": ("how an alarm ended", GLOSSARY),
-    "model.counterparties.Standing": ("how a counterparty stands", GLOSSARY),
+    "store.counterparties.Standing": ("how a counterparty stands", GLOSSARY),
     "model.explanation.Turn": ("whose turn it is", GLOSSARY),
     "model.explanation.Stall": ("why nothing goes out", GLOSSARY),
     "model.timeline.Party": ("who did something", GLOSSARY),

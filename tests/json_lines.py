@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from bars_gateway.model.alerts import Alert
-from bars_gateway.model.counterparties import Counterparty
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
@@ -14,8 +13,9 @@ from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.model.trail import Breach, Seal
 from bars_gateway.outbound.cache import CachedAnswer
 from bars_gateway.safety.report import CounterLine, HandlingLine, SafetyReport
+from bars_gateway.store.counterparties import Counterparty
+from bars_gateway.store.figures import AnswerTimes, Backlog, Flow, Traffic
 from bars_gateway.store.timeline import Timeline
-from bars_gateway.store.traffic import AnswerTimes, Backlog, Flow, Traffic
 
 
 @dataclass(frozen=True)

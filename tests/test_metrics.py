@@ -24,7 +24,6 @@ from store_values import (
 )
 
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.buckets import BUCKETS, bucket_of
 from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgain
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
 from bars_gateway.model.readings import Inspection, StuckLog
@@ -42,6 +41,7 @@ from bars_gateway.status.concerns import (
     concerns,
 )
 from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
+from bars_gateway.store.figures import BUCKETS, bucket_of
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store

@@ -28,18 +28,18 @@ from bars_gateway.cli.output import (
     terminal,
 )
 from bars_gateway.config import Settings, load
-from bars_gateway.model.counterparties import IN_WORDS, Counterparty
 from bars_gateway.model.explanation import Explanation, Option
 from bars_gateway.model.readings import Debt
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.outbound.cache import CachedAnswer, listed
 from bars_gateway.standard.sentences import means
+from bars_gateway.store.conversations import owed as debts
+from bars_gateway.store.counterparties import IN_WORDS, Counterparty
 from bars_gateway.store.counterparties import counterparties as services
 from bars_gateway.store.explanations import Elsewhere, Where, elsewhere, explained
-from bars_gateway.store.owed import owed as debts
+from bars_gateway.store.figures import AGES, AnswerTimes, Backlog, Traffic, traffic
 from bars_gateway.store.timeline import Timeline
 from bars_gateway.store.timeline import timeline as conversation
-from bars_gateway.store.traffic import AGES, AnswerTimes, Backlog, Traffic, traffic
 
 if TYPE_CHECKING:
     from bars_gateway.model.messages import Objection

@@ -19,8 +19,7 @@ from bars_gateway.console.leads import leads_of, waits_for
 from bars_gateway.model.alerts import Alert
 from bars_gateway.status.concerns import Concern, concerns
 from bars_gateway.status.runbooks import RUNBOOKS
-from bars_gateway.store.traffic import AnswerTimes, Flow
-from bars_gateway.store.uptime import Up
+from bars_gateway.store.figures import AnswerTimes, Flow, Up
 
 _DEBTS = 10  # that the first page lists
 _AGES = ("under 1 min", "1 to 5 min", "5 to 30 min", "30 min to 2 h", "2 to 8 h", "over 8 h")

@@ -25,11 +25,11 @@ from bars_gateway.config import Described
 from bars_gateway.console.desk import Asked, Desk, Publication, shown
 from bars_gateway.console.leads import anchor
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.counterparties import IN_WORDS
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.model.timeline import ANSWERS
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.store.audit import Sought
+from bars_gateway.store.counterparties import IN_WORDS
 from bars_gateway.upkeep.housekeeping import remaining, stage
 
 _LISTED = 200

@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bars_gateway.model.alarms import ALARMS, AlarmWords
-from bars_gateway.model.buckets import bucket_of
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.store.figures import bucket_of
 from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
 

@@ -5,7 +5,7 @@ The page's figures for a machine, in the format that Prometheus reads.
     what comes to be, from the start on ─► Measured ─┴─► GET /metrics
 
 Labels are states, codes and names from the settings: never an id, never content. A Receiver is in
-a bucket (`model.buckets`). Every kind of concern has its figure: `FIGURE_OF` names it, and a rule
+a bucket (`store.figures`). Every kind of concern has its figure: `FIGURE_OF` names it, and a rule
 of `config/prometheus-rules.yml` may be written for it. `docs/metrics.md` is printed from here.
 
 Decisions: D-local-page, D-alarms-stay.
@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bars_gateway.model.buckets import BUCKETS
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import (
@@ -30,7 +29,7 @@ from bars_gateway.status.concerns import (
     RuntimeState,
     TokenState,
 )
-from bars_gateway.store.figures import Counted, Heap
+from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage
 

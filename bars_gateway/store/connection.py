@@ -14,6 +14,10 @@ of its own, and the `Database` that runs works on it:
                       where the disk is full, DatabaseHeld where another program has the engine
     StoreError        anything else that the engine says no to
 
+    a commit · an attempt · an answer of the EPR's ─► Measures ─► figures of `/metrics`
+
+The store says what came to be, after it is on disk, and knows nothing of who counts it.
+
 What looks after an engine's own file (its checks, backups and restores) stands in the engine's
 room, `store.sqlite`; nothing else imports an engine's library.
 
@@ -28,8 +32,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Findings, StuckLog
-from bars_gateway.store.measures import Measures
 
 T = TypeVar("T")
 # Whether what reads makes a page, a figure or an alert: it has time, and a connection of its own,
@@ -98,6 +102,32 @@ class Soundness(Protocol):
 
     async def close(self) -> None:
         """Close what the steps look through."""
+
+
+class Measures(Protocol):
+    """Who counts."""
+
+    def committed(self, seconds: float, flush_seconds: float) -> None:
+        """Note a group of changes: how long it took in all, and its COMMIT alone."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Note a POST."""
+
+    def answered(self, seconds: float) -> None:
+        """Note that the EPR has answered a question, so long after it was asked."""
+
+
+class Unmeasured:
+    """Counts nothing."""
+
+    def committed(self, seconds: float, flush_seconds: float) -> None:
+        """Do nothing."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def answered(self, seconds: float) -> None:
+        """Do nothing."""
 
 
 class Database(Protocol):

@@ -4,6 +4,7 @@ What has been said in a workflow, what falls due with it, and what a person says
     in_reply_to ──about──► Conversation ──► what a composed message rests on
     submission_id ──submitted_as──► the receipt that it was given
     warn_at ──► due_soon, once          answer_due_at ──► overdue, once, with an event
+    what is owed ──► Debt, the longest overdue first, and what is due latest last
     unclear, contradicted ──confirm──► where it stands in truth, with the audit trail
 
 The clock of an answer that is owed runs whatever became of the messages, and most of all where
@@ -24,14 +25,15 @@ from functools import partial
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.interventions import NOT_CONFIRMED
 from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload
-from bars_gateway.model.readings import WorkflowRow
+from bars_gateway.model.readings import Debt, WorkflowRow
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, Role, State
 from bars_gateway.store.asides import Aside, Failed, Look, Rounds, each_alone
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, links, notify, read_kept
-from bars_gateway.store.rows import payload_of, text, workflow_of
+from bars_gateway.store.replacements import seen
+from bars_gateway.store.rows import instant, payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, submitted_as, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes
 
@@ -210,3 +212,37 @@ class Confirmations(Noun):
         said = {"who": actor.who, "why": actor.why, "was": before, "state": state}
         add_message_event(connection, about, f"{actor.role}.confirmed", now, said)
         return Confirmed(state=state)
+
+
+class Debts(Noun):
+    """Answers that are owed."""
+
+    @reads
+    def owed(self, connection: Connection, provider: str | None, limit: int) -> list[Debt]:
+        """Return what is owed to *provider* and by it, or to and by all, overdue first."""
+        return owed(connection, provider, limit)
+
+
+def owed(connection: Connection, provider: str | None, limit: int) -> list[Debt]:
+    """Return what is owed, the longest overdue first."""
+    found = connection.rows("owed", provider=provider, limit=limit)
+    return [_debt(connection, row) for row in found]
+
+
+def owed_in(connection: Connection, correlation_id: str) -> list[Debt]:
+    """Return what is owed in one conversation."""
+    found = connection.rows("owed_in", correlation_id=correlation_id)
+    return [_debt(connection, row) for row in found]
+
+
+def _debt(connection: Connection, row: Row) -> Debt:
+    request = seen(connection, row)
+    return Debt(
+        ours=row["role"] == Role.RESPONDER,
+        workflow_id=row["workflow_id"],
+        counterparty=row["counterparty"],
+        state=State(row["stands"]),
+        since=instant(row["opened_at"]),
+        due_at=instant(row["owed_at"]),
+        request=request,
+    )

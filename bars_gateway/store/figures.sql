@@ -1,4 +1,4 @@
--- What is counted for a machine, beside what the page shows.
+-- What is counted for a machine, what flows each way and how fast, and how long the gateway was up.
 
 -- name: count_backlog
 -- What is not settled, by Receiver. One look into the index for each and provider, however many messages wait.
@@ -29,3 +29,58 @@ SELECT provider, count(*) AS n, min(created_at) AS oldest
 SELECT provider, role, count(*) AS n, min(answer_due_at) AS oldest
   FROM workflows INDEXED BY workflows_due
  WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY provider, role;
+
+-- name: last_flowed
+-- When the last message went that way: in the newest hour in which any did.
+SELECT last_at FROM hours WHERE direction = :direction AND last_at IS NOT NULL ORDER BY hour DESC LIMIT 1;
+
+-- name: last_changes
+-- The numbers of what was last written of all that pages tell of.
+SELECT (SELECT max(id) FROM events) AS event, (SELECT max(id) FROM notices) AS notice,
+       (SELECT max(id) FROM questions) AS question, (SELECT max(id) FROM alerts) AS alert;
+
+-- name: hours_since
+-- What went that way in each hour since, the earliest first.
+SELECT hour, flowed FROM hours WHERE direction = :direction AND hour >= :since ORDER BY hour;
+
+-- name: answered_since
+-- How many attempts were made since that hour, and how many were answered how fast.
+SELECT coalesce(sum(asked), 0) AS asked, coalesce(sum(within_2100), 0) AS within_2100,
+       coalesce(sum(within_5000), 0) AS within_5000
+  FROM hours WHERE direction = 'outbound' AND hour >= :since;
+
+-- name: backlog
+-- What is not settled, by whom it is for and in classes of age, and since when the oldest of it waits.
+SELECT receiver, min(created_at) AS oldest, count(*) AS n,
+       sum(created_at > :minute) AS age_0, sum(created_at <= :minute AND created_at > :minutes_5) AS age_1,
+       sum(created_at <= :minutes_5 AND created_at > :minutes_30) AS age_2,
+       sum(created_at <= :minutes_30 AND created_at > :hours_2) AS age_3,
+       sum(created_at <= :hours_2 AND created_at > :hours_8) AS age_4, sum(created_at <= :hours_8) AS age_5
+  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL
+ GROUP BY receiver ORDER BY min(created_at);
+
+-- name: note_up
+-- It was up for so long within that hour, until now.
+INSERT INTO uptime (hour, first_at, last_at, up_ms, database_bytes)
+VALUES (:hour, :from, :until, :up_ms, :bytes)
+    ON CONFLICT DO UPDATE SET up_ms = min(3600000, up_ms + excluded.up_ms), last_at = max(last_at, excluded.last_at);
+
+-- name: forget_uptime
+-- What no meter looks back to, but for the first hour of all: since then it is known.
+DELETE FROM uptime WHERE hour < :before AND hour > (SELECT min(hour) FROM uptime);
+
+-- name: first_up
+-- Since when it is known.
+SELECT first_at FROM uptime WHERE hour = (SELECT min(hour) FROM uptime);
+
+-- name: last_up
+-- Until when it is known.
+SELECT last_at FROM uptime WHERE hour = (SELECT max(hour) FROM uptime);
+
+-- name: up_since
+-- For how long it was up since that hour.
+SELECT coalesce(sum(up_ms), 0) AS up_ms FROM uptime WHERE hour >= :since;
+
+-- name: size_since
+-- How large the database was at first since that hour.
+SELECT first_at, database_bytes FROM uptime WHERE hour >= :since ORDER BY hour LIMIT 1;

@@ -23,17 +23,15 @@ from bars_gateway.store.alerts import Alerts
 from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.audit import Audit
 from bars_gateway.store.chain import Chain
-from bars_gateway.store.connection import Connection, Database
-from bars_gateway.store.conversations import Confirmations, Conversations
+from bars_gateway.store.connection import Connection, Database, Measures
+from bars_gateway.store.conversations import Confirmations, Conversations, Debts
 from bars_gateway.store.counterparties import Counterparties
 from bars_gateway.store.explanations import Explanations
-from bars_gateway.store.figures import Figures
+from bars_gateway.store.figures import Figures, Flows, Uptimes
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
-from bars_gateway.store.measures import Measures
 from bars_gateway.store.notices import Notices
 from bars_gateway.store.outbound import Outbound
-from bars_gateway.store.owed import Debts
 from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
@@ -43,8 +41,6 @@ from bars_gateway.store.reports import Reports
 from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
-from bars_gateway.store.traffic import Flows
-from bars_gateway.store.uptime import Uptimes
 from bars_gateway.store.visits import Visits
 from bars_gateway.store.waiting import Pausing
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads

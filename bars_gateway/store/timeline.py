@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from bars_gateway.model.readings import Debt, MessageRow, WorkflowRow
 from bars_gateway.model.timeline import Party, TimelineStep, steps
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.conversations import owed_in
 from bars_gateway.store.explanations import notices_of
-from bars_gateway.store.owed import owed_in
 from bars_gateway.store.readings import history_of
 from bars_gateway.store.rows import instant
 from bars_gateway.store.work import Noun, reads

@@ -33,8 +33,7 @@ from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.connection import Connection, Database
-from bars_gateway.store.measures import Measures, Unmeasured
+from bars_gateway.store.connection import Connection, Database, Measures, Unmeasured
 
 
 class WakeUp:

@@ -41,7 +41,7 @@ import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.stopping import pause
-from bars_gateway.store.uptime import LONGEST_GAP, NOTED_EVERY, Uptimes
+from bars_gateway.store.figures import LONGEST_GAP, NOTED_EVERY, Uptimes
 
 log = structlog.get_logger(__name__)
 

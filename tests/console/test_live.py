@@ -14,7 +14,7 @@ from console_visitors import person, users
 from store_values import NOW, submission
 
 from bars_gateway.console import live
-from bars_gateway.store.traffic import Flows
+from bars_gateway.store.figures import Flows
 
 TICK = 0.02
 

@@ -17,7 +17,7 @@ from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import OutboundState, Part, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.store.measures import Unmeasured
+from bars_gateway.store.connection import Unmeasured
 from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}

@@ -22,7 +22,6 @@ from store_values import (
 )
 
 from bars_gateway.demo.messages import FAMILY, GIVEN, NHS_NUMBER, referral
-from bars_gateway.model.counterparties import JUDGED, STANDINGS, Counterparty, Standing
 from bars_gateway.model.explanation import Stall, Turn
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import (
@@ -37,6 +36,7 @@ from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.audit import Sought
+from bars_gateway.store.counterparties import JUDGED, STANDINGS, Counterparty, Standing
 from bars_gateway.store.explanations import Where, elsewhere
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.sqlite import named_queries

@@ -7,10 +7,10 @@ import pytest
 from national_side import Clock
 from store_values import NOW
 
+from bars_gateway.store.figures import Up, Uptime, uptime
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
-from bars_gateway.store.uptime import Up, Uptime, uptime
 from bars_gateway.upkeep.loops import Presence
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)

@@ -68,8 +68,7 @@ from bars_gateway.errors import (
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
-from bars_gateway.store.connection import LOOKING
-from bars_gateway.store.measures import Measures, Unmeasured
+from bars_gateway.store.connection import LOOKING, Measures, Unmeasured
 from bars_gateway.store.sqlite import (
     SqliteConnection,
     Work,
