@@ -307,6 +307,11 @@ EVENTS = {
         "After a duplicate, the Receiver's record was looked for; `kind` says what came of it."
     ),
     "reconciliation.failed": LogEvent("That look could not be made; it is made again.", _STORE),
+    "records.held": LogEvent("Somebody has put `count` records under legal hold."),
+    "records.purged": LogEvent(
+        "Purge `name` came to its end, and has removed `count` records of one `kind`."
+    ),
+    "records.released": LogEvent("Somebody has ended the legal hold of `count` records."),
     "renewal.left_for_restart": LogEvent(
         "Settings were changed that only a start takes.", "Restart, when it suits."
     ),

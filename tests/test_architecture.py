@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "options": {"errors", "permissions", "config"},
     "standard": {"errors"},
     "tls": {"errors"},
-    "config": GROUND | {"tls"},
+    "config": GROUND | {"tls", "model"},
     "model": GROUND,
     "store": GROUND | {"model"},
     "store.sqlite": GROUND | {"model", "store"},

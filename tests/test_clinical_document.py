@@ -567,6 +567,13 @@ MAY_CHANGE: Mapping[str, str] = {
     "state_dir": "With another database nothing is known of what is under way: who sees to each"
     " open case? The same goes for `store.path`.",
     "store.path": "As for `state_dir`.",
+    "retention.payload_days": "An update that comes later finds nothing to compare its patient"
+    " with. After how many days do changes of a referral still come? The same goes for"
+    " `providers.NAME.retention`.",
+    "retention.inbox_days": "What the EPR has not read by then is gone from its folder. Is it one"
+    " that copies files and leaves them?",
+    "retention.use_cases": "As for `retention.payload_days`.",
+    "providers.NAME.retention": "As for `retention.payload_days`.",
     "providers.NAME.services": "Taken out: who is still sent to it, and where do those patients go?"
     " Added: who reads what comes for it, at every hour?",
     "providers.NAME.applications": "Switched off: do those who send them know where else the"
@@ -645,6 +652,13 @@ OF_NO_WEIGHT = frozenset(
             "console.*",
             "onboarding.*",
             "store.group_limit",
+            "retention.answer_days",
+            "retention.message_days",
+            "retention.conversation_days",
+            "retention.quarantine_days",
+            "retention.audit_days",
+            "retention.nightly",
+            "retention.nightly_at",
             "epr.socket_dir",
         ),
         *(f"providers.NAME.{each}" for each in ("ods_code", "name", "software", "key_id")),

@@ -14,6 +14,7 @@ from variants import a_referral
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
+from bars_gateway.config.retention import RetentionOverrides, RetentionSettings
 from bars_gateway.config.sources import purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
@@ -34,6 +35,8 @@ TABLES = [
     config.Onboarding,
     config.AlertSettings,
     config.TimingSettings,
+    RetentionSettings,
+    RetentionOverrides,
 ]
 PROVIDER = """
 [providers.example-trust]
@@ -503,7 +506,12 @@ def test_the_shipped_file_holds_the_defaults(written):
     examples |= {f"alerts.mail_{name}" for name in of_mail}
     examples |= {"alerts.command", "alerts.maintenance_from", "alerts.maintenance_until"}
     examples |= {"alerts.page_url"}
-    shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
+    shown = {
+        key: value
+        for key, value in shown.items()
+        if not key.startswith(("timing.", "retention.use_cases."))
+    }
+    examples |= {key for key in shown if key.startswith("providers.example-trust.retention.")}
 
     assert plain.keys() == shown.keys()
     assert {k: v for k, v in plain.items() if k not in examples} == {
@@ -533,7 +541,7 @@ def test_the_shipped_file_shows_every_setting():
     assert set(config.Provider.model_fields) == set(provider)
     assert set(config.Software.model_fields) == set(provider["software"])
     assert set(TimingSettings.model_fields) == set(shown["timing"]["a4"])
-    for name in ("outbound", "inbound", "callers", "store", "epr", "status"):
+    for name in ("outbound", "inbound", "callers", "store", "retention", "epr", "status"):
         assert set(Settings.model_fields[name].annotation.model_fields) == set(shown[name])
 
 

@@ -47,6 +47,7 @@ from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
 from bars_gateway.upkeep.loops import LoopLag
+from bars_gateway.upkeep.purging import PurgeState
 
 AN_HOUR = timedelta(hours=1)
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
@@ -126,6 +127,7 @@ SITUATIONS = {
     ConcernKind.EXPIRY_NEAR: running(expiries=[ENDS]),
     ConcernKind.CLOCK_STEPPED: running(clock_step=ClockStep(seconds=-60.0, at=AT)),
     ConcernKind.DATABASE_UNCOMPARED: inspected(waits_since=AT - AN_HOUR),
+    ConcernKind.PURGE_LATE: running(purges=PurgeState(nightly=True, since=AT - timedelta(days=4))),
     ConcernKind.DISK_LOW: (replace(EMPTY, free_bytes=1), replace(AT_REST, minimum_free_bytes=1)),
     ConcernKind.ALERT_UNDELIVERED: running(undelivered={"mail": AT}),
     ConcernKind.MESSAGE_WAITING: seen(oldest_waiting_at=AT - AN_HOUR),

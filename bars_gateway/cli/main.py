@@ -7,6 +7,7 @@ The operator's verbs, all of them; `begin` loads those that are needed.
                                       explain · timeline · owed · audit …      accounts, trail
     through the EPR's own socket      send · hold · mark-handled · attach …    messages, attention
     while no gateway runs, or beside  backup · verify · restore                backup
+                                      purge · hold-record · compact            records
 
 A command that is in no section would be shown nowhere: a test holds that each is in one.
 """
@@ -25,7 +26,16 @@ import typer
 from typer.core import TyperGroup
 
 from bars_gateway import log
-from bars_gateway.cli import accounts, attention, listings, messages, safety, trail, users
+from bars_gateway.cli import (
+    accounts,
+    attention,
+    listings,
+    messages,
+    records,
+    safety,
+    trail,
+    users,
+)
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
 from bars_gateway.cli.output import print_lines
@@ -55,6 +65,13 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
     "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
     "Keeping the database": ("backup", "restore", "verify"),
+    "How long records stay": (
+        "purge",
+        "hold-record",
+        "release-record",
+        "held-records",
+        "compact",
+    ),
     "The console": ("users",),
     "Clinical safety": ("safety",),
     "Connecting": ("init", "keys", "csr", "certificate", "letters"),
@@ -106,7 +123,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, trail, safety):
+for verbs in (messages, listings, accounts, attention, trail, safety, records):
     verbs.add_to(app)
 for group in (
     doctor.app,

@@ -19,6 +19,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
+from bars_gateway.config.retention import ProviderRetention
 from bars_gateway.config.values import (
     AbsolutePath,
     ApiKey,
@@ -40,7 +41,6 @@ from bars_gateway.standard.rules import RULES
 SERVICE_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"  # what numbers services
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
-UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
 OdsCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
@@ -296,6 +296,9 @@ class Provider(Section):
     Where they differ the log says so (`inbound.organisations_differ`), and the message is taken.
     Set it to true to have it refused with 401: then agree on it with those who send for others.
     """
+
+    retention: ProviderRetention = ProviderRetention()
+    """What this one keeps for another time than everybody; what each is for stands with it."""
 
     rules: dict[Counterparty, Agreement] = Field(default_factory=dict)
     """

@@ -56,10 +56,12 @@ from bars_gateway.config.local import (
     StoreSettings,
 )
 from bars_gateway.config.outbound import OutboundSettings, TimingSettings
-from bars_gateway.config.provider import Onboarding, Provider, UseCase
+from bars_gateway.config.provider import Onboarding, Provider
+from bars_gateway.config.retention import RetentionSettings, rules_of
 from bars_gateway.config.sources import Sources, explain, purpose
-from bars_gateway.config.values import AbsolutePath, Flaw, reject
+from bars_gateway.config.values import AbsolutePath, Flaw, UseCase, reject
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.model.retention import RetentionRules
 
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of Linux, less the final zero
@@ -136,6 +138,9 @@ class Settings(BaseModel):
 
     store: StoreSettings = StoreSettings()
     """The database; what each setting is for stands with it."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """How long records are kept; what each setting is for stands with it."""
 
     epr: Epr = Epr()
     """The door for the EPR; what each setting is for stands with it."""
@@ -233,6 +238,12 @@ class Settings(BaseModel):
     def database_path(self) -> Path:
         """The database file: `store.path`, else `gateway.db` in `state_dir`."""
         return self.store.path or self.state_dir / "gateway.db"
+
+    @property
+    def retention_rules(self) -> RetentionRules:
+        """How long each kind of record is kept, and whose."""
+        own = {name: provider.retention for name, provider in self.providers.items()}
+        return rules_of(self.retention, own)
 
     @property
     def cache_dir(self) -> Path:

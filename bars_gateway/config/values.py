@@ -188,6 +188,7 @@ def _called(character: str) -> str:
     return f"{name} (U+{ord(character):04X})" if name else f"U+{ord(character):04X}"
 
 
+UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
 Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 ApiKey = Annotated[Text, BeforeValidator(_key_characters)]

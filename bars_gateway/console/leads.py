@@ -134,6 +134,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.CLOCK_STEPPED: _MACHINE,
     ConcernKind.DATABASE_UNCOMPARED: _MACHINE,
     ConcernKind.DISK_LOW: _MACHINE,
+    ConcernKind.PURGE_LATE: _MACHINE,
     ConcernKind.MESSAGE_WAITING: _late,
     ConcernKind.ALERT_UNDELIVERED: _to("/alarms#alerts", "the alerts that are open"),
 }

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
-from bars_gateway.status.concerns import RuntimeState, ago, lasting
+from bars_gateway.status.ages import ago, lasting
+from bars_gateway.status.concerns import RuntimeState
 
 if TYPE_CHECKING:
     import jinja2

@@ -46,6 +46,7 @@ from bars_gateway.daemon.parts import (
     outbound_parts,
 )
 from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
+from bars_gateway.daemon.retention import purger_of
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
@@ -224,6 +225,7 @@ class Gateway:
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,
             presence=Presence(store.uptimes, now, time.monotonic).keep,
         )
+        self._purger = purger_of(settings, store, now)
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
         measured = Measured(registry)
         store.measure(measured)
@@ -328,6 +330,8 @@ class Gateway:
         # No heartbeat: SQLite's look at one table takes as long as that is large.
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
+        purger = self._on(lambda _beat: self._purger.run())
+        group.create_task(purger(_nothing), name="purger")
         group.create_task(self._lag.run(), name="lag")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run)(_nothing), name=name)
@@ -361,7 +365,8 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [self._inspector, self._lag, *self._alerting.parts.values(), self.site]
+        parts += [self._inspector, self._purger, self._lag, self.site]
+        parts += self._alerting.parts.values()
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
@@ -395,6 +400,7 @@ class Gateway:
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
+            purges=self._purger.state,
             handshake_failures=inbound.failures if inbound else {},
             undelivered=self._alerting.undelivered,
             minimum_free_bytes=self._settings.store.minimum_free_bytes,

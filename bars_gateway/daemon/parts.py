@@ -34,6 +34,7 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Environment, Provider, Settings
+from bars_gateway.daemon.retention import record_requests_of
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
@@ -472,6 +473,7 @@ async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
         AlarmRequests(given.store.alarms, provider=given.name, now=given.now),
         AlertRequests(given.store.alerts, now=given.now),
         _others(given),
+        record_requests_of(given.settings, given.store, given.name, given.now),
         attendance=attendance,
         provider=given.name,
         path=given.settings.epr.socket_of(given.name),

@@ -42,6 +42,7 @@ from pathlib import Path
 
 import structlog
 
+from bars_gateway import permissions
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
@@ -328,6 +329,41 @@ class Attendance:
             return None if self._delivers else []
         except OSError:
             return None
+
+
+class LeftCopies:
+    """What one EPR has left in its folder; everything here blocks."""
+
+    def __init__(self, inbox: Path) -> None:
+        """*inbox* is `inbox/new`, where files are moved for the EPR to take away."""
+        self._inbox = inbox
+
+    def numbers(self, before: datetime) -> Sequence[int]:
+        """Return the numbers of notices with files that nobody has touched since, in order."""
+        try:
+            with os.scandir(self._inbox) as entries:
+                old = [each.name for each in entries if _lies_since(each, before)]
+        except OSError:  # its trouble is told by who delivers
+            return []
+        return sorted(_numbers(old))
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove every file of those notices, and nothing else."""
+        wanted = frozenset(numbers)
+        with os.scandir(self._inbox) as entries:
+            gone = [each.name for each in entries if _numbers([each.name]) & wanted]
+        for name in gone:
+            (self._inbox / name).unlink(missing_ok=True)
+        if gone:
+            permissions.sync_folder(self._inbox)
+
+
+def _lies_since(entry: "os.DirEntry[str]", before: datetime) -> bool:
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # the EPR has taken it
+        return False
+    return entry.is_file(follow_symlinks=False) and found.st_mtime < before.timestamp()
 
 
 def _numbers(names: Sequence[str]) -> frozenset[int]:

@@ -18,6 +18,7 @@ from bars_gateway.epr.envelope import (
     PATIENT_CHANGED_HEADER,
     PRACTITIONER_HEADER,
 )
+from bars_gateway.epr.openapi_records import RECORD_SCHEMAS
 from bars_gateway.epr.openapi_schemas import (
     MOVE_SCHEMAS,
     ORDER_SCHEMAS,
@@ -313,6 +314,36 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         ),
         "parameters": [_NUMBER],
     },
+    ("post", "/records/hold"): _order(
+        "hold_record",
+        "Keep a record from every purge: a legal hold",
+        "RecordOrder",
+        (200, "what is held, or would be", "RecordHolds"),
+        _NOT_THERE,
+    ),
+    ("post", "/records/release"): _order(
+        "release_record",
+        "End a legal hold",
+        "RecordOrder",
+        (200, "what is held no more", "RecordHolds"),
+        _NOT_THERE,
+        (409, "it was not held", "RecordHolds"),
+    ),
+    ("post", "/purges"): _order(
+        "purge",
+        "Begin to remove records whose time is over; it goes on by itself",
+        "Acknowledgement",
+        (202, "it has begun, or goes on since before", "PurgeBegun"),
+    ),
+    ("get", "/purges/{id}"): {
+        **_get(
+            "purged",
+            "How far a purge is, and what it has removed",
+            (200, "its certificate", "PurgeCertificate"),
+            _NOT_THERE,
+        ),
+        "parameters": [_NUMBER],
+    },
     ("post", "/workflows/{id}/confirm"): {
         **_order(
             "confirm",
@@ -377,5 +408,5 @@ def document() -> Schema:
         },
         "servers": [{"url": "http://gateway", "description": "the Unix socket of the provider"}],
         "paths": paths,
-        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS | ORDER_SCHEMAS},
+        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS | ORDER_SCHEMAS | RECORD_SCHEMAS},
     }

@@ -384,16 +384,17 @@ MOVE_SCHEMAS: dict[str, Schema] = {
 }
 
 
-def _flag(description: str) -> Schema:
+def flag(description: str) -> Schema:
+    """Return the schema of true or false."""
     return {"type": "boolean", "description": description}
 
 
-def _some(description: str, *required: str, **members: Schema) -> Schema:
+def some(description: str, *required: str, **members: Schema) -> Schema:
     """Return the schema of an object of which only some members are required."""
     return {**closed(description, **members), "required": list(required)}
 
 
-_MEMBERS: dict[str, Schema] = {
+ORDER_MEMBERS: dict[str, Schema] = {
     "why": text(
         "the reason, for the audit trail: a ticket, and never a patient",
         maxLength=LONGEST_REASON,
@@ -401,13 +402,13 @@ _MEMBERS: dict[str, Schema] = {
     ),
     "by": text("who asks, as they call themselves", maxLength=LONGEST_NAME, pattern=_WORD),
     "role": one_of(("epr", "operator"), "as whom: an EPR is not told what it did itself"),
-    "confirmed": _flag("what may come of a resend was read, and is wanted"),
-    "after_its_time": _flag(
+    "confirmed": flag("what may come of a resend was read, and is wanted"),
+    "after_its_time": flag(
         "its clinical time has passed, and it is to be sent all the same: release, retry, resend"
     ),
-    "dry_run": _flag("say what would happen, and do nothing"),
+    "dry_run": flag("say what would happen, and do nothing"),
 }
-_FILTER = _some(
+_FILTER = some(
     "Which messages: all that is given has to fit.",
     states=list_of(one_of(OutboundState, "a state"), "only those that the verb leads on from"),
     receiver=text("target identifier: system|value", maxLength=300, pattern=_WORD),
@@ -439,14 +440,14 @@ def _at_least_one(items: Schema, description: str) -> Schema:
 
 
 ORDER_SCHEMAS: dict[str, Schema] = {
-    "Order": _some("What to do with one message, and why.", "why", **_MEMBERS),
-    "BulkOrder": _some(
+    "Order": some("What to do with one message, and why.", "why", **ORDER_MEMBERS),
+    "BulkOrder": some(
         "What to do with every message that fits, and why.",
         "verb",
         "why",
         verb=one_of(Verb, "what to do"),
         messages=_FILTER,
-        **_MEMBERS,
+        **ORDER_MEMBERS,
     ),
     "OrderProblem": closed(
         "Why an order cannot be understood.",
@@ -454,34 +455,34 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         cure=text("what to do"),
         member=or_null(text("where in the order, as messages.taken_from; null: with all of it")),
     ),
-    "Attachment": _some(
+    "Attachment": some(
         "To which workflow a response belongs, and why.",
         "workflow_id",
         "why",
         workflow_id={**number("its number"), "minimum": 1},
-        **{name: schema for name, schema in _MEMBERS.items() if name not in OF_MESSAGES},
+        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
     ),
     "Attached": closed(
         "What became, or would become, of a quarantined response.",
         quarantine_id=number("its number"),
         workflow_id=number("of the workflow that was named"),
-        dry_run=_flag("whether nothing was asked for but the look"),
-        done=_flag("whether it was done"),
+        dry_run=flag("whether nothing was asked for but the look"),
+        done=flag("whether it was done"),
         state=or_null(one_of(State, "of the workflow; null: nothing was done")),
         objection=_objection(AGAINST),
     ),
-    "Confirmation": _some(
+    "Confirmation": some(
         "How a workflow stands that is unclear or contradicted, and why.",
         "state",
         "why",
         state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
-        **{name: schema for name, schema in _MEMBERS.items() if name not in OF_MESSAGES},
+        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
     ),
     "Confirmed": closed(
         "What became, or would become, of a workflow in doubt.",
         workflow_id=number("its number"),
-        dry_run=_flag("whether nothing was asked for but the look"),
-        done=_flag("whether it was done"),
+        dry_run=flag("whether nothing was asked for but the look"),
+        done=flag("whether it was done"),
         state=or_null(one_of(State, "of the workflow; null: nothing was done")),
         objection=_objection(NOT_CONFIRMED),
     ),
@@ -490,7 +491,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         verb=one_of(Verb, "what was asked for"),
         request_id=uuid("X-Request-Id of the message"),
         state=one_of(OutboundState, "where it is now"),
-        done=_flag("whether it was done"),
+        done=flag("whether it was done"),
         objection=_objection({*OBJECTIONS, "not_confirmed"}),
         may_happen=or_null(text("what a resend may lead to")),
         resent_as=or_null(uuid("X-Request-Id of the new message, after a resend")),
@@ -499,14 +500,14 @@ ORDER_SCHEMAS: dict[str, Schema] = {
     "Report": closed(
         "What became, or would become, of each.",
         verb=one_of(Verb, "what was asked for"),
-        dry_run=_flag("whether nothing was done"),
+        dry_run=flag("whether nothing was done"),
         possible=number("how many it was done with, or would be"),
         objections={
             "type": "object",
             "description": "how many it was not, by the code of the objection",
             "additionalProperties": {"type": "integer"},
         },
-        more=_flag("there were more than are done at once: ask for the next round"),
+        more=flag("there were more than are done at once: ask for the next round"),
         next=or_null(
             closed(
                 "Where the next round begins.",
@@ -530,12 +531,12 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         since=instant("when it was first raised"),
         times=number("how often it was raised since, and nobody had handled it"),
     ),
-    "Acknowledgement": _some(
+    "Acknowledgement": some(
         "That somebody sees to an alert, and why.",
         "why",
         **{
             name: schema
-            for name, schema in _MEMBERS.items()
+            for name, schema in ORDER_MEMBERS.items()
             if name not in {*OF_MESSAGES, "dry_run"}
         },
     ),
@@ -544,13 +545,13 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         alert_id=number("its number"),
         code=text("by which docs/runbooks.md says what to do"),
         says=text("counts, and names from the settings; nothing of a message"),
-        urgent=_flag("whether somebody is woken for it"),
+        urgent=flag("whether somebody is woken for it"),
         state=one_of(("open", "acknowledged", "resolved"), "how it stands"),
         since=instant("when it was opened"),
         acknowledged_by=or_null(text("who sees to it")),
     ),
     "Alarms": closed("What stands.", alarms=list_of(ref("Alarm"), "newest first")),
-    "Handling": _some(
+    "Handling": some(
         "Which alarms somebody has dealt with, and why.",
         "why",
         alarms=_at_least_one(number("its number"), "by number"),
@@ -558,13 +559,13 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
         up_to=number("all up to this number, which is the highest that was seen"),
         after={**number("of those, only behind this number: from next"), "minimum": 1},
-        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+        **{name: schema for name, schema in ORDER_MEMBERS.items() if name != "confirmed"},
     ),
     "Handled": closed(
         "What became, or would become, of each.",
-        dry_run=_flag("whether nothing was done"),
+        dry_run=flag("whether nothing was done"),
         possible=number("how many were marked as handled, or would be"),
-        more=_flag("there may be more than are done at once: ask for the next round"),
+        more=flag("there may be more than are done at once: ask for the next round"),
         next=or_null(
             closed("Where the next round begins.", after=number("the last that this one marked"))
             | {"description": "give this beside up_to and the same kinds; null: all is done"}
@@ -573,7 +574,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
             closed(
                 "One of them.",
                 name=text("its number, or the X-Request-Id that was given"),
-                done=_flag("whether it was marked as handled"),
+                done=flag("whether it was marked as handled"),
                 objection=_objection(HANDLING_OBJECTIONS),
                 alarm=or_null(ref("Alarm")),
             ),

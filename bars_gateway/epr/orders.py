@@ -96,6 +96,39 @@ class AlertAcknowledgement:
     role: str = "epr"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOrder:
+    """What is to become of a record, who says so and why: one thing, or none for a purge."""
+
+    why: str
+    by: str | None = None
+    role: str = "epr"
+    dry_run: bool = False
+    request_id: str | None = None
+    workflow_id: int | None = None
+    quarantine_id: int | None = None
+
+
+def read_record_order(body: bytes) -> RecordOrder:
+    """Return which record is meant, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _RECORD)
+    if "why" not in found:
+        raise OrderProblem("is missing: a reason, such as the number of a case", "why")
+    if len(found.keys() & _NAMING_RECORDS.keys()) != 1:
+        raise OrderProblem(f"name one of {', '.join(_NAMING_RECORDS)}")
+    return RecordOrder(**{name: _RECORD[name](value) for name, value in found.items()})
+
+
+def read_purge_order(body: bytes) -> RecordOrder:
+    """Return who begins a purge and why, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _ACKNOWLEDGEMENT)
+    if "why" not in found:
+        raise OrderProblem("is missing: a reason, such as the number of a case", "why")
+    return RecordOrder(**{name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()})
+
+
 def read_acknowledgement(body: bytes) -> AlertAcknowledgement:
     """Return who sees to an alert, or raise OrderProblem."""
     found = _object(body)
@@ -291,6 +324,12 @@ def _correlation_id(value: Any) -> str:
     raise OrderProblem("must be a UUID", "messages.correlation_id")
 
 
+def _request_id(value: Any) -> str:
+    if isinstance(value, str) and is_uuid(value):
+        return value.strip()
+    raise OrderProblem("must be a UUID", "request_id")
+
+
 _MEMBERS: Mapping[str, Callable[[Any], object]] = {
     "why": _text("why", LONGEST_REASON),
     "by": _text("by", LONGEST_NAME),
@@ -327,5 +366,14 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
 }
 _CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
     "state": _state,
+    **{name: reader for name, reader in _MEMBERS.items() if name not in OF_MESSAGES},
+}
+_NAMING_RECORDS: Mapping[str, Callable[[Any], Any]] = {
+    "request_id": _request_id,
+    "workflow_id": _number("workflow_id", "a workflow"),
+    "quarantine_id": _number("quarantine_id", "what lies in quarantine"),
+}
+_RECORD: Mapping[str, Callable[[Any], Any]] = {
+    **_NAMING_RECORDS,
     **{name: reader for name, reader in _MEMBERS.items() if name not in OF_MESSAGES},
 }

@@ -199,6 +199,14 @@ BUNDLE_ID_TAKEN = Issue(
     **CONFLICT,
 )
 
+SENT_BEFORE = Issue(
+    rule="E04",
+    path="Bundle",
+    text="these bytes were sent once, so long ago that nothing else is known of them: build the"
+    " message anew, with a new Bundle.id, if it is meant once more",
+    **CONFLICT,
+)
+
 UNKNOWN_RECORD = Issue(
     rule="R10",
     path="MessageHeader.focus",

@@ -25,6 +25,7 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
+from bars_gateway.status.ages import lasting
 from bars_gateway.status.concerns import (
     LATE,
     Concern,
@@ -32,7 +33,6 @@ from bars_gateway.status.concerns import (
     FlowKind,
     RuntimeState,
     concerns,
-    lasting,
 )
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause

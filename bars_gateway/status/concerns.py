@@ -21,9 +21,11 @@ from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.status.ages import lasting
 from bars_gateway.store.figures import bucket_of
 from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
+from bars_gateway.upkeep.purging import PurgeState
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
@@ -74,6 +76,7 @@ class ConcernKind(StrEnum):
     DISK_LOW = "disk.low"
     MESSAGE_WAITING = "message.waiting"
     ALERT_UNDELIVERED = "alert.undelivered"
+    PURGE_LATE = "purge.late"
 
 
 class FlowKind(StrEnum):
@@ -182,6 +185,7 @@ class RuntimeState:
     minimum_free_bytes: int = 0  # below it nothing is taken; 0: nobody asks
     budgets: Sequence[BudgetState] = ()
     undelivered: Mapping[str, datetime] = field(default_factory=dict)  # channels, and since when
+    purges: PurgeState | None = None  # None: nobody purges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +237,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_uninspected(running.inspection),
         *_waiting(overview),
         *_undelivered(running.undelivered),
+        *_unpurged(overview.at, running.purges),
     ]
 
 
@@ -566,6 +571,17 @@ def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
         )
 
 
+def _unpurged(now: datetime, purges: PurgeState | None) -> Iterator[Concern]:
+    late = purges.late_since(now) if purges else None
+    if late is not None:
+        yield Concern(
+            kind=ConcernKind.PURGE_LATE,
+            text=f"No purge has come to its end since {late:%d %b %H:%M} UTC",
+            advice="Records of age stay, and the database grows. See what the log has of it; the"
+            " gateway has to run at retention.nightly_at.",
+        )
+
+
 def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
     if overview.free_bytes >= LOW_TIMES * minimum:
         return []
@@ -582,19 +598,3 @@ def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
 
 def _some(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def lasting(seconds: float) -> str:
-    """Return how long that is, in the unit that a person would choose."""
-    whole = max(0, int(seconds))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long before *now* something was, in the unit that a person would choose."""
-    if at is None:
-        return "never"
-    return f"{lasting((now - at).total_seconds())} ago"

@@ -32,6 +32,7 @@ from bars_gateway.status.concerns import (
 from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage
+from bars_gateway.upkeep.purging import PurgeState
 
 ALARMS_FIGURE = "bars_alarms"  # of every kind of alarm, by its label `kind`
 FIGURE_OF: Mapping[ConcernKind, str] = {
@@ -60,6 +61,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.DISK_LOW: "bars_disk_free_bytes",
     ConcernKind.MESSAGE_WAITING: "bars_oldest_waiting_seconds",
     ConcernKind.ALERT_UNDELIVERED: "bars_alerts_undelivered",
+    ConcernKind.PURGE_LATE: "bars_purge_late_seconds",
 }
 _ATTEMPT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.1, 5.0, 10.0, 20.0, 45.0)
 _ANSWER_SECONDS = (0.1, 0.5, 1.0, 2.1, 4.5, 10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -145,6 +147,7 @@ class Collected(Collector):
         yield from _expiries(self._overview.at, self._running, self._first_days)
         yield from _machine(self._overview, self._running)
         yield from _told(self._running)
+        yield from _purges(self._overview.at, self._running.purges)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -459,6 +462,22 @@ def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator
 def _told(running: RuntimeState) -> Iterator[Metric]:
     away, text = len(running.undelivered), "Ways of telling people that do not work at present."
     yield _gauge("bars_alerts_undelivered", text, away)
+
+
+def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
+    late = purges.late_since(now) if purges else None
+    last = purges.last if purges else None
+    text = "For how long no purge has come to its end, where that is too long; else 0."
+    yield _gauge("bars_purge_late_seconds", text, _seconds_since(late, now))
+    text = "When the last purge came to its end, in seconds since 1970; 0: none did."
+    ended = last.purge.ended_at.timestamp() if last and last.purge.ended_at else 0.0
+    yield _gauge("bars_purge_ended_timestamp_seconds", text, ended)
+    removed = GaugeMetricFamily(
+        "bars_purge_removed", "Records that the last purge has removed.", labels=["class"]
+    )
+    for each in last.classes if last else ():
+        removed.add_metric([each.record_class], each.count)
+    yield removed
 
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:

@@ -389,6 +389,18 @@ _CONCERNS: tuple[Runbook, ...] = (
         after=timedelta(hours=6),
     ),
     Runbook(
+        code=ConcernKind.PURGE_LATE,
+        title="No purge has come to its end for days",
+        whose=Whose.OURS,
+        harm="None to a patient's care. What should be here no more is, and the database grows.",
+        look="`bars-gateway purge --certificates`, and the log (`store.unavailable`,"
+        " `unit.set_aside`).",
+        do="See that the gateway runs at `retention.nightly_at`; or begin one:"
+        " `bars-gateway purge --why TEXT`.",
+        ends="A purge has come to its end.",
+        urgent=False,
+    ),
+    Runbook(
         code=ConcernKind.DISK_LOW,
         title="The disk of the database fills",
         whose=Whose.OURS,

@@ -83,6 +83,8 @@ def seen_before(connection: Connection, request: Arrival | Submission) -> Row:
         bundle_id=request.bundle_id,
         correlation_id=request.correlation_id,
         likeness=request.ties.likeness if request.ties else None,
+        fingerprint=request.fingerprint,
+        submission_id=request.submission_id if isinstance(request, Submission) else None,
     )
     assert seen is not None
     return seen

@@ -10,7 +10,10 @@ SELECT EXISTS (SELECT 1 FROM ledger AS l WHERE l.provider = :provider AND l.requ
        EXISTS (SELECT 1 FROM workflows AS w
                 WHERE w.provider = :provider AND w.correlation_id = :correlation_id) AS conversation,
        EXISTS (SELECT 1 FROM workflows AS w
-                WHERE w.provider = :provider AND w.likeness = :likeness AND w.likeness IS NOT NULL) AS likeness;
+                WHERE w.provider = :provider AND w.likeness = :likeness AND w.likeness IS NOT NULL) AS likeness,
+       EXISTS (SELECT 1 FROM sent_before AS s WHERE s.provider = :provider AND s.fingerprint = :fingerprint)
+           OR EXISTS (SELECT 1 FROM sent_before AS s WHERE s.provider = :provider AND s.submission_id = :submission_id
+                                                       AND s.submission_id IS NOT NULL) AS sent_before;
 
 -- name: links_of
 -- Those that the workflow's own request asked for, and those that later requests did.

@@ -33,9 +33,11 @@ from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.notices import Notices
 from bars_gateway.store.outbound import Outbound
 from bars_gateway.store.pacing import Breaks, Calls
+from bars_gateway.store.purges import Purges
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, UnreadNotices
+from bars_gateway.store.record_holds import RecordHolds
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.reports import Reports
 from bars_gateway.store.responses import Responses
@@ -86,9 +88,17 @@ class Store(Noun):
         self.questions = Questions(shared, rounds)
         self.explanations = Explanations(shared)
         self.timelines = Timelines(shared)
-        self.debts = Debts(shared)
-        self.counterparties = Counterparties(shared)
+        self.debts, self.counterparties = Debts(shared), Counterparties(shared)
         self.audit, self.chain, self.reports = Audit(shared), Chain(shared), Reports(shared)
+        self.purges, self.record_holds = Purges(shared), RecordHolds(shared)
+
+    def wake_purger(self) -> None:
+        """Let a purge that somebody has begun be gone on with at once."""
+        self._wake_ups.purger.wake()
+
+    async def wait_for_purge(self, seconds: float) -> None:
+        """Return when somebody has begun a purge, after *seconds* at the latest."""
+        await self._wake_ups.purger.wait(seconds)
 
     def measure(self, measures: Measures) -> None:
         """Let *measures* count what comes to be from now on."""

@@ -24,6 +24,7 @@ from bars_gateway.standard.consistency import stands
 from bars_gateway.standard.guards import (
     BUNDLE_ID_TAKEN,
     OTHER_ID,
+    SENT_BEFORE,
     MoveRefused,
 )
 from bars_gateway.standard.headers import same_service
@@ -111,6 +112,8 @@ def _led_to(row: Row) -> State | None:
 def _insert(connection: Connection, submission: Submission, now: datetime) -> Row:
     """Queue what was not taken before; return what its receipt is made of."""
     seen = seen_before(connection, submission)
+    if seen["sent_before"]:
+        raise MoveRefused([SENT_BEFORE])
     found = links.find(connection, submission, seen)
     issues = links.refused(submission, found)
     if issues:

@@ -76,6 +76,7 @@ class WakeUps:
         self.outbound = WakeUp()  # a message may have become due
         self.cancellations = WakeUp()  # one may be read for
         self.notices: defaultdict[str, WakeUp] = defaultdict(partial(WakeUp, wakes_all=True))
+        self.purger = WakeUp()  # somebody has begun a purge
         self.couriers: defaultdict[str, WakeUp] = defaultdict(WakeUp)  # something is to be told
 
     def wake_outbound(self) -> None:

@@ -13,6 +13,7 @@ from epr_side import (
     open_folder,
     question_requests,
     read_requests,
+    record_requests,
     utc_now,
     verb_requests,
 )
@@ -68,6 +69,7 @@ async def door(store: Store, intake: Intake, socket_path: Path) -> AsyncIterator
         verb_requests(store),
         AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now),
         AlertRequests(store.alerts, now=utc_now),
+        record_requests(store),
         read_requests(),
         attendance=attendance(store),
         provider=PROVIDER,

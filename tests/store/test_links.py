@@ -17,6 +17,7 @@ from store_values import (
     decision,
     submission,
 )
+from unguarded import let_delete
 
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import (
@@ -432,6 +433,7 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
 ) -> None:
     """Whose the booking is cannot be told: the referral is taken, and not linked."""
     await came_in(store, booking(), focus_id="ap-1")
+    await database.write(lambda c: let_delete(c.raw))
     await database.write(lambda c: c.raw.execute(spoilt).rowcount)
     came = to_take(referral_for("ap-1"))
     await store.inbound.receive(came, NOW)

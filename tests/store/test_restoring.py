@@ -26,6 +26,7 @@ from store_values import (
     payload,
     submission,
 )
+from unguarded import let_delete
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
 from bars_gateway.model.interventions import Done, Limits, Verb
@@ -249,6 +250,8 @@ async def cancelled(home: Home, of: Accepted) -> str:
 def change(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
+        if any(statement.startswith("DELETE") for statement in statements):
+            let_delete(connection)
         for statement in statements:
             connection.execute(statement)
     finally:

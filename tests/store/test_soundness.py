@@ -13,6 +13,7 @@ import pytest
 from hiding import as_after_a_kill, hide, hold_too_much, stopped_in_order
 from store_values import NOW, arrival, claim_next, owed, submission
 from structlog.testing import capture_logs
+from unguarded import let_delete
 
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.model.interventions import Verb
@@ -318,6 +319,7 @@ async def test_the_ledger_knows_again_what_was_received(path: Path) -> None:
     async with open_database(path) as database:
         await Store(database, node="here").inbound.receive(message, NOW)
     with closing(sqlite3.connect(path)) as connection, connection:
+        let_delete(connection)
         connection.execute("DELETE FROM ledger WHERE message_id = 1")
     as_after_a_kill(path)
     async with open_database(path) as database:

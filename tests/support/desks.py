@@ -12,6 +12,7 @@ from epr_side import (
     attendance,
     question_requests,
     read_requests,
+    record_requests,
     utc_now,
     verb_requests,
 )
@@ -60,6 +61,7 @@ async def desk_of(
             verb_requests(store, AT_ONCE),
             AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now, at_once=AT_ONCE),
             AlertRequests(store.alerts, now=utc_now),
+            record_requests(store),
             read_requests(),
             attendance=attendance(store),
             provider=PROVIDER,

@@ -19,6 +19,8 @@ from bars_gateway.epr.intervention_requests import VerbRequests
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
+from bars_gateway.epr.record_requests import RecordRequests
+from bars_gateway.model.retention import PURGED, RetentionRule, RetentionRules
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
@@ -118,6 +120,14 @@ class Nobody:
         given = self.again if fresh else self.answer
         echoes = self.echoes and isinstance(given, BarsAnswer)
         return echoing(request, given) if echoes else given
+
+
+def record_requests(store: Store) -> RecordRequests:
+    """Return what the socket serves of records, where everything is kept for good."""
+    rules = RetentionRules([RetentionRule(record_class=each, days=0) for each in PURGED])
+    return RecordRequests(
+        store.record_holds, store.purges, rules, store.wake_purger, provider=PROVIDER, now=utc_now
+    )
 
 
 def read_requests(reads: Nobody | None = None, *, previews: bool = False) -> ReadRequests:

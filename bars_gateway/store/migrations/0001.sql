@@ -143,7 +143,7 @@ CREATE TABLE links (                            -- two workflows that belong tog
     to_id       INTEGER NOT NULL REFERENCES workflows (id) ON DELETE CASCADE,  -- the earlier one
     kind        TEXT NOT NULL,
     by          TEXT NOT NULL,                  -- what says so: an element of the Bundle, or the conversation
-    message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,   -- the request
+    message_id  INTEGER REFERENCES messages (id) ON DELETE SET NULL,  -- the request; NULL once it is purged
     made_at     TEXT NOT NULL,
     PRIMARY KEY (workflow_id, to_id),
     CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement', 'record', 'one_record')),
@@ -306,7 +306,7 @@ CREATE TABLE ledger (                           -- every X-Request-Id that was a
     created_at  TEXT NOT NULL,
     expires_at  TEXT,
     PRIMARY KEY (provider, request_id),
-    CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused')),
+    CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused', 'gone')),
     CONSTRAINT processing_has_a_question CHECK (state <> 'processing' OR question_id IS NOT NULL),
     CONSTRAINT done_has_a_message     CHECK (state <> 'done' OR message_id IS NOT NULL OR question_id IS NOT NULL),
     CONSTRAINT only_done_is_a_message CHECK (state = 'done' OR message_id IS NULL),
@@ -314,6 +314,16 @@ CREATE TABLE ledger (                           -- every X-Request-Id that was a
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_of    ON ledger (message_id)  WHERE message_id IS NOT NULL;
 CREATE INDEX ledger_asked ON ledger (question_id) WHERE question_id IS NOT NULL;
+
+CREATE TABLE sent_before (                      -- the bytes of a message of ours that was purged: never sent anew
+    provider    TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    submission_id TEXT,                         -- the EPR's own key, where it had one
+    request_id  TEXT NOT NULL,
+    settled_at  TEXT NOT NULL,
+    PRIMARY KEY (provider, fingerprint)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_before_as ON sent_before (provider, submission_id) WHERE submission_id IS NOT NULL;
 
 CREATE TABLE quarantine (                       -- what came and could not be tied to a workflow
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -459,6 +469,107 @@ CREATE TABLE unindexed (                        -- messages that an index lacks,
     missing_in  TEXT NOT NULL,                  -- the index
     PRIMARY KEY (message_id, missing_in)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE record_holds (                     -- what a person keeps from every purge, and why
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider      TEXT NOT NULL,
+    workflow_id   INTEGER,                      -- with all its messages. Not foreign keys: holds outlive what was held
+    quarantine_id INTEGER,
+    held_at       TEXT NOT NULL,
+    held_by       TEXT NOT NULL,
+    why           TEXT NOT NULL,
+    released_at   TEXT,
+    released_by   TEXT,
+    released_why  TEXT,
+    CONSTRAINT holds_one_thing      CHECK ((workflow_id IS NULL) <> (quarantine_id IS NULL)),
+    CONSTRAINT released_by_somebody CHECK ((released_at IS NULL) = (released_by IS NULL)
+                                       AND (released_at IS NULL) = (released_why IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX record_holds_of   ON record_holds (workflow_id)   WHERE released_at IS NULL AND workflow_id IS NOT NULL;
+CREATE UNIQUE INDEX record_holds_kept ON record_holds (quarantine_id) WHERE released_at IS NULL AND quarantine_id IS NOT NULL;
+
+CREATE TABLE purges (                           -- what was removed for its age, by whose word: a certificate each
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider    TEXT,                           -- NULL: every provider's
+    began_by    TEXT NOT NULL,
+    why         TEXT NOT NULL,
+    rules       TEXT NOT NULL,                  -- JSON: the times that were set, as model.retention has them
+    began_at    TEXT NOT NULL,                  -- ages are counted to this moment
+    ended_at    TEXT,                           -- NULL: it goes on, after a restart too
+    removing    INTEGER NOT NULL DEFAULT 0,     -- 1 within the transaction that removes, and never in what is committed
+    CONSTRAINT ended_removes_nothing CHECK (ended_at IS NULL OR removing = 0)
+) STRICT;
+CREATE INDEX        purges_open     ON purges (id)               WHERE ended_at IS NULL;
+CREATE INDEX        purges_ended    ON purges (id)               WHERE ended_at IS NOT NULL AND provider IS NULL;
+CREATE INDEX        purges_removing ON purges (id)               WHERE removing = 1;
+
+CREATE TABLE purged_classes (                   -- of one purge: how far it is with a class, and what it has removed
+    purge_id    INTEGER NOT NULL REFERENCES purges (id),
+    class       TEXT NOT NULL,                  -- model.retention.RecordClass
+    reached     INTEGER NOT NULL,               -- the last number that was judged
+    n           INTEGER NOT NULL,               -- how many were removed
+    by_rule     TEXT NOT NULL,                  -- JSON: how many by which rule
+    digest      TEXT NOT NULL,                  -- SHA-256 over the ids, one after the other
+    ended_at    TEXT,                           -- NULL: there may be more
+    PRIMARY KEY (purge_id, class)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purged (                           -- their numbers, those that follow each other as one row
+    class       TEXT NOT NULL,
+    first       INTEGER NOT NULL,
+    purge_id    INTEGER NOT NULL REFERENCES purges (id),
+    last        INTEGER NOT NULL,
+    PRIMARY KEY (class, first, purge_id),
+    CONSTRAINT first_comes_first CHECK (first <= last)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purged_by ON purged (purge_id, class, first);
+
+CREATE VIEW kept AS                             -- why nothing of a workflow may be purged; NULL: it may, in its time
+SELECT w.id AS workflow_id,
+       CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = w.id AND h.released_at IS NULL) THEN 'held'
+            -- What asks for no answer stays active for good: it is at rest. Nobody knows how the others end.
+            WHEN w.closed_at IS NULL AND (w.state <> 'active' OR w.answer_due_at IS NOT NULL) THEN 'open'
+            WHEN EXISTS (SELECT 1 FROM messages AS m
+                          WHERE m.workflow_id = w.id AND (m.settled_at IS NULL OR m.reconcile_at IS NOT NULL)) THEN 'unsettled'
+            WHEN EXISTS (SELECT 1 FROM messages AS m CROSS JOIN notices AS n ON n.message_id = m.id
+                          WHERE m.workflow_id = w.id AND n.collected_at IS NULL) THEN 'uncollected'
+            WHEN EXISTS (SELECT 1 FROM alarms AS a WHERE a.workflow_id = w.id AND a.ended_at IS NULL)
+              OR EXISTS (SELECT 1 FROM messages AS m CROSS JOIN alarms AS a
+                             ON a.request_id = m.request_id AND a.provider = m.provider
+                          WHERE m.workflow_id = w.id AND a.ended_at IS NULL) THEN 'alarmed'
+            WHEN EXISTS (SELECT 1 FROM questions AS q INDEXED BY questions_talk
+                          WHERE q.correlation_id = w.correlation_id AND q.provider = w.provider AND q.state = 'open')
+            THEN 'asked'
+            WHEN EXISTS (SELECT 1 FROM quarantine AS q INDEXED BY quarantine_talk
+                          WHERE q.correlation_id = w.correlation_id AND q.provider = w.provider AND q.attached_to IS NULL)
+              OR EXISTS (SELECT 1 FROM messages AS m CROSS JOIN quarantine AS q
+                             ON q.responds_to = m.bundle_id AND q.provider = m.provider
+                          WHERE m.workflow_id = w.id AND q.attached_to IS NULL) THEN 'quarantined'
+            WHEN EXISTS (SELECT 1 FROM links AS l CROSS JOIN workflows AS o ON o.id = l.to_id
+                          WHERE l.workflow_id = w.id
+                            AND o.closed_at IS NULL AND (o.state <> 'active' OR o.answer_due_at IS NOT NULL))
+              OR EXISTS (SELECT 1 FROM links AS l CROSS JOIN workflows AS o ON o.id = l.workflow_id
+                          WHERE l.to_id = w.id
+                            AND o.closed_at IS NULL AND (o.state <> 'active' OR o.answer_due_at IS NOT NULL))
+            THEN 'linked' END AS why
+  FROM workflows AS w;
+
+CREATE VIEW at_rest AS                          -- whose a workflow is, and when the last of it was settled
+SELECT w.id AS workflow_id, w.provider, w.use_case,
+       max(coalesce(w.closed_at, ''),
+           coalesce((SELECT max(coalesce(m.settled_at, m.created_at)) FROM messages AS m WHERE m.workflow_id = w.id),
+                    w.opened_at)) AS rested_at
+  FROM workflows AS w;
+
+CREATE VIEW kept_quarantine AS                  -- the same of what lies in quarantine: until somebody has looked at it
+SELECT q.id AS quarantine_id,
+       CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.quarantine_id = q.id AND h.released_at IS NULL) THEN 'held'
+            WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = q.attached_to AND h.released_at IS NULL)
+            THEN 'held'
+            WHEN EXISTS (SELECT 1 FROM alarms AS a
+                          WHERE a.request_id = q.request_id AND a.provider = q.provider AND a.ended_at IS NULL)
+            THEN 'alarmed' END AS why
+  FROM quarantine AS q;
 
 CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
 SELECT a.*, w.role, w.use_case, e.detail,
@@ -671,6 +782,62 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
     UPDATE alarms SET ended_at = NEW.decided_at, ended_how = 'settled'
      WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'question.unanswered'
        AND ended_at IS NULL;
+END;
+
+-- Records leave by a purge alone, which writes down each; and nothing that is open, owed or held leaves at all.
+CREATE TRIGGER payloads_stay BEFORE DELETE ON payloads BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM messages AS m CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
+     WHERE m.id = OLD.message_id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER messages_stay BEFORE DELETE ON messages BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM kept AS k WHERE k.workflow_id = OLD.workflow_id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER attempts_stay BEFORE DELETE ON attempts BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+END;
+CREATE TRIGGER notices_stay BEFORE DELETE ON notices BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') WHERE OLD.collected_at IS NULL;
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM messages AS m CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
+     WHERE m.id = OLD.message_id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER questions_stay BEFORE DELETE ON questions WHEN OLD.changes = 1 BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') WHERE OLD.state = 'open';
+END;
+CREATE TRIGGER workflows_stay BEFORE DELETE ON workflows BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM kept AS k WHERE k.workflow_id = OLD.id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER links_stay BEFORE DELETE ON links BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+END;
+CREATE TRIGGER quarantine_stays BEFORE DELETE ON quarantine BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM kept_quarantine AS k WHERE k.quarantine_id = OLD.id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger WHEN OLD.state IN ('done', 'gone') BEGIN
+    SELECT RAISE(ABORT, 'what was taken once is never taken again');
+END;
+CREATE TRIGGER sent_before_stays BEFORE DELETE ON sent_before BEGIN
+    SELECT RAISE(ABORT, 'what was sent once is never sent again');
+END;
+CREATE TRIGGER alarms_stay BEFORE DELETE ON alarms WHEN OLD.ended_at IS NULL BEGIN
+    SELECT RAISE(ABORT, 'what is open, owed or held stays');
+END;
+CREATE TRIGGER record_holds_stay BEFORE DELETE ON record_holds BEGIN
+    SELECT RAISE(ABORT, 'who held what, and why, stays');
+END;
+CREATE TRIGGER purges_stay BEFORE DELETE ON purges BEGIN
+    SELECT RAISE(ABORT, 'certificates stay');
+END;
+CREATE TRIGGER purged_classes_stay BEFORE DELETE ON purged_classes BEGIN
+    SELECT RAISE(ABORT, 'certificates stay');
+END;
+CREATE TRIGGER purged_stays BEFORE DELETE ON purged BEGIN
+    SELECT RAISE(ABORT, 'certificates stay');
 END;
 
 CREATE VIEW ready AS                            -- what leaves once it is due: the first of its conversation with a Receiver

@@ -400,6 +400,43 @@ class AdoptedQuestions:
             insert(self._connection, "ledger", values | {"question_id": question})
 
 
+def bring_retention(connection: sqlite3.Connection) -> None:
+    """Keep here what is held there, and what that one has to show for what it has purged."""
+    _bring_holds(connection)
+    _bring_certificates(connection)
+
+
+def _bring_holds(connection: sqlite3.Connection) -> None:
+    """Keep here what is under legal hold there, where it is here: nobody has released it."""
+    connection.execute(
+        "INSERT INTO main.record_holds"
+        "  (provider, workflow_id, quarantine_id, held_at, held_by, why)"
+        " SELECT k.provider, courses.here, q.id, k.held_at, k.held_by, k.why"
+        "  FROM other.record_holds AS k LEFT JOIN courses ON courses.kept = k.workflow_id"
+        "  LEFT JOIN other.quarantine AS o ON o.id = k.quarantine_id"
+        "  LEFT JOIN main.quarantine AS q ON q.provider = o.provider"
+        "        AND q.request_id = o.request_id AND q.fingerprint = o.fingerprint"
+        " WHERE k.released_at IS NULL AND (courses.here IS NULL) <> (q.id IS NULL)"
+        "   AND NOT EXISTS (SELECT 1 FROM main.record_holds AS h WHERE h.released_at IS NULL"
+        "                      AND (h.workflow_id = courses.here OR h.quarantine_id = q.id))"
+    )
+
+
+def _bring_certificates(connection: sqlite3.Connection) -> None:
+    """Bring over what was purged since: a certificate says what may come back by this restore."""
+    connection.execute(
+        "CREATE TEMP TABLE certified AS SELECT id FROM other.purges"
+        " WHERE ended_at IS NOT NULL AND id NOT IN (SELECT id FROM main.purges)"
+    )
+    for table, key in (("purges", "id"), ("purged_classes", "purge_id"), ("purged", "purge_id")):
+        names = ", ".join(columns(connection, table))
+        connection.execute(
+            f"INSERT INTO main.{table} ({names}) SELECT {names} FROM other.{table}"  # noqa: S608
+            f" WHERE {key} IN (SELECT id FROM certified)"
+        )
+    connection.execute("DROP TABLE certified")
+
+
 def doubt(connection: sqlite3.Connection, number: int | None = None) -> None:
     """
     Say with each question that is asked again that it may have been answered before.

@@ -154,6 +154,7 @@ class Adoption:
 
     def _bring_alarms(self) -> None:
         """Forget nothing that nobody has seen to: it would be gone with the kept database."""
+        adopted.bring_retention(self._connection)
         self.alarms = self._alarms.bring(self._readable(self._alarms.found()))
         self.handled = frozenset(self._alarms.handled)
 

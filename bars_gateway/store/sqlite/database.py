@@ -94,6 +94,7 @@ from bars_gateway.store.sqlite.inspection import (
     work,
 )
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
+from bars_gateway.store.sqlite.space import given_back
 
 _IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
@@ -102,7 +103,7 @@ _UNCLEAN = (
     "The gateway was not stopped in order: a kill, a power cut, or a stop that took too long."
     " What waits is compared with its indexes first, and all the rest once the doors are open."
 )
-_PRAGMAS = (
+PRAGMAS = (
     "PRAGMA page_size = 4096",  # before the first table: a message touches forty, mostly of indexes
     "PRAGMA auto_vacuum = INCREMENTAL",  # before the first table
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -207,7 +208,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise DatabaseDamaged(f"{path} failed its check")
-    for pragma in _PRAGMAS:
+    for pragma in PRAGMAS:
         connection.execute(pragma)
     mark(connection, stopped=False)
     migrate(connection, path)
@@ -433,6 +434,14 @@ class SqliteDatabase:
         readers = self._readers
         return await read_with(readers.looking if LOOKING.get() else readers.serving, work)
 
+    async def give_back(self, pages: int) -> int:
+        """
+        Give up to so many empty pages back to the disk; return how many are left to be given.
+
+        A file that was made without `auto_vacuum` keeps them for itself: none is left then.
+        """
+        return await self.write(on_raw(given_back, pages=pages))
+
     def soundness(self, wake: Callable[[], None]) -> SqliteSoundness:
         """Return what looks after the file; *wake* is called once it has found what was hidden."""
         return SqliteSoundness(self, wake)
@@ -520,7 +529,7 @@ async def open_database(
     async with AsyncExitStack() as stack:
         lock = take_lock(path, stack)
         permissions.require_database(path, write=True)
-        writer = _Writer(_connector(path, busy_seconds), 64)
+        writer = _Writer(connector(path, busy_seconds), 64)
         await stack.enter_async_context(writer)
         opening = await _prepare(writer, path)
         mark_in_use(lock)
@@ -551,7 +560,9 @@ async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
 
 
-def _connector(path: Path, busy_seconds: float) -> Callable[[], sqlite3.Connection]:
+def connector(path: Path, busy_seconds: float = BUSY_SECONDS) -> Callable[[], sqlite3.Connection]:
+    """Return what opens the connection that writes."""
+
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=busy_seconds, isolation_level=None, cached_statements=512

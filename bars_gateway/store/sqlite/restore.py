@@ -63,6 +63,7 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.chain import chain_new, newest_line
@@ -100,13 +101,14 @@ _LAST = """
     (SELECT max(id) AS id, max(at) AS at FROM main.events) AS here,
     (SELECT max(id) AS id, max(at) AS at FROM other.events) AS there
 """
-# What a backup has and nothing ever removes, and by what the same is known here.
+# What a backup has and nothing removes but a purge, and by what the same is known here.
 _LASTING: Mapping[str, Sequence[str]] = {
     "events": ("id", "at", "kind", "provider", "message_id", "request_id"),
     "messages": ("provider", "direction", "request_id"),
     "ledger": ("provider", "request_id"),
     "quarantine": ("provider", "request_id", "fingerprint"),
 }
+_PURGED = frozenset({RecordClass.MESSAGES, RecordClass.QUARANTINE})
 _FORGOT = """
     SELECT 1 FROM main.events AS mine
      WHERE mine.kind = 'operator.restored'
@@ -476,9 +478,15 @@ def _has_seen_all(connection: sqlite3.Connection) -> bool:
 
 def _lacks(connection: sqlite3.Connection, table: str, keys: Sequence[str]) -> bool:
     same = " AND ".join(f"here.{key} IS there.{key}" for key in keys)
+    purged = (
+        f"AND NOT EXISTS (SELECT 1 FROM main.purged AS p WHERE p.class = '{table}'"  # noqa: S608
+        f" AND p.first <= there.id AND p.last >= there.id)"
+        if table in _PURGED
+        else ""
+    )
     query = (
         f"SELECT 1 FROM other.{table} AS there"  # noqa: S608
-        f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} AS here WHERE {same}) LIMIT 1"
+        f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} AS here WHERE {same}) {purged} LIMIT 1"
     )
     return connection.execute(query).fetchone() is not None
 

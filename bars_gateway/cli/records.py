@@ -1,0 +1,440 @@
+"""
+How long records stay: `purge` and its certificates, `hold-record`, `release-record`, `compact`.
+
+    bars-gateway purge --dry-run      ─► the database: what would leave, what stays and why
+    bars-gateway purge --why TEXT     ─► the running gateway; where none runs, here
+    bars-gateway purge --certificates ─► the database: what each purge has removed
+    bars-gateway purge --verify N     ─► the certificate against database, audit trail and a backup
+    bars-gateway hold-record …        ─► the provider's socket: a legal hold, with its reason
+    bars-gateway compact              ─► here, while no gateway runs
+
+A purge that was asked of the running gateway goes on by itself, whether somebody watches or not.
+Numbers, ids and counts alone are printed.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bars_gateway.cli import listings
+from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
+from bars_gateway.cli.output import clock, print_each, print_lines
+from bars_gateway.config import Settings, load
+from bars_gateway.errors import GatewayUnreachable
+from bars_gateway.model.messages import Actor
+from bars_gateway.model.retention import (
+    KEPT_BECAUSE,
+    START,
+    Certificate,
+    RecordClass,
+    RecordHold,
+    digest_after,
+)
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
+from bars_gateway.store.purges import (
+    Prospect,
+    certificate,
+    certificates,
+    is_told,
+    left_of,
+    names_of,
+    prospects,
+)
+from bars_gateway.store.record_holds import holds
+
+Reason = Annotated[
+    str | None, typer.Option("--why", metavar="TEXT", help="The reason: a case, never a patient.")
+]
+Look = Annotated[bool, typer.Option("--dry-run", help="Say what would leave; remove nothing.")]
+Certificates = Annotated[bool, typer.Option("--certificates", help="List what was removed when.")]
+Verified = Annotated[
+    int | None, typer.Option("--verify", min=1, metavar="NUMBER", help="Prove that certificate.")
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", metavar="FILE", readable=False, help="A backup that has what left, or a list."
+    ),
+]
+Names = Annotated[bool, typer.Option("--names", help="Print that list, from the backup.")]
+RequestId = Annotated[
+    str | None, typer.Argument(metavar="REQUEST_ID", help="X-Request-Id of a message.")
+]
+OfWorkflow = Annotated[
+    int | None, typer.Option("--workflow", min=1, metavar="NUMBER", help="A workflow instead.")
+]
+OfQuarantine = Annotated[
+    int | None,
+    typer.Option("--quarantine", min=1, metavar="NUMBER", help="What lies in quarantine instead."),
+]
+_LOOKS_EVERY = 0.3  # seconds
+_SQLITE = b"SQLite format 3\0"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* the commands."""
+    app.command()(purge)
+    app.command(name="hold-record")(hold_record)
+    app.command(name="release-record")(release_record)
+    app.command(name="held-records")(held_records)
+    app.command()(compact)
+
+
+def purge(  # noqa: PLR0917
+    why: Reason = None,
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    by: By = None,
+    verify: Verified = None,
+    against: Against = None,
+    limit: Limit = 50,
+    *,
+    dry_run: Look = False,
+    listed: Certificates = False,
+    names: Names = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Remove records whose time is over, and certify that.
+
+    The running gateway does it, a few at a time; where none runs, it is done here. What is open,
+    owed, held or in quarantine unseen stays. The times are those of `[retention]`.
+    """
+    settings = load(config, os.environ)
+    listings.require_known(settings, provider)
+    if listed:
+        found = listings.read(settings.database_path, partial(certificates, limit=limit))
+        print_certificates(found, as_json=as_json)
+    elif verify is not None:
+        _verify(settings.database_path, verify, against, names=names, as_json=as_json)
+    elif dry_run:
+        _foresee(settings, provider, as_json=as_json)
+    elif why is None:
+        raise typer.BadParameter("is missing: why it is done", param_hint="--why")
+    else:
+        _purge(config, settings, provider, signed(why, by, dry_run=False), as_json=as_json)
+
+
+def _foresee(settings: Settings, provider: str | None, *, as_json: bool) -> None:
+    rules, now = settings.retention_rules, datetime.now(UTC)
+    look = partial(prospects, rules=rules, now=now, provider=provider)
+    found = listings.read(settings.database_path, look)
+    if as_json:
+        print_lines(
+            {"class": each.record_class, "would_leave": each.by_rule, "kept": each.kept}
+            for each in found
+        )
+        return
+    for each in found:
+        for line in _foreseen(each):
+            typer.echo(line)
+
+
+def _foreseen(each: Prospect) -> Iterable[str]:
+    unit = "workflows with messages" if each.record_class is RecordClass.MESSAGES else "records"
+    yield f"{each.record_class}: {sum(each.by_rule.values())} {unit} would leave"
+    yield from (f"  {count} by the rule for {rule}" for rule, count in each.by_rule.items())
+    yield from (f"  {count} stay: {KEPT_BECAUSE[why]}" for why, count in each.kept.items())
+
+
+def _purge(
+    config: Path,
+    settings: Settings,
+    provider: str | None,
+    order: Mapping[str, object],
+    *,
+    as_json: bool,
+) -> None:
+    path = settings.database_path
+    wanted = {name: value for name, value in order.items() if name != "dry_run"}
+    providers = [provider] if provider else list(settings.providers)
+    try:
+        begun = [_begin(config, name, wanted) for name in providers]
+    except GatewayUnreachable:
+        typer.echo("No gateway runs: it is done here.", err=True)
+        print_certificates([_here(settings, provider, wanted)], as_json=as_json)
+        return
+    print_certificates([_ended(path, number) for number in begun], as_json=as_json)
+
+
+def _begin(config: Path, provider: str, order: Mapping[str, object]) -> int:
+    """Begin a purge in the running gateway, after the one that goes on; return its number."""
+    while True:
+        status, answer = asked(config, provider, "/purges", order)
+        if status != HTTPStatus.ACCEPTED:
+            raise refuse_whole(answer)
+        number = int(answer["purge_id"])
+        found = listings.read(
+            load(config, os.environ).database_path, partial(certificate, number=number)
+        )
+        if found is None or found.purge.provider == provider:
+            return number
+        _ended(load(config, os.environ).database_path, number)
+
+
+def _ended(path: Path, number: int) -> Certificate:
+    """Wait until a purge has ended; whoever stops waiting does not stop it."""
+    while True:
+        found = listings.read(path, partial(certificate, number=number))
+        if found is not None and found.purge.ended_at is not None:
+            return found
+        time.sleep(_LOOKS_EVERY)
+
+
+def _here(settings: Settings, provider: str | None, order: Mapping[str, object]) -> Certificate:
+    actor = Actor(role="operator", who=str(order["by"]), why=str(order["why"]))
+    return asyncio.run(_carried_out(settings, provider, actor))
+
+
+async def _carried_out(settings: Settings, provider: str | None, actor: Actor) -> Certificate:
+    from bars_gateway.daemon.retention import purging_of
+    from bars_gateway.store.sqlite.database import open_database
+    from bars_gateway.store.store import Store
+
+    async with open_database(settings.database_path) as database:
+        store, rules = Store(database, node=settings.node), settings.retention_rules
+        purging = purging_of(settings, store, _now, asyncio.Event(), rests=0.0)
+        if (unfinished := await store.purges.unfinished()) is not None:
+            await purging.carry_out(unfinished)
+        begun = await store.purges.begin(provider, actor, rules, _now())
+        ended = await purging.carry_out(begun)
+        await purging.give_back()
+        assert ended is not None  # nobody stops it
+        return ended
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def print_certificates(found: Sequence[Certificate], *, as_json: bool) -> None:
+    """Print what each purge has to show."""
+    from bars_gateway.epr.record_requests import certificate_document
+
+    if as_json:
+        print_lines(certificate_document(each) for each in found)
+        return
+    for each in found:
+        for line in certificate_lines(each):
+            typer.echo(line)
+    if not found:
+        typer.echo("Nothing was ever purged.")
+
+
+def certificate_lines(shown: Certificate) -> Iterable[str]:
+    """Yield what a person reads of a certificate."""
+    purge_ = shown.purge
+    whose = purge_.provider or "every provider"
+    until = f"until {clock(purge_.ended_at)}" if purge_.ended_at else "and goes on"
+    yield (
+        f"purge {purge_.number} of {whose}, by {purge_.began_by}: {purge_.why};"
+        f" {clock(purge_.began_at)} {until} UTC: {shown.count} removed"
+    )
+    for each in shown.classes:
+        if each.count:
+            yield f"  {each.record_class}: {each.count}, SHA-256 {each.digest}"
+            yield from (f"    {count} by {rule}" for rule, count in each.by_rule.items())
+
+
+def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_json: bool) -> None:
+    shown = listings.read(path, partial(certificate, number=number))
+    if shown is None:
+        raise typer.BadParameter("no purge has that number", param_hint="--verify")
+    if names:
+        _print_names(shown, against)
+        return
+    wrong = list(_against_database(path, shown))
+    if against is not None:
+        wrong += _against_names(shown, _names(shown, against))
+    if as_json:
+        print_lines([{"purge_id": number, "proven": not wrong, "problems": wrong}])
+        raise typer.Exit(1 if wrong else 0)
+    for each in wrong:
+        typer.echo(f"error: {each}", err=True)
+    if wrong:
+        raise typer.Exit(1)
+    more = "; the ids give the same hashes" if against else ""
+    typer.echo(f"purge {number}: nothing of {shown.count} records is left{more}")
+
+
+def _against_database(path: Path, shown: Certificate) -> Iterable[str]:
+    left = listings.read(path, partial(left_of, shown=shown))
+    yield from (f"{count} of its {each} are here" for each, count in left.items())
+    if shown.purge.ended_at is None:
+        yield "it has not come to its end"
+    elif not listings.read(path, partial(is_told, shown=shown)):
+        yield "the audit trail has other hashes, or none"
+    for each in shown.classes:
+        numbers = sum(last - first + 1 for first, last in shown.spans.get(each.record_class, ()))
+        if numbers != each.count:
+            yield f"it names {numbers} {each.record_class}, and counts {each.count}"
+
+
+def _against_names(
+    shown: Certificate, names: Mapping[RecordClass, Sequence[tuple[int, str]]]
+) -> Iterable[str]:
+    for each in shown.classes:
+        found = names.get(each.record_class, ())
+        if len(found) != each.count:
+            yield f"{len(found)} of its {each.count} {each.record_class} are named there"
+        elif digest_after(START, (f"{number} {name}" for number, name in found)) != each.digest:
+            yield f"the ids of its {each.record_class} give another hash"
+
+
+def _names(shown: Certificate, against: Path) -> Mapping[RecordClass, Sequence[tuple[int, str]]]:
+    """Return number and name of what left, from a backup or from a list that was kept."""
+    with against.open("rb") as file:
+        is_database = file.read(len(_SQLITE)) == _SQLITE
+    if is_database:
+        return {
+            each.record_class: listings.read(
+                against, partial(names_of, shown=shown, record_class=each.record_class)
+            )
+            for each in shown.classes
+        }
+    found: dict[RecordClass, list[tuple[int, str]]] = {}
+    for line in against.read_text("utf-8").splitlines():
+        record_class, number, name = line.split(maxsplit=2)
+        found.setdefault(RecordClass(record_class), []).append((int(number), name))
+    return found
+
+
+def _print_names(shown: Certificate, against: Path | None) -> None:
+    if against is None:
+        raise typer.BadParameter("is missing: a backup that has them", param_hint="--against")
+    for record_class, found in _names(shown, against).items():
+        for number, name in found:
+            typer.echo(f"{record_class} {number} {name}")
+
+
+def hold_record(  # noqa: PLR0917
+    why: Why,
+    request_id: RequestId = None,
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    by: By = None,
+    workflow: OfWorkflow = None,
+    quarantine: OfQuarantine = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Keep a record from every purge: a legal hold.
+
+    A message is kept with its whole conversation. Nothing of a hold stops a message.
+    """
+    order = signed(why, by, dry_run=dry_run, **_thing(request_id, workflow, quarantine))
+    _act(config, provider, "/records/hold", order, as_json=as_json)
+
+
+def release_record(  # noqa: PLR0917
+    why: Why,
+    request_id: RequestId = None,
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    by: By = None,
+    workflow: OfWorkflow = None,
+    quarantine: OfQuarantine = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    End a legal hold: the record leaves when its time is over.
+
+    Exits with 1 if it was not held.
+    """
+    order = signed(why, by, dry_run=dry_run, **_thing(request_id, workflow, quarantine))
+    _act(config, provider, "/records/release", order, as_json=as_json)
+
+
+def _thing(
+    request_id: str | None, workflow: int | None, quarantine: int | None
+) -> Mapping[str, object]:
+    named = {"request_id": request_id, "workflow_id": workflow, "quarantine_id": quarantine}
+    given = {name: value for name, value in named.items() if value is not None}
+    if len(given) != 1:
+        raise typer.BadParameter("name one: a REQUEST_ID, --workflow or --quarantine")
+    return given
+
+
+def _act(
+    config: Path, provider: str | None, path: str, order: Mapping[str, object], *, as_json: bool
+) -> None:
+    status, answer = asked(config, provider, path, order)
+    if as_json:
+        print_lines([answer])
+    elif "holds" in answer:
+        _print_act(answer)
+    else:
+        typer.echo(f"not done: {answer['error']}; {answer['cure']}", err=True)
+    if status != HTTPStatus.OK:
+        raise typer.Exit(1)
+
+
+def _print_act(answer: Mapping[str, Any]) -> None:
+    if answer["dry_run"]:
+        typer.echo(f"{answer['records']} records are meant")
+        return
+    for each in answer["holds"]:
+        typer.echo(_hold_line(each))
+    if not answer["holds"]:
+        typer.echo("It was not held.")
+
+
+def _hold_line(each: Mapping[str, Any]) -> str:
+    what = (
+        f"workflow {each['workflow_id']}"
+        if each["workflow_id"] is not None
+        else f"quarantine {each['quarantine_id']}"
+    )
+    if each["released_at"]:
+        return f"{what}: released by {each['released_by']}: {each['released_why']}"
+    return f"{what}: held since {each['held_at']} by {each['held_by']}: {each['why']}"
+
+
+def held_records(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 500,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List what is under legal hold, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    path = load(config, os.environ).database_path
+    found = listings.read(path, partial(holds, provider=provider, limit=limit))
+    print_each(found, _line_of, "Nothing is under legal hold.", as_json=as_json)
+
+
+def _line_of(held: RecordHold) -> str:
+    from bars_gateway.epr.record_requests import hold_document
+
+    return _hold_line(hold_document(held))
+
+
+def compact(config: Config = DEFAULT_CONFIG) -> None:
+    """
+    Write the database anew, without what is empty in it, while no gateway runs.
+
+    Needed once for a file whose empty pages a purge cannot give back: one that was made by an
+    earlier release. It needs as much free disk as the database takes, and may be interrupted.
+    """
+    from bars_gateway.store.sqlite.compaction import compacted
+
+    path = load(config, os.environ).database_path
+    before = path.stat().st_size if path.exists() else 0
+    compacted(path)
+    typer.echo(f"{path}: {before:,} bytes before, {path.stat().st_size:,} now")

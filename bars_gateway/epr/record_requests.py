@@ -1,0 +1,184 @@
+"""
+What a person asks of records, on the socket: to keep them from every purge, or to begin one.
+
+    POST /records/hold       200 what is held now · 404 nothing of that name
+    POST /records/release    200 what is held no more · 404 · 409 it was not held
+    POST /purges             202 begun, or the one that goes on
+    GET  /purges/{id}        200 how far it is, and what it has removed · 404
+
+The body says why and by whom, as with every act (`orders`), and names one thing: a message by its
+X-Request-Id, a workflow, or what lies in quarantine by its number. A purge that is asked for here
+is of this provider's records alone. It goes on by itself: whoever asked looks how far it is.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from aiohttp import web
+
+from bars_gateway.epr.documents import Document, json_answer
+from bars_gateway.epr.intervention_requests import refused_order, uid_of
+from bars_gateway.epr.orders import (
+    OrderProblem,
+    RecordOrder,
+    read_purge_order,
+    read_record_order,
+)
+from bars_gateway.listeners import body_of
+from bars_gateway.model.messages import Actor
+from bars_gateway.model.retention import Certificate, RecordHold, RetentionRules
+from bars_gateway.store.purges import Purges
+from bars_gateway.store.record_holds import HeldThing, RecordHolds
+
+log = structlog.get_logger(__name__)
+
+
+class RecordRequests:
+    """Serves what is asked of one provider's records."""
+
+    def __init__(
+        self,
+        holds: RecordHolds,
+        purges: Purges,
+        rules: RetentionRules,
+        wake: Callable[[], None],
+        *,
+        provider: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._holds, self._purges, self._rules = holds, purges, rules
+        self._wake, self._provider, self._now = wake, provider, now
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        return [
+            web.post("/records/hold", self._hold),
+            web.post("/records/release", self._release),
+            web.post("/purges", self._begin),
+            web.get(r"/purges/{id:\d{1,18}}", self._show),
+        ]
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        try:
+            order = read_record_order(await body_of(request))
+        except OrderProblem as problem:
+            return refused_order(problem)
+        thing = thing_of(order)
+        named = await self._holds.named(self._provider, thing)
+        if not named:
+            raise web.HTTPNotFound(reason="nothing here has that name")
+        if order.dry_run:
+            return json_answer({"dry_run": True, "records": named, "holds": []})
+        held = await self._holds.hold(self._provider, thing, _actor(order, request), self._now())
+        log.info("records.held", provider=self._provider, count=len(held))
+        return json_answer(_held(named, held))
+
+    async def _release(self, request: web.Request) -> web.Response:
+        try:
+            order = read_record_order(await body_of(request))
+        except OrderProblem as problem:
+            return refused_order(problem)
+        thing = thing_of(order)
+        named = await self._holds.named(self._provider, thing)
+        if not named:
+            raise web.HTTPNotFound(reason="nothing here has that name")
+        if order.dry_run:
+            held = await self._holds.held(self._provider, thing)
+            return json_answer({"dry_run": True, "records": len(held), "holds": []})
+        actor = _actor(order, request)
+        released = await self._holds.release(self._provider, thing, actor, self._now())
+        log.info("records.released", provider=self._provider, count=len(released))
+        return json_answer(_held(named, released), 200 if released else 409)
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        try:
+            order = read_purge_order(await body_of(request))
+        except OrderProblem as problem:
+            return refused_order(problem)
+        actor = _actor(order, request)
+        purge = await self._purges.begin(self._provider, actor, self._rules, self._now())
+        self._wake()
+        return json_answer({"purge_id": purge.number}, 202)
+
+    async def _show(self, request: web.Request) -> web.Response:
+        found = await self._purges.certificate(int(request.match_info["id"]))
+        if found is None:
+            raise web.HTTPNotFound(reason="no purge has that number")
+        return json_answer(certificate_document(found))
+
+
+def thing_of(order: RecordOrder) -> HeldThing:
+    """Return what an order names."""
+    return HeldThing(
+        request_id=order.request_id,
+        workflow_id=order.workflow_id,
+        quarantine_id=order.quarantine_id,
+    )
+
+
+def _actor(order: RecordOrder, request: web.Request) -> Actor:
+    who = f"{order.by or order.role} (uid {uid_of(request)})"
+    return Actor(role=order.role, who=who, why=order.why)
+
+
+def _held(named: int, holds: list[RecordHold]) -> Document:
+    return {
+        "dry_run": False,
+        "records": named,
+        "holds": [hold_document(each) for each in holds],
+    }
+
+
+def hold_document(held: RecordHold) -> Document:
+    """Return what a program reads of a hold."""
+    return {
+        "hold_id": held.number,
+        "provider": held.provider,
+        "workflow_id": held.workflow_id,
+        "quarantine_id": held.quarantine_id,
+        "held_at": held.held_at.isoformat(timespec="milliseconds"),
+        "held_by": held.held_by,
+        "why": held.why,
+        "released_at": _moment(held.released_at),
+        "released_by": held.released_by,
+        "released_why": held.released_why,
+    }
+
+
+def certificate_document(shown: Certificate) -> Document:
+    """Return what a program reads of a certificate: all that proves it."""
+    purge = shown.purge
+    return {
+        "purge_id": purge.number,
+        "provider": purge.provider,
+        "began_by": purge.began_by,
+        "why": purge.why,
+        "began_at": purge.began_at.isoformat(timespec="milliseconds"),
+        "ended_at": _moment(purge.ended_at),
+        "removed": shown.count,
+        "rules": [
+            {
+                "class": str(each.record_class),
+                "provider": each.provider,
+                "use_case": each.use_case,
+                "days": each.days,
+            }
+            for each in purge.rules.rules
+        ],
+        "classes": [
+            {
+                "class": str(each.record_class),
+                "removed": each.count,
+                "by_rule": dict(each.by_rule),
+                "digest": each.digest,
+                "numbers": [list(span) for span in shown.spans.get(each.record_class, ())],
+                "ended_at": _moment(each.ended_at),
+            }
+            for each in shown.classes
+        ],
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds")

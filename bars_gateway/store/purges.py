@@ -1,0 +1,515 @@
+"""
+What leaves for its age: judged beside the writer, removed by it a few at a time, and certified.
+
+    rules ─► begin ─► judge ─► remove ─► judge ─► remove ─► … ─► end_class ─► … ─► end
+                       │         └ one transaction: rows, their numbers, hash and how far it is
+                       └ reads alone: nothing waits for it
+
+A purge that is killed goes on where it was: what has left is in the certificate, and what is in the
+certificate has left. Each removal looks again at what it removes, for a message may have come
+meanwhile; and the database itself refuses whatever is open, owed or held (its view `kept`), so that
+a mistake here, or a DELETE at a prompt, takes nothing with it.
+
+What is known of a message goes as a whole with those of its workflow. Of one that was received its
+X-Request-Id stays in the ledger, and of one that was sent its fingerprint: a repetition is a
+duplicate for good, and never a second patient (D-same-request-id, D-same-bytes).
+
+Decisions: D-retention.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bars_gateway.model.messages import Actor
+from bars_gateway.model.retention import (
+    PURGED,
+    Certificate,
+    Purge,
+    PurgedClass,
+    RecordClass,
+    RetentionRules,
+    digest_after,
+    is_due,
+    rules_written,
+    spans,
+)
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.work import Noun, reads, writes
+
+JUDGED_AT_ONCE = 500  # rows of one look
+BY_ITSELF = Actor(role="gateway", who="gateway", why="nightly")
+_OF_MESSAGES = (
+    "remember_sent",
+    "forget_in_ledger",
+    "forget_questions",
+    "forget_notices",
+    "part_resends",
+    "remove_messages",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Statements:
+    """How one class is walked through, judged and removed, and up to where."""
+
+    to_judge: str
+    judged: str
+    remove: Sequence[str]
+    last: str
+    left: str  # how many are there of a span of numbers
+    names: str  # of a span of numbers, where they still are
+    named: str | None = None  # by other ids than those that were judged
+
+
+_OF: Mapping[RecordClass, _Statements] = {
+    RecordClass.PAYLOADS: _Statements(
+        to_judge="payloads_to_judge",
+        judged="payloads_judged",
+        remove=("remove_payloads",),
+        last="last_message_before",
+        left="left_payloads",
+        names="names_of_payloads",
+    ),
+    RecordClass.ANSWERS: _Statements(
+        to_judge="answers_to_judge",
+        judged="payloads_judged",
+        remove=("remove_answers",),
+        last="last_message_before",
+        left="left_answers",
+        names="names_of_payloads",
+    ),
+    RecordClass.QUARANTINE: _Statements(
+        to_judge="quarantine_to_judge",
+        judged="quarantine_judged",
+        remove=("remove_quarantine",),
+        last="last_quarantined",
+        left="left_quarantine",
+        names="names_of_quarantine",
+    ),
+    RecordClass.MESSAGES: _Statements(
+        to_judge="messages_to_judge",
+        judged="messages_judged",
+        remove=_OF_MESSAGES,
+        last="last_workflow_before",
+        left="left_messages",
+        names="names_of_payloads",
+        named="messages_in",
+    ),
+    RecordClass.CONVERSATIONS: _Statements(
+        to_judge="conversations_to_judge",
+        judged="conversations_judged",
+        remove=("remove_conversations",),
+        last="last_workflow",
+        left="left_conversations",
+        names="names_of_conversations",
+    ),
+}
+IN_DATABASE = tuple(each for each in PURGED if each in _OF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one look has found."""
+
+    reached: int  # the last number that it took in
+    due: Sequence[int]  # those that may leave
+    kept: Mapping[str, int] = field(default_factory=dict)  # of age, and why they stay
+    more: bool  # whether there is more beyond it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What a purge would do with a class."""
+
+    record_class: RecordClass
+    by_rule: Mapping[str, int]  # in the unit that is judged: messages, or workflows
+    kept: Mapping[str, int]  # why, as `kept` has it
+
+
+class Purges(Noun):
+    """What leaves for its age."""
+
+    @writes
+    def begin(
+        self,
+        connection: Connection,
+        provider: str | None,
+        actor: Actor,
+        rules: RetentionRules,
+        now: datetime,
+    ) -> Purge:
+        """Begin a purge; or return the one that goes on, for there is one at a time."""
+        found = connection.one("purge_open")
+        if found is not None:
+            return purge_of(found)
+        number = connection.inserted(
+            "begin_purge",
+            provider=provider,
+            began_by=actor.who,
+            why=actor.why,
+            rules=rules.written(),
+            now=text(now),
+        )
+        done = {"who": actor.who, "why": actor.why, "purge": number}
+        add_message_event(
+            connection, (provider, None, None), f"{actor.role}.purge_began", now, done
+        )
+        return _purge(connection, number)
+
+    @reads
+    def unfinished(self, connection: Connection) -> Purge | None:
+        """Return the purge that has not come to its end; None: there is none."""
+        found = connection.one("purge_open")
+        return None if found is None else purge_of(found)
+
+    @reads
+    def last_ended(self, connection: Connection) -> Certificate | None:
+        """Return the last purge of everything that came to its end; without its numbers."""
+        found = connection.one("purge_last_ended")
+        return None if found is None else _certificate(connection, purge_of(found), whole=False)
+
+    @reads
+    def certificate(self, connection: Connection, number: int) -> Certificate | None:
+        """Return what one purge has to show; None: there is none of that number."""
+        return certificate(connection, number)
+
+    @reads
+    def progress(
+        self, connection: Connection, purge: Purge, record_class: RecordClass
+    ) -> PurgedClass:
+        """Return how far *purge* is with a class."""
+        return _progress(connection, purge, record_class)
+
+    @reads
+    def judge(
+        self, connection: Connection, purge: Purge, record_class: RecordClass, after: int
+    ) -> Judged:
+        """Look at what comes next of a class, changing nothing."""
+        return judge(connection, record_class, purge.rules, purge.began_at, after, purge.provider)
+
+    @writes
+    def remove(
+        self,
+        connection: Connection,
+        purge: Purge,
+        record_class: RecordClass,
+        numbers: Sequence[int],
+    ) -> int:
+        """Remove those that may leave still; return how many did. It is so far with the last."""
+        connection.run("begin_removing", id=purge.number)
+        free = _free(connection, purge, record_class, numbers)
+        removed = _removed(connection, record_class, list(free))
+        connection.run("end_removing", id=purge.number)
+        done = _progress(connection, purge, record_class)
+        _note(connection, purge, _further(done, free, removed, numbers[-1]), removed)
+        return len(removed)
+
+    @writes
+    def note_copies(
+        self, connection: Connection, purge: Purge, provider: str, numbers: Sequence[int]
+    ) -> list[int]:
+        """Enter which copies in the EPR's folder are removed next, and return them."""
+        free = _free_copies(connection, purge, provider, numbers)
+        known = _noted(connection, purge, RecordClass.INBOX)
+        fresh = [(number, str(number)) for number in sorted(free) if number not in known]
+        if fresh:
+            done = _progress(connection, purge, RecordClass.INBOX)
+            by_rule = {number: free[number] for number, _ in fresh}
+            _note(connection, purge, _further(done, by_rule, fresh, fresh[-1][0]), fresh)
+        return sorted(free)
+
+    @writes
+    def end_class(
+        self, connection: Connection, purge: Purge, record_class: RecordClass, now: datetime
+    ) -> None:
+        """Write down that a purge is through with a class."""
+        done = _progress(connection, purge, record_class)
+        _note(connection, purge, done, (), ended_at=now)
+
+    @writes
+    def end(self, connection: Connection, purge: Purge, now: datetime) -> Certificate:
+        """End it, with a line in the audit trail; return its certificate, without its numbers."""
+        connection.run("end_purge", id=purge.number, now=text(now))
+        found = _certificate(connection, _purge(connection, purge.number), whole=False)
+        counts = {str(each.record_class): each.count for each in found.classes}
+        digests = {str(each.record_class): each.digest for each in found.classes if each.count}
+        done = {"who": purge.began_by, "why": purge.why, "purge": purge.number}
+        about = (purge.provider, None, None)
+        detail = {**done, "removed": counts, "digests": digests}
+        add_message_event(connection, about, "records.purged", now, detail)
+        return found
+
+    async def give_back(self, pages: int) -> int:
+        """Give up to so many empty pages of the file back to the disk; return how many are left."""
+        return await self._database.give_back(pages)
+
+
+def judge(  # noqa: PLR0917
+    connection: Connection,
+    record_class: RecordClass,
+    rules: RetentionRules,
+    now: datetime,
+    after: int,
+    provider: str | None,
+) -> Judged:
+    """Return what of the rows beyond *after* may leave by *rules*, and why others of age stay."""
+    of = _OF[record_class]
+    up_to = _up_to(connection, record_class, rules, now)
+    values = {"after": after, "up_to": up_to, "limit": JUDGED_AT_ONCE}
+    found = connection.rows(of.to_judge, **values) if up_to is not None else []
+    of_age = [row["number"] for row in found if _is_of_age(row, record_class, rules, now, provider)]
+    judged = connection.rows(of.judged, numbers=json.dumps(of_age)) if of_age else []
+    return Judged(
+        reached=found[-1]["number"] if found else after,
+        due=[row["number"] for row in judged if row["why"] is None],
+        kept=Counter(row["why"] for row in judged if row["why"] is not None),
+        more=len(found) == JUDGED_AT_ONCE,
+    )
+
+
+def prospects(
+    connection: Connection, rules: RetentionRules, now: datetime, provider: str | None
+) -> list[Prospect]:
+    """Return what a purge would remove of what is in the database, changing nothing."""
+    return [_prospect(connection, each, rules, now, provider) for each in IN_DATABASE]
+
+
+def _prospect(
+    connection: Connection,
+    record_class: RecordClass,
+    rules: RetentionRules,
+    now: datetime,
+    provider: str | None,
+) -> Prospect:
+    by_rule, kept = Counter[str](), Counter[str]()
+    after, more = 0, True
+    while more:
+        found = judge(connection, record_class, rules, now, after, provider)
+        rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(found.due)))
+        by_rule.update(_rule_name(row, record_class, rules) for row in rows)
+        kept.update(found.kept)
+        after, more = found.reached, found.more
+    return Prospect(record_class=record_class, by_rule=by_rule, kept=kept)
+
+
+def certificates(connection: Connection, limit: int) -> list[Certificate]:
+    """Return the latest purges, without their numbers."""
+    found = connection.rows("purges_listed", limit=limit)
+    return [_certificate(connection, purge_of(row), whole=False) for row in found]
+
+
+def certificate(connection: Connection, number: int) -> Certificate | None:
+    """Return what one purge has to show, with its numbers; None: there is none of that number."""
+    found = connection.one("purge_numbered", id=number)
+    return None if found is None else _certificate(connection, purge_of(found), whole=True)
+
+
+def left_of(connection: Connection, shown: Certificate) -> dict[RecordClass, int]:
+    """Return how many records are here that *shown* says it has removed, by class."""
+    found = {
+        record_class: sum(_left(connection, record_class, *span) for span in of_class)
+        for record_class, of_class in shown.spans.items()
+        if record_class in _OF
+    }
+    return {record_class: count for record_class, count in found.items() if count}
+
+
+def is_told(connection: Connection, shown: Certificate) -> bool:
+    """Tell whether the audit trail has the same hashes, from when the purge ended."""
+    if shown.purge.ended_at is None:
+        return False
+    wanted = {str(each.record_class): each.digest for each in shown.classes if each.count}
+    told = [
+        json.loads(row["detail"])
+        for row in connection.rows("purge_told", at=text(shown.purge.ended_at))
+    ]
+    return any(each["purge"] == shown.purge.number and each["digests"] == wanted for each in told)
+
+
+def names_of(
+    connection: Connection, shown: Certificate, record_class: RecordClass
+) -> list[tuple[int, str]]:
+    """Return number and name of what *shown* has removed, where they still are: a backup."""
+    if record_class is RecordClass.INBOX:
+        numbers = shown.spans.get(record_class, ())
+        return [(n, str(n)) for first, last in numbers for n in range(first, last + 1)]
+    found = [
+        (row["workflow_id"], row["number"], str(row["name"]))
+        for first, last in shown.spans.get(record_class, ())
+        for row in connection.rows(_OF[record_class].names, first=first, last=last)
+    ]
+    if record_class is RecordClass.MESSAGES:  # they leave workflow by workflow
+        found.sort()
+    return [(number, name) for _, number, name in found]
+
+
+def _left(connection: Connection, record_class: RecordClass, first: int, last: int) -> int:
+    row = connection.one(_OF[record_class].left, first=first, last=last)
+    assert row is not None  # a count is always one row
+    return int(row["n"])
+
+
+def purge_of(row: Row) -> Purge:
+    """Return one purge."""
+    return Purge(
+        number=row["id"],
+        provider=row["provider"],
+        began_by=row["began_by"],
+        why=row["why"],
+        rules=rules_written(row["rules"]),
+        began_at=instant(row["began_at"]),
+        ended_at=instant(row["ended_at"]),
+    )
+
+
+def _purge(connection: Connection, number: int) -> Purge:
+    row = connection.one("purge_numbered", id=number)
+    assert row is not None
+    return purge_of(row)
+
+
+def _certificate(connection: Connection, purge: Purge, *, whole: bool) -> Certificate:
+    found = connection.rows("purged_classes", purge_id=purge.number)
+    numbers: dict[RecordClass, list[tuple[int, int]]] = {}
+    for row in connection.rows("purged_spans", purge_id=purge.number) if whole else ():
+        numbers.setdefault(RecordClass(row["class"]), []).append((row["first"], row["last"]))
+    return Certificate(purge=purge, classes=[_class_of(row) for row in found], spans=numbers)
+
+
+def _class_of(row: Row) -> PurgedClass:
+    return PurgedClass(
+        record_class=RecordClass(row["class"]),
+        reached=row["reached"],
+        count=row["n"],
+        by_rule=json.loads(row["by_rule"]),
+        digest=row["digest"],
+        ended_at=instant(row["ended_at"]),
+    )
+
+
+def _progress(connection: Connection, purge: Purge, record_class: RecordClass) -> PurgedClass:
+    values = {"purge_id": purge.number, "class": record_class}
+    row = connection.one("purged_class", **values)
+    return _class_of(row) if row else PurgedClass(record_class=record_class, by_rule={})
+
+
+def _noted(connection: Connection, purge: Purge, record_class: RecordClass) -> set[int]:
+    """Return the numbers that *purge* has entered of a class: of copies there are few."""
+    return {
+        number
+        for row in connection.rows("purged_spans", purge_id=purge.number)
+        if row["class"] == record_class
+        for number in range(row["first"], row["last"] + 1)
+    }
+
+
+def _up_to(
+    connection: Connection, record_class: RecordClass, rules: RetentionRules, now: datetime
+) -> int | None:
+    """Return the last number that can be of age; None: there is nothing."""
+    before = rules.last_moment(record_class, now)
+    if before is None:
+        return None
+    last = _OF[record_class].last
+    row = connection.one(last, **({"before": text(before)} if last.endswith("_before") else {}))
+    return None if row is None else row["id"]
+
+
+def _is_of_age(
+    row: Row,
+    record_class: RecordClass,
+    rules: RetentionRules,
+    now: datetime,
+    provider: str | None,
+) -> bool:
+    if provider not in {None, row["provider"]}:
+        return False
+    rule = rules.rule_for(record_class, row["provider"], row["use_case"])
+    return is_due(rule, instant(row["rested_at"]), now)
+
+
+def _rule_name(row: Row, record_class: RecordClass, rules: RetentionRules) -> str:
+    return rules.rule_for(record_class, row["provider"], row["use_case"]).name
+
+
+def _free(
+    connection: Connection, purge: Purge, record_class: RecordClass, numbers: Sequence[int]
+) -> dict[int, str]:
+    """Return those of *numbers* that may leave still, each with the rule that says so."""
+    rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(numbers)))
+    return {
+        row["number"]: _rule_name(row, record_class, purge.rules)
+        for row in rows
+        if row["why"] is None
+        and _is_of_age(row, record_class, purge.rules, purge.began_at, purge.provider)
+    }
+
+
+def _free_copies(
+    connection: Connection, purge: Purge, provider: str, numbers: Sequence[int]
+) -> dict[int, str]:
+    values = {"numbers": json.dumps(list(numbers)), "provider": provider}
+    return {
+        row["number"]: _rule_name(row, RecordClass.INBOX, purge.rules)
+        for row in connection.rows("copies_judged", **values)
+        if row["why"] is None
+        and _is_of_age(row, RecordClass.INBOX, purge.rules, purge.began_at, purge.provider)
+    }
+
+
+def _removed(
+    connection: Connection, record_class: RecordClass, free: Sequence[int]
+) -> list[tuple[int, str]]:
+    """Remove them; return number and name of each record that left."""
+    of, numbers = _OF[record_class], json.dumps(list(free))
+    if not free:
+        return []
+    named = connection.rows(of.named or of.judged, numbers=numbers)
+    names = [(row["number"], str(row["name"])) for row in named]
+    for statement in of.remove:
+        connection.run(statement, numbers=numbers)
+    return names
+
+
+def _further(
+    done: PurgedClass,
+    free: Mapping[int, str],
+    removed: Sequence[tuple[int, str]],
+    reached: int,
+) -> PurgedClass:
+    by_rule = Counter(done.by_rule)
+    by_rule.update(free.values())
+    return PurgedClass(
+        record_class=done.record_class,
+        reached=reached,
+        count=done.count + len(removed),
+        by_rule=by_rule,
+        digest=digest_after(done.digest, (f"{number} {name}" for number, name in removed)),
+    )
+
+
+def _note(
+    connection: Connection,
+    purge: Purge,
+    done: PurgedClass,
+    removed: Sequence[tuple[int, str]],
+    ended_at: datetime | None = None,
+) -> None:
+    of = {"purge_id": purge.number, "class": done.record_class}
+    connection.run(
+        "note_purged_class",
+        reached=done.reached,
+        n=done.count,
+        by_rule=json.dumps(dict(done.by_rule)),
+        digest=done.digest,
+        ended_at=text(ended_at),
+        **of,
+    )
+    for first, last in spans(sorted(number for number, _ in removed)):
+        if not connection.run("lengthen_purged", first=first, last=last, **of):
+            connection.run("note_purged", first=first, last=last, **of)

@@ -1,0 +1,27 @@
+"""
+Gives the room of what was purged back to the disk.
+
+    empty pages ─► filled from the end of the file, which is cut off there ─► a shorter file
+
+Only a file that was made with `auto_vacuum = INCREMENTAL` can do that, as every one is that this
+release makes. One that an earlier program made is written anew once: `bars-gateway compact`.
+"""
+
+import sqlite3
+
+_INCREMENTAL = 2  # of PRAGMA auto_vacuum
+
+
+def given_back(connection: sqlite3.Connection, *, pages: int) -> int:
+    """Cut off so many empty pages at the end of the file; return how many are left."""
+    if not gives_back(connection):
+        return 0
+    connection.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()  # a page a step
+    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(left)
+
+
+def gives_back(connection: sqlite3.Connection) -> bool:
+    """Tell whether the file can be made smaller as it is: one that was made so can."""
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    return bool(mode == _INCREMENTAL)
