@@ -25,6 +25,7 @@ What somebody must act on.
     ├── UsersUnusable               the file of the console's users cannot be used
     ├── FolderInUse                 another gateway works on this spool folder
     ├── OnboardingError             a key, name, certificate or letter cannot be made or used
+    ├── EvidenceError               an export cannot be made, or is none
     ├── GatewayUnreachable          the command line found no running gateway
     └── SandboxError                the sandbox cannot start
 
@@ -250,6 +251,15 @@ class OnboardingError(GatewayError):
         """*cure* is what to do about this one, and takes the place of the general advice."""
         super().__init__(cause)
         self.advice = cure
+
+
+class EvidenceError(GatewayError):
+    """An export of evidence cannot be made, or what is looked at is none."""
+
+    advice = (
+        "Name a folder that is not there yet, or an empty one, for `bars-gateway evidence export`;"
+        " and a folder that it made for `bars-gateway evidence verify` and `gaps`."
+    )
 
 
 class GatewayUnreachable(GatewayError):

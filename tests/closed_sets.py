@@ -73,9 +73,14 @@ MET: Mapping[str, tuple[str, str]] = {
     "sandbox.counterparty.services.Of": ("what a script is about", "docs/sandbox.md"),
     "sandbox.counterparty.services.Deviation": ("verbs of a script", "docs/sandbox.md"),
     "sandbox.counterparty.message_handler.Direction": ("who asked the counterparty", GLOSSARY),
+    "standard.requirements.Conformity": ("how much of a statement is there", GLOSSARY),
+    "evidence.gaps.GapKind": ("what evidence lacks", GLOSSARY),
 }
 # Whose words nobody meets, or meets as sentences that say what they mean; and why.
 UNMET: Mapping[str, str] = {
+    "evidence.questions.AnsweredBy": "a word of a table, printed in words",
+    "evidence.tape.Leg": "each is its own sentence",
+    "standard.requirements.Unshown": "each chooses a sentence, in docs/conformance.md",
     "cli.completion.Shell": "names of programs, listed by `--help`",
     "epr.outbox.Mark": "letters in names of files that are the gateway's own",
     "epr.spool.Cause": "each chooses a sentence about a file",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from bars_gateway.evidence.gaps import EvidenceGap
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
 from bars_gateway.model.interventions import Quarantine
@@ -67,6 +68,7 @@ LINES: Mapping[str, Line] = {
     "quarantine": Line("a quarantined response", _names(Quarantine)),
     "cache list": Line("an answer that is kept", _names(CachedAnswer)),
     "cache clear": Line("what was forgotten", ("forgotten",)),
+    "evidence gaps": Line("one thing that is missing", _names(EvidenceGap)),
     "check": Line("a problem, or a doubt", ("severity", "text")),
     "config": Line("a setting", ("key", "value", "origin", "description")),
     "doctor": Line("the whole report", ("environment", "worst", "at", "findings")),

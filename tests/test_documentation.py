@@ -22,6 +22,12 @@ from pathlib import Path
 
 import pytest
 from closed_sets import pages_of_sets, words_of_sets
+from conformance_tables import (
+    assurance_questions,
+    pieces_of_exports,
+    scenes_of_runs,
+    statements_of_guide,
+)
 from figures import collected, counters
 from hazard_pages import counters as safety_counters
 from hazard_pages import hazards, matrix, scales, summary
@@ -362,6 +368,10 @@ PRINTED: dict[str, Callable[[], str]] = {
     "hazards in short": summary,
     "hazards": hazards,
     "safety counters": safety_counters,
+    "statements": statements_of_guide,
+    "assurance questions": assurance_questions,
+    "scenes": scenes_of_runs,
+    "pieces": pieces_of_exports,
 }
 
 

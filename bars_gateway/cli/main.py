@@ -38,6 +38,7 @@ from bars_gateway.cli import (
 )
 from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.completion import completion
+from bars_gateway.cli.evidence import app as evidence
 from bars_gateway.cli.output import print_lines
 from bars_gateway.cli.root import root
 from bars_gateway.config import describe, in_words, load
@@ -74,7 +75,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     ),
     "The console": ("users",),
     "Clinical safety": ("safety",),
-    "Connecting": ("init", "keys", "csr", "certificate", "letters"),
+    "Connecting": ("init", "keys", "csr", "certificate", "letters", "evidence"),
     "Trying out": ("demo", "sandbox", "completion"),
 }
 
@@ -131,6 +132,7 @@ for group in (
     certificates.requests_app,
     certificates.certificates_app,
     users.app,
+    evidence,
 ):
     app.add_typer(group)
 

@@ -93,10 +93,17 @@ async def start_sandbox(
 
 
 async def start_gateway(
-    organisation: Organisation, folder: Path, sandbox: Mapping[str, str]
+    organisation: Organisation,
+    folder: Path,
+    sandbox: Mapping[str, str],
+    more: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Write the organisation's settings and start its gateway; return it once it is ready."""
-    settings = _prepared(organisation, folder, sandbox)
+    """
+    Write the organisation's settings and start its gateway; return it once it is ready.
+
+    *more* has further lines, by the name of their table; those of no table come at the end.
+    """
+    settings = _prepared(organisation, folder, sandbox, more or {})
     log = folder / "gateway.log"
     process = await _start(["run", "--config", str(settings)], log)
     async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession(trust_env=False) as session:
@@ -106,11 +113,13 @@ async def start_gateway(
     return process
 
 
-def _prepared(organisation: Organisation, folder: Path, sandbox: Mapping[str, str]) -> Path:
+def _prepared(
+    organisation: Organisation, folder: Path, sandbox: Mapping[str, str], more: Mapping[str, str]
+) -> Path:
     for name in ("state", "run", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     settings = folder / "bars-gateway.toml"
-    settings.write_text(_settings(organisation, folder, sandbox), "utf-8")
+    settings.write_text(_settings(organisation, folder, sandbox, more), "utf-8")
     return settings
 
 
@@ -150,9 +159,10 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _settings(organisation: Organisation, folder: Path, sandbox: Mapping[str, str]) -> str:
-    theirs = Path(sandbox["targets_file"]).parent / "gateways" / organisation.name
-    registered = json.loads((theirs / "gateway.json").read_text("utf-8"))
+def _settings(
+    organisation: Organisation, folder: Path, sandbox: Mapping[str, str], more: Mapping[str, str]
+) -> str:
+    theirs, registered = _registered(organisation, sandbox)
     return f"""\
 environment = "local"
 node = "{organisation.name}"
@@ -168,19 +178,18 @@ private_key_file = "{theirs}/jwt.key"
 spool_dir = "{folder}/spool"
 notices = "{organisation.notices}"
 questions = "{organisation.notices}"
-
+{more.get("provider", "")}
 [outbound]
 token_url = "{sandbox["token_url"]}"
 proxy_url = "{sandbox["proxy_url"]}"
 ca_file = "{sandbox["ca_file"]}"
-
 [inbound]
 listen = "127.0.0.1:{organisation.port}"
 certificate_file = "{theirs}/server.pem"
 private_key_file = "{theirs}/server.key"
 client_ca_file = "{sandbox["client_ca_file"]}"
 allowed_client_names = ["{sandbox["allowed_client_name"]}"]
-
+{more.get("inbound", "")}
 [epr]
 socket_dir = "{folder}/run"
 scan_seconds = 0.2
@@ -189,7 +198,15 @@ minimum_free_bytes = 0
 
 [status]
 listen = "127.0.0.1:{organisation.status_port}"
-"""
+{more.get("", "")}"""
+
+
+def _registered(
+    organisation: Organisation, sandbox: Mapping[str, str]
+) -> tuple[Path, Mapping[str, str]]:
+    """Return where the sandbox put the organisation's credentials, and what they are called."""
+    folder = Path(sandbox["targets_file"]).parent / "gateways" / organisation.name
+    return folder, json.loads((folder / "gateway.json").read_text("utf-8"))
 
 
 class TimelinePrinter:
@@ -299,9 +316,9 @@ class SocketEpr:
         """Return how many notices are not collected."""
         return len((await self.get("/notices"))["notices"])
 
-    async def submit(self, body: bytes) -> Document:
-        """Submit a message; return its receipt."""
-        return await self._post("/messages", body)
+    async def submit(self, body: bytes, headers: Mapping[str, str] | None = None) -> Document:
+        """Submit a message, with what *headers* say of it; return its receipt."""
+        return await self._post("/messages", body, headers)
 
     async def move(self, words: Document) -> Document:
         """Say what has happened; return the receipt of the message that was made of it."""
@@ -329,8 +346,10 @@ class SocketEpr:
             response.raise_for_status()
             return await response.read()
 
-    async def _post(self, path: str, body: bytes) -> Document:
-        headers = {"Content-Type": "application/fhir+json"}
+    async def _post(
+        self, path: str, body: bytes, more: Mapping[str, str] | None = None
+    ) -> Document:
+        headers = {"Content-Type": "application/fhir+json", **(more or {})}
         async with self._session.post(path, data=body, headers=headers) as response:
             response.raise_for_status()
             document: Document = await response.json()

@@ -30,6 +30,7 @@ import orjson
 import structlog
 import typer
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from bars_gateway import listeners
 from bars_gateway.errors import SandboxError
@@ -85,6 +86,7 @@ class SandboxSettings:
     counterparty: bool = False  # whether somebody stands behind the proxy to write to
     pause_seconds: float = 2.0  # of the counterparty, before each of its responses
     scripts: Sequence[object] = ()  # of the counterparty, as the admin port would get them
+    witnesses: Sequence[Middleware] = ()  # who sees each call to proxy and token service, whole
     rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -230,7 +232,9 @@ class Sandbox:
             calls=self.calls,
             now=self._settings.now,
         )
-        application = web.Application(client_max_size=BUFFER_BYTES)
+        application = web.Application(
+            client_max_size=BUFFER_BYTES, middlewares=self._settings.witnesses
+        )
         application.on_response_prepare.append(leave_untyped)
         application.router.add_route("*", TOKEN_PATH, self._token)
         application.router.add_route("*", "/oauth2/{rest:.*}", self._beside_token)

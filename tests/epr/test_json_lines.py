@@ -41,8 +41,11 @@ class Full:
     async def types(self, command: str) -> Done:
         """Type it with `--json`."""
         words = [self.names.get(word, word) for word in command.split()]
-        settings = () if command.startswith("lint") else ("--config", self.desk.settings)
+        settings = () if command.startswith(WITHOUT_SETTINGS) else ("--config", self.desk.settings)
         return await typed_beside(*words, "--json", *settings)
+
+
+WITHOUT_SETTINGS = ("lint", "evidence gaps")
 
 
 @pytest.fixture
@@ -125,6 +128,7 @@ TYPED = {
     "quarantine": "quarantine",
     "cache list": "cache list",
     "cache clear": "cache clear",
+    "evidence gaps": "evidence gaps",
     "check": "check",
     "config": "config",
     "doctor": "doctor --offline",

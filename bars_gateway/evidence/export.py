@@ -1,0 +1,148 @@
+"""
+`evidence export DIR`: the run, the installation, the page for people, the manifest; all or nothing.
+
+    .DIR.… ◄── course, installation, index.html, manifest.json       then, at one moment ──► DIR
+
+It is written beside DIR under another name and renamed when it is whole: whoever finds DIR finds
+all of it. What a kill leaves behind begins with a dot, and may be removed.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bars_gateway import __version__
+from bars_gateway.config import Settings
+from bars_gateway.errors import EvidenceError
+from bars_gateway.evidence import course, installation, manifest, page
+from bars_gateway.evidence.course import Played, PlayedScene
+from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
+from bars_gateway.permissions import sync_folder
+
+_FOLDER = 0o750
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What an export has."""
+
+    made_at: str  # UTC
+    bars_gateway: str  # its version
+    environment: str  # of the settings whose installation it tells of
+    scenes: Sequence[PlayedScene]
+    pieces: Sequence[str]  # those that are there
+    attached: Sequence[str]  # files that were given, below the export
+
+    @property
+    def shown(self) -> Collection[str]:
+        """The scenes that got what they must, and the pieces that are there."""
+        return {each.name for each in self.scenes if not each.missing} | set(self.pieces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was made."""
+
+    summary: Summary
+    manifest_sha256: str
+
+
+async def export(
+    settings: Settings, folder: Path, now: datetime, attached: Sequence[Path] = ()
+) -> Exported:
+    """
+    Make the export at *folder*, or nothing at all; raise EvidenceError where it cannot be.
+
+    Copies of what is *attached* lie in a folder of their own, under the names that they had.
+    """
+    half = _begun(folder)
+    try:
+        _attach(half, attached)
+        with tempfile.TemporaryDirectory(prefix="bars-gateway-evidence-") as scratch:
+            played = await course.play(half, Path(scratch))
+        await _tell_of_installation(half, settings, played, now)
+        summary = _summary(half, settings, played, now)
+        _write(half / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
+        _write(half / INDEX, page.index(asdict(summary), summary.shown))
+        digest = manifest.write(half, now)
+        half.chmod(_FOLDER)
+        half.replace(folder)  # an empty folder gives way
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise EvidenceError(f"{error.filename or folder}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return Exported(summary=summary, manifest_sha256=digest)
+
+
+def read_summary(folder: Path) -> Summary:
+    """Return what the export at *folder* has; raise EvidenceError where it is none."""
+    file = folder / SUMMARY
+    try:
+        document = json.loads(file.read_bytes())
+        scenes = [PlayedScene(**each) for each in document.pop("scenes")]
+        return Summary(scenes=scenes, **document)
+    except OSError as error:
+        raise EvidenceError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise EvidenceError(f"{file} is not the summary of an export") from None
+
+
+def _begun(folder: Path) -> Path:
+    """Return a folder beside *folder* to write into; refuse where something is there already."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise EvidenceError(f"{folder} is there, and is no folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EvidenceError(f"{folder} is not empty, and nothing is written over")
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise EvidenceError(f"{folder} cannot be made: {error.strerror}") from None
+
+
+def _attach(half: Path, attached: Sequence[Path]) -> None:
+    for file in attached:
+        copy = half / ATTACHED / file.name
+        copy.parent.mkdir(exist_ok=True)
+        if not file.is_file() or copy.exists():
+            raise EvidenceError(f"{file} cannot be attached: it is no file, or one of two names")
+        shutil.copyfile(file, copy)
+
+
+async def _tell_of_installation(
+    half: Path, settings: Settings, played: Played, now: datetime
+) -> None:
+    documents: Mapping[str, object] = {
+        "versions": installation.versions(),
+        "certificates": installation.certificates(settings),
+        "figures": {
+            "run": installation.figures_of_run(played.tape.exchanges),
+            "installation": await installation.figures_of_installation(settings, now),
+        },
+    }
+    for name, document in documents.items():
+        _write(half / PIECES[name].file, json.dumps(document, indent=1) + "\n")
+    _write(half / PIECES["configuration"].file, installation.configuration(settings))
+
+
+def _summary(half: Path, settings: Settings, played: Played, now: datetime) -> Summary:
+    return Summary(
+        made_at=now.isoformat(timespec="seconds"),
+        bars_gateway=__version__,
+        environment=settings.environment,
+        scenes=played.scenes,
+        pieces=[name for name, piece in PIECES.items() if _holds(half / piece.file)],
+        attached=sorted(f"{ATTACHED}/{file.name}" for file in half.glob(f"{ATTACHED}/*")),
+    )
+
+
+def _holds(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, "utf-8")
