@@ -324,6 +324,10 @@ EVENTS = {
         "The settings hold something that is seldom meant.",
         "`bars-gateway check` says why, and what to write.",
     ),
+    "settings.provider_missing": LogEvent(
+        "`provider` is in no settings any more, and something of it was under way.",
+        "Put it back under its name and start again: nothing of it is sent or told meanwhile.",
+    ),
     "status.started": LogEvent("The status page is at `address` and `port`."),
     "store.checkpoint_failed": LogEvent(
         "The write-ahead log could not be folded into the database; it grows meanwhile.",

@@ -63,6 +63,7 @@ def state_of(name: str, each: list[Dependency]) -> HealthState:
         ("token_service", "warning", {"tokens": [replace(TOKEN, refused_keys=["int-1"])]}),
         ("token_service", "unknown", {"tokens": [replace(TOKEN, expires_at=None)]}),
         ("way_out", "failing", {"egress": EgressState(since=AT, reason="407", advice="ask")}),
+        ("settings", "failing", {"missing": {"trust": AT}}),
         (
             "proxy",
             "failing",

@@ -109,6 +109,7 @@ SITUATIONS = {
     ConcernKind.DATABASE_LOG_STUCK: running(stuck_log=StuckLog(seconds=180, size=2**28)),
     ConcernKind.EGRESS_BLOCKED: running(egress=EgressState(since=AT, reason="407", advice="ask")),
     ConcernKind.TOKEN_MISSING: asked(failing_since=AT, reason="no", advice="see"),
+    ConcernKind.PROVIDER_MISSING: running(missing={"trust": AT}),
     ConcernKind.PROVIDER_KEPT_OUT: running(
         kept_out=[KeptOutState(provider="trust", since=AT, reason="no", advice="ask")]
     ),

@@ -32,6 +32,7 @@ FIRES = {
     "database.log_stuck": "bars_database_log_stuck_bytes 200000000",
     "egress.blocked": "bars_egress_blocked 1",
     "token.missing": 'bars_token_failing{provider="trust"} 1',
+    "provider.missing": "bars_providers_missing 1",
     "provider.kept_out": 'bars_provider_kept_out{provider="trust"} 1',
     "key.unknown": 'bars_token_keys_refused{provider="trust"} 1',
     "clock.skewed": 'bars_token_clock_skew_seconds{provider="trust"} -9',

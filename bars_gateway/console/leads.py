@@ -80,6 +80,11 @@ def _of_provider(concern: Concern, _at: datetime) -> Sequence[Lead]:
     ]
 
 
+def _left_lying(concern: Concern, _at: datetime) -> Sequence[Lead]:
+    waiting = {"provider": concern.about, "state": "queued"}
+    return [Lead(place=f"/messages?{urlencode(waiting)}", words="what waits meanwhile")]
+
+
 def _of_key(concern: Concern, _at: datetime) -> Sequence[Lead]:
     provider, _, _ = concern.about.partition(" ")
     return [Lead(place=f"/keys#token-{quote(provider)}", words="which key signs")]
@@ -119,6 +124,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.DATABASE_LOG_STUCK: _MACHINE,
     ConcernKind.EGRESS_BLOCKED: _HELD_UP,
     ConcernKind.TOKEN_MISSING: _of_provider,
+    ConcernKind.PROVIDER_MISSING: _left_lying,
     ConcernKind.PROVIDER_KEPT_OUT: _of_provider,
     ConcernKind.KEY_UNKNOWN: _of_key,
     ConcernKind.CLOCK_SKEWED: _to("/keys#tokens", "how far it is off"),
@@ -142,6 +148,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
 _BLOCKS: Mapping[str, Callable[[Concern, Waiting], bool]] = {
     ConcernKind.EGRESS_BLOCKED: lambda _concern, _each: True,
     ConcernKind.TOKEN_MISSING: lambda concern, each: each.provider == concern.about,
+    ConcernKind.PROVIDER_MISSING: lambda concern, each: each.provider == concern.about,
     ConcernKind.PROVIDER_KEPT_OUT: lambda concern, each: each.provider == concern.about,
     ConcernKind.RECEIVER_SILENT: lambda concern, each: each.receiver == concern.about,
     ConcernKind.RECEIVER_FAILING: lambda concern, each: each.receiver == concern.about,

@@ -57,6 +57,7 @@ from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import (
+    MISSING,
     BudgetState,
     EgressState,
     KeptOutState,
@@ -204,6 +205,7 @@ class Gateway:
         cancels: CancelReader,
         doors: Sequence[Door],
         inbound: InboundServer | None,
+        missing: Mapping[str, datetime],
         registry: CollectorRegistry,
         notifier: Notifier,
         reread: Callable[[], Settings],
@@ -214,6 +216,7 @@ class Gateway:
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._doors, self._inbound, self._store = doors, inbound, store
+        self._missing = missing
         self._started_at, self._stopping = now(), False
         self._housekeeper = Housekeeper(
             store,
@@ -244,6 +247,9 @@ class Gateway:
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         await store.asides.begin_again()
+        missing = await store.breaks.without_settings(settings.providers, now())
+        for name in missing:
+            log.error("settings.provider_missing", provider=name, advice=MISSING)
         registry = CollectorRegistry()
         tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
         doors = await open_doors(settings, store, reads, stack, now)
@@ -260,6 +266,7 @@ class Gateway:
             cancels=cancels,
             doors=doors,
             inbound=inbound,
+            missing=missing,
             registry=registry,
             notifier=notifier,
             reread=reread,
@@ -392,6 +399,7 @@ class Gateway:
             failing=self._dispatcher.breakers.receivers.failing,
             remembered=self._dispatcher.breakers.remembered,
             egress=egress_state(self._dispatcher.egress),
+            missing=self._missing,
             kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),

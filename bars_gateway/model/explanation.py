@@ -67,6 +67,7 @@ FAULTS: Mapping[FaultSide, str] = {
 class Stall(StrEnum):
     """Why nothing goes out that could."""
 
+    SETTINGS = "settings"  # there is no such provider in the settings any more
     EGRESS = "egress"  # nothing gets out of our own network
     TOKEN = "token"  # no access token can be had  # noqa: S105
     KEPT_OUT = "kept_out"  # the platform does not let us through
@@ -74,6 +75,11 @@ class Stall(StrEnum):
 
 
 _STALLS: Mapping[Stall, tuple[str, Turn, FaultSide | None]] = {
+    Stall.SETTINGS: (
+        "no provider of that name is in the settings, so that nothing of it is sent or told",
+        Turn.PERSON,
+        FaultSide.HERE,
+    ),
     Stall.EGRESS: ("nothing gets out of our own network", Turn.PERSON, FaultSide.HERE),
     Stall.TOKEN: ("no access token can be had", Turn.PERSON, None),
     Stall.KEPT_OUT: (

@@ -38,7 +38,7 @@ from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted, Waiting
-from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage
 
@@ -114,6 +114,8 @@ def _kept_by(concern: Concern) -> str | None:
             return concern.about
         case ConcernKind.PROVIDER_KEPT_OUT:
             return concern.about
+        case ConcernKind.PROVIDER_MISSING:
+            return settings_of(concern.about)
         case ConcernKind.TOKEN_MISSING:
             return token_service_of(concern.about)
         case ConcernKind.EGRESS_BLOCKED:
@@ -163,7 +165,7 @@ def _explained(waiting: Waiting, seen: Snapshot) -> bool:
     kept_out = {each.provider for each in running.kept_out}
     without = {each.provider for each in running.tokens if each.failing_since is not None}
     everywhere = running.egress is not None or running.unavailable is not None
-    ours = waiting.provider in {*kept_out, *without}
+    ours = waiting.provider in {*kept_out, *without, *running.missing}
     service = token_service_of(waiting.provider)
     return everywhere or ours or bool(away & {waiting.receiver, waiting.provider, service, EGRESS})
 

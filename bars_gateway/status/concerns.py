@@ -45,6 +45,10 @@ _FAILING = (
     f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
     " the national service desk. Otherwise tell whoever runs it."
 )
+MISSING = (
+    "Put it back under that name, and start again: what waits goes on then. A provider's name is"
+    " never changed: its messages go by it. Have the clinicians telephone what cannot wait."
+)
 _STALLED = "What is to go there waits, and is kept."
 
 
@@ -59,6 +63,7 @@ class ConcernKind(StrEnum):
     DATABASE_LOG_STUCK = "database.log_stuck"
     EGRESS_BLOCKED = "egress.blocked"
     TOKEN_MISSING = "token.missing"  # noqa: S105 - a code
+    PROVIDER_MISSING = "provider.missing"
     PROVIDER_KEPT_OUT = "provider.kept_out"
     KEY_UNKNOWN = "key.unknown"
     CLOCK_SKEWED = "clock.skewed"
@@ -172,6 +177,7 @@ class RuntimeState:
     failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
     remembered: Mapping[str, datetime] = field(default_factory=dict)  # silent before the start
     egress: EgressState | None = None  # why nothing gets out; None: it does
+    missing: Mapping[str, datetime] = field(default_factory=dict)  # in no settings, since when
     kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     unavailable: UnavailableState | None = None  # why nothing can be stored; None: all can
@@ -218,6 +224,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_held(overview),
         *_not_rebuilt(running.inspection),
         *_stuck_log(running.stuck_log),
+        *_missing(running.missing),
         *_egress(running.egress),
         *_without_token(running),
         *_kept_out(running.kept_out),
@@ -298,6 +305,13 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
                 about=receiver,
                 name=f"bucket {bucket_of(receiver)}",
             )
+
+
+def _missing(providers: Mapping[str, datetime]) -> Iterator[Concern]:
+    for name, since in providers.items():
+        since_when = f"since {since:%d %b %H:%M} UTC, and something of it was under way"
+        text = f"No provider {name} is in the settings {since_when}: it is neither sent nor told"
+        yield _of_provider(ConcernKind.PROVIDER_MISSING, name, text, MISSING)
 
 
 def _egress(egress: EgressState | None) -> Iterator[Concern]:

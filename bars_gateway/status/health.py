@@ -72,6 +72,8 @@ def _of_sending(running: RuntimeState) -> Iterator[str]:
     for token in running.tokens:
         if token.failing_since:
             yield f"no access token for {token.provider}: {token.reason}"
+    for name in running.missing:
+        yield f"no provider {name} is in the settings, and something of it was under way"
     for kept_out in running.kept_out:
         yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
     for folder, reason in running.stalled.items():
@@ -184,6 +186,14 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
         details = {"since": _text(egress.since)}
         yield Dependency(
             name="way_out", state=HealthState.FAILING, reason=egress.reason, details=details
+        )
+    for name, since in running.missing.items():
+        yield Dependency(
+            name="settings",
+            of=name,
+            state=HealthState.FAILING,
+            reason="it is not in the settings, and something of it was under way",
+            details={"since": _text(since)},
         )
     for kept_out in running.kept_out:
         yield Dependency(

@@ -44,6 +44,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.DATABASE_LOG_STUCK: "bars_database_log_stuck_bytes",
     ConcernKind.EGRESS_BLOCKED: "bars_egress_blocked",
     ConcernKind.TOKEN_MISSING: "bars_token_failing",
+    ConcernKind.PROVIDER_MISSING: "bars_providers_missing",
     ConcernKind.PROVIDER_KEPT_OUT: "bars_provider_kept_out",
     ConcernKind.KEY_UNKNOWN: "bars_token_keys_refused",
     ConcernKind.CLOCK_SKEWED: "bars_token_clock_skew_seconds",
@@ -359,6 +360,11 @@ def _way_out(running: RuntimeState) -> Iterator[Metric]:
         "bars_receivers_failing",
         "Receivers that answer with errors only: 500, or a yes with an error in it.",
         len(running.failing),
+    )
+    yield _gauge(
+        "bars_providers_missing",
+        "Providers that are in no settings, though something of them was under way at the start.",
+        len(running.missing),
     )
     kept_out = {each.provider for each in running.kept_out}
     providers = sorted({epr.provider for epr in running.eprs} | kept_out)

@@ -225,6 +225,20 @@ _CONCERNS: tuple[Runbook, ...] = (
         after=_A_MINUTE,
     ),
     Runbook(
+        code=ConcernKind.PROVIDER_MISSING,
+        title="A provider with messages under way is not in the settings",
+        whose=Whose.OURS,
+        harm="Nothing of it is sent, and its EPR hears of nothing: neither of answers that came,"
+        " nor of what was given up.",
+        look="The page names it; `bars-gateway queue` and `explain` say what waits. See what was"
+        " changed in the settings before the last start.",
+        do="Put it back under the same name and start again. If it was to go, let what is open of"
+        " it end first. Have the clinicians telephone what cannot wait.",
+        ends="The gateway is started with it in the settings, or with nothing of it left.",
+        urgent=True,
+        after=_A_MINUTE,
+    ),
+    Runbook(
         code=ConcernKind.PROVIDER_KEPT_OUT,
         title="The national proxy refuses our token or registration",
         whose=Whose.OURS,

@@ -17,7 +17,7 @@ from bars_gateway.model.readings import MessageRow, Notice
 from bars_gateway.store.alarms import alarm_of
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.interventions import candidate_for
-from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
 from bars_gateway.store.quarantine import attachable
 from bars_gateway.store.readings import history_of
 from bars_gateway.store.records import links
@@ -162,6 +162,7 @@ def _stall(connection: Connection, message: MessageRow) -> tuple[Stall | None, d
     """Return what keeps anything from going out that could, the most severe first."""
     known = {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}
     for name, stall in (
+        (settings_of(message.provider), Stall.SETTINGS),
         (EGRESS, Stall.EGRESS),
         (token_service_of(message.provider), Stall.TOKEN),
         (message.provider, Stall.KEPT_OUT),

@@ -12,12 +12,13 @@ second quota. What no minute can hold any more is forgotten with the next one.
 
 Those who do not answer are Receivers, providers that the proxy keeps out, and what we need
 ourselves: the egress proxy of our own network, and the token service. Whether they answer by now
-the next start finds out by itself; only since when is told from here.
+the next start finds out by itself; only since when is told from here. So it is with a provider that
+was taken out of the settings while something of it was under way: nobody sends that, or tells it.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from bars_gateway.store.connection import Connection
@@ -27,6 +28,7 @@ from bars_gateway.store.work import Noun, reads, writes
 _KEPT = timedelta(seconds=65)  # a call may begin a little after its note
 EGRESS = "the egress proxy"
 _OF_TOKENS = "the token service of "
+_OF_SETTINGS = "the settings of "
 
 
 class Calls(Noun):
@@ -62,6 +64,11 @@ def token_service_of(provider: str) -> str:
     return f"{_OF_TOKENS}{provider}"
 
 
+def settings_of(provider: str) -> str:
+    """Return the name of the settings of *provider*, where they are missing."""
+    return f"{_OF_SETTINGS}{provider}"
+
+
 def is_our_own(name: str) -> bool:
     """Tell whether *name* is of what we need ourselves: no name of a provider has a blank."""
     return name == EGRESS or name.startswith(_OF_TOKENS)
@@ -84,3 +91,18 @@ class Breaks(Noun):
     def known(self, connection: Connection) -> dict[str, datetime]:
         """Return who had not answered, and since when."""
         return {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}
+
+    @writes
+    def without_settings(
+        self, connection: Connection, providers: Collection[str], now: datetime
+    ) -> dict[str, datetime]:
+        """Return who is none of *providers*, with something under way, and since which start."""
+        names = {row["provider"] for row in connection.rows("under_way")}
+        left = {settings_of(name): name for name in sorted(names.difference(providers))}
+        known = {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}
+        for whose in known:
+            if whose.startswith(_OF_SETTINGS) and whose not in left:
+                connection.run("end_break", whose=whose)
+        for whose in left:
+            connection.run("begin_break", whose=whose, since=text(now))
+        return {name: known.get(whose, now) for whose, name in left.items()}

@@ -25,6 +25,17 @@ INSERT INTO breaks (name, since) VALUES (:whose, :since) ON CONFLICT (name) DO N
 -- An answer came: since when there was none is forgotten.
 DELETE FROM breaks WHERE name = :whose;
 
+-- name: under_way
+-- Of whom something is to be sent, or is owed to their EPR: one look into an index for each.
+WITH RECURSIVE ours (provider) AS (
+    SELECT min(m.provider) FROM messages AS m WHERE m.settled_at IS NULL
+     UNION ALL
+    SELECT (SELECT min(m.provider) FROM messages AS m WHERE m.settled_at IS NULL AND m.provider > ours.provider)
+      FROM ours WHERE ours.provider IS NOT NULL)
+SELECT provider FROM ours WHERE provider IS NOT NULL
+ UNION
+SELECT state AS provider FROM tallies WHERE of = 'notice' AND n > 0;
+
 -- name: breaks
 -- One row for each that does not answer.
 SELECT name, since FROM breaks ORDER BY name;

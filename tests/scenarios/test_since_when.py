@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+import pytest
 from egress_side import egress_side
 from messages import referral
 from world import Node, World, in_time
 
 from bars_gateway.daemon.gateway import egress_state, token_states
+from bars_gateway.status.concerns import concerns
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.sqlite import open_reader, read_with
 
@@ -53,3 +55,31 @@ async def test_since_when_nothing_gets_out_outlasts_a_restart(world: World) -> N
 
     assert first == second
     assert {EGRESS, token_service_of("ambulance")} == names
+
+
+async def test_a_provider_that_is_not_in_the_settings_any_more_is_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renamed, with a message under way: nothing of it is sent or told, and people hear of that."""
+    node = world.ambulance
+    await world.hospital.stop()
+    receipt = await node.sent("one.json", referral())
+    written = node._toml
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            node, "_toml", lambda: written().replace("[providers.ambulance]", "[providers.other]")
+        )
+        await node.restart()
+        first = node.gateway._runtime_state().missing
+        found = concerns(await node.overview(), node.gateway._runtime_state(), 90)
+        explained = await node.ran("explain", receipt["request_id"])
+        await node.restart()
+        second = node.gateway._runtime_state().missing
+    await node.restart()
+
+    assert ["ambulance"] == [each.about for each in found if each.kind == "provider.missing"]
+    assert "no provider of that name is in the settings" in explained
+    assert first.keys() == second.keys() == {"ambulance"}
+    assert to_the_second(first["ambulance"]) == to_the_second(second["ambulance"])
+    assert {} == node.gateway._runtime_state().missing
+    assert "no provider of that name" not in await node.ran("explain", receipt["request_id"])

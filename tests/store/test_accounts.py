@@ -38,7 +38,7 @@ from bars_gateway.standard.workflow import Move
 from bars_gateway.store.audit import Sought
 from bars_gateway.store.counterparties import JUDGED, STANDINGS, Counterparty, Standing
 from bars_gateway.store.explanations import Where, elsewhere
-from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
 from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.store import Store
 
@@ -165,6 +165,7 @@ async def test_a_message_that_waits_for_an_earlier_one_names_it(store: Store) ->
 @pytest.mark.parametrize(
     ("name", "stall"),
     [
+        (settings_of("trust"), Stall.SETTINGS),
         (EGRESS, Stall.EGRESS),
         (token_service_of("trust"), Stall.TOKEN),
         ("trust", Stall.KEPT_OUT),

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
-from store_values import NOW
+from store_values import NOW, arrival, submission
 
 from bars_gateway.store.store import Store
+
+MINUTE = timedelta(minutes=1)
 
 
 async def test_a_break_is_known_until_it_ends(store: Store) -> None:
@@ -22,3 +24,25 @@ async def test_the_earlier_moment_stands(store: Store) -> None:
     await store.breaks.began("s|1", NOW + timedelta(hours=1))
 
     assert {"s|1": NOW} == await store.breaks.known()
+
+
+async def test_who_is_taken_out_of_the_settings_with_work_is_known_since_when(store: Store) -> None:
+    """Over further starts, until it is put back, or until nothing of it is left."""
+    await store.outbound.submit(submission(), NOW)
+    first = await store.breaks.without_settings(["another"], NOW)
+    again = await store.breaks.without_settings(["another"], NOW + MINUTE)
+    back = await store.breaks.without_settings(["trust"], NOW + MINUTE)
+    gone = await store.breaks.without_settings([], NOW + 2 * MINUTE)
+
+    assert {"trust": NOW} == first == again
+    assert ({}, {"trust": NOW + 2 * MINUTE}) == (back, gone)
+
+
+async def test_a_provider_of_which_nothing_is_left_may_go(store: Store) -> None:
+    """What it sent and received stays where it is, and its EPR was told all of it."""
+    await store.inbound.receive(arrival(), NOW)
+    owed = await store.breaks.without_settings([], NOW)
+    await store.notices.collect("trust", [1], NOW)
+
+    assert {"trust": NOW} == owed
+    assert {} == await store.breaks.without_settings([], NOW)
