@@ -11,8 +11,8 @@ from bars_gateway.inbound.acceptor import InboundMetrics
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import State
-from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.metrics import Collected, Measured
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.figures import Counted
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -21,8 +21,9 @@ from bars_gateway.model.messages import Actor
 from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions
-from bars_gateway.status.concerns import ConcernKind, EgressState, FlowKind, Lying, TokenState
+from bars_gateway.status.concerns import ConcernKind, FlowKind
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
+from bars_gateway.status.running import EgressState, Lying, TokenState
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.figures import Waiting
 from bars_gateway.store.pacing import EGRESS

@@ -7,14 +7,14 @@ import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
 
 from bars_gateway.model.readings import Inspection
-from bars_gateway.status.concerns import (
+from bars_gateway.status.health import Dependency, HealthState, dependencies
+from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
     RuntimeState,
     TokenState,
     UnavailableState,
 )
-from bars_gateway.status.health import Dependency, HealthState, dependencies
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 

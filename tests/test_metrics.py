@@ -30,17 +30,16 @@ from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.model.standing_alarms import StandingAlarms
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.concerns import (
+from bars_gateway.status.concerns import ConcernKind, concerns
+from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
+from bars_gateway.status.running import (
     BudgetState,
-    ConcernKind,
     EgressState,
     KeptOutState,
     Lying,
     TokenState,
     UnavailableState,
-    concerns,
 )
-from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
 from bars_gateway.store.figures import BUCKETS, bucket_of
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.store.sqlite.database import open_database

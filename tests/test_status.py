@@ -38,7 +38,7 @@ from bars_gateway.model.readings import Inspected, Inspection, StuckLog
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.concerns import (
+from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
     Lying,

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from bars_gateway.console.rendering import Frame, render
-from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
 
 

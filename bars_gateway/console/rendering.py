@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.status.ages import ago, lasting
-from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.status.running import RuntimeState
 
 if TYPE_CHECKING:
     import jinja2

@@ -37,8 +37,8 @@ from bars_gateway.console.registers import AlarmPages, RegisterPages
 from bars_gateway.console.rendering import SCRIPT, STYLE, compile_page, file_beside, page_names
 from bars_gateway.console.reveal import RevealPage
 from bars_gateway.console.users import NO_USERS, UserFile
-from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.runbooks import PAGE, RUNBOOKS
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
 
 

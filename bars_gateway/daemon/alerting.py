@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from bars_gateway.config import Settings
 from bars_gateway.model.alerts import Channel, Telling
 from bars_gateway.status.alerts import AFTER_A_START, EVERY_SECONDS, Silences, Watch
-from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.deliveries import (
     FIRST_PAUSE,
     Command,
@@ -21,6 +20,7 @@ from bars_gateway.status.deliveries import (
     Way,
     Whence,
 )
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
 
 Clock = Callable[[], datetime]

@@ -56,8 +56,9 @@ from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.status.concerns import (
-    MISSING,
+from bars_gateway.status.concerns import MISSING
+from bars_gateway.status.metrics import Measured
+from bars_gateway.status.running import (
     BudgetState,
     EgressState,
     KeptOutState,
@@ -65,7 +66,6 @@ from bars_gateway.status.concerns import (
     TokenState,
     UnavailableState,
 )
-from bars_gateway.status.metrics import Measured
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.pacing import EGRESS, token_service_of

@@ -72,7 +72,7 @@ from bars_gateway.standard.publications import About
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
-from bars_gateway.status.concerns import Lying
+from bars_gateway.status.running import Lying
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store

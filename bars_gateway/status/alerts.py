@@ -26,15 +26,9 @@ from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.ages import lasting
-from bars_gateway.status.concerns import (
-    LATE,
-    Concern,
-    ConcernKind,
-    FlowKind,
-    RuntimeState,
-    concerns,
-)
+from bars_gateway.status.concerns import LATE, Concern, ConcernKind, FlowKind, concerns
 from bars_gateway.status.runbooks import RUNBOOKS
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.stopping import pause
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted, Waiting

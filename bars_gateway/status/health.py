@@ -30,8 +30,8 @@ from bars_gateway.status.concerns import (
     SKEW_SHOWN,
     STOPPED_ASKING,
     UNINSPECTED,
-    RuntimeState,
 )
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted
 from bars_gateway.store.store import Store

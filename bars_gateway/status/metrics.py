@@ -21,14 +21,8 @@ from prometheus_client.registry import Collector
 
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Overview
-from bars_gateway.status.concerns import (
-    CLOCK_STEP_SHOWN,
-    LYING_SECONDS,
-    BudgetState,
-    ConcernKind,
-    RuntimeState,
-    TokenState,
-)
+from bars_gateway.status.concerns import CLOCK_STEP_SHOWN, LYING_SECONDS, ConcernKind
+from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage

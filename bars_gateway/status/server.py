@@ -23,9 +23,9 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import listeners
 from bars_gateway.errors import StoreError, unforeseen
-from bars_gateway.status.concerns import RuntimeState
 from bars_gateway.status.health import Health
 from bars_gateway.status.metrics import MetricsHandler
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.store import Store

@@ -26,7 +26,7 @@ from bars_gateway import log
 from bars_gateway.cli.accounts import told
 from bars_gateway.cli.listings import read
 from bars_gateway.console.site import Site
-from bars_gateway.status.concerns import RuntimeState
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.explanations import elsewhere, explained
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database

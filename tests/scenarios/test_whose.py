@@ -20,7 +20,8 @@ from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
-from bars_gateway.status.concerns import RuntimeState, concerns
+from bars_gateway.status.concerns import concerns
+from bars_gateway.status.running import RuntimeState
 
 Document = dict[str, Any]
 ANOTHER, THIRD, PLACEHOLDER = "9990000026", "9990000034", "0000000000"

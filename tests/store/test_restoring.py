@@ -44,7 +44,8 @@ from bars_gateway.model.messages import (
 from bars_gateway.model.readings import MessageHistory, Notice, Overview
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.status.concerns import RuntimeState, concerns
+from bars_gateway.status.concerns import concerns
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database

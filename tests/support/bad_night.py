@@ -26,7 +26,7 @@ from bars_gateway.standard.timing import timing_for
 from bars_gateway.standard.verdict import Verdict, judge
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.alerts import Silences, Snapshot, conditions
-from bars_gateway.status.concerns import TokenState
+from bars_gateway.status.running import TokenState
 from bars_gateway.store.pacing import token_service_of
 from bars_gateway.store.readings import EprCondition
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry

@@ -34,7 +34,7 @@ from bars_gateway.daemon.console import ProvidersHands
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.concerns import BudgetState, RuntimeState, TokenState
+from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
