@@ -1,5 +1,7 @@
 """What the pure tests do without."""
 
+import gc
+
 import pytest
 
 
@@ -12,3 +14,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Count what draws its examples as exhaustive: `make quick` does without."""
     if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
         item.add_marker("exhaustive")
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what was read to find the tests: all of it stays to the end."""
+    gc.freeze()

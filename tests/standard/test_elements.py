@@ -4,6 +4,8 @@ import json
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from bars_gateway.standard.r4 import elements, matcher, members, resources, vocabulary
 
 
@@ -77,6 +79,7 @@ def test_the_table_agrees_with_hl7s_schema(reference_data: Path) -> None:
     assert set(schema["discriminator"]["mapping"]) == resources()
 
 
+@pytest.mark.exhaustive
 def test_a_date_is_one_of_the_calendar() -> None:
     """Every day from 1896 to 2104 that there was or will be, with the leap years that are none."""
     matches = matcher("date")

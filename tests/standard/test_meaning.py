@@ -218,6 +218,7 @@ def test_no_cell_says_that_help_comes_where_it_does_not() -> None:
             assert move is Move.UNCLEAR, cell
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("row", range(len(ROWS)))
 def test_every_row_is_reached(row: int) -> None:
     """One that never fits first says what is not so."""

@@ -169,11 +169,13 @@ def cells() -> list[Cell]:
     return list(_cells())
 
 
+@pytest.mark.exhaustive
 def test_a_final_word_is_never_called_the_same(cells: list[Cell]) -> None:
     """Nobody has compared the plans and the reasons."""
     assert [] == [c for c in cells if c.lost.move in ENDS and c.remark is BEFORE]
 
 
+@pytest.mark.exhaustive
 def test_an_end_is_never_made_good_by_word_that_somebody_comes(cells: list[Cell]) -> None:
     """Nor is a stand-down: they would wait for nobody."""
     ends = [c for c in cells if c.lost.move in ENDS or c.lost.says is Said.STOOD_DOWN]
@@ -184,6 +186,7 @@ def test_an_end_is_never_made_good_by_word_that_somebody_comes(cells: list[Cell]
     assert [] == made_good
 
 
+@pytest.mark.exhaustive
 def test_where_another_word_may_have_come_after_nothing_is_claimed(cells: list[Cell]) -> None:
     """Nobody knows which they go by: at most that they wait for no final one, and to telephone."""
     others = [c for c in cells if not c.third.says_the_same(c.heard)]
@@ -194,6 +197,7 @@ def test_where_another_word_may_have_come_after_nothing_is_claimed(cells: list[C
     assert {None, OTHERWISE} == {c.remark for c in open_}
 
 
+@pytest.mark.exhaustive
 def test_of_two_that_they_have_in_no_clear_order_nothing_is_claimed(cells: list[Cell]) -> None:
     """The one was handed in later, the other is newer by its stamp."""
     both = [c for c in cells if c.third.arrived and not c.third.says_the_same(c.heard)]
@@ -205,6 +209,7 @@ def test_of_two_that_they_have_in_no_clear_order_nothing_is_claimed(cells: list[
     assert [] == [c for c in crossed if c.remark in IN_VAIN]
 
 
+@pytest.mark.exhaustive
 def test_newer_is_only_what_is_newer_by_hand_in_and_by_stamp(cells: list[Cell]) -> None:
     """By the one alone, the other side may order them otherwise."""
     since = [c for c in cells if c.remark is SINCE]
@@ -214,6 +219,7 @@ def test_newer_is_only_what_is_newer_by_hand_in_and_by_stamp(cells: list[Cell]) 
     assert all(newer)
 
 
+@pytest.mark.exhaustive
 def test_the_same_is_only_what_says_the_same(cells: list[Cell]) -> None:
     """Of what they have, whichever they go by."""
     same = [c for c in cells if c.remark is BEFORE]
@@ -227,6 +233,7 @@ def test_the_same_is_only_what_says_the_same(cells: list[Cell]) -> None:
     ]
 
 
+@pytest.mark.exhaustive
 def test_only_an_end_of_the_same_sort_is_told_to_say_otherwise(cells: list[Cell]) -> None:
     """They wait for no other one, which is all that it says; it sends people to the telephone."""
     otherwise = [c for c in cells if c.remark is OTHERWISE]
@@ -236,6 +243,7 @@ def test_only_an_end_of_the_same_sort_is_told_to_say_otherwise(cells: list[Cell]
     assert {True} == {c.lost.move in {c.heard.move, c.third.move} for c in otherwise}
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_known_to_have_arrived_is_not_what_they_go_by(cells: list[Cell]) -> None:
     """Without a word that was acknowledged there is none."""
     said = [
@@ -249,6 +257,7 @@ def test_what_is_not_known_to_have_arrived_is_not_what_they_go_by(cells: list[Ce
     assert {None} == {*said}
 
 
+@pytest.mark.exhaustive
 def test_what_has_arrived_is_not_gone_on_without(cells: list[Cell]) -> None:
     """Whatever else was said."""
     said = [
@@ -259,6 +268,7 @@ def test_what_has_arrived_is_not_gone_on_without(cells: list[Cell]) -> None:
     assert {None} == {*said}
 
 
+@pytest.mark.exhaustive
 def test_what_says_nothing_of_itself_is_never_gone_on_without(cells: list[Cell]) -> None:
     """A response that nobody could read, and a request, for which its case is there."""
     unclear = {c.remark for c in cells if c.lost.says is Said.UNCLEAR}
@@ -269,6 +279,7 @@ def test_what_says_nothing_of_itself_is_never_gone_on_without(cells: list[Cell])
     assert gone_on_without(request, State.REFUSED, [request, heard]) is None
 
 
+@pytest.mark.exhaustive
 def test_what_nobody_could_read_makes_nothing_good(cells: list[Cell]) -> None:
     """It is the newest that they have: nobody knows what they go by."""
     lost = word(1, Said.ACCEPTED, "refused", attempts=1)

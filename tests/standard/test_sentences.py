@@ -282,6 +282,7 @@ def test_every_remark_is_told() -> None:
     assert set() == set(REMARKED) & TOLD_BY_ITSELF
 
 
+@pytest.mark.exhaustive
 def test_every_remark_adds_something_that_no_other_adds() -> None:
     """A remark that is not in the words might as well not be there."""
     for use_case, request_type in ABOUT:
@@ -429,6 +430,7 @@ def test_where_one_of_two_is_cancelled_nothing_has_come_back(use_case: str) -> N
     assert "There may be two records" not in text
 
 
+@pytest.mark.exhaustive
 def test_a_rejection_alarms_whoever_asked() -> None:
     """It never reads as a message that merely came."""
     rejected = [
@@ -493,6 +495,7 @@ def test_who_is_responsible_is_said_by_application() -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_nothing_that_was_refused_says_that_nobody_is_on_the_way() -> None:
     """A refused cancellation leaves what it would have ended."""
     cancels = [
@@ -607,6 +610,7 @@ def test_whoever_owes_an_answer_is_asked_for_it_once() -> None:
     assert 1 == means(asked).lower().count("give it")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("use_case", ["a4t1", "a6t1", "a6t2", "a6t3"])
 def test_a_rejection_that_gives_the_patient_back_says_nothing_to_the_contrary(
     use_case: str,

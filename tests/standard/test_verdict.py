@@ -406,6 +406,7 @@ def test_each_way_to_refuse_our_token_leads_to_a_new_one(issue):
     assert Verdict.UNAUTHORIZED is found.verdict
 
 
+@pytest.mark.exhaustive
 def test_every_answer_has_a_verdict():
     """No status is without a row, whatever the Receiver says and whoever repeats our ids."""
     rows = {
