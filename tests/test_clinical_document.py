@@ -595,7 +595,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "providers.NAME.acknowledged_by_epr": "While that EPR is away, nobody can refer to the service."
     " Do its referrers know what to do then?",
     "providers.NAME.earlier_records": "Left out while records from before the gateway still stand,"
-    " their Senders cannot cancel them: they are told 404. Set, who finds the patient by an id"
+    " their Senders cannot cancel them: they get 404. Set, who finds the patient by an id"
     " alone?",
     "providers.NAME.notices": "Does the EPR collect them the new way from the first one on? Until"
     " it does, nobody there reads what comes.",

@@ -88,7 +88,7 @@ _STALLS: Mapping[Stall, tuple[str, Turn, FaultSide | None]] = {
         FaultSide.HERE,
     ),
     Stall.RECEIVER: (
-        "no answer that counts has come from its Receiver, which is asked now and then",
+        "no answer that counts has come from its Receiver; the gateway retries periodically",
         Turn.THEIRS,
         None,
     ),

@@ -12,7 +12,7 @@ Every verb names who and why, and leaves both in the audit trail. An objection i
 it is what somebody is told who asked for what would harm a patient, or make no sense.
 
 An attached response counts as one that was correlated: the EPR gets it byte for byte, with the
-remark `attached`, and the workflow moves as far as its state allows. Its Sender was told 404.
+remark `attached`, and the workflow moves as far as its state allows. Its Sender got 404.
 Once attached, the same X-Request-Id is a duplicate (409): that tells the Sender that it is
 here, and no second notice is written.
 
