@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
     # It plays the sandbox and a gateway, as the demo does, and tells of an installation.
-    "evidence": FLOW | {"store.sqlite", "epr", "sandbox", "demo", "demo.messages"},
+    "evidence": FLOW | {"store.sqlite", "epr", "safety", "sandbox", "demo", "demo.messages"},
     "cli": PROCESS | {"daemon", "onboarding", "options", "safety", "sandbox", "demo", "evidence"},
     "__main__": {"cli"},
 }

@@ -6,9 +6,11 @@ ended by pid.
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -32,6 +34,8 @@ NEIGHBOUR = "neighbour EPR"
 _LOOK_SECONDS = 0.02
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 START_SECONDS = 60.0
+_LIBC = ctypes.CDLL(None)  # loaded before any fork
+_SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 _NEVER_BY_CHANCE = (20_000, 32_000)  # Linux gives ports above these to whoever asks for any
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
@@ -143,8 +147,14 @@ async def _start(arguments: list[str], log: Path) -> asyncio.subprocess.Process:
             stderr=output,
             # Ctrl-C is for us: we end the others in order.
             start_new_session=True,
+            preexec_fn=_end_with_parent,
             env={k: v for k, v in os.environ.items() if not k.startswith("BARS_GATEWAY_")},
         )
+
+
+def _end_with_parent() -> None:
+    """Be told to stop where the demo is gone, even killed: nobody else would end this process."""
+    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _still_alive(process: asyncio.subprocess.Process, log: Path) -> None:

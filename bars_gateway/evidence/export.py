@@ -22,6 +22,7 @@ from bars_gateway.evidence import course, installation, manifest, page
 from bars_gateway.evidence.course import Played, PlayedScene
 from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
 from bars_gateway.permissions import sync_folder
+from bars_gateway.safety.hazards import HAZARDS
 
 _FOLDER = 0o750
 
@@ -118,6 +119,7 @@ async def _tell_of_installation(
 ) -> None:
     documents: Mapping[str, object] = {
         "versions": installation.versions(),
+        "hazards": [asdict(each) for each in HAZARDS.values()],
         "certificates": installation.certificates(settings),
         "figures": {
             "run": installation.figures_of_run(played.tape.exchanges),

@@ -41,9 +41,9 @@ JSON = "application/fhir+json"
 SERVICE = f"{DOS_SERVICE}|2000000202"  # of the gateway under test
 UNWELCOME = "ZX905"  # the organisation from which it takes nothing
 NOT_OFFERED = "a8"  # the Application that it does not take
-ANSWER_SECONDS = 1.0  # the gateway's limit: a question that nobody answers takes so long
+ANSWER_SECONDS = 2.0  # the gateway's limit: a question that nobody answers takes so long
 YES: Document = {"accept": True}
-_PROXY_SECONDS = 1.5
+_PROXY_SECONDS = 2.0
 _OFFERED = "\n".join(  # all but the last Application: requests of that one are not supported
     f"applications.{name} = {json.dumps(list(versions))}"
     for name, versions in VERSIONS.items()

@@ -23,7 +23,7 @@ class Piece:
 
     file: str
     title: str
-    about: str  # the run, or the installation
+    about: str  # the run, the installation, or the product
 
 
 PIECES: Mapping[str, Piece] = {
@@ -40,6 +40,9 @@ PIECES: Mapping[str, Piece] = {
     "versions": Piece(file="versions.json", title="What it is made of", about="installation"),
     "certificates": Piece(
         file="certificates.json", title="The names of its certificates", about="installation"
+    ),
+    "hazards": Piece(
+        file="hazards.json", title="The hazard log, which nobody has signed", about="product"
     ),
     "configuration": Piece(
         file="configuration.txt", title="Its settings, without secrets", about="installation"

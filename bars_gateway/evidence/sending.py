@@ -103,7 +103,7 @@ async def _lost(ground: ProvingGround) -> None:
 
 
 async def _too_early(ground: ProvingGround) -> None:
-    ground.sandbox.counterparty.scripts.add({"verb": "delay", "seconds": 1.8, "count": 1})
+    ground.sandbox.counterparty.scripts.add({"verb": "delay", "seconds": 3.2, "count": 1})
     await _send(ground, _to("a1t1"))
 
 
@@ -130,7 +130,8 @@ async def _update(ground: ProvingGround) -> None:
     script = {"verb": "never", "of": "responses", "application": "a6", "count": 1}
     ground.sandbox.counterparty.scripts.add(script)
     referred, _ = await _send(ground, _to("a6t1"))
-    await _move(ground, referred, "update")
+    changed = {"resourceType": "CarePlan", "description": "Invented: nobody is trapped."}
+    await _move(ground, referred, "update", resources=[changed])
 
 
 async def _validation(ground: ProvingGround) -> None:

@@ -1,10 +1,12 @@
 """`bars-gateway evidence`, as whoever prepares the assurance runs it: one export, looked at."""
 
+import asyncio
 import json
 import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from messages import FAMILY, GIVEN, NHS_NUMBER
 from typed import Done, typed
+from world import eventually
 
 from bars_gateway.evidence import screenshots
 from bars_gateway.evidence.gaps import gaps_of
@@ -296,6 +299,32 @@ def test_what_is_no_export_is_not_verified(tmp_path: Path) -> None:
     assert (1, 1) == (verified.code, gaps.code)
     assert "manifest.json cannot be read" in verified.err
     assert "summary.json cannot be read" in gaps.err
+
+
+async def test_an_export_that_is_killed_leaves_no_folder_and_no_gateway(tmp_path: Path) -> None:
+    """DIR appears at one moment; the gateway that was started ends by itself."""
+    config, scratch = installation(tmp_path), tmp_path / "t"
+    scratch.mkdir()
+    words = command("export", tmp_path / "made", "--config", config)
+    running = await asyncio.create_subprocess_exec(*words, env={"TMPDIR": str(scratch)})
+    started = await eventually(lambda: gateways_below(scratch))
+    running.kill()
+    await running.wait()
+    await eventually(lambda: not gateways_below(scratch))
+
+    assert 1 == len(started)
+    assert not (tmp_path / "made").exists()
+
+
+def gateways_below(folder: Path) -> list[int]:
+    """Return the processes of this machine that run with settings below *folder*."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"run" in words and any(word.startswith(bytes(folder)) for word in words):
+                found.append(int(process.name))
+    return found
 
 
 def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
