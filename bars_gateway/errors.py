@@ -11,6 +11,7 @@ What somebody must act on.
     │   ├── BackupDamaged           the file is not a whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
     │   ├── RowRefused              a constraint of the schema forbids a row
+    │   ├── KeyMissing              rows are encrypted by a key that is not in the key ring
     │   ├── PayloadDamaged          the stored bytes of one message are not those that were stored
     │   ├── StaleState              the row was no longer in the state that we expected
     │   └── StoreUnavailable        nothing can be stored for now; it is nobody's fault, and waits
@@ -22,6 +23,7 @@ What somebody must act on.
     │   └── EgressBlocked           nothing gets out of our own network
     ├── IdentityError               a certificate or key cannot be used
     │   └── CallersShutOut          callers who get in today would not get in with it
+    ├── KeyRingUnusable             the file of the keys that encrypt cannot be used
     ├── UsersUnusable               the file of the console's users cannot be used
     ├── FolderInUse                 another gateway works on this spool folder
     ├── OnboardingError             a key, name, certificate or letter cannot be made or used
@@ -136,6 +138,16 @@ class RowRefused(StoreError):
     advice = "Report it, with the log line: it is a fault of the gateway, and nothing was changed."
 
 
+class KeyMissing(StoreError):
+    """Rows of the database are encrypted by a key that is not in the key ring, or is another."""
+
+    advice = (
+        "Nothing was changed. Put the key ring's copy back at `store.encryption_keys_file`, or add"
+        " the lines of the keys that are named to the file that is there. Without these keys nobody"
+        " can read those rows, neither here nor in a backup: see `docs/records.md`."
+    )
+
+
 class PayloadDamaged(StoreError):
     """The bytes of one message in the database are not those that were stored."""
 
@@ -224,6 +236,15 @@ class CallersShutOut(IdentityError):
         "Put the authority that is named, with its root, into inbound.client_ca_file beside those"
         " of the new file. If that caller is to stay out, take its name from"
         " inbound.allowed_client_names; a restart takes the new as it is."
+    )
+
+
+class KeyRingUnusable(GatewayError):
+    """The file of the keys that encrypt what is stored cannot be used."""
+
+    advice = (
+        "Put its copy back. It is made by `bars-gateway encryption rotate`, and is a file of the"
+        " gateway's user, mode 0600, with a line for each key."
     )
 
 

@@ -158,6 +158,12 @@ EVENTS = {
     ),
     "daemon.stopped": LogEvent("What was under way has come to its end."),
     "daemon.stopping": LogEvent("Somebody stops the gateway."),
+    "encryption.began": LogEvent(
+        "What is stored is encrypted anew, a few rows at a time: there is a new key, or the first."
+    ),
+    "encryption.completed": LogEvent(
+        "All that is stored is encrypted by `key_id` (-: by none); count: rows that were changed."
+    ),
     "epr.clinical_time_ignored": LogEvent(
         "A message named a time that cannot be meant (year 1, or more than ten years ahead): its"
         " use case's own time holds.",

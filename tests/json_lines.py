@@ -92,6 +92,10 @@ LINES: Mapping[str, Line] = {
         ("quarantine_id", "workflow_id", "dry_run", "done", "state", "objection"),
     ),
     "confirm": Line("the workflow", ("workflow_id", "dry_run", "done", "state", "objection")),
+    "encryption show": Line(
+        "how what is stored is encrypted",
+        ("key_id", "keys", "copied", "needed", "done", "place", "changed", "left_over"),
+    ),
     "backup": Line("the copy", ("file", "database", "bytes", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
     "restore": Line(

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bars_gateway"
 LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
-GROUND = {"errors", "standard", "permissions"}
+GROUND = {"errors", "standard", "permissions", "keyring"}
 FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
 PROCESS = FLOW | {"store.sqlite", "outbound", "inbound", "epr", "upkeep", "status", "console"}
 
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "stopping": set(),
     "libraries": set(),
     "permissions": {"errors"},
+    "keyring": {"errors", "standard"},
     "options": {"errors", "permissions", "config"},
     "standard": {"errors"},
     "tls": {"errors"},

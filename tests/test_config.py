@@ -496,6 +496,7 @@ def test_the_shipped_file_holds_the_defaults(written):
         "outbound.egress_password_file",
         "outbound.egress_proxy",
         "outbound.egress_user",
+        "store.encryption_keys_file",
         "store.path",
     } | {
         f"callers.{name}"

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bars_gateway.cli.output import print_lines, shown
-from bars_gateway.config import load
+from bars_gateway.config import Settings, load
+from bars_gateway.config.encryption import vault_of
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 _CURE_OF_DAMAGE = (
@@ -169,9 +170,10 @@ def verify(
     """
     from bars_gateway.store.sqlite.integrity import examine
 
-    path = file or load(config, os.environ).database_path
+    settings = load(config, os.environ)
+    path = file or settings.database_path
     with shown("Checking"):
-        found = examine(path)
+        found = examine(path, vault_of(settings))
     if as_json:
         problems = {"damaged": bool(found.damage), "problems": list(found.problems)}
         print_lines([{"database": path, "schema": found.schema, **_held(found), **problems}])
@@ -255,19 +257,19 @@ def restore(
     """
     if hand_over and older:
         raise typer.BadParameter("give --older or --hand-over, not both")
-    database = load(config, os.environ).database_path
-    now = datetime.now(UTC)
+    settings = load(config, os.environ)
     if hand_over:
-        _hand_over(file, database, now, as_json=as_json)
+        _hand_over(file, settings, as_json=as_json)
     else:
-        _restore(file, database, now, older=older, as_json=as_json)
+        _restore(file, settings, older=older, as_json=as_json)
 
 
-def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json: bool) -> None:
+def _restore(file: Path, settings: Settings, *, older: bool, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import restore as put_back
 
+    database, vault = settings.database_path, vault_of(settings)
     with shown("Restoring"):
-        restored = put_back(file, database, now, older=older)
+        restored = put_back(file, database, datetime.now(UTC), older=older, vault=vault)
     if as_json:
         print_lines([_document(restored)])
         return
@@ -277,11 +279,12 @@ def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json:
     echo(meaning(restored))
 
 
-def _hand_over(kept: Path, database: Path, now: datetime, *, as_json: bool) -> None:
+def _hand_over(kept: Path, settings: Settings, *, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import hand_over
 
+    database, vault = settings.database_path, vault_of(settings)
     with shown("Handing over"):
-        done = hand_over(kept, database, now)
+        done = hand_over(kept, database, datetime.now(UTC), vault=vault)
     if as_json:
         found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
         print_lines([{"listed": done.listed, **found}])

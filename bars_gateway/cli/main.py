@@ -29,6 +29,7 @@ from bars_gateway import log
 from bars_gateway.cli import (
     accounts,
     attention,
+    encryption,
     listings,
     messages,
     records,
@@ -65,7 +66,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     ),
     "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
     "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
-    "Keeping the database": ("backup", "restore", "verify"),
+    "Keeping the database": ("backup", "restore", "verify", "encryption"),
     "How long records stay": (
         "purge",
         "hold-record",
@@ -129,6 +130,7 @@ for verbs in (messages, listings, accounts, attention, trail, safety, records):
 for group in (
     doctor.app,
     keys.app,
+    encryption.app,
     certificates.requests_app,
     certificates.certificates_app,
     users.app,

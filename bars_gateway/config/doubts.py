@@ -20,6 +20,8 @@ from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
+from bars_gateway.errors import KeyRingUnusable
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.tls.certificates import dns_names, names_of, rootless
 
 PENDING = "to-be-told"  # until the BaRS team has told us the API key
@@ -50,6 +52,7 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *placeholders(settings),
         *(flaw for key, file in _keys(settings) for flaw in _strange_owner(settings, key, file)),
         *(_inbound(settings) if settings.inbound.enabled else ()),
+        *_encryption(settings),
     ]
     return [placed(settings, flaw) for flaw in found]
 
@@ -67,6 +70,30 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
         cause = "can be read by everybody on this machine, and the API key is in it"
         cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
         yield Flaw(cause=cause, cure=cure)
+
+
+def _encryption(settings: Settings) -> Iterator[Flaw]:
+    """Yield that patients' data is stored in clear, or that its key may be lost with this disk."""
+    file = settings.store.encryption_keys_file
+    national = settings.bundle.own_name_prefix is not None
+    if national and file is None:
+        cause = "is not set: what is stored of patients is in clear, and in every backup"
+        cure = "Make a key ring: bars-gateway encryption rotate, which says what to write here."
+        yield Flaw(key=("store", "encryption_keys_file"), cause=cause, cure=cure)
+    elif national and not settings.store.encrypts:
+        cause = "is false: what is stored of patients is in clear, and in every backup"
+        yield Flaw(key=("store", "encrypts"), cause=cause, cure="Take it out, and restart.")
+    if file is None:
+        return
+    try:
+        ring = EncryptionRing.read(file)
+    except KeyRingUnusable:
+        return  # that is a problem, and said as one
+    lacking = [each.key_id for each in ring.keys if each.key_id not in ring.copied]
+    if lacking:
+        cause = f"has a key that was never copied ({', '.join(lacking)}): if lost, so is all data"
+        cure = "bars-gateway encryption copy FILE, for a place apart from the backups."
+        yield Flaw(key=("store", "encryption_keys_file"), cause=cause, cure=cure)
 
 
 def _keys(settings: Settings) -> Iterator[tuple[tuple[str, ...], Path]]:

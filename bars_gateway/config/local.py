@@ -189,6 +189,21 @@ class StoreSettings(Section):
     A full database cannot even delete. Raise it if other programs write to the same disk.
     """
 
+    encryption_keys_file: AbsolutePath | None = None
+    """
+    The key ring by which what is stored of patients is encrypted; without one it is in clear.
+
+    `bars-gateway encryption rotate` makes it, mode 0600; a systemd credential will do. Keep a copy
+    elsewhere: without it nobody can read the database or its backups (`docs/records.md`).
+    """
+
+    encrypts: bool = True
+    """
+    Whether what is stored is encrypted, where there is a key ring.
+
+    Set it to false to have everything decrypted, in the background, before the key ring goes.
+    """
+
     group_limit: Annotated[int, Field(ge=1, le=1000)] = 100
     """
     The most changes that share one write to the disk.

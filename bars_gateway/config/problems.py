@@ -35,7 +35,8 @@ from bars_gateway.config.provider import Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
-from bars_gateway.errors import IdentityError
+from bars_gateway.errors import IdentityError, KeyRingUnusable
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.tls.certificates import (
     NoPem,
     from_pem,
@@ -120,6 +121,7 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
         *_secret(("alerts", "mail_password_file"), settings.alerts.mail_password_file),
         *_alert_command(settings.alerts.command),
         *_secret(("console", "proxy_secret_file"), settings.console.proxy_secret_file),
+        *_key_ring(settings.store.encryption_keys_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
         *_sockets(settings),
     ]
@@ -292,6 +294,23 @@ def _secret(key: tuple[str, ...], path: Path | None) -> list[Flaw]:
         cure = "Write the password into it, in one line."
         flaws.append(Flaw(key=key, cause="names a file that holds no password", cure=cure))
     return [*flaws, *_open_to_others(key, path)]
+
+
+def _key_ring(path: Path | None) -> Iterator[Flaw]:
+    """Yield what is wrong with the file of the keys that encrypt what is stored."""
+    if path is None:
+        return
+    key = ("store", "encryption_keys_file")
+    flaws, data = _read(key, path)
+    yield from flaws
+    if data is None:
+        return
+    yield from _open_to_others(key, path)
+    try:
+        EncryptionRing.parse(data.decode("utf-8", "replace"))
+    except KeyRingUnusable as error:
+        cause = f"names a file that is no key ring: {error}"
+        yield Flaw(key=key, cause=cause, cure="Put its copy back: see `docs/records.md`.")
 
 
 def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:

@@ -33,6 +33,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import __version__, libraries
 from bars_gateway.config import Settings
 from bars_gateway.config.doubts import doubts
+from bars_gateway.config.encryption import vault_of
 from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
@@ -45,7 +46,7 @@ from bars_gateway.daemon.parts import (
     open_doors,
     outbound_parts,
 )
-from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
+from bars_gateway.daemon.reload import Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
@@ -72,6 +73,7 @@ from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
+from bars_gateway.upkeep.encryption import Encrypter
 from bars_gateway.upkeep.housekeeping import (
     ExpiringKind,
     Expiry,
@@ -165,16 +167,7 @@ async def run(
     *reread* gives the settings as they are written now; without it, they stay as they are.
     """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(settings.database_path, group_limit=settings.store.group_limit)
-        )
-        store = Store(
-            database,
-            node=settings.node,
-            lease=timedelta(seconds=settings.outbound.lease_seconds),
-            per_receiver=settings.outbound.max_in_flight_per_receiver,
-            minimum_free_bytes=settings.store.minimum_free_bytes,
-        )
+        store = await _opened(settings, stack)
         released = await store.outbound.release_own(now())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)
@@ -190,6 +183,23 @@ async def run(
             ready(gateway)
         await gateway.run(stop)
         log.info("daemon.stopped")
+
+
+async def _opened(settings: Settings, stack: AsyncExitStack) -> Store:
+    database = await stack.enter_async_context(
+        open_database(
+            settings.database_path,
+            vault=vault_of(settings),
+            group_limit=settings.store.group_limit,
+        )
+    )
+    return Store(
+        database,
+        node=settings.node,
+        lease=timedelta(seconds=settings.outbound.lease_seconds),
+        per_receiver=settings.outbound.max_in_flight_per_receiver,
+        minimum_free_bytes=settings.store.minimum_free_bytes,
+    )
 
 
 class Gateway:
@@ -211,7 +221,9 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._unavailable = settings, notifier, store.unavailable
+        self._encrypter = Encrypter(store.encryption, now, monotonic=time.monotonic)
         renewed = reloadables(tokens, inbound, now, store.outbound.wake)
+        renewed += key_ring(settings, store.encryption, self._encrypter.again)
         self.reloader = Reloader(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
@@ -339,6 +351,8 @@ class Gateway:
         group.create_task(inspector(_nothing), name="inspector")
         purger = self._on(lambda _beat: self._purger.run())
         group.create_task(purger(_nothing), name="purger")
+        encrypter = self._on(lambda _beat: self._encrypter.run())
+        group.create_task(encrypter(_nothing), name="encrypter")
         group.create_task(self._lag.run(), name="lag")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run)(_nothing), name=name)
@@ -372,7 +386,7 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [self._inspector, self._purger, self._lag, self.site]
+        parts += [self._inspector, self._purger, self._encrypter, self._lag, self.site]
         parts += self._alerting.parts.values()
         if self._inbound is not None:
             parts.insert(0, self._inbound)

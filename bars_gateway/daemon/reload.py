@@ -7,6 +7,7 @@ Takes new keys, certificates and lists while the gateway runs, or keeps the old 
 
     certificate, key, authorities, lists ──► CurrentIdentity, callers
     each provider's signing key ───────────► its TokenSource
+    the key ring ──────────────────────────► what encrypts, and all that is stored
 
 What is taken is met by the next connection and the next request for a token. What is
 under way ends with what it began with, so nothing is dropped and nothing is sent twice.
@@ -36,10 +37,19 @@ from bars_gateway.config import Settings, values
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
-from bars_gateway.errors import CallersShutOut, ConfigurationError, IdentityError, unforeseen
+from bars_gateway.errors import (
+    CallersShutOut,
+    ConfigurationError,
+    IdentityError,
+    KeyMissing,
+    KeyRingUnusable,
+    unforeseen,
+)
 from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.store.encryption import Encryption
 from bars_gateway.tls.certificates import names_of, rootless
 from bars_gateway.tls.contexts import Identity, allowed
 from bars_gateway.tls.sightings import Trust, shut_out
@@ -243,6 +253,25 @@ def reloadables(
             Reloadable(name="the certificate for receiving", files=_trust_files, take=take)
         )
     return found
+
+
+def key_ring(
+    settings: Settings, encryption: Encryption, taken: Callable[[], None]
+) -> list[Reloadable]:
+    """Return the key ring, if there is one: a key that was added to it encrypts from now on."""
+    file = settings.store.encryption_keys_file
+    if file is None:
+        return []
+
+    async def take(_settings: Settings) -> None:
+        try:
+            ring = await asyncio.to_thread(EncryptionRing.read, file)
+            await encryption.use(ring, encrypts=settings.store.encrypts)
+        except (KeyRingUnusable, KeyMissing) as error:
+            raise IdentityError(str(error)) from None
+        taken()
+
+    return [Reloadable(name="the key ring", files=lambda _settings: [file], take=take)]
 
 
 def _key_files(provider: str, settings: Settings) -> Sequence[Path]:

@@ -379,6 +379,19 @@ class StuckLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionStanding:
+    """How what is stored is encrypted, and how far it has come to be encrypted as it is wanted."""
+
+    wanted: str  # the keys that encrypt ("-": none) and that hash; "": there is no key ring
+    place: str | None  # the table that is gone through now; None: everything is as wanted
+    changed: int  # rows that were encrypted anew, or opened, since it began
+    left_over: int  # rows that cannot be opened, and stay as they are
+    began_at: datetime | None
+    ended_at: datetime | None  # None: it has not ended
+    needed: Sequence[str]  # the ids of the keys by which something is encrypted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """The last comparison of everything."""
 

@@ -42,7 +42,7 @@ from bars_gateway.config.environments import BUNDLED, BUNDLES
 from bars_gateway.config.provider import SERVICE_SYSTEM
 from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
-from bars_gateway.onboarding import checklist, keys
+from bars_gateway.onboarding import checklist, encryption, keys
 from bars_gateway.onboarding.files import BITS, explained, make_folder, read, write_new
 from bars_gateway.onboarding.keys import KeyId
 
@@ -187,6 +187,7 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
             "client_ca_file": str(paths.tls / "client-ca.pem"),
             "allowed_client_names": [PENDING_NAME],
         },
+        "store": _stored(options.environment, paths),
         "epr": {"socket_dir": str(paths.run)},
         "onboarding": {"hosting": options.hosting or "provider"},
     }
@@ -194,8 +195,16 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
     _add(values, "onboarding", supplier=options.supplier, fqdn=options.fqdn)
     if options.sandbox is not None:
         _point_at_sandbox(values, options.sandbox)
+    if BUNDLES[options.environment].own_name_prefix is not None:
+        values["store"] = {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)}
     _require_valid(values)
     return values
+
+
+def _stored(environment: Environment, paths: Paths) -> dict[str, Any]:
+    """Encrypt where patients' data will be."""
+    national = BUNDLES[environment].own_name_prefix is not None
+    return {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)} if national else {}
 
 
 def contradictions(options: InitOptions, settings: Settings) -> list[str]:
@@ -300,7 +309,7 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     if found:
         cure = f"Settings are never written over: edit {paths.config}, or leave the flag out."
         raise OnboardingError("; ".join(found), cure)
-    made = [*_folders(settings, paths), *_keys(settings, key_bits)]
+    made = [*_folders(settings, paths), *_keys(settings, key_bits), *_key_ring(settings)]
     _hand_over(owner, [paths.config, *made])
     yield from (f"{path}: made" for path in made)
     yield f"\nFrom here to live ({settings.environment}, {paths.config}):\n"
@@ -366,6 +375,15 @@ def _keys(settings: Settings, bits: int) -> Iterator[Path]:
         keys.require_bits(settings.environment, bits, _BITS)
         made = keys.new_key(file.parent, KeyId.parse(provider.key_id), bits)
         yield from (made.private, made.public, made.jwks)
+
+
+def _key_ring(settings: Settings) -> Iterator[Path]:
+    """Make the keys that encrypt what is stored, unless something is: that needs its own."""
+    file = settings.store.encryption_keys_file
+    if file is None or file.exists() or settings.database_path.exists():
+        return
+    encryption.add_key(file, datetime.now(UTC))
+    yield file
 
 
 def _owner() -> pwd.struct_passwd | None:

@@ -145,7 +145,7 @@ def _claim(connection: Connection, requests: Mapping[int, Row], now: datetime, r
         server_errors=errors["n"] or 0,
         created_at=instant(row["created_at"]),
         give_up_at=instant(row["give_up_at"]),
-        request=payload_of(payload),
+        request=payload_of(payload, connection.vault),
         previous_at=instant(errors["previous_at"]),
         first_error_at=instant(errors["first_error_at"]),
         claimed_at=now,

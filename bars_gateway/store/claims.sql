@@ -103,7 +103,7 @@ UPDATE messages
 
 -- name: requests_of
 -- The bytes of these messages, as they were handed in.
-SELECT message_id, media_type, headers, encoding, body, digest FROM payloads
+SELECT message_id, part, media_type, headers, encoding, body, digest FROM payloads
  WHERE message_id IN (SELECT value FROM json_each(:ids)) AND part = 'request';
 
 -- name: left_open

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Findings, StuckLog
 
@@ -54,6 +55,10 @@ class Row(Protocol):
 
 class Connection(Protocol):
     """A transaction that a work runs in. Works never begin or end one."""
+
+    @property
+    def vault(self) -> Vault:
+        """What encrypts, and opens what was encrypted."""
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run *statement*; return how many rows it changed."""
@@ -134,6 +139,7 @@ class Database(Protocol):
     """An open engine: all that the nouns of the store are given of it."""
 
     measures: Measures  # told of each group of changes, once it is on disk
+    vault: Vault  # what encrypts, on every connection
 
     @property
     def path(self) -> Path:
@@ -149,6 +155,9 @@ class Database(Protocol):
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in a transaction; return once that is on disk."""
+
+    async def empty_log(self) -> None:
+        """Return once nothing that was overwritten is left in the engine's log."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work*, which changes nothing, on a snapshot of its own; beside others if LOOKING."""

@@ -23,6 +23,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.keyring import Vault
 from bars_gateway.model.interventions import NOT_CONFIRMED
 from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload
 from bars_gateway.model.readings import Debt, WorkflowRow
@@ -37,7 +38,7 @@ from bars_gateway.store.rows import instant, payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, submitted_as, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes
 
-_PARTS = ("media_type", "headers", "encoding", "body", "digest")
+_PARTS = ("message_id", "part", "media_type", "headers", "encoding", "body", "digest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Conversations(Noun):
         return Conversation(
             workflow=workflow_of(row, links(connection, row["id"])),
             focus_id=row["focus_id"],
-            said=[_said(each) for each in found],
+            said=[_said(each, connection.vault) for each in found],
         )
 
     @reads
@@ -108,7 +109,8 @@ class Conversations(Noun):
             connection, provider, *keys, role=role, counterparty=counterparty, change=change
         )
         said = connection.rows("exchanged", workflow_id=found["id"]) if found else []
-        return [message for each in said if (message := read_kept(each)) is not None]
+        read = (read_kept(each, connection.vault) for each in said)
+        return [message for message in read if message is not None]
 
     @reads
     def submitted_as(
@@ -119,21 +121,21 @@ class Conversations(Noun):
         return None if row is None else accepted_of(row)
 
 
-def _said(row: Row) -> SharedMessage:
+def _said(row: Row, vault: Vault) -> SharedMessage:
     return SharedMessage(
         move=Move(row["move"]),
-        request=payload_of(row),
-        answer=_answer(row),
+        request=payload_of(row, vault),
+        answer=_answer(row, vault),
         arrived=row["state"] in {"acknowledged", "received"},
     )
 
 
-def _answer(row: Row) -> Payload | None:
+def _answer(row: Row, vault: Vault) -> Payload | None:
     """Return the answer; None where there is none, or the disk has spoilt it: it proves no more."""
     if row["answer_body"] is None:
         return None
     try:
-        return payload_of({part: row[f"answer_{part}"] for part in _PARTS})
+        return payload_of({part: row[f"answer_{part}"] for part in _PARTS}, vault)
     except PayloadDamaged:
         return None
 

@@ -13,7 +13,7 @@ SELECT w.* FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
 
 -- name: exchanged
 -- What either side has of the other: what was refused or never left is nobody's.
-SELECT m.move, m.state,
+SELECT m.move, m.state, m.id AS message_id, 'request' AS part, m.id AS answer_message_id, 'answer' AS answer_part,
        request.media_type AS media_type, request.headers AS headers, request.encoding AS encoding,
        request.body AS body, request.digest AS digest,
        answer.media_type AS answer_media_type, answer.headers AS answer_headers,

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Arrival, NoticeKind, Refusal
 from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, Decision
 from bars_gateway.standard.applications import Owed
@@ -47,7 +48,7 @@ from bars_gateway.store.records import (
     read_payload,
 )
 from bars_gateway.store.responses import follow, named_by, tell
-from bars_gateway.store.rows import instant, payload_of, question_of, text
+from bars_gateway.store.rows import instant, payload_of, place_of, question_of, text
 
 
 def decide(
@@ -63,9 +64,10 @@ def decide(
         return None
     if row["state"] == "answered":
         other = row["answered_with"] != decision.answered_with
-        return replace(_decided(row, other=other), again=True)
+        return replace(_decided(connection, row, other=other), again=True)
     late = instant(row["answer_by"]) < now
     message_id = _carry_out(connection, row, decision, now, late=late)
+    place = (*place_of("questions", row), "answer")
     connection.run(
         "decide_question",
         id=question_id,
@@ -74,7 +76,7 @@ def decide(
         http_status=decision.http_status,
         answer_code=decision.code,
         answer_type=decision.answer.media_type,
-        answer=None if message_id else decision.answer.body,
+        answer=None if message_id else connection.vault.encrypt(decision.answer.body, *place),
         answered_with=decision.answered_with,
         message_id=message_id,
     )
@@ -82,11 +84,11 @@ def decide(
         _alarm(connection, row, "question.decided_late", now)
     decided = connection.one("question", provider=provider, id=question_id)
     assert decided is not None
-    return _decided(decided, other=False)
+    return _decided(connection, decided, other=False)
 
 
-def _decided(row: Row, *, other: bool) -> Decided:
-    found = question_of(row)
+def _decided(connection: Connection, row: Row, *, other: bool) -> Decided:
+    found = question_of(row, connection.vault)
     late = found.decided_at is not None and found.answer_by < found.decided_at
     return Decided(question=found, late=late, other=other)
 
@@ -120,7 +122,7 @@ def _take(
     late: bool,
 ) -> int:
     """Take the message as `receive` would; the EPR has it, unless nobody waited any more."""
-    arrival = _arrival(row, decision)
+    arrival = _arrival(connection, row, decision)
     if arrival.move not in REQUESTER_MOVES:
         return _take_response(connection, row, arrival, now, late=late)
     found = links.find(connection, arrival)
@@ -211,9 +213,9 @@ def _changed_workflow(
     return workflow_id
 
 
-def _arrival(row: Row, decision: Decision) -> Arrival:
-    about = json.loads(row["about"])
-    response = _response(row, Move(about["move"]))
+def _arrival(connection: Connection, row: Row, decision: Decision) -> Arrival:
+    about, vault = json.loads(row["about"]), connection.vault
+    response = _response(row, Move(about["move"]), vault)
     return Arrival(
         provider=row["provider"],
         request_id=row["request_id"],
@@ -228,7 +230,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         reference=decision.reference or about["reference"],
         responds_to=about["responds_to"],
         fingerprint=row["fingerprint"],
-        request=payload_of(row),
+        request=payload_of(row, vault, "questions"),
         answer=decision.answer,
         owed=_owed(about),
         reason=about.get("reason", ""),
@@ -236,7 +238,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         says_nothing=response is not None and says_nothing(response),
         plans=plans_said(response) if response else (),
         ties=links.as_written(about.get("ties")),
-        case_details=_case_details(row, Move(about["move"])),
+        case_details=_case_details(row, Move(about["move"]), vault),
         doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
     )
 
@@ -246,13 +248,15 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
     return None if due_at is None or warn_at is None else Owed(due_at=due_at, warn_at=warn_at)
 
 
-def _response(row: Row, move: Move) -> Message | None:
+def _response(row: Row, move: Move, vault: Vault) -> Message | None:
     """Read a response again: its workflow may have moved on since the EPR was asked."""
-    return None if move in REQUESTER_MOVES else read_payload(payload_of(row))
+    if move in REQUESTER_MOVES:
+        return None
+    return read_payload(payload_of(row, vault, "questions"))
 
 
-def _case_details(row: Row, move: Move) -> CaseDetails | None:
-    message = None if move is Move.REQUEST else read_kept(row)
+def _case_details(row: Row, move: Move, vault: Vault) -> CaseDetails | None:
+    message = None if move is Move.REQUEST else read_kept(row, vault, "questions")
     return None if message is None else case_details_of(message)
 
 

@@ -37,13 +37,14 @@ from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import (
     keep_exchange,
+    note_subjects,
     notify,
     patients_of,
     read_kept,
     read_payload,
     seen_before,
 )
-from bars_gateway.store.rows import packed, text, written
+from bars_gateway.store.rows import packed, place_of, text, written
 from bars_gateway.store.work import Noun, promises, writes
 
 _MOST = 200  # workflows with one id whose Bundles are read, the newest
@@ -271,14 +272,14 @@ def _insert(
 
 def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime) -> None:
     """Enter the refusal into the ledger, and an event of that *kind* into the audit trail."""
+    entered = {"provider": refusal.provider, "request_id": refusal.request_id}
     connection.run(
         "ledger_refused",
-        provider=refusal.provider,
-        request_id=refusal.request_id,
+        **entered,
         fingerprint=refusal.fingerprint,
         http_status=refusal.http_status,
         media_type=refusal.answer.media_type,
-        answer=refusal.answer.body,
+        answer=connection.vault.encrypt(refusal.answer.body, *place_of("ledger", entered)),
         rules=" ".join(refusal.rules),
         now=text(now),
     )
@@ -300,7 +301,8 @@ def already_met(
         return Processing()
     _note_heard(connection, came, now)
     if entry["state"] == "refused":
-        answer = Payload(media_type=entry["media_type"], headers={}, body=bytes(entry["answer"]))
+        body = connection.vault.open(bytes(entry["answer"]), *place_of("ledger", entry))
+        answer = Payload(media_type=entry["media_type"], headers={}, body=body)
         return RefusedBefore(http_status=entry["http_status"], answer=answer)
     if isinstance(came, Arrival):  # a read makes no record
         add_event(connection, came, "inbound.repeated", now)
@@ -341,27 +343,32 @@ def _is_of_others_elsewhere(connection: Connection, arrival: Arrival) -> bool:
     """Tell whether its Sender has used its Bundle.id for another patient, to another provider."""
     values = {"provider": arrival.provider, "sender": arrival.sender}
     found = connection.rows("bundles_received_elsewhere", bundle_id=arrival.bundle_id, **values)
-    others = [patient_of(each) for each in map(read_kept, found) if each is not None]
+    read = (read_kept(row, connection.vault) for row in found)
+    others = [patient_of(each) for each in read if each is not None]
     ours = patient_of(read_payload(arrival.request)) if others else None
     return any(ours and compare(ours, each) is Sameness.OTHER_PATIENT for each in others)
 
 
 def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datetime) -> None:
     """Keep a copy of what belongs to nothing that is known here."""
-    connection.run(
+    named = {
+        "provider": arrival.provider,
+        "request_id": arrival.request_id,
+        "fingerprint": arrival.fingerprint,
+    }
+    number = connection.inserted(
         "quarantine",
-        provider=arrival.provider,
-        request_id=arrival.request_id,
+        **named,
         correlation_id=arrival.correlation_id,
         bundle_id=arrival.bundle_id,
         responds_to=arrival.responds_to,
         sender=arrival.sender,
         receiver=arrival.receiver,
         reason=reason,
-        fingerprint=arrival.fingerprint,
         now=text(now),
-        **packed(arrival.request),
+        **packed(arrival.request, connection.vault, "quarantine", named),
     )
+    note_subjects(connection, "quarantine", number, arrival.request.body)
 
 
 def add_event(

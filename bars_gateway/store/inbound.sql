@@ -23,7 +23,7 @@ RETURNING message_id AS id, provider;
 
 -- name: ledger_entry
 -- What was said to an X-Request-Id before, and to which bytes.
-SELECT l.fingerprint, l.said, l.state, l.http_status, l.media_type, l.answer,
+SELECT l.provider, l.request_id, l.fingerprint, l.said, l.state, l.http_status, l.media_type, l.answer,
        (SELECT m.reference FROM messages AS m WHERE m.id = l.message_id) AS reference
   FROM ledger AS l WHERE l.provider = :provider AND l.request_id = :request_id;
 
@@ -54,7 +54,7 @@ SELECT q.id FROM questions AS q
 
 -- name: bundles_received_elsewhere
 -- Whose else a Bundle.id was, of what the same Sender sent to another provider here. By that id, which few have.
-SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
+SELECT p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body, p.digest
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
  WHERE m.bundle_id = :bundle_id AND +m.direction = 'inbound' AND +m.sender = :sender AND m.provider <> :provider
  ORDER BY m.id DESC LIMIT 8;

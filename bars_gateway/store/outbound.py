@@ -13,10 +13,11 @@ Decisions: D-fencing, D-unknown-fate, D-order.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-from bars_gateway.errors import StaleState
+from bars_gateway.errors import PayloadDamaged, StaleState
 from bars_gateway.model.messages import (
     Accepted,
     Attempt,
@@ -58,7 +59,7 @@ from bars_gateway.store.records import (
     standing,
 )
 from bars_gateway.store.replacements import CHANGES, LookedFor, known_before, tell_outcome
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, promises, reads, wakes, writes
 
 # What the fate of a request means for the workflow that it opened. The fate of later
@@ -296,11 +297,22 @@ def _settle_for_good(  # noqa: PLR0917
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
     _record(connection, claim, attempt)
     if settlement.by_earlier:
-        connection.run("unproven_becomes_answer", message_id=claim.message_id)
+        _let_unproven_be_answer(connection, claim.message_id)
     elif answer.body:
         part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
         keep(connection, claim.message_id, part, _payload(answer))
     _lead_on_and_tell(connection, row, attempt, settlement)
+
+
+def _let_unproven_be_answer(connection: Connection, message_id: int) -> None:
+    """Let the answer without our ids be the Receiver's (D-duplicate), encrypted as that."""
+    kept = None
+    if connection.vault.has_ring:
+        kept = connection.one("payload", message_id=message_id, part=Part.UNPROVEN)
+    connection.run("unproven_becomes_answer", message_id=message_id)
+    if kept is not None:
+        with suppress(PayloadDamaged):  # as which it is met by whoever wants to read it
+            keep(connection, message_id, Part.ANSWER, payload_of(kept, connection.vault))
 
 
 def _lead_on_and_tell(

@@ -35,7 +35,11 @@ def quarantined(
 ) -> tuple[Quarantine, Payload] | None:
     """Return that one of *provider*'s with its bytes, or None."""
     row = connection.one("quarantined", provider=provider, id=number)
-    return None if row is None else (_quarantine_of(row), payload_of(row))
+    return (
+        None
+        if row is None
+        else (_quarantine_of(row), payload_of(row, connection.vault, "quarantine"))
+    )
 
 
 def waiting(connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
@@ -80,7 +84,7 @@ def attachable(
     for row in connection.rows("quarantine_near", limit=NEAR, **values):
         kept = _quarantine_of(row)
         try:
-            arrival = arrival_of(kept, payload_of(row))
+            arrival = arrival_of(kept, payload_of(row, connection.vault, "quarantine"))
         except PayloadDamaged:
             arrival = AGAINST["unreadable"]
         against = (

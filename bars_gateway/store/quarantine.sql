@@ -5,7 +5,8 @@
 INSERT INTO quarantine (provider, request_id, correlation_id, bundle_id, responds_to, sender, receiver, reason,
                         fingerprint, media_type, headers, encoding, body, created_at)
 VALUES (:provider, :request_id, :correlation_id, :bundle_id, :responds_to, :sender, :receiver, :reason,
-        :fingerprint, :media_type, :headers, :encoding, :body, :now);
+        :fingerprint, :media_type, :headers, :encoding, :body, :now)
+RETURNING id;
 
 -- name: quarantined
 -- One of a provider's quarantined responses.

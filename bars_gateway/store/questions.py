@@ -24,7 +24,7 @@ Decisions: D-turned-away.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -75,9 +75,9 @@ from bars_gateway.store.inbound import (
     refused_links,
     tell_of_two,
 )
-from bars_gateway.store.records import add_message_event, notify
+from bars_gateway.store.records import add_message_event, note_subjects, notify
 from bars_gateway.store.responses import answered_workflow, tell
-from bars_gateway.store.rows import instant, packed, payload_of, question_of, text
+from bars_gateway.store.rows import instant, packed, payload_of, place_of, question_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads, writes
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ class Questions(Noun):
         self, connection: Connection, provider: str, *, after: int, limit: int
     ) -> list[Question | Spoilt]:
         found = connection.rows("open_questions", provider=provider, after=after, limit=limit)
-        return each(found, question_of)
+        return each(found, lambda row: question_of(row, connection.vault))
 
     @reads
     def questions_listed(self, connection: Connection, limit: int) -> list[OpenQuestion]:
@@ -206,7 +206,7 @@ class Questions(Noun):
     def question(self, connection: Connection, provider: str, question_id: int) -> Question | None:
         """Return that question, or None if *provider* has no such (any more)."""
         row = connection.one("question", provider=provider, id=question_id)
-        return None if row is None else question_of(row)
+        return None if row is None else question_of(row, connection.vault)
 
     async def decide(
         self, provider: str, question_id: int, decision: Decision, now: datetime
@@ -346,21 +346,26 @@ def _put(
     terms: Terms,
     now: datetime,
 ) -> QuestionOpen:
+    named = _named(arrival)
     question_id = connection.inserted(
         "put_question",
-        provider=arrival.provider,
-        request_id=arrival.request_id,
+        **named,
         correlation_id=arrival.correlation_id,
         operation=PROCESS_MESSAGE,
         changes=1,
-        fingerprint=arrival.fingerprint,
         bundle_id=arrival.bundle_id,
         about=json.dumps({**{name: getattr(arrival, name) for name in _ABOUT}, **about}),
         **_terms(terms, now),
-        **packed(arrival.request),
+        **packed(arrival.request, connection.vault, "questions", named),
     )
+    note_subjects(connection, "question", question_id, arrival.request.body)
     _enter(connection, arrival, question_id, now)
     return QuestionOpen(question_id=question_id)
+
+
+def _named(asked: Arrival | ResourceRequest) -> dict[str, object]:
+    names = ("provider", "request_id", "fingerprint")
+    return {name: getattr(asked, name) for name in names}
 
 
 def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> RefusedBefore | None:
@@ -378,34 +383,40 @@ def ask(
     attended: bool,
 ) -> Met | QuestionOpen | Answered | Unattended:
     """Put the question, or say what the request met."""
+    met: Met | Answered | None
     if request.changes:
-        met: Met | Answered | None = already_met(connection, request, now)
-    else:
+        met = already_met(connection, request, now)
+    else:  # what it asks for may be a number and no more
+        blinded = connection.vault.blinded(request.fingerprint)
+        request = replace(request, fingerprint=blinded)
         met = _repeated(connection, request, now)
     if met is not None or not attended:
         return met or Unattended()
-    about = {
-        "resource_id": request.resource_id,
-        "parameters": dict(request.parameters),
-        "query": request.query,
-    }
+    body, named = request.body, _named(request)
+    about = connection.vault.encrypt_text(
+        _asked_for(request), *place_of("questions", named), "about"
+    )
     empty = {"media_type": None, "headers": None, "encoding": None, "body": None}
     question_id = connection.inserted(
         "put_question",
-        provider=request.provider,
-        request_id=request.request_id,
+        **named,
         correlation_id=request.correlation_id,
         operation=request.operation,
         changes=int(request.changes),
-        fingerprint=request.fingerprint,
         bundle_id=None,
-        about=json.dumps(about),
+        about=about,
         **_terms(terms, now, alarmed=request.changes),
-        **(packed(request.body) if request.body else empty),
+        **(packed(body, connection.vault, "questions", named) if body else empty),
     )
     if request.changes:
         _enter(connection, request, question_id, now)
     return QuestionOpen(question_id=question_id)
+
+
+def _asked_for(request: ResourceRequest) -> str:
+    parameters = dict(request.parameters)
+    about = {"resource_id": request.resource_id, "parameters": parameters, "query": request.query}
+    return json.dumps(about)
 
 
 def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, object]:
@@ -456,9 +467,11 @@ def decision(connection: Connection, question_id: int) -> Answered | None:
     if row["message_id"] is not None:
         kept = connection.one("payload", message_id=row["message_id"], part=Part.ANSWER)
         assert kept is not None
-        answer = payload_of(kept)
+        answer = payload_of(kept, connection.vault)
     else:
-        answer = Payload(media_type=row["answer_type"], headers={}, body=bytes(row["answer"]))
+        place = (*place_of("questions", row), "answer")
+        body = connection.vault.open(bytes(row["answer"]), *place)
+        answer = Payload(media_type=row["answer_type"], headers={}, body=body)
     return Answered(http_status=row["http_status"], code=row["answer_code"], answer=answer)
 
 

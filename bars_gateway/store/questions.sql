@@ -34,7 +34,7 @@ SELECT * FROM questions
 
 -- name: question_decision
 -- What the Sender of an answered question gets.
-SELECT http_status, answer_code, answer_type, answer, message_id FROM questions
+SELECT provider, request_id, fingerprint, http_status, answer_code, answer_type, answer, message_id FROM questions
  WHERE id = :id AND state = 'answered';
 
 -- name: open_questions

@@ -161,7 +161,7 @@ class Messages(Noun):
 def payload(connection: Connection, message_id: int, part: Part) -> Payload | None:
     """Return the bytes of one part of a message."""
     row = connection.one("payload", message_id=message_id, part=part)
-    return None if row is None else payload_of(row)
+    return None if row is None else payload_of(row, connection.vault)
 
 
 def queue(connection: Connection, provider: str | None, limit: int) -> list[MessageRow]:

@@ -211,7 +211,7 @@ def _cancellation(connection: Connection, row: Row) -> Cancellation:
 def _request_of(connection: Connection, message_id: int) -> Payload:
     payload = connection.one("payload", message_id=message_id, part=Part.REQUEST)
     assert payload is not None
-    return payload_of(payload)
+    return payload_of(payload, connection.vault)
 
 
 def _is_of(whose: Patient, first: Message | None) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
@@ -26,6 +27,11 @@ from bars_gateway.store.rows import link_of, packed, payload_of, text
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
+_NOTED: Mapping[str, str] = {
+    "message": "note_subjects_of_message",
+    "question": "note_subjects_of_question",
+    "quarantine": "note_subjects_of_quarantined",
+}
 # The moves by which a Responder says how far it is.
 SPOKEN = frozenset({Move.WAIT, Move.PROGRESS})
 
@@ -63,15 +69,35 @@ def other_records(connection: Connection, workflow_id: int) -> list[Link]:
 
 def keep(connection: Connection, message_id: int, part: Part, payload: Payload) -> None:
     """Store the bytes of one part of a message."""
-    connection.run("keep_payload", message_id=message_id, part=part, **packed(payload))
+    row = {"message_id": message_id, "part": part}
+    kept = packed(payload, connection.vault, "payloads", row)
+    connection.run("keep_payload", **row, **kept)
+    note_subjects(connection, "message", message_id, payload.body)
 
 
 def keep_exchange(
     connection: Connection, message_id: int, request: Payload, answer: Payload
 ) -> None:
     """Store the bytes of a new message, and of what it is answered."""
-    answered = {f"answer_{column}": value for column, value in packed(answer).items()}
-    connection.run("keep_exchange", message_id=message_id, **packed(request), **answered)
+    asked, said = (
+        packed(each, connection.vault, "payloads", {"message_id": message_id, "part": part})
+        for each, part in ((request, Part.REQUEST), (answer, Part.ANSWER))
+    )
+    answered = {f"answer_{column}": value for column, value in said.items()}
+    connection.run("keep_exchange", message_id=message_id, **asked, **answered)
+    note_subjects(connection, "message", message_id, request.body, answer.body)
+
+
+def note_subjects(connection: Connection, of: str, number: int, *texts: bytes) -> None:
+    """Let a message, a question or what is quarantined be found by the people whom *texts* name."""
+    hashes = connection.vault.hashes(*texts)
+    if hashes:
+        connection.run(
+            _NOTED[of],
+            number=number,
+            hashes=json.dumps(hashes),
+            key_id=connection.vault.hash_id,
+        )
 
 
 def seen_before(connection: Connection, request: Arrival | Submission) -> Row:
@@ -186,13 +212,13 @@ def began(connection: Connection, workflow_id: int) -> Message | None:
     """
     message = connection.one("request_of", id=workflow_id)
     kept = message and connection.one("payload", message_id=message["id"], part=Part.REQUEST)
-    return read_kept(kept) if kept else None
+    return read_kept(kept, connection.vault) if kept else None
 
 
-def read_kept(kept: Row) -> Message | None:
-    """Return the Bundle in *kept*, or None where it can be read no more."""
+def read_kept(kept: Row, vault: Vault, table: str = "payloads") -> Message | None:
+    """Return the Bundle in *kept*, a row of *table*, or None where it can be read no more."""
     try:
-        return read_payload(payload_of(kept))
+        return read_payload(payload_of(kept, vault, table))
     except (MalformedBundle, PayloadDamaged):
         return None
 
@@ -200,7 +226,8 @@ def read_kept(kept: Row) -> Message | None:
 def patients_of(connection: Connection, workflow_id: int) -> list[Patient]:
     """Return whom a workflow is about: as it began, and as was said rightly since; maybe nobody."""
     first = began(connection, workflow_id)
-    since = (read_kept(row) for row in connection.rows("patients_named", workflow_id=workflow_id))
+    named = connection.rows("patients_named", workflow_id=workflow_id)
+    since = (read_kept(row, connection.vault) for row in named)
     return [patient_of(message) for message in (first, *since) if message is not None]
 
 

@@ -57,6 +57,21 @@ ON CONFLICT (message_id, part) DO UPDATE
    SET media_type = excluded.media_type, headers = excluded.headers, encoding = excluded.encoding,
        body = excluded.body, digest = excluded.digest;
 
+-- name: note_subjects_of_message
+-- Whom a message names, as keyed hashes: by these alone is it found.
+INSERT INTO subjects (hash, key_id, message_id) SELECT value, :key_id, :number FROM json_each(:hashes)
+ WHERE true ON CONFLICT DO NOTHING;
+
+-- name: note_subjects_of_question
+-- Whom a message names that the EPR is asked about.
+INSERT INTO subjects (hash, key_id, question_id) SELECT value, :key_id, :number FROM json_each(:hashes)
+ WHERE true ON CONFLICT DO NOTHING;
+
+-- name: note_subjects_of_quarantined
+-- Whom a response names that belongs to nothing here.
+INSERT INTO subjects (hash, key_id, quarantine_id) SELECT value, :key_id, :number FROM json_each(:hashes)
+ WHERE true ON CONFLICT DO NOTHING;
+
 -- name: keep_exchange
 -- The bytes of a new message, and of what it is answered.
 INSERT INTO payloads (message_id, part, media_type, headers, encoding, body, digest)
@@ -65,7 +80,8 @@ VALUES (:message_id, 'request', :media_type, :headers, :encoding, :body, :digest
 
 -- name: payload
 -- The bytes of one part of a message, as they were stored.
-SELECT media_type, headers, encoding, body, digest FROM payloads WHERE message_id = :message_id AND part = :part;
+SELECT message_id, part, media_type, headers, encoding, body, digest FROM payloads
+ WHERE message_id = :message_id AND part = :part;
 
 -- name: write_notice
 -- A notice that is owed to an EPR.

@@ -33,6 +33,9 @@ _NOBODYS = (None, None, None)
 REPORTED: Mapping[str, str] = {
     "operator.backed_up": "A backup was written.",
     "audit.exported": "Lines of the audit trail were exported.",
+    "encryption.key_added": "The key ring has another key, by which all is encrypted from now on.",
+    "encryption.keys_copied": "A copy of the key ring was made.",
+    "operator.sought_subject": "Somebody looked up what is held about one person.",
     "users.added": "Somebody may log in to the console.",
     "users.removed": "Somebody may no longer log in to the console.",
     "users.password": "A user of the console was given another password.",

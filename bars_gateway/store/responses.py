@@ -207,7 +207,7 @@ def requesters_encounter(
     found: frozenset[str] = frozenset()
     for row in connection.rows("asked_for", id=workflow_id):
         try:
-            found = ours_in(read_payload(payload_of(row)), found)
+            found = ours_in(read_payload(payload_of(row, connection.vault)), found)
         except (MalformedBundle, PayloadDamaged):
             continue
         if wording.tells_apart(found):
@@ -221,7 +221,8 @@ def sends_plans_back(
     """Tell whether the CarePlans of an answer say only what those of the request say."""
     if not answer:
         return False
-    kept = map(read_kept, connection.rows("plans_asked_about", id=workflow_id))
+    asked_about = connection.rows("plans_asked_about", id=workflow_id)
+    kept = (read_kept(row, connection.vault) for row in asked_about)
     asked = {plan for message in kept if message is not None for plan in plans_said(message)}
     return is_sent_back(answer, asked)
 

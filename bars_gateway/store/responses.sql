@@ -32,7 +32,7 @@ UPDATE messages SET said_at = :said_at, sent_at = :sent_at WHERE id = :id;
 
 -- name: asked_for
 -- The Bundles in which the Requester's Encounter is: the request with its answer, and its updates.
-SELECT m.move, p.media_type, p.headers, p.encoding, p.body, p.digest
+SELECT m.move, p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body, p.digest
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part IN ('request', 'answer')
  WHERE m.workflow_id = :id AND m.move IN ('request', 'update')
    AND (p.part = 'request' OR m.move = 'request')
@@ -40,7 +40,7 @@ SELECT m.move, p.media_type, p.headers, p.encoding, p.body, p.digest
 
 -- name: plans_asked_about
 -- The Bundles of a request and its updates: an answer may send back what they hold.
-SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
+SELECT p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body, p.digest
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
  WHERE m.workflow_id = :id AND m.move IN ('request', 'update') ORDER BY m.id;
 

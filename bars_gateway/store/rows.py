@@ -10,6 +10,7 @@ from typing import Any, overload
 import zstandard
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Attempt, NoticeKind, Payload, Word
 from bars_gateway.model.questions import Question
 from bars_gateway.model.readings import Event, Link, MessageRow, Notice, WorkflowRow
@@ -23,6 +24,16 @@ from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Row
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
+_ENCRYPTED = "encrypted"  # what is in it begins with how it was kept before it was encrypted
+_WITHIN = {"identity": b"i", "zstd": b"z"}
+# What is encrypted is bound to its table and to what never changes of its row, even in a restore;
+# a message's bytes are bound to its number and their part.
+_NAMED_BY: Mapping[str, Sequence[str]] = {
+    "payloads": ("message_id", "part"),
+    "quarantine": ("provider", "request_id", "fingerprint"),
+    "questions": ("provider", "request_id", "fingerprint"),
+    "ledger": ("provider", "request_id"),
+}
 
 
 class _Zstd(threading.local):
@@ -56,12 +67,20 @@ def instant(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored)
 
 
-def packed(payload: Payload) -> dict[str, object]:
-    """Return the columns of a payload; large bodies are compressed."""
+def place_of(table: str, row: Row | Mapping[str, Any]) -> tuple[object, ...]:
+    """Return where what is encrypted in *row* of *table* belongs, and nowhere else."""
+    return (table, *(row[name] for name in _NAMED_BY[table]))
+
+
+def packed(
+    payload: Payload, vault: Vault, table: str, row: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the columns of a payload in that *row*: large ones compressed, then encrypted."""
     body, encoding = payload.body, "identity"
     headers = json.dumps(dict(payload.headers))
     if len(body) >= _COMPRESS_FROM:
         body, encoding = _ZSTD.packer.compress(body), "zstd"
+    body, encoding = encrypted(body, encoding, vault, place_of(table, row))
     return {
         "media_type": payload.media_type,
         "headers": headers,
@@ -69,6 +88,28 @@ def packed(payload: Payload) -> dict[str, object]:
         "body": body,
         "digest": digest_of(payload.media_type, headers, payload.body),
     }
+
+
+def encrypted(
+    body: bytes, encoding: str, vault: Vault, place: tuple[object, ...]
+) -> tuple[bytes, str]:
+    """Return what is stored of a *body* that is encoded so, and how that is encoded then."""
+    if vault.key_id is None:
+        return body, encoding
+    return vault.encrypt(_WITHIN[encoding] + body, *place), _ENCRYPTED
+
+
+def decrypted(
+    body: bytes, encoding: str, vault: Vault, place: tuple[object, ...]
+) -> tuple[bytes, str]:
+    """Return what `encrypted` was given; raise PayloadDamaged."""
+    if encoding != _ENCRYPTED:
+        return body, encoding
+    opened = vault.open(body, *place)
+    found = next((name for name, mark in _WITHIN.items() if opened[:1] == mark), None)
+    if found is None or opened == body:
+        raise PayloadDamaged("it is marked as encrypted, and is not")
+    return opened[1:], found
 
 
 def digest_of(media_type: str, headers: str, body: bytes) -> str:
@@ -86,14 +127,25 @@ def written(word: Word | None) -> dict[str, str | None]:
     }
 
 
-def payload_of(row: Row | Mapping[str, Any]) -> Payload:
-    """Return the payload with the very bytes that were on the wire, or raise PayloadDamaged."""
-    body, media_type, headers = bytes(row["body"]), row["media_type"], row["headers"]
+def unpacked(row: Row | Mapping[str, Any], vault: Vault, table: str) -> bytes:
+    """Return a body as it was on the wire, or raise PayloadDamaged."""
+    place = place_of(table, row)
+    body, encoding = decrypted(bytes(row["body"]), row["encoding"], vault, place)
+    if encoding != "zstd":
+        return body
     try:
-        if row["encoding"] == "zstd":
-            body = _ZSTD.unpacker.decompress(body)
-        found = Payload(media_type=media_type, headers=json.loads(headers), body=body)
+        return _ZSTD.unpacker.decompress(body)
     except (zstandard.ZstdError, ValueError, MemoryError):
+        raise PayloadDamaged("the stored bytes of a message cannot be read") from None
+
+
+def payload_of(row: Row | Mapping[str, Any], vault: Vault, table: str = "payloads") -> Payload:
+    """Return the payload with the very bytes that were on the wire, or raise PayloadDamaged."""
+    media_type, headers = row["media_type"], row["headers"]
+    body = unpacked(row, vault, table)
+    try:
+        found = Payload(media_type=media_type, headers=json.loads(headers), body=body)
+    except ValueError:
         raise PayloadDamaged("the stored bytes of a message cannot be read") from None
     if "digest" in row.keys() and row["digest"] != digest_of(media_type, headers, body):  # noqa: SIM118
         raise PayloadDamaged("the stored bytes of a message are not those that were stored")
@@ -268,9 +320,9 @@ def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
     )
 
 
-def question_of(row: Row) -> Question:
+def question_of(row: Row, vault: Vault) -> Question:
     """Return the question in *row*."""
-    about = json.loads(row["about"])
+    about = json.loads(vault.open_text(row["about"], *place_of("questions", row), "about"))
     minted = about.pop("minted", None)
     about.pop("ties", None)
     return Question(
@@ -286,5 +338,5 @@ def question_of(row: Row) -> Question:
         decided_at=instant(row["decided_at"]),
         accepted=None if row["accepted"] is None else bool(row["accepted"]),
         http_status=row["http_status"],
-        request=None if row["body"] is None else payload_of(row),
+        request=None if row["body"] is None else payload_of(row, vault, "questions"),
     )

@@ -26,6 +26,7 @@ from bars_gateway.store.chain import Chain
 from bars_gateway.store.connection import Connection, Database, Measures
 from bars_gateway.store.conversations import Confirmations, Conversations, Debts
 from bars_gateway.store.counterparties import Counterparties
+from bars_gateway.store.encryption import Encryption
 from bars_gateway.store.explanations import Explanations
 from bars_gateway.store.figures import Figures, Flows, Uptimes
 from bars_gateway.store.inbound import Inbound
@@ -81,8 +82,8 @@ class Store(Noun):
         self.confirmations = Confirmations(shared)
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)
+        self.encryption, self.searches = Encryption(shared), Searches(shared)
         self.soundness = database.soundness(wake_ups.wake_everybody)
-        self.searches = Searches(shared)
         self.flows, self.uptimes = Flows(shared), Uptimes(shared)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)

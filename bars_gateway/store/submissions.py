@@ -176,7 +176,9 @@ def _refuse_a_shared_bundle_id(
 ) -> None:
     """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
     before = connection.rows("bundles_sent", bundle_id=submission.bundle_id)
-    others = [read_kept(row) for row in before if row["workflow_id"] != workflow_id]
+    others = [
+        read_kept(row, connection.vault) for row in before if row["workflow_id"] != workflow_id
+    ]
     theirs = [patient_of(message) for message in others if message is not None]
     ours = patient_of(read_payload(submission.request)) if theirs else None
     if any(ours and compare(ours, each) is Sameness.OTHER_PATIENT for each in theirs):

@@ -58,7 +58,7 @@ class Visits(Noun):
         row = connection.one("quarantined_of_any", id=number)
         if row is None:
             return None
-        found = payload_of(row)
+        found = payload_of(row, connection.vault, "quarantine")
         about = (row["provider"], None, row["request_id"])
         told = {**detail, "part": "request", "quarantine": number}
         add_message_event(connection, about, "console.revealed", now, told)

@@ -143,6 +143,7 @@ TYPED = {
     "acknowledge": "acknowledge ALERT --why x",
     "attach": "attach QUARANTINE WORKFLOW --dry-run --why x",
     "confirm": "confirm WORKFLOW active --dry-run --why x",
+    "encryption show": "encryption show",
     "backup": "backup COPY.DB",
     "verify": "verify",
     "restore": "restore BACKUP --older",

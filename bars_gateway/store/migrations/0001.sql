@@ -161,11 +161,11 @@ CREATE TABLE payloads (                         -- apart from messages, so that 
     media_type  TEXT NOT NULL,
     headers     TEXT NOT NULL,                  -- as on the wire, without Authorization
     encoding    TEXT NOT NULL,                  -- how `body` is kept here; the wire's bytes come out of it
-    body        BLOB NOT NULL,
+    body        BLOB NOT NULL,                  -- encrypted: it says itself by which key (keyring.py)
     digest      TEXT NOT NULL,                  -- SHA-256 of media type, headers and the wire's bytes: a disk may spoil them
     PRIMARY KEY (message_id, part),
     CONSTRAINT part_is_known     CHECK (part IN ('request', 'answer', 'unproven')),
-    CONSTRAINT encoding_is_known CHECK (encoding IN ('identity', 'zstd'))
+    CONSTRAINT encoding_is_known CHECK (encoding IN ('identity', 'zstd', 'encrypted'))
 ) STRICT;
 
 CREATE TABLE attempts (                         -- one POST
@@ -278,7 +278,7 @@ CREATE TABLE questions (                        -- what the EPR is asked while t
     encoding       TEXT,
     body           BLOB,
     CONSTRAINT question_state_is_known    CHECK (state IN ('open', 'answered')),
-    CONSTRAINT question_encoding_is_known CHECK (encoding IN ('identity', 'zstd')),
+    CONSTRAINT question_encoding_is_known CHECK (encoding IN ('identity', 'zstd', 'encrypted')),
     CONSTRAINT answered_is_decided        CHECK ((state = 'answered') = (decided_at IS NOT NULL)),
     CONSTRAINT decided_has_an_answer      CHECK ((decided_at IS NULL) = (http_status IS NULL)),
     CONSTRAINT open_message_has_its_bytes CHECK (state <> 'open' OR bundle_id IS NULL OR body IS NOT NULL)
@@ -342,7 +342,7 @@ CREATE TABLE quarantine (                       -- what came and could not be ti
     body            BLOB NOT NULL,
     created_at      TEXT NOT NULL,
     attached_to     INTEGER REFERENCES workflows (id),  -- once an operator has said where it belongs
-    CONSTRAINT quarantine_encoding_is_known CHECK (encoding IN ('identity', 'zstd'))
+    CONSTRAINT quarantine_encoding_is_known CHECK (encoding IN ('identity', 'zstd', 'encrypted'))
 ) STRICT;
 CREATE INDEX quarantine_attached ON quarantine (attached_to) WHERE attached_to IS NOT NULL;
 CREATE INDEX quarantine_open ON quarantine (provider, id) WHERE attached_to IS NULL;
@@ -452,6 +452,40 @@ CREATE TABLE deliveries (                       -- what is to be told by one cha
 CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE delivered_at IS NULL;
 CREATE INDEX deliveries_of  ON deliveries (alert_id, channel);
 CREATE INDEX deliveries_told ON deliveries (delivered_at) WHERE delivered_at IS NOT NULL;
+
+CREATE TABLE subjects (                         -- by whom what is stored is found: keyed hashes of NHS numbers
+    hash          TEXT NOT NULL,
+    key_id        TEXT NOT NULL,                -- of the key ring
+    message_id    INTEGER REFERENCES messages (id) ON DELETE CASCADE,
+    question_id   INTEGER REFERENCES questions (id) ON DELETE CASCADE,
+    quarantine_id INTEGER REFERENCES quarantine (id) ON DELETE CASCADE,
+    CONSTRAINT subject_of_one_thing CHECK ((message_id IS NOT NULL) + (question_id IS NOT NULL)
+                                           + (quarantine_id IS NOT NULL) = 1)
+) STRICT;
+CREATE INDEX        subjects_found      ON subjects (hash);
+CREATE UNIQUE INDEX subjects_message    ON subjects (message_id, hash)    WHERE message_id IS NOT NULL;
+CREATE UNIQUE INDEX subjects_question   ON subjects (question_id, hash)   WHERE question_id IS NOT NULL;
+CREATE UNIQUE INDEX subjects_quarantine ON subjects (quarantine_id, hash) WHERE quarantine_id IS NOT NULL;
+
+CREATE TABLE keyring (                          -- the keys by which something here is encrypted, or was
+    key_id      TEXT PRIMARY KEY,
+    proof       BLOB NOT NULL,                  -- what only this key opens
+    since       TEXT NOT NULL,                  -- when it was first used here
+    done_at     TEXT                            -- when nothing was encrypted by it any more; NULL: it is needed
+) STRICT;
+
+CREATE TABLE encryption (                          -- one row: how everything is to be encrypted, and how far that has come
+    id          INTEGER PRIMARY KEY,
+    wanted      TEXT NOT NULL DEFAULT '',       -- the keys that encrypt and that hash; '': none
+    place       TEXT,                           -- what is gone through now; NULL: everything is as wanted
+    reached     TEXT NOT NULL DEFAULT '[]',     -- JSON: the key of the last row there that was
+    changed     INTEGER NOT NULL DEFAULT 0,     -- how many rows were encrypted anew, so far
+    left_over   INTEGER NOT NULL DEFAULT 0,     -- and how many could not be opened
+    began_at    TEXT,
+    ended_at    TEXT,
+    CONSTRAINT one_encryption CHECK (id = 1)
+) STRICT;
+INSERT INTO encryption (id) VALUES (1);
 
 CREATE TABLE soundness (                        -- one row: what is known of the file itself
     id          INTEGER PRIMARY KEY,

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
@@ -25,6 +26,7 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from bars_gateway.keyring import CLEAR, Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,6 +66,12 @@ def named_queries() -> Mapping[str, str]:
 _STATEMENTS: Mapping[str, str] = named_queries()
 
 
+class FileConnection(sqlite3.Connection):
+    """A connection that knows how what is stored in its file is encrypted."""
+
+    vault: Vault = CLEAR
+
+
 class SqliteConnection:
     """The `Connection` of works on SQLite."""
 
@@ -71,6 +79,11 @@ class SqliteConnection:
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw  # for what is SQLite's own: its file, its checks, a restore
+
+    @property
+    def vault(self) -> Vault:
+        """What encrypts, and opens what was encrypted."""
+        return getattr(self.raw, "vault", CLEAR)
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run *statement*; return how many rows it changed."""
@@ -153,11 +166,22 @@ def read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
+def keyed(vault: Vault, *args: Any, **kwargs: Any) -> FileConnection:
+    """Connect as sqlite3 does, with what encrypts and opens what is stored there."""
+    connection = FileConnection(*args, **kwargs)
+    connection.vault = vault
+    return connection
+
+
 @asynccontextmanager
-async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+async def open_reader(path: Path, vault: Vault = CLEAR) -> AsyncIterator[aiosqlite.Connection]:
     """Open *path* for reading only; a running gateway is not disturbed; it raises StoreError."""
     opened = aiosqlite.connect(
-        read_only(path), uri=True, isolation_level=None, cached_statements=512
+        read_only(path),
+        uri=True,
+        isolation_level=None,
+        cached_statements=512,
+        factory=partial(keyed, vault),
     )
     async with AsyncExitStack() as stack:
         try:

@@ -37,6 +37,7 @@ from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.rows import instant, text
+from bars_gateway.store.sqlite import FileConnection
 from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND, Became, Line, line_of
 from bars_gateway.store.sqlite.integrity import wrong_with
 
@@ -289,7 +290,7 @@ def _is_same(there: sqlite3.Row, here: sqlite3.Row) -> bool:
 class AdoptedQuarantine:
     """What a kept database, schema `other` of *connection*, has in quarantine, for this one."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: FileConnection) -> None:
         self._connection = connection
 
     def missing(self) -> sqlite3.Cursor:
@@ -304,7 +305,7 @@ class AdoptedQuarantine:
 
     def enter(self, row: sqlite3.Row) -> Line:
         """Put one here, unless its bytes are not those that came."""
-        if wrong := wrong_with(row):
+        if wrong := wrong_with(row, self._connection.vault, "quarantine"):
             return line_of(row, Became.LEFT, f"its Bundle {wrong}")
         names = [name for name in columns(self._connection, "quarantine") if name != "attached_to"]
         values = {name: row[name] for name in names}
@@ -365,12 +366,14 @@ class AdoptedQuestions:
 
     def _as_line(self, row: sqlite3.Row) -> sqlite3.Row:
         found: sqlite3.Row = self._connection.execute(
-            "SELECT k.*, coalesce(json_extract(k.about, '$.move'), '') AS move,"
-            "       coalesce(json_extract(k.about, '$.use_case'), '') AS use_case,"
-            "       coalesce(json_extract(k.about, '$.sender'), '') AS sender,"
+            "SELECT k.*, coalesce(json_extract(it.about, '$.move'), '') AS move,"
+            "       coalesce(json_extract(it.about, '$.use_case'), '') AS use_case,"
+            "       coalesce(json_extract(it.about, '$.sender'), '') AS sender,"
             "       'inbound' AS direction, k.asked_at AS created_at"
-            "  FROM other.questions AS k WHERE k.id = ?",
-            [row["id"]],
+            "  FROM other.questions AS k, (SELECT iif(operation = ?, about, '{}') AS about"
+            "                                FROM other.questions WHERE id = ?) AS it"
+            " WHERE k.id = ?",
+            [PROCESS_MESSAGE, row["id"], row["id"]],
         ).fetchone()
         return found
 

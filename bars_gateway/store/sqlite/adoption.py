@@ -30,7 +30,7 @@ from bars_gateway.store.asides import is_of_one_row
 from bars_gateway.store.links import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import SqliteConnection, adopted, translated
+from bars_gateway.store.sqlite import FileConnection, SqliteConnection, adopted, translated
 from bars_gateway.store.sqlite.adopted import change, columns, doubt, insert, is_used
 from bars_gateway.store.sqlite.aftermath import (
     OPEN,
@@ -43,6 +43,7 @@ from bars_gateway.store.sqlite.aftermath import (
 )
 from bars_gateway.store.sqlite.integrity import wrong_with
 from bars_gateway.store.sqlite.rejudgement import happened_since, judge_again, keeps_its_clock
+from bars_gateway.store.sqlite.unlocking import rebind
 
 # Where our own messages lead a workflow. Any other state was made by what was received: it is
 # for the EPR to hear of that, and until then the workflow's clock must not stop.
@@ -72,7 +73,7 @@ _DAMAGED = "it cannot be read: the kept database is damaged there"
 class Adoption:
     """What the kept database at schema `other` of *connection* knows, brought over."""
 
-    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+    def __init__(self, connection: FileConnection, now: datetime) -> None:
         self._connection = connection
         self._works = SqliteConnection(connection)
         self._now = now
@@ -309,13 +310,13 @@ class Adoption:
     def _against(self, row: sqlite3.Row) -> str | None:
         """Return what stands against entering a message."""
         parts = self._connection.execute(
-            "SELECT part, media_type, headers, encoding, body, digest,"
+            "SELECT message_id, part, media_type, headers, encoding, body, digest,"
             "       CASE part WHEN 'request' THEN ? END AS fingerprint"
             "  FROM other.payloads WHERE message_id = ?",
             [row["fingerprint"], row["id"]],
         ).fetchall()
         for part in parts:
-            if wrong := wrong_with(part):
+            if wrong := wrong_with(part, self._connection.vault):
                 return f"its {part['part']} {wrong}"
         needed = row["direction"] == "inbound" or row["state"] in OPEN
         if needed and all(part["part"] != "request" for part in parts):
@@ -358,13 +359,13 @@ class Adoption:
     def _copy_parts(self, kept: int, here: int) -> None:
         """Copy bytes and attempts of a message, but for those that are here."""
         for table in ("payloads", "attempts"):
-            names = [name for name in columns(self._connection, table) if name != "message_id"]
-            listed = ", ".join(names)
+            listed = ", ".join(n for n in columns(self._connection, table) if n != "message_id")
             self._connection.execute(
                 f"INSERT OR IGNORE INTO main.{table} (message_id, {listed})"  # noqa: S608
                 f" SELECT ?, {listed} FROM other.{table} WHERE message_id = ?",
                 [here, kept],
             )
+        rebind(self._works, kept, here)
 
     def _enter_in_ledger(self, row: sqlite3.Row, here: int) -> None:
         """Let a repetition be a duplicate; a refusal that was given since is overruled."""

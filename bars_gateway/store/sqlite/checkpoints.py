@@ -38,6 +38,7 @@ class Checkpoint:
 
     complete: bool  # all that is committed is in the file
     reason: str | None = None  # why it failed, in SQLite's words; None: it did not
+    emptied: bool = False  # nothing that was overwritten is left in the log's file
     stuck_bytes: int = 0  # of the log, where a reader kept it from being complete
 
 
@@ -95,24 +96,31 @@ class Schedule:
         return now >= (self._committed_at + AT_LATEST if waiting else self._due_at)
 
 
-def checkpoint(connection: sqlite3.Connection) -> Checkpoint:
-    """Move what is committed into the file, waiting for no reader; never raises SQLite's errors."""
+def checkpoint(connection: sqlite3.Connection, *, empty: bool = False) -> Checkpoint:
+    """
+    Move what is committed into the file, waiting for no reader; never raises SQLite's errors.
+
+    *empty*: nothing is to be left in the log's file, unless a reader still looks at it.
+    """
+    emptied = False
     try:
         _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-        if frames == moved and frames * page_size > KEPT_BYTES:
-            _truncate(connection)
+        if frames == moved and (empty or frames * page_size > KEPT_BYTES):
+            emptied = _truncate(connection)
     except sqlite3.Error as error:
         return Checkpoint(complete=False, reason=str(error))
-    complete = frames == moved
-    return Checkpoint(complete=complete, stuck_bytes=0 if complete else frames * page_size)
+    complete = frames == moved and (emptied or not empty)
+    stuck_bytes = 0 if frames == moved else frames * page_size
+    return Checkpoint(complete=complete, emptied=emptied, stuck_bytes=stuck_bytes)
 
 
-def _truncate(connection: sqlite3.Connection) -> None:
-    """Give the log's room back to the disk, unless a reader still looks at it."""
+def _truncate(connection: sqlite3.Connection) -> bool:
+    """Give the log's room back to the disk, unless a reader still looks at it; tell whether."""
     (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
     finally:
         connection.execute(f"PRAGMA busy_timeout = {timeout}")

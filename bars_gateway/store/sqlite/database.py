@@ -65,13 +65,16 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Unmeasured
 from bars_gateway.store.sqlite import (
+    FileConnection,
     SqliteConnection,
     Work,
+    keyed,
     on_raw,
     open_reader,
     read_with,
@@ -95,6 +98,7 @@ from bars_gateway.store.sqlite.inspection import (
 )
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
 from bars_gateway.store.sqlite.space import given_back
+from bars_gateway.store.sqlite.unlocking import note_key, require_keys
 
 _IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
@@ -196,12 +200,13 @@ class Opening:
     left: Sequence[Gap] = ()  # what could not be put right
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
+def prepare(connection: FileConnection, path: Path) -> Opening:
     """
     Set up *connection* to the file at *path*, with the schema of this release.
 
-    Raises DatabaseDamaged, or DatabaseNewer; either way the file is as it was.
+    Raises DatabaseDamaged, DatabaseNewer or KeyMissing; either way the file is as it was.
     """
+    require_keys(connection, connection.vault, path)
     # First of all: some of the pragmas write, and what is damaged is left as it is.
     orderly = stopped_in_order(connection)
     if path.stat().st_size <= SMALL_BYTES:
@@ -212,6 +217,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
         connection.execute(pragma)
     mark(connection, stopped=False)
     migrate(connection, path)
+    note_key(connection, connection.vault)
     return Opening(orderly, [] if orderly else _compared(connection))
 
 
@@ -316,9 +322,9 @@ class _Writer(aiosqlite.Connection):
         """Make the file ours."""
         return await self._execute(prepare, self._conn, path)  # type: ignore[no-any-return,no-untyped-call]
 
-    async def checkpoint(self) -> Checkpoint:
+    async def checkpoint(self, *, empty: bool) -> Checkpoint:
         """Move the write-ahead log into the file."""
-        return await self._execute(checkpoint, self._conn)  # type: ignore[no-any-return,no-untyped-call]
+        return await self._execute(checkpoint, self._conn, empty=empty)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _Group:
@@ -386,8 +392,10 @@ class SqliteDatabase:
         readers: Readers,
         limit: int,
         opening: Opening,
+        *,
+        vault: Vault,
     ) -> None:
-        self.path = path
+        self.path, self.vault = path, vault
         self.after_orderly_stop = opening.after_orderly_stop
         self.left = {gap.index: gap for gap in opening.left}  # what lacks rows and stays so
         self._writer = writer
@@ -397,6 +405,7 @@ class SqliteDatabase:
         self._gathered = asyncio.Event()
         self._checkpoints = Schedule()
         self._failing = False  # the last checkpoint was not to be had
+        self._emptied: asyncio.Future[None] | None = None  # set: the log's file is to be emptied
         self._log_watch = LogWatch()
         self._stuck_is_told = False
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
@@ -442,6 +451,14 @@ class SqliteDatabase:
         """
         return await self.write(on_raw(given_back, pages=pages))
 
+    async def empty_log(self) -> None:
+        """Return once nothing that was overwritten is left in the write-ahead log's file."""
+        if self._emptied is None:
+            self._emptied = asyncio.get_running_loop().create_future()
+        self._checkpoints.committed(asyncio.get_running_loop().time())
+        self._gathered.set()
+        await asyncio.shield(self._emptied)
+
     def soundness(self, wake: Callable[[], None]) -> SqliteSoundness:
         """Return what looks after the file; *wake* is called once it has found what was hidden."""
         return SqliteSoundness(self, wake)
@@ -470,7 +487,10 @@ class SqliteDatabase:
             return
 
     async def _checkpoint(self) -> Checkpoint:
-        ended = await self._writer.checkpoint()
+        ended = await self._writer.checkpoint(empty=self._emptied is not None)
+        if ended.emptied and self._emptied is not None:
+            self._emptied.set_result(None)
+            self._emptied = None
         failing = ended.reason is not None
         if failing and not self._failing:
             log.error("store.checkpoint_failed", reason=ended.reason)
@@ -518,24 +538,30 @@ class SqliteDatabase:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, *, group_limit: int = 100, busy_seconds: float = BUSY_SECONDS
+    path: Path,
+    *,
+    vault: Vault = CLEAR,
+    group_limit: int = 100,
+    busy_seconds: float = BUSY_SECONDS,
 ) -> AsyncIterator[SqliteDatabase]:
     """
     Open *path*, creating it where there is none, and serve it until the block ends.
 
-    *busy_seconds*: for how long another program may hold it before that is an error. Raises
-    DatabaseInUse, DatabaseHeld, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
+    *busy_seconds*: for how long another program may hold it before that is an error. *vault*
+    encrypts what is stored. Raises DatabaseInUse, DatabaseHeld, DatabaseNewer, KeyMissing or
+    DatabaseDamaged; a damaged file is left as it is.
     """
     async with AsyncExitStack() as stack:
         lock = take_lock(path, stack)
         permissions.require_database(path, write=True)
-        writer = _Writer(connector(path, busy_seconds), 64)
+        writer = _Writer(connector(path, busy_seconds, vault), 64)
         await stack.enter_async_context(writer)
         opening = await _prepare(writer, path)
         mark_in_use(lock)
-        serving, looking = [await stack.enter_async_context(open_reader(path)) for _ in range(2)]
+        serving = await stack.enter_async_context(open_reader(path, vault))
+        looking = await stack.enter_async_context(open_reader(path, vault))
         readers = Readers(serving=serving, looking=looking)
-        database = SqliteDatabase(path, writer, readers, group_limit, opening)
+        database = SqliteDatabase(path, writer, readers, group_limit, opening, vault=vault)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(database.commit_groups(), name="store-writer")
@@ -560,12 +586,14 @@ async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
 
 
-def connector(path: Path, busy_seconds: float = BUSY_SECONDS) -> Callable[[], sqlite3.Connection]:
+def connector(
+    path: Path, busy_seconds: float = BUSY_SECONDS, vault: Vault = CLEAR
+) -> Callable[[], sqlite3.Connection]:
     """Return what opens the connection that writes."""
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            path, timeout=busy_seconds, isolation_level=None, cached_statements=512
+        connection = keyed(
+            vault, path, timeout=busy_seconds, isolation_level=None, cached_statements=512
         )
         connection.row_factory = sqlite3.Row
         return connection

@@ -26,10 +26,11 @@ from pathlib import Path
 import zstandard
 
 from bars_gateway import permissions
-from bars_gateway.errors import DatabaseDamaged, StoreError
+from bars_gateway.errors import DatabaseDamaged, PayloadDamaged, StoreError
+from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Inspected
-from bars_gateway.store.rows import digest_of, instant
-from bars_gateway.store.sqlite import read_only
+from bars_gateway.store.rows import decrypted, digest_of, instant, place_of
+from bars_gateway.store.sqlite import FileConnection, keyed, read_only
 from bars_gateway.store.sqlite.inspection import last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -105,9 +106,13 @@ class DatabaseReport:
 
 
 @contextmanager
-def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Connection]:
+def reading(
+    path: Path, *, beside: Path | None = None, vault: Vault = CLEAR
+) -> Iterator[FileConnection]:
     """
     Open one snapshot of *path* that cannot be written to, with *beside* as schema `other`.
+
+    *vault* opens what is encrypted there.
 
     Raises DatabaseDamaged where SQLite finds damage on the way, StoreError where it
     cannot read.
@@ -117,7 +122,7 @@ def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Conne
         if not file.is_file():
             raise StoreError(f"there is no file at {file}")
     try:
-        connection = sqlite3.connect(read_only(path), uri=True, isolation_level=None)
+        connection = keyed(vault, read_only(path), uri=True, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA busy_timeout = 5000")
@@ -143,18 +148,18 @@ def is_damage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
-def examine(path: Path) -> DatabaseReport:
-    """Return everything that is wrong with *path*; reads every byte of it."""
-    with reading(path) as connection:
+def examine(path: Path, vault: Vault = CLEAR) -> DatabaseReport:
+    """Return everything that is wrong with *path*; read every byte by the keys of *vault*."""
+    with reading(path, vault=vault) as connection:
         return examined(connection, contents=True)
 
 
-def examined(connection: sqlite3.Connection, *, contents: bool) -> DatabaseReport:
+def examined(connection: FileConnection, *, contents: bool) -> DatabaseReport:
     """Examine the snapshot of *connection*; without *contents*, its structure alone."""
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     damage = _tried(connection, _integrity, _references)
     unknown = _unknown_schema(schema)
-    checks = (_payloads, _quarantine, _states) if contents and not unknown else ()
+    checks = _CONTENTS if contents and not unknown else ()
     whole = not (unknown or damage)  # a figure from a damaged table would be a guess
     return DatabaseReport(
         schema=schema,
@@ -195,10 +200,10 @@ def _unknown_schema(schema: int) -> str | None:
     return None
 
 
-Check = Callable[[sqlite3.Connection], Iterator[str]]
+Check = Callable[[FileConnection], Iterator[str]]
 
 
-def _tried(connection: sqlite3.Connection, *checks: Check) -> list[str]:
+def _tried(connection: FileConnection, *checks: Check) -> list[str]:
     """Return what *checks* find; damage that ends one of them is found as well."""
     found: list[str] = []
     for check in checks:
@@ -220,36 +225,65 @@ def _references(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"row {row} of {table} refers to a row of {parent} that is not there"
 
 
-def _payloads(connection: sqlite3.Connection) -> Iterator[str]:
+def _payloads(connection: FileConnection) -> Iterator[str]:
     cursor = connection.execute(
-        "SELECT p.part, p.media_type, p.headers, p.encoding, p.body, p.digest, m.request_id,"
+        "SELECT p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body, p.digest,"
+        "       m.request_id,"
         "       CASE p.part WHEN 'request' THEN m.fingerprint END AS fingerprint"
         "  FROM payloads AS p JOIN messages AS m ON m.id = p.message_id ORDER BY m.id"
     )
     for row in cursor:
-        wrong = wrong_with(row)
+        wrong = wrong_with(row, connection.vault)
         if wrong:
             yield f"X-Request-Id {row['request_id']}: its {row['part']} {wrong}"
 
 
-def _quarantine(connection: sqlite3.Connection) -> Iterator[str]:
+def _quarantine(connection: FileConnection) -> Iterator[str]:
     cursor = connection.execute(
-        "SELECT id, headers, encoding, body, fingerprint FROM quarantine ORDER BY id"
+        "SELECT id, provider, request_id, headers, encoding, body, fingerprint"
+        "  FROM quarantine ORDER BY id"
     )
     for row in cursor:
-        wrong = wrong_with(row)
+        wrong = wrong_with(row, connection.vault, "quarantine")
         if wrong:
             yield f"quarantine {row['id']}: its Bundle {wrong}"
 
 
-def wrong_with(row: sqlite3.Row) -> str | None:
+def _questions(connection: FileConnection) -> Iterator[str]:
+    cursor = connection.execute(
+        "SELECT id, provider, request_id, fingerprint, about, answer, encoding, body FROM questions"
+    )
+    for row in cursor:
+        place = place_of("questions", row)
+        try:
+            connection.vault.open_text(row["about"], *place, "about")
+            connection.vault.open(bytes(row["answer"] or b""), *place, "answer")
+            if row["body"] is not None:
+                _unpacked(*decrypted(bytes(row["body"]), row["encoding"], connection.vault, place))
+        except (PayloadDamaged, zstandard.ZstdError):
+            yield f"question {row['id']}: what it holds cannot be decrypted or decompressed"
+
+
+def _refusals(connection: FileConnection) -> Iterator[str]:
+    query = "SELECT provider, request_id, answer FROM ledger WHERE answer IS NOT NULL"
+    for row in connection.execute(query):
+        try:
+            connection.vault.open(bytes(row["answer"]), *place_of("ledger", row))
+        except PayloadDamaged:
+            yield f"X-Request-Id {row['request_id']}: its refusal cannot be decrypted"
+
+
+def wrong_with(row: sqlite3.Row, vault: Vault, table: str = "payloads") -> str | None:
     """Return what is wrong with the bytes of *row*, or None if they are those that came."""
     try:
         json.loads(row["headers"])
     except ValueError:
         return "has headers that cannot be read"
     try:
-        body = _unpacked(bytes(row["body"]), row["encoding"])
+        place = place_of(table, row)
+        body = _unpacked(*decrypted(bytes(row["body"]), row["encoding"], vault, place))
+    except PayloadDamaged as error:
+        return str(error).replace("it is", "is").replace("it cannot", "cannot")
     except zstandard.ZstdError:
         return "cannot be decompressed"
     if row["fingerprint"] not in {None, hashlib.sha256(body).hexdigest()}:
@@ -275,3 +309,6 @@ def _states(connection: sqlite3.Connection) -> Iterator[str]:
             more = ", …" if len(ids) > _NAMED else ""
             listed = ", ".join(ids[:_NAMED])
             yield f"{len(ids)} messages {contradiction}: X-Request-Id {listed}{more}"
+
+
+_CONTENTS: Sequence[Check] = (_payloads, _quarantine, _questions, _refusals, _states)

@@ -169,7 +169,7 @@ def _arrival(connection: SqliteConnection, row: Row) -> Arrival:
     ends = {name: row[name] for name in ("sender", "receiver")}
     kept = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
     try:
-        payload = payload_of(kept) if kept is not None else None
+        payload = payload_of(kept, connection.vault) if kept is not None else None
         if payload is not None:
             message = read_payload(payload)
             return response_arrival(message, Move(row["move"]), payload, **ids, **ends)

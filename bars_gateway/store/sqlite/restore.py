@@ -63,12 +63,13 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import SqliteConnection, read_only
+from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
 from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.aftermath import (
@@ -90,6 +91,7 @@ from bars_gateway.store.sqlite.integrity import (
     newest_schema,
     reading,
 )
+from bars_gateway.store.sqlite.unlocking import encrypt_anew, require_keys
 
 NOT_TAKEN_OVER = frozenset({Became.FAILED, Became.LEFT})
 _LACKS = """
@@ -168,24 +170,32 @@ class _Known:
     handled: frozenset[tuple[str | None, str | None]] = frozenset()  # of what is quarantined
 
 
-def restore(backup: Path, database: Path, now: datetime, *, older: bool = False) -> Restored:
+def restore(
+    backup: Path,
+    database: Path,
+    now: datetime,
+    *,
+    older: bool = False,
+    vault: Vault = CLEAR,
+) -> Restored:
     """
     Put *backup* in the place of *database*, whose file is kept beside it.
 
     Raises DatabaseInUse while a gateway has it, RestoreRefused where something happened
-    in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, and
-    StoreError where files cannot be written. Nothing has changed then.
+    in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, KeyMissing
+    where *vault* does not open it, and StoreError where files cannot be written. Nothing has
+    changed then.
     """
     if database.exists() and not database.is_file():  # it would be moved away, with all in it
         raise StoreError(f"{database} is not a file, and a database is one")
     try:
         with _locked(database):
-            return _restore(backup, database, now, older=older)
+            return _restore(backup, database, now, older=older, vault=vault)
     except OSError as error:
         raise StoreError(f"{database} could not be restored: {error.strerror}") from None
 
 
-def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
+def hand_over(kept: Path, database: Path, now: datetime, *, vault: Vault = CLEAR) -> HandedOver:
     """
     Enter what only *kept* has into *database*: the EPR is given it by the next start.
 
@@ -199,7 +209,7 @@ def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
     if kept.samefile(database):
         raise StoreError(f"{kept} is the database itself: name the one that was kept beside it")
     _require_ours(kept)
-    with _locked(database), _working_on(database, beside=kept) as connection:
+    with _locked(database), _working_on(database, beside=kept, vault=vault) as connection:
         adoption = Adoption(connection, now)
         lines = adoption.of_received()
         given = sum(line.fate is Became.HANDED_OVER for line in lines)
@@ -217,7 +227,7 @@ def _require_ours(kept: Path) -> None:
         raise StoreError(f"{kept} is not a database of this gateway, or is one of a later release")
 
 
-def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Restored:
+def _restore(backup: Path, database: Path, now: datetime, *, older: bool, vault: Vault) -> Restored:
     _require_whole(backup)
     condition, beyond = _judge(database, backup)
     if condition is not DatabaseCondition.ABSENT and not older:
@@ -229,7 +239,7 @@ def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Res
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
-        restored = _make_safe(restoring, database, now, held, condition, aside)
+        restored = _make_safe(restoring, database, now, held, condition, aside, vault)
         belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
@@ -287,13 +297,14 @@ def _make_safe(  # noqa: PLR0917
     held: DatabaseReport,
     condition: DatabaseCondition,
     aside: Path | None,
+    vault: Vault,
 ) -> Restored:
     """Change what a restore makes dangerous; return what that means."""
     known = condition is DatabaseCondition.WHOLE
     askable = known or condition is DatabaseCondition.INCOMPLETE
-    salvaged = [] if askable or aside is None else _salvaged(restoring, database, now)
+    salvaged = [] if askable or aside is None else _salvaged(restoring, database, now, vault)
     there = _Known(lines=salvaged)
-    with _working_on(restoring, beside=database if askable else None) as connection:
+    with _working_on(restoring, beside=database if askable else None, vault=vault) as connection:
         _leap(connection)
         if askable:
             there = _compared(connection, condition, now)
@@ -301,9 +312,7 @@ def _make_safe(  # noqa: PLR0917
             doubt(connection)
         hold_doubtful(connection, there.lines, now)
         lines = _last_word([*there.lines, *leave_unknown(connection, now, hold=not known)])
-        (uncollected,) = connection.execute(
-            "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
-        ).fetchone()
+        uncollected = _uncollected(connection)
         raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
         connection.execute("DELETE FROM main.pauses")
         connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
@@ -322,6 +331,11 @@ def _make_safe(  # noqa: PLR0917
     )
 
 
+def _uncollected(connection: sqlite3.Connection) -> int:
+    query = "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
+    return int(connection.execute(query).fetchone()[0])
+
+
 def since(last_change_at: datetime | None) -> str:
     """Return from when on the backup lacks what happened; an empty one has no last change."""
     if last_change_at is None:
@@ -329,9 +343,7 @@ def since(last_change_at: datetime | None) -> str:
     return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _compared(
-    connection: sqlite3.Connection, condition: DatabaseCondition, now: datetime
-) -> _Known:
+def _compared(connection: FileConnection, condition: DatabaseCondition, now: datetime) -> _Known:
     """Bring over what the kept database knows; return that, and whether it is all there is."""
     tables = connection.execute("SELECT count(*) FROM other.sqlite_schema").fetchone()
     if not tables[0]:
@@ -362,21 +374,22 @@ def _last_word(lines: Sequence[Line]) -> list[Line]:
     return list(last.values())
 
 
-def _salvaged(restoring: Path, damaged: Path, now: datetime) -> list[Line]:
+def _salvaged(restoring: Path, damaged: Path, now: datetime, vault: Vault) -> list[Line]:
     """Return what was received, as far as a damaged database can still say."""
     try:
-        with _working_on(restoring, beside=damaged) as connection:
+        with _working_on(restoring, beside=damaged, vault=vault) as connection:
             return Adoption(connection, now).to_hand_over()
     except StoreError:
         return []
 
 
 @contextmanager
-def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connection]:
+def _working_on(path: Path, *, beside: Path | None, vault: Vault) -> Iterator[FileConnection]:
     """Open one transaction on *path*, with *beside* as schema `other`; all of it or nothing."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        with closing(keyed(vault, uri, uri=True, isolation_level=None)) as connection:
+            require_keys(connection, vault, path)
             connection.row_factory = sqlite3.Row
             for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
@@ -384,8 +397,10 @@ def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connecti
             migrate(connection, path)
             if beside is not None:
                 connection.execute("ATTACH ? AS other", [read_only(beside)])
+                require_keys(connection, vault, beside, schema="other")
             connection.execute("BEGIN IMMEDIATE")
             before = newest_line(SqliteConnection(connection))
+            encrypt_anew(connection, vault, beside=beside is not None)
             yield connection
             chain_new(SqliteConnection(connection), before)
             connection.execute("COMMIT")

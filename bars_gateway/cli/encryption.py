@@ -1,0 +1,182 @@
+"""
+`bars-gateway encryption`: the keys that encrypt what is stored, and how far a rotation has come.
+
+    rotate      a key more in the ring: the gateway encrypts everything by it, while it works
+    copy FILE   the ring, for a place of its own: without it nobody can read any backup
+    show        what encrypts, what is needed, what was copied, how far it has come
+
+Keys are never printed. What was done here, the gateway enters in the audit trail.
+"""
+
+import getpass
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bars_gateway import permissions
+from bars_gateway.cli.listings import read
+from bars_gateway.cli.output import clock, print_lines
+from bars_gateway.config import Settings, load
+from bars_gateway.config.encryption import vault_of
+from bars_gateway.errors import OnboardingError
+from bars_gateway.keyring import EncryptionRing
+from bars_gateway.model.readings import EncryptionStanding
+from bars_gateway.onboarding import encryption as rings
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.store.encryption import standing, wanted_by
+from bars_gateway.store.reports import report
+
+app = typer.Typer(
+    name="encryption",
+    help="The keys that encrypt what is stored of patients.",
+    no_args_is_help=True,
+)
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        metavar="FILE",
+        readable=False,
+        help="The ring, where the settings name a credential or none yet.",
+    ),
+]
+_NONE = "No key ring is named: what is stored of patients is in clear."
+
+
+@app.command()
+def rotate(config: Config = DEFAULT_CONFIG, file: File = None) -> None:
+    """
+    Add a key to the key ring, or make it: everything is encrypted by the new key.
+
+    A running gateway takes it within ten seconds, and goes through what is stored while it works.
+    Old keys stay in the ring: leave them there for as long as a backup needs them.
+    """
+    settings = load(config, os.environ)
+    named = settings.store.encryption_keys_file
+    ring = file or named or _beside_the_keys(settings)
+    is_new = not ring.exists()
+    key = rings.add_key(ring, datetime.now(UTC))
+    _tell(settings, "encryption.key_added", key_id=key.key_id)
+    typer.echo(f"{ring}: {'made' if is_new else 'has another key'}, {key.key_id}")
+    if named is None:
+        typer.echo(f'Write into {config}, below [store]: encryption_keys_file = "{ring}"')
+        typer.echo("and restart the gateway: it encrypts what is stored already as well.")
+    elif ring != named:
+        typer.echo("Restart the gateway: systemd gives it the file then.")
+    typer.echo("Copy it now: bars-gateway encryption copy FILE, kept apart from the backups.")
+
+
+def _beside_the_keys(settings: Settings) -> Path:
+    provider = next(iter(settings.providers.values()))
+    folder = provider.private_key_file.parent
+    return (settings.state_dir if folder.is_relative_to(rings.CREDENTIALS) else folder) / (
+        rings.FILE_NAME
+    )
+
+
+@app.command()
+def copy(
+    target: Annotated[
+        Path, typer.Argument(metavar="FILE", readable=False, help="It must not exist yet.")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    file: File = None,
+) -> None:
+    """
+    Copy the key ring, mode 0600, and note that it was.
+
+    Keep the copy where neither this machine's loss nor its thief takes it: never with the backups.
+    """
+    settings = load(config, os.environ)
+    ring = rings.copy(_ring_of(settings, file), target, datetime.now(UTC))
+    ids = [each.key_id for each in ring.keys]
+    _tell(settings, "encryption.keys_copied", key_ids=ids)
+    typer.echo(f"{target}: {', '.join(ids)}")
+
+
+def _ring_of(settings: Settings, file: Path | None) -> Path:
+    ring = file or settings.store.encryption_keys_file
+    if ring is None:
+        raise OnboardingError(_NONE, "Make one: bars-gateway encryption rotate")
+    return ring
+
+
+@app.command()
+def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Say by which key what is stored is encrypted, which are needed, and what is left to do."""
+    settings = load(config, os.environ)
+    vault = vault_of(settings)
+    found = None
+    if settings.database_path.exists():
+        found = read(settings.database_path, standing)
+    ring = EncryptionRing.read(vault.file) if vault.file else None
+    is_done = found is not None and found.place is None and found.wanted == wanted_by(vault)
+    if as_json:
+        print_lines([_document(ring, found, key_id=vault.key_id, is_done=is_done)])
+        return
+    for line in _in_words(settings, ring, found, is_done=is_done):
+        typer.echo(line)
+
+
+def _document(
+    ring: EncryptionRing | None,
+    found: EncryptionStanding | None,
+    *,
+    key_id: str | None,
+    is_done: bool,
+) -> dict[str, object]:
+    keys = ring.keys if ring else ()
+    return {
+        "key_id": key_id,
+        "keys": [each.key_id for each in keys],
+        "copied": dict(ring.copied) if ring else {},
+        "needed": list(found.needed) if found else [],
+        "done": is_done,
+        "place": found.place if found else None,
+        "changed": found.changed if found else 0,
+        "left_over": found.left_over if found else 0,
+    }
+
+
+def _in_words(
+    settings: Settings,
+    ring: EncryptionRing | None,
+    found: EncryptionStanding | None,
+    *,
+    is_done: bool,
+) -> Iterator[str]:
+    if ring is None:
+        yield _NONE
+    needed = found.needed if found else ()
+    for each in ring.keys if ring else ():
+        is_current = settings.store.encrypts and each is ring.current  # type: ignore[union-attr]
+        says = ["in use"] if is_current else []
+        says += ["needed by this database"] if each.key_id in needed else []
+        says += [_copied(ring, each.key_id)]
+        yield f"{each.key_id}  {'; '.join(says)}"
+    if found is None:
+        yield f"There is no database at {settings.database_path} yet."
+    elif is_done:
+        yield f"Everything is as it is wanted, since {clock(found.ended_at)} UTC."
+    else:
+        yield (
+            f"Not everything is yet as it is wanted: {found.changed} rows were changed, now in"
+            f" {found.place or 'nothing: a running gateway does it'}."
+        )
+    if found is not None and found.left_over:
+        yield f"{found.left_over} rows could not be decrypted: `bars-gateway verify` names them."
+
+
+def _copied(ring: EncryptionRing | None, key_id: str) -> str:
+    at = ring.copied.get(key_id) if ring else None
+    return f"copied at {clock(at)} UTC" if at else "NOT COPIED: bars-gateway encryption copy FILE"
+
+
+def _tell(settings: Settings, kind: str, **told: object) -> None:
+    permissions.require_making(settings.reports_dir)
+    told |= {"who": getpass.getuser(), "role": "operator"}
+    report(settings.reports_dir, kind, told, datetime.now(UTC))
