@@ -181,12 +181,7 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
             }
         },
         "outbound": {},
-        "inbound": {
-            "certificate_file": str(paths.tls / "certificate.pem"),
-            "private_key_file": str(paths.tls / "key.pem"),
-            "client_ca_file": str(paths.tls / "client-ca.pem"),
-            "allowed_client_names": [PENDING_NAME],
-        },
+        "inbound": _receiving(paths),
         "store": _stored(options.environment, paths),
         "epr": {"socket_dir": str(paths.run)},
         "onboarding": {"hosting": options.hosting or "provider"},
@@ -199,6 +194,15 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
         values["store"] = {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)}
     _require_valid(values)
     return values
+
+
+def _receiving(paths: Paths) -> dict[str, Any]:
+    return {
+        "certificate_file": str(paths.tls / "certificate.pem"),
+        "private_key_file": str(paths.tls / "key.pem"),
+        "client_ca_file": str(paths.tls / "client-ca.pem"),
+        "allowed_client_names": [PENDING_NAME],
+    }
 
 
 def _stored(environment: Environment, paths: Paths) -> dict[str, Any]:
