@@ -173,6 +173,21 @@ def keyed(vault: Vault, *args: Any, **kwargs: Any) -> FileConnection:
     return connection
 
 
+def connector(
+    path: Path, busy_seconds: float, vault: Vault = CLEAR
+) -> Callable[[], sqlite3.Connection]:
+    """Return what opens the connection that writes."""
+
+    def connect() -> sqlite3.Connection:
+        connection = keyed(
+            vault, path, timeout=busy_seconds, isolation_level=None, cached_statements=512
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    return connect
+
+
 @asynccontextmanager
 async def open_reader(path: Path, vault: Vault = CLEAR) -> AsyncIterator[aiosqlite.Connection]:
     """Open *path* for reading only; a running gateway is not disturbed; it raises StoreError."""

@@ -13,9 +13,8 @@ the EPR with that (`restore --hand-over`).
 Everything happens in the caller's transaction. What stands here already, under the same
 X-Request-Id, is left alone: so it can be done again. Each message has a savepoint of its own:
 one that cannot be taken over is listed with the reason, and keeps no other from it. A Bundle
-whose bytes are not those that came is not entered.
-
-The statements walk whole tables, which is why they are none of the named ones.
+whose bytes are not those that came is not entered. The statements walk whole tables, which is why
+they are none of the named ones.
 """
 
 import sqlite3

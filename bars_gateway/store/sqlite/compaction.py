@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bars_gateway import permissions
 from bars_gateway.errors import StoreError
-from bars_gateway.store.sqlite import translated
-from bars_gateway.store.sqlite.database import PRAGMAS, connector, take_lock
+from bars_gateway.store.sqlite import connector, translated
+from bars_gateway.store.sqlite.database import BUSY_SECONDS, PRAGMAS, take_lock
 
 
 def compacted(path: Path) -> None:
@@ -28,7 +28,7 @@ def compacted(path: Path) -> None:
             raise StoreError(f"there is no file at {path}")
         take_lock(path, stack)
         permissions.require_database(path, write=True)
-        connection = stack.enter_context(contextlib.closing(connector(path)()))
+        connection = stack.enter_context(contextlib.closing(connector(path, BUSY_SECONDS)()))
         try:
             for pragma in PRAGMAS:
                 connection.execute(pragma)

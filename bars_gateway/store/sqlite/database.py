@@ -74,7 +74,7 @@ from bars_gateway.store.sqlite import (
     FileConnection,
     SqliteConnection,
     Work,
-    keyed,
+    connector,
     on_raw,
     open_reader,
     read_with,
@@ -584,21 +584,6 @@ async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
     (fate,) = (await writer.transact([on_raw(mark, stopped=True)])).fates
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
-
-
-def connector(
-    path: Path, busy_seconds: float = BUSY_SECONDS, vault: Vault = CLEAR
-) -> Callable[[], sqlite3.Connection]:
-    """Return what opens the connection that writes."""
-
-    def connect() -> sqlite3.Connection:
-        connection = keyed(
-            vault, path, timeout=busy_seconds, isolation_level=None, cached_statements=512
-        )
-        connection.row_factory = sqlite3.Row
-        return connection
-
-    return connect
 
 
 async def _prepare(writer: _Writer, path: Path) -> Opening:
