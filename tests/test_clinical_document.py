@@ -651,6 +651,7 @@ OF_NO_WEIGHT = frozenset(
             "alerts.*",
             "console.*",
             "onboarding.*",
+            "store.encrypt*",
             "store.group_limit",
             "retention.answer_days",
             "retention.message_days",

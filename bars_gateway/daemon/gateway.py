@@ -46,7 +46,7 @@ from bars_gateway.daemon.parts import (
     open_doors,
     outbound_parts,
 )
-from bars_gateway.daemon.reload import Reloader, callers_shut_out, key_ring, reloadables
+from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
@@ -221,15 +221,12 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._unavailable = settings, notifier, store.unavailable
+        self._doors, self._inbound, self._store = doors, inbound, store
         self._encrypter = Encrypter(store.encryption, now, monotonic=time.monotonic)
-        renewed = reloadables(tokens, inbound, now, store.outbound.wake)
-        renewed += key_ring(settings, store.encryption, self._encrypter.again)
-        self.reloader = Reloader(settings, renewed, reread=reread)
+        self.reloader = Reloader(settings, self._renewed(tokens, inbound), reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
-        self._doors, self._inbound, self._store = doors, inbound, store
-        self._missing = missing
-        self._started_at, self._stopping = now(), False
+        self._missing, self._started_at, self._stopping = missing, now(), False
         self._housekeeper = Housekeeper(
             store,
             now=now,
@@ -247,6 +244,12 @@ class Gateway:
         self._lag = LoopLag(measured.lagged, time.monotonic)
         self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, now)
         self.status = self._operators_server(registry)
+
+    def _renewed(
+        self, tokens: Mapping[str, Tokens], inbound: InboundServer | None
+    ) -> list[Reloadable]:
+        renewed = reloadables(tokens, inbound, now, self._store.outbound.wake)
+        return renewed + key_ring(self._settings, self._store.encryption, self._encrypter.again)
 
     @classmethod
     async def build(
