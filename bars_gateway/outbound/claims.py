@@ -128,7 +128,12 @@ class Claims:
         self._somebody_asks.set()
 
     async def run(self, beat: Callable[[], None]) -> None:
-        """Claim for whoever asks until stopped, with a *beat* at each step."""
+        """
+        Claim for whoever asks until stopped, with a *beat* at each step.
+
+        It may be run again after something beside it has failed: those who asked have ended too.
+        """
+        self._ended = False
         try:
             while not self._stopping.is_set():
                 beat()

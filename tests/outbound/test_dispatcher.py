@@ -48,6 +48,7 @@ from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
+from bars_gateway.upkeep.loops import enduring
 
 QUICK = replace(
     URGENT, first_retry=timedelta(milliseconds=20), longest_retry=timedelta(milliseconds=40)
@@ -1133,6 +1134,23 @@ class TestSenders:
         expected = ("held", 0) if late == "lapsed" else ("unconfirmed", 1)
         assert expected == (found.message.state, len(found.attempts))
         assert 1 == len(national_proxy.heard)
+
+    async def test_after_a_failure_that_ends_the_round_the_next_one_sends(
+        self, store, dispatcher, national_proxy, monkeypatch
+    ):
+        """Whatever ended it: the loop begins again, and gives out claims as if it were the first."""
+        told = AsyncMock()
+        monkeypatch.setattr(
+            dispatcher._reconciler, "run", AsyncMock(side_effect=[ZeroDivisionError, None])
+        )
+        loop = enduring(dispatcher.run, told, lambda: False, pause_seconds=0)
+        await submit(store)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(loop(lambda: None))
+            await outcomes(store)
+            dispatcher.stop()
+
+        assert 1 == told.await_count
 
     async def test_a_message_that_a_sender_fails_over_is_held(self, store, dispatcher, session):
         """What nobody thought of ends neither the process nor the sender: a person is told."""
