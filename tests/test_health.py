@@ -77,6 +77,7 @@ def state_of(name: str, each: list[Dependency]) -> HealthState:
         ("epr", "unknown", {"eprs": [replace(EPR, seen_at=None)]}),
         ("epr", "warning", {"eprs": [replace(EPR, unread=[UNREAD], known=True)]}),
         ("epr", "failing", {"eprs": [replace(EPR, asked_at=AT - AN_HOUR)]}),
+        ("epr", "failing", {"eprs": [replace(EPR, asked_at=AT + AN_HOUR)]}),
         ("epr_folder", "failing", {"stalled": {"/spool/trust": "ENOSPC"}}),
         ("certificate", "ok", {"expiries": [ending(200)]}),
         ("certificate", "warning", {"expiries": [ending(5)]}),

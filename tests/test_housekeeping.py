@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.model.alerts import AlertStep, Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
+from bars_gateway.model.questions import Terms
 from bars_gateway.standard.workflow import RequestType, Role
 from bars_gateway.store import asides
 from bars_gateway.store.sqlite.database import open_database
@@ -24,6 +26,8 @@ PROVIDERS = ("trust",)
 HOUR = timedelta(hours=1)
 LATER = timedelta(days=1)  # for deadlines that are not looked at here
 LONGEST = timedelta(minutes=10)
+YEARS = timedelta(days=3650)
+LIMITS = {"longest_wait": LONGEST, "longest_life": LATER}
 LEASE = timedelta(seconds=90)
 BOTH_WAYS = pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["forward", "back"])
 
@@ -41,7 +45,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def housekeeper(store: Store, clock: Clock) -> Housekeeper:
-    return Housekeeper(store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST)
+    return Housekeeper(store, now=clock.now, monotonic=clock.monotonic, **LIMITS)
 
 
 async def claimed(store: Store, now: datetime = NOW) -> Claim:
@@ -168,6 +172,69 @@ async def test_a_step_while_no_gateway_ran_hides_no_delay(
     assert [NoticeKind.DELAYED] == [notice.kind for notice in notices]
 
 
+async def test_a_message_of_a_clock_that_ran_years_ahead_ends_in_its_own_time(
+    store: Store, housekeeper: Housekeeper, clock: Clock
+) -> None:
+    """The clock was set right while no gateway ran: it has as long as it was taken for."""
+    ahead = NOW + YEARS
+    await store.outbound.submit(
+        submission(give_up_at=ahead + HOUR, delayed_at=ahead + HOUR, needed_by=None), ahead
+    )
+    for _ in range(2):  # and no longer where it is looked for again
+        await store.waiting.recall(clock.now(), LONGEST, LATER)
+    clock.advance(HOUR.total_seconds())
+    await housekeeper.tidy()
+    notices = await store.notices.pending("trust", 10)
+
+    assert [("outcome", "not_sent")] == [(each.kind, each.state) for each in notices]
+
+
+async def test_a_search_of_a_clock_that_ran_ahead_is_due(
+    store: Store, housekeeper: Housekeeper
+) -> None:
+    """Or the EPR would be told after years what the Receiver calls the record."""
+    claim = await claimed(store, NOW + YEARS)
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    late = attempt(claim, started_at=NOW + YEARS, ended_at=NOW + YEARS)
+    await store.outbound.settle(claim, SILENCE, attempt=late, settlement=settled)
+    before = await store.reconciliations.next()
+    await housekeeper.tidy()
+    after = await store.reconciliations.next()
+
+    assert before is not None
+    assert after is not None
+    assert (NOW + YEARS, NOW) == (before.due_at, after.due_at)
+
+
+async def test_a_question_of_a_clock_that_ran_ahead_alarms(
+    store: Store, housekeeper: Housekeeper
+) -> None:
+    """Nobody has answered it, and the operator hears of it now."""
+    store.questions.attend("trust", NOW + YEARS)
+    terms = Terms(answer_by=NOW + YEARS, alarm_at=NOW + YEARS + HOUR)
+    await store.questions.ask_about(arrival(), None, terms, NOW + YEARS)
+    await housekeeper.tidy()
+
+    assert 1 == await store.questions.tell_unanswered(NOW)
+
+
+async def test_an_alert_of_a_clock_that_ran_ahead_is_told(
+    store: Store, housekeeper: Housekeeper
+) -> None:
+    """What waits for mail is due, and what stands is told again when that is due."""
+    telling = Telling(channels=[Channel.MAIL], digest=HOUR, remind=HOUR)
+    condition = Condition(code="receiver.silent", about="s|1", says="It is silent", urgent=True)
+    conditions = StandingConditions(conditions=[condition])
+    await store.alerts.review(conditions, telling, NOW + YEARS)
+    before = await store.alerts.due(Channel.MAIL, NOW)
+    await housekeeper.tidy()
+    due = await store.alerts.due(Channel.MAIL, NOW)
+    await store.alerts.delivered([each.delivery_id for each in due], NOW)
+    again = await store.alerts.review(conditions, telling, NOW + HOUR)
+
+    assert ([], 1, [AlertStep.REMINDED]) == (before, len(due), again)
+
+
 async def test_a_pause_that_may_be_is_left_alone(
     store: Store, housekeeper: Housekeeper, clock: Clock
 ) -> None:
@@ -199,7 +266,7 @@ async def test_much_that_is_due_at_once_is_done_without_a_pause(
         store,
         now=clock.now,
         monotonic=clock.monotonic,
-        longest_wait=LONGEST,
+        **LIMITS,
         every_seconds=0,
         proven=proven,
     )
@@ -246,9 +313,7 @@ async def test_a_step_that_could_not_be_written_is_followed_later(
             return await with_room(step)
 
         monkeypatch.setattr(store.waiting, "reschedule", reschedule)
-        housekeeper = Housekeeper(
-            store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST
-        )
+        housekeeper = Housekeeper(store, now=clock.now, monotonic=clock.monotonic, **LIMITS)
         await claimed(store)
         clock.wall += HOUR
         with pytest.raises(StorageFull):

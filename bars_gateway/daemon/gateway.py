@@ -38,11 +38,11 @@ from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
+from bars_gateway.daemon.limits import longest_life, longest_wait
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
     inbound_server,
-    longest_wait,
     open_doors,
     outbound_parts,
 )
@@ -232,6 +232,7 @@ class Gateway:
             now=now,
             monotonic=time.monotonic,
             longest_wait=longest_wait(settings),
+            longest_life=longest_life(settings),
             proven=Watchdog(self.heartbeats, notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,

@@ -55,7 +55,7 @@ from bars_gateway.inbound.server import PROCESS_MESSAGE, InboundServer
 from bars_gateway.outbound.budget import NOTE_HOLDS, Budget, NotedTurns, Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.egress import LONGEST_RETRY_AFTER, Egress, egress_proxy_of, open_session
+from bars_gateway.outbound.egress import Egress, egress_proxy_of, open_session
 from bars_gateway.outbound.proxy import Proxy, ProxyReads, ReadLimits
 from bars_gateway.outbound.record_reads import CancelReader, Reconciler
 from bars_gateway.outbound.token import (
@@ -71,7 +71,7 @@ from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.publications import About
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
-from bars_gateway.standard.timing import TIMINGS, timing_for
+from bars_gateway.standard.timing import timing_for
 from bars_gateway.status.running import Lying
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.pacing import EGRESS, token_service_of
@@ -240,13 +240,6 @@ def _reads(
         now=egress.now,
         egress=egress,
     )
-
-
-def longest_wait(settings: Settings) -> timedelta:
-    """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
-    timings = [timing_for(name, settings.timing_overrides) for name in (*TIMINGS, *settings.timing)]
-    waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
-    return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
 
 async def _tokens(

@@ -299,7 +299,7 @@ class Reconciler:
         found = _found(request, answer)
         if found is not None:
             await self._settle(wanted, matched(message, found))
-        elif waited >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
+        elif abs(waited) >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
             await self._settle(wanted, _UNREAD)
         else:
             again = self._now() + max(

@@ -352,7 +352,7 @@ def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
             _NOT_ASKING,
         )
         for epr in running.eprs
-        if epr.asks and now - (epr.asked_at or running.started_at) > STOPPED_ASKING
+        if epr.asks and epr.since_asked(running.started_at, now) > STOPPED_ASKING
     ]
 
 

@@ -304,7 +304,7 @@ class Courier:
     def failing_since(self, now: datetime) -> datetime | None:
         """Return since when nothing can be told, once that has lasted; None: all can."""
         since = self._failing_since
-        return since if since is not None and now - since >= TROUBLE_AFTER else None
+        return since if since is not None and abs(now - since) >= TROUBLE_AFTER else None
 
     async def run(self, _beat: Callable[[], None] = lambda: None) -> None:
         """Tell until stopped."""

@@ -225,7 +225,7 @@ def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
         silent = (
             overview is not None
             and epr.asks
-            and overview.at - (epr.asked_at or running.started_at) > STOPPED_ASKING
+            and epr.since_asked(running.started_at, overview.at) > STOPPED_ASKING
         )
         seen = HealthState.OK if epr.seen_at else HealthState.UNKNOWN
         yield Dependency(

@@ -282,7 +282,7 @@ def _eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         "Time since an EPR that is to ask for questions did, or since the start.",
         "provider",
         (
-            (epr.provider, _seconds_since(epr.asked_at or running.started_at, now))
+            (epr.provider, epr.since_asked(running.started_at, now).total_seconds())
             for epr in eprs
             if epr.asks
         ),

@@ -171,7 +171,7 @@ class Questions(Noun):
 
     def _is_attended(self, provider: str, now: datetime) -> bool:
         last = self._attended.get(provider)
-        return last is not None and now - last < ATTENDED
+        return last is not None and abs(now - last) < ATTENDED  # ahead: the clock was set back
 
     async def open_questions(self, provider: str, *, after: int, limit: int) -> Sequence[Question]:
         """Return what waits for *provider*'s EPR beyond the number *after*, oldest first."""

@@ -79,6 +79,10 @@ class EprCondition:
         """How many notices lie there."""
         return sum(each.count for each in self.unread)
 
+    def since_asked(self, started_at: datetime, now: datetime) -> timedelta:
+        """Return how long ago it asked, or could since the start; ahead, the clock was set back."""
+        return abs(now - (self.asked_at or started_at))
+
 
 class UnreadNotices(Noun):
     """What EPRs were given and have not taken: looked up in turns, so that nobody waits long."""

@@ -18,6 +18,7 @@ Decisions: D-circuit-breaker, D-wall-clock.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,7 +28,11 @@ from bars_gateway.store.work import Noun, Shared, WakeUps, wakes, writes
 
 MOST_AT_ONCE = 200  # messages of one transaction
 _START = {"provider": "", "correlation_id": "", "receiver": "", "id": 0}
-_NO_STEP = timedelta(milliseconds=1)
+_NO_STEP, _DAY = timedelta(milliseconds=1), timedelta(days=1)
+_RECALLED = (
+    *("recall", "recall_reads", "recall_delays", "recall_searches", "recall_ends"),
+    *("recall_questions", "recall_deliveries", "recall_reminders"),
+)
 
 
 @dataclass(slots=True)
@@ -147,21 +152,25 @@ class Pausing(Noun):
         return ({name: found[-1][name] for name in _START} if found else None), count
 
     @wakes(WakeUps.wake_everybody, if_any=True)
-    async def recall(self, now: datetime, longest: timedelta) -> int:
-        """Make due what is scheduled further ahead than *longest*; return how many messages."""
+    async def recall(self, now: datetime, longest: timedelta, life: timedelta = _DAY) -> int:
+        """
+        Make due what is scheduled further ahead than *longest*; return how many messages.
+
+        No message is tried for longer than *life*, unless it ends by a clinical time. Nor does it
+        wait for the clock of then what was asked, or to be told, by one that was ahead.
+        """
         recalled, more = 0, True
         while more:
-            counts = await self._recall(now, text(now + longest))
+            counts = await self._recall(now, text(now + longest), text(now + life))
             recalled += counts[0]
             more = MOST_AT_ONCE in counts
         return recalled
 
     @writes
-    def _recall(self, connection: Connection, now: datetime, beyond: str) -> tuple[int, int, int]:
+    def _recall(
+        self, connection: Connection, now: datetime, beyond: str, beyond_life: str
+    ) -> Sequence[int]:
         connection.run("recall_pauses", beyond=beyond)
-        most = {"beyond": beyond, "limit": MOST_AT_ONCE}
-        return (
-            connection.run("recall", now=text(now), **most),
-            connection.run("recall_reads", now=text(now), **most),
-            connection.run("recall_delays", **most),
-        )
+        values = {"now": text(now), "beyond": beyond, "limit": MOST_AT_ONCE}
+        values["beyond_life"] = beyond_life
+        return [connection.run(name, **values) for name in _RECALLED]

@@ -94,3 +94,34 @@ UPDATE messages SET delay_due_at = :beyond
                WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond
                  AND delay_due_at IS NOT needed_by
                LIMIT :limit);
+
+-- name: recall_searches
+-- No look for a Receiver's id is further ahead than that.
+UPDATE messages SET reconcile_at = :now
+ WHERE id IN (SELECT id FROM messages WHERE reconcile_at IS NOT NULL AND reconcile_at > :beyond LIMIT :limit);
+
+-- name: recall_ends
+-- Nor is any tried for longer than that, unless its end follows from a clinical time: it has as long as it had then.
+UPDATE messages
+   SET give_up_at = min(strftime('%Y-%m-%dT%H:%M:%fZ', :now,
+                                 round((julianday(give_up_at) - julianday(created_at)) * 86400, 3) || ' seconds'),
+                        :beyond_life)
+ WHERE id IN (SELECT id FROM messages
+               WHERE settled_at IS NULL AND give_up_at > :beyond_life AND created_at > :now AND NOT by_its_time
+                 AND julianday(give_up_at) > julianday(created_at)
+               LIMIT :limit);
+
+-- name: recall_questions
+-- Whether nobody answers is told of what was asked by a clock that was ahead.
+UPDATE questions SET alarm_at = :now
+ WHERE id IN (SELECT id FROM questions WHERE alarm_at > :now AND asked_at > :now LIMIT :limit);
+
+-- name: recall_deliveries
+-- So is what somebody was to be told then.
+UPDATE deliveries SET due_at = :now
+ WHERE id IN (SELECT id FROM deliveries WHERE delivered_at IS NULL AND due_at > :now AND decided_at > :now LIMIT :limit);
+
+-- name: recall_reminders
+-- And what is still open is told again as long after now as it would have been after that.
+UPDATE alerts SET told_at = :now
+ WHERE id IN (SELECT id FROM alerts WHERE resolved_at IS NULL AND told_at > :now LIMIT :limit);

@@ -237,14 +237,15 @@ class Inspector:
 
     async def _until_due(self) -> None:
         """Return a day later, once no message came for a while, or when it cannot wait longer."""
-        due = self._now() + INSPECTED_EVERY
+        ended_at = self._now()
         newest = 0
         while not self._stopping.is_set():
             await pause(self._stopping, self._quiet_seconds)
             await self._soundness.retry()
             before, newest = newest, await self._soundness.newest_message()
-            now = self._now()
-            if now >= due + INSPECTED_AT_LATEST or (now >= due and newest == before):
+            waited = abs(self._now() - ended_at)  # also where the clock was set back
+            quiet = newest == before
+            if waited >= INSPECTED_EVERY + (timedelta() if quiet else INSPECTED_AT_LATEST):
                 return
 
 
@@ -328,6 +329,7 @@ class Housekeeper:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         longest_wait: timedelta,
+        longest_life: timedelta,
         every_seconds: float = EVERY_SECONDS,
         proven: Callable[[], None] = lambda: None,
         expiries: Callable[[datetime], None] = lambda _now: None,
@@ -336,6 +338,8 @@ class Housekeeper:
     ) -> None:
         """
         Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
+
+        No message is tried for longer than *longest_life*, unless its end is a clinical time.
 
         *proven* is called after each round: its writes were committed. *expiries* looks now
         and then whether something that the gateway works with will end. *troubles* keeps since
@@ -346,7 +350,7 @@ class Housekeeper:
         self._expiries = expiries
         self._troubles, self._presence = troubles, presence
         self._now = now
-        self._longest_wait = longest_wait
+        self._longest = longest_wait, longest_life
         self._clock = ClockWatch(now, monotonic)
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
@@ -478,7 +482,7 @@ class Housekeeper:
             log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
         if step is None and self._recalled:
             return
-        recalled = await self._store.waiting.recall(self._now(), self._longest_wait)
+        recalled = await self._store.waiting.recall(self._now(), *self._longest)
         self._recalled = True
         if recalled:
             log.warning("outbound.recalled", count=recalled)

@@ -1138,7 +1138,7 @@ class TestSenders:
     async def test_after_a_failure_that_ends_the_round_the_next_one_sends(
         self, store, dispatcher, national_proxy, monkeypatch
     ):
-        """Whatever ended it: the loop begins again, and gives out claims as if it were the first."""
+        """Whatever ended it: the loop begins again, and gives out claims as it did before."""
         told = AsyncMock()
         monkeypatch.setattr(
             dispatcher._reconciler, "run", AsyncMock(side_effect=[ZeroDivisionError, None])

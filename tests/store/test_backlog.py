@@ -93,6 +93,8 @@ FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up
         ("recall", {"now": "2020", "beyond": LATER, "limit": 50}),
         ("recall_delays", {"beyond": LATER, "limit": 50}),
         ("recall_reads", {"now": "2020", "beyond": LATER, "limit": 50}),
+        ("recall_searches", {"now": "2020", "beyond": LATER, "limit": 50}),
+        ("recall_ends", {"now": "2020", "beyond_life": LATER, "limit": 50}),
         ("begin_pause", {"whose": SICK, "until": LATER}),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
