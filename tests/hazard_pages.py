@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from closed_sets import meanings
 
 from bars_gateway.safety.counters import COUNTERS
+from bars_gateway.safety.desks import DESKS, FAULT_WORDS, ROUTES
 from bars_gateway.safety.hazard import Hazard
 from bars_gateway.safety.hazards import HAZARDS
 from bars_gateway.safety.risk import MEANINGS, RATINGS, Harm, Likelihood, Risk
@@ -70,6 +71,27 @@ def _risk(risk: Risk) -> str:
 
 def _words(names: object) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def desks() -> str:
+    """Return each desk, how it is reached, and what it asks for."""
+    lines = ["| Desk | Who | How it is reached | It asks for |", "|---|---|---|---|"]
+    for name, entry in DESKS.items():
+        contact = entry.contact
+        reached = contact.address or contact.how
+        telephone = f", telephone {contact.telephone}" if contact.telephone else ""
+        lines.append(f"| `{name}` | {contact.name} | {reached}{telephone} | {entry.asks} |")
+    return "\n".join(lines)
+
+
+def routes() -> str:
+    """Return which desks are told, by whose fault it was."""
+    lines = ["| The message | Whose fault | Told, after your clinical safety officer |"]
+    lines.append("|---|---|---|")
+    for (direction, fault), names in ROUTES.items():
+        told = ", then ".join(f"`{name}`" for name in names)
+        lines.append(f"| {direction} | {FAULT_WORDS[direction, fault]} | {told} |")
+    return "\n".join(lines)
 
 
 def counters() -> str:

@@ -13,6 +13,7 @@ from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.model.trail import Breach, Seal
 from bars_gateway.outbound.cache import CachedAnswer
+from bars_gateway.safety.incident import DraftedStep, IncidentDraft, IncidentMessage, ToldNotice
 from bars_gateway.safety.report import CounterLine, HandlingLine, SafetyReport
 from bars_gateway.store.counterparties import Counterparty
 from bars_gateway.store.figures import AnswerTimes, Backlog, Flow, Traffic
@@ -62,6 +63,7 @@ LINES: Mapping[str, Line] = {
         (*_names(Traffic), "at", "ages", "shares_day", "shares_month"),
     ),
     "safety report": Line("the whole report", (*_names(SafetyReport), "provider", "version")),
+    "incident": Line("the draft", (*_names(IncidentDraft), "at", "version", "environment", "text")),
     "alarms": Line("an alarm that stands", _names(Alarm)),
     "alerts": Line("an alert that is open", _names(Alert)),
     "users list": Line("a user of the console", ("name", "roles")),
@@ -119,6 +121,10 @@ PARTS: Mapping[str, Line] = {
     "outbound, inbound": Line("what went that way", _names(Flow)),
     "day, month": Line("how fast others answered", _names(AnswerTimes)),
     "backlog": Line("what waits for one Receiver", _names(Backlog)),
+    "involved": Line("a message of the incident", _names(IncidentMessage)),
+    "course, beside": Line("one thing that happened", _names(DraftedStep)),
+    "notices": Line("what our EPR was told", _names(ToldNotice)),
+    "desks": Line("whom it goes to", ("desk", "name", "address", "telephone", "how", "asks")),
     "counters": Line("a counter of the hazard log", _names(CounterLine)),
     "handling": Line("how alarms of one kind were handled", _names(HandlingLine)),
 }

@@ -38,10 +38,12 @@ MAY_IMPORT = {
     "upkeep": FLOW,
     "status": FLOW | {"upkeep"},
     "console": FLOW | {"status", "upkeep"},  # what acts is handed in
-    "safety": GROUND | {"model"},  # what is judged and counted: values, and nothing that runs
+    "safety": GROUND
+    | {"model", "contacts"},  # what is judged and counted: values, and nothing that runs
     "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
-    "onboarding": FLOW | {"store.sqlite", "outbound", "options"},
+    "contacts": {"config"},
+    "onboarding": FLOW | {"store.sqlite", "outbound", "options", "contacts"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
     # what is not HTTP is answered.
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
@@ -75,9 +77,11 @@ class Module:
 
 
 def area_of(name: str) -> str:
-    """Return the area of a module: its folder or name, but for two areas within a folder."""
+    """Return the area of a module: its folder or name, but for three areas within a folder."""
     if name.startswith("store.sqlite"):
         return "store.sqlite"  # below the seam: the engine, its file, and what repairs that
+    if name == "onboarding.contacts":
+        return "contacts"  # who is asked, and how: words
     if name == "demo.messages":
         return "demo.messages"  # what the demo and the sandbox's counterparty send
     return name.partition(".")[0]

@@ -288,6 +288,8 @@ def test_a_file_that_is_no_database_is_an_error(home: Home) -> None:
         (("cache", "list"), 0),
         (("show", NOBODY), 1),
         (("explain", NOBODY), 1),
+        (("incident", NOBODY), 1),
+        (("incident", "9", "--of", "alarm"), 1),
         (("timeline", NOBODY), 1),
         (("audit", "--actor", "nobody"), 0),
         (("owed", "--provider", "other"), 0),
@@ -313,6 +315,7 @@ def test_what_is_not_there_is_no_line(home: Home, command: tuple[str, ...], code
         "audit",
         "stats",
         "safety report",
+        "incident ID",
         "config",
         "verify",
         "cache clear",
@@ -338,6 +341,18 @@ def test_a_period_has_a_length(home: Home) -> None:
 
     assert (2, "") == (done.code, done.out)
     assert "--since: it must be before --until" in " ".join(done.err.split())
+
+
+def test_a_report_says_since_when_anything_was_counted(home: Home) -> None:
+    """A month of noughts before the first message is no month in which nothing went wrong."""
+    begins = f"The audit trail begins {NOW:%Y-%m-%d %H:%M:%S} UTC"
+    early, late = (
+        bars_gateway("safety", "report", "--until", str(until), "--config", str(home.settings))
+        for until in (NOW.date(), NOW.date() + timedelta(days=90))
+    )
+
+    assert begins in early.out
+    assert begins not in late.out
 
 
 def test_a_message_is_shown_to_programs(home: Home) -> None:

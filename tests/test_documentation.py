@@ -30,7 +30,7 @@ from conformance_tables import (
 )
 from figures import collected, counters
 from hazard_pages import counters as safety_counters
-from hazard_pages import hazards, matrix, scales, summary
+from hazard_pages import desks, hazards, matrix, routes, scales, summary
 from json_lines import LINES, PARTS
 
 import bars_gateway
@@ -372,6 +372,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "assurance questions": assurance_questions,
     "scenes": scenes_of_runs,
     "pieces": pieces_of_exports,
+    "desks": desks,
+    "routes": routes,
 }
 
 

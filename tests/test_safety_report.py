@@ -15,6 +15,7 @@ def counts(**changes: object) -> Counts:
     values: dict[str, object] = {
         "since": NOW,
         "until": NOW + DAY,
+        "trail_since": NOW - DAY,
         "events": {},
         "judged": {},
         "alarms": [],

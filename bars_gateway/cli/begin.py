@@ -34,6 +34,7 @@ HOMES: Mapping[str, str] = {
         "trail": "audit",
         "attention": "alarms mark-handled quarantine attach confirm alerts acknowledge",
         "safety": "safety",
+        "incident": "incident",
         "messages": "lint send hold release withdraw retry resend",
     }.items()
     for word in words.split()

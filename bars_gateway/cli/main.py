@@ -30,6 +30,7 @@ from bars_gateway.cli import (
     accounts,
     attention,
     encryption,
+    incident,
     listings,
     messages,
     records,
@@ -75,7 +76,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "compact",
     ),
     "The console": ("users",),
-    "Clinical safety": ("safety",),
+    "Clinical safety": ("safety", "incident"),
     "Connecting": ("init", "keys", "csr", "certificate", "letters", "evidence"),
     "Trying out": ("demo", "sandbox", "completion"),
 }
@@ -125,7 +126,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, trail, safety, records):
+for verbs in (messages, listings, accounts, attention, trail, safety, records, incident):
     verbs.add_to(app)
 for group in (
     doctor.app,

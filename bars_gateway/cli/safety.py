@@ -32,7 +32,7 @@ Since = Annotated[
 Until = Annotated[
     str | None, typer.Option("--until", metavar="INSTANT", help="Before then; else until now.")
 ]
-_COUNTERS = ("Counter", "Then", "Before", "Hazards", "What is counted")
+_COUNTERS = ("Counter", "Period", "Before", "Hazards", "What is counted")
 _HANDLING = (
     "Alarm",
     "Urgent",
@@ -118,6 +118,9 @@ def _heading(settings: Settings, found: SafetyReport, provider: str | None) -> I
     yield f"Safety report of bars-gateway {__version__} ({settings.environment}; {whose})"
     yield f"From {clock(found.since)} until {clock(found.until)} UTC"
     yield f"Before: from {clock(found.before)} until {clock(found.since)} UTC"
+    if found.trail_since is None or found.trail_since > found.before:
+        begins = clock(found.trail_since)
+        yield f"The audit trail begins {begins} UTC: before that nothing is counted."
     yield "Hazards: docs/safety/hazard-log.md. More is counted where more is sent."
     yield ""
 

@@ -29,6 +29,7 @@ class Counts:
 
     since: datetime
     until: datetime  # before that moment
+    trail_since: datetime | None  # the oldest line of the audit trail; None: there is none
     events: Mapping[str, int]  # by kind of the audit trail
     judged: Mapping[str, int]  # attempts, by the row of the verdict table
     alarms: Sequence[AlarmSpan]  # that were raised in that time

@@ -261,11 +261,21 @@ def event_in_words(event: Event, role: Role | None = None) -> str:
         act = event.kind.partition(".")[2]
         named = _ACTS.get(act, f"Done ({event.kind})")
         return f"{named} by {detail['who']}: {detail['why']}"
-    alarm = ALARMS.get(event.kind)
+    return kind_in_words(event.kind, role)
+
+
+def kind_in_words(kind: str, role: Role | None = None) -> str:
+    """Return what a line of the audit trail says by its kind alone."""
+    alarm = ALARMS.get(kind)
     if alarm is not None:
         says = alarm.words(role).says.format(n=f"1 {alarm.noun}")
-        return f"An alarm was raised ({event.kind}): {says}."
-    return _NOTED.get(event.kind, f"Noted: {event.kind}.")
+        return f"An alarm was raised ({kind}): {says}."
+    return _NOTED.get(kind, f"Noted: {kind}.")
+
+
+def act_in_words(act: str) -> str:
+    """Return what somebody did, by the second word of its kind: without who it was, or why."""
+    return f"{_ACTS.get(act, act.replace('_', ' ').capitalize())}."
 
 
 def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[TimelineStep]:

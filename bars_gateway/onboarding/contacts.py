@@ -19,6 +19,7 @@ class Contact:
     name: str
     address: str  # e-mail; "" where it is a web form
     how: str = "by e-mail"
+    telephone: str = ""
 
     def __str__(self) -> str:
         """Return it as it stands in a sentence."""
@@ -34,7 +35,11 @@ ITOC = Contact(
 DIR = Contact(name="the certificate desk (DIR)", address="dir@nhs.net")
 GATE = Contact(name="the live services gate", address="liveservices.gate@nhs.net")
 DNS = Contact(name="the DNS team", address="dnsteam@nhs.net")
-SERVICE_DESK = Contact(name="the National Service Desk", address="ssd.nationalservicedesk@nhs.net")
+SERVICE_DESK = Contact(
+    name="the National Service Desk",
+    address="ssd.nationalservicedesk@nhs.net",
+    telephone="0300 303 5035",
+)
 OURSELVES = Contact(name="yourselves", address="", how="on this machine")
 NETWORK = Contact(name="your network team", address="", how="in your organisation")
 

@@ -65,6 +65,7 @@ class SafetyReport:
     since: datetime
     until: datetime
     before: datetime  # when the period before began; it ended where this one begins
+    trail_since: datetime | None  # before that nothing is counted; None: nothing ever was
     counters: Sequence[CounterLine]
     handling: Sequence[HandlingLine]
 
@@ -75,6 +76,7 @@ def report(now: Counts, before: Counts) -> SafetyReport:
         since=now.since,
         until=now.until,
         before=before.since,
+        trail_since=now.trail_since,
         counters=[_line(name, now, before) for name in COUNTERS],
         handling=list(_handling(now.alarms, before.alarms)),
     )

@@ -21,9 +21,12 @@ def counted(
     values = {"provider": provider, "since": text(since), "until": text(until)}
     events = connection.rows("events_by_kind", **values)
     judged = connection.rows("attempts_by_row", **values)
+    oldest = connection.one("oldest_event")
+    assert oldest is not None  # of a minimum there is always one row
     return Counts(
         since=since,
         until=until,
+        trail_since=instant(oldest["at"]) if oldest["at"] else None,
         events={row["kind"]: row["n"] for row in events},
         judged={row["judged"]: row["n"] for row in judged},
         alarms=[

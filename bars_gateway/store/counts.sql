@@ -6,6 +6,10 @@ SELECT kind, count(*) AS n FROM events INDEXED BY events_at
  WHERE at >= :since AND at < :until AND provider IS coalesce(:provider, provider)
  GROUP BY kind ORDER BY kind;
 
+-- name: oldest_event
+-- When the audit trail begins: what was removed from it by its rules is counted no more.
+SELECT min(at) AS at FROM events;
+
 -- name: attempts_by_row
 -- How many attempts were judged by each row of the verdict table.
 SELECT a.verdict_row AS judged, count(*) AS n FROM attempts AS a INDEXED BY attempts_started

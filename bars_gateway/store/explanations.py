@@ -62,10 +62,17 @@ def explained(
     connection: Connection, provider: str | None, name: str, now: datetime
 ) -> list[Explanation]:
     """Return how each message stands that *name* is X-Request-Id, Bundle.id or number of."""
+    return [explain(case) for case in cases_called(connection, provider, name, now)]
+
+
+def cases_called(
+    connection: Connection, provider: str | None, name: str, now: datetime
+) -> list[Case]:
+    """Return what is known of each message that *name* is an id or the number of."""
     number = int(name) if name.isascii() and name.isdigit() and len(name) < len(str(2**63)) else 0
     values = {"provider": provider, "name": name, "number": number}
     found = connection.rows("messages_called", limit=LISTED, **values)
-    return [explain(_case(connection, row, now)) for row in found]
+    return [case_of(connection, row, now) for row in found]
 
 
 def elsewhere(connection: Connection, providers: Sequence[str], request_id: str) -> list[Elsewhere]:
@@ -106,7 +113,8 @@ def _met(connection: Connection, provider: str, request_id: str) -> list[Elsewhe
     ]
 
 
-def _case(connection: Connection, row: Row, now: datetime) -> Case:
+def case_of(connection: Connection, row: Row, now: datetime) -> Case:
+    """Return what is known of the message in *row*."""
     history = history_of(connection, row)
     message = history.message
     stall, since = _stall(connection, message)

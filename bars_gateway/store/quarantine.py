@@ -38,14 +38,14 @@ def quarantined(
     return (
         None
         if row is None
-        else (_quarantine_of(row), payload_of(row, connection.vault, "quarantine"))
+        else (quarantine_of(row), payload_of(row, connection.vault, "quarantine"))
     )
 
 
 def waiting(connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
     """Return what is not attached, oldest first."""
     found = connection.rows("quarantine_waiting", provider=provider, limit=limit)
-    return [_quarantine_of(row) for row in found]
+    return [quarantine_of(row) for row in found]
 
 
 def arrival_of(kept: Quarantine, payload: Payload) -> Arrival | Objection:
@@ -82,7 +82,7 @@ def attachable(
     values = {"provider": provider, "correlation_id": correlation_id, "bundle_id": bundle_id}
     found = []
     for row in connection.rows("quarantine_near", limit=NEAR, **values):
-        kept = _quarantine_of(row)
+        kept = quarantine_of(row)
         try:
             arrival = arrival_of(kept, payload_of(row, connection.vault, "quarantine"))
         except PayloadDamaged:
@@ -196,7 +196,8 @@ def _state(connection: Connection, workflow_id: int) -> str:
     return str(found["state"])
 
 
-def _quarantine_of(row: Row) -> Quarantine:
+def quarantine_of(row: Row) -> Quarantine:
+    """Return what lies there, without what it says."""
     return Quarantine(
         number=row["id"],
         provider=row["provider"],
