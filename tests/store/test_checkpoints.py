@@ -4,7 +4,7 @@ import asyncio
 import resource
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.store.sqlite import SqliteConnection, checkpoints, open_reader
 from bars_gateway.store.sqlite.checkpoints import (
     AT_LATEST,
+    IDLE,
     KEPT_BYTES,
     SELDOM,
     SOON,
@@ -28,6 +29,7 @@ from bars_gateway.store.sqlite.checkpoints import (
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
 COMPLETE = Checkpoint(complete=True)
+EMPTIED = Checkpoint(complete=True, emptied=True)
 IN_PART = Checkpoint(complete=False)
 STUCK = Checkpoint(complete=False, stuck_bytes=STUCK_BYTES)
 
@@ -91,7 +93,34 @@ def test_none_is_due_after_a_complete_one() -> None:
     schedule.committed(100.0)
     schedule.ended(COMPLETE, 101.0)
 
-    assert schedule.seconds_left(1000.0) is None
+    assert not schedule.is_due(1000.0, waiting=False)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "idle"),
+    [
+        pytest.param([], 101.0 + IDLE, True, id="nothing-since"),
+        pytest.param([], 100.0 + IDLE, False, id="not-yet"),
+        pytest.param([Schedule.committed], 101.0 + IDLE, False, id="committed-again"),
+        pytest.param(
+            [lambda schedule, now: schedule.ended(EMPTIED, now)], 999.0, False, id="emptied"
+        ),
+    ],
+)
+def test_an_idle_gateway_empties_its_log(
+    then: list[Callable[[Schedule, float], None]],
+    now: float,
+    idle: bool,  # noqa: FBT001
+) -> None:
+    """Once, some seconds after its last commit."""
+    schedule = Schedule()
+    schedule.committed(100.0)
+    schedule.ended(COMPLETE, 101.0)
+    for each in then:
+        each(schedule, 102.0)
+
+    assert idle is schedule.is_idle(now)
+    assert not idle or 0.0 == schedule.seconds_left(now)
 
 
 def test_one_that_cannot_end_is_tried_ever_more_seldom() -> None:
@@ -179,6 +208,27 @@ async def test_the_log_gives_its_room_back(database: SqliteDatabase) -> None:
             await asyncio.sleep(0.05)
 
     assert grown > KEPT_BYTES
+
+
+async def test_nothing_of_an_idle_log_stays_on_the_disk(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that looks at it puts that off, and what is committed then goes into it again."""
+    monkeypatch.setattr(checkpoints, "IDLE", 0.05)
+    log = database.path.with_name(f"{database.path.name}-wal")
+    await database.write(_note)
+    with _old_pages(database.path):
+        await database.write(_note)
+        kept = log.stat().st_size
+    async with asyncio.timeout(20):
+        while log.stat().st_size:
+            await asyncio.sleep(0.01)
+    await database.write(_note)
+    again = log.stat().st_size
+
+    assert kept
+    assert again
+    await _until(database.path, 3)
 
 
 async def _write_for_ever(database: SqliteDatabase) -> None:

@@ -3,7 +3,7 @@ Moves the write-ahead log into the database: when that is due, and what may stan
 
     commit ──► 0.25 s later where nobody waits, 1 s later all the same ──► checkpoint ─┬─ complete
        ▲                                     again, ever more seldom ◄── in part ◄─────┘
-       └─ until something is committed again, none is due
+       └─ until something is committed again, none is due ──► 10 s later the log's file is emptied
 
 Only the connection that writes moves it, between two transactions of its own. SQLite from
 3.7.0 to 3.51.2 can lose committed rows where another connection does it: a checkpoint of a
@@ -27,7 +27,8 @@ from bars_gateway.model.readings import StuckLog
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer
 AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
 SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
-KEPT_BYTES = 16 * 1024 * 1024  # what the log's file may hold on to once it is empty
+IDLE = 10.0  # seconds after the last commit until the log's room goes back to the disk
+KEPT_BYTES = 16 * 1024 * 1024  # of the log's file, for what is committed next
 STUCK_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader before a person is told
 STUCK_SECONDS = 60.0  # after so long: none of our own readers takes that
 
@@ -71,9 +72,11 @@ class Schedule:
         self._due_at: float | None = None  # None: all that is committed is in the file
         self._committed_at = 0.0  # the first commit since the last checkpoint
         self._pause = SOON
+        self._idle_at: float | None = None  # when the log's file is emptied; None: it is, or used
 
     def committed(self, now: float) -> None:
         """Take note that something was committed."""
+        self._idle_at = None
         if self._due_at is None:
             self._due_at, self._committed_at = now + SOON, now
 
@@ -81,19 +84,25 @@ class Schedule:
         """Take note of how a checkpoint has ended."""
         if checkpoint.complete:
             self._due_at, self._pause = None, SOON
+            self._idle_at = None if checkpoint.emptied else now + IDLE
         else:
             self._pause = min(self._pause * 2, SELDOM)
             self._due_at, self._committed_at = now + self._pause, now + self._pause
 
     def seconds_left(self, now: float) -> float | None:
         """Return how long until one is due where nobody waits; None: none is."""
-        return None if self._due_at is None else max(0.0, self._due_at - now)
+        next_at = self._idle_at if self._due_at is None else self._due_at
+        return None if next_at is None else max(0.0, next_at - now)
 
     def is_due(self, now: float, *, waiting: bool) -> bool:
         """Tell whether to do one now, with somebody *waiting* for the writer or not."""
         if self._due_at is None:
             return False
         return now >= (self._committed_at + AT_LATEST if waiting else self._due_at)
+
+    def is_idle(self, now: float) -> bool:
+        """Tell whether nothing was committed for so long that the log's file is to be emptied."""
+        return self._idle_at is not None and now >= self._idle_at
 
 
 def checkpoint(connection: sqlite3.Connection, *, empty: bool = False) -> Checkpoint:

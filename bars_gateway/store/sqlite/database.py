@@ -475,8 +475,9 @@ class SqliteDatabase:
             if group:
                 await self._commit(group)
                 self._checkpoints.committed(now())
-            if self._checkpoints.is_due(now(), waiting=bool(self._waiting)):
-                self._checkpoints.ended(await self._checkpoint(), now())
+            idle = not self._waiting and self._checkpoints.is_idle(now())
+            if idle or self._checkpoints.is_due(now(), waiting=bool(self._waiting)):
+                self._checkpoints.ended(await self._checkpoint(idle=idle), now())
 
     async def _something(self, seconds: float | None) -> None:
         """Return when there is something to write, or after *seconds*."""
@@ -486,8 +487,8 @@ class SqliteDatabase:
         except TimeoutError:
             return
 
-    async def _checkpoint(self) -> Checkpoint:
-        ended = await self._writer.checkpoint(empty=self._emptied is not None)
+    async def _checkpoint(self, *, idle: bool) -> Checkpoint:
+        ended = await self._writer.checkpoint(empty=idle or self._emptied is not None)
         if ended.emptied and self._emptied is not None:
             self._emptied.set_result(None)
             self._emptied = None
