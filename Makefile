@@ -16,7 +16,8 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage conformance soak bench bench-old bench-parts lock sbom clean
+.PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts \
+        lock sbom clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -33,9 +34,12 @@ help:
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
 	@echo 'make quick           the pure standard alone, but for what goes through everything there is'
 	@echo 'make coverage        which branches of the standard its tests take, with a floor'
+	@echo 'make wheel-compiled  a wheel in dist/, for this kind of machine, with the busiest modules compiled (needs gcc)'
+	@echo 'make compiled        the tests of the standard against that wheel, which must say what the pure one says'
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
 	@echo 'make bench           print docs/performance.md (BASE=COMMIT: with ratios to that build; ARGS=--write)'
+	@echo 'make bench COMPILED=build/compiled   the same, with what make compiled has installed there beside it'
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
@@ -76,6 +80,31 @@ quick: $(VENV)/tests
 coverage: $(VENV)/tests
 	$(COVERAGE)
 
+# An option, and for one Python on one kind of machine: whatever is installed from source is pure.
+wheel-compiled: $(VENV)/tests
+	@{ command -v cc >/dev/null && $(BIN)/python -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null; } || { \
+	  echo 'There is no C compiler, or no Python.h. This cures it: sudo apt-get install gcc libc6-dev python3-dev'; exit 1; }
+	@rm -f dist/*-cp*.whl
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*-cp*.whl
+
+# Installed into a virtual environment of its own, beside the packages of the other.
+COMPILED_ENV := build/compiled
+compiled: wheel-compiled
+	@rm -rf $(COMPILED_ENV) && $(BIN)/python -m venv $(COMPILED_ENV)
+	@$(COMPILED_ENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-index dist/*-cp*.whl
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	echo "$$site" > "$$($(COMPILED_ENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/others.pth"
+	$(COMPILED_ENV)/bin/bars-gateway --version | grep -q compiled
+	PYTHONSAFEPATH=1 $(COMPILED_ENV)/bin/python -m pytest -q -n auto --maxprocesses 8 \
+	  -p no:logging --capture=sys -m "not exhaustive" tests/standard $(ARGS)
+	PYTHONSAFEPATH=1 $(COMPILED_ENV)/bin/python -m pytest -q -n auto --maxprocesses 8 \
+	  tests/inbound/test_formats.py tests/scenarios/test_receiving.py
+	@PYTHONPATH=tests/support $(BIN)/python -P tests/support/verdicts.py > build/pure.txt & \
+	PYTHONPATH=tests/support $(COMPILED_ENV)/bin/python -P tests/support/verdicts.py > build/compiled.txt && wait $$!
+	@diff build/pure.txt build/compiled.txt
+	@echo "$$(wc -l < build/pure.txt) bodies: both builds find the same in each."
+
 conformance: SHELL := /bin/bash -o pipefail
 conformance: $(VENV)/tests
 	@$(BIN)/pytest -q -s --show-capture=no tests/conformance | grep -e ' -> ' -e '^? ' -e '^What is not' -e passed -e failed -e SKIPPED
@@ -87,7 +116,7 @@ soak: $(VENV)/tests
 	done
 
 bench: $(VENV)/tests
-	@BASE='$(BASE)' $(BIN)/python tests/bench/run.py $(ARGS)
+	@BASE='$(BASE)' COMPILED='$(COMPILED)' $(BIN)/python tests/bench/run.py $(ARGS)
 
 # The same when old and full. STORED, QUEUED, LATE and HELD make it smaller, for trying.
 bench-old: $(VENV)/tests
@@ -131,6 +160,7 @@ lock:
 	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --output-file requirements.lock pyproject.toml && \
 	cp requirements.lock tests/requirements.lock && \
 	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --output-file tests/requirements.lock pyproject.toml
+	@sed -i '/^#/d; /^$$/d' tests/requirements.lock  # setuptools gets a heading of its own
 	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
 	  requirements.lock tests/requirements.lock || { \
 	  echo 'The lines above are no versions and no hashes; nothing of this machine belongs there.'; exit 1; }

@@ -2,7 +2,7 @@
 
 import sys
 
-from bars_gateway import __version__
+from bars_gateway import described
 
 _INTERRUPTED = 130  # as a shell has it
 
@@ -10,7 +10,7 @@ _INTERRUPTED = 130  # as a shell has it
 def main() -> None:
     """Run the command line; Ctrl-C ends it in silence, however early."""
     if sys.argv[1:] == ["--version"]:  # known before anything is loaded
-        sys.stdout.write(f"{__version__}\n")
+        sys.stdout.write(f"{described()}\n")
         return
     try:
         from bars_gateway.cli import begin

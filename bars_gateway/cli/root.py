@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from bars_gateway import __version__
+from bars_gateway import described
 
 
 def root(cls: type[TyperGroup] = TyperGroup) -> typer.Typer:
@@ -30,5 +30,5 @@ def version(
 ) -> None:
     """Speak the NHS Booking and Referral Standard (BaRS) for an EPR."""
     if show:
-        typer.echo(__version__)
+        typer.echo(described())
         raise typer.Exit

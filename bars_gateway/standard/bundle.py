@@ -44,8 +44,12 @@ from bars_gateway.standard.tree import (
     as_number,
     check_utf8,
     is_kept,
+    map_of,
+    maps_of,
     no_number,
     number_of,
+    objects_in,
+    text_of,
     too_wide,
     unmarked,
 )
@@ -260,21 +264,6 @@ def _may_tell(each: Resource) -> bool:
 
 def _is_patient(each: Resource) -> bool:
     return each.get("resourceType") == "Patient"
-
-
-def objects_in(resource: Resource) -> list[Resource]:
-    """Return every object within *resource*, itself first."""
-    found: list[Any] = [resource]
-    for each in found:  # which grows while it is read
-        for value in each.values():
-            kind = value.__class__
-            if kind is str:  # as most are
-                continue
-            if kind is dict:
-                found.append(value)
-            elif kind is list:
-                found += [item for item in value if item.__class__ is dict]
-    return found
 
 
 def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
@@ -500,24 +489,6 @@ def _below(node: Json, path: str) -> Iterator[tuple[Json, str]]:
 
 def _shown(name: str) -> str:
     return name if name.removeprefix("_") in vocabulary() else "?"
-
-
-def text_of(resource: object, element: str) -> str:
-    """Return the text of *element*, or an empty one where it is missing or no text."""
-    value = resource.get(element) if isinstance(resource, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def map_of(resource: object, element: str) -> Resource:
-    """Return the object at *element*, or an empty one."""
-    value = resource.get(element) if isinstance(resource, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def maps_of(resource: object, element: str) -> list[Resource]:
-    """Return the objects in the list at *element*; what is no object is left out."""
-    value = resource.get(element) if isinstance(resource, dict) else None
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def bare_id(text: str) -> str:

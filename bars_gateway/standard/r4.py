@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from functools import cache
 from html.entities import name2codepoint
 from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
@@ -216,6 +216,9 @@ def _full_stops(name: re.Match[bytes]) -> bytes:
 
 class _Narratives:
     """Where in a body the narratives are, as far as it can be read."""
+
+    # Where this is compiled, nothing else can be deleted.
+    __deletable__: ClassVar = ["_parser"]
 
     def __init__(self, body: bytes) -> None:
         self.places: list[tuple[int, int]] = []

@@ -328,8 +328,8 @@ def _shown(unders: list[Json], beside: Json) -> Iterator[tuple[int, Json]]:
 class _Shape:
     """What the objects of one type are, by member: what stands nowhere here needs a close look."""
 
-    value: Mapping[str, Fit]
-    values: Mapping[str, Fit]  # in a list
+    value: dict[str, Fit]
+    values: dict[str, Fit]  # in a list
     object: Mapping[str, "_Shape"]
     objects: Mapping[str, "_Shape"]
     required: tuple[str, ...]
@@ -421,7 +421,7 @@ def _walked(tree: Json) -> _Walk | None:
 
 
 def _is_sound(value: Any, shape: _Shape, walk: _Walk, depth: int) -> bool:
-    if value.__class__ is not dict or not value or depth > _DEEPEST:
+    if not isinstance(value, dict) or not value or depth > _DEEPEST:
         return False
     if shape is _ANY_RESOURCE:
         shape = _shape_of(value)

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -75,7 +75,7 @@ _TRUTH = {"true": True, "false": False}
 _Node = dict[str, Json]
 _Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, line
 _IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,9 @@ def _by_tag(type_name: str) -> dict[str, Member]:
 
 
 class _Reader:
+    # Where this is compiled, nothing else can be deleted.
+    __deletable__: ClassVar = ["_parser"]
+
     def __init__(self, body: bytes, parsed: bytes) -> None:
         self._body = body
         self._parsed = parsed  # as long, and without what the parser does not know
@@ -215,8 +218,8 @@ class _Reader:
         parser.buffer_text = True
         parser.XmlDeclHandler = self._declared
         parser.StartDoctypeDeclHandler = self._doctype
-        parser.StartNamespaceDeclHandler = lambda prefix, uri: self._scope.append((prefix, uri))
-        parser.EndNamespaceDeclHandler = lambda _: self._scope.pop()
+        parser.StartNamespaceDeclHandler = self._declare
+        parser.EndNamespaceDeclHandler = self._undeclare
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
@@ -256,6 +259,12 @@ class _Reader:
             )
         if version != "1.0":
             self._refuse("XML must be written, and declared, as version 1.0")
+
+    def _declare(self, prefix: str | None, uri: str) -> None:
+        self._scope.append((prefix, uri))
+
+    def _undeclare(self, _prefix: str | None) -> None:
+        self._scope.pop()
 
     def _doctype(self, *_: object) -> NoReturn:
         self._refuse("a document type or entities may not stand in FHIR's XML")

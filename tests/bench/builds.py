@@ -1,10 +1,11 @@
 """
-The builds that are compared: this one, and one of before, named by `BASE`.
+The builds that are compared: this one, one of before, named by `BASE`, and the compiled one.
 
     BASE=v0.1.0       a commit of this repository: unpacked into a temporary folder
     BASE=/srv/before  a folder that holds a checkout, with or without a `.venv` of its own
+    COMPILED=build/compiled  a virtual environment with the compiled wheel: `make compiled` makes it
 
-Without it there is nothing to compare with, and the figures are this build's alone. The base
+Without them there is nothing to compare with, and the figures are this build's alone. The base
 runs on the packages of this virtual environment where both pin the same ones, and else on its
 own, installed from what it pins.
 """
@@ -46,10 +47,23 @@ class Build:
 
 @contextmanager
 def builds(temporary: Path) -> Iterator[list[Build]]:
-    """Yield this build, and the base where there is one."""
-    this = Build("this build", ROOT, Path(sys.executable), _commit(ROOT))
-    base = os.environ.get("BASE")
-    yield [this, _base(base, temporary)] if base else [this]
+    """Yield this build, and the base and the compiled one where there are such."""
+    found = [Build("this build", ROOT, Path(sys.executable), _commit(ROOT))]
+    if base := os.environ.get("BASE"):
+        found.append(_base(base, temporary))
+    if compiled := os.environ.get("COMPILED"):
+        found.append(_compiled((ROOT / compiled).resolve()))
+    yield found
+
+
+def _compiled(environment: Path) -> Build:
+    python = environment / "bin" / "python"
+    asked = "import bars_gateway; print(bars_gateway.__path__[0], bars_gateway.described())"
+    told = subprocess.run([str(python), "-P", "-c", asked], capture_output=True, check=True)
+    package, _, version = told.stdout.decode().strip().partition(" ")
+    if "compiled" not in version:
+        raise SystemExit(f"COMPILED={environment} holds a pure build: run make compiled.")
+    return Build("compiled", Path(package).parent, python, version)
 
 
 def _base(named: str, temporary: Path) -> Build:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 THIS = "this build"
 BASE = "base"
+COMPILED = "compiled"
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,20 @@ class Samples:
 def table(figures: Iterable[Figure], samples: Samples) -> list[str]:
     """Return the lines of a table of those figures; without a base there is no ratio."""
     shown = list(figures)
-    based = any(samples.sides(figure.name).get(BASE) for figure in shown)
-    head = ["Figure", "This build", *(["Base", "Ratio to it"] if based else []), "Must be"]
-    lines = _head(head)
+    known = {
+        side for figure in shown for side, values in samples.sides(figure.name).items() if values
+    }
+    columns = ["This build"]
+    columns += ["Base", "Ratio to it"] if BASE in known else []
+    columns += ["Compiled", "Its ratio"] if COMPILED in known else []
+    lines = _head(["Figure", *columns, "Must be"])
     for figure in shown:
         sides = samples.sides(figure.name)
-        cells = [figure.name, _spread(sides.get(THIS, []), figure)]
-        if based:
-            of_base = sides.get(BASE, [])
-            cells += [_spread(of_base, figure), _ratio(sides.get(THIS, []), of_base)]
+        this, base, compiled = (sides.get(each, []) for each in (THIS, BASE, COMPILED))
+        cells = [figure.name, _spread(this, figure)]
+        cells += [_spread(base, figure), _ratio(this, base)] if BASE in known else []
+        if COMPILED in known:
+            cells += [_spread(compiled, figure), _ratio(compiled, base or this)]
         lines.append(_row([*cells, figure.must or "-"]))
     return lines
 

@@ -1,6 +1,8 @@
 """
 Prints docs/performance.md: `make bench`, or `make bench BASE=v0.1.0` with ratios to another build.
 
+`COMPILED=build/compiled` measures the compiled one, too (`builds`).
+
 What is measured, and how, is said in the module of each section. `ONLY=doors,probes` prints only
 those; `ROUNDS` and `MESSAGES` make everything shorter, for trying. `ARGS=--write` writes the file.
 """
@@ -44,6 +46,9 @@ for the national side answers at once. Nothing here is a promise for another mac
 are what carries over. Each is taken within a round, between two that had their turn one after the
 other, and the next round is the other way round. A figure is the median of its rounds, with the
 lowest and the highest. Processor time is user and system time of the gateway's process.
+
+The compiled build is an option (`make wheel-compiled`): what goes through every element of a
+message is machine code in it. It finds the same (`make compiled`). Its ratio is to the base, too.
 """
 
 

@@ -26,7 +26,7 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 ANOTHER = "https://fhir.nhs.uk/Id/dos-service-id|2000099999"
 
 
-def published(service: str = RECEIVER, **applications: list[str]) -> list[Resource]:
+def published(service: str = RECEIVER, **applications: tuple[str, ...]) -> list[Resource]:
     """Return what a gateway like this one publishes of that service."""
     offer = Offer(services=frozenset({service}), applications=applications)
     bundle = searchset(PublicationRequest(service, frozenset()), offer, "https://x", NOW)
@@ -51,14 +51,14 @@ def in_one(*definitions: Resource) -> Resource:
     return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
 
-@pytest.mark.parametrize("theirs", [naming(ANOTHER), *published(ANOTHER, a5=["9.0.0"])[:1]])
+@pytest.mark.parametrize("theirs", [naming(ANOTHER), *published(ANOTHER, a5=("9.0.0",))[:1]])
 @pytest.mark.parametrize(
     "ours",
     [
         naming(RECEIVER),
         naming(RECEIVER.replace("https", "http").replace("Id", "id")),
         naming(None),
-        published(a1=["2.0.0"])[0],
+        published(a1=("2.0.0",))[0],
     ],
     ids=["guide", "spelt", "open", "this-gateway"],
 )
@@ -74,7 +74,7 @@ def test_what_another_service_publishes_says_nothing_of_this_one(
     [
         {"url": "https://fhir.nhs.uk/MessageDefinition/bars-message-booking-request"},
         {"version": "9.0.0"},
-        {"useContext": published(ANOTHER, a5=["2.0.0"])[0]["useContext"]},
+        {"useContext": published(ANOTHER, a5=("2.0.0",))[0]["useContext"]},
     ],
     ids=["definition", "version", "use-case"],
 )
@@ -88,18 +88,18 @@ def test_no_referral_is_refused_by_what_another_service_takes(theirs: dict[str, 
 @pytest.mark.parametrize(
     ("offered", "place"),
     [
-        ({"a1": ["2.0.0"]}, None),
-        ({"a1": ["1.0.0", "2.0.0"]}, None),
-        ({"a1": ["2.1.3"]}, None),
-        ({"a1": ["10.0.0"]}, "Bundle.meta.versionId"),
-        ({"a1": ["1.0.0"]}, "Bundle.meta.versionId"),
-        ({"a5": ["2.0.0"]}, "ServiceRequest.category"),
-        ({"a4": ["2.0.0"]}, "MessageHeader.definition"),
+        ({"a1": ("2.0.0",)}, None),
+        ({"a1": ("1.0.0", "2.0.0")}, None),
+        ({"a1": ("2.1.3",)}, None),
+        ({"a1": ("10.0.0",)}, "Bundle.meta.versionId"),
+        ({"a1": ("1.0.0",)}, "Bundle.meta.versionId"),
+        ({"a5": ("2.0.0",)}, "ServiceRequest.category"),
+        ({"a4": ("2.0.0",)}, "MessageHeader.definition"),
         ({}, None),
     ],
 )
 def test_an_objection_names_what_is_not_taken(
-    offered: dict[str, list[str]], place: str | None
+    offered: dict[str, tuple[str, ...]], place: str | None
 ) -> None:
     """The definition, its major version, or the use case; nothing published is no objection."""
     found = objection(read(referral()), published(**offered))
@@ -109,7 +109,7 @@ def test_an_objection_names_what_is_not_taken(
 
 def test_a_use_case_of_another_version_is_none_of_this_one() -> None:
     """Of what a service publishes only the versions count that the message could be of."""
-    first, second = published(a1=["1.0.0"]), published(a5=["2.0.0"])
+    first, second = published(a1=("1.0.0",)), published(a5=("2.0.0",))
     found = objection(read(referral()), [*first, *second])
 
     assert found is not None

@@ -5,7 +5,6 @@ One defect at a time, at every kind of place: what makes of a valid resource an 
     DAMAGES[name](tree, site) ──► nothing; the tree is changed in that place
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,9 +50,16 @@ def sites(node: Any, type_name: str = RESOURCE, keys: Keys = ()) -> Iterator[Sit
                 yield from sites(item, member.type, deeper)
 
 
+def copied(node: Any) -> Any:
+    """Return *node* anew: its objects and lists, for the values are never changed."""
+    if isinstance(node, dict):
+        return {name: copied(each) for name, each in node.items()}
+    return [copied(each) for each in node] if isinstance(node, list) else node
+
+
 def damaged(tree: Any, damage: str, site: Site) -> Any:
     """Return a copy of *tree* with that one defect."""
-    whole = copy.deepcopy(tree)
+    whole = copied(tree)
     owner = whole
     for key in site.keys:
         owner = owner[key]

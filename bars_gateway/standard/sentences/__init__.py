@@ -219,7 +219,7 @@ def _moved_on(situation: Situation, state: State) -> Rows | None:
         return None  # it says so itself
     if state is State.REFUSED and not taken:
         return None
-    if situation.move is not Move.REQUEST and state not in FINAL | DOUBTS.keys():
+    if situation.move is not Move.REQUEST and state not in {*FINAL, *DOUBTS}:
         return None  # it says what became of the change, and that is still so
     if state is State.ACTIVE and situation.state == "unconfirmed" and not situation.newest:
         return _BACK

@@ -9,7 +9,7 @@ two of them in a word only is a slot; what asks something else is a sentence of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
@@ -286,7 +286,7 @@ class Details:
 def filled(text: str, matter: Matter, move: Move, details: Details) -> str:
     """Return *text* with its slots filled."""
     words = WORDS[matter]
-    told = _told(details) | {name: str(getattr(words, name)) for name in Words.__slots__}
+    told = _told(details) | {each.name: str(getattr(words, each.name)) for each in fields(Words)}
     own = parts(matter, move, details.says, details.goes_by)
     told |= {"what": own.what.format(**told), "so": own.so.format(**told), "do": own.do}
     large = {name.capitalize(): each[:1].upper() + each[1:] for name, each in told.items()}
