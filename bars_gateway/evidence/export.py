@@ -18,7 +18,7 @@ from pathlib import Path
 from bars_gateway import __version__
 from bars_gateway.config import Settings
 from bars_gateway.errors import EvidenceError
-from bars_gateway.evidence import course, installation, manifest, page
+from bars_gateway.evidence import course, figures, installation, manifest, page
 from bars_gateway.evidence.course import Played, PlayedScene
 from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
 from bars_gateway.permissions import sync_folder
@@ -122,8 +122,9 @@ async def _tell_of_installation(
         "hazards": [asdict(each) for each in HAZARDS.values()],
         "certificates": installation.certificates(settings),
         "figures": {
-            "run": installation.figures_of_run(played.tape.exchanges),
-            "installation": await installation.figures_of_installation(settings, now),
+            "run": figures.figures_of_run(played.tape.exchanges),
+            "gateway": await figures.figures_of_gateway(settings),
+            "database": await figures.figures_of_database(settings, now),
         },
     }
     for name, document in documents.items():

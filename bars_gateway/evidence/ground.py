@@ -228,4 +228,6 @@ async def _callers(stack: AsyncExitStack, sandbox: Path) -> Mapping[str, aiohttp
 
 def _without_certificate(receivers: Path) -> aiohttp.ClientSession:
     context = ssl.create_default_context(cafile=str(receivers))
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), trust_env=False)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context), auto_decompress=False, trust_env=False
+    )

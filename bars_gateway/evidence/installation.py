@@ -1,29 +1,20 @@
 """
-What an export tells of the installation: what it is made of, its certificates' names, its figures.
+What an export tells of the installation: what it is made of, its settings, its certificates' names.
 
-Keys are never opened, and of a certificate come subject, issuer, serial number and dates. The
-figures are counts of answers and how fast they came: nothing of a message.
+Keys are never opened, and of a certificate come subject, issuer, serial number and dates.
 """
 
 import platform
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, describe, in_words
-from bars_gateway.errors import IdentityError, StoreError
-from bars_gateway.evidence.tape import Leg, RecordedExchange
-from bars_gateway.store.figures import traffic
-from bars_gateway.store.sqlite import VERSION, open_reader, read_with
+from bars_gateway.errors import IdentityError
+from bars_gateway.store.sqlite import VERSION
 from bars_gateway.tls.certificates import decoded, dns_names, from_pem
-
-_PERCENTILES = (50, 90, 99)
-_WITHIN = (2.1, 5.0)  # seconds: the guide's two limits
-_WAITED = frozenset({"receive-too-early", "send-too-early"})  # scenes in which a wait is the point
 
 
 def versions() -> Mapping[str, object]:
@@ -79,56 +70,3 @@ def _certificates_in(file: Path) -> Iterator[Mapping[str, object]]:
             "valid_from": each.not_valid_before_utc.isoformat(),
             "valid_until": each.not_valid_after_utc.isoformat(),
         }
-
-
-def figures_of_run(exchanges: Sequence[RecordedExchange]) -> Mapping[str, object]:
-    """Return how long answers took in a run, for each way; where waiting was the point, not."""
-    counted = [e for e in exchanges if e.status is not None and e.scene not in _WAITED]
-    ways = {
-        "$process-message, answered by the gateway": [
-            e for e in counted if e.leg is Leg.RECEIVER and e.method == "POST"
-        ],
-        "reads, answered by the gateway": [
-            e for e in counted if e.leg is Leg.RECEIVER and e.method == "GET"
-        ],
-        "everything, answered by the sandbox's national side": [
-            e for e in counted if e.leg is Leg.NATIONAL
-        ],
-    }
-    return {name: _times([each.seconds for each in found]) for name, found in ways.items()}
-
-
-def _times(seconds: Sequence[float]) -> Mapping[str, object]:
-    ordered = sorted(seconds)
-    if not ordered:
-        return {"answers": 0}
-    last = len(ordered) - 1
-    return {
-        "answers": len(ordered),
-        **{
-            f"p{share}_ms": round(1000 * ordered[min(last, len(ordered) * share // 100)], 1)
-            for share in _PERCENTILES
-        },
-        "longest_ms": round(1000 * ordered[-1], 1),
-        **{
-            f"within_{limit:g}_s": sum(each <= limit for each in ordered) / len(ordered)
-            for limit in _WITHIN
-        },
-    }
-
-
-async def figures_of_installation(settings: Settings, now: datetime) -> Mapping[str, object]:
-    """Return how fast others answered this installation, and how much went each way."""
-    if not settings.database_path.is_file():
-        return {"database": "there is none: no gateway ran with these settings"}
-    try:
-        async with open_reader(settings.database_path) as reader:
-            found = await read_with(reader, lambda connection: traffic(connection, now))
-    except StoreError as error:
-        return {"database": f"it cannot be read: {error}"}
-    return {
-        "sent_in_24_hours": found.outbound.total,
-        "received_in_24_hours": found.inbound.total,
-        "answers_to_us_in_24_hours": asdict(found.day),
-        "answers_to_us_in_30_days": asdict(found.month),
-    }

@@ -5,10 +5,12 @@ Every request of a run with its answer: as they went over the wire, but for what
     calls as the proxy ─ask──┴─► Tape ──► exchanges/SCENE/N.request.http, N.response.http
 
 A token, a signed JWT and an API key are left out of what is kept, in both directions: they are
-of a sandbox that is gone, but whoever reads the files need not know that.
+of a sandbox that is gone, but whoever reads the files need not know that. A body that went
+compressed is kept as a person can read it; its headers say that it was.
 """
 
 import asyncio
+import gzip
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +112,7 @@ class Tape:
                 request=_without_secrets(body),
                 status=None if lost else response.status,
                 response_headers=_kept(response.headers),
-                response=_without_secrets(said if isinstance(said, bytes) else b""),
+                response=_without_secrets(_plain(response.headers, said)),
                 why_none="The connection was closed: a fault of the sandbox that was asked for.",
             )
         )
@@ -132,7 +134,7 @@ class Tape:
         sent: Headers = list(headers.items())
         try:
             async with session.request(method, where, headers=headers, data=body) as response:
-                said = await response.read()
+                said = _plain(response.headers, await response.read())
                 status, answered = response.status, _kept(response.headers)
                 sent = _kept(response.request_info.headers)
         except aiohttp.ClientError as error:
@@ -160,6 +162,13 @@ def _kept(headers: Mapping[str, str]) -> Headers:
         (name, NOT_SHOWN if name.lower() in _SECRET_HEADERS else value)
         for name, value in headers.items()
     ]
+
+
+def _plain(headers: Mapping[str, str], body: object) -> bytes:
+    """Return a body as a person can read it."""
+    if not isinstance(body, bytes):
+        return b""
+    return gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
 
 
 def _without_secrets(body: bytes) -> bytes:

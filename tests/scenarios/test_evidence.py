@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from messages import FAMILY, GIVEN, NHS_NUMBER
+from messages import FAMILY, GIVEN, NHS_NUMBER, referral
 from typed import Done, typed
-from world import eventually
+from world import eventually, headers, post, world_in
 
 from bars_gateway.evidence import screenshots
+from bars_gateway.evidence.figures import counted_in, figures_of_database, figures_of_run
 from bars_gateway.evidence.gaps import gaps_of
-from bars_gateway.evidence.installation import figures_of_run
 from bars_gateway.evidence.pieces import PIECES, SCENES
 from bars_gateway.sandbox.registry import Authority
 from bars_gateway.standard.requirements import statements
@@ -80,6 +81,8 @@ certificate_file = "{folder}/server.pem"
 private_key_file = "{folder}/server.key"
 client_ca_file = "{authority.file}"
 allowed_client_names = ["bars-proxy.sandbox.local"]
+[status]
+listen = "127.0.0.1:1"
 """,
         "utf-8",
     )
@@ -157,6 +160,83 @@ def test_a_retry_is_the_same_request(exported: Export) -> None:
     first, _, second, _ = exported.scene("send-after-503")
 
     assert first == second
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A request with its answer, as files hold them."""
+
+    scene: str
+    line: str
+    asked: dict[str, str]  # headers, names in lower case
+    status: str
+    answered: dict[str, str]
+    said: str
+
+
+def pairs(exported: Export) -> Iterator[Pair]:
+    """Yield every exchange that was answered."""
+    for scene in SCENES:
+        files = exported.scene(scene)
+        for request, response in zip(files[::2], files[1::2], strict=True):
+            (line, asked), (status, answered) = map(head, (request, response))
+            if status.startswith("HTTP"):
+                said = response.partition(b"\n\n")[2].decode()
+                yield Pair(scene, line, asked, status.split()[1], answered, said)
+
+
+def head(file: bytes) -> tuple[str, dict[str, str]]:
+    first, *lines = file.partition(b"\n\n")[0].decode().split("\n")
+    fields = (line.partition(": ") for line in lines)
+    return first, {name.lower(): value for name, _, value in fields}
+
+
+IDS = ("x-request-id", "x-correlation-id")
+PROXY = "/booking-and-referral/"  # what a Sender asks; the Receiver has a base of its own
+
+
+def is_uuid(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f-]{36}", text))
+
+
+def test_what_a_sender_asks_of_the_proxy_has_the_headers_of_the_guide(exported: Export) -> None:
+    """What the export shows of CS-001 to CS-020: each request, and not one that was picked."""
+    asked = [pair for pair in pairs(exported) if PROXY in pair.line]
+    messages = [pair for pair in asked if pair.line.startswith("POST")]
+    wanted = {*IDS, "nhsd-target-identifier", "authorization", "nhsd-end-user-organisation"}
+    wanted |= {"nhsd-requesting-software", "accept"}
+
+    assert len(messages) > len(SCENES) / 3
+    assert [] == [p for p in asked if not wanted <= p.asked.keys()]
+    assert [] == [p for p in asked if not all(is_uuid(p.asked[name]) for name in IDS)]
+    assert [] == [p for p in asked if "version=" not in p.asked["accept"]]
+    assert [] == [p for p in messages if 3 != p.asked["use-context"].count("|")]
+
+
+def test_what_a_receiver_answers_is_the_guides(exported: Export) -> None:
+    """The ids again where there were any (CS-017), and errors with a code of REC_ (CS-188)."""
+    answered = [pair for pair in pairs(exported) if " /FHIR/R4/" in pair.line]
+    errors = [pair for pair in answered if pair.status[0] in "45"]
+    with_ids = [pair for pair in answered if all(is_uuid(pair.asked.get(i, "")) for i in IDS)]
+    unknown = "receive-no-http"  # nothing of it could be read
+
+    assert len(errors) > len(SCENES) / 3
+    assert [] == [p for p in errors if not re.search(r'"code":"REC_[A-Z_]+"', p.said)]
+    assert [] == [
+        pair
+        for pair in with_ids
+        if pair.scene != unknown and any(pair.asked[i] != pair.answered.get(i) for i in IDS)
+    ]
+
+
+def test_what_follows_a_request_stays_in_its_conversation(exported: Export) -> None:
+    """An update, a cancellation and the responses (CS-056, CS-057): new ids, one conversation."""
+    for scene in ("send-update", "send-cancellation", "send-responses", "send-booking"):
+        sent = [p.asked for p in pairs(exported) if p.scene == scene and p.line.startswith("POST")]
+        messages = [asked for asked in sent if "use-context" in asked]
+
+        assert len(messages) == len({asked["x-request-id"] for asked in messages}) > 1
+        assert 1 == len({asked["x-correlation-id"] for asked in messages})
 
 
 def test_no_key_or_token_is_in_an_export(exported: Export) -> None:
@@ -268,6 +348,27 @@ def test_a_scene_that_went_otherwise_is_a_gap(exported: Export, tmp_path: Path) 
 
     assert 2 == found.code
     assert re.search(r"evidence +receive-without-ids .* needed for CS-060", found.out)
+
+
+async def test_the_figures_of_an_installation_are_counts(tmp_path: Path) -> None:
+    """Of a database with messages, and of the gateway that runs: nothing of them is told."""
+    async with world_in(tmp_path) as world:
+        await post(world, referral(), headers())
+        counts = await figures_of_database(world.hospital.settings(), datetime.now(UTC))
+    text = json.dumps(counts)
+
+    assert (0, 1) == (counts["sent_in_24_hours"], counts["received_in_24_hours"])
+    assert [] == [each for each in PLANTED if each in text]
+
+
+def test_percentiles_are_read_of_the_classes_that_are_counted(exported: Export) -> None:
+    """The upper end of the class: what is told is never less than it was."""
+    metrics = (exported.folder / PIECES["metrics"].file).read_text("utf-8")
+    times = counted_in(metrics)["requests of others, answered by the gateway"]
+    found = [times[f"p{share}_at_most_ms"] for share in (50, 90, 99)]  # type: ignore[index]
+
+    assert sorted(found) == found
+    assert times["answers"] > len(SCENES) / 2  # type: ignore[index]
 
 
 def test_the_figures_leave_out_where_waiting_was_the_point() -> None:
