@@ -191,10 +191,11 @@ def _ended(path: Path, number: int) -> Certificate:
 
 def _here(settings: Settings, provider: str | None, order: Mapping[str, object]) -> Certificate:
     actor = Actor(role="operator", who=str(order["by"]), why=str(order["why"]))
-    return asyncio.run(_carried_out(settings, provider, actor))
+    return asyncio.run(carried_out(settings, provider, actor))
 
 
-async def _carried_out(settings: Settings, provider: str | None, actor: Actor) -> Certificate:
+async def carried_out(settings: Settings, provider: str | None, actor: Actor) -> Certificate:
+    """Purge while no gateway runs, after what has not ended; return the certificate."""
     from bars_gateway.daemon.retention import purging_of
     from bars_gateway.store.sqlite.database import open_database
     from bars_gateway.store.store import Store
@@ -204,7 +205,7 @@ async def _carried_out(settings: Settings, provider: str | None, actor: Actor) -
         purging = purging_of(settings, store, _now, asyncio.Event(), rests=0.0)
         if (unfinished := await store.purges.unfinished()) is not None:
             await purging.carry_out(unfinished)
-        begun = await store.purges.begin(provider, actor, rules, _now())
+        begun = await store.purges.begin_purge(provider, actor, rules, _now())
         ended = await purging.carry_out(begun)
         await purging.give_back()
         assert ended is not None  # nobody stops it
@@ -251,7 +252,7 @@ def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_js
     if names:
         _print_names(shown, against)
         return
-    wrong = list(_against_database(path, shown))
+    wrong = list(against_database(path, shown))
     if against is not None:
         wrong += _against_names(shown, _names(shown, against))
     if as_json:
@@ -265,7 +266,8 @@ def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_js
     typer.echo(f"purge {number}: nothing of {shown.count} records is left{more}")
 
 
-def _against_database(path: Path, shown: Certificate) -> Iterable[str]:
+def against_database(path: Path, shown: Certificate) -> Iterable[str]:
+    """Yield what the database at *path* says against a certificate of its own."""
     left = listings.read(path, partial(left_of, shown=shown))
     yield from (f"{count} of its {each} are here" for each, count in left.items())
     if shown.purge.ended_at is None:

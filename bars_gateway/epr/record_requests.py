@@ -70,7 +70,9 @@ class RecordRequests:
             raise web.HTTPNotFound(reason="nothing here has that name")
         if order.dry_run:
             return json_answer({"dry_run": True, "records": named, "holds": []})
-        held = await self._holds.hold(self._provider, thing, _actor(order, request), self._now())
+        held = await self._holds.hold_record(
+            self._provider, thing, _actor(order, request), self._now()
+        )
         log.info("records.held", provider=self._provider, count=len(held))
         return json_answer(_held(named, held))
 
@@ -87,7 +89,7 @@ class RecordRequests:
             held = await self._holds.held(self._provider, thing)
             return json_answer({"dry_run": True, "records": len(held), "holds": []})
         actor = _actor(order, request)
-        released = await self._holds.release(self._provider, thing, actor, self._now())
+        released = await self._holds.release_record(self._provider, thing, actor, self._now())
         log.info("records.released", provider=self._provider, count=len(released))
         return json_answer(_held(named, released), 200 if released else 409)
 
@@ -97,7 +99,7 @@ class RecordRequests:
         except OrderProblem as problem:
             return refused_order(problem)
         actor = _actor(order, request)
-        purge = await self._purges.begin(self._provider, actor, self._rules, self._now())
+        purge = await self._purges.begin_purge(self._provider, actor, self._rules, self._now())
         self._wake()
         return json_answer({"purge_id": purge.number}, 202)
 

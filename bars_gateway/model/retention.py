@@ -34,14 +34,15 @@ class RecordClass(StrEnum):
     AUDIT = "audit"  # the audit trail, which is removed by whole days: see store.audit
 
 
-# What a purge goes through, in this order: bytes first, and a workflow after its messages.
+# What a purge goes through, in this order: bytes first, a copy before what is known of it, and a
+# workflow after its messages.
 PURGED: Sequence[RecordClass] = (
     RecordClass.PAYLOADS,
     RecordClass.ANSWERS,
     RecordClass.QUARANTINE,
+    RecordClass.INBOX,
     RecordClass.MESSAGES,
     RecordClass.CONVERSATIONS,
-    RecordClass.INBOX,
 )
 # Why something is kept whatever its age, in the words of the database's view `kept`.
 KEPT_BECAUSE: Mapping[str, str] = {

@@ -162,8 +162,8 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work*, which changes nothing, on a snapshot of its own; beside others if LOOKING."""
 
-    async def give_back(self, pages: int) -> int:
-        """Give up to so many empty pages back to the disk; return how many are left."""
+    async def give_back(self, pages: int) -> tuple[int, float]:
+        """Give up to so many empty pages back; return what is left, and the seconds it took."""
 
     def soundness(self, wake: Callable[[], None]) -> Soundness:
         """Return what looks after it; *wake* is called once something that was hidden is found."""

@@ -18,6 +18,7 @@ Decisions: D-retention.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Purges(Noun):
     """What leaves for its age."""
 
     @writes
-    def begin(
+    def begin_purge(
         self,
         connection: Connection,
         provider: str | None,
@@ -193,21 +194,22 @@ class Purges(Noun):
         return judge(connection, record_class, purge.rules, purge.began_at, after, purge.provider)
 
     @writes
-    def remove(
+    def remove_records(
         self,
         connection: Connection,
         purge: Purge,
         record_class: RecordClass,
         numbers: Sequence[int],
-    ) -> int:
-        """Remove those that may leave still; return how many did. It is so far with the last."""
+    ) -> float:
+        """Remove those that may leave still; return for how many seconds others waited for it."""
+        began = time.monotonic()
         connection.run("begin_removing", id=purge.number)
         free = _free(connection, purge, record_class, numbers)
         removed = _removed(connection, record_class, list(free))
         connection.run("end_removing", id=purge.number)
         done = _progress(connection, purge, record_class)
         _note(connection, purge, _further(done, free, removed, numbers[-1]), removed)
-        return len(removed)
+        return time.monotonic() - began
 
     @writes
     def note_copies(
@@ -232,7 +234,7 @@ class Purges(Noun):
         _note(connection, purge, done, (), ended_at=now)
 
     @writes
-    def end(self, connection: Connection, purge: Purge, now: datetime) -> Certificate:
+    def end_purge(self, connection: Connection, purge: Purge, now: datetime) -> Certificate:
         """End it, with a line in the audit trail; return its certificate, without its numbers."""
         connection.run("end_purge", id=purge.number, now=text(now))
         found = _certificate(connection, _purge(connection, purge.number), whole=False)
@@ -244,8 +246,8 @@ class Purges(Noun):
         add_message_event(connection, about, "records.purged", now, detail)
         return found
 
-    async def give_back(self, pages: int) -> int:
-        """Give up to so many empty pages of the file back to the disk; return how many are left."""
+    async def give_back(self, pages: int) -> tuple[int, float]:
+        """Give up to so many empty pages of the file back; return what is left, and seconds."""
         return await self._database.give_back(pages)
 
 

@@ -33,7 +33,7 @@ class RecordHolds(Noun):
     """What is kept from every purge."""
 
     @writes
-    def hold(
+    def hold_record(
         self,
         connection: Connection,
         provider: str,
@@ -48,7 +48,7 @@ class RecordHolds(Noun):
         ]
 
     @writes
-    def release(
+    def release_record(
         self,
         connection: Connection,
         provider: str,

@@ -6,8 +6,9 @@ Lets records leave whose time is over: each night, or when somebody asks; a few 
                                    the file's empty pages ─► the disk, a few at a time
 
 It works beside messages, through the one writer that they need. So each removal is small, as many
-records as take SHORT_SECONDS, and after it follows a pause of several times as long as it took: a
-message waits for one removal at most. What it took is measured, and the next is larger or smaller.
+records as take SHORT_SECONDS, and after it follows a pause of several times as long as it took with
+its sync: a message waits for one removal at most, and the log stays short between two checkpoints.
+What a removal took is measured, and the next is larger or smaller.
 
 Where the process dies, the next start goes on with the same purge, at the record where it was. A
 removal is one transaction with its line in the certificate. A copy in the EPR's folder is entered
@@ -28,10 +29,16 @@ from typing import Protocol
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.model.retention import Certificate, Purge, RecordClass, RetentionRules
+from bars_gateway.model.retention import (
+    PURGED,
+    Certificate,
+    Purge,
+    RecordClass,
+    RetentionRules,
+)
 from bars_gateway.stopping import pause
 from bars_gateway.store.connection import LOOKING
-from bars_gateway.store.purges import BY_ITSELF, IN_DATABASE, Purges
+from bars_gateway.store.purges import BY_ITSELF, Purges
 
 log = structlog.get_logger(__name__)
 
@@ -94,12 +101,14 @@ class Purging:
 
     async def carry_out(self, purge: Purge) -> Certificate | None:
         """Go on with *purge* to its end; None: we were stopped, and the next start goes on."""
-        for record_class in IN_DATABASE:
-            await self._class(purge, record_class)
-        await self._left_copies(purge)
+        for record_class in PURGED:
+            if record_class is RecordClass.INBOX:
+                await self._left_copies(purge)
+            else:
+                await self._class(purge, record_class)
         if self._stopping.is_set():
             return None
-        ended = await self._purges.end(purge, self._now())
+        ended = await self._purges.end_purge(purge, self._now())
         for each in ended.classes:
             if each.count:
                 name = f"{purge.number}"
@@ -111,8 +120,9 @@ class Purging:
         left = 1
         while left and not self._stopping.is_set():
             started = self._monotonic()
-            left = await self._purges.give_back(self._pages.size)
-            await self._rest(self._pages, started)
+            left, took = await self._purges.give_back(self._pages.size)
+            self._pages.took(took)
+            await self._rest(started)
 
     async def _class(self, purge: Purge, record_class: RecordClass) -> None:
         done = await self._purges.progress(purge, record_class)
@@ -132,12 +142,12 @@ class Purging:
         while left and not self._stopping.is_set():
             some, left = left[: self._records.size], left[self._records.size :]
             started = self._monotonic()
-            await self._purges.remove(purge, record_class, some)
-            await self._rest(self._records, started)
+            self._records.took(await self._purges.remove_records(purge, record_class, some))
+            await self._rest(started)
 
-    async def _rest(self, portion: Portion, started: float) -> None:
+    async def _rest(self, started: float) -> None:
+        """Pause for several times as long as it took, the disk's part included."""
         took = self._monotonic() - started
-        portion.took(took)
         if self._rests:
             await pause(self._stopping, max(SHORTEST_REST, self._rests * took))
 
@@ -218,7 +228,7 @@ class Purger:
         self._note(last, running=False)
         purge = await self._purges.unfinished()
         if purge is None and self._is_due(last):
-            purge = await self._purges.begin(None, BY_ITSELF, self._rules, self._now())
+            purge = await self._purges.begin_purge(None, BY_ITSELF, self._rules, self._now())
         if purge is None:
             return
         self._note(last, running=True)

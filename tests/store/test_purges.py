@@ -60,7 +60,7 @@ async def purged(store: Store, now: datetime, rules: RetentionRules = RULES) -> 
         stopping=asyncio.Event(),
         rests=0.0,
     )
-    ended = await purging.carry_out(await store.purges.begin(None, JO, rules, now))
+    ended = await purging.carry_out(await store.purges.begin_purge(None, JO, rules, now))
     assert ended is not None
     found = await store.purges.certificate(ended.purge.number)
     assert found is not None
@@ -159,7 +159,7 @@ async def test_an_update_makes_its_conversation_young(
 
 async def holds(store: Store, _database: SqliteDatabase) -> None:
     taken = await came(store)
-    await store.record_holds.hold("trust", HeldThing(workflow_id=taken.workflow_id), JO, NOW)
+    await store.record_holds.hold_record("trust", HeldThing(workflow_id=taken.workflow_id), JO, NOW)
 
 
 async def owes(store: Store, _database: SqliteDatabase) -> None:
@@ -260,7 +260,7 @@ async def test_even_a_purge_cannot_delete_what_is_kept(
 ) -> None:
     """A mistake in what is judged takes nothing with it."""
     await KEPT[why](store, database)
-    begun = await store.purges.begin(None, JO, RULES, YEARS)
+    begun = await store.purges.begin_purge(None, JO, RULES, YEARS)
     with closing(sqlite3.connect(database.path)) as connection:
         connection.execute("UPDATE purges SET removing = 1 WHERE id = ?", [begun.number])
         with pytest.raises(sqlite3.IntegrityError, match="what is open, owed or held stays"):
@@ -410,7 +410,7 @@ async def test_space_goes_back_to_the_disk(tmp_path: Path) -> None:
     async with open_database(path) as database:
         store = Store(database, node="here")
         await purged(store, MONTHS)
-        while await store.purges.give_back(50):
+        while (await store.purges.give_back(50))[0]:
             pass
     small = path.stat().st_size
 
@@ -419,8 +419,8 @@ async def test_space_goes_back_to_the_disk(tmp_path: Path) -> None:
 
 async def test_one_purge_goes_on_at_a_time(store: Store) -> None:
     """Whoever begins another is told of the one that is there."""
-    first = await store.purges.begin(None, JO, RULES, NOW)
-    second = await store.purges.begin("trust", replace(JO, why="other"), RULES, NOW)
+    first = await store.purges.begin_purge(None, JO, RULES, NOW)
+    second = await store.purges.begin_purge("trust", replace(JO, why="other"), RULES, NOW)
 
     assert first == second
 
@@ -431,9 +431,9 @@ async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase)
     await store.inbound.receive(message, NOW)
     await collected(store)
     thing = HeldThing(request_id=message.request_id)
-    await store.record_holds.hold("trust", thing, JO, NOW)
+    await store.record_holds.hold_record("trust", thing, JO, NOW)
     held = await purged(store, YEARS)
-    (released,) = await store.record_holds.release("trust", thing, JO, NOW)
+    (released,) = await store.record_holds.release_record("trust", thing, JO, NOW)
     gone = await purged(store, YEARS)
     with closing(sqlite3.connect(database.path)) as connection:
         kinds = connection.execute("SELECT kind FROM events WHERE kind GLOB '*_record'").fetchall()

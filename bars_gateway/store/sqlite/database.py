@@ -443,9 +443,9 @@ class SqliteDatabase:
         readers = self._readers
         return await read_with(readers.looking if LOOKING.get() else readers.serving, work)
 
-    async def give_back(self, pages: int) -> int:
+    async def give_back(self, pages: int) -> tuple[int, float]:
         """
-        Give up to so many empty pages back to the disk; return how many are left to be given.
+        Give up to so many empty pages back; return how many are left, and the seconds it took.
 
         A file that was made without `auto_vacuum` keeps them for itself: none is left then.
         """

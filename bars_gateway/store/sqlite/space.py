@@ -8,17 +8,19 @@ release makes. One that an earlier program made is written anew once: `bars-gate
 """
 
 import sqlite3
+import time
 
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
 
-def given_back(connection: sqlite3.Connection, *, pages: int) -> int:
-    """Cut off so many empty pages at the end of the file; return how many are left."""
+def given_back(connection: sqlite3.Connection, *, pages: int) -> tuple[int, float]:
+    """Cut off so many empty pages at the end of the file; return what is left, and the seconds."""
     if not gives_back(connection):
-        return 0
+        return 0, 0.0
+    began = time.monotonic()
     connection.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()  # a page a step
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
-    return int(left)
+    return int(left), time.monotonic() - began
 
 
 def gives_back(connection: sqlite3.Connection) -> bool:
