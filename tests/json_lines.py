@@ -9,6 +9,7 @@ from bars_gateway.model.explanation import Explanation, Option, Told, Waits
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
+from bars_gateway.model.retention import RecordHold
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.model.trail import Breach, Seal
@@ -35,9 +36,15 @@ def _names(kind: type) -> tuple[str, ...]:
 _MESSAGE = (*_names(MessageRow), "means")
 _DONE = ("verb", "request_id", "state", "done", "objection", "may_happen", "resent_as", "also")
 _HELD = ("counts", "last_change_at")
+_HOLD = (
+    *("hold_id", "provider", "workflow_id", "quarantine_id", "held_at", "held_by", "why"),
+    *("released_at", "released_by", "released_why"),
+)
 LINES: Mapping[str, Line] = {
     "queue": Line("a message that is not settled", _MESSAGE),
-    "show": Line("a message with that X-Request-Id", ("message", "workflow", "attempts", "events")),
+    "show": Line(
+        "a message with that X-Request-Id", ("message", "workflow", "attempts", "events", "held")
+    ),
     "explain": Line(
         "a message with that id",
         (*_names(Explanation), "turn_in_words", "fault_in_words"),
@@ -98,6 +105,17 @@ LINES: Mapping[str, Line] = {
         "how what is stored is encrypted",
         ("key_id", "keys", "copied", "needed", "done", "place", "changed", "left_over"),
     ),
+    "purge": Line("what would leave of a class (--dry-run)", ("class", "would_leave", "kept")),
+    "purge --certificates": Line(
+        "what a purge has removed",
+        (
+            *("purge_id", "provider", "began_by", "why", "began_at", "ended_at", "removed"),
+            *("rules", "classes"),
+        ),
+    ),
+    "hold-record": Line("what is held now", ("dry_run", "records", "holds")),
+    "release-record": Line("what is held no more", ("dry_run", "records", "holds")),
+    "held-records": Line("a legal hold", _HOLD),
     "backup": Line("the copy", ("file", "database", "bytes", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
     "restore": Line(
@@ -125,6 +143,8 @@ PARTS: Mapping[str, Line] = {
     "course, beside": Line("one thing that happened", _names(DraftedStep)),
     "notices": Line("what our EPR was told", _names(ToldNotice)),
     "desks": Line("whom it goes to", ("desk", "name", "address", "telephone", "how", "asks")),
+    "held": Line("by whom and why it is kept from every purge", _names(RecordHold)),
+    "holds": Line("a legal hold", _HOLD),
     "counters": Line("a counter of the hazard log", _names(CounterLine)),
     "handling": Line("how alarms of one kind were handled", _names(HandlingLine)),
 }

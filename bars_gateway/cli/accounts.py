@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bars_gateway.cli.listings import message_document, read, require_known
+from bars_gateway.cli.listings import held_in_words, message_document, read, require_known
 from bars_gateway.cli.output import (
     ago,
     clock,
@@ -173,6 +173,8 @@ def _explanation(found: Explanation) -> Iterator[str]:
     yield f"  {found.means}"
     yield f"  X-Request-Id {message.request_id}, number {message.message_id}"
     yield f"  X-Correlation-Id {message.correlation_id}, Bundle.id {message.bundle_id}"
+    if found.held:
+        yield f"  {held_in_words(found.held)}"
     yield "What happened (UTC):"
     yield from (f"  {clock(step.at)}  {step.text}" for step in found.happened)
     yield "What it waits for:"

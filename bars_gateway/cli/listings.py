@@ -32,6 +32,7 @@ from bars_gateway.cli.output import (
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
+from bars_gateway.model.retention import RecordHold
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.outbound.cache import CachedAnswer, clear, listed
 from bars_gateway.standard.sentences import means
@@ -191,6 +192,7 @@ def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
         "workflow": history.workflow,
         "attempts": history.attempts,
         "events": events,
+        "held": history.held,
     }
 
 
@@ -218,9 +220,16 @@ def _show(history: MessageHistory, console: "Console", now: datetime) -> None:
         console.print(
             f"  {link.relation:<17}workflow {link.workflow_id}, {link.state} (by {link.by})"
         )
+    if history.held:
+        console.print(f"  {held_in_words(history.held)}", markup=False)
     _show_attempts(history, console)
     for event in history.events:
         console.print(f"  {clock(event.at)}  {event.kind}{_said(event)}", markup=False)
+
+
+def held_in_words(held: RecordHold) -> str:
+    """Return since when, by whom and why something is under legal hold."""
+    return f"under legal hold since {clock(held.held_at)} UTC, by {held.held_by}: {held.why}"
 
 
 def _said(event: Event) -> str:

@@ -28,6 +28,7 @@ from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
 from bars_gateway.cli.output import clock, print_each, print_lines
 from bars_gateway.config import Settings, load
+from bars_gateway.epr.record_requests import certificate_document, hold_document
 from bars_gateway.errors import GatewayUnreachable
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
@@ -35,7 +36,6 @@ from bars_gateway.model.retention import (
     START,
     Certificate,
     RecordClass,
-    RecordHold,
     digest_after,
 )
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
@@ -218,8 +218,6 @@ def _now() -> datetime:
 
 def print_certificates(found: Sequence[Certificate], *, as_json: bool) -> None:
     """Print what each purge has to show."""
-    from bars_gateway.epr.record_requests import certificate_document
-
     if as_json:
         print_lines(certificate_document(each) for each in found)
         return
@@ -418,13 +416,8 @@ def held_records(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(holds, provider=provider, limit=limit))
-    print_each(found, _line_of, "Nothing is under legal hold.", as_json=as_json)
-
-
-def _line_of(held: RecordHold) -> str:
-    from bars_gateway.epr.record_requests import hold_document
-
-    return _hold_line(hold_document(held))
+    documents = list(map(hold_document, found))
+    print_each(documents, _hold_line, "Nothing is under legal hold.", as_json=as_json)
 
 
 def compact(config: Config = DEFAULT_CONFIG) -> None:

@@ -29,6 +29,7 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import NoticeKind, Objection, OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow, Notice
+from bars_gateway.model.retention import RecordHold
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep, steps
 from bars_gateway.standard.findings import ReadProgress
@@ -194,6 +195,7 @@ class Explanation:
     fault: FaultSide | None  # None: nothing says that anybody is at fault
     may: Sequence[Option]
     told: Sequence[Told]
+    held: RecordHold | None  # kept from every purge, by whom and why
 
     @property
     def turn_in_words(self) -> str:
@@ -222,6 +224,7 @@ def explain(case: Case) -> Explanation:
         fault=_fault(case),
         may=[*_verbs(case), _confirming(case), *_attaching(case), *_handling(case)],
         told=[_told(notice) for notice in case.notices],
+        held=case.history.held,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
+from bars_gateway.model.retention import RecordHold
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.links import By, Relation
@@ -268,6 +269,7 @@ class MessageHistory:
     workflow: "WorkflowRow"
     attempts: Sequence[Attempt]
     events: Sequence[Event]
+    held: RecordHold | None = None  # kept from every purge, by whom and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

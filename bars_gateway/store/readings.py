@@ -19,6 +19,7 @@ from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.record_holds import hold_of_workflow
 from bars_gateway.store.records import links
 from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import (
@@ -191,6 +192,7 @@ def history_of(connection: Connection, row: Row) -> MessageHistory:
         workflow=workflow_of(workflow, links(connection, workflow["id"])),
         attempts=[attempt_of(a) for a in connection.rows("message_attempts", message_id=row["id"])],
         events=[event_of(e) for e in connection.rows("message_events", message_id=row["id"])],
+        held=hold_of_workflow(connection, workflow["id"]),
     )
 
 

@@ -20,9 +20,11 @@ from bars_gateway.console.users import User, UserFile, hashed
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.epr.intake import Intake
 from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
-from bars_gateway.model.messages import OutboundState, Settled
+from bars_gateway.model.messages import Actor, OutboundState, Settled
+from bars_gateway.model.retention import PURGED, RetentionRule, RetentionRules
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.store import Store
 
@@ -82,6 +84,10 @@ async def furnish(store: Store) -> dict[str, str]:
     await store.alerts.review(StandingConditions(conditions=[silent]), telling, now)
     await store.chain.seal(now)
     (alarm, *_) = await store.alarms.standing(PROVIDER, 10)
+    jo = Actor(role="operator", who="jo", why="x")
+    await store.record_holds.hold_record(PROVIDER, HeldThing(request_id=bad.request_id), jo, now)
+    rules = RetentionRules([RetentionRule(record_class=each, days=0) for each in PURGED])
+    await store.purges.begin_purge(None, jo, rules, now)
     return {
         "SENT": asked.request_id,
         "BAD": bad.request_id,
@@ -144,6 +150,11 @@ TYPED = {
     "attach": "attach QUARANTINE WORKFLOW --dry-run --why x",
     "confirm": "confirm WORKFLOW active --dry-run --why x",
     "encryption show": "encryption show",
+    "purge": "purge --dry-run",
+    "purge --certificates": "purge --certificates",
+    "hold-record": "hold-record ID --why x",
+    "release-record": "release-record BAD --why x",
+    "held-records": "held-records",
     "backup": "backup COPY.DB",
     "verify": "verify",
     "restore": "restore BACKUP --older",
@@ -201,7 +212,7 @@ async def restoring(full: Full) -> None:
 async def test_each_part_that_is_documented_is_met(full: Full) -> None:
     """What the document says that a member is made of, is printed by some command."""
     met = set()
-    for command in ("explain", "show", "timeline", "counterparties", "stats", "hold"):
+    for command in ("explain", "show", "timeline", "counterparties", "stats", "hold", "hold-record"):
         done = await full.types(TYPED[command])
         met |= {m for line in done.out.splitlines() for m, _ in parts(json.loads(line))}
     named = {name for names in PARTS for name in names.split(", ")}

@@ -1,0 +1,125 @@
+"""Legal holds and purges by an operator's command, through the socket of a provider."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from desks import desk_of
+from epr_side import PROVIDER, utc_now
+from store_values import arrival
+from typed import Done, typed_beside
+
+from bars_gateway.epr.intake import Intake
+from bars_gateway.store.sqlite.database import SqliteDatabase
+from bars_gateway.store.store import Store
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody who types, beside a gateway with its database."""
+
+    settings: str
+
+    async def types(self, command: str) -> Done:
+        """Type that."""
+        return await typed_beside(*command.split(), "--config", self.settings)
+
+
+@pytest.fixture
+async def desk(store: Store, intake: Intake, database: SqliteDatabase) -> AsyncIterator[Operator]:
+    async with desk_of(store, intake, database.path) as found:
+        yield Operator(str(found.settings))
+
+
+@pytest.fixture
+async def named(store: Store) -> str:
+    """Take a referral; return its X-Request-Id."""
+    message = arrival()
+    await store.inbound.receive(message, utc_now())
+    return message.request_id
+
+
+async def test_a_record_is_held_and_listed_with_its_reason(desk: Operator, named: str) -> None:
+    """Whoever looks at it sees by whom and why."""
+    held = await desk.types(f"hold-record {named} --why INC-7 --by jo")
+    listed = await desk.types("held-records")
+    shown = await desk.types(f"show {named}")
+    told = await desk.types(f"explain {named}")
+
+    assert "workflow 1: held since" in held.out
+    assert "by jo (uid" in listed.out
+    assert "INC-7" in listed.out
+    assert "under legal hold since" in shown.out
+    assert "under legal hold since" in told.out
+
+
+async def test_a_hold_is_released_once(desk: Operator, named: str) -> None:
+    """The second time there is nothing to release, and the command says so."""
+    await desk.types(f"hold-record {named} --why INC-7")
+    first = await desk.types(f"release-record {named} --why closed")
+    second = await desk.types(f"release-record {named} --why closed")
+
+    assert (0, 1) == (first.code, second.code)
+    assert "closed" in first.out
+    assert "It was not held." in second.out
+
+
+async def test_a_dry_run_holds_nothing(desk: Operator, named: str) -> None:
+    """It says how many records are meant."""
+    dry = await desk.types(f"hold-record {named} --why INC-7 --dry-run")
+    listed = await desk.types("held-records")
+
+    assert "1 records are meant" in dry.out
+    assert "Nothing is under legal hold." in listed.out
+
+
+async def test_what_is_not_here_is_not_held(desk: Operator) -> None:
+    """A mistyped id is no hold."""
+    done = await desk.types("hold-record --workflow 99 --why INC-7")
+
+    assert 1 == done.code
+    assert "nothing here has that name" in done.err
+
+
+async def test_one_record_is_named_at_a_time(desk: Operator, named: str) -> None:
+    """Neither two, nor none."""
+    done = await desk.types(f"hold-record {named} --workflow 1 --why INC-7")
+
+    assert 2 == done.code
+
+
+async def test_a_purge_that_is_asked_for_is_begun_with_its_reason(
+    epr: aiohttp.ClientSession, store: Store
+) -> None:
+    """For the provider whose socket it is, and nobody else's."""
+    asked = {"why": "IG-7", "by": "jo", "role": "operator"}
+    async with epr.post("/purges", json=asked) as response:
+        status, answer = response.status, await response.json()
+    begun = await store.purges.unfinished()
+
+    assert 202 == status
+    assert begun is not None
+    assert (answer["purge_id"], PROVIDER, "IG-7") == (begun.number, begun.provider, begun.why)
+    assert begun.began_by.startswith("jo (uid")
+
+
+async def test_a_purge_needs_a_reason(desk: Operator) -> None:
+    """It is read years later."""
+    done = await desk.types("purge")
+
+    assert 2 == done.code
+    assert "--why" in done.err
+
+
+async def test_a_look_says_what_stays_and_why(desk: Operator, named: str) -> None:
+    """In words, and as a document of each class."""
+    told = await desk.types("purge --dry-run")
+    printed = (await desk.types("purge --dry-run --json")).out
+    documents = [json.loads(line) for line in printed.splitlines()]
+
+    assert "payloads: 0 records would leave" in told.out
+    assert {"payloads", "answers", "quarantine", "messages", "conversations"} == {
+        each["class"] for each in documents
+    }
