@@ -16,7 +16,7 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts \
+.PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
         lock sbom clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
@@ -41,6 +41,7 @@ help:
 	@echo 'make bench           print docs/performance.md (BASE=COMMIT: with ratios to that build; ARGS=--write)'
 	@echo 'make bench COMPILED=build/compiled   the same, with what make compiled has installed there beside it'
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
+	@echo 'make bench-purge     what a purge of two years costs the messages beside it (STORED=10000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
@@ -121,6 +122,10 @@ bench: $(VENV)/tests
 # The same when old and full. STORED, QUEUED, LATE and HELD make it smaller, for trying.
 bench-old: $(VENV)/tests
 	@BASE='$(BASE)' $(BIN)/python tests/bench/old.py
+
+# 200,000 messages, aged over two years, are purged while 20 a second come in.
+bench-purge: $(VENV)/tests
+	@$(BIN)/python tests/bench/purging.py
 
 # What single parts cost: pages and look-ups in a million messages, two sick Receivers beside a
 # third, the write-ahead log.

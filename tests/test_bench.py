@@ -56,6 +56,7 @@ def test_gateways_are_measured() -> None:
         ("pages.py", {"STORED": "1000", "ROUNDS": "1"}, "of 1000 messages"),
         ("sick.py", {"MESSAGES": "20"}, "ratio of the two"),
         ("checkpoints.py", {"MESSAGES": "20", "ROUNDS": "1"}, "of 20 messages"),
+        ("purging.py", {"STORED": "200", "QUIET": "1", "FLOW": "1"}, "purge 1: nothing of"),
     ],
 )
 def test_the_others_end_well(program: str, few: dict[str, str], last: str) -> None:

@@ -43,8 +43,8 @@ from bars_gateway.store.purges import BY_ITSELF, Purges
 log = structlog.get_logger(__name__)
 
 SHORT_SECONDS = 0.005  # what a message may wait for: one removal
-AT_FIRST, MOST = 8, 200  # records of one removal
-PAGES_AT_FIRST, MOST_PAGES = 16, 512  # of the file, given back at a time
+AT_FIRST, MOST = 8, 50  # records of one removal: what it writes waits for the next checkpoint
+PAGES_AT_FIRST, MOST_PAGES = 8, 32  # of the file, given back at a time
 RESTS = 4.0  # times as long as a removal took
 SHORTEST_REST = 0.002  # seconds
 LOOKS_EVERY = 30.0  # seconds between two looks at the clock

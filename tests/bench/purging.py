@@ -31,6 +31,7 @@ from bars_gateway.store.rows import digest_of, text
 STORED = int(os.environ.get("STORED", "200000"))
 A_SECOND = int(os.environ.get("RATE", "20"))
 QUIET_SECONDS = int(os.environ.get("QUIET", "20"))
+FLOW_SECONDS = int(os.environ.get("FLOW", "10"))  # of each part that is measured in a purge
 OVER = timedelta(days=790)
 BYTES = 3_000  # as much as a referral of 12.9 kB is kept, compressed
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id|"
@@ -144,7 +145,7 @@ async def _purge(gateway: Gateway) -> None:
     async with asyncio.TaskGroup() as group:
         purge = group.create_task(gateway.run("purge", "--why", "bench", "--json"))
         while not purge.done():
-            ms += await flowing(gateway, 10)
+            ms += await flowing(gateway, FLOW_SECONDS)
         group.create_task(_space(gateway, began))
     found = json.loads(purge.result()[1].decode().splitlines()[-1])
     removed = {each["class"]: each["removed"] for each in found["classes"]}

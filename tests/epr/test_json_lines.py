@@ -212,7 +212,15 @@ async def restoring(full: Full) -> None:
 async def test_each_part_that_is_documented_is_met(full: Full) -> None:
     """What the document says that a member is made of, is printed by some command."""
     met = set()
-    for command in ("explain", "show", "timeline", "counterparties", "stats", "hold", "hold-record"):
+    for command in (
+        "explain",
+        "show",
+        "timeline",
+        "counterparties",
+        "stats",
+        "hold",
+        "hold-record",
+    ):
         done = await full.types(TYPED[command])
         met |= {m for line in done.out.splitlines() for m, _ in parts(json.loads(line))}
     named = {name for names in PARTS for name in names.split(", ")}
