@@ -82,10 +82,7 @@ class VerbRequests:
         request_id, verb = request.match_info["request_id"], request.match_info["verb"]
         if verb not in list(Verb):
             raise web.HTTPNotFound(reason="there is no such verb")
-        try:
-            order = read_order(await body_of(request), verb)
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_order(await body_of(request), verb)
         via = _via(request)
         done = await self._verbs.act(order, request_id, via) if is_uuid(request_id) else None
         if done is None:
@@ -93,18 +90,12 @@ class VerbRequests:
         return json_answer(_intervention(done), 409 if done.objection else 200)
 
     async def _act_on_all(self, request: web.Request) -> web.Response:
-        try:
-            order, selection = read_bulk_order(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order, selection = read_bulk_order(await body_of(request))
         report = await self._verbs.act_on_all(order, selection, _via(request))
         return json_answer(_report(report))
 
     async def _attach(self, request: web.Request) -> web.Response:
-        try:
-            order = read_attachment(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_attachment(await body_of(request))
         number = int(request.match_info["id"])
         done = await self._attaching.attach(order, number, _via(request))
         if done is None:
@@ -112,10 +103,7 @@ class VerbRequests:
         return json_answer(_outcome(done, order.dry_run), 409 if done.objection else 200)
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        try:
-            order = read_confirmation(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_confirmation(await body_of(request))
         number = int(request.match_info["id"])
         done = await self._confirming.confirm(order, number, _via(request))
         if done is None:
@@ -213,10 +201,7 @@ class AlarmRequests:
         return json_answer({"alarms": [alarm_document(each) for each in found]})
 
     async def _handle(self, request: web.Request) -> web.Response:
-        try:
-            order = read_handling(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_handling(await body_of(request))
         actor = Actor(
             role=order.role,
             who=who_of(order, _via(request)),
@@ -305,10 +290,7 @@ class AlertRequests:
         return [web.post(r"/alerts/{id:\d{1,18}}/acknowledge", self._acknowledge)]
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
-        try:
-            order = read_acknowledgement(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_acknowledgement(await body_of(request))
         who = f"{order.by or order.role} (uid {uid_of(request)})"
         actor = Actor(role=order.role, who=who, why=order.why)
         alert = await self._alerts.acknowledge(int(request.match_info["id"]), actor, self._now())

@@ -18,9 +18,8 @@ import structlog
 from aiohttp import web
 
 from bars_gateway.epr.documents import Document, json_answer
-from bars_gateway.epr.intervention_requests import refused_order, uid_of
+from bars_gateway.epr.intervention_requests import uid_of
 from bars_gateway.epr.orders import (
-    OrderProblem,
     RecordOrder,
     read_purge_order,
     read_record_order,
@@ -60,10 +59,7 @@ class RecordRequests:
         ]
 
     async def _hold(self, request: web.Request) -> web.Response:
-        try:
-            order = read_record_order(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_record_order(await body_of(request))
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
@@ -77,10 +73,7 @@ class RecordRequests:
         return json_answer(_held(named, held))
 
     async def _release(self, request: web.Request) -> web.Response:
-        try:
-            order = read_record_order(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_record_order(await body_of(request))
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
@@ -94,10 +87,7 @@ class RecordRequests:
         return json_answer(_held(named, released), 200 if released else 409)
 
     async def _begin(self, request: web.Request) -> web.Response:
-        try:
-            order = read_purge_order(await body_of(request))
-        except OrderProblem as problem:
-            return refused_order(problem)
+        order = read_purge_order(await body_of(request))
         actor = _actor(order, request)
         purge = await self._purges.begin_purge(self._provider, actor, self._rules, self._now())
         self._wake()

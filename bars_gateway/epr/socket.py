@@ -45,9 +45,10 @@ from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.inbox import Attendance, log_collected
 from bars_gateway.epr.intake import Intake, SubmissionRefused
-from bars_gateway.epr.intervention_requests import uid_of
+from bars_gateway.epr.intervention_requests import refused_order, uid_of
 from bars_gateway.epr.moves import MoveRequests, Moves
 from bars_gateway.epr.openapi import OPERATIONS
+from bars_gateway.epr.orders import OrderProblem
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
 from bars_gateway.model.messages import Part
@@ -214,6 +215,8 @@ class EprSocket:
                 return refused_body.answer
             except SubmissionRefused as refused:
                 return documents.json_answer(_refusal(refused), refused.http_status)
+            except OrderProblem as problem:
+                return refused_order(problem)
             except web.HTTPRequestEntityTooLarge:
                 limit = self._intake.max_bytes
                 return _problem(413, "the body is too large", f"send at most {limit} bytes")
