@@ -58,6 +58,8 @@ def _hazard(hazard: Hazard) -> Iterator[str]:
     yield f"- **Figures** of `/metrics`: {_words(hazard.figures)}"
     yield f"- **Not shown:** {hazard.not_shown}"
     yield f"- **Left to whoever deploys it:** {hazard.left}"
+    if hazard.borne:
+        yield f"- **Why no less is left:** {hazard.borne}"
     yield ""
     yield "| Control | Shown by |"
     yield "|---|---|"

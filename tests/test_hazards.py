@@ -6,6 +6,7 @@ control rests on such tests alone.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -24,6 +25,7 @@ from bars_gateway.standard.verdict import ROWS
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "bars_gateway"
+PAGES = TESTS.parent / "docs" / "safety"
 MAY_BE_LEFT_OUT = ("mark.needs", "reference_data", "mark.skip", "mark.xfail")
 CONTROLS = [
     pytest.param(control, id=f"{hazard.code}-{number}")
@@ -109,6 +111,22 @@ def test_controls_make_a_hazard_less_likely(code: str) -> None:
     assert before.harm is after.harm
     assert list(Likelihood).index(after.likelihood) < list(Likelihood).index(before.likelihood)
     assert after.rating <= min(3, before.rating)
+
+
+def test_what_is_left_with_a_3_says_why() -> None:
+    """It is borne only where bringing it down further is not practicable: somebody asks that."""
+    assert [each.code for each in HAZARDS.values() if each.after.rating == 3] == [
+        each.code for each in HAZARDS.values() if each.borne
+    ]
+
+
+def test_the_pages_name_hazards_that_are_there() -> None:
+    """And there is something to decide, to do or to test about each, before it is used."""
+    pages = {page.stem: page.read_text("utf-8") for page in sorted(PAGES.glob("*.md"))}
+    named = {page: set(re.findall(r"HAZ-\d\d", text)) for page, text in pages.items()}
+
+    assert [] == [page for page, codes in named.items() if codes - HAZARDS.keys()]
+    assert set() == HAZARDS.keys() - named["deploying"]
 
 
 def test_every_counter_belongs_to_a_hazard_or_to_all() -> None:

@@ -38,6 +38,7 @@ class CounterName(StrEnum):
     SET_ASIDE = "set_aside"
     DAMAGED = "damaged"
     RESTORED = "restored"
+    PURGES = "purges"
     BY_HAND = "by_hand"
 
 
@@ -163,6 +164,11 @@ COUNTERS: Mapping[CounterName, Counter] = {
             "restore.not_handed_over",
             "restore.not_taken_over",
         ),
+    ),
+    CounterName.PURGES: Counter(
+        says="purges that came to their end, and certify what they removed",
+        events=("records.purged",),
+        works=True,
     ),
     CounterName.BY_HAND: Counter(
         says="acts of people, or of the EPR, on messages that the gateway would have seen to",

@@ -40,3 +40,4 @@ class Hazard:
     figures: Sequence[str]  # of /metrics
     not_shown: str  # what no test here shows, and what no control reaches
     left: str  # what the organisation that deploys it has to do
+    borne: str = ""  # of what is left with a 3: why this program can bring it down no further

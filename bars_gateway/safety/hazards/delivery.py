@@ -123,6 +123,8 @@ DELIVERY: Sequence[Hazard] = (
         " organisation has approved them. The gateway does not know how ill a patient is.",
         left="Approve the times of each use case (docs/timing.md). Decide who starts which"
         " fallback when the EPR is told that something is delayed, and rehearse it.",
+        borne="How long others are away is not this program's to shorten; it can only tell in"
+        " time.",
     ),
     Hazard(
         code="HAZ-03",
@@ -233,6 +235,8 @@ DELIVERY: Sequence[Hazard] = (
         " goes unchecked, and its receipt says so.",
         left="Keep the EPR's list of services in step with the directory of services; show the"
         " name of the chosen service to whoever refers, before and after.",
+        borne="Which service is meant, only whoever refers knows; what is published cannot tell a"
+        " wrong choice from a right one.",
     ),
     Hazard(
         code="HAZ-05",

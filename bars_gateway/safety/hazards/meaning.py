@@ -115,6 +115,7 @@ MEANING: Sequence[Hazard] = (
         " show that anybody has read it: this ends at the EPR's door.",
         left="Show each notice, with its sentence whole, to somebody who acts on it, at all hours;"
         " have the EPR take files away once it has them. Set when unread notices are told.",
+        borne="Whether somebody reads what the EPR has is beyond its door.",
     ),
     Hazard(
         code="HAZ-10",
@@ -158,6 +159,8 @@ MEANING: Sequence[Hazard] = (
         " silent: whether anybody acts on it, nobody tells.",
         left="Set `answer_within` where the standard leaves it open, and decide what the fallback"
         " is for each use case and who starts it.",
+        borne="Nothing here can make the other side answer; and where the standard has no answer,"
+        " silence and care look alike.",
     ),
     Hazard(
         code="HAZ-11",
@@ -205,6 +208,8 @@ MEANING: Sequence[Hazard] = (
         not_shown="The sentences were written by engineers, and no clinician of a deploying"
         " organisation has read them. What a care plan says in words is never read.",
         left="Have a clinician approve every sentence of docs/clinical.md; show `means` whole.",
+        borne="The standard lets one thing be said in several ways; to refuse all but one would"
+        " turn patients away.",
     ),
     Hazard(
         code="HAZ-12",
@@ -255,6 +260,8 @@ MEANING: Sequence[Hazard] = (
         " was told, nobody here sees.",
         left="Decide whether the EPR answers questions (`questions`); with `none`, every"
         " cancellation of others needs a person. Say who telephones.",
+        borne="Between a system that has a cancellation and a crew that is told lies what nobody"
+        " else can see.",
     ),
     Hazard(
         code="HAZ-13",

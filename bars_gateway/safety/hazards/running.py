@@ -63,6 +63,7 @@ RUNNING: Sequence[Hazard] = (
         " withdraws something is known from what it has published, and not from use.",
         left="Set the alerts up and have one sent (docs/alerts.md). Put each renewal into"
         " somebody's diary, with a deputy. Set how long a silence is news at your hospital.",
+        borne="Renewals take weeks at several desks, and only people can begin them.",
     ),
     Hazard(
         code="HAZ-15",
@@ -199,6 +200,8 @@ RUNNING: Sequence[Hazard] = (
         " is known to its Senders alone.",
         left="Read docs/restoring.md before you need it; keep the telephone numbers that it asks"
         " for on paper. Never put a copy back by hand.",
+        borne="There is one copy of what came since the last backup; a second node would be needed"
+        " for more.",
     ),
     Hazard(
         code="HAZ-18",
@@ -396,6 +399,7 @@ RUNNING: Sequence[Hazard] = (
         " yours are handled.",
         left="Say who is woken for what, who stands in, and by when an alarm has to be handled;"
         " look at how fast they were, each month.",
+        borne="Whom it reaches, and whether they act, no program can make sure of.",
     ),
     Hazard(
         code="HAZ-22",
@@ -444,5 +448,7 @@ RUNNING: Sequence[Hazard] = (
         not_shown="A machine that is off tells nobody. There is no second node.",
         left="Watch /readyz from another machine, with an alarm of its own. Have the EPR show that"
         " its gateway does not answer, and practise working without it.",
+        borne="A program that is off tells nobody; a second node, or a watch elsewhere, would be"
+        " needed.",
     ),
 )
