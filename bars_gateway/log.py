@@ -34,6 +34,7 @@ FIELDS = frozenset(
     issue seconds days attempt claim bytes count kind rule rules path file environment version
     address port peer service receiver sender key_id expires_at retry_at queued in_flight
     free_bytes pid signal method route uid exception place worker name operation support_id
+    day line hash
     """.split()
 )
 _NOTHING = "Nothing."
@@ -133,6 +134,30 @@ EVENTS = {
     ),
     "alert.resolved": LogEvent("What alert `name` was about stands no more."),
     "alerts.acknowledged": LogEvent("Somebody sees to the alert `name`: it is told of no more."),
+    "audit.broken": LogEvent(
+        "The audit trail is not as it was written, at `line`; `reason` says what does not fit.",
+        "`docs/runbooks.md`, at `audit.broken`.",
+    ),
+    "audit.head": LogEvent(
+        "How far the audit trail has come: its last line, and the hash that stands for all of it.",
+        "Let logs leave this machine: `audit verify --against` compares with them.",
+    ),
+    "audit.head_not_kept": LogEvent(
+        "What the audit trail has come to cannot be written beside the database, to `path`.",
+        "See that the gateway's user may write there, and that there is room.",
+    ),
+    "audit.report_refused": LogEvent(
+        "A file that says what was done beside the gateway is none that a command wrote.",
+        "See who put it to `path`; it is there under another name now.",
+    ),
+    "audit.reported": LogEvent(
+        "What a command did beside the gateway (`kind`) is in the audit trail now."
+    ),
+    "audit.sealed": LogEvent(
+        "The day `day` of the audit trail is sealed: `count` lines, up to `line`, with `hash`.",
+        "Let logs leave this machine: `audit verify --against` compares with them.",
+    ),
+    "audit.verified": LogEvent("All of the audit trail was walked: `count` lines."),
     "clock.stepped": LogEvent(
         "The clock jumped by `seconds`; the times of `count` messages were moved with it.",
         "`docs/runbooks.md`, at `clock.stepped`.",

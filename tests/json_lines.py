@@ -116,7 +116,7 @@ LINES: Mapping[str, Line] = {
     "hold-record": Line("what is held now", ("dry_run", "records", "holds")),
     "release-record": Line("what is held no more", ("dry_run", "records", "holds")),
     "held-records": Line("a legal hold", _HOLD),
-    "backup": Line("the copy", ("file", "database", "bytes", *_HELD)),
+    "backup": Line("the copy", ("file", "database", "bytes", "line", "hash", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
     "restore": Line(
         "the restore",

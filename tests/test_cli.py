@@ -416,6 +416,30 @@ def test_a_period_that_is_none_is_a_mistyped_command(home: Home) -> None:
     assert "is no instant such as 2026-03-02T09:00Z" in " ".join(done.err.split())
 
 
+def test_options_of_the_list_are_none_of_what_looks_at_the_trail(home: Home) -> None:
+    """Settings that are named before the command would be those of the list alone: another file."""
+    settings = ("--config", str(home.settings))
+    before, after = (
+        bars_gateway("audit", *settings, "verify"),
+        bars_gateway("audit", "verify", *settings),
+    )
+
+    assert (2, 0) == (before.code, after.code)
+    assert "write options after the command: audit verify" in " ".join(before.err.split())
+    assert "Nothing is wrong with it.\n" == after.out.splitlines(keepends=True)[-1]
+
+
+def test_a_trail_that_was_changed_is_told_with_the_line_and_the_cure(home: Home) -> None:
+    """On standard error, as every error; and whoever has a head of it hears whether it is in it."""
+    settings = ("--config", str(home.settings))
+    well = bars_gateway("audit", "verify", "--against", "0" * 64, *settings)
+    wrong = bars_gateway("audit", "verify", "--against", "nothing.txt", *settings)
+
+    assert (1, 2) == (well.code, wrong.code)
+    assert "error: no line has the hash that --against tells" in well.err
+    assert "   try: Make a copy of the database" in well.err
+
+
 def test_an_api_key_is_never_printed(home: Home) -> None:
     """What `config` prints is mailed about: that it is set, and where, is enough."""
     done = bars_gateway("config", "--config", str(home.settings))

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import print_lines, shown
+from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.store import chain
 
 _CURE_OF_DAMAGE = (
     "Keep the file, and look at the disk. Put back the latest backup that is whole:"
@@ -142,15 +145,20 @@ def backup(
     """
     from bars_gateway.store.sqlite.backup import back_up
 
-    path = load(config, os.environ).database_path
+    settings = load(config, os.environ)
+    path = settings.database_path
     with shown("Copying pages") as advance:
         held = back_up(path, file, advance)
-    size = file.stat().st_size
+    size, head = file.stat().st_size, read(file, chain.head)
+    told = {"line": head.line, "hash": head.hash} if head else {"line": None, "hash": None}
+    try_report(settings, "operator.backed_up", file=str(file.absolute()), **told)
     if as_json:
-        print_lines([{"file": file, "database": path, "bytes": size, **_held(held)}])
+        print_lines([{"file": file, "database": path, "bytes": size, **told, **_held(held)}])
         return
     typer.echo(f"{file}: a whole copy of {path}, {size:,} bytes")
     echo(contents(held))
+    if head is not None:
+        typer.echo(f"  its audit trail ends with line {head.line}, hash {head.hash}")
 
 
 def verify(

@@ -344,11 +344,12 @@ def _as_document(found: FileIssue) -> dict[str, str | int | bool | None]:
 
 def signed(why: str, by: str | None, *, dry_run: bool, **wanted: object) -> Mapping[str, object]:
     """Return what is *wanted* as an order: with its reason and its author."""
-    author = {"why": why, "by": by or _whoever_types(), "role": "operator", "dry_run": dry_run}
+    author = {"why": why, "by": by or whoever_types(), "role": "operator", "dry_run": dry_run}
     return {**wanted, **author}
 
 
-def _whoever_types() -> str:
+def whoever_types() -> str:
+    """Return the user's name, as the machine has it."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many a container

@@ -27,8 +27,9 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.cli.listings import read, require_known
-from bars_gateway.cli.messages import By, Why, signed
+from bars_gateway.cli.messages import By, Why
 from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
+from bars_gateway.cli.reported import report_done
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import AuditLine
@@ -39,7 +40,6 @@ from bars_gateway.store import chain, exports
 from bars_gateway.store.chain import Walk
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.heads import is_hash, witnesses_in
-from bars_gateway.store.reports import report
 from bars_gateway.store.sqlite import open_reader, read_with
 
 app = typer.Typer(
@@ -120,6 +120,7 @@ def audit(  # noqa: PLR0917
     written: audit verify.
     """
     if context.invoked_subcommand is not None:
+        _refuse_what_stands_before(context)
         return
     settings = load(config, os.environ)
     require_known(settings, provider)
@@ -139,6 +140,19 @@ def audit(  # noqa: PLR0917
         typer.echo("Nothing fits.")
     else:
         print_table(_COLUMNS, [_cells(each) for each in found], terminal())
+
+
+def _refuse_what_stands_before(context: typer.Context) -> None:
+    """Let nobody verify another database than they have named."""
+    given = [name for name in context.params if _is_typed(context, name)]
+    if given:
+        text = f"write options after the command: audit {context.invoked_subcommand} …"
+        raise typer.BadParameter(text)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _period(since: str | None, until: str | None) -> dict[str, datetime]:
@@ -319,23 +333,15 @@ def export(  # noqa: PLR0917
     )
     filters = {"from": since, "before": until, "provider": provider, "actor": actor, "kind": kind}
     # Before anything is handed out: what cannot be told of is not exported.
-    told = {**_who(why, by), **filters, "messages": len(names) or None}
-    _report(settings, {name: value for name, value in told.items() if value})
+    told = {"who": by, "why": why, **filters, "messages": len(names) or None}
+    given = {name: value for name, value in told.items() if value}
+    report_done(settings, "audit.exported", **given)
     done = _export(settings.database_path, file, wanted)
     if as_json:
         print_lines([done])
         return
     typer.echo(f"{file}: {done['lines']:,} lines, and {done['digests']:,} digests")
     typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
-
-
-def _who(why: str, by: str | None) -> Mapping[str, object]:
-    return {"who": signed(why, by, dry_run=False)["by"], "why": why, "role": "operator"}
-
-
-def _report(settings: Settings, told: Mapping[str, object]) -> None:
-    permissions.require_making(settings.reports_dir)
-    report(settings.reports_dir, "audit.exported", told, datetime.now(UTC))
 
 
 def _names_in(file: Path) -> list[str]:

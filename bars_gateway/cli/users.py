@@ -21,6 +21,7 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.cli.output import print_lines
+from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, SettingsProblem, load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
 from bars_gateway.console.visitor import UserRole
@@ -48,18 +49,19 @@ def add(name: Name, role: Roles, config: Config = DEFAULT_CONFIG) -> None:
 
     viewer looks; operator acts as well; reveal has payloads shown, with a reason that is kept.
     """
-    file = _file(config)
+    settings, file = _settings(config)
     if _right(named, name) in (file.read() or {}):
         _refuse(f"{name} is there already: see `users password` and `users remove`")
     user = User(name=name, roles=frozenset(role), password=_right(hashed, _typed(name)))
     file.change(lambda users: users.update({name: user}))
+    try_report(settings, "users.added", user=name, roles=sorted(role))
     typer.echo(f"{name}: may log in ({', '.join(sorted(user.roles))})")
 
 
 @app.command(name="list")
 def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """List the users and what each may do."""
-    users = _file(config).read()
+    users = _settings(config)[1].read()
     for _, user in sorted((users or {}).items()):
         roles = sorted(user.roles)
         if as_json:
@@ -74,19 +76,21 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 @app.command()
 def remove(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     """Take a user out; with their next request they are logged out."""
-    file = _file(config)
+    settings, file = _settings(config)
     _require(file, name)
     file.change(lambda users: users.pop(name))
+    try_report(settings, "users.removed", user=name)
     typer.echo(f"{name}: may no longer log in")
 
 
 @app.command()
 def password(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     """Give a user another password; with their next request they are logged out."""
-    file = _file(config)
+    settings, file = _settings(config)
     _require(file, name)
     new = _right(hashed, _typed(name))
     file.change(lambda users: users.update({name: replace(users[name], password=new)}))
+    try_report(settings, "users.password", user=name)
     typer.echo(f"{name}: has another password")
 
 
@@ -114,10 +118,10 @@ def _doubt(place: str, cause: str, cure: str) -> SettingsProblem:
     return SettingsProblem(file=place, key="console.users_file", cause=cause, cure=cure)
 
 
-def _file(config: Path) -> UserFile:
+def _settings(config: Path) -> tuple[Settings, UserFile]:
     settings = load(config, os.environ)
     permissions.require_making(settings.users_file)
-    return UserFile(settings.users_file)
+    return settings, UserFile(settings.users_file)
 
 
 def _require(file: UserFile, name: str) -> None:

@@ -271,6 +271,11 @@ class Settings(BaseModel):
         return self.state_dir / "audit-heads.jsonl"
 
     @property
+    def settings_key_file(self) -> Path:
+        """Where the key stands that settings are compared with, from start to start."""
+        return self.state_dir / "settings.key"
+
+    @property
     def reports_dir(self) -> Path:
         """Where commands report to the audit trail what they have done beside the gateway."""
         return self.state_dir / "reports"

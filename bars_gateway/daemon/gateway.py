@@ -22,10 +22,11 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -46,6 +47,7 @@ from bars_gateway.daemon.parts import (
     open_doors,
     outbound_parts,
 )
+from bars_gateway.daemon.recording import Recording
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
@@ -202,6 +204,19 @@ async def _opened(settings: Settings, stack: AsyncExitStack) -> Store:
     )
 
 
+class _Slow(Stoppable, Protocol):
+    """A part that takes its time, and of which nobody expects a beat."""
+
+    async def run(self) -> None: ...
+
+
+def _without_beat(run: Callable[[], Awaitable[None]]) -> Loop:
+    def loop(_beat: Callable[[], None]) -> Awaitable[None]:
+        return run()
+
+    return loop
+
+
 class Gateway:
     """Every part of one running gateway."""
 
@@ -224,6 +239,7 @@ class Gateway:
         self._doors, self._inbound, self._store = doors, inbound, store
         self._encrypter = Encrypter(store.encryption, now, monotonic=time.monotonic)
         self.reloader = Reloader(settings, self._renewed(tokens, inbound), reread=reread)
+        self._recording = Recording(self.reloader, store, tokens, inbound, now)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._missing, self._started_at, self._stopping = missing, now(), False
@@ -240,8 +256,7 @@ class Gateway:
         )
         self._purger = purger_of(settings, store, now)
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
-        measured = Measured(registry)
-        store.measure(measured)
+        store.measure(measured := Measured(registry))
         self._lag = LoopLag(measured.lagged, time.monotonic)
         self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, now)
         self.status = self._operators_server(registry)
@@ -287,6 +302,7 @@ class Gateway:
             notifier=notifier,
             reread=reread,
         )
+        await gateway._recording.started()
         await gateway._alerting.begin()
         await gateway.status.start()
         stack.push_async_callback(gateway.site.access.close)
@@ -338,6 +354,16 @@ class Gateway:
                 self._notifier.tell("STOPPING=1", "STATUS=finishing what is in flight")
                 self._stop()
             self._housekeeper.stop()
+        await self._recording.stopped()
+
+    @property
+    def _slow(self) -> Mapping[str, _Slow]:
+        return {
+            "inspector": self._inspector,
+            "purger": self._purger,
+            "encrypter": self._encrypter,
+            "trail": self._recording.keeper,
+        }
 
     def _start_flows(self, group: asyncio.TaskGroup) -> None:
         keep = self.heartbeats.keep
@@ -351,12 +377,8 @@ class Gateway:
         reloader = keep("renewals", self._on(self.reloader.run), within_seconds=_FOLDER_SECONDS)
         group.create_task(reloader, name="renewals")
         # No heartbeat: SQLite's look at one table takes as long as that is large.
-        inspector = self._on(lambda _beat: self._inspector.run())
-        group.create_task(inspector(_nothing), name="inspector")
-        purger = self._on(lambda _beat: self._purger.run())
-        group.create_task(purger(_nothing), name="purger")
-        encrypter = self._on(lambda _beat: self._encrypter.run())
-        group.create_task(encrypter(_nothing), name="encrypter")
+        for name, part in self._slow.items():
+            group.create_task(self._on(_without_beat(part.run))(_nothing), name=name)
         group.create_task(self._lag.run(), name="lag")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run)(_nothing), name=name)
@@ -390,7 +412,7 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [self._inspector, self._purger, self._encrypter, self._lag, self.site]
+        parts += [*self._slow.values(), self._lag, self.site]
         parts += self._alerting.parts.values()
         if self._inbound is not None:
             parts.insert(0, self._inbound)

@@ -92,6 +92,7 @@ class Reloader:
         self.settings = settings  # as they are in force
         self._reloadables = reloadables
         self._reread = reread
+        self.taken: Callable[[], Awaitable[None]] | None = None  # is told once something was
         self._every_seconds = every_seconds
         self._looks = {reloadable.name: self._look(reloadable) for reloadable in reloadables}
         self._settling: dict[str, Look] = {}
@@ -166,6 +167,7 @@ class Reloader:
             return
         self.settings = renewed(self.settings, written)
         self._refused.pop(SETTINGS, None)
+        await self._tell_taken()
         waiting = ", ".join(differences(self.settings, written))
         if waiting:
             log.warning("renewal.left_for_restart", name=waiting)
@@ -179,7 +181,12 @@ class Reloader:
             self._refuse(reloadable.name, str(error), error.advice)
             return
         self._refused.pop(reloadable.name, None)
+        await self._tell_taken()
         log.info("renewal.taken", name=reloadable.name)
+
+    async def _tell_taken(self) -> None:
+        if self.taken is not None:
+            await self.taken()
 
     def _refuse(self, name: str, reason: str, advice: str) -> None:
         self._refused[name] = reason

@@ -266,6 +266,17 @@ ALARMS: Mapping[str, AlarmKind] = {
         " anything else than the gateway opens the database; look at the disk.",
         ends="nothing else",
     ),
+    "audit.broken": AlarmKind(
+        about=AlarmScope.PLACE,
+        severe=True,
+        noun="place",
+        says="{n} in the audit trail that is not as it was written",
+        whose=Whose.OURS,
+        advice="Run bars-gateway audit verify: it says which lines, of which day. Make a backup"
+        " before anything else is done; find out who had the database's file; tell whoever answers"
+        " for information governance. It is told once for each place.",
+        ends="nothing else",
+    ),
     "notice.set_aside": AlarmKind(
         about=AlarmScope.MESSAGE,
         severe=True,

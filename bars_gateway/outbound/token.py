@@ -74,6 +74,11 @@ class KeyRing:
         self._rests_until: dict[str, float] = {}
 
     @property
+    def keys(self) -> Sequence[SigningKey]:
+        """All of them, as preferred."""
+        return self._keys
+
+    @property
     def refused(self) -> Sequence[str]:
         """The ids of those that the service refused within the last hour."""
         return [key.key_id for key in self._keys if self._rests(key)]
@@ -288,6 +293,11 @@ class TokenSource:
         self._refused: TokenRefused | None = None
         self._reopens_at = 0.0  # monotonic; counts only where something was refused
         self._skew: float | None = None
+
+    @property
+    def keys(self) -> Sequence[SigningKey]:
+        """What is signed with, as preferred."""
+        return self._keys.keys
 
     @property
     def closed_until(self) -> datetime | None:

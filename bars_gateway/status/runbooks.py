@@ -67,6 +67,8 @@ _HARM_OF_ALARMS: Mapping[str, str] = {
     "payload.damaged": "What it says about a patient cannot be sent, or shown, as it was written.",
     "database.damaged": "What stands in the damaged part may not be sent, or not told to the EPR.",
     "index.rebuilt": "What was hidden may have waited for longer than anybody knew.",
+    "audit.broken": "None at once: but what was done to messages, and by whom, may not be as the"
+    " list has it.",
     "notice.set_aside": "The EPR does not know what came, or what became of what was sent.",
     "message.not_sent": "Nobody else knows what it says: the patient may be waiting for somebody"
     " who was never asked.",

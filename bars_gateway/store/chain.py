@@ -29,10 +29,12 @@ import orjson
 
 from bars_gateway.model.trail import (
     ANCHORED,
+    BROKEN,
     LEAP,
     NOTHING_BEFORE,
     RESTORED,
     SEALED,
+    VERIFIED,
     Breach,
     BreachKind,
     Seal,
@@ -44,6 +46,7 @@ from bars_gateway.store.records import add_message_event
 from bars_gateway.store.work import Noun, reads, writes
 
 STEP = 2000  # lines that are walked on one snapshot
+MOST_ALARMS = 20  # of one walk
 MOST_NAMED = 100  # breaches that are told one by one
 COLUMNS = ("line", "at", "provider", "kind", "message_id", "request_id", "detail")
 _STORED = ("id", *COLUMNS[1:])
@@ -316,17 +319,19 @@ class Chain(Noun):
         return head(connection)
 
     @reads
-    def last_seal(self, connection: Connection) -> Seal | None:
-        """Return the newest seal."""
-        return next(seals(connection), None)
+    def newest_seals(self, connection: Connection, limit: int) -> list[Seal]:
+        """Return the newest seals, the newest first."""
+        return list(seals(connection, limit=limit))
 
     @writes
     def seal(self, connection: Connection, now: datetime) -> bool:
         """Seal the day before *now*'s, unless that is done, or nothing was ever written."""
         yesterday, today = f"{now - timedelta(days=1):%Y-%m-%d}", f"{now:%Y-%m-%d}"
         last, reached = next(seals(connection), None), head(connection)
+        if reached is None or (last is None and not connection.one("line_before", day=today)):
+            return False
         # One of a day to come was made while the clock went wrong.
-        if reached is None or (last is not None and yesterday <= last.day <= today):
+        if last is not None and yesterday <= last.day <= today:
             return False
         since = last.through if last else 0
         row = connection.one("count_lines", after=since, through=reached.line)
@@ -340,11 +345,21 @@ class Chain(Noun):
         return True
 
     @reads
-    def step(self, connection: Connection, walk: Walk) -> bool:
+    def step(self, connection: Connection, walk: Walk, limit: int = STEP) -> bool:
         """Walk the next lines, and note in *walk* what is wrong; return whether there are more."""
-        return step(connection, walk)
+        return step(connection, walk, limit)
 
     @reads
     def compare(self, connection: Connection, walk: Walk, witnesses: Sequence[Witness]) -> None:
         """Hold the walked trail against what others know of it."""
         compare(connection, walk, witnesses)
+
+    @writes
+    def note_walk(self, connection: Connection, walk: Walk, now: datetime) -> None:
+        """Add a line about a walk, and an alarm for each place that had none, standing or ended."""
+        detail = {"through": walk.reached, "lines": walk.lines, "hash": walk.hash}
+        add_message_event(connection, _NOBODYS, VERIFIED, now, {**detail, "found": walk.found})
+        for breach in walk.breaches[:MOST_ALARMS]:
+            place = {"place": f"line {breach.line}: {breach.kind}"}
+            if connection.one("broken_before", about=f"place  {json.dumps(place)}") is None:
+                add_message_event(connection, _NOBODYS, BROKEN, now, place)

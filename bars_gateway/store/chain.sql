@@ -56,3 +56,11 @@ SELECT id, at, detail FROM events WHERE kind = :kind AND id > :after ORDER BY id
 -- name: count_lines
 -- How many lines there are between two.
 SELECT count(*) AS n FROM chain WHERE line > :after AND line <= :through;
+
+-- name: broken_before
+-- Whether there ever was an alarm about that place.
+SELECT 1 FROM alarms WHERE kind = 'audit.broken' AND about = :about LIMIT 1;
+
+-- name: line_before
+-- Whether anything was written before that day.
+SELECT 1 FROM events WHERE at < :day LIMIT 1;

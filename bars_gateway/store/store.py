@@ -29,6 +29,7 @@ from bars_gateway.store.counterparties import Counterparties
 from bars_gateway.store.encryption import Encryption
 from bars_gateway.store.explanations import Explanations
 from bars_gateway.store.figures import Figures, Flows, Uptimes
+from bars_gateway.store.in_force import InForce
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.notices import Notices
@@ -78,7 +79,7 @@ class Store(Noun):
         self.breaks, self.calls = Breaks(shared), Calls(shared)
         self.unread = UnreadNotices(shared)
         self.cancellations = Cancellations(shared, rounds, self.asides)
-        self.interventions = Interventions(shared)
+        self.interventions, self.in_force = Interventions(shared), InForce(shared)
         self.confirmations = Confirmations(shared)
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)

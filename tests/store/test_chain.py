@@ -326,10 +326,9 @@ async def test_a_day_that_is_over_is_sealed_once(tmp_path: Path) -> None:
         await store.inbound.receive(arrival(), NOW)
         before = await store.chain.head()
         done = [await store.chain.seal(NOW + DAY * n) for n in (1, 1, 0, 2)]
-        seal = await store.chain.last_seal()
+        (seal, _) = await store.chain.newest_seals(9)
 
     assert before is not None
-    assert seal is not None
     assert (False, [True, False, False, True]) == (nothing, done)
     assert ("2026-03-03", 2, 1) == (seal.day, seal.through, seal.lines)
     assert [] == found(tmp_path / "gateway.db")

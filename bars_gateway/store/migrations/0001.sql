@@ -378,6 +378,11 @@ CREATE TABLE reports (                          -- what was done beside the gate
     name        TEXT PRIMARY KEY                -- of the file that reported it
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE in_force (                         -- settings, keys and certificates as they were last, to tell what has changed
+    name        TEXT PRIMARY KEY,               -- as in `setting: outbound.proxy_url`, `key: trust`
+    what        TEXT NOT NULL                   -- a fingerprint; of a setting and a user, what a key of this machine makes of it
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: model/alarms.py, entered at each start
     kind        TEXT PRIMARY KEY,
     about       TEXT NOT NULL,                  -- what one standing alarm is kept for
@@ -412,6 +417,7 @@ CREATE UNIQUE INDEX alarms_standing ON alarms (about, kind)           WHERE ende
 CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ended_at IS NULL;
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
+CREATE INDEX        alarms_broken   ON alarms (about)                   WHERE kind = 'audit.broken';
 CREATE INDEX        alarms_in       ON alarms (workflow_id)           WHERE ended_at IS NULL AND workflow_id IS NOT NULL;
 CREATE INDEX        alarms_since    ON alarms (since);
 

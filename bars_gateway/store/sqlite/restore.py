@@ -305,7 +305,7 @@ def _make_safe(  # noqa: PLR0917
     salvaged = [] if askable or aside is None else _salvaged(restoring, database, now, vault)
     there = _Known(lines=salvaged)
     with _working_on(restoring, beside=database if askable else None, vault=vault) as connection:
-        _leap(connection)
+        _leap(connection, askable=askable)
         if askable:
             there = _compared(connection, condition, now)
         if not there.listed:
@@ -319,7 +319,7 @@ def _make_safe(  # noqa: PLR0917
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
         done = {"kept": condition, "listed": there.listed, "messages": len(lines)}
-        _audit(connection, "operator.restored", now, done)
+        _audit(connection, "operator.restored", now, done | _lost_head(connection, askable=askable))
     return Restored(
         held=held,
         aside=aside,
@@ -418,12 +418,35 @@ def _audit(
     )
 
 
-def _leap(connection: sqlite3.Connection) -> None:
-    """Go on counting far beyond any number that was given since the backup."""
+def _lost_head(connection: sqlite3.Connection, *, askable: bool) -> dict[str, object]:
+    """Return how far the audit trail had come that is put aside, if that can be asked."""
+    if (
+        not askable
+        or not connection.execute(
+            "SELECT 1 FROM other.sqlite_schema WHERE name = 'chain' AND type = 'table'"
+        ).fetchone()
+    ):
+        return {}
+    head = connection.execute(
+        "SELECT line, hash FROM other.chain ORDER BY line DESC LIMIT 1"
+    ).fetchone()
+    return {"line": head["line"], "hash": head["hash"]} if head else {}
+
+
+def _leap(connection: sqlite3.Connection, *, askable: bool) -> None:
+    """
+    Go on counting far beyond any number that was given since the backup.
+
+    A backup may be restored twice: what was numbered after the first time is counted as well.
+    """
     counted = connection.execute(
         "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
     ).fetchall()
     reached = dict(connection.execute("SELECT name, seq FROM main.sqlite_sequence").fetchall())
+    query = "SELECT name FROM other.sqlite_schema WHERE name = 'sqlite_sequence'"
+    if askable and connection.execute(query).fetchone():
+        there = connection.execute("SELECT name, seq FROM other.sqlite_sequence").fetchall()
+        reached |= {name: max(seq, reached.get(name, 0)) for name, seq in there}
     connection.execute("DELETE FROM main.sqlite_sequence")
     connection.executemany(
         "INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)",

@@ -1,0 +1,90 @@
+"""
+What the audit trail has of this gateway's own life: starts, stops, and what changed meanwhile.
+
+    start ─► what is in force, held against the last time ─► lines
+    SIGHUP, a renewal, the file of users ─► the same again
+    orderly stop ─► a line, and the head to others
+
+Beside that it holds who keeps the trail (`upkeep.trail`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import structlog
+
+from bars_gateway import __version__
+from bars_gateway.daemon.console import users_of
+from bars_gateway.daemon.facts import FactFinder
+from bars_gateway.daemon.reload import Reloader
+from bars_gateway.errors import StoreUnavailable
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.token import Tokens
+from bars_gateway.store.in_force import Facts
+from bars_gateway.store.store import Store
+from bars_gateway.upkeep.trail import TrailKeeper
+
+log = structlog.get_logger(__name__)
+
+
+class Recording:
+    """Lets the audit trail have what concerns the gateway itself."""
+
+    def __init__(
+        self,
+        reloader: Reloader,
+        store: Store,
+        tokens: Mapping[str, Tokens],
+        inbound: InboundServer | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Go by the settings that *reloader* has in force, and hear of what it takes."""
+        self._store, self._now = store, now
+        settings = reloader.settings
+        self._reloader, reloader.taken = reloader, self.renewed
+        self._tokens, self._inbound = tokens, inbound
+        self._facts = FactFinder(settings.settings_key_file, users_of(settings))
+        self.keeper = TrailKeeper(
+            store.chain,
+            store.reports,
+            heads=settings.heads_file,
+            reports_dir=settings.reports_dir,
+            now=now,
+            monotonic=time.monotonic,
+            look=self._look,
+        )
+
+    async def started(self) -> None:
+        """Add a line about a start, and what changed since the last."""
+        told = {
+            "version": __version__,
+            "environment": self._reloader.settings.environment,
+            "after_orderly_stop": self._store.soundness.after_orderly_stop,
+        }
+        await self._store.in_force.started(await self._found(), told, self._now())
+
+    async def renewed(self) -> None:
+        """Add a line for each thing that changed."""
+        try:
+            await self._store.in_force.renewed(await self._found(), self._now())
+        except StoreUnavailable as error:  # the next start compares with what was before
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
+
+    async def stopped(self) -> None:
+        """Add a line about an orderly stop, and tell others of the last line."""
+        try:
+            await self._store.in_force.stopped(self._now())
+            await self.keeper.tell_head()
+        except StoreUnavailable as error:  # the next start says that there was none
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
+
+    async def _look(self) -> None:
+        if self._facts.users_changed():
+            await self.renewed()
+
+    async def _found(self) -> Facts:
+        identity = self._inbound.identity.identity if self._inbound else None
+        settings = self._reloader.settings
+        return await asyncio.to_thread(self._facts.find, settings, self._tokens, identity)

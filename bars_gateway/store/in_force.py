@@ -1,0 +1,108 @@
+"""
+What the gateway works with, so that the audit trail has each change of it: starts, settings, keys.
+
+    at a start, a reload, a renewal ─► what is in force, by name ─► other than the last time?
+                                                        └─► a line of the trail: which, never what
+
+Of a setting, and of a user of the console, only that it changed is told: what is compared is made
+of it with a key that stands in a file of this machine (`daemon.facts`). Of keys and certificates
+the trail has the fingerprint, which is public.
+
+Decisions: D-chain.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.work import Noun, writes
+
+_NOBODYS = (None, None, None)
+SETTING, KEY, CERTIFICATE, USER = "setting", "key", "certificate", "user"
+_COMPARED_BY = ("compared by", "")  # whether the key of this machine is the one of last time
+_UNKNOWN = {"unknown": "the key to compare them with is new"}
+STARTED, STOPPED = "gateway.started", "gateway.stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is in force: by kind and name, what tells it from another."""
+
+    of: Mapping[tuple[str, str], str]
+    compared_by: str  # tells the key by which settings are compared from another
+    details: Mapping[tuple[str, str], Mapping[str, object]] = field(default_factory=dict)
+
+
+class InForce(Noun):
+    """What the gateway works with."""
+
+    @writes
+    def started(
+        self, connection: Connection, facts: Facts, told: Mapping[str, object], now: datetime
+    ) -> None:
+        """Add a line about a start, as *told*, and one for each thing that changed meanwhile."""
+        add_message_event(connection, _NOBODYS, STARTED, now, told)
+        _compare(connection, facts, "start", now)
+
+    @writes
+    def renewed(self, connection: Connection, facts: Facts, now: datetime) -> None:
+        """Add a line for each thing that changed while the gateway runs."""
+        _compare(connection, facts, "reload", now)
+
+    @writes
+    def stopped(self, connection: Connection, now: datetime) -> None:
+        """Add a line about an orderly stop."""
+        add_message_event(connection, _NOBODYS, STOPPED, now)
+
+
+def _compare(connection: Connection, facts: Facts, by: str, now: datetime) -> None:
+    known = {_parted(row["name"]): row["what"] for row in connection.rows("known_in_force")}
+    before = known.pop(_COMPARED_BY, None)
+    changed = sorted(
+        name for name in known.keys() | facts.of.keys() if known.get(name) != facts.of.get(name)
+    )
+    if before != facts.compared_by:
+        _put(connection, _COMPARED_BY, facts.compared_by)
+    for name in changed:
+        _put(connection, name, facts.of.get(name))
+    if before is not None:
+        comparable = before == facts.compared_by
+        _tell(connection, changed, facts, {"by": by}, now, comparable=comparable)
+
+
+def _tell(
+    connection: Connection,
+    changed: list[tuple[str, str]],
+    facts: Facts,
+    told: Mapping[str, object],
+    now: datetime,
+    *,
+    comparable: bool,
+) -> None:
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for kind, name in changed:
+        names[kind].append(name)
+    for kind, listed in sorted(names.items()):
+        if kind in {SETTING, USER}:
+            which: Mapping[str, object] = {"names": listed} if comparable else _UNKNOWN
+            add_message_event(connection, _NOBODYS, f"{kind}s.changed", now, {**told, **which})
+            continue
+        for name in listed:
+            detail = {**told, "name": name, **facts.details.get((kind, name), {"gone": True})}
+            add_message_event(connection, _NOBODYS, f"{kind}.changed", now, detail)
+
+
+def _put(connection: Connection, name: tuple[str, str], what: str | None) -> None:
+    written = ": ".join(name)
+    if what is None:
+        connection.run("out_of_force", name=written)
+    else:
+        connection.run("put_in_force", name=written, what=what)
+
+
+def _parted(written: str) -> tuple[str, str]:
+    kind, _, name = written.partition(": ")
+    return kind, name

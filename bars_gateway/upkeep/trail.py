@@ -1,0 +1,178 @@
+"""
+Keeps the audit trail so that it shows what is done to it: sealed, told to others, walked again.
+
+    a day is over (UTC) ─► sealed by a line of the trail ─┐
+    every hour, and at a stop ─► its head                 ├─► file of heads, synced ─► journal
+                                                          ┘
+    at a start, and once a day ─► walked to its end, and held against the file of heads
+                                    └─► what is wrong: a line, an alarm, the log
+    what commands report that they did beside the gateway ─► a line each
+
+Whoever can write the database can compute the whole chain anew, but not what others were told of
+it. So the head goes to the journal, which ought to leave the machine.
+
+Where the process dies, whatever step it was at: a seal is there or is made at the next look; what
+the file of heads lacks of the seals is added then; a report is entered once; a walk begins again.
+
+The walk takes small steps, each on a snapshot of its own and with a pause several times as long,
+on the connection that pages read on: no message waits for it.
+
+Decisions: D-chain, D-reports.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from bars_gateway.model.trail import Seal, TrailHead, Witness
+from bars_gateway.stopping import pause
+from bars_gateway.store.chain import Chain, Walk
+from bars_gateway.store.connection import LOOKING
+from bars_gateway.store.heads import keep_head, witnesses_in
+from bars_gateway.store.reports import Reports, reported
+from bars_gateway.store.rows import text
+
+log = structlog.get_logger(__name__)
+EVERY_SECONDS = 5.0
+HEAD_EVERY = timedelta(hours=1)
+WALKED_EVERY = timedelta(days=1)
+_LINES = 500  # of one step: some milliseconds
+_RESTS = 4.0  # times as long as the step took
+_SEALS_AT_ONCE = 400
+_ADVICE = "bars-gateway audit verify says all of it; docs/runbooks.md at `audit.broken`."
+_FILE_ADVICE = (
+    "See that the gateway's user may write to `path`, and that the disk has room. Until then the"
+    " journal alone has what the trail came to."
+)
+_REPORT_ADVICE = "Whoever wrote it was no command of this release: see who did, and remove it."
+
+
+class TrailKeeper:
+    """Looks after the audit trail."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        reports: Reports,
+        *,
+        heads: Path,
+        reports_dir: Path,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        look: Callable[[], Awaitable[None]],
+        every_seconds: float = EVERY_SECONDS,
+    ) -> None:
+        """*look* finds what has changed beside the gateway, and has the trail tell of it."""
+        self._chain, self._reports = chain, reports
+        self._heads, self._reports_dir = heads, reports_dir
+        self._now, self._monotonic = now, monotonic
+        self._look = look
+        self._every_seconds = every_seconds
+        self._stopping = asyncio.Event()
+        self._sealed_on: str | None = None  # the day on which that was looked at last
+        self._head_due: datetime | None = None
+        self._walk_due: datetime | None = None
+
+    async def run(self) -> None:
+        """Keep it until stopped."""
+        LOOKING.set(True)
+        while not self._stopping.is_set():
+            await self.keep()
+            await pause(self._stopping, self._every_seconds)
+
+    def stop(self) -> None:
+        """Begin nothing new; a walk ends at its next step."""
+        self._stopping.set()
+
+    async def keep(self) -> None:
+        """Do once what is due."""
+        now = self._now()
+        await self.enter_reports()
+        await self._look()
+        if self._sealed_on != f"{now:%Y-%m-%d}":
+            await self.seal()
+            self._sealed_on = f"{now:%Y-%m-%d}"
+        if self._head_due is None or now >= self._head_due:
+            await self.tell_head()
+        if self._walk_due is None or now >= self._walk_due:
+            self._walk_due = now + WALKED_EVERY
+            await self.walk()
+
+    async def enter_reports(self) -> None:
+        """Let the trail have what was done beside the gateway."""
+        for each in await asyncio.to_thread(lambda: list(reported(self._reports_dir))):
+            if isinstance(each, Path):
+                each.rename(each.with_suffix(".refused"))
+                log.error("audit.report_refused", path=str(each), advice=_REPORT_ADVICE)
+                continue
+            await self._reports.enter(each, self._now())
+            each.path.unlink(missing_ok=True)
+            log.info("audit.reported", kind=each.kind)
+
+    async def seal(self) -> None:
+        """Seal the day before, and tell of each seal that the file of heads has not."""
+        await self._chain.seal(self._now())
+        known = {(each.line, each.hash) for each in await self._known()}
+        newest = await self._chain.newest_seals(_SEALS_AT_ONCE)
+        for each in reversed(newest):
+            if (each.through, each.hash) not in known:
+                await self._tell(_of_seal(each))
+                log.info(
+                    "audit.sealed",
+                    day=each.day,
+                    line=each.through,
+                    hash=each.hash,
+                    count=each.lines,
+                )
+
+    async def tell_head(self) -> None:
+        """Tell others of the last line."""
+        head = await self._chain.head()
+        self._head_due = self._now() + HEAD_EVERY
+        if head is not None:
+            await self._tell(_of_head(head, self._now()))
+            log.info("audit.head", line=head.line, hash=head.hash)
+
+    async def walk(self) -> None:
+        """Walk the trail to its end, and tell what is wrong with it."""
+        walk = Walk()
+        more = True
+        while more:
+            if self._stopping.is_set():
+                return
+            started = self._monotonic()
+            more = await self._chain.step(walk, _LINES)
+            await pause(self._stopping, _RESTS * (self._monotonic() - started))
+        await self._chain.compare(walk, await self._known())
+        await self._chain.note_walk(walk, self._now())
+        for breach in walk.breaches:
+            log.error("audit.broken", line=breach.line, reason=breach.says, advice=_ADVICE)
+        log.info("audit.verified", count=walk.lines)
+
+    async def _known(self) -> list[Witness]:
+        try:
+            return await asyncio.to_thread(witnesses_in, self._heads, str(self._heads))
+        except FileNotFoundError:
+            return []
+
+    async def _tell(self, told: Mapping[str, object]) -> None:
+        try:
+            await asyncio.to_thread(keep_head, self._heads, told)
+        except OSError as error:
+            log.error(
+                "audit.head_not_kept",
+                path=str(self._heads),
+                reason=error.strerror,
+                advice=_FILE_ADVICE,
+            )
+
+
+def _of_seal(seal: Seal) -> Mapping[str, object]:
+    return {"day": seal.day, "line": seal.through, "hash": seal.hash}
+
+
+def _of_head(head: TrailHead, now: datetime) -> Mapping[str, object]:
+    return {"at": text(now), "line": head.line, "hash": head.hash}

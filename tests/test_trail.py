@@ -1,0 +1,212 @@
+"""The audit trail is sealed, told to others, walked; and each step of that may be the last."""
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from store_values import NOW, arrival
+from structlog.testing import capture_logs
+
+from bars_gateway.store.chain import walked
+from bars_gateway.store.heads import witnesses_in
+from bars_gateway.store.reports import report
+from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.store import Store
+from bars_gateway.upkeep.trail import TrailKeeper
+
+DAY = timedelta(days=1)
+MORTAL = Path(__file__).parent / "support" / "mortal_keeper.py"
+
+
+class Kept:
+    """A trail with a keeper, on a clock of its own."""
+
+    def __init__(self, folder: Path, database: SqliteDatabase) -> None:
+        self.at = NOW
+        self.looked = 0
+        self.heads, self.reports = folder / "audit-heads.jsonl", folder / "reports"
+        self.path = database.path
+        self.store = Store(database, node="here")
+        self.keeper = TrailKeeper(
+            self.store.chain,
+            self.store.reports,
+            heads=self.heads,
+            reports_dir=self.reports,
+            now=lambda: self.at,
+            monotonic=lambda: 0.0,
+            look=self._look,
+            every_seconds=0.01,
+        )
+
+    async def _look(self) -> None:
+        self.looked += 1
+
+    async def kinds(self) -> list[str]:
+        return kinds(self.path)
+
+    async def keeps(self, after: timedelta = timedelta()) -> list[str]:
+        """Let time pass, and the keeper do what is due; return the events that were logged."""
+        self.at += after
+        with capture_logs() as logs:
+            await self.keeper.keep()
+        return [line["event"] for line in logs]
+
+
+def kinds(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [kind for (kind,) in connection.execute("SELECT kind FROM events ORDER BY id")]
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        made = Kept(tmp_path, database)
+        await made.store.inbound.receive(arrival(), NOW)
+        yield made
+
+
+async def test_a_day_is_sealed_once_and_told_to_others(kept: Kept) -> None:
+    """In the trail, the file of heads and the journal; each names line and hash."""
+    await kept.keeps()
+    first = await kept.keeps(DAY)
+    again = await kept.keeps(timedelta(minutes=1))
+    (seal,) = await kept.store.chain.newest_seals(9)
+    told = [json.loads(line) for line in kept.heads.read_text().split("\n") if line]
+
+    assert "audit.sealed" in first
+    assert [] == again
+    assert {"day": seal.day, "line": seal.through, "hash": seal.hash} in told
+    assert 0o600 == kept.heads.stat().st_mode & 0o777
+
+
+async def test_the_head_is_told_every_hour(kept: Kept) -> None:
+    """So that no more than an hour can be cut off without anybody knowing what is lacking."""
+    told = [await kept.keeps(timedelta(minutes=30)) for _ in range(4)]
+
+    assert [True, False, True, False] == ["audit.head" in each for each in told]
+
+
+async def test_the_trail_is_walked_at_a_start_and_daily(kept: Kept) -> None:
+    """That is a line of the trail, too: how far, and how much was wrong."""
+    walks = [await kept.keeps(timedelta(hours=12)) for _ in range(4)]
+    lines = await kept.kinds()
+
+    assert [True, False, True, False] == ["audit.verified" in each for each in walks]
+    assert 2 == lines.count("audit.verified")
+
+
+async def test_what_is_broken_is_told_once_for_each_place(kept: Kept) -> None:
+    """By an alarm that stands; handled, it is told no more, and a new place is."""
+    await kept.keeps()
+    change(kept.path, "UPDATE events SET kind = 'x.y' WHERE id = 1")
+    logged = await kept.keeps(DAY)
+    await kept.keeps(DAY)
+    alarms = await kept.store.alarms.standing(None, 10)
+    change(kept.path, "UPDATE alarms SET ended_at = since, ended_how = 'settled'")
+    await kept.keeps(DAY)
+    handled = await kept.store.alarms.standing(None, 10)
+    change(kept.path, "UPDATE events SET kind = 'x.y' WHERE id = 2")
+    await kept.keeps(DAY)
+    new = await kept.store.alarms.standing(None, 10)
+
+    assert "audit.broken" in logged
+    assert [("audit.broken", ["line 1: changed"], 1)] == [
+        (each.kind, list(each.codes), each.times) for each in alarms
+    ]
+    assert [] == handled
+    assert [["line 2: changed"]] == [list(each.codes) for each in new]
+
+
+def change(path: Path, statement: str) -> None:
+    """Change what a program of ours could not: its triggers are put back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'events'"
+        guards = connection.execute(query).fetchall()
+        for name, _ in guards:
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+        for _, sql in guards:
+            connection.execute(sql)
+
+
+async def test_a_trail_that_was_computed_anew_is_found_by_the_file_of_heads(kept: Kept) -> None:
+    """A hash that the file tells is not the one that the line has."""
+    await kept.keeps()
+    with kept.heads.open("a") as heads:
+        heads.write('{"line": 1, "hash": "%s"}\n' % ("0" * 64))
+    await kept.keeps(DAY)
+    (alarm,) = await kept.store.alarms.standing(None, 10)
+
+    assert ["line 1: witness"] == list(alarm.codes)
+
+
+async def test_what_was_done_beside_the_gateway_is_entered_once(kept: Kept) -> None:
+    """With who, what and when it was done; the file is gone, and what is none stays, aside."""
+    report(kept.reports, "operator.backed_up", {"who": "jo", "file": "/b"}, NOW - DAY)
+    (kept.reports / "odd.json").write_text('{"kind": "operator.released", "detail": {}}')
+    (kept.reports / "half.json").write_text('{"kind"')
+    logged = await kept.keeps()
+    lines = await kept.kinds()
+    with closing(sqlite3.connect(kept.path)) as connection:
+        query = "SELECT detail FROM events WHERE kind = 'operator.backed_up'"
+        (detail,) = connection.execute(query).fetchone()
+
+    assert 1 == lines.count("operator.backed_up")
+    assert "operator.released" not in lines
+    assert {"who": "jo", "file": "/b", "at": "2026-03-01T09:00:00.000Z"} == json.loads(detail)
+    assert ["half.refused", "odd.refused"] == sorted(each.name for each in kept.reports.iterdir())
+    assert 2 == logged.count("audit.report_refused")
+
+
+async def test_it_ends_when_it_is_told_to(kept: Kept) -> None:
+    """In the middle of a walk, too."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(kept.keeper.run())
+        while not kept.looked:
+            await asyncio.sleep(0)
+        kept.keeper.stop()
+
+    assert kept.looked
+
+
+def found(folder: Path) -> tuple[Sequence[object], int]:
+    """Return what is wrong with the trail there, and how many hashes it was held against."""
+    witnesses = witnesses_in(folder / "audit-heads.jsonl", "heads")
+    with closing(sqlite3.connect(folder / "gateway.db", isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        return walked(SqliteConnection(connection), witnesses).breaches, len(witnesses)
+
+
+def test_whatever_step_it_dies_at_the_next_life_makes_it_whole(tmp_path: Path) -> None:
+    """One seal of the day, which the file has as well; each report once; and the chain holds."""
+    before = tmp_path / "before"
+    before.mkdir()
+    asyncio.run(filled(before))
+    report(before / "reports", "operator.backed_up", {"who": "jo"}, NOW)
+    command = [sys.executable, MORTAL, before, tmp_path, (NOW + DAY).isoformat()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    steps = int(done.stdout.splitlines()[-1])
+
+    assert steps > 20, steps
+    for step in range(steps + 1):
+        folder = tmp_path / f"at-{step}"
+        lines = kinds(folder / "gateway.db")
+        breaches, known = found(folder)
+
+        assert lines.count("audit.sealed") == lines.count("operator.backed_up") == 1, step
+        assert [] == [*(folder / "reports").iterdir()], step
+        assert [] == breaches, step
+        assert known >= 2, step
+
+
+async def filled(folder: Path) -> None:
+    async with open_database(folder / "gateway.db") as database:
+        await Store(database, node="here").inbound.receive(arrival(), NOW)
