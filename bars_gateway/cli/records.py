@@ -66,7 +66,8 @@ Against = Annotated[
 ]
 Names = Annotated[bool, typer.Option("--names", help="Print that list, from the backup.")]
 RequestId = Annotated[
-    str | None, typer.Argument(metavar="REQUEST_ID", help="X-Request-Id of a message.")
+    str | None,
+    typer.Argument(metavar="MESSAGE", help="X-Request-Id of a message, or its number."),
 ]
 OfWorkflow = Annotated[
     int | None, typer.Option("--workflow", min=1, metavar="NUMBER", help="A workflow instead.")
@@ -360,10 +361,16 @@ def release_record(  # noqa: PLR0917
 def _thing(
     request_id: str | None, workflow: int | None, quarantine: int | None
 ) -> Mapping[str, object]:
-    named = {"request_id": request_id, "workflow_id": workflow, "quarantine_id": quarantine}
+    number = request_id if request_id and request_id.isascii() and request_id.isdigit() else None
+    named: dict[str, object] = {
+        "request_id": None if number else request_id,
+        "message_id": int(number) if number else None,
+        "workflow_id": workflow,
+        "quarantine_id": quarantine,
+    }
     given = {name: value for name, value in named.items() if value is not None}
     if len(given) != 1:
-        raise typer.BadParameter("name one: a REQUEST_ID, --workflow or --quarantine")
+        raise typer.BadParameter("name one: a MESSAGE, --workflow or --quarantine")
     return given
 
 

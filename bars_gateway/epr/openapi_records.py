@@ -20,9 +20,10 @@ from bars_gateway.model.retention import RecordClass
 
 RECORD_SCHEMAS: dict[str, Schema] = {
     "RecordOrder": some(
-        "Which record is meant, one of the three, and why.",
+        "Which record is meant, by one of the four, and why.",
         "why",
         request_id=uuid("X-Request-Id of a message"),
+        message_id={**number("of a message, as show and the pages tell it"), "minimum": 1},
         workflow_id={**number("of a workflow, with all its messages"), "minimum": 1},
         quarantine_id={**number("of what lies in quarantine"), "minimum": 1},
         **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},

@@ -105,6 +105,7 @@ class RecordOrder:
     role: str = "epr"
     dry_run: bool = False
     request_id: str | None = None
+    message_id: int | None = None
     workflow_id: int | None = None
     quarantine_id: int | None = None
 
@@ -370,6 +371,7 @@ _CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
 }
 _NAMING_RECORDS: Mapping[str, Callable[[Any], Any]] = {
     "request_id": _request_id,
+    "message_id": _number("message_id", "a message"),
     "workflow_id": _number("workflow_id", "a workflow"),
     "quarantine_id": _number("quarantine_id", "what lies in quarantine"),
 }

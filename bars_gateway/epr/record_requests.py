@@ -7,8 +7,9 @@ What a person asks of records, on the socket: to keep them from every purge, or 
     GET  /purges/{id}        200 how far it is, and what it has removed · 404
 
 The body says why and by whom, as with every act (`orders`), and names one thing: a message by its
-X-Request-Id, a workflow, or what lies in quarantine by its number. A purge that is asked for here
-is of this provider's records alone. It goes on by itself: whoever asked looks how far it is.
+X-Request-Id or number, a workflow, or what lies in quarantine by its number. A purge that is asked
+for here is of this provider's records alone. It goes on by itself: whoever asked looks how far it
+is.
 """
 
 from collections.abc import Callable
@@ -104,6 +105,7 @@ def thing_of(order: RecordOrder) -> HeldThing:
     """Return what an order names."""
     return HeldThing(
         request_id=order.request_id,
+        message_id=order.message_id,
         workflow_id=order.workflow_id,
         quarantine_id=order.quarantine_id,
     )

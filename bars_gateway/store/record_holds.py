@@ -25,6 +25,7 @@ class HeldThing:
     """What somebody names: one of these."""
 
     request_id: str | None = None
+    message_id: int | None = None  # the number of a message
     workflow_id: int | None = None
     quarantine_id: int | None = None
 
@@ -98,6 +99,10 @@ def _named(connection: Connection, provider: str, thing: HeldThing) -> Sequence[
     if thing.quarantine_id is not None:
         values = {"id": thing.quarantine_id, "provider": provider}
         return [thing] if connection.one("quarantined", **values) else []
+    if thing.message_id is not None:
+        values = {"id": thing.message_id, "provider": provider}
+        row = connection.one("workflow_of_numbered", **values)
+        return [] if row is None else [HeldThing(workflow_id=row["id"])]
     called = {"name": thing.request_id, "provider": provider}
     workflows = connection.rows("workflows_called", **called)
     quarantined = connection.rows("quarantined_called", **called)

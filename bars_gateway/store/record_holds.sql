@@ -29,6 +29,10 @@ SELECT * FROM record_holds WHERE released_at IS NULL AND provider = coalesce(:pr
 -- The workflow of that number.
 SELECT id FROM workflows WHERE id = :number AND provider = :provider;
 
+-- name: workflow_of_numbered
+-- The workflow of the message of that number.
+SELECT m.workflow_id AS id FROM messages AS m WHERE m.id = :id AND m.provider = :provider;
+
 -- name: workflows_called
 -- The workflows of a provider in which a message has that X-Request-Id.
 SELECT DISTINCT m.workflow_id AS id FROM messages AS m

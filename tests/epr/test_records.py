@@ -55,6 +55,15 @@ async def test_a_record_is_held_and_listed_with_its_reason(desk: Operator, named
     assert "under legal hold since" in told.out
 
 
+async def test_a_record_is_held_by_the_number_of_its_message(desk: Operator, named: str) -> None:
+    """As pages and `explain` tell it."""
+    held = await desk.types("hold-record 1 --why INC-7")
+    shown = await desk.types(f"show {named}")
+
+    assert "workflow 1: held since" in held.out
+    assert "under legal hold since" in shown.out
+
+
 async def test_a_hold_is_released_once(desk: Operator, named: str) -> None:
     """The second time there is nothing to release, and the command says so."""
     await desk.types(f"hold-record {named} --why INC-7")

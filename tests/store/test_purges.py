@@ -31,9 +31,11 @@ from bars_gateway.store.purges import is_told, left_of, names_of, prospects
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.compaction import compacted
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.sqlite.integrity import examine, reading
 from bars_gateway.store.sqlite.restore import DatabaseCondition, restore
+from bars_gateway.store.sqlite.space import gives_back
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.purging import Purging
 
@@ -465,3 +467,43 @@ async def test_what_lay_in_quarantine_leaves_once_somebody_has_seen_to_it(
 def test_numbers_that_follow_each_other_are_one_span() -> None:
     """A certificate of a hundred thousand is a line, and not a book."""
     assert [(1, 3), (5, 5)] == spans([1, 2, 3, 5])
+
+
+async def test_a_restore_takes_over_holds_and_certificates(tmp_path: Path) -> None:
+    """What somebody held since the backup is held; what was purged since has its certificate."""
+    path, copy = tmp_path / "gateway.db", tmp_path / "copy.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        taken = await came(store)
+        await came(store)
+        await asyncio.to_thread(back_up, path, copy)
+        thing = HeldThing(workflow_id=taken.workflow_id)
+        await store.record_holds.hold_record("trust", thing, JO, NOW)
+        await purged(store, MONTHS)
+    restore(copy, path, MONTHS, older=True)
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        (held,) = await store.record_holds.standing("trust", 10)
+        shown = await store.purges.certificate(1)
+        assert shown is not None
+        back = await database.read(lambda connection: left_of(connection, shown))
+        again = await purged(store, MONTHS)
+
+    assert (taken.workflow_id, "IG-7") == (held.workflow_id, held.why)
+    assert {RecordClass.PAYLOADS: 1, RecordClass.ANSWERS: 1} == back
+    assert 2 == again.count
+
+
+async def test_a_file_that_keeps_its_empty_pages_is_made_one_that_does_not(tmp_path: Path) -> None:
+    """It was made by another program, or an earlier release: written anew, it gives them back."""
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("CREATE TABLE other (x)")  # the mode is the file's from now on
+    async with open_database(path) as database:
+        before = await database.read(lambda connection: gives_back(connection.raw))
+    compacted(path)
+    async with open_database(path) as database:
+        after = await database.read(lambda connection: gives_back(connection.raw))
+
+    assert (False, True) == (before, after)

@@ -1,0 +1,167 @@
+"""When a purge begins by itself, when it is late, and how much it does at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bars_gateway.config.retention import (
+    ProviderRetention,
+    RetentionOverrides,
+    RetentionSettings,
+    rules_of,
+)
+from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
+from bars_gateway.upkeep.purging import LATE_AFTER, Portion, Purger, PurgeState, Purging, latest
+
+NIGHT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+FOR_GOOD = RetentionRules([RetentionRule(record_class=each, days=0) for each in PURGED])
+
+
+class Time:
+    """A clock that a test sets."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield Store(database, node="here")
+
+
+def purger_at(store: Store, clock: Time, nightly_at: str | None = "01:30") -> Purger:
+    def purging(stopping: asyncio.Event) -> Purging:
+        return Purging(
+            store.purges, {}, now=clock, monotonic=lambda: 0.0, stopping=stopping, rests=0.0
+        )
+
+    return Purger(
+        store.purges,
+        purging,
+        FOR_GOOD,
+        nightly_at=nightly_at,
+        wait=store.wait_for_purge,
+        wake=store.wake_purger,
+        now=clock,
+    )
+
+
+async def number_of(store: Store) -> int:
+    last = await store.purges.last_ended()
+    return last.purge.number if last else 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "purges"),
+    [
+        pytest.param(-0.1, 0, id="before it"),
+        pytest.param(0, 1, id="at that time"),
+        pytest.param(4.9, 1, id="in the same night"),
+        pytest.param(5.1, 0, id="by day"),
+    ],
+)
+async def test_a_purge_begins_at_night(store: Store, hours: float, purges: int) -> None:
+    """One that was missed is not made up for by day, when messages are many."""
+    await purger_at(store, Time(NIGHT + timedelta(hours=hours))).look()
+
+    assert purges == await number_of(store)
+
+
+async def test_one_purge_a_night_is_enough(store: Store) -> None:
+    """The next one begins a day later."""
+    clock = Time(NIGHT)
+    purger = purger_at(store, clock)
+    await purger.look()
+    clock.at = NIGHT + timedelta(hours=1)
+    await purger.look()
+    same_night = await number_of(store)
+    clock.at = NIGHT + timedelta(days=1)
+    await purger.look()
+
+    assert (1, 2) == (same_night, await number_of(store))
+
+
+async def test_none_begins_where_nobody_wants_it(store: Store) -> None:
+    """Somebody else starts it, or nobody does."""
+    await purger_at(store, Time(NIGHT), nightly_at=None).look()
+
+    assert 0 == await number_of(store)
+
+
+async def test_what_has_not_ended_goes_on_by_day_too(store: Store) -> None:
+    """A kill stops no purge, and whoever asks for one need not wait for the night."""
+    clock = Time(NIGHT + timedelta(hours=9))
+    from bars_gateway.store.purges import BY_ITSELF
+
+    await store.purges.begin_purge(None, BY_ITSELF, FOR_GOOD, NIGHT)
+    await purger_at(store, clock).look()
+
+    assert 1 == await number_of(store)
+
+
+def test_the_time_of_day_that_was_last() -> None:
+    """Today's, or yesterday's while that is to come."""
+    assert NIGHT == latest("01:30", NIGHT)
+    assert NIGHT - timedelta(days=1) == latest("01:30", NIGHT - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("nightly", "days", "late"), [(True, 3.1, True), (True, 2.9, False), (False, 30, False)]
+)
+def test_a_purge_is_late_after_days(nightly: bool, days: float, late: bool) -> None:  # noqa: FBT001
+    """A weekend without one is no news."""
+    state = PurgeState(nightly=nightly, since=NIGHT)
+
+    assert late == (state.late_since(NIGHT + timedelta(days=days)) is not None)
+    assert timedelta(days=3) == LATE_AFTER
+
+
+def test_a_slow_disk_makes_the_next_portion_smaller() -> None:
+    """And a fast one larger, up to a bound."""
+    portion = Portion(8, 12)
+    portion.took(0.02)
+    slow = portion.size
+    for _ in range(20):
+        portion.took(0.001)
+
+    assert (4, 12) == (slow, portion.size)
+
+
+@pytest.mark.parametrize(
+    ("provider", "use_case", "days"),
+    [
+        ("trust", "a4t1", 1),
+        ("trust", "a4t2", 2),
+        ("trust", "a1t1", 3),
+        ("other", "a4t1", 4),
+        ("other", "a4t2", 5),
+        ("other", "a1t1", 30),
+    ],
+)
+def test_the_most_particular_time_holds(provider: str, use_case: str, days: int) -> None:
+    """A provider's for a use case or Application, a provider's, the use case's, everybody's."""
+    everybody = RetentionSettings(
+        use_cases={
+            "a4t1": RetentionOverrides(payload_days=4),
+            "a4": RetentionOverrides(payload_days=5),
+        }
+    )
+    own = ProviderRetention(
+        payload_days=3,
+        use_cases={
+            "a4t1": RetentionOverrides(payload_days=1),
+            "a4": RetentionOverrides(payload_days=2),
+        },
+    )
+    rules = rules_of(everybody, {"trust": own, "other": ProviderRetention()})
+
+    assert days == rules.rule_for(RecordClass.PAYLOADS, provider, use_case).days
