@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -428,22 +427,20 @@ def gateways_below(folder: Path) -> list[int]:
     return found
 
 
-def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
     """Neither a folder that is half full, nor a gateway that runs on."""
     config, scratch = installation(tmp_path), tmp_path / "t"
     scratch.mkdir()
     before = sorted(tmp_path.iterdir())
-    running = subprocess.Popen(
-        command("export", tmp_path / "made", "--config", config),
-        env={"TMPDIR": str(scratch)},
-        stderr=subprocess.PIPE,
-        text=True,
+    words = command("export", tmp_path / "made", "--config", config)
+    running = await asyncio.create_subprocess_exec(
+        *words, env={"TMPDIR": str(scratch)}, stderr=subprocess.PIPE
     )
-    while not list(scratch.glob("*/hospital/gateway.log")):
-        assert running.poll() is None
-    running.send_signal(signal.SIGTERM)
-    _, said = running.communicate()
+    await eventually(lambda: gateways_below(scratch))
+    running.terminate()
+    _, said = await running.communicate()
 
-    assert (1, "Stopped: nothing was exported.\n") == (running.returncode, said)
+    assert (1, b"Stopped: nothing was exported.\n") == (running.returncode, said)
     assert before == sorted(tmp_path.iterdir())
     assert [] == list(scratch.iterdir())
+    assert [] == gateways_below(scratch)
