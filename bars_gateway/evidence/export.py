@@ -93,6 +93,17 @@ def read_summary(folder: Path) -> Summary:
         raise EvidenceError(f"{file} is not the summary of an export") from None
 
 
+def is_there(piece: str, folder: Path) -> bool:
+    """Tell whether the export at *folder* has that piece, and anything in it."""
+    file = folder / PIECES[piece].file
+    if not file.is_file():
+        return False
+    # Of certificates that cannot be read there are only the reasons.
+    needed = b'"subject"' if piece == "certificates" else b""
+    content = file.read_bytes()
+    return bool(content) and needed in content
+
+
 def _begun(folder: Path) -> Path:
     """Return a folder beside *folder* to write into; refuse where something is there already."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -138,13 +149,9 @@ def _summary(half: Path, settings: Settings, played: Played, now: datetime) -> S
         bars_gateway=__version__,
         environment=settings.environment,
         scenes=played.scenes,
-        pieces=[name for name, piece in PIECES.items() if _holds(half / piece.file)],
+        pieces=[name for name in PIECES if is_there(name, half)],
         attached=sorted(f"{ATTACHED}/{file.name}" for file in half.glob(f"{ATTACHED}/*")),
     )
-
-
-def _holds(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
 
 
 def _write(file: Path, text: str) -> None:

@@ -60,5 +60,6 @@ def gaps_of(shown: Collection[str]) -> Iterator[EvidenceGap]:
     for name, title in titles.items():
         if name not in shown:
             told = [each.number for each in statements() if name in each.evidence]
-            why = f"needed for {', '.join(told)}" if told else "no statement rests on it"
+            told += [each.item for each in questions() if name in each.evidence]
+            why = f"needed for {', '.join(told)}" if told else "nothing rests on it"
             yield EvidenceGap(kind=GapKind.EVIDENCE, name=name, what=title, why=why)

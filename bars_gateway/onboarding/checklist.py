@@ -135,7 +135,10 @@ def _together(settings: Settings) -> Iterator[ChecklistStep]:
     yield _unseen("See everything green", "bars-gateway doctor", contacts.OURSELVES)
     match settings.environment:
         case Environment.INT:
-            how = "test with the toolkit and other suppliers, fill in the SCAL, show it end to end"
+            how = (
+                "test with the toolkit and other suppliers, fill in the SCAL (bars-gateway evidence"
+                " export), show it end to end"
+            )
             yield _unseen("Be assured: SCAL approved, conformance certificate", how, contacts.BARS)
         case Environment.PROD:
             how = "bars-gateway letters live; happy paths first, then business"

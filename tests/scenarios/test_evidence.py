@@ -18,6 +18,7 @@ from typed import Done, typed
 from world import eventually, headers, post, world_in
 
 from bars_gateway.evidence import screenshots
+from bars_gateway.evidence.export import is_there
 from bars_gateway.evidence.figures import counted_in, figures_of_database, figures_of_run
 from bars_gateway.evidence.gaps import gaps_of
 from bars_gateway.evidence.pieces import PIECES, SCENES
@@ -368,6 +369,23 @@ def test_percentiles_are_read_of_the_classes_that_are_counted(exported: Export) 
 
     assert sorted(found) == found
     assert times["answers"] > len(SCENES) / 2  # type: ignore[index]
+
+
+def test_what_a_question_rests_on_is_a_gap_as_well() -> None:
+    """It is told for which items of the self-assessment it is needed."""
+    lacking = list(gaps_of(SCENES.keys() | PIECES.keys() - {"certificates"}))
+
+    assert [("certificates", "needed for certificates")] == [(g.name, g.why) for g in lacking]
+
+
+def test_reasons_why_a_certificate_cannot_be_read_are_no_evidence(tmp_path: Path) -> None:
+    """An export whose file has nothing else does not count as having it."""
+    file = tmp_path / PIECES["certificates"].file
+    file.write_text('[{"problem": "it cannot be read"}]', "utf-8")
+    before = is_there("certificates", tmp_path)
+    file.write_text('[{"problem": "it cannot be read"}, {"subject": "CN=a"}]', "utf-8")
+
+    assert (False, True) == (before, is_there("certificates", tmp_path))
 
 
 def test_the_figures_leave_out_where_waiting_was_the_point() -> None:
