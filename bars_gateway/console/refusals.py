@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import structlog
 
-from bars_gateway.store.visits import Visits
+from bars_gateway.store.audit import Visits
 
 log = structlog.get_logger(__name__)
 _MINUTE = timedelta(minutes=1)

@@ -1,25 +1,35 @@
 """
-The audit trail as a list: who did what, when, why, and to which message; newest first.
+The audit trail: what people did at the console, and all of it as a list, newest first.
+
+    console.logged_in · console.logged_out · console.refused ─► one line each, no password, no URL
+    console.revealed                                         ─► one line, and only then the bytes:
+                                                                of a message, or in quarantine
 
     period, actor, kind, provider ─► audited ─┐
-    X-Request-Id, Bundle.id, number ─────────►┴─► lines
+    X-Request-Id, Bundle.id, number ─────────►┴─► lines: who, what, when, why, to which message
 
 Nothing in it can be changed or deleted: the database refuses that. What the gateway itself does
-with a message is in it as well (`message.…`), and so is what was refused to somebody.
+with a message is in it as well (`message.…`), and so is what was refused to somebody. Nothing of a
+payload is in these lines: names, roles, reasons, numbers and codes.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bars_gateway.model.messages import Part, Payload
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.rows import instant, text
-from bars_gateway.store.work import Noun, reads
+from bars_gateway.store.readings import payload
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.work import Noun, reads, writes
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 _OF_MESSAGES = "message"  # kinds of the gateway's own doing with messages
+_NOBODYS = (None, None, None)
 _CONSOLE = "console"  # who came, left or was refused: in no role
 
 
@@ -85,3 +95,47 @@ def line_of(row: Row) -> AuditLine:
         message_id=row["message_id"],
         detail=detail,
     )
+
+
+class Visits(Noun):
+    """What people did at the console."""
+
+    @writes
+    def note(
+        self, connection: Connection, kind: str, detail: Mapping[str, object], now: datetime
+    ) -> None:
+        """Add a line to the audit trail that is about no message."""
+        add_message_event(connection, _NOBODYS, kind, now, detail)
+
+    @writes
+    def reveal(
+        self,
+        connection: Connection,
+        message_id: int,
+        part: Part,
+        detail: Mapping[str, object],
+        now: datetime,
+    ) -> Payload | None:
+        """Return those bytes once the audit trail says who has them, and why; None: none kept."""
+        row = connection.one("message", id=message_id)
+        found = payload(connection, message_id, part)
+        if row is None or found is None:
+            return None
+        about = (row["provider"], message_id, row["request_id"])
+        told = {**detail, "part": part.value}
+        add_message_event(connection, about, "console.revealed", now, told)
+        return found
+
+    @writes
+    def reveal_quarantined(
+        self, connection: Connection, number: int, detail: Mapping[str, object], now: datetime
+    ) -> Payload | None:
+        """Return what lies in quarantine once the audit trail says who has it; None: nothing."""
+        row = connection.one("quarantined_of_any", id=number)
+        if row is None:
+            return None
+        found = payload_of(row, connection.vault, "quarantine")
+        about = (row["provider"], None, row["request_id"])
+        told = {**detail, "part": "request", "quarantine": number}
+        add_message_event(connection, about, "console.revealed", now, told)
+        return found

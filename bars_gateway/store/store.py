@@ -21,7 +21,7 @@ from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.alerts import Alerts
 from bars_gateway.store.asides import Asides, Rounds
-from bars_gateway.store.audit import Audit
+from bars_gateway.store.audit import Audit, Visits
 from bars_gateway.store.chain import Chain
 from bars_gateway.store.connection import Connection, Database, Measures
 from bars_gateway.store.conversations import Confirmations, Conversations, Debts
@@ -45,7 +45,6 @@ from bars_gateway.store.reports import Reports
 from bars_gateway.store.responses import Responses
 from bars_gateway.store.searches import Searches
 from bars_gateway.store.timeline import Timelines
-from bars_gateway.store.visits import Visits
 from bars_gateway.store.waiting import Pausing
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
