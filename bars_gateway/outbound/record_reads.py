@@ -10,7 +10,7 @@ Before a cancellation: is there still something to cancel (D-cancel-read)?
 
 The user who cancels must hear soon that a cancellation has not left: one read takes twenty
 seconds at the most, and what still waits after a minute is told (`housekeeping`). One Receiver
-is read from once at a time, so that a silent one costs each round one wait and holds up no
+is read from once at a time, and none waits for another's answer, so that a silent one holds up no
 other. To a record that names another patient none is sent. Where the Receiver answers reads
 and shows nothing of the record, the cancellation is sent all the same: one that comes too late
 is refused, and one that never comes lets somebody drive out.
@@ -77,7 +77,7 @@ _UNREAD = Matched(result=Reconciliation.UNREAD)
 _ANSWERS_NO_SEARCH = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 501})
 READ_SECONDS = 20.0
 READ_AGAIN_AFTER = timedelta(seconds=10)
-_LOOKED_AT = 200  # in one round; of these, the first of each Receiver
+_LOOKED_AT = 200  # Receivers, at a time
 _LOOK_AGAIN = 2.0  # seconds; what waits behind a request has no wake-up of its own
 
 
@@ -102,50 +102,54 @@ class CancelReader:
         self._new_id = new_id
         self._stopping = asyncio.Event()
         self._left_out: dict[int, datetime] = {}  # what we failed over a moment ago
+        self._asked: set[tuple[str, str]] = set()  # for whom, and where, a read is under way
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Read until stopped, with a *beat* each round."""
-        while not self._stopping.is_set():
-            beat()
-            try:
-                if not await self.round():
-                    await self._cancellations.cancel_work(_LOOK_AGAIN)
-            except* StoreUnavailable as errors:
-                for error in errors.exceptions:
+        """Read until stopped, with a *beat* at each look; return once no read is under way."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping.is_set():
+                beat()
+                try:
+                    await self.begin(group)
+                except StoreUnavailable as error:
                     log.error("store.unavailable", reason=str(error))
                 await self._cancellations.cancel_work(_LOOK_AGAIN)
 
     def stop(self) -> None:
-        """Begin no further round."""
+        """Begin no further read."""
         self._stopping.set()
         self._cancellations.wake()
 
-    async def round(self) -> int:
-        """Read once from each Receiver that something is to be cancelled at; return how many."""
-        due = await self._cancellations.to_read(self._now(), _LOOKED_AT)
-        first: dict[tuple[str, str], Cancellation] = {}
-        for each in due:
-            if each.provider in self._identities and not self._is_left_out(each):
-                first.setdefault((each.provider, each.receiver), each)
-        async with asyncio.TaskGroup() as group:
-            for each in first.values():
-                group.create_task(self._read_for(each))
-        return len(first)
+    async def begin(self, group: asyncio.TaskGroup) -> int:
+        """Begin a read where something is to be cancelled and none is on; return how many."""
+        now = self._now()
+        self._left_out = {
+            number: until
+            for number, until in self._left_out.items()
+            if now < until <= now + READ_AGAIN_AFTER
+        }
+        due = await self._cancellations.to_read(now, _LOOKED_AT, self._identities, self._left_out)
+        idle = [each for each in due if (each.provider, each.receiver) not in self._asked]
+        for each in idle:
+            self._asked.add((each.provider, each.receiver))
+            group.create_task(self._read_for(each))
+        return len(idle)
 
     async def _read_for(self, cancellation: Cancellation) -> None:
         """Read for one; where that fails in a way that nobody foresaw, hold it, with an alarm."""
+        # Where what comes of it cannot be written, it is due still, and would be read for at once.
+        again_at = self._now() + READ_AGAIN_AFTER
         try:
             await self._read_and_follow(cancellation)
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as error:
+            self._left_out[cancellation.message_id] = again_at
+            log.error("store.unavailable", reason=str(error))
         except Exception as error:  # unit of work
-            # Where not even that can be written, it is due still, and would be read for at once.
-            self._left_out[cancellation.message_id] = self._now() + READ_AGAIN_AFTER
+            self._left_out[cancellation.message_id] = again_at
             await self._asides.hold(cancellation.message_id, error, self._now())
-
-    def _is_left_out(self, cancellation: Cancellation) -> bool:
-        until = self._left_out.get(cancellation.message_id)
-        return until is not None and self._now() < until <= self._now() + READ_AGAIN_AFTER
+        finally:
+            self._asked.remove((cancellation.provider, cancellation.receiver))
+            self._cancellations.wake()
 
     async def _read_and_follow(self, cancellation: Cancellation) -> None:
         request = self._request(cancellation)

@@ -21,7 +21,8 @@ several are shown, there may be two of them, and a record that is over there whi
 to be at work contradicts that: whoever is to ask still has to.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -86,9 +87,11 @@ class Cancellations(Noun):
         self._rounds = rounds
         self._asides = asides
 
-    async def to_read(self, now: datetime, limit: int) -> Sequence[Cancellation]:
-        """Return those that a read is due for, the first in its conversation each."""
-        found = await self._to_read(now, limit)
+    async def to_read(
+        self, now: datetime, limit: int, providers: Collection[str], left_out: Collection[int] = ()
+    ) -> Sequence[Cancellation]:
+        """Return of *providers* what a read is due for, one for each Receiver."""
+        found = await self._to_read(now, limit, providers, left_out)
         for each_one in found:
             if isinstance(each_one, Spoilt):
                 await self._asides.hold(each_one.number, each_one.error, now)
@@ -96,9 +99,20 @@ class Cancellations(Noun):
 
     @reads
     def _to_read(
-        self, connection: Connection, now: datetime, limit: int
+        self,
+        connection: Connection,
+        now: datetime,
+        limit: int,
+        providers: Collection[str],
+        left_out: Collection[int],
     ) -> list[Cancellation | Spoilt]:
-        found = connection.rows("cancellations_to_read", now=text(now), limit=limit)
+        found = connection.rows(
+            "cancellations_to_read",
+            now=text(now),
+            providers=json.dumps(sorted(providers)),
+            left_out=json.dumps(sorted(left_out)),
+            limit=limit,
+        )
         return each(found, partial(_cancellation, connection))
 
     @wakes(WakeUps.wake_everybody)

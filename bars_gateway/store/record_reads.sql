@@ -5,16 +5,23 @@
 SELECT id, counterparty FROM workflows WHERE claimed_id = :focus_id AND role = 'requester';
 
 -- name: cancellations_to_read
--- The first of its conversation alone: before that, there may be nothing yet to cancel.
-SELECT m.id, m.provider, m.request_id, m.correlation_id, m.receiver FROM messages AS m
- WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
-   AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-                    WHERE earlier.settled_at IS NULL
-                      AND earlier.provider = m.provider
-                      AND earlier.correlation_id = m.correlation_id
-                      AND earlier.receiver = m.receiver
-                      AND earlier.id < m.id)
- ORDER BY m.read_due_at, m.id LIMIT :limit;
+-- One for each Receiver, however many wait for it: one that is silent stands before no other. The first of its
+-- conversation alone: before that, there may be nothing yet to cancel.
+SELECT due.*
+  FROM (SELECT m.id, m.provider, m.request_id, m.correlation_id, m.receiver, m.read_due_at,
+               row_number() OVER (PARTITION BY m.provider, m.receiver ORDER BY m.read_due_at, m.id) AS place
+          FROM messages AS m
+         WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
+           AND m.provider IN (SELECT value FROM json_each(:providers))
+           AND m.id NOT IN (SELECT value FROM json_each(:left_out))
+           AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                            WHERE earlier.settled_at IS NULL
+                              AND earlier.provider = m.provider
+                              AND earlier.correlation_id = m.correlation_id
+                              AND earlier.receiver = m.receiver
+                              AND earlier.id < m.id)) AS due
+ WHERE due.place = 1
+ ORDER BY due.read_due_at, due.id LIMIT :limit;
 
 -- name: confirm_cancellation
 -- Let a cancellation go out, and say what was shown of what it cancels.
