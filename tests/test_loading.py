@@ -114,3 +114,19 @@ def test_the_libraries_are_loaded_alone() -> None:
     ).stdout
 
     assert "False 0 False\nrich\n" == told
+
+
+def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> None:
+    """A command that draws a table paused for it as long as it took to load."""
+    (settings.parent / "state" / "gateway.db").touch()
+    code = (
+        "import gc, sys\nfrom bars_gateway.__main__ import main\n"
+        f"sys.argv = ['bars-gateway', 'queue', '--config', {str(settings)!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(gc.get_freeze_count() > 10_000, gc.isenabled())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+    assert "True True" == told.splitlines()[-1]

@@ -47,7 +47,10 @@ def main() -> None:
     try:
         config = _config_of(words)
         if config is None:
-            _app_for(words)()
+            with libraries.no_garbage():
+                app = _app_for(words)
+                libraries.settle()
+            app()
         else:
             from bars_gateway.daemon import start
 
@@ -75,18 +78,17 @@ def _config_of(words: Sequence[str]) -> Path | None:
 
 def _app_for(words: Sequence[str]) -> "typer.Typer":
     """Return the commands among which the one is that was typed."""
-    with libraries.no_garbage():
-        libraries.load_structlog()
-        home = HOMES.get(words[0]) if words else None
-        if home is None:
-            from bars_gateway.cli import main
+    libraries.load_structlog()
+    home = HOMES.get(words[0]) if words else None
+    if home is None:
+        from bars_gateway.cli import main
 
-            return main.app
-        from bars_gateway.cli.root import root
+        return main.app
+    from bars_gateway.cli.root import root
 
-        app = root()
-        import_module(f"bars_gateway.cli.{home}").add_to(app)
-        return app
+    app = root()
+    import_module(f"bars_gateway.cli.{home}").add_to(app)
+    return app
 
 
 def _told(error: BaseException) -> Iterator[str]:

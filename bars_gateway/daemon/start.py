@@ -26,6 +26,7 @@ def start(config: Path, environ: Mapping[str, str]) -> None:
         from bars_gateway.daemon import gateway
         from bars_gateway.errors import ConfigurationError
 
+        libraries.settle()
     settings = load(config, environ)
     log.configure(settings.log_level)
     found = problems(settings, datetime.now(UTC))
