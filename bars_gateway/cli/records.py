@@ -14,6 +14,7 @@ Numbers, ids and counts alone are printed.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bars_gateway import log
 from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
 from bars_gateway.cli.output import clock, print_each, print_lines
@@ -191,6 +193,7 @@ def _ended(path: Path, number: int) -> Certificate:
 
 
 def _here(settings: Settings, provider: str | None, order: Mapping[str, object]) -> Certificate:
+    log.configure("warning", stream=sys.stderr)  # standard output is for the certificate
     actor = Actor(role="operator", who=str(order["by"]), why=str(order["why"]))
     return asyncio.run(carried_out(settings, provider, actor))
 

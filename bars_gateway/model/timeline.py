@@ -114,6 +114,8 @@ _NOTED: Mapping[str, str] = {
 }
 # What each act is called, by the second word of its kind.
 _ACTS: Mapping[str, str] = {
+    "held_record": "Put under legal hold",
+    "released_record": "Taken out of legal hold",
     "held": "Held",
     "released": "Released",
     "withdrawn": "Withdrawn",

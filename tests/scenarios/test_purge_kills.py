@@ -1,6 +1,7 @@
 """A purge is killed at each of its steps: what has left is certified, and the other way round."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -85,3 +86,14 @@ def counts_of(path: Path) -> dict[str, int]:
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("messages", "workflows")
         }
+
+
+async def test_a_purge_without_a_gateway_prints_its_certificate_alone(settings: Path) -> None:
+    """A program reads it: what is logged goes elsewhere."""
+    words = ["purge", "--config", str(settings), "--why", "yearly", "--json"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bars_gateway", *words), stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+
+    assert ("yearly", 15) == tuple(json.loads(printed)[name] for name in ("why", "removed"))
