@@ -134,6 +134,9 @@ EVENTS = {
     ),
     "alert.resolved": LogEvent("What alert `name` was about stands no more."),
     "alerts.acknowledged": LogEvent("Somebody sees to the alert `name`: it is told of no more."),
+    "audit.anchored": LogEvent(
+        "The lines of the audit trail up to `line`, of `day` and before, leave: their time is over."
+    ),
     "audit.broken": LogEvent(
         "The audit trail is not as it was written, at `line`; `reason` says what does not fit.",
         "`docs/runbooks.md`, at `audit.broken`.",

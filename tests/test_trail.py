@@ -210,3 +210,25 @@ def test_whatever_step_it_dies_at_the_next_life_makes_it_whole(tmp_path: Path) -
 async def filled(folder: Path) -> None:
     async with open_database(folder / "gateway.db") as database:
         await Store(database, node="here").inbound.receive(arrival(), NOW)
+
+
+async def test_days_leave_whose_time_is_over(kept: Kept) -> None:
+    """Each night, by whole days; what is left holds, and the log says what left."""
+    kept.keeper._kept_days = 2
+    await kept.store.visits.note("console.logged_in", {"who": "jo"}, NOW)
+    events = [event for _ in range(5) for event in await kept.keeps(DAY)]
+    breaches, _ = found(kept.path.parent)
+    with closing(sqlite3.connect(kept.path)) as connection:
+        (first,) = connection.execute("SELECT min(id) FROM events").fetchone()
+
+    assert 0 == events.count("audit.anchored")  # the EPR has not collected what came
+
+    pending = await kept.store.notices.pending("trust", 10)
+    await kept.store.notices.collect("trust", [each.notice_id for each in pending], kept.at)
+    events = [event for _ in range(2) for event in await kept.keeps(DAY)]
+    with closing(sqlite3.connect(kept.path)) as connection:
+        (later,) = connection.execute("SELECT min(id) FROM events").fetchone()
+
+    assert "audit.anchored" in events
+    assert first == 1 < later
+    assert [] == breaches == found(kept.path.parent)[0]

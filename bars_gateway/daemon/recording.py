@@ -54,6 +54,7 @@ class Recording:
             now=now,
             monotonic=time.monotonic,
             look=self._look,
+            kept_days=settings.retention.audit_days,
         )
 
     async def started(self) -> None:

@@ -43,6 +43,7 @@ from bars_gateway.model.trail import (
 )
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import text
 from bars_gateway.store.work import Noun, reads, writes
 
 STEP = 2000  # lines that are walked on one snapshot
@@ -52,6 +53,7 @@ COLUMNS = ("line", "at", "provider", "kind", "message_id", "request_id", "detail
 _STORED = ("id", *COLUMNS[1:])
 GUARDS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
+_SEALS_LOOKED_AT = 10
 _END = 2**63 - 1
 _NOBODYS = (None, None, None)
 
@@ -129,6 +131,9 @@ def step(connection: Connection, walk: Walk, limit: int = STEP) -> bool:
     """Walk the next lines; return whether there are more."""
     if not walk.begun:
         _begin(connection, walk)
+    elif beginning(connection)[0] > walk.reached:  # they were removed under a rule meanwhile
+        walk.begins_after, walk.hash = beginning(connection)
+        walk.reached = walk.begins_after
     start = walk.reached
     rows = connection.rows("trail_lines", after=start, limit=limit)
     for row in rows:
@@ -310,6 +315,11 @@ def seals(connection: Connection, *, after: int = 0, limit: int = 1) -> Iterator
         yield seal_of(row["id"], row["detail"])
 
 
+def _anchored(connection: Connection) -> int:
+    row = connection.one("anchored_through")
+    return int(row["through"] or 0) if row else 0
+
+
 class Chain(Noun):
     """What shows that the trail is as it was written."""
 
@@ -343,6 +353,37 @@ class Chain(Noun):
         }
         add_message_event(connection, _NOBODYS, SEALED, now, detail)
         return True
+
+    @reads
+    def removable(self, connection: Connection, before: datetime) -> Seal | None:
+        """Return the oldest day of which every line is older than *before* and may leave."""
+        begins_after, _ = beginning(connection)
+        for row in connection.rows("oldest_seals", after=begins_after, limit=_SEALS_LOOKED_AT):
+            seal = seal_of(row["id"], row["detail"])
+            if row["at"] >= text(before):
+                return None
+            if seal.through > begins_after:
+                span = {"after": begins_after, "through": seal.through}
+                return None if connection.one("line_that_stays", **span) else seal
+        return None
+
+    @writes
+    def anchor(self, connection: Connection, seal: Seal, days: int, now: datetime) -> None:
+        """Let the trail say that the lines of that day, and those before, leave by the rule."""
+        if seal.through <= _anchored(connection):
+            return
+        detail = {"day": seal.day, "through": seal.through, "hash": seal.hash, "kept_days": days}
+        add_message_event(connection, _NOBODYS, ANCHORED, now, detail)
+        connection.run("anchor", through=seal.through, line=newest_line(connection))
+
+    @writes
+    def remove(self, connection: Connection, limit: int) -> bool:
+        """Remove the oldest lines that may leave, at most *limit*; tell whether there are more."""
+        found = connection.rows("oldest_lines", through=_anchored(connection), limit=limit)
+        if found:
+            connection.run("remove_lines", through=found[-1]["id"])
+            connection.run("remove_hashes", through=found[-1]["id"])
+        return len(found) == limit
 
     @reads
     def step(self, connection: Connection, walk: Walk, limit: int = STEP) -> bool:

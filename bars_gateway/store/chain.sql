@@ -64,3 +64,36 @@ SELECT 1 FROM alarms WHERE kind = 'audit.broken' AND about = :about LIMIT 1;
 -- name: line_before
 -- Whether anything was written before that day.
 SELECT 1 FROM events WHERE at < :day LIMIT 1;
+
+-- name: oldest_seals
+-- The seals of the days that are still here, the oldest first.
+SELECT id, at, detail FROM events WHERE kind = 'audit.sealed' AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: line_that_stays
+-- Whether a line of those days is about what is open, under legal hold, or what a person has yet to see.
+SELECT 1 FROM events AS e
+ WHERE e.id > :after AND e.id <= :through
+   AND (EXISTS (SELECT 1 FROM alarms AS a WHERE a.event_id = e.id AND a.ended_at IS NULL)
+        OR EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
+                    WHERE m.id = e.message_id AND k.why IS NOT NULL))
+ LIMIT 1;
+
+-- name: anchored_through
+-- The last line that may be removed.
+SELECT max(through) AS through FROM anchors;
+
+-- name: anchor
+-- Up to there the lines may be removed: that line of the trail says so.
+INSERT INTO anchors (through, line) VALUES (:through, :line);
+
+-- name: oldest_lines
+-- The oldest lines, as far as they may be removed.
+SELECT id FROM events WHERE id <= :through ORDER BY id LIMIT :limit;
+
+-- name: remove_lines
+-- They leave; what is kept of them is the hash of the last.
+DELETE FROM events WHERE id <= :through;
+
+-- name: remove_hashes
+-- Of the lines that have left, but for the last: the rest goes on from it.
+DELETE FROM chain WHERE line < :through;

@@ -6,6 +6,7 @@ Keeps the audit trail so that it shows what is done to it: sealed, told to other
                                                           ┘
     at a start, and once a day ─► walked to its end, and held against the file of heads
                                     └─► what is wrong: a line, an alarm, the log
+    a day's time is over ─► a line that says so, with its hash ─► its lines leave
     what commands report that they did beside the gateway ─► a line each
 
 Whoever can write the database can compute the whole chain anew, but not what others were told of
@@ -42,6 +43,7 @@ WALKED_EVERY = timedelta(days=1)
 _LINES = 500  # of one step: some milliseconds
 _RESTS = 4.0  # times as long as the step took
 _SEALS_AT_ONCE = 400
+_REMOVED_AT_ONCE = 50  # a message waits for one such removal at most
 _ADVICE = "bars-gateway audit verify says all of it; docs/runbooks.md at `audit.broken`."
 _FILE_ADVICE = (
     "See that the gateway's user may write to `path`, and that the disk has room. Until then the"
@@ -63,13 +65,19 @@ class TrailKeeper:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         look: Callable[[], Awaitable[None]],
+        kept_days: int = 0,
         every_seconds: float = EVERY_SECONDS,
     ) -> None:
-        """*look* finds what has changed beside the gateway, and has the trail tell of it."""
+        """
+        *look* finds what has changed beside the gateway, and has the trail tell of it.
+
+        *kept_days*: for how long a line stays; 0: for good.
+        """
         self._chain, self._reports = chain, reports
         self._heads, self._reports_dir = heads, reports_dir
         self._now, self._monotonic = now, monotonic
         self._look = look
+        self._kept_days = kept_days
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
         self._sealed_on: str | None = None  # the day on which that was looked at last
@@ -94,6 +102,7 @@ class TrailKeeper:
         await self._look()
         if self._sealed_on != f"{now:%Y-%m-%d}":
             await self.seal()
+            await self.remove_old()
             self._sealed_on = f"{now:%Y-%m-%d}"
         if self._head_due is None or now >= self._head_due:
             await self.tell_head()
@@ -127,6 +136,25 @@ class TrailKeeper:
                     hash=each.hash,
                     count=each.lines,
                 )
+
+    async def remove_old(self) -> None:
+        """Let the days leave whose time is over, one after the other, some lines at a time."""
+        more = True
+        while more and not self._stopping.is_set():
+            started = self._monotonic()
+            more = await self._chain.remove(_REMOVED_AT_ONCE) or await self._anchor()
+            await pause(self._stopping, _RESTS * (self._monotonic() - started))
+
+    async def _anchor(self) -> bool:
+        now = self._now()
+        if not self._kept_days:
+            return False
+        seal = await self._chain.removable(now - timedelta(days=self._kept_days))
+        if seal is None:
+            return False
+        await self._chain.anchor(seal, self._kept_days, now)
+        log.info("audit.anchored", day=seal.day, line=seal.through, hash=seal.hash)
+        return True
 
     async def tell_head(self) -> None:
         """Tell others of the last line."""

@@ -26,6 +26,7 @@ from bars_gateway.store.records import add_message_event
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.sqlite.restore import restore
 from bars_gateway.store.store import Store
 
@@ -103,6 +104,16 @@ def head_of(path: Path) -> TrailHead:
             "SELECT line, hash FROM chain ORDER BY line DESC LIMIT 1"
         ).fetchone()
     return TrailHead(line=line, hash=hash_)
+
+
+def test_the_whole_database_is_not_well_where_its_trail_is_not(trail: Trail) -> None:
+    """Whoever verifies the database, or a backup, hears of the trail as well."""
+    path = trail.copied("whole.db")
+    well = examine(path).problems
+    tampered(path, "UPDATE events SET kind = 'x.y' WHERE id = 5")
+
+    assert [] == well
+    assert ["audit trail: line 5 is not as"] == [each[:29] for each in examine(path).problems]
 
 
 def test_what_nobody_touched_holds(trail: Trail) -> None:
@@ -403,3 +414,91 @@ async def test_the_trail_is_walked_in_steps(trail: Trail) -> None:
 
     assert steps >= trail.lines // 2
     assert walk(path).breaches == in_steps.breaches
+
+
+async def days(path: Path, count: int) -> None:
+    """Receive a message on each of so many days, and seal each."""
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        for n in range(count):
+            await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
+            await store.visits.note("console.logged_out", {"who": "jo"}, NOW + DAY * n)
+            await store.chain.seal(NOW + DAY * (n + 1))
+
+
+async def removed(path: Path, before: int, at_once: int = 2) -> int:
+    """Let the days leave before that one; return how many did."""
+    async with open_database(path) as database:
+        store, left = Store(database, node="here"), 0
+        while (seal := await store.chain.removable(NOW + DAY * before)) is not None:
+            await store.chain.anchor(seal, 2922, NOW + DAY * 99)
+            left += 1
+            while await store.chain.remove(at_once):
+                pass
+    return left
+
+
+async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) -> None:
+    """The walk begins with the hash of the last that left; a line says so, and by which rule."""
+    path = tmp_path / "gateway.db"
+    await days(path, 6)
+    told = head_of(path)
+    left = await removed(path, 4)
+    done = walk(path, Witness(line=told.line, hash=told.hash, of="x"))
+    old = Witness(line=1, hash="0" * 64, of="a head of a line that left")
+    again = await removed(path, 4)
+
+    assert (3, 0) == (left, again)
+    assert [] == done.breaches == walk(path, old).breaches
+    assert done.begins_after == 8
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT min(id), (SELECT count(*) FROM chain) - count(*) FROM events"
+        assert (9, 1) == connection.execute(query).fetchone()
+
+
+async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -> None:
+    """After the line that says so, and after each portion."""
+    path = tmp_path / "gateway.db"
+    await days(path, 3)
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        seal = await store.chain.removable(NOW + DAY * 9)
+        assert seal is not None
+        await store.chain.anchor(seal, 2922, NOW + DAY * 99)
+        held = [walk(path).breaches]
+        while await store.chain.remove(1):
+            held += [walk(path).breaches]
+
+    assert [[]] * len(held) == held
+    assert len(held) >= 2
+
+
+async def test_more_than_the_rule_allows_is_never_removed(tmp_path: Path) -> None:
+    """By the database itself; and whoever takes that away is found."""
+    path = tmp_path / "gateway.db"
+    await days(path, 4)
+    await removed(path, 3)
+    with closing(sqlite3.connect(path)) as connection:
+        (first,) = connection.execute("SELECT min(id) FROM events").fetchone()
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute("DELETE FROM events WHERE id = ?", [first])
+        connection.rollback()
+    tampered(
+        path,
+        f"DELETE FROM events WHERE id <= {first}",
+        f"DELETE FROM chain WHERE line < {first}",
+    )
+
+    assert [(BreachKind.CUT_BELOW, first)] == found(path)
+
+
+async def test_what_is_open_or_unseen_keeps_its_lines(tmp_path: Path) -> None:
+    """And all that came after, for a chain has no holes: nothing leaves until that is over."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        await store.outbound.submit(submission(), NOW)
+        await store.chain.seal(NOW + DAY)
+        kept = await store.chain.removable(NOW + DAY * 9)
+
+    assert kept is None

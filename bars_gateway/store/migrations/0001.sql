@@ -417,6 +417,7 @@ CREATE UNIQUE INDEX alarms_standing ON alarms (about, kind)           WHERE ende
 CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ended_at IS NULL;
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
+CREATE INDEX        alarms_raised   ON alarms (event_id)                WHERE ended_at IS NULL;
 CREATE INDEX        alarms_broken   ON alarms (about)                   WHERE kind = 'audit.broken';
 CREATE INDEX        alarms_in       ON alarms (workflow_id)           WHERE ended_at IS NULL AND workflow_id IS NOT NULL;
 CREATE INDEX        alarms_since    ON alarms (since);
@@ -702,7 +703,9 @@ CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
 END;
 -- But for the oldest, once a line of the trail itself says up to which they are removed, and by which rule.
 CREATE TRIGGER events_stay BEFORE DELETE ON events
-WHEN OLD.id > coalesce((SELECT max(through) FROM anchors), 0) BEGIN
+WHEN OLD.id > coalesce((SELECT max(through) FROM anchors), 0)
+  OR EXISTS (SELECT 1 FROM alarms WHERE event_id = OLD.id AND ended_at IS NULL)
+  OR EXISTS (SELECT 1 FROM messages WHERE id = OLD.message_id AND settled_at IS NULL) BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 CREATE TRIGGER chain_is_kept BEFORE UPDATE ON chain BEGIN

@@ -29,8 +29,9 @@ from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, PayloadDamaged, StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Inspected
+from bars_gateway.store.chain import walked
 from bars_gateway.store.rows import decrypted, digest_of, instant, place_of
-from bars_gateway.store.sqlite import FileConnection, keyed, read_only
+from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
 from bars_gateway.store.sqlite.inspection import last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -311,4 +312,15 @@ def _states(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"{len(ids)} messages {contradiction}: X-Request-Id {listed}{more}"
 
 
-_CONTENTS: Sequence[Check] = (_payloads, _quarantine, _questions, _refusals, _states)
+def _trail(connection: sqlite3.Connection) -> Iterator[str]:
+    try:
+        walk = walked(SqliteConnection(connection))
+    except StoreError as error:
+        yield f"its audit trail cannot be walked to its end: {error}"
+        return
+    yield from (f"audit trail: {breach.says}" for breach in walk.breaches[:_NAMED])
+    if walk.found > _NAMED:
+        yield f"audit trail: {walk.found - _NAMED} more; see `bars-gateway audit verify`"
+
+
+_CONTENTS: Sequence[Check] = (_payloads, _quarantine, _questions, _refusals, _states, _trail)

@@ -522,6 +522,8 @@ def _lacks(connection: sqlite3.Connection, table: str, keys: Sequence[str]) -> b
         if table in _PURGED
         else ""
     )
+    if table == "events":  # those may have left by their rule
+        purged = "AND there.id > coalesce((SELECT max(through) FROM main.anchors), 0)"
     query = (
         f"SELECT 1 FROM other.{table} AS there"  # noqa: S608
         f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} AS here WHERE {same}) {purged} LIMIT 1"
