@@ -32,15 +32,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Self
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Self
 
 from bars_gateway.errors import KeyRingUnusable, PayloadDamaged
 from bars_gateway.standard.patients import is_nhs_number
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 MOST_NUMBERS = 64  # in one text: what has more is a list of people, and is read when one is sought
@@ -155,17 +153,25 @@ def _instant(words: Sequence[str]) -> datetime | None:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What is made of one key, once."""
+    """What is made of one key, once; the library is loaded for that, and not for a look at ids."""
 
-    cipher: AESGCM
+    cipher: "AESGCM"
     hashing: bytes
+    spoilt: type[Exception]  # what the cipher raises
 
     @classmethod
     def of(cls, key: RingKey) -> Self:
-        return cls(AESGCM(_derived(key, b"encryption")), _derived(key, b"hashing NHS numbers"))
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        cipher = AESGCM(_derived(key, b"encryption"))
+        return cls(cipher, _derived(key, b"hashing NHS numbers"), InvalidTag)
 
 
 def _derived(key: RingKey, purpose: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"bars-gateway " + purpose)
     return derive.derive(key.secret)
 
@@ -227,7 +233,7 @@ class Vault:
         head, nonce, encrypted = stored[:end], stored[end : end + 12], stored[end + 12 :]
         try:
             return found.cipher.decrypt(nonce, encrypted, _bound(head, place))
-        except (InvalidTag, ValueError):
+        except (found.spoilt, ValueError):
             raise PayloadDamaged(
                 "it cannot be decrypted: spoilt, moved, or of a wrong key"
             ) from None
@@ -301,6 +307,12 @@ def numbers_in(*texts: bytes) -> set[str]:
         if len(found) > MOST_NUMBERS:
             return {MANY}
     return found
+
+
+def names(number: str, text: bytes) -> bool:
+    """Tell whether that NHS number stands in *text*, however many do."""
+    found = (match for match in _NUMBER.finditer(text) if _digits(match[0]) == number)
+    return any(not _is_of_a_word(text, match.start()) for match in found)
 
 
 def _digits(written: bytes) -> str:

@@ -47,6 +47,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "model.alerts.Channel": ("channels of an alert", GLOSSARY),
     "model.alerts.AlertStep": ("steps of an alert", GLOSSARY),
     "status.health.HealthState": ("states of what the gateway needs", GLOSSARY),
+    "store.subjects.NamedAs": ("where an NHS number stands", "docs/records.md"),
     "model.trail.BreachKind": ("what is wrong with the audit trail", "docs/records.md"),
     "model.counts.AlarmEnd": ("how an alarm ended", GLOSSARY),
     "store.counterparties.Standing": ("how a counterparty stands", GLOSSARY),

@@ -8,7 +8,7 @@ from bars_gateway.model.alerts import Alert
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
-from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, WorkflowRow
+from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, SubjectHeld, WorkflowRow
 from bars_gateway.model.retention import RecordHold
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
@@ -101,6 +101,9 @@ LINES: Mapping[str, Line] = {
         ("quarantine_id", "workflow_id", "dry_run", "done", "state", "objection"),
     ),
     "confirm": Line("the workflow", ("workflow_id", "dry_run", "done", "state", "objection")),
+    "subject": Line(
+        "what is held about that person; a file: kind, path, changed_at", _names(SubjectHeld)
+    ),
     "encryption show": Line(
         "how what is stored is encrypted",
         ("key_id", "keys", "copied", "needed", "done", "place", "changed", "left_over"),

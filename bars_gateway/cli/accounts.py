@@ -28,6 +28,7 @@ from bars_gateway.cli.output import (
     terminal,
 )
 from bars_gateway.config import Settings, load
+from bars_gateway.config.encryption import reading_vault_of
 from bars_gateway.model.explanation import Explanation, Option
 from bars_gateway.model.readings import Debt
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
@@ -124,7 +125,8 @@ def explain(
     """
     settings = _settings(config, provider)
     path, now = settings.database_path, datetime.now(UTC)
-    read_now = read(path, lambda c: explained(c, provider, name, now))
+    vault = reading_vault_of(settings)
+    read_now = read(path, lambda c: explained(c, provider, name, now), vault)
     found = [_for_these_settings(each, config) for each in read_now]
     providers = [provider] if provider else list(settings.providers)
     places = [] if found else read(path, lambda c: elsewhere(c, providers, name))

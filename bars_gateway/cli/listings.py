@@ -31,6 +31,7 @@ from bars_gateway.cli.output import (
 )
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
+from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
 from bars_gateway.model.retention import RecordHold
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
@@ -250,19 +251,19 @@ def _show_attempts(history: MessageHistory, console: "Console") -> None:
         )
 
 
-def read(path: Path, work: Callable[[Connection], T]) -> T:
+def read(path: Path, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
     """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
     permissions.require(path)
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
     if not path.is_file():
         raise StoreError(f"{path} is not a file, and a database is one")
-    return asyncio.run(_read(path, work))
+    return asyncio.run(_read(path, work, vault))
 
 
-async def _read(path: Path, work: Callable[[Connection], T]) -> T:
+async def _read(path: Path, work: Callable[[Connection], T], vault: Vault) -> T:
     try:
-        async with open_reader(path) as reader:
+        async with open_reader(path, vault) as reader:
             return await read_with(reader, work)
     except StoreError as error:
         permissions.require_database(path, write=False)

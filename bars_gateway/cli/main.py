@@ -35,6 +35,7 @@ from bars_gateway.cli import (
     messages,
     records,
     safety,
+    subject,
     trail,
     users,
 )
@@ -75,6 +76,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "held-records",
         "compact",
     ),
+    "About one person": ("subject",),
     "The console": ("users",),
     "Clinical safety": ("safety", "incident"),
     "Connecting": ("init", "keys", "csr", "certificate", "letters", "evidence"),
@@ -124,7 +126,7 @@ class Sections(TyperGroup):
 
 
 app = root(Sections)
-for command in (backup, restore, verify, init.init, letters.letters, completion):
+for command in (backup, restore, verify, init.init, letters.letters, completion, subject.subject):
     app.command()(command)
 for verbs in (messages, listings, accounts, attention, trail, safety, records, incident):
     verbs.add_to(app)

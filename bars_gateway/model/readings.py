@@ -394,6 +394,28 @@ class EncryptionStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectHeld:
+    """One thing that is held about a person: ids, states and times, nothing of what it says."""
+
+    kind: str  # message, question or quarantine
+    number: int  # of that kind
+    named: str  # where the number stands: patient, text, or unknown
+    provider: str
+    direction: str
+    counterparty: str | None  # system|value; None: a question, whose message has it
+    use_case: str | None
+    move: str | None
+    state: str  # of a message or question; why it lies in quarantine
+    request_id: str
+    bundle_id: str | None
+    workflow_id: int | None
+    workflow_state: str | None
+    at: datetime  # when it was submitted or came
+    kept: Sequence[str]  # the parts whose bytes are still kept
+    notices: Sequence[int]  # by which the EPR was given it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """The last comparison of everything."""
 

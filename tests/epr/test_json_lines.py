@@ -155,6 +155,7 @@ TYPED = {
     "hold-record": "hold-record ID --why x",
     "release-record": "release-record BAD --why x",
     "held-records": "held-records",
+    "subject": "subject 9990000018 --read-everything --why x",
     "backup": "backup COPY.DB",
     "verify": "verify",
     "restore": "restore BACKUP --older",

@@ -1,0 +1,343 @@
+"""Keys by a person's commands, gateways that are killed at every step of a rotation, one person."""
+
+import asyncio
+import json
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from store_values import TERMS, arrival, payload, submission
+from typed import Done, settings_text, typed
+
+from bars_gateway.config import load
+from bars_gateway.config.doubts import doubts
+from bars_gateway.config.problems import problems
+from bars_gateway.demo.messages import referral
+from bars_gateway.keyring import EncryptionRing, Vault
+from bars_gateway.onboarding.files import private_pem
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.inbound import keep_aside
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.integrity import examine
+from bars_gateway.store.store import Store
+
+LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
+NUMBER = "9434765919"
+OTHER = "9990000018"
+NARRATED = f'{{"resourceType":"Bundle","text":"mother of 943 476 5919, {NUMBER}"}}'.encode()
+CHECKED = b"Nothing is wrong with it."
+
+
+@pytest.fixture(scope="module")
+def pem() -> bytes:
+    return private_pem(rsa.generate_private_key(65537, 2048))
+
+
+class House:
+    """An installation that sends only, and may have a key ring."""
+
+    def __init__(self, folder: Path, pem: bytes) -> None:
+        self.folder = folder
+        self.config, self.database = folder / "bars-gateway.toml", folder / "state" / "gateway.db"
+        self.ring = folder / "keys" / "encryption.keys"
+        for name in ("state", "run", "spool", "keys"):
+            (folder / name).mkdir()
+        key = folder / "keys" / "Northshire-LOCAL-1.pem"
+        key.write_bytes(pem)
+        key.chmod(0o600)
+        self.write("")
+
+    def write(self, store: str, **changes: str) -> None:
+        """Write the settings, with these lines below [store]."""
+        status = f'[status]\nlisten = "127.0.0.1:{free_port()}"\n'
+        rest = f"{status}[inbound]\nenabled = false\n[store]\nminimum_free_bytes = 0\n{store}\n"
+        self.config.write_text(settings_text(self.folder, rest=rest, **changes), "utf-8")
+
+    def typed(self, *words: object, said: str = "") -> Done:
+        return typed(*words, "--config", self.config, said=said)
+
+    def encrypted(self) -> None:
+        self.write(f'encryption_keys_file = "{self.ring}"')
+
+    @property
+    def vault(self) -> Vault:
+        return Vault(EncryptionRing.read(self.ring)) if self.ring.exists() else Vault()
+
+    def fill(self, vault: Vault) -> None:
+        asyncio.run(fill(self.database, vault))
+
+    def live(self, point: str) -> int:
+        """Start a gateway that dies at *point*; return how it ended."""
+        command = [sys.executable, str(LAUNCHER), point, "run", "--config", str(self.config)]
+        with (self.folder / "gateway.log").open("ab") as output:
+            return subprocess.run(
+                command, check=False, stdout=output, stderr=output, timeout=60
+            ).returncode
+
+
+def free_port() -> int:
+    from bars_gateway.demo.stage import free_ports
+
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+def house(tmp_path: Path, pem: bytes) -> House:
+    return House(tmp_path, pem)
+
+
+async def fill(database: Path, vault: Vault) -> None:
+    now = datetime.now(UTC)
+    async with open_database(database, vault=vault) as opened:
+        store = Store(opened, node="here")
+        sent = referral(nhs_number=NUMBER)
+        await store.outbound.submit(submission(body=sent, request=payload(sent)), now)
+        other = referral(nhs_number=OTHER)
+        await store.inbound.receive(arrival(body=other, request=payload(other)), now)
+        asked = referral(nhs_number=NUMBER)
+        store.questions.attend("trust", now)
+        question = arrival(body=asked, request=payload(asked))
+        await store.questions.ask_about(question, None, TERMS, now)
+        strange = arrival(body=NARRATED, request=payload(NARRATED))
+
+        def put_aside(connection: Connection) -> None:
+            keep_aside(connection, strange, "orphan", now)
+
+        await opened.write(put_aside)
+
+
+def lines(done: Done) -> list[dict[str, object]]:
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_a_key_ring_is_made_and_said_where_to_write(house: House) -> None:
+    """Mode 0600, in the folder of the other keys; the key itself is shown nowhere."""
+    done = house.typed("encryption", "rotate")
+    ring = EncryptionRing.read(house.ring)
+
+    assert (0, "") == (done.code, done.err)
+    assert f'encryption_keys_file = "{house.ring}"' in done.out
+    assert 0o600 == stat.S_IMODE(house.ring.stat().st_mode)
+    assert ring.text.split()[-1] not in done.out
+
+
+def test_a_rotation_adds_a_key_and_takes_none_out(house: House) -> None:
+    """A backup may need the old one."""
+    house.typed("encryption", "rotate")
+    before = EncryptionRing.read(house.ring)
+    house.encrypted()
+    house.typed("encryption", "rotate")
+    after = EncryptionRing.read(house.ring)
+
+    assert before.keys == after.keys[:-1]
+    assert after.current.key_id in house.typed("encryption", "show").out
+
+
+def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
+    """From then on nobody is told any more that there is none."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    told = [each.key for each in doubts(load(house.config, {}))]
+    target = house.folder / "copy"
+    done = house.typed("encryption", "copy", target)
+
+    assert ["store.encryption_keys_file"] == [key for key in told if key.startswith("store.")]
+    assert 0 == done.code
+    assert 0o600 == stat.S_IMODE(target.stat().st_mode)
+    assert EncryptionRing.read(house.ring).keys == EncryptionRing.read(target).keys
+    assert [] == [e for e in doubts(load(house.config, {})) if e.key.startswith("store.")]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda ring: ring.chmod(0o640), "can be read by other users"),
+        (lambda ring: ring.write_text("key\n"), "is no key ring: line 1"),
+        (lambda ring: ring.unlink(), "cannot be read"),
+    ],
+)
+def test_a_ring_that_cannot_be_used_is_told(house: House, spoil: object, says: str) -> None:
+    """By `check`, and by each start, before anything is opened."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    spoil(house.ring)  # type: ignore[operator]
+    found = problems(load(house.config, {}), datetime.now(UTC))
+
+    assert ["store.encryption_keys_file"] == [each.key for each in found]
+    assert says in found[0].cause
+    assert found[0].cure
+
+
+@pytest.mark.parametrize("environment", ["int", "prod"])
+def test_where_patients_are_encryption_that_is_off_is_told(house: House, environment: str) -> None:
+    """It is nothing that stops a gateway that has been in use for long."""
+    from typed import settings_text as text
+
+    changes = {"environment": environment, "key_id": f"Northshire-{environment.upper()}-1"}
+    urls = ("token_url", "proxy_url")
+    written = text(house.folder, **changes)
+    kept = [line for line in written.splitlines() if not line.startswith(urls)]
+    house.config.write_text("\n".join(kept), "utf-8")
+    found = [each for each in doubts(load(house.config, {})) if each.key.startswith("store.")]
+
+    assert ["store.encryption_keys_file"] == [each.key for each in found]
+    assert "in clear" in found[0].cause
+    assert "encryption rotate" in found[0].cure
+
+
+def test_a_gateway_without_its_key_says_which_and_where(house: House) -> None:
+    """And begins with it again, whole."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    key = EncryptionRing.read(house.ring).current.key_id
+    house.write("")
+    done = house.typed("run")
+    house.encrypted()
+
+    assert 1 == done.code
+    assert key in done.err
+    assert "encryption_keys_file" in done.err
+    assert "copy" in done.err
+    assert 0 == house.typed("verify").code
+
+
+def test_a_backup_stays_encrypted_and_goes_back(house: House) -> None:
+    """Verified with the ring; without it, it says so of every row."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    backup = house.folder / "backup.db"
+    made, verified = house.typed("backup", backup), house.typed("verify", backup)
+    house.database.unlink()
+    back = house.typed("restore", backup, "--older")
+    without = examine(backup)
+
+    assert [0, 0, 0] == [made.code, verified.code, back.code], back.err
+    assert NUMBER.encode() not in backup.read_bytes()
+    assert b"\x28\xb5\x2f\xfd" not in backup.read_bytes()
+    assert [] == examine(house.database, house.vault).problems
+    assert 4 == sum("is not in the ring" in each for each in without.problems)
+
+
+def test_kills_at_every_step_of_a_rotation_lose_nothing(house: House) -> None:
+    """From clear to the first key, and on to the second: before each commit, and after it."""
+    house.fill(Vault())
+    expected = bodies(house.database, Vault())
+    # Two commits for each of the four tables: its rows, and that there are no more.
+    batches = ["before:encrypt_batch", *["after:encrypt_batch"] * 8]
+    first = ["before:begin_encryption", "after:begin_encryption", *batches, "before:end_encryption"]
+    for points in (first, ["after:begin_encryption", *["after:encrypt_batch"] * 2]):
+        house.typed("encryption", "rotate")
+        house.encrypted()
+        for point in points:
+            assert -signal.SIGKILL == house.live(point), (house.folder / "gateway.log").read_text()
+            assert [] == examine(house.database, house.vault).problems
+        assert -signal.SIGKILL == house.live("after:end_encryption")
+        shown = lines(house.typed("encryption", "show", "--json"))[0]
+
+        assert expected == bodies(house.database, house.vault)
+        assert (True, [shown["key_id"]]) == (shown["done"], shown["needed"])
+        found = raw(house.database)
+        assert [] == [word for word in (NUMBER, OTHER) if word.encode() in found]
+        assert b"\x28\xb5\x2f\xfd" not in found
+
+
+def raw(database: Path) -> bytes:
+    beside = (database, database.with_name(f"{database.name}-wal"))
+    return b"".join(each.read_bytes() for each in beside if each.exists())
+
+
+def bodies(database: Path, vault: Vault) -> dict[tuple[int, str], bytes]:
+    from bars_gateway.store.rows import unpacked
+
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute("SELECT * FROM payloads").fetchall()
+    return {(r["message_id"], r["part"]): unpacked(r, vault, "payloads") for r in found}
+
+
+@pytest.mark.parametrize("written", [NUMBER, "943 476 5919\n", " 943-476-5919"])
+@pytest.mark.parametrize("ways", [(), ("--read-everything",)], ids=["index", "read"])
+def test_one_person_is_found_wherever_they_are_named(
+    house: House, written: str, ways: tuple[str, ...]
+) -> None:
+    """In messages, questions, quarantine and files; and nobody else is listed."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    copy = house.folder / "spool" / "inbox" / "new" / "1.message.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(referral(nhs_number=NUMBER))
+    copy.with_name("2.message.json").write_bytes(referral(nhs_number=OTHER))
+    done = house.typed("subject", "--why", "request 17", "--json", *ways, said=written)
+    found = lines(done)
+
+    assert 0 == done.code, done.err
+    assert [
+        ("message", "patient", "outbound"),
+        ("question", "patient", "inbound"),
+        ("quarantine", "text", "inbound"),
+    ] == [(each["kind"], each["named"], each["direction"]) for each in found[:-1]]
+    assert str(copy) == found[-1]["path"]
+    assert NUMBER not in done.out
+
+
+def test_without_a_key_every_payload_is_read_instead(house: House) -> None:
+    """Nothing is indexed then, and that is said."""
+    house.fill(Vault())
+    refused = house.typed("subject", "--why", "x", said=NUMBER)
+    done = house.typed("subject", "--why", "x", "--read-everything", said=NUMBER)
+
+    assert 1 == refused.code
+    assert "--read-everything" in refused.err
+    assert 0 == done.code
+    assert "3 in the database" in done.out
+
+
+@pytest.mark.parametrize("written", ["9434765918", "943", "0000000000", ""])
+def test_a_number_that_is_none_is_refused_and_not_repeated(house: House, written: str) -> None:
+    """A slip of one digit would show another's records, or that there are none."""
+    done = house.typed("subject", "--why", "x", said=written)
+
+    assert 2 == done.code
+    assert "no NHS number" in done.err
+    assert not written or written not in done.err
+
+
+def test_the_number_itself_is_nowhere_but_in_payloads(house: House) -> None:
+    """Not in the database in clear, its log, the audit trail, a backup, or what commands print."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    typing: tuple[tuple[object, ...], ...] = (
+        ("subject", "--why", "request 17"),
+        ("queue",),
+        ("audit",),
+        ("stats",),
+        ("quarantine",),
+        ("encryption", "show"),
+        ("verify",),
+        ("backup", house.folder / "backup.db"),
+        ("check",),
+    )
+    printed = [house.typed(*words, said=NUMBER) for words in typing]
+    kept = house.typed("subject", "--why", f"for {NUMBER}", said=NUMBER)
+    # What the gateway enters in the audit trail, as it is.
+    reports = [file.read_text() for file in (house.folder / "state" / "reports").iterdir()]
+    files = [path for path in house.folder.rglob("*") if path.is_file()]
+
+    assert 2 == kept.code
+    (sought,) = [each for each in reports if "operator.sought_subject" in each]
+    assert "request 17" in sought
+    assert [] == [each for each in printed if NUMBER in each.out + each.err]
+    inbox = house.folder / "spool"
+    told = [path for path in files if NUMBER.encode() in path.read_bytes()]
+    assert [] == [path for path in told if inbox not in path.parents]
