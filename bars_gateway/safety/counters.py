@@ -152,8 +152,8 @@ COUNTERS: Mapping[CounterName, Counter] = {
         ),
     ),
     CounterName.DAMAGED: Counter(
-        says="damages to what is stored",
-        events=("payload.damaged", "database.damaged", "index.rebuilt"),
+        says="damages to what is stored, and to the trail of it",
+        events=("payload.damaged", "database.damaged", "index.rebuilt", "audit.broken"),
     ),
     CounterName.RESTORED: Counter(
         says="restores, and messages that one left in doubt",

@@ -331,17 +331,18 @@ RUNNING: Sequence[Hazard] = (
                 ),
             ),
             Control(
-                says="Who did what, when and why stands in a trail that no statement can change,"
-                " and the EPR is told.",
+                says="Who did what, when and why stands in a trail that no statement can change"
+                " and that shows where it was changed all the same; the EPR is told.",
                 tests=(
                     "store/test_interventions.py::test_the_audit_trail_says_who_and_why",
+                    "store/test_chain.py::test_a_turned_bit_is_found_where_it_is",
                     "store/test_interventions.py::test_the_epr_is_told_what_others_did",
                     "scenarios/test_verbs.py::test_what_was_done_and_why_is_shown",
                 ),
             ),
         ),
         after=Risk(Harm.MAJOR, Likelihood.VERY_LOW),
-        counters=(CounterName.BY_HAND, CounterName.SECOND_RECORDS),
+        counters=(CounterName.BY_HAND, CounterName.SECOND_RECORDS, CounterName.DAMAGED),
         figures=("bars_alarms",),
         not_shown="The pages were tried by those who wrote them, and with programs that look for"
         " barriers; not by operators at night.",
