@@ -222,7 +222,9 @@ def _given_witnesses(against: Sequence[str]) -> Iterator[Witness]:
         path = Path(each)
         permissions.require(path)
         if not path.is_file():
-            raise typer.BadParameter(f"{each!a} is no file and no hash", param_hint="--against")
+            raise typer.BadParameter(
+                f"{each!a} is neither a file nor a hash", param_hint="--against"
+            )
         found = witnesses_in(path, each)
         if not found:
             text = f"{each!a} has no hash of a line in it"
@@ -347,7 +349,7 @@ def export(  # noqa: PLR0917
 def _names_in(file: Path) -> list[str]:
     permissions.require(file)
     if not file.is_file():
-        raise typer.BadParameter(f"{file} is no file", param_hint="--ids")
+        raise typer.BadParameter(f"{file} is not a file", param_hint="--ids")
     return file.read_text("utf-8").split()
 
 

@@ -5,8 +5,8 @@ The audit trail's chain: its head, its seals, and what is wrong where it does no
     hash before it ─┴─► hash ─► the next line's            `store.chain` makes it, and walks it
                           └───► sealed each day, and told to others: the journal, a file, a backup
 
-Whoever changes a line has to compute anew all that follows, and what was told of it to others stays
-as it was. `docs/records.md` says how it is computed, and what it cannot show.
+Whoever changes a line has to compute again all that follows, and what was told of it to others
+stays as it was. `docs/records.md` says how it is computed, and what it cannot show.
 
 Decisions: D-chain.
 """
@@ -68,12 +68,12 @@ BREACHES: Mapping[BreachKind, _Told] = {
         _COMPARE,
     ),
     BreachKind.WITNESS: _Told(
-        "line {line} has another hash than {of} tells: the trail was written anew since, or that is"
+        "line {line} has another hash than {of} tells: the trail was rewritten since, or that is"
         " of another database",
         _COMPARE,
     ),
     BreachKind.UNKNOWN: _Told(
-        "no line has the hash that {of} tells: the trail was cut off or written anew since, or that"
+        "no line has the hash that {of} tells: the trail was cut off or rewritten since, or that"
         " is of another database",
         _COMPARE,
     ),
