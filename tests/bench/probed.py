@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 EACH_SECONDS = 0.001
 _BRACKETS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END")
@@ -77,12 +78,14 @@ class Probe:
 
 def install(probe: Probe) -> None:
     """Put the probe where connections and the loop are made, whatever makes them."""
-    connect, run = sqlite3.connect, asyncio.Runner.run
+    run = asyncio.Runner.run
 
-    def traced(*arguments, **named):
-        connection = connect(*arguments, **named)
-        connection.set_trace_callback(probe.trace)
-        return connection
+    class Traced(sqlite3.Connection):
+        """What each connection is, of whatever class."""
+
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            self.set_trace_callback(probe.trace)
 
     def watched(self, coroutine, **named):
         async def both():
@@ -94,7 +97,8 @@ def install(probe: Probe) -> None:
 
         return run(self, both(), **named)
 
-    sqlite3.connect = sqlite3.dbapi2.connect = traced
+    sqlite3.Connection = Traced
+    sqlite3.connect = sqlite3.dbapi2.connect = partial(sqlite3.connect, factory=Traced)
     asyncio.Runner.run = watched
 
 

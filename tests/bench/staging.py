@@ -30,6 +30,8 @@ from bars_gateway.demo.stage import Organisation, end, free_ports, start_sandbox
 CALLERS = 32
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SECONDS = 120
+_QUIET_SECONDS = 0.2
+_PROBES = 0.3  # of a processor, at most: a tick of the kernel's clock each few looks
 OURS = "2000000201"
 THEIRS = tuple(f"20000099{n:02}" for n in range(40))  # so many that no Receiver is the limit
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id|"
@@ -274,12 +276,14 @@ class Gateway:
         return int(told.partition(f"{name}:")[2].split()[0]) / 1024
 
     async def quiet(self) -> None:
-        """Wait until it has nothing more to do."""
-        before, still = self.processor(), 0
-        while still < 4:
-            await asyncio.sleep(0.05)
-            now = self.processor()
-            still, before = (still + 1 if now == before else 0), now
+        """Wait until it has nothing more to do, but for what its probes do each millisecond."""
+        most = _QUIET_SECONDS * _PROBES if self.probed else 0.0
+        async with asyncio.timeout(_SECONDS):
+            while True:
+                before = self.processor()
+                await asyncio.sleep(_QUIET_SECONDS)
+                if self.processor() - before <= most:
+                    return
 
     async def probe(self) -> dict[str, Any]:
         """Return what its probe has counted since it was last asked."""
