@@ -59,8 +59,8 @@ LINES: Mapping[str, Line] = {
     "audit verify": Line(
         "the audit trail",
         (
-            *("database", "lines", "begins_after", "line", "hash", "seals", "held_against"),
-            *("forgotten", "breaches", "more"),
+            *("database", "lines", "begins_after", "removed", "line", "hash", "seals"),
+            *("held_against", "forgotten", "breaches", "more"),
         ),
     ),
     "audit seals": Line("the seal of a day", _names(Seal)),

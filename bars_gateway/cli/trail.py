@@ -255,7 +255,7 @@ def _verified(path: Path, walk: Walk, head: TrailHead | None, known: int) -> Ite
     much = f"{_of(walk.lines, 'line')}, {_of(walk.seals, 'seal')}"
     yield f"{path} at {clock(datetime.now(UTC))} UTC: {much}"
     if walk.begins_after:
-        yield f"  it begins after line {walk.begins_after:,}: those before were removed by rule"
+        yield f"  it begins after line {walk.begins_after:,}; those before left {walk.removed}"
     if head is not None:
         yield f"  its head: line {head.line}, hash {head.hash}"
     yield f"  held against what is known elsewhere: {_of(known, 'hash', 'es')}"
@@ -274,6 +274,7 @@ def _verified_document(
         "database": path,
         "lines": walk.lines,
         "begins_after": walk.begins_after,
+        "removed": walk.removed or None,
         "line": head.line if head else None,
         "hash": head.hash if head else None,
         "seals": walk.seals,

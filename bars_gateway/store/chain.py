@@ -100,6 +100,7 @@ class Walk:
     reached: int = 0
     hash: str = NOTHING_BEFORE
     begins_after: int = 0  # the last line that was removed under a rule
+    removed: str = ""  # by which rule, as the trail itself says
     lines: int = 0
     seals: int = 0
     breaches: list[Breach] = field(default_factory=list)
@@ -162,8 +163,14 @@ def _begin(connection: Connection, walk: Walk) -> None:
     walk.begun = True
     walk.begins_after, walk.hash = beginning(connection)
     walk.reached = walk.begins_after
-    anchors = _proofs(connection, ANCHORED, limit=1)
-    allowed = max((through for _, through, _ in anchors), default=0)
+    allowed = 0
+    for row in connection.rows("proofs", kind=ANCHORED, after=0, limit=1):
+        told = json.loads(row["detail"])
+        allowed = told["through"]
+        walk.removed = (
+            f"up to the end of {told['day']}, as kept for {told['kept_days']} days, by what line"
+            f" {row['id']} of {row['at']} says"
+        )
     if walk.begins_after > allowed:
         walk.tell(Breach(kind=BreachKind.CUT_BELOW, line=walk.begins_after))
 
@@ -287,14 +294,6 @@ def walked(connection: Connection, witnesses: Sequence[Witness] = ()) -> Walk:
         pass
     compare(connection, walk, witnesses)
     return walk
-
-
-def _proofs(
-    connection: Connection, kind: str, *, limit: int, after: int = 0
-) -> list[tuple[int, int, str]]:
-    """Return the newest lines of *kind*: each with the line that it speaks of, and its hash."""
-    found = connection.rows("proofs", kind=kind, after=after, limit=limit)
-    return [(row["id"], *_told(row["detail"])) for row in found]
 
 
 def seal_of(line: int, detail: str) -> Seal:

@@ -451,6 +451,7 @@ async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) ->
     assert (3, 0) == (left, again)
     assert [] == done.breaches == walk(path, old).breaches
     assert done.begins_after == 8
+    assert done.removed.startswith("up to the end of 2026-03-04, as kept for 2922 days, by what")
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT min(id), (SELECT count(*) FROM chain) - count(*) FROM events"
         assert (9, 1) == connection.execute(query).fetchone()
