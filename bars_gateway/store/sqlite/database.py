@@ -71,7 +71,6 @@ from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Unmeasured
 from bars_gateway.store.sqlite import (
-    FileConnection,
     SqliteConnection,
     Work,
     connector,
@@ -200,13 +199,14 @@ class Opening:
     left: Sequence[Gap] = ()  # what could not be put right
 
 
-def prepare(connection: FileConnection, path: Path) -> Opening:
+def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
     """
     Set up *connection* to the file at *path*, with the schema of this release.
 
     Raises DatabaseDamaged, DatabaseNewer or KeyMissing; either way the file is as it was.
     """
-    require_keys(connection, connection.vault, path)
+    vault = SqliteConnection(connection).vault
+    require_keys(connection, vault, path)
     # First of all: some of the pragmas write, and what is damaged is left as it is.
     orderly = stopped_in_order(connection)
     if path.stat().st_size <= SMALL_BYTES:
@@ -217,7 +217,7 @@ def prepare(connection: FileConnection, path: Path) -> Opening:
         connection.execute(pragma)
     mark(connection, stopped=False)
     migrate(connection, path)
-    note_key(connection, connection.vault)
+    note_key(connection, vault)
     return Opening(orderly, [] if orderly else _compared(connection))
 
 
