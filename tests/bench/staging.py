@@ -275,13 +275,13 @@ class Gateway:
         told = Path(f"/proc/{self.pid}/status").read_text("ascii")
         return int(told.partition(f"{name}:")[2].split()[0]) / 1024
 
-    async def quiet(self) -> None:
-        """Wait until it has nothing more to do, but for what its probes do each millisecond."""
-        most = _QUIET_SECONDS * _PROBES if self.probed else 0.0
+    async def quiet(self, seconds: float = _QUIET_SECONDS) -> None:
+        """Wait until it has had nothing to do for so long, but for what its probes do."""
+        most = seconds * _PROBES if self.probed else 0.0
         async with asyncio.timeout(_SECONDS):
             while True:
                 before = self.processor()
-                await asyncio.sleep(_QUIET_SECONDS)
+                await asyncio.sleep(seconds)
                 if self.processor() - before <= most:
                     return
 
