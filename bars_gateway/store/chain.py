@@ -181,7 +181,7 @@ def _take(connection: Connection, walk: Walk, row: Row) -> None:
     walk.reached, walk.at = line, texts["at"] if texts else None
     walk.lines += 1
     missing = line - before - 1
-    leaps = missing >= LEAP and before > 0
+    leaps = missing >= LEAP
     if leaps:
         walk.leaps.append((before, line))
     elif missing:
