@@ -270,7 +270,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.PLACE,
         severe=True,
         noun="place",
-        says="{n} in the audit trail that is not as it was written",
+        says="{n} where the audit trail is not as written",
         whose=Whose.OURS,
         advice="Run bars-gateway audit verify: it says which lines, of which day. Make a backup"
         " before anything else is done; find out who had the database's file; tell whoever answers"

@@ -28,6 +28,7 @@ from yarl import URL
 
 from bars_gateway.config import Settings, load
 from bars_gateway.daemon import gateway
+from bars_gateway.keyring import CLEAR
 from bars_gateway.model.messages import Part
 from bars_gateway.model.readings import MessageHistory, Overview
 from bars_gateway.sandbox.registry import Registered, make_signing_key
@@ -352,7 +353,7 @@ async def answer_of(node: Node, request_id: str) -> bytes | None:
     keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
     async with open_reader(node.database) as reader:
         row = await read_with(reader, lambda c: c.one("payload", **keys))
-    return None if row is None else payload_of(row).body
+    return None if row is None else payload_of(row, CLEAR).body
 
 
 def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:
