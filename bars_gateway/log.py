@@ -337,6 +337,10 @@ EVENTS = {
     "outbound.recalled": LogEvent(
         "After a step of the clock, `count` messages were waiting for longer than any may."
     ),
+    "purge.clock_doubted": LogEvent(
+        "By the clock no purge has begun for `days` days: too many, and so none begins now.",
+        "`docs/runbooks.md`, at `purge.late`.",
+    ),
     "reconciliation.ended": LogEvent(
         "After a duplicate, the Receiver's record was looked for; `kind` says what came of it."
     ),

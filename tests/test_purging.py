@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store_values import arrival
 
 from bars_gateway.config.retention import (
     ProviderRetention,
@@ -13,12 +14,14 @@ from bars_gateway.config.retention import (
     RetentionSettings,
     rules_of,
 )
+from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.purging import LATE_AFTER, Portion, Purger, PurgeState, Purging, latest
 
 NIGHT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+JO = Actor(role="operator", who="jo", why="IG-7")
 FOR_GOOD = RetentionRules([RetentionRule(record_class=each, days=0) for each in PURGED])
 
 
@@ -95,6 +98,60 @@ async def test_none_begins_where_nobody_wants_it(store: Store) -> None:
     await purger_at(store, Time(NIGHT), nightly_at=None).look()
 
     assert 0 == await number_of(store)
+
+
+@pytest.mark.parametrize(("days", "begun"), [(1, True), (7, True), (8, False), (365 * 3, False)])
+async def test_a_clock_that_leapt_begins_no_purge(store: Store, days: int, begun: bool) -> None:  # noqa: FBT001
+    """By one that is years ahead everything is of age, and what has left comes back no more."""
+    clock = Time(NIGHT)
+    purger = purger_at(store, clock)
+    await purger.look()
+    clock.at = NIGHT + timedelta(days=days)
+    await purger.look()
+
+    assert begun == (await number_of(store) == 2)
+    assert begun == (purger.state.late_since(clock()) is None)
+
+
+async def test_the_first_night_doubts_the_clock_as_well(store: Store) -> None:
+    """A gateway of yesterday has nothing of age, whatever the clock says."""
+    await store.inbound.receive(arrival(), NIGHT - timedelta(hours=3))
+    clock = Time(NIGHT + timedelta(days=365))
+    purger = purger_at(store, clock)
+    await purger.look()
+
+    assert (0, clock()) == (await number_of(store), purger.state.doubted)
+
+
+async def test_a_person_who_is_sure_of_the_clock_ends_the_doubt(store: Store) -> None:
+    """After a month without power the clock is right, and somebody has looked at it."""
+    clock = Time(NIGHT)
+    purger = purger_at(store, clock)
+    await purger.look()
+    clock.at = NIGHT + timedelta(days=30)
+    await purger.look()
+    await store.purges.begin_purge("trust", JO, FOR_GOOD, clock())
+    await purger.look()
+    await purger.look()
+    last = await store.purges.last_ended()
+
+    assert last is not None
+    assert (3, None, None) == (last.purge.number, last.purge.provider, purger.state.doubted)
+
+
+async def test_a_purge_by_a_clock_that_was_ahead_stops_no_later_night(store: Store) -> None:
+    """Its time is years to come: neither would another begin till then, nor be told to be late."""
+    await store.purges.begin_purge(None, JO, FOR_GOOD, NIGHT + timedelta(days=900))
+    clock = Time(NIGHT)
+    purger = purger_at(store, clock)
+    purger.state = PurgeState(nightly=True, since=NIGHT - timedelta(days=4))
+    clock.at = NIGHT + timedelta(days=900)
+    await purger.look()
+    clock.at = NIGHT
+    late = purger.state.late_since(clock())
+    await purger.look()
+
+    assert (NIGHT - timedelta(days=4), 2) == (late, await number_of(store))
 
 
 async def test_what_has_not_ended_goes_on_by_day_too(store: Store) -> None:

@@ -220,7 +220,8 @@ def _purpose_at(keys: list[str], model: type[BaseModel]) -> str:
 
 def purpose(table: type[BaseModel], name: str) -> str:
     """Return what the setting *name* of *table* is for, in paragraphs; empty: it does not say."""
-    return _texts(table).get(name, "")
+    tables = (each for each in table.__mro__ if BaseModel in each.__mro__[1:])
+    return next((text for each in tables if (text := _texts(each).get(name))), "")
 
 
 @cache

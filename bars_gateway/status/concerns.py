@@ -498,13 +498,27 @@ def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
 
 def _unpurged(now: datetime, purges: PurgeState | None) -> Iterator[Concern]:
     late = purges.late_since(now) if purges else None
-    if late is not None:
+    if late is None or purges is None:
+        return
+    if purges.doubted is not None:
+        yield _clock_doubted(purges.doubted)
+    else:
         yield Concern(
             kind=ConcernKind.PURGE_LATE,
             text=f"No purge has come to its end since {late:%d %b %H:%M} UTC",
             advice="Records of age stay, and the database grows. See what the log has of it; the"
             " gateway has to run at retention.nightly_at.",
         )
+
+
+def _clock_doubted(doubted: datetime) -> Concern:
+    return Concern(
+        kind=ConcernKind.PURGE_LATE,
+        text=f"Nothing is purged: by the clock it is {doubted:%d %b %Y}, and none has begun for"
+        " more than a week",
+        advice="The clock may be ahead, and everything would be of age. See that it is right"
+        " (timedatectl). If it is, begin one: bars-gateway purge --why TEXT.",
+    )
 
 
 def _disk_low(overview: Overview, minimum: int) -> list[Concern]:

@@ -411,9 +411,11 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="None to a patient's care. What should be here no more is, and the database grows.",
         look="`bars-gateway purge --certificates`, and the log (`store.unavailable`,"
         " `unit.set_aside`).",
-        do="See that the gateway runs at `retention.nightly_at`; or begin one:"
-        " `bars-gateway purge --why TEXT`.",
-        ends="A purge has come to its end.",
+        do="See first that the clock is right (`timedatectl`): where by it more than a week has"
+        " passed without a purge, none begins by itself, for everything may be of age by mistake."
+        " If it is right, begin one: `bars-gateway purge --why TEXT`. See that the gateway runs at"
+        " `retention.nightly_at`.",
+        ends="A purge of every provider has come to its end: the next night's, after one of yours.",
         urgent=False,
     ),
     Runbook(

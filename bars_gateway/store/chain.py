@@ -354,14 +354,23 @@ class Chain(Noun):
         return True
 
     @reads
-    def removable(self, connection: Connection, before: datetime) -> Seal | None:
-        """Return the oldest day of which every line is older than *before* and may leave."""
+    def removable(self, connection: Connection, days: int, now: datetime) -> Seal | None:
+        """
+        Return the oldest day of which every line has been kept for *days* and may leave.
+
+        By a clock that is years ahead every line is old. So at least half as many days must have
+        been sealed since: those the gateway has lived through.
+        """
+        before = now - timedelta(days=days)
         begins_after, _ = beginning(connection)
         for row in connection.rows("oldest_seals", after=begins_after, limit=_SEALS_LOOKED_AT):
             seal = seal_of(row["id"], row["detail"])
             if row["at"] >= text(before):
                 return None
             if seal.through > begins_after:
+                lived = connection.one("sealed_since", line=row["id"])
+                if lived is None or 2 * lived["n"] < days:
+                    return None
                 span = {"after": begins_after, "through": seal.through}
                 return None if connection.one("line_that_stays", **span) else seal
         return None

@@ -69,6 +69,10 @@ SELECT 1 FROM events WHERE at < :day LIMIT 1;
 -- The seals of the days that are still here, the oldest first.
 SELECT id, at, detail FROM events WHERE kind = 'audit.sealed' AND id > :after ORDER BY id LIMIT :limit;
 
+-- name: sealed_since
+-- How many days were sealed after that one.
+SELECT count(*) AS n FROM events WHERE kind = 'audit.sealed' AND id > :line;
+
 -- name: line_that_stays
 -- Whether a line of those days is about what is open, under legal hold, or what a person has yet to see.
 SELECT 1 FROM events AS e

@@ -175,6 +175,12 @@ class Purges(Noun):
         return None if found is None else _certificate(connection, purge_of(found), whole=False)
 
     @reads
+    def last_moment(self, connection: Connection) -> datetime | None:
+        """Return when a purge last began, or the audit trail, where none did; None: neither has."""
+        row = connection.one("purge_last_moment")
+        return instant(row["at"]) if row is not None else None
+
+    @reads
     def certificate(self, connection: Connection, number: int) -> Certificate | None:
         """Return what one purge has to show; None: there is none of that number."""
         return certificate(connection, number)

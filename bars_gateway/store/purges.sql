@@ -21,6 +21,11 @@ SELECT * FROM purges ORDER BY id DESC LIMIT :limit;
 SELECT * FROM purges
  WHERE id = (SELECT max(p.id) FROM purges AS p WHERE p.ended_at IS NOT NULL AND p.provider IS NULL);
 
+-- name: purge_last_moment
+-- When a purge last began, of whatever, or the trail: by the clock of that time.
+SELECT coalesce((SELECT p.began_at FROM purges AS p WHERE p.id = (SELECT max(id) FROM purges)),
+                (SELECT e.at FROM events AS e WHERE e.id = (SELECT min(id) FROM events))) AS at;
+
 -- name: begin_removing
 -- From here to the end of this transaction records may leave.
 UPDATE purges SET removing = 1 WHERE id = :id AND ended_at IS NULL;

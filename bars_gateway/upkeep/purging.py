@@ -17,12 +17,16 @@ first and removed then, and is looked for again at the next start.
 A night that was missed is not made up for by day: the next one follows. Whether one came to its end
 lately is told (`purge.late`), for a database that only grows is noticed when the disk is full.
 
+Ages are counted by the wall clock, and what has left comes back from a backup alone. So where by it
+more than a week has passed since the last purge, none begins by itself: it may have been set ahead,
+by years perhaps, and everything would be of age. A person looks at it, and begins one.
+
 Decisions: D-retention.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -52,6 +56,15 @@ AFTER_TROUBLE = 60.0  # seconds, where the store takes nothing
 NIGHT = timedelta(hours=5)  # in which one may begin that was missed
 COPIES_AT_ONCE = 200
 LATE_AFTER = timedelta(days=3)  # nights that it may miss without a word: a weekend
+DOUBTED_AFTER = timedelta(
+    days=7
+)  # since the last purge: by then a person has heard that it is late
+
+
+_CLOCK_ADVICE = (
+    "See that the clock is right (timedatectl). If it is, begin one: bars-gateway purge --why TEXT;"
+    " from then on, each night does."
+)
 
 
 class Copies(Protocol):
@@ -177,12 +190,19 @@ class PurgeState:
     since: datetime  # when the gateway began: nothing can be late before
     last: Certificate | None = None  # that came to its end; without its numbers
     running: bool = False
+    doubted: datetime | None = None  # what the clock said when none was begun, for it may be ahead
 
     def late_since(self, now: datetime) -> datetime | None:
-        """Return since when none has come to its end, where that is too long; None: all is well."""
+        """
+        Return since when none has come to its end, where that is too long; None: all is well.
+
+        It is too long at once where the clock is doubted: nothing is purged until a person is sure.
+        """
         last = self.last.purge.ended_at if self.last else None
+        last = last if last and last <= now else None  # else it ended by a clock that was ahead
         since = max(self.since, last) if last else self.since
-        return since if self.nightly and now - since > LATE_AFTER else None
+        late = self.doubted is not None or now - since > LATE_AFTER
+        return since if self.nightly and late else None
 
 
 class Purger:
@@ -227,7 +247,7 @@ class Purger:
         last = await self._purges.last_ended()
         self._note(last, running=False)
         purge = await self._purges.unfinished()
-        if purge is None and self._is_due(last):
+        if purge is None and self._is_due(last) and not await self._is_doubted():
             purge = await self._purges.begin_purge(None, BY_ITSELF, self._rules, self._now())
         if purge is None:
             return
@@ -239,16 +259,27 @@ class Purger:
 
     def _note(self, last: Certificate | None, *, running: bool) -> None:
         state = self.state
-        self.state = PurgeState(
-            nightly=state.nightly, since=state.since, last=last, running=running
-        )
+        self.state = replace(state, last=last, running=running)
 
     def _is_due(self, last: Certificate | None) -> bool:
         if self._at is None:
             return False
         now = self._now()
         begins = latest(self._at, now)
-        return now < begins + NIGHT and (last is None or last.purge.began_at < begins)
+        if last is None or last.purge.began_at > now:  # by a clock that was ahead
+            return now < begins + NIGHT
+        return now < begins + NIGHT and last.purge.began_at < begins
+
+    async def _is_doubted(self) -> bool:
+        """Tell whether the clock has gone further than nights go, and let people know."""
+        now, known = self._now(), await self._purges.last_moment()
+        if known is None or now - known <= DOUBTED_AFTER:
+            self.state = replace(self.state, doubted=None)
+            return False
+        if self.state.doubted is None:
+            log.error("purge.clock_doubted", days=(now - known).days, advice=_CLOCK_ADVICE)
+        self.state = replace(self.state, doubted=now)
+        return True
 
 
 def latest(at: str, now: datetime) -> datetime:

@@ -149,7 +149,7 @@ class TrailKeeper:
         now = self._now()
         if not self._kept_days:
             return False
-        seal = await self._chain.removable(now - timedelta(days=self._kept_days))
+        seal = await self._chain.removable(self._kept_days, now)
         if seal is None:
             return False
         await self._chain.anchor(seal, self._kept_days, now)

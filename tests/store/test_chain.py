@@ -430,7 +430,7 @@ async def removed(path: Path, before: int, at_once: int = 2) -> int:
     """Let the days leave before that one; return how many did."""
     async with open_database(path) as database:
         store, left = Store(database, node="here"), 0
-        while (seal := await store.chain.removable(NOW + DAY * before)) is not None:
+        while (seal := await store.chain.removable(1, NOW + DAY * (before + 1))) is not None:
             await store.chain.anchor(seal, 2922, NOW + DAY * 99)
             left += 1
             while await store.chain.remove(at_once):
@@ -457,13 +457,25 @@ async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) ->
         assert (9, 1) == connection.execute(query).fetchone()
 
 
+async def test_a_clock_that_leapt_lets_no_line_leave(tmp_path: Path) -> None:
+    """Years have not passed where only days were sealed: at least half of the time must be."""
+    path = tmp_path / "gateway.db"
+    await days(path, 6)
+    async with open_database(path) as database:
+        chain_of = Store(database, node="here").chain
+        leapt = await chain_of.removable(2922, NOW + DAY * 9000)
+        lived = await chain_of.removable(10, NOW + DAY * 9000)
+
+    assert (None, "2026-03-02") == (leapt, lived.day if lived else None)
+
+
 async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -> None:
     """After the line that says so, and after each portion."""
     path = tmp_path / "gateway.db"
     await days(path, 3)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        seal = await store.chain.removable(NOW + DAY * 9)
+        seal = await store.chain.removable(1, NOW + DAY * 10)
         assert seal is not None
         await store.chain.anchor(seal, 2922, NOW + DAY * 99)
         held = [walk(path).breaches]
@@ -500,6 +512,6 @@ async def test_what_is_open_or_unseen_keeps_its_lines(tmp_path: Path) -> None:
         store = Store(database, node="here")
         await store.outbound.submit(submission(), NOW)
         await store.chain.seal(NOW + DAY)
-        kept = await store.chain.removable(NOW + DAY * 9)
+        kept = await store.chain.removable(1, NOW + DAY * 10)
 
     assert kept is None

@@ -11,7 +11,7 @@ CHANGING: Sequence[Hazard] = (
         code="HAZ-23",
         title="Something that is still needed is removed by its rules, or can be read by nobody",
         causes="A time of retention is set too short; a key of encryption is lost; an inquiry"
-        " begins after the purge.",
+        " begins after the purge; the clock runs ahead.",
         effect="A later change of a referral is not compared with the patient of its request; an"
         " inquiry cannot show what was said; what lay in the queue cannot be sent.",
         before=Risk(Harm.CONSIDERABLE, Likelihood.MEDIUM),
@@ -23,6 +23,14 @@ CHANGING: Sequence[Hazard] = (
                     "store/test_purges.py::test_what_somebody_may_need_stays_however_old",
                     "store/test_purges.py::test_even_a_purge_cannot_delete_what_is_kept",
                     "store/test_purges.py::test_a_delete_at_a_prompt_is_refused",
+                ),
+            ),
+            Control(
+                says="By a clock that has leapt, no purge begins and no line of the audit trail"
+                " leaves: a person is asked first.",
+                tests=(
+                    "test_purging.py::test_a_clock_that_leapt_begins_no_purge",
+                    "store/test_chain.py::test_a_clock_that_leapt_lets_no_line_leave",
                 ),
             ),
             Control(
