@@ -231,6 +231,20 @@ async def test_nothing_of_an_idle_log_stays_on_the_disk(
     await _until(database.path, 3)
 
 
+async def test_work_that_changes_nothing_leaves_the_log_alone(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each second some have nothing to do: an idle gateway's log is emptied all the same."""
+    monkeypatch.setattr(checkpoints, "IDLE", 0.05)
+    log = database.path.with_name(f"{database.path.name}-wal")
+    await database.write(_note)
+    async with asyncio.timeout(20):
+        while log.stat().st_size:
+            await database.write(lambda connection: connection.raw.execute("DELETE FROM calls"))
+
+    assert not log.stat().st_size
+
+
 async def _write_for_ever(database: SqliteDatabase) -> None:
     while True:
         await database.write(lambda connection: _note(connection, 300_000))

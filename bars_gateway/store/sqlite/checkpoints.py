@@ -3,7 +3,7 @@ Moves the write-ahead log into the database: when that is due, and what may stan
 
     commit ──► 0.25 s later where nobody waits, 1 s later all the same ──► checkpoint ─┬─ complete
        ▲                                     again, ever more seldom ◄── in part ◄─────┘
-       └─ until something is committed again, none is due ──► 10 s later the log's file is emptied
+       └─ until something is committed again, none is due ──► 5 s later the log's file is emptied
 
 Only the connection that writes moves it, between two transactions of its own. SQLite from
 3.7.0 to 3.51.2 can lose committed rows where another connection does it: a checkpoint of a
@@ -27,7 +27,7 @@ from bars_gateway.model.readings import StuckLog
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer
 AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
 SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
-IDLE = 10.0  # seconds after the last commit until the log's room goes back to the disk
+IDLE = 5.0  # seconds after the last change until the log's room goes back to the disk
 KEPT_BYTES = 16 * 1024 * 1024  # of the log's file, for what is committed next
 STUCK_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader before a person is told
 STUCK_SECONDS = 60.0  # after so long: none of our own readers takes that

@@ -308,6 +308,7 @@ class _Group:
     fates: Sequence[_Ended]
     seconds: float  # from BEGIN on
     flush_seconds: float | None = None  # of its COMMIT; None: it came to none
+    changed: bool = False  # something: each second there are some that had nothing to do
 
 
 class _Writer(aiosqlite.Connection):
@@ -328,7 +329,7 @@ class _Writer(aiosqlite.Connection):
 
 
 def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _Group:
-    began = time.monotonic()
+    began, unchanged = time.monotonic(), connection.total_changes
     try:
         connection.execute("BEGIN IMMEDIATE")
         within = SqliteConnection(connection)
@@ -344,7 +345,7 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
         fates = [_Ended(error=translated(error))] * len(works)
         return _Group(fates, time.monotonic() - began)
     ended = time.monotonic()
-    return _Group(fates, ended - began, ended - flushing)
+    return _Group(fates, ended - began, ended - flushing, connection.total_changes > unchanged)
 
 
 def _run_first(connection: SqliteConnection, work: Work[Any]) -> _Ended:
@@ -472,8 +473,7 @@ class SqliteDatabase:
             group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
             if not self._waiting and not self._closing:
                 self._gathered.clear()
-            if group:
-                await self._commit(group)
+            if group and await self._commit(group):
                 self._checkpoints.committed(now())
             idle = not self._waiting and self._checkpoints.is_idle(now())
             if idle or self._checkpoints.is_due(now(), waiting=bool(self._waiting)):
@@ -508,7 +508,8 @@ class SqliteDatabase:
             log.warning("store.log_stuck", bytes=stuck.size, seconds=round(stuck.seconds))
         self._stuck_is_told = stuck is not None
 
-    async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
+    async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> bool:
+        """Run *group* in one transaction; return whether that changed anything."""
         done = await self._writer.transact([work for work, _ in group])
         fates = done.fates
         if done.flush_seconds is not None:
@@ -521,6 +522,7 @@ class SqliteDatabase:
                 future.set_exception(fate.error)
             else:
                 future.set_result(fate.value)
+        return done.changed
 
     def _note_unwritten(self, fates: Sequence[_Ended], now: float) -> None:
         refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
