@@ -44,6 +44,7 @@ KEY_BYTES = 32
 MOST_NUMBERS = 64  # in one text: what has more is a list of people, and is read when one is sought
 MANY = "*"  # what stands for the numbers of such a text
 _MARK = b"\0bg1"  # neither JSON nor XML begins with it
+_PROOF = b"bars-gateway"
 _NONCE_BYTES = 12
 _HASH_DIGITS = 32  # of the HMAC, in hex: 128 bits
 _TEXT_MARK = "encrypted:"
@@ -210,6 +211,17 @@ class Vault:
     def has(self, key_id: str) -> bool:
         """Tell whether the ring has that key."""
         return key_id in self._keys
+
+    def proof(self, key_id: str) -> bytes:
+        """Return what that key alone opens, encrypted by it, which encrypts now."""
+        return self.encrypt(_PROOF, "keyring", key_id)
+
+    def proves(self, key_id: str, proof: bytes) -> bool:
+        """Tell whether the ring's key of that name is the one that made *proof*."""
+        try:
+            return self.open(proof, "keyring", key_id) == _PROOF
+        except PayloadDamaged:
+            return False
 
     def encrypt(self, plain: bytes, *place: object) -> bytes:
         """Return *plain* encrypted, to be opened at that *place* alone; as it is without a key."""

@@ -45,7 +45,6 @@ BYTES = 512 * 1024  # of what is written in one: so it holds up nobody
 COMPLETED = "encryption.completed"
 _NOBODYS = (None, None, None)
 _LOG = "log"
-_PROOF = b"bars-gateway"
 
 
 def wanted_by(vault: Vault) -> str:
@@ -149,7 +148,7 @@ class Encryption(Noun):
         add_message_event(connection, _NOBODYS, COMPLETED, now, detail)
 
     async def use(self, ring: EncryptionRing, *, encrypts: bool) -> None:
-        """Go on with *ring*, which has been added to; raise KeyMissing where it lacks a key."""
+        """Go on with *ring*; raise KeyMissing where it lacks a key, or has another of its name."""
         vault = self._database.vault
         await self._enter_key(Vault(ring, encrypts=encrypts, file=vault.file))
         vault.use(ring, encrypts=encrypts)
@@ -157,13 +156,18 @@ class Encryption(Noun):
     @writes
     def _enter_key(self, connection: Connection, vault: Vault) -> None:
         """Enter the key that encrypts from now on, before anything is encrypted by it."""
-        needed = [row["key_id"] for row in connection.rows("keys_needed")]
+        needed = {row["key_id"]: bytes(row["proof"]) for row in connection.rows("keys_needed")}
         missing = [key_id for key_id in needed if not vault.has(key_id)]
         if missing:
             raise KeyMissing(f"{vault.file} lacks the key {', '.join(missing)}, which is needed")
+        other = [key_id for key_id, proof in needed.items() if not vault.proves(key_id, proof)]
+        if other:
+            raise KeyMissing(
+                f"the key {', '.join(other)} in {vault.file} is not the one by which rows are"
+                " encrypted, though it has the same id"
+            )
         if vault.key_id is not None and vault.key_id not in needed:
-            proof = vault.encrypt(_PROOF, "keyring", vault.key_id)
-            connection.run("enter_key", key_id=vault.key_id, proof=proof)
+            connection.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
 
 
 def standing(connection: Connection) -> EncryptionStanding:

@@ -271,6 +271,21 @@ async def test_a_ring_without_a_key_that_is_needed_is_not_taken(file: Path) -> N
     assert found is not None
 
 
+async def test_a_ring_whose_key_is_another_of_that_name_is_not_taken(file: Path) -> None:
+    """What came from then on could be opened by neither ring, once the right one was put back."""
+    async with open_database(file, vault=Vault(ONE)) as database:
+        store = Store(database, node="here")
+        await fill(store)
+        for keys in ((NAMESAKE,), (NAMESAKE, SECOND), (SECOND, NAMESAKE)):
+            with pytest.raises(KeyMissing, match=r"first .* is not the one"):
+                await store.encryption.use(EncryptionRing(keys=keys), encrypts=True)
+        await store.inbound.receive(arrival(body=b"new", request=payload(b"new")), NOW)
+    async with open_database(file, vault=Vault(ONE)) as database:
+        found = await Store(database, node="here").messages.payload(3, Part.REQUEST)
+
+    assert found is not None
+
+
 @pytest.mark.parametrize(
     ("vault", "says"),
     [

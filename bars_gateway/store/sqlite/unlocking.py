@@ -21,7 +21,6 @@ from bars_gateway.store.rows import decrypted, encrypted, place_of, unpacked
 from bars_gateway.store.sqlite import SqliteConnection
 
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-_PROOF = b"bars-gateway"
 
 
 def require_keys(
@@ -40,13 +39,11 @@ def require_keys(
             f" {_ring_of(vault)}"
         )
     for key_id, proof in needed:
-        try:
-            vault.open(proof, "keyring", key_id)
-        except PayloadDamaged:
+        if not vault.proves(key_id, proof):
             raise KeyMissing(
                 f"the key {key_id} in {vault.file} is not the one by which rows of {path} are"
                 " encrypted, though it has the same id"
-            ) from None
+            )
 
 
 def _ring_of(vault: Vault) -> str:
@@ -59,12 +56,13 @@ def note_key(connection: sqlite3.Connection, vault: Vault) -> None:
     """Enter the key that encrypts from now on, before anything is encrypted by it."""
     if vault.key_id is None:
         return
-    values = {"key_id": vault.key_id, "proof": vault.encrypt(_PROOF, "keyring", vault.key_id)}
+    values = {"key_id": vault.key_id, "proof": vault.proof(vault.key_id)}
     known = "SELECT 1 FROM main.keyring WHERE key_id = :key_id AND done_at IS NULL"
     if connection.execute(known, values).fetchone() is None:
         connection.execute(
             f"INSERT INTO main.keyring (key_id, proof, since) VALUES (:key_id, :proof, {_NOW})"  # noqa: S608
-            " ON CONFLICT DO UPDATE SET done_at = NULL, since = excluded.since",
+            " ON CONFLICT DO UPDATE SET done_at = NULL, since = excluded.since,"
+            " proof = excluded.proof",
             values,
         )
 
