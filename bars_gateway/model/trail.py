@@ -11,8 +11,10 @@ stays as it was. `docs/records.md` says how it is computed, and what it cannot s
 Decisions: D-chain.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 NOTHING_BEFORE = "0" * 64  # stands for the hash before the first line
@@ -21,6 +23,8 @@ ANCHORED = "audit.anchored"
 VERIFIED = "audit.verified"
 BROKEN = "audit.broken"
 RESTORED = "operator.restored"
+MOST_LINES = 2**63 - 1  # SQLite numbers no more
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 LEAP = 1_000_000  # by so much a restore lets numbers leap: more than are given between two backups
 
 
@@ -32,6 +36,7 @@ class BreachKind(StrEnum):
     FOREIGN = "foreign"
     CUT_OFF = "cut_off"
     CUT_BELOW = "cut_below"
+    EARLY = "early"
     SEAL = "seal"
     WITNESS = "witness"
     UNKNOWN = "unknown"
@@ -62,9 +67,14 @@ BREACHES: Mapping[BreachKind, _Told] = {
     BreachKind.CUT_BELOW: _Told(
         "the lines up to {line} are gone, and no line says by which rule", _COMPARE
     ),
+    BreachKind.EARLY: _Told(
+        "the lines up to {until} left before their time, by line {line} and what {of} tells of"
+        " their age",
+        _COMPARE,
+    ),
     BreachKind.SEAL: _Told(
         "line {line} seals or removes what was before it, and tells another hash than the trail"
-        " has at line {until}",
+        " has at line {until}, or tells none",
         _COMPARE,
     ),
     BreachKind.WITNESS: _Told(
@@ -113,6 +123,7 @@ class Witness:
     line: int | None  # None: a hash alone, of whichever line
     hash: str
     of: str  # who says so, as in "the file of heads"
+    at: datetime | None = None  # the line was there at that time, or before; None: not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +143,65 @@ class Seal:
     lines: int  # how many since the seal before it
     hash: str
     line: int  # the line that has the seal itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A line that says up to where the oldest lines leave, and by which rule."""
+
+    line: int
+    at: datetime
+    day: date  # the last of which lines leave, in UTC
+    through: int  # the last line that leaves
+    hash: str
+    kept_days: int
+
+    @property
+    def older_than(self) -> datetime:
+        """Before when everything was written that leaves by it."""
+        return self.at - timedelta(days=self.kept_days)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether that day was not over, or not yet for as long as the rule says."""
+        return datetime.combine(self.day, time.max, UTC) > self.older_than
+
+
+def _line_in(value: object) -> int:
+    """Return it if it can be the number of a line; raises ValueError."""
+    if not isinstance(value, int) or not 0 <= value <= MOST_LINES:
+        raise ValueError
+    return value
+
+
+def anchor_of(line: int, at: str, detail: str | bytes) -> Anchor | None:
+    """Return the anchor that *line* has in its *detail*; None: what stands there is none."""
+    try:
+        found = json.loads(detail)
+        anchor = Anchor(
+            line=line,
+            at=datetime.fromisoformat(at).astimezone(UTC),
+            day=date.fromisoformat(found["day"]),
+            through=_line_in(found["through"]),
+            hash=str(found["hash"]),
+            kept_days=int(found["kept_days"]),
+        )
+        kept = anchor.older_than < anchor.at
+    except _UNREADABLE:
+        return None
+    return anchor if kept else None
+
+
+def seal_of(line: int, detail: str | bytes) -> Seal | None:
+    """Return the seal that *line* has in its *detail*; None: what stands there is none."""
+    try:
+        found = json.loads(detail)
+        return Seal(
+            day=str(found["day"]),
+            through=_line_in(found["through"]),
+            lines=int(found["lines"]),
+            hash=str(found["hash"]),
+            line=line,
+        )
+    except _UNREADABLE:
+        return None

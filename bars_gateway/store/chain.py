@@ -31,15 +31,19 @@ from bars_gateway.model.trail import (
     ANCHORED,
     BROKEN,
     LEAP,
+    MOST_LINES,
     NOTHING_BEFORE,
     RESTORED,
     SEALED,
     VERIFIED,
+    Anchor,
     Breach,
     BreachKind,
     Seal,
     TrailHead,
     Witness,
+    anchor_of,
+    seal_of,
 )
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event
@@ -54,7 +58,7 @@ _STORED = ("id", *COLUMNS[1:])
 GUARDS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
 _SEALS_LOOKED_AT = 10
-_END = 2**63 - 1
+_ALL = -1
 _NOBODYS = (None, None, None)
 
 
@@ -112,6 +116,7 @@ class Walk:
         default_factory=list
     )  # where numbers leap, as in a restore
     restores: list[int] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
     sought: set[str] = field(default_factory=set)  # hashes of lines that nobody has named
     seen: set[str] = field(default_factory=set)
 
@@ -140,7 +145,7 @@ def step(connection: Connection, walk: Walk, limit: int = STEP) -> bool:
     for row in rows:
         _take(connection, walk, row)
     over = len(rows) < limit
-    until = _END if over else walk.reached
+    until = MOST_LINES if over else walk.reached
     alone = connection.rows("chained_alone", after=start, until=until, limit=MOST_NAMED)
     for row in alone:
         if not any(b.line <= row["line"] <= max(b.line, b.until) for b in walk.breaches):
@@ -164,15 +169,23 @@ def _begin(connection: Connection, walk: Walk) -> None:
     walk.begins_after, walk.hash = beginning(connection)
     walk.reached = walk.begins_after
     allowed = 0
-    for row in connection.rows("proofs", kind=ANCHORED, after=0, limit=1):
-        told = json.loads(row["detail"])
-        allowed = told["through"]
+    newest = next(_anchors(connection), None)
+    if newest is not None:
+        allowed = newest.through
         walk.removed = (
-            f"up to the end of {told['day']}, as kept for {told['kept_days']} days, by what line"
-            f" {row['id']} of {row['at']} says"
+            f"up to the end of {newest.day}, as kept for {newest.kept_days} days, by what line"
+            f" {newest.line} of {text(newest.at)} says"
         )
     if walk.begins_after > allowed:
         walk.tell(Breach(kind=BreachKind.CUT_BELOW, line=walk.begins_after))
+
+
+def _anchors(connection: Connection) -> Iterator[Anchor]:
+    """Yield what says which lines leave, the newest first; one that cannot be read is no rule."""
+    for row in connection.rows("proofs", kind=ANCHORED, after=0, limit=_ALL):
+        anchor = anchor_of(row["id"], row["at"].decode("ascii", "replace"), row["detail"] or b"")
+        if anchor is not None:
+            yield anchor
 
 
 def _take(connection: Connection, walk: Walk, row: Row) -> None:
@@ -219,16 +232,30 @@ def _take_proof(
     if texts["kind"] == RESTORED:
         walk.restores.append(line)
         return
-    walk.seals += texts["kind"] == SEALED
-    through, told = _told(texts["detail"] or "")
+    detail = texts["detail"] or ""
+    if texts["kind"] == SEALED:
+        walk.seals += 1
+        proof: Seal | Anchor | None = seal_of(line, detail)
+    else:
+        proof = anchor_of(line, texts["at"] or "", detail)
+    if isinstance(proof, Anchor):
+        _take_anchor(walk, proof)
+    through = proof.through if proof is not None else line
+    told = proof.hash if proof is not None else None
     if through >= walk.begins_after and hash_at(connection, through) != told:
         breach = Breach(kind=BreachKind.SEAL, line=line, until=through, at=walk.at)
         walk.tell(breach)
 
 
-def _told(detail: str) -> tuple[int, str]:
-    found = json.loads(detail)
-    return int(found["through"]), str(found["hash"])
+def _take_anchor(walk: Walk, anchor: Anchor) -> None:
+    walk.anchors.append(anchor)
+    if anchor.is_early:
+        _tell_early(walk, anchor, "its own rule")
+
+
+def _tell_early(walk: Walk, anchor: Anchor, of: str) -> None:
+    until, at = anchor.through, text(anchor.at)
+    walk.tell(Breach(kind=BreachKind.EARLY, line=anchor.line, until=until, at=at, of=of))
 
 
 def hash_at(connection: Connection, line: int) -> str | None:
@@ -272,6 +299,18 @@ def compare(connection: Connection, walk: Walk, witnesses: Iterable[Witness]) ->
                 walk.tell(Breach(kind=BreachKind.UNKNOWN, line=walk.reached, of=each.of))
         elif each.line >= walk.begins_after:
             _compare(connection, walk, each, each.line)
+        else:
+            _compare_age(walk, each, each.line)
+
+
+def _compare_age(walk: Walk, witness: Witness, line: int) -> None:
+    """Hold the rule by which a line left against when it was there for the last time."""
+    left = next((each for each in walk.anchors if each.through >= line), None)
+    if left is None or witness.at is None or witness.at <= left.older_than:
+        return
+    # What a forged line lets leave is told of by every hour's head: once is enough.
+    if not any(b.kind is BreachKind.EARLY and b.line == left.line for b in walk.breaches):
+        _tell_early(walk, left, witness.of)
 
 
 def _compare(connection: Connection, walk: Walk, witness: Witness, line: int) -> None:
@@ -296,22 +335,12 @@ def walked(connection: Connection, witnesses: Sequence[Witness] = ()) -> Walk:
     return walk
 
 
-def seal_of(line: int, detail: str) -> Seal:
-    """Return the seal that *line* has in its *detail*."""
-    found = json.loads(detail)
-    return Seal(
-        day=found["day"],
-        through=found["through"],
-        lines=found["lines"],
-        hash=found["hash"],
-        line=line,
-    )
-
-
 def seals(connection: Connection, *, after: int = 0, limit: int = 1) -> Iterator[Seal]:
     """Yield the newest seals, the newest first."""
     for row in connection.rows("proofs", kind=SEALED, after=after, limit=limit):
-        yield seal_of(row["id"], row["detail"])
+        seal = seal_of(row["id"], row["detail"] or b"")
+        if seal is not None:
+            yield seal
 
 
 def _anchored(connection: Connection) -> int:
@@ -336,7 +365,7 @@ class Chain(Noun):
     def seal(self, connection: Connection, now: datetime) -> bool:
         """Seal the day before *now*'s, unless that is done, or nothing was ever written."""
         yesterday, today = f"{now - timedelta(days=1):%Y-%m-%d}", f"{now:%Y-%m-%d}"
-        last, reached = next(seals(connection), None), head(connection)
+        last, reached = next(seals(connection, limit=_SEALS_LOOKED_AT), None), head(connection)
         if reached is None or (last is None and not connection.one("line_before", day=today)):
             return False
         # One of a day to come was made while the clock went wrong.
@@ -364,10 +393,10 @@ class Chain(Noun):
         before = now - timedelta(days=days)
         begins_after, _ = beginning(connection)
         for row in connection.rows("oldest_seals", after=begins_after, limit=_SEALS_LOOKED_AT):
-            seal = seal_of(row["id"], row["detail"])
-            if row["at"] >= text(before):
+            seal = seal_of(row["id"], row["detail"] or b"")
+            if row["at"] >= text(before).encode():
                 return None
-            if seal.through > begins_after:
+            if seal is not None and seal.through > begins_after:
                 lived = connection.one("sealed_since", line=row["id"])
                 if lived is None or 2 * lived["n"] < days:
                     return None

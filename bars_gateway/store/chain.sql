@@ -50,8 +50,8 @@ SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS given;
 SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain');
 
 -- name: proofs
--- The lines of one kind by which the trail tells of itself, the newest first.
-SELECT id, at, detail FROM events WHERE kind = :kind AND id > :after ORDER BY id DESC LIMIT :limit;
+-- The lines of one kind by which the trail tells of itself, the newest first; bytes, as above.
+SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events WHERE kind = :kind AND id > :after ORDER BY id DESC LIMIT :limit;
 
 -- name: count_lines
 -- How many lines there are between two.
@@ -66,8 +66,8 @@ SELECT 1 FROM alarms WHERE kind = 'audit.broken' AND about = :about LIMIT 1;
 SELECT 1 FROM events WHERE at < :day LIMIT 1;
 
 -- name: oldest_seals
--- The seals of the days that are still here, the oldest first.
-SELECT id, at, detail FROM events WHERE kind = 'audit.sealed' AND id > :after ORDER BY id LIMIT :limit;
+-- The seals of the days that are still here, the oldest first; what they say as bytes, as above.
+SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events WHERE kind = 'audit.sealed' AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: sealed_since
 -- How many days were sealed after that one.

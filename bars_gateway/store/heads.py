@@ -14,9 +14,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from bars_gateway.model.trail import Witness
+from bars_gateway.model.trail import MOST_LINES, Witness
 from bars_gateway.permissions import sync_folder
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -45,7 +47,19 @@ def keep_head(path: Path, told: Mapping[str, object]) -> None:
 def witnesses_in(path: Path, of: str) -> list[Witness]:
     """Return what the file at *path* knows of the trail; raises OSError."""
     text = path.read_text("utf-8", "replace")
-    return list(_witnesses(text, of))
+    return _dated(list(_witnesses(text, of)))
+
+
+def _dated(found: list[Witness]) -> list[Witness]:
+    """Let no witness be younger than one below it: then the clock was wrong, and was set back."""
+    youngest, dated = None, []
+    for each in reversed(found):
+        if each.at is not None:
+            youngest = each.at if youngest is None else min(youngest, each.at)
+            dated.append(replace(each, at=youngest))
+        else:
+            dated.append(each)
+    return dated[::-1]
 
 
 def _witnesses(text: str, of: str) -> Iterator[Witness]:
@@ -55,8 +69,22 @@ def _witnesses(text: str, of: str) -> Iterator[Witness]:
             continue
         try:
             told, _ = json.JSONDecoder().raw_decode(line[begins:])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         where, hash_ = told.get("line"), told.get("hash")
-        if isinstance(where, int) and isinstance(hash_, str) and is_hash(hash_):
-            yield Witness(line=where, hash=hash_, of=f"{of}, line {number}")
+        if not isinstance(where, int) or not 0 < where <= MOST_LINES:
+            continue
+        if isinstance(hash_, str) and is_hash(hash_):
+            yield Witness(line=where, hash=hash_, of=f"{of}, line {number}", at=_at(told))
+
+
+def _at(told: Mapping[str, object]) -> datetime | None:
+    """Return when the line was there; a seal may be told of much later than its line is from."""
+    at = told.get("at", told.get("timestamp"))
+    if "day" in told or not isinstance(at, str):
+        return None
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

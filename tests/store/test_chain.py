@@ -22,6 +22,7 @@ from bars_gateway.errors import DatabaseDamaged
 from bars_gateway.model.trail import Breach, BreachKind, TrailHead, Witness
 from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
+from bars_gateway.store.heads import keep_head, witnesses_in
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
@@ -431,7 +432,7 @@ async def removed(path: Path, before: int, at_once: int = 2) -> int:
     async with open_database(path) as database:
         store, left = Store(database, node="here"), 0
         while (seal := await store.chain.removable(1, NOW + DAY * (before + 1))) is not None:
-            await store.chain.anchor(seal, 2922, NOW + DAY * 99)
+            await store.chain.anchor(seal, 90, NOW + DAY * 99)
             left += 1
             while await store.chain.remove(at_once):
                 pass
@@ -451,7 +452,7 @@ async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) ->
     assert (3, 0) == (left, again)
     assert [] == done.breaches == walk(path, old).breaches
     assert done.begins_after == 8
-    assert done.removed.startswith("up to the end of 2026-03-04, as kept for 2922 days, by what")
+    assert done.removed.startswith("up to the end of 2026-03-04, as kept for 90 days, by what")
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT min(id), (SELECT count(*) FROM chain) - count(*) FROM events"
         assert (9, 1) == connection.execute(query).fetchone()
@@ -477,7 +478,7 @@ async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -
         store = Store(database, node="here")
         seal = await store.chain.removable(1, NOW + DAY * 10)
         assert seal is not None
-        await store.chain.anchor(seal, 2922, NOW + DAY * 99)
+        await store.chain.anchor(seal, 90, NOW + DAY * 99)
         held = [walk(path).breaches]
         while await store.chain.remove(1):
             held += [walk(path).breaches]
@@ -503,6 +504,126 @@ async def test_more_than_the_rule_allows_is_never_removed(tmp_path: Path) -> Non
     )
 
     assert [(BreachKind.CUT_BELOW, first)] == found(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_turned_bit_in_what_the_trail_says_of_itself_is_found(
+    shortened: Path, data: st.DataObject
+) -> None:
+    """Whatever a seal or an anchor says then: nothing that is read before it is trusted."""
+    path = shortened.with_name("proof.db")
+    shutil.copy(shortened, path)
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT id, detail FROM events WHERE kind IN ('audit.sealed', 'audit.anchored')"
+        line, detail = data.draw(st.sampled_from(connection.execute(query).fetchall()))
+    changed = flipped(detail, data.draw(st.integers(0, len(detail) * 8 - 1), "bit"))
+    tampered(path, f"UPDATE events SET detail = {changed} WHERE id = {line}")
+
+    assert (BreachKind.CHANGED, line) in found(path)
+
+
+@pytest.fixture(scope="module")
+def shortened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a trail of which the oldest days have left under a rule."""
+    path = tmp_path_factory.mktemp("shortened") / "gateway.db"
+
+    async def fill_and_remove() -> None:
+        await days(path, 5)
+        await removed(path, 3)
+
+    asyncio.run(fill_and_remove())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["audit.anchored", "audit.sealed"])
+@pytest.mark.parametrize(
+    "detail", ["", "[]", "{}", '{"through": 9e99}', '{"day": 7}', "[" * 100_000], ids=range(6)
+)
+async def test_a_proof_that_says_nothing_is_a_finding(
+    tmp_path: Path, kind: str, detail: str
+) -> None:
+    """Chained rightly, so by somebody who computes hashes; the walk goes on."""
+    path = tmp_path / "gateway.db"
+    await days(path, 1)
+    forge(path, kind, detail)
+    line = head_of(path).line
+
+    assert [(BreachKind.SEAL, line)] == found(path)
+    async with open_database(path) as database:
+        assert await Store(database, node="here").chain.seal(NOW + DAY * 3)
+
+
+def forge(path: Path, kind: str, detail: str, at: str = "2026-03-09T00:00:00.000Z") -> None:
+    """Add a line as the gateway would, with the hash that is right."""
+    last = head_of(path)
+    line = last.line + 1
+    digest = chain.digest_of_line([line, at, None, kind, None, None, detail])
+    with closing(sqlite3.connect(path)) as connection:
+        query = "INSERT INTO events (id, at, kind, detail) VALUES (?, ?, ?, ?)"
+        connection.execute(query, [line, at, kind, detail])
+        hash_ = chain.hash_after(last.hash, digest)
+        connection.execute("INSERT INTO chain (line, hash) VALUES (?, ?)", [line, hash_])
+        connection.commit()
+
+
+def let_leave(path: Path, day: str, kept_days: int) -> None:
+    """Forge the line that lets everything leave but the last, and remove it."""
+    last = head_of(path)
+    told = {"day": day, "through": last.line, "hash": last.hash, "kept_days": kept_days}
+    forge(path, "audit.anchored", json.dumps(told))
+    tampered(
+        path,
+        f"DELETE FROM events WHERE id <= {last.line}",
+        f"DELETE FROM chain WHERE line < {last.line}",
+    )
+
+
+@pytest.mark.parametrize("kept_days", [6, 2922, 0, -9])
+async def test_lines_that_left_before_their_time_are_found(tmp_path: Path, kept_days: int) -> None:
+    """By the line that lets them leave: its own day is not as old as its own rule."""
+    path = tmp_path / "gateway.db"
+    await days(path, 2)
+    let_leave(path, "2026-03-03", kept_days)
+
+    assert {BreachKind.EARLY, BreachKind.CUT_BELOW} & {kind for kind, _ in found(path)}
+
+
+async def test_lines_that_left_with_a_false_day_are_found_by_a_dated_head(tmp_path: Path) -> None:
+    """Who writes an old day into that line cannot change when others were told of its lines."""
+    path, heads = tmp_path / "gateway.db", tmp_path / "heads"
+    await days(path, 2)
+    told = head_of(path)
+    let_leave(path, "2001-01-01", 2922)
+    at = "2026-03-04T10:00:00.000Z"
+    keep_head(heads, {"at": at, "line": told.line - 1, "hash": told.hash})
+    by_a_head = walk(path, *witnesses_in(heads, "the journal")).breaches
+    keep_head(heads, {"at": "2010-01-01T00:00:00Z", "line": told.line, "hash": told.hash})
+    after_a_wrong_clock = walk(path, *witnesses_in(heads, "the journal")).breaches
+
+    assert [(BreachKind.EARLY, "the journal, line 2")] == [(b.kind, b.of) for b in by_a_head]
+    assert [] == after_a_wrong_clock
+
+
+async def test_a_head_of_what_left_in_its_time_is_no_finding(tmp_path: Path) -> None:
+    """Told while the lines were there, a moment before their day was sealed."""
+    path, heads = tmp_path / "gateway.db", tmp_path / "heads"
+    await days(path, 6)
+    await removed(path, 4)
+    keep_head(heads, {"at": "2026-03-03T08:59:59Z", "line": 4, "hash": "0" * 64})
+
+    assert [] == found(path, *witnesses_in(heads, "the journal"))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"line": 9' + "9" * 40 + ', "hash": "H"}', '{"a":' * 100_000, '{"line": -1}']
+)
+def test_a_file_of_heads_may_hold_anything(trail: Trail, tmp_path: Path, text: str) -> None:
+    """What is no head is passed over."""
+    heads = tmp_path / "heads"
+    heads.write_text(text.replace("H", "0" * 64))
+
+    assert [] == found(trail.path, *witnesses_in(heads, "the journal"))
 
 
 async def test_what_is_open_or_unseen_keeps_its_lines(tmp_path: Path) -> None:
