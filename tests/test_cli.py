@@ -440,6 +440,31 @@ def test_a_trail_that_was_changed_is_told_with_the_line_and_the_cure(home: Home)
     assert "   try: Make a copy of the database" in well.err
 
 
+def test_a_backup_is_not_cut_off_where_more_was_told_later(home: Home, tmp_path: Path) -> None:
+    """What the file of heads knows of later lines is wrong with the database alone."""
+    settings, heads = ("--config", str(home.settings)), home.settings.parent / "state"
+    heads /= "audit-heads.jsonl"
+    backup = str(tmp_path / "copy.db")
+    bars_gateway("backup", backup, *settings)
+    without = bars_gateway("audit", "verify", *settings)
+    heads.write_text(json.dumps({"line": 99_999, "hash": "0" * 64}))
+    of_the_backup, of_the_database = (
+        bars_gateway("audit", "verify", *file, *settings) for file in ([backup], [])
+    )
+    heads.write_text(json.dumps({"line": 1, "hash": "0" * 64}))
+    forged = bars_gateway("audit", "verify", backup, *settings)
+    heads.unlink()
+
+    assert (0, 0, 1, 1) == (
+        without.code,
+        of_the_backup.code,
+        of_the_database.code,
+        forged.code,
+    )
+    assert f"warning: {heads} is not there" in without.err
+    assert "" == of_the_backup.err
+
+
 def test_an_api_key_is_never_printed(home: Home) -> None:
     """What `config` prints is mailed about: that it is set, and where, is enough."""
     done = bars_gateway("config", "--config", str(home.settings))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bars_gateway.cli.listings import read
+from bars_gateway.cli.messages import whoever_types
 from bars_gateway.cli.output import print_lines, shown
 from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, load
@@ -277,7 +278,8 @@ def _restore(file: Path, settings: Settings, *, older: bool, as_json: bool) -> N
 
     database, vault = settings.database_path, vault_of(settings)
     with shown("Restoring"):
-        restored = put_back(file, database, datetime.now(UTC), older=older, vault=vault)
+        now, by = datetime.now(UTC), whoever_types()
+        restored = put_back(file, database, now, older=older, by=by, vault=vault)
     if as_json:
         print_lines([_document(restored)])
         return
@@ -292,7 +294,7 @@ def _hand_over(kept: Path, settings: Settings, *, as_json: bool) -> None:
 
     database, vault = settings.database_path, vault_of(settings)
     with shown("Handing over"):
-        done = hand_over(kept, database, datetime.now(UTC), vault=vault)
+        done = hand_over(kept, database, datetime.now(UTC), by=whoever_types(), vault=vault)
     if as_json:
         found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
         print_lines([{"listed": done.listed, **found}])

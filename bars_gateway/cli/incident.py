@@ -82,7 +82,7 @@ def incident(
     facts = read(settings.database_path, lambda c: facts_of(c, provider, of, name, now))
     if facts is None:
         if not as_json:
-            typer.echo(f"Nothing here is called so, as a {of} or anything under its id.")
+            typer.echo(f"There is no {of} here of that name or number, nor anything under it.")
         raise typer.Exit(1)
     draft = drafted(facts)
     lines = list(_text(draft, settings, now))
@@ -183,9 +183,13 @@ def _message(message: IncidentMessage) -> Iterator[str]:
 
 def _steps(draft: IncidentDraft) -> Iterator[str]:
     several = len(draft.involved) > 1
-    numbers = {each.request_id: each.number for each in draft.involved}
+    # One that an organisation sends to itself is two messages here, under one X-Request-Id.
+    numbers: dict[str, list[str]] = {}
+    for each in draft.involved:
+        numbers.setdefault(each.request_id, []).append(str(each.number))
     for request_id, step in steps_of(draft):
-        which = f"message {numbers[request_id]}, " if several and request_id in numbers else ""
+        named = " and ".join(numbers.get(request_id or "", ())) if several else ""
+        which = f"message {named}, " if named else ""
         yield f"{clock(step.at)}  {which}{_BY[step.by]}: {step.text}"
 
 

@@ -50,6 +50,9 @@ app = typer.Typer(
 _COLUMNS = ("At (UTC)", "Kind", "Provider", "X-Request-Id", "Who", "Why")
 _SEAL_COLUMNS = ("Day (UTC)", "Through line", "Lines", "Hash")
 _MOST_SEALS = 100_000
+_UNTOLD = (
+    "a gateway makes it as it starts. Without it, and --against, only the trail itself is seen"
+)
 _CURE_OF_MORE = "Mend these first: what follows a change may be listed for it."
 From = Annotated[
     str | None, typer.Option("--from", metavar="INSTANT", help="Then or later, ISO 8601.")
@@ -189,9 +192,12 @@ def verify(
     """
     settings = load(config, os.environ)
     path = file or settings.database_path
-    known = [*_own_witnesses(settings), *_given_witnesses(against or ())]
-    walk = _walked(path, known)
+    own = _own_witnesses(settings)
+    given = list(_given_witnesses(against or ()))
     head = read(path, chain.head)
+    # A backup knows nothing of what was told after it: that is no cut.
+    known = [*(own if file is None else _until(head, own)), *given]
+    walk = _walked(path, known)
     if as_json:
         print_lines([_verified_document(path, walk, head, len(known))])
     else:
@@ -209,9 +215,15 @@ def verify(
 
 def _own_witnesses(settings: Settings) -> list[Witness]:
     permissions.require(settings.heads_file)
-    if not settings.heads_file.exists():
+    if not settings.heads_file.is_file():
+        typer.echo(f"warning: {settings.heads_file} is not there: {_UNTOLD}", err=True)
         return []
     return witnesses_in(settings.heads_file, str(settings.heads_file))
+
+
+def _until(head: TrailHead | None, known: Sequence[Witness]) -> Iterator[Witness]:
+    last = head.line if head else 0
+    return (each for each in known if each.line is not None and each.line <= last)
 
 
 def _given_witnesses(against: Sequence[str]) -> Iterator[Witness]:
@@ -344,7 +356,8 @@ def export(  # noqa: PLR0917
         print_lines([done])
         return
     typer.echo(f"{file}: {done['lines']:,} lines, and {done['digests']:,} digests")
-    typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
+    if done["hash"]:
+        typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
 
 
 def _names_in(file: Path) -> list[str]:

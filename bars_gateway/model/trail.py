@@ -88,7 +88,8 @@ BREACHES: Mapping[BreachKind, _Told] = {
         _COMPARE,
     ),
     BreachKind.UNGUARDED: _Told(
-        "{of} is not there any more: somebody has taken away what refuses changes",
+        "{of} is not as the gateway makes it, or not there: somebody has changed what refuses"
+        " changes to the trail, or has put there what keeps lines out of it",
         f"{_KEEP} Restore a backup that is whole: that brings it back.",
     ),
 }

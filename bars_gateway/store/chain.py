@@ -272,10 +272,17 @@ def _end(connection: Connection, walk: Walk) -> None:
     for before, line in walk.leaps:
         if not any(restored >= line for restored in walk.restores):
             walk.tell(Breach(kind=BreachKind.MISSING, line=before + 1, until=line - 1))
+    _look_at_triggers(connection, walk)
+
+
+def _look_at_triggers(connection: Connection, walk: Walk) -> None:
+    """See that what refuses changes is there, and nothing that swallows lines before they are."""
     written = _migrations()
-    kept = {r["name"] for r in connection.rows("guards") if r["sql"] and r["sql"] in written}
-    for name in GUARDS:
-        if name not in kept:
+    there = {
+        row["name"]: bool(row["sql"]) and row["sql"] in written for row in connection.rows("guards")
+    }
+    for name in sorted({*GUARDS, *there}):
+        if not there.get(name, False):
             of = f"the trigger {name}"
             walk.tell(Breach(kind=BreachKind.UNGUARDED, line=walk.reached, of=of))
 

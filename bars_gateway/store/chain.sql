@@ -46,7 +46,7 @@ SELECT hash FROM chain WHERE line = :line;
 SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS given;
 
 -- name: guards
--- What refuses changes: the triggers, as they stand in the file.
+-- What refuses changes, and whatever else acts on lines: the triggers, as they stand in the file.
 SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain');
 
 -- name: proofs

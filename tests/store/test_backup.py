@@ -503,10 +503,10 @@ async def emptied(path: Path) -> None:
 
 def test_the_audit_trail_explains_the_gap(home: Home) -> None:
     """Whoever reads it years later sees when time went back."""
-    restore(home.backup, home.database, LATER, older=True)
-    last = select(home.database, "SELECT at, kind FROM events ORDER BY id DESC LIMIT 1")
+    restore(home.backup, home.database, LATER, older=True, by="jo")
+    query = "SELECT at, kind, detail ->> 'who' FROM events ORDER BY id DESC LIMIT 1"
 
-    assert [("2026-03-02T12:00:00.000Z", "operator.restored")] == last
+    assert [("2026-03-02T12:00:00.000Z", "operator.restored", "jo")] == select(home.database, query)
 
 
 def test_a_restore_can_be_undone(home: Home) -> None:

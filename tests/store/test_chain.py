@@ -318,6 +318,21 @@ def test_what_refuses_changes_has_to_be_there(trail: Trail, name: str) -> None:
     assert name in breach.says
 
 
+def test_what_swallows_lines_is_found(trail: Trail) -> None:
+    """A trigger that is none of the gateway's can keep a line out before it has a number."""
+    path = trail.copied("swallows.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER quiet BEFORE INSERT ON events WHEN NEW.kind = 'console.revealed'"
+            " BEGIN SELECT RAISE(IGNORE); END"
+        )
+        connection.commit()
+    (breach,) = walk(path).breaches
+
+    assert BreachKind.UNGUARDED is breach.kind
+    assert "the trigger quiet" in breach.says
+
+
 def test_each_finding_says_where_and_what_to_do() -> None:
     """By its line, its day, and a next step."""
     for kind in BreachKind:

@@ -214,6 +214,15 @@ async def test_what_is_not_there_is_nothing(store: Store, kind: IncidentKind, na
     assert await facts(store, name, kind) is None
 
 
+async def test_what_an_organisation_sent_to_itself_names_both_messages(store: Store) -> None:
+    """Under one X-Request-Id: what happened to which of them, that does not say."""
+    sent = await store.outbound.submit(submission(), NOW)
+    await store.inbound.receive(arrival(request_id=sent.request_id), NOW)
+    told = written(await draft(store, sent.request_id))
+
+    assert "message 1 and 2, our EPR: Taken from the EPR" in told
+
+
 async def test_nothing_of_a_patient_is_in_it_wherever_it_was_planted(store: Store) -> None:
     """In the message, in an id, in a code of the Receiver's, in reasons and names of people."""
     sent = await store.outbound.submit(

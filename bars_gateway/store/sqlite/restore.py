@@ -176,10 +176,11 @@ def restore(
     now: datetime,
     *,
     older: bool = False,
+    by: str | None = None,
     vault: Vault = CLEAR,
 ) -> Restored:
     """
-    Put *backup* in the place of *database*, whose file is kept beside it.
+    Put *backup* in the place of *database*, whose file is kept beside it; the trail says *by* whom.
 
     Raises DatabaseInUse while a gateway has it, RestoreRefused where something happened
     in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, KeyMissing
@@ -190,12 +191,14 @@ def restore(
         raise StoreError(f"{database} is not a file, and a database is one")
     try:
         with _locked(database):
-            return _restore(backup, database, now, older=older, vault=vault)
+            return _restore(backup, database, now, older=older, by=by, vault=vault)
     except OSError as error:
         raise StoreError(f"{database} could not be restored: {error.strerror}") from None
 
 
-def hand_over(kept: Path, database: Path, now: datetime, *, vault: Vault = CLEAR) -> HandedOver:
+def hand_over(
+    kept: Path, database: Path, now: datetime, *, by: str | None = None, vault: Vault = CLEAR
+) -> HandedOver:
     """
     Enter what only *kept* has into *database*: the EPR is given it by the next start.
 
@@ -216,8 +219,13 @@ def hand_over(kept: Path, database: Path, now: datetime, *, vault: Vault = CLEAR
         hold_doubtful(connection, lines, now)
         settle_alarms(connection, now)
         raise_alarms(connection, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
-        _audit(connection, "operator.handed_over", now, {"messages": given, "kept": kept.name})
+        done = _typed(by) | {"messages": given, "kept": kept.name}
+        _audit(connection, "operator.handed_over", now, done)
         return HandedOver(listed=adoption.whole, lines=lines, alarms=adoption.alarms)
+
+
+def _typed(by: str | None) -> dict[str, object]:
+    return {"who": by, "role": "operator"} if by else {}
 
 
 def _require_ours(kept: Path) -> None:
@@ -227,7 +235,9 @@ def _require_ours(kept: Path) -> None:
         raise StoreError(f"{kept} is not a database of this gateway, or is one of a later release")
 
 
-def _restore(backup: Path, database: Path, now: datetime, *, older: bool, vault: Vault) -> Restored:
+def _restore(
+    backup: Path, database: Path, now: datetime, *, older: bool, by: str | None, vault: Vault
+) -> Restored:
     _require_whole(backup)
     condition, beyond = _judge(database, backup)
     if condition is not DatabaseCondition.ABSENT and not older:
@@ -239,7 +249,7 @@ def _restore(backup: Path, database: Path, now: datetime, *, older: bool, vault:
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
-        restored = _make_safe(restoring, database, now, held, condition, aside, vault)
+        restored = _make_safe(restoring, database, now, held, condition, aside, by, vault)
         belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
@@ -297,6 +307,7 @@ def _make_safe(  # noqa: PLR0917
     held: DatabaseReport,
     condition: DatabaseCondition,
     aside: Path | None,
+    by: str | None,
     vault: Vault,
 ) -> Restored:
     """Change what a restore makes dangerous; return what that means."""
@@ -318,7 +329,7 @@ def _make_safe(  # noqa: PLR0917
         connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
-        done = {"kept": condition, "listed": there.listed, "messages": len(lines)}
+        done = _typed(by) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
         _audit(connection, "operator.restored", now, done | _lost_head(connection, askable=askable))
     return Restored(
         held=held,
