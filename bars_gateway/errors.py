@@ -248,6 +248,16 @@ class KeyRingUnusable(GatewayError):
     )
 
 
+class KeyRingRefused(IdentityError):
+    """A key ring that was put in place while the gateway runs is not taken; the old goes on."""
+
+    advice = (
+        "The gateway goes on with the keys that it has, and would not start with this file. Put the"
+        " ring's copy back, or add to the file the lines of the keys that it lacks, before the"
+        " gateway is next restarted."
+    )
+
+
 class UsersUnusable(GatewayError):
     """The file of the console's users cannot be used; nobody can log in by it."""
 

@@ -35,7 +35,8 @@ _CURE_OF_DAMAGE = (
 )
 _CURE = (
     "Look at each message that is named: `bars-gateway show REQUEST_ID`. If its bytes are wrong,"
-    " look at the disk, and take them from a backup or from whoever sent them."
+    " look at the disk, and take them from a backup or from whoever sent them. Where very many"
+    " cannot be decrypted, the key ring is not the one that encrypted them: put its copy back."
 )
 # What became of messages, most severe first: a sentence with what to do, and its messages below it.
 AT_RESTORE: Mapping[str, str] = {

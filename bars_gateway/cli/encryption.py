@@ -22,7 +22,7 @@ from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
-from bars_gateway.errors import OnboardingError
+from bars_gateway.errors import KeyMissing, OnboardingError
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.onboarding import encryption as rings
@@ -59,6 +59,8 @@ def rotate(config: Config = DEFAULT_CONFIG, file: File = None) -> None:
     named = settings.store.encryption_keys_file
     ring = file or named or _beside_the_keys(settings)
     is_new = not ring.exists()
+    if is_new:
+        _refuse_a_ring_in_place_of_one(settings, ring)
     key = rings.add_key(ring, datetime.now(UTC))
     _tell(settings, "encryption.key_added", key_id=key.key_id)
     typer.echo(f"{ring}: {'made' if is_new else 'has another key'}, {key.key_id}")
@@ -68,6 +70,14 @@ def rotate(config: Config = DEFAULT_CONFIG, file: File = None) -> None:
     elif ring != named:
         typer.echo("Restart the gateway: systemd gives it the file then.")
     typer.echo("Copy it now: bars-gateway encryption copy FILE, kept apart from the backups.")
+
+
+def _refuse_a_ring_in_place_of_one(settings: Settings, ring: Path) -> None:
+    """Refuse to make a ring where what is stored is encrypted by the keys of one that is lost."""
+    path = settings.database_path
+    needed = read(path, standing).needed if path.exists() else ()
+    if needed:
+        raise KeyMissing(f"{ring} is not there, and {path} needs its key {', '.join(needed)}")
 
 
 def _beside_the_keys(settings: Settings) -> Path:

@@ -44,6 +44,10 @@ _NOT_YET = (
     "Not everything that was stored before is in the index yet: see `bars-gateway encryption show`."
     " Add --read-everything, and every payload that is kept is looked through."
 )
+_SEEN = (
+    "The number stands in this shell's history now, and was seen by every user of this machine that"
+    " looked: remove it there (history -d), and leave it out next time."
+)
 _WRONG = (
     "that is no NHS number: it has ten digits, of which the last checks the others (modulus 11)."
     " Compare it with the request, digit by digit"
@@ -78,6 +82,8 @@ def subject(
     why, is in the audit trail; the number is not. Exits with 1 if nothing is found.
     """
     wanted = _number(number)
+    if number is not None:
+        typer.echo(_SEEN, err=True)
     if numbers_in(why.encode()):
         raise typer.BadParameter("leave the number out of it: it is kept", param_hint="--why")
     settings = load(config, os.environ)

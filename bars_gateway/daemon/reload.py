@@ -42,6 +42,7 @@ from bars_gateway.errors import (
     ConfigurationError,
     IdentityError,
     KeyMissing,
+    KeyRingRefused,
     KeyRingUnusable,
     unforeseen,
 )
@@ -275,7 +276,7 @@ def key_ring(
             ring = await asyncio.to_thread(EncryptionRing.read, file)
             await encryption.use(ring, encrypts=settings.store.encrypts)
         except (KeyRingUnusable, KeyMissing) as error:
-            raise IdentityError(str(error)) from None
+            raise KeyRingRefused(str(error)) from None
         taken()
 
     return [Reloadable(name="the key ring", files=lambda _settings: [file], take=take)]

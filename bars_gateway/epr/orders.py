@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from bars_gateway.keyring import numbers_in
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
@@ -118,6 +119,7 @@ def read_record_order(body: bytes) -> RecordOrder:
         raise OrderProblem("is missing: a reason, such as the number of a case", "why")
     if len(found.keys() & _NAMING_RECORDS.keys()) != 1:
         raise OrderProblem(f"name one of {', '.join(_NAMING_RECORDS)}")
+    _refuse_numbers(found["why"])
     return RecordOrder(**{name: _RECORD[name](value) for name, value in found.items()})
 
 
@@ -127,7 +129,14 @@ def read_purge_order(body: bytes) -> RecordOrder:
     _refuse_unknown(found, _ACKNOWLEDGEMENT)
     if "why" not in found:
         raise OrderProblem("is missing: a reason, such as the number of a case", "why")
+    _refuse_numbers(found["why"])
     return RecordOrder(**{name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()})
+
+
+def _refuse_numbers(why: object) -> None:
+    """Refuse a reason that names a patient: it is kept for years, in clear."""
+    if isinstance(why, str) and numbers_in(why.encode()):
+        raise OrderProblem("holds what may be an NHS number: leave it out, for it is kept", "why")
 
 
 def read_acknowledgement(body: bytes) -> AlertAcknowledgement:

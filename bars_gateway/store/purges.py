@@ -339,6 +339,12 @@ def is_told(connection: Connection, shown: Certificate) -> bool:
     return any(each["purge"] == shown.purge.number and each["digests"] == wanted for each in told)
 
 
+def is_restored_since(connection: Connection, shown: Certificate) -> bool:
+    """Tell whether a backup was put back after the purge: its line of the trail was put aside."""
+    at = text(shown.purge.ended_at)
+    return at is not None and connection.one("restored_since", at=at) is not None
+
+
 def names_of(
     connection: Connection, shown: Certificate, record_class: RecordClass
 ) -> list[tuple[int, str]]:

@@ -236,6 +236,10 @@ SELECT count(*) AS n FROM quarantine WHERE id BETWEEN :first AND :last;
 -- What the audit trail has of purges that ended at that moment.
 SELECT detail FROM events WHERE at = :at AND kind = 'records.purged';
 
+-- name: restored_since
+-- Whether a backup was put back after that moment.
+SELECT 1 FROM events WHERE kind = 'operator.restored' AND at >= :at LIMIT 1;
+
 -- name: names_of_payloads
 -- Messages of a span of numbers, as a purge names them.
 SELECT id AS number, request_id AS name, workflow_id FROM messages WHERE id BETWEEN :first AND :last ORDER BY id;

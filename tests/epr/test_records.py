@@ -114,6 +114,21 @@ async def test_a_purge_that_is_asked_for_is_begun_with_its_reason(
     assert begun.began_by.startswith("jo (uid")
 
 
+@pytest.mark.parametrize("verb", ["hold-record 1", "release-record 1", "purge"])
+@pytest.mark.parametrize("number", ["9434765919", "943-476-5919"])
+async def test_a_reason_names_no_patient(
+    desk: Operator, named: str, verb: str, number: str
+) -> None:
+    """It is kept in clear for years, and read by whoever reads the audit trail."""
+    done = await desk.types(f"{verb} --why about-{number}")
+    listed = await desk.types("audit")
+
+    assert named
+    assert 2 == done.code
+    assert "NHS number" in done.err
+    assert number not in done.err + listed.out
+
+
 async def test_a_purge_needs_a_reason(desk: Operator) -> None:
     """It is read years later."""
     done = await desk.types("purge")

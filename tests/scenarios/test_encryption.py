@@ -290,6 +290,31 @@ def test_one_person_is_found_wherever_they_are_named(
     assert NUMBER not in done.out
 
 
+def test_a_number_that_was_typed_as_an_argument_is_said_to_be_in_the_history(house: House) -> None:
+    """And is not repeated there."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    done = house.typed("subject", NUMBER, "--why", "x")
+    unseen = house.typed("subject", "--why", "x", said=NUMBER)
+
+    assert "history" in done.err
+    assert NUMBER not in done.out + done.err
+    assert "history" not in unseen.err
+
+
+def test_a_ring_that_is_lost_is_not_made_anew(house: House) -> None:
+    """The database needs its keys: another ring in its place would hide that, and its copy."""
+    house.typed("encryption", "rotate")
+    house.encrypted()
+    house.fill(house.vault)
+    house.ring.unlink()
+    done = house.typed("encryption", "rotate")
+
+    assert (1, False) == (done.code, house.ring.exists())
+    assert "copy" in done.err
+
+
 def test_without_a_key_every_payload_is_read_instead(house: House) -> None:
     """Nothing is indexed then, and that is said."""
     house.fill(Vault())

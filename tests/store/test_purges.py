@@ -27,7 +27,7 @@ from bars_gateway.model.retention import (
 from bars_gateway.standard.guards import SENT_BEFORE, MoveRefused
 from bars_gateway.standard.verdict import ProxyAnswer
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.purges import is_told, left_of, names_of, prospects
+from bars_gateway.store.purges import is_restored_since, is_told, left_of, names_of, prospects
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
@@ -487,10 +487,13 @@ async def test_a_restore_takes_over_holds_and_certificates(tmp_path: Path) -> No
         shown = await store.purges.certificate(1)
         assert shown is not None
         back = await database.read(lambda connection: left_of(connection, shown))
+        told = await database.read(lambda connection: is_told(connection, shown))
+        aside = await database.read(lambda connection: is_restored_since(connection, shown))
         again = await purged(store, MONTHS)
 
     assert (taken.workflow_id, "IG-7") == (held.workflow_id, held.why)
     assert {RecordClass.PAYLOADS: 1, RecordClass.ANSWERS: 1} == back
+    assert (False, True) == (told, aside)  # the line that told of it was put aside
     assert 2 == again.count
 
 
