@@ -106,6 +106,8 @@ class RegisterPages:
             frame,
             HTTPStatus.BAD_REQUEST if asked.problems else HTTPStatus.OK,
             lines=lines[:_PAGE],
+            trail_head=await self._store.chain.head(),
+            walked=await self._store.chain.last_walk(),
             filters=filters,
             problems=asked.problems,
             older=_older(filters, lines),

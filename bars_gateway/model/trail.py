@@ -168,6 +168,24 @@ class Anchor:
         return datetime.combine(self.day, time.max, UTC) > self.older_than
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWalk:
+    """What the gateway found when it walked the trail by itself."""
+
+    at: str  # as the line has it
+    lines: int
+    found: int | None  # places that do not hold; None: its line cannot be read
+
+
+def last_walk_of(at: str, detail: str | bytes) -> LastWalk:
+    """Return what such a line says."""
+    try:
+        told = json.loads(detail)
+        return LastWalk(at=at, lines=int(told["lines"]), found=int(told["found"]))
+    except _UNREADABLE:
+        return LastWalk(at=at, lines=0, found=None)
+
+
 def _line_in(value: object) -> int:
     """Return it if it can be the number of a line; raises ValueError."""
     if not isinstance(value, int) or not 0 <= value <= MOST_LINES:

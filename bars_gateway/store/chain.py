@@ -39,10 +39,12 @@ from bars_gateway.model.trail import (
     Anchor,
     Breach,
     BreachKind,
+    LastWalk,
     Seal,
     TrailHead,
     Witness,
     anchor_of,
+    last_walk_of,
     seal_of,
 )
 from bars_gateway.store.connection import Connection, Row
@@ -95,6 +97,14 @@ def head(connection: Connection) -> TrailHead | None:
     """Return the last line that is chained; None: nothing is."""
     row = connection.one("trail_head")
     return TrailHead(line=row["line"], hash=row["hash"]) if row else None
+
+
+def last_walk(connection: Connection) -> LastWalk | None:
+    """Return what the gateway found when it walked the trail last; None: it never has."""
+    row = connection.one("last_walk")
+    if row is None:
+        return None
+    return last_walk_of(row["at"].decode("ascii", "replace"), row["detail"])
 
 
 @dataclass(slots=True)
@@ -362,6 +372,11 @@ class Chain(Noun):
     def head(self, connection: Connection) -> TrailHead | None:
         """Return the last line and its hash; None: there is none yet."""
         return head(connection)
+
+    @reads
+    def last_walk(self, connection: Connection) -> LastWalk | None:
+        """Return what the gateway found when it walked the trail last; None: it never has."""
+        return last_walk(connection)
 
     @reads
     def newest_seals(self, connection: Connection, limit: int) -> list[Seal]:

@@ -51,7 +51,10 @@ SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('eve
 
 -- name: proofs
 -- The lines of one kind by which the trail tells of itself, the newest first; bytes, as above.
-SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events WHERE kind = :kind AND id > :after ORDER BY id DESC LIMIT :limit;
+SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
+ WHERE kind = :kind AND id > :after
+   AND kind IN ('audit.sealed', 'audit.anchored', 'audit.verified', 'operator.restored') -- as its index has them
+ ORDER BY id DESC LIMIT :limit;
 
 -- name: count_lines
 -- How many lines there are between two.
@@ -61,13 +64,23 @@ SELECT count(*) AS n FROM chain WHERE line > :after AND line <= :through;
 -- Whether there ever was an alarm about that place.
 SELECT 1 FROM alarms WHERE kind = 'audit.broken' AND about = :about LIMIT 1;
 
+-- name: last_walk
+-- When the gateway walked the trail last, and what it found; bytes, as above.
+SELECT CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
+ WHERE kind = 'audit.verified'
+   AND kind IN ('audit.sealed', 'audit.anchored', 'audit.verified', 'operator.restored')
+ ORDER BY id DESC LIMIT 1;
+
 -- name: line_before
 -- Whether anything was written before that day.
 SELECT 1 FROM events WHERE at < :day LIMIT 1;
 
 -- name: oldest_seals
 -- The seals of the days that are still here, the oldest first; what they say as bytes, as above.
-SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events WHERE kind = 'audit.sealed' AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
+ WHERE kind = 'audit.sealed' AND id > :after
+   AND kind IN ('audit.sealed', 'audit.anchored', 'audit.verified', 'operator.restored')
+ ORDER BY id LIMIT :limit;
 
 -- name: sealed_since
 -- How many days were sealed after that one.

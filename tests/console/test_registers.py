@@ -11,6 +11,7 @@ from bars_gateway.config import Described, in_words
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.status.runbooks import RUNBOOKS
+from bars_gateway.store.chain import Walk
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 
@@ -71,6 +72,24 @@ async def test_the_audit_tells_who_did_what_and_why(console: Console) -> None:
     assert "jo (operator)" in page
     assert "INC-7" in page
     assert "Nothing fits." in nobody
+
+
+async def test_the_audit_tells_what_it_comes_to_and_whether_that_holds(console: Console) -> None:
+    """Its head, to be noted down, and what the gateway found when it walked it last."""
+    await sent(console.store)
+    head = await console.store.chain.head()
+    assert head is not None
+    before = plain((await console.get("/audit")).text)
+    walk = Walk(lines=3)
+    await console.store.chain.note_walk(walk, NOW)
+    well = plain((await console.get("/audit")).text)
+    walk.more = 2
+    await console.store.chain.note_walk(walk, NOW)
+    broken = plain((await console.get("/audit")).text)
+
+    assert f"Its head is line {head.line}, hash {head.hash} ." in before
+    assert "The gateway walked 3 lines at 2026-03-02T09:00:00.000Z: each was as written." in well
+    assert "At 2026-03-02T09:00:00.000Z the gateway found that it is not as written." in broken
 
 
 async def test_the_audit_tells_why_somebody_was_refused(console: Console) -> None:

@@ -178,6 +178,17 @@ def _once_hidden(path: Path) -> Path:
     return path
 
 
+def _once_broken(path: Path, detail: str = '{"lines": 9, "found": 1}') -> Path:
+    """Return a database of which the gateway has found that its trail does not hold."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        prepare(connection, path)
+        query = "INSERT INTO events (at, kind, detail) VALUES (?, 'audit.verified', ?)"
+        connection.execute(query, ["2026-03-02T09:00:00.000Z", detail])
+    path.chmod(0o600)
+    return path
+
+
 BREAKS: dict[str, Callable[[Broken], Any]] = {}
 
 
@@ -209,6 +220,7 @@ BREAKS |= {
     "folders.sockets": lambda b: b.set("epr.socket_dir", b.folder / "none"),
     "database.sound": lambda b: b.set("store.path", b.file("gateway.db", b"no database" * 99)),
     "database.compared": lambda b: b.set("store.path", _once_hidden(b.folder / "gateway.db")),
+    "database.trail": lambda b: b.set("store.path", _once_broken(b.folder / "gateway.db")),
     "database.private": lambda b: b.mode(b.installation.folder / "state" / "gateway.db", 0o644),
     "disk.space": lambda b: b.machine(disk=_disk(f_bavail=1)),
     "disk.files": lambda b: b.machine(disk=_disk(f_favail=1)),
@@ -459,6 +471,18 @@ async def alone(broken: Broken, name: str) -> Any:
     (check,) = (check for check in CHECKS if check.name == name)
     looked = check.look(broken.site)
     return await looked if inspect.isawaitable(looked) else looked
+
+
+@pytest.mark.parametrize(
+    ("detail", "grade"),
+    [('{"lines": 9, "found": 0}', Grade.PASS), ("{}", Grade.FAIL), ("9", Grade.FAIL)],
+    ids=["well", "nothing", "number"],
+)
+async def test_what_the_gateway_found_of_its_trail(broken, detail, grade):
+    """One that cannot be read is no proof that all is well."""
+    broken.set("store.path", _once_broken(broken.folder / "gateway.db", detail))
+
+    assert grade is (await alone(broken, "database.trail")).grade
 
 
 async def test_a_listener_that_only_this_machine_reaches(broken):

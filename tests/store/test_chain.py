@@ -24,7 +24,7 @@ from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
 from bars_gateway.store.heads import keep_head, witnesses_in
 from bars_gateway.store.records import add_message_event
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
@@ -430,6 +430,16 @@ async def test_the_trail_is_walked_in_steps(trail: Trail) -> None:
 
     assert steps >= trail.lines // 2
     assert walk(path).breaches == in_steps.breaches
+
+
+@pytest.mark.parametrize("name", ["last_walk", "oldest_seals", "proofs"])
+def test_what_the_trail_says_of_itself_is_found_without_a_walk(trail: Trail, name: str) -> None:
+    """Where no line of that kind is left, all of years would be read else, on one snapshot."""
+    values = {"kind": "audit.anchored", "after": 0, "limit": 1}
+    with closing(sqlite3.connect(trail.path)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {named_queries()[name]}", values).fetchall()
+
+    assert ["events_proof"] == re.findall(r"USING INDEX (\w+)", str(plan))
 
 
 async def days(path: Path, count: int) -> None:

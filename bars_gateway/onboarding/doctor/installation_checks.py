@@ -21,6 +21,8 @@ from bars_gateway.onboarding.doctor.checks import (
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
+from bars_gateway.store.chain import last_walk
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.inspection import last
 from bars_gateway.store.sqlite.integrity import examined, reading
 
@@ -277,6 +279,23 @@ def _compared(site: CheckedSite) -> Seen:
     return passed(f"{shown}: nothing was missing")
 
 
+def _trail(site: CheckedSite) -> Seen:
+    path = site.settings.database_path
+    if not path.exists():
+        return skipped("there is no database yet")
+    with reading(path) as connection:
+        walked = last_walk(SqliteConnection(connection))
+    if walked is None:
+        return skipped("no gateway has walked it yet")
+    shown = f"the gateway walked {walked.lines:,} lines at {walked.at}"
+    if walked.found == 0:
+        return passed(f"{shown}: each is as it was written")
+    cure = "bars-gateway audit verify says where; docs/runbooks.md at audit.broken."
+    if walked.found is None:
+        return failed(f"what the gateway found at {walked.at} cannot be read", cure)
+    return failed(f"{shown}: {walked.found:,} places are not as written", cure)
+
+
 def _private(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -403,6 +422,14 @@ MACHINE = (
         why="What an index lacks is never sent, and its bytes are taken a second time.",
         ask=contacts.OURSELVES,
         look=_compared,
+        after=("database.sound",),
+    ),
+    Check(
+        name="database.trail",
+        title="The audit trail is as it was written",
+        why="It is the proof of who did what, for an inquiry or a court.",
+        ask=contacts.OURSELVES,
+        look=_trail,
         after=("database.sound",),
     ),
     Check(
