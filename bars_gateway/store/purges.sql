@@ -69,8 +69,11 @@ INSERT INTO purged (class, first, purge_id, last) VALUES (:class, :first, :purge
 SELECT class, first, last FROM purged INDEXED BY purged_by WHERE purge_id = :purge_id ORDER BY class, first;
 
 -- name: last_message_before
--- The message that was taken last before a moment: none after it can have come to rest by then.
-SELECT id FROM messages WHERE created_at < :before ORDER BY created_at DESC, id DESC LIMIT 1;
+-- The last message before the first of those that are younger: one that came after that is younger too, whatever a clock
+-- that was behind has written with it.
+SELECT min(coalesce((SELECT min(y.id) - 1 FROM (SELECT id FROM messages WHERE created_at >= :before ORDER BY created_at LIMIT 1000) AS y),
+                    9223372036854775807),
+           (SELECT max(m.id) FROM messages AS m)) AS id;
 
 -- name: last_workflow_before
 -- The highest workflow of those in which something came last before a moment.

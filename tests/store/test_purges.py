@@ -159,6 +159,22 @@ async def test_an_update_makes_its_conversation_young(
     assert 0 == shown.count
 
 
+async def test_what_came_while_the_clock_was_behind_is_young(
+    store: Store, database: SqliteDatabase
+) -> None:
+    """By its stamp it is of age already; but it came after what is not."""
+    young = arrival()
+    await store.inbound.receive(young, NOW + timedelta(days=39))
+    await came(store)
+    before = counts(database)
+    await purged(store, MONTHS)
+    early = counts(database)
+    await purged(store, MONTHS + timedelta(days=39))
+
+    assert before == early
+    assert 0 == counts(database)["payloads"]
+
+
 async def holds(store: Store, _database: SqliteDatabase) -> None:
     taken = await came(store)
     await store.record_holds.hold_record("trust", HeldThing(workflow_id=taken.workflow_id), JO, NOW)
