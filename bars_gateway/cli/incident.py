@@ -132,8 +132,16 @@ def _about(draft: IncidentDraft) -> Iterator[str]:
     for each in draft.involved:
         what = f"{each.direction} {each.move} ({each.use_case}): {each.state}"
         yield f"Message {each.number}, {what}. {each.means}"
-    if not draft.involved and draft.quarantined is None:
+    if draft.alarm is not None and not _is_of_a_request(draft):
+        yield "It is about the gateway itself, and about no message of its own."
+    elif not draft.involved and draft.quarantined is None:
         yield "Something that was not taken, and is no message here; see what happened."
+
+
+def _is_of_a_request(draft: IncidentDraft) -> bool:
+    """Tell whether it is about something that came or went, taken or not."""
+    named = draft.alarm.request_id if draft.alarm is not None else None
+    return bool(draft.involved or draft.beside or draft.quarantined or named)
 
 
 def _alarm(alarm: RaisedAlarm) -> Iterator[str]:
@@ -162,14 +170,16 @@ def _desks(names: Sequence[DeskName]) -> Iterator[str]:
 def _who(draft: IncidentDraft, settings: Settings) -> Iterator[str]:
     ours = settings.providers.get(draft.provider or "")
     named = f"{ours.name} ({ours.ods_code})" if ours else "not known: it was refused before"
+    if ours is None and not _is_of_a_request(draft):
+        named = ", ".join(f"{each.name} ({each.ods_code})" for each in settings.providers.values())
     yield f"Our organisation: {named}; environment {settings.environment}"
     services = {each.service: None for each in draft.involved}
     if draft.quarantined is not None:
         services[draft.quarantined.sender] = None
     for service in services:
         yield f"The other side's service: {service}"
-    if draft.alarm is not None and not draft.involved:
-        yield f"X-Request-Id {draft.alarm.request_id or '-'}"
+    if draft.alarm is not None and draft.alarm.request_id and not draft.involved:
+        yield f"X-Request-Id {draft.alarm.request_id}"
 
 
 def _message(message: IncidentMessage) -> Iterator[str]:
@@ -191,6 +201,8 @@ def _steps(draft: IncidentDraft) -> Iterator[str]:
         named = " and ".join(numbers.get(request_id or "", ())) if several else ""
         which = f"message {named}, " if named else ""
         yield f"{clock(step.at)}  {which}{_BY[step.by]}: {step.text}"
+    if not (draft.involved or draft.beside):
+        yield "see the log of that time, and the audit trail"
 
 
 def _told(draft: IncidentDraft) -> Iterator[str]:

@@ -25,10 +25,12 @@ from bars_gateway.model.incidents import IncidentFacts, IncidentKind
 from bars_gateway.model.interventions import Limits, Verb
 from bars_gateway.model.messages import Accepted, Actor, Arrival, OutboundState, Settled, TryAgain
 from bars_gateway.model.standing_alarms import Chosen
+from bars_gateway.model.trail import Breach, BreachKind
 from bars_gateway.safety.desks import DeskName
 from bars_gateway.safety.incident import WITHHELD, IncidentDraft, drafted
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move, RequestType
+from bars_gateway.store.chain import Walk
 from bars_gateway.store.incidents import facts_of
 from bars_gateway.store.store import Store
 
@@ -212,6 +214,19 @@ async def test_a_workflow_is_told_as_a_whole(store: Store) -> None:
 async def test_what_is_not_there_is_nothing(store: Store, kind: IncidentKind, name: str) -> None:
     """Whatever somebody types."""
     assert await facts(store, name, kind) is None
+
+
+async def test_an_alarm_about_the_gateway_itself_is_about_no_message(store: Store) -> None:
+    """It says so, and whose gateway it is, where nothing came that could have been refused."""
+    breach = Breach(kind=BreachKind.CHANGED, line=5)
+    await store.chain.note_walk(Walk(breaches=[breach]), NOW)
+    (alarm,) = await store.alarms.standing(None, 10)
+    told = written(await draft(store, alarm.number, IncidentKind.ALARM))
+
+    assert "It is about the gateway itself, and about no message of its own." in told
+    assert "Our organisation: Northshire General Hospital (ZX901)" in told
+    assert "refused before" not in told
+    assert "is no message here" not in told
 
 
 async def test_what_an_organisation_sent_to_itself_names_both_messages(store: Store) -> None:

@@ -293,7 +293,7 @@ def _trail(site: CheckedSite) -> Seen:
     cure = "bars-gateway audit verify says where; docs/runbooks.md at audit.broken."
     if walked.found is None:
         return failed(f"what the gateway found at {walked.at} cannot be read", cure)
-    return failed(f"{shown}: {walked.found:,} places are not as written", cure)
+    return failed(f"{shown}; places that are not as written: {walked.found:,}", cure)
 
 
 def _private(site: CheckedSite) -> Seen:
