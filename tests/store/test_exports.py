@@ -63,6 +63,14 @@ def verified(tmp_path: Path, records: Sequence[Mapping[str, object]]) -> str:
     return done.stdout + done.stderr
 
 
+def test_an_export_without_a_beginning_proves_nothing(tmp_path: Path, path: Path) -> None:
+    """Nor does an empty one, which says so; the program ends with no error of Python's."""
+    records = export(path)
+
+    assert "the last hash is none: there is no line\n" in verified(tmp_path, [])
+    assert "line 1 is not as it was written\n" == verified(tmp_path, records[1:])
+
+
 @pytest.mark.parametrize(
     ("wanted", "lines"),
     [
@@ -79,7 +87,7 @@ def verified(tmp_path: Path, records: Sequence[Mapping[str, object]]) -> str:
 def test_what_is_asked_for_is_exported_and_holds(
     path: Path, tmp_path: Path, wanted: WantedLines, lines: list[int]
 ) -> None:
-    """By a period, a subject, an actor; ten lines of anybody's Python say that it is whole."""
+    """By a period, a subject, an actor; some lines of anybody's Python say that it is whole."""
     records = export(path, wanted)
 
     assert lines == whole(records)
