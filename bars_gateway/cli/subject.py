@@ -24,7 +24,7 @@ from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
-from bars_gateway.errors import StoreError
+from bars_gateway.errors import OnboardingError
 from bars_gateway.keyring import Vault, names, numbers_in
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
@@ -36,9 +36,10 @@ from bars_gateway.store.reports import report
 
 T = TypeVar("T")
 _LARGEST = 32 * 1024 * 1024  # bytes of a file in the EPR's folders
-_NO_KEY = (
-    "There is no key ring, so that nothing is indexed by person. Make one (bars-gateway encryption"
-    " rotate), or add --read-everything: every payload that is kept is looked through."
+_NO_KEY = "There is no key ring, so that nothing is indexed by person."
+_WITHOUT_KEY = (
+    "Make one (bars-gateway encryption rotate), or add --read-everything: every payload that is"
+    " kept is looked through."
 )
 _NOT_YET = (
     "Not everything that was stored before is in the index yet: see `bars-gateway encryption show`."
@@ -132,7 +133,7 @@ def _held(
         known = {(each.kind, each.number) for each in found}
         return [*found, *(each for each in indexed if (each.kind, each.number) not in known)]
     if not vault.has_ring:
-        raise StoreError(_NO_KEY)
+        raise OnboardingError(_NO_KEY, _WITHOUT_KEY)
     now = read(path, standing, vault)
     if now.place is not None or now.wanted != wanted_by(vault):
         typer.echo(_NOT_YET, err=True)

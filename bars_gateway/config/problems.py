@@ -133,6 +133,11 @@ def problems_of_keys(settings: Settings, provider: str) -> list[SettingsProblem]
     return [placed(settings, flaw) for flaw in _signing_key(settings, provider)]
 
 
+def problems_of_key_ring(settings: Settings) -> list[SettingsProblem]:
+    """Return what is wrong with the file of the keys that encrypt what is stored."""
+    return [placed(settings, flaw) for flaw in _key_ring(settings.store.encryption_keys_file)]
+
+
 def problems_of_inbound(settings: Settings, now: datetime) -> list[SettingsProblem]:
     """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
     found = [*_inbound(settings, now), *_callers(settings, now)]

@@ -34,7 +34,11 @@ from pathlib import Path
 import structlog
 
 from bars_gateway.config import Settings, values
-from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
+from bars_gateway.config.problems import (
+    problems_of_inbound,
+    problems_of_key_ring,
+    problems_of_keys,
+)
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
 from bars_gateway.errors import (
@@ -272,6 +276,8 @@ def key_ring(
         return []
 
     async def take(_settings: Settings) -> None:
+        for each in await asyncio.to_thread(problems_of_key_ring, settings):
+            raise KeyRingRefused(f"{each.key} {each.cause} ({each.cure.rstrip('.')})")
         try:
             ring = await asyncio.to_thread(EncryptionRing.read, file)
             await encryption.use(ring, encrypts=settings.store.encrypts)

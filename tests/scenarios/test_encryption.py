@@ -19,7 +19,9 @@ from typed import Done, settings_text, typed
 from bars_gateway.config import load
 from bars_gateway.config.doubts import doubts
 from bars_gateway.config.problems import problems
+from bars_gateway.daemon.reload import key_ring
 from bars_gateway.demo.messages import referral
+from bars_gateway.errors import KeyRingRefused
 from bars_gateway.keyring import EncryptionRing, Vault
 from bars_gateway.onboarding.files import private_pem
 from bars_gateway.store.connection import Connection
@@ -301,6 +303,23 @@ def test_a_number_that_was_typed_as_an_argument_is_said_to_be_in_the_history(hou
     assert "history" in done.err
     assert NUMBER not in done.out + done.err
     assert "history" not in unseen.err
+
+
+async def test_a_ring_that_others_can_read_is_not_taken_by_a_running_gateway(house: House) -> None:
+    """As at a start; the keys that it has go on, and it says what to do."""
+    await asyncio.to_thread(house.typed, "encryption", "rotate")
+    house.encrypted()
+    settings = load(house.config, {})
+    taken: list[bool] = []
+    async with open_database(house.database, vault=house.vault) as database:
+        store = Store(database, node="here")
+        (ring,) = key_ring(settings, store.encryption, lambda: taken.append(True))
+        await ring.take(settings)
+        house.ring.chmod(0o644)
+        with pytest.raises(KeyRingRefused, match="other users"):
+            await ring.take(settings)
+
+    assert [True] == taken
 
 
 def test_a_ring_that_is_lost_is_not_made_anew(house: House) -> None:
