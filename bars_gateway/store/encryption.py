@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
-from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, unarmoured
+from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, numbers_in, unarmoured
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.store.connection import LOOKING, Connection, Row
@@ -185,10 +185,12 @@ def standing(connection: Connection) -> EncryptionStanding:
 
 
 def note_anew(connection: Connection, of: str, number: int, body: bytes) -> None:
-    """Let it be found by the hashes of today's key alone."""
-    key_id = connection.vault.hash_id
-    if key_id is not None:
-        connection.run(_FORGET[of], number=number, key_id=key_id)
+    """Let it be found by today's hashes of whom *body* names; of others it named, by the old."""
+    vault = connection.vault
+    if vault.hash_id is not None:
+        hashes = [each for named in numbers_in(body) for each in vault.every_hash_of(named)]
+        values = {"key_id": vault.hash_id, "hashes": json.dumps(hashes)}
+        connection.run(_FORGET[of], number=number, **values)
     note_subjects(connection, of, number, body)
 
 

@@ -77,13 +77,13 @@ UPDATE quarantine SET body = :body, encoding = :encoding WHERE id = :id AND body
 UPDATE ledger SET answer = :answer WHERE provider = :provider AND request_id = :request_id AND answer = :before;
 
 -- name: forget_old_subjects_of_message
--- By today's key it is found alone.
-DELETE FROM subjects WHERE message_id = :number AND key_id <> :key_id;
+-- Those whom it names are hashed by today's key. Whom it named in bytes that have left is found by the old one still.
+DELETE FROM subjects WHERE message_id = :number AND key_id <> :key_id AND hash IN (SELECT value FROM json_each(:hashes));
 
 -- name: forget_old_subjects_of_question
--- By today's key it is found alone.
-DELETE FROM subjects WHERE question_id = :number AND key_id <> :key_id;
+-- Those whom it names are hashed by today's key. Whom it named in bytes that have left is found by the old one still.
+DELETE FROM subjects WHERE question_id = :number AND key_id <> :key_id AND hash IN (SELECT value FROM json_each(:hashes));
 
 -- name: forget_old_subjects_of_quarantined
--- By today's key it is found alone.
-DELETE FROM subjects WHERE quarantine_id = :number AND key_id <> :key_id;
+-- Those whom it names are hashed by today's key. Whom it named in bytes that have left is found by the old one still.
+DELETE FROM subjects WHERE quarantine_id = :number AND key_id <> :key_id AND hash IN (SELECT value FROM json_each(:hashes));

@@ -12,6 +12,7 @@ from bars_gateway.errors import KeyMissing, PayloadDamaged
 from bars_gateway.keyring import EncryptionRing, RingKey, Vault
 from bars_gateway.model.messages import Part, Refusal
 from bars_gateway.model.questions import QuestionOpen, ResourceRequest
+from bars_gateway.store import subjects
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.inbound import keep_aside
 from bars_gateway.store.sqlite import SqliteConnection
@@ -352,6 +353,24 @@ async def test_a_row_that_cannot_be_opened_keeps_its_key_needed(file: Path) -> N
 
     assert 2 == standing.left_over
     assert {"first", "second"} == set(standing.needed)
+
+
+@pytest.mark.parametrize(
+    "lost", ["UPDATE payloads SET body = x'0062673105666972737400'", "DELETE FROM payloads"]
+)
+async def test_whom_a_lost_request_named_is_found_after_a_rotation(file: Path, lost: str) -> None:
+    """Its answer is there still, names nobody, and is hashed anew; the old key is in the ring."""
+    async with open_database(file, vault=Vault(ONE)) as database:
+        taken = arrival(body=SHORT, request=payload(SHORT), answer=payload(b"ok"))
+        await Store(database, node="here").inbound.receive(taken, NOW)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DROP TRIGGER payloads_stay")
+        connection.execute(f"{lost} WHERE part = 'request'")
+    async with open_database(file, vault=Vault(BOTH)) as database:
+        await encrypt_all(Store(database, node="here"))
+        found = await database.read(lambda c: subjects.held(c, NUMBER))
+
+    assert ["message"] == [each.kind for each in found]
 
 
 async def test_everybody_is_found_by_a_keyed_hash(file: Path) -> None:
