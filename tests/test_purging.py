@@ -139,6 +139,20 @@ async def test_a_person_who_is_sure_of_the_clock_ends_the_doubt(store: Store) ->
     assert (3, None, None) == (last.purge.number, last.purge.provider, purger.state.doubted)
 
 
+async def test_a_clock_that_was_set_right_is_doubted_no_more(store: Store) -> None:
+    """By day as well: what the page says of it ends then."""
+    clock = Time(NIGHT)
+    purger = purger_at(store, clock)
+    await purger.look()
+    clock.at = NIGHT + timedelta(days=900)
+    await purger.look()
+    doubted = purger.state.doubted
+    clock.at = NIGHT + timedelta(hours=9)
+    await purger.look()
+
+    assert (NIGHT + timedelta(days=900), None) == (doubted, purger.state.doubted)
+
+
 async def test_a_purge_by_a_clock_that_was_ahead_stops_no_later_night(store: Store) -> None:
     """Its time is years to come: neither would another begin till then, nor be told to be late."""
     await store.purges.begin_purge(None, JO, FOR_GOOD, NIGHT + timedelta(days=900))

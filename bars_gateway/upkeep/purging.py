@@ -246,6 +246,10 @@ class Purger:
         """Go on with a purge that has not ended, or begin one where it is time."""
         last = await self._purges.last_ended()
         self._note(last, running=False)
+        if self.state.doubted is not None:
+            await (
+                self._is_doubted()
+            )  # the clock may have been set right, or a person was sure of it
         purge = await self._purges.unfinished()
         if purge is None and self._is_due(last) and not await self._is_doubted():
             purge = await self._purges.begin_purge(None, BY_ITSELF, self._rules, self._now())
