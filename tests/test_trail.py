@@ -87,6 +87,16 @@ async def test_a_day_is_sealed_once_and_told_to_others(kept: Kept) -> None:
     assert 0o600 == kept.heads.stat().st_mode & 0o777
 
 
+async def test_a_file_of_heads_that_cannot_be_used_stops_nothing_else(kept: Kept) -> None:
+    """As one that root has made: days are sealed, the log has the head, and the trail is walked."""
+    kept.heads.mkdir()
+    logged = [await kept.keeps(DAY), await kept.keeps(DAY)]
+
+    for each in logged:
+        assert {"audit.sealed", "audit.head", "audit.verified", "audit.head_not_kept"} <= set(each)
+        assert 1 == each.count("audit.sealed")
+
+
 async def test_the_head_is_told_every_hour(kept: Kept) -> None:
     """So that no more than an hour can be cut off without anybody knowing what is lacking."""
     told = [await kept.keeps(timedelta(minutes=30)) for _ in range(4)]

@@ -46,8 +46,8 @@ _SEALS_AT_ONCE = 400
 _REMOVED_AT_ONCE = 50  # a message waits for one such removal at most
 _ADVICE = "bars-gateway audit verify says all of it; docs/runbooks.md at `audit.broken`."
 _FILE_ADVICE = (
-    "See that the gateway's user may write to `path`, and that the disk has room. Until then the"
-    " journal alone has what the trail came to."
+    "See that the gateway's user may read and write `path`, and that the disk has room."
+    " Until then the journal alone has what the trail came to."
 )
 _REPORT_ADVICE = "Whoever wrote it was no command of this release: see who did, and remove it."
 
@@ -124,10 +124,12 @@ class TrailKeeper:
     async def seal(self) -> None:
         """Seal the day before, and tell of each seal that the file of heads has not."""
         await self._chain.seal(self._now())
-        known = {(each.line, each.hash) for each in await self._known()}
-        newest = await self._chain.newest_seals(_SEALS_AT_ONCE)
+        known = await self._known()
+        # Of a file that cannot be read nobody knows what it lacks: the log has the older ones.
+        newest = await self._chain.newest_seals(1 if known is None else _SEALS_AT_ONCE)
+        told = {(each.line, each.hash) for each in known or ()}
         for each in reversed(newest):
-            if (each.through, each.hash) not in known:
+            if (each.through, each.hash) not in told:
                 await self._tell(_of_seal(each))
                 log.info(
                     "audit.sealed",
@@ -174,28 +176,35 @@ class TrailKeeper:
             started = self._monotonic()
             more = await self._chain.step(walk, _LINES)
             await pause(self._stopping, _RESTS * (self._monotonic() - started))
-        await self._chain.compare(walk, await self._known())
+        await self._chain.compare(walk, await self._known() or [])
         await self._chain.note_walk(walk, self._now())
         for breach in walk.breaches:
             log.error("audit.broken", line=breach.line, reason=breach.says, advice=_ADVICE)
         log.info("audit.verified", count=walk.lines)
 
-    async def _known(self) -> list[Witness]:
+    async def _known(self) -> list[Witness] | None:
+        """Return what the file of heads tells; None: it cannot be read, which is logged."""
         try:
             return await asyncio.to_thread(witnesses_in, self._heads, str(self._heads))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            self._cannot_keep(error)
+            return None
 
     async def _tell(self, told: Mapping[str, object]) -> None:
         try:
             await asyncio.to_thread(keep_head, self._heads, told)
         except OSError as error:
-            log.error(
-                "audit.head_not_kept",
-                path=str(self._heads),
-                reason=error.strerror,
-                advice=_FILE_ADVICE,
-            )
+            self._cannot_keep(error)
+
+    def _cannot_keep(self, error: OSError) -> None:
+        log.error(
+            "audit.head_not_kept",
+            path=str(self._heads),
+            reason=error.strerror,
+            advice=_FILE_ADVICE,
+        )
 
 
 def _of_seal(seal: Seal) -> Mapping[str, object]:
