@@ -17,7 +17,7 @@ import pytest
 from messages import referral
 from typed import Done, settings_text, typed
 
-from bars_gateway.cli import attention, begin, messages, progress
+from bars_gateway.cli import attention, begin, messages, output
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 
@@ -53,7 +53,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(messages, "asked", lambda *_: asked)
     monkeypatch.setattr(attention, "asked", lambda *_: asked)
     monkeypatch.setattr(messages, "submit", _submitted)
-    monkeypatch.setattr(progress.threading, "Timer", AtOnce)
+    monkeypatch.setattr(output.threading, "Timer", AtOnce)
     return file
 
 

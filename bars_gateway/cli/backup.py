@@ -26,6 +26,8 @@ from bars_gateway.cli.output import print_lines, shown
 from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
+from bars_gateway.errors import ConfigurationError
+from bars_gateway.keyring import Vault
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.store import chain
 
@@ -180,10 +182,9 @@ def verify(
     """
     from bars_gateway.store.sqlite.integrity import examine
 
-    settings = load(config, os.environ)
-    path = file or settings.database_path
+    path, vault = _checked(file, config)
     with shown("Checking"):
-        found = examine(path, vault_of(settings))
+        found = examine(path, vault)
     if as_json:
         problems = {"damaged": bool(found.damage), "problems": list(found.problems)}
         print_lines([{"database": path, "schema": found.schema, **_held(found), **problems}])
@@ -197,6 +198,17 @@ def verify(
         typer.echo(f"   try: {_CURE_OF_DAMAGE if found.damage else _CURE}", err=True)
         raise typer.Exit(1)
     typer.echo("Nothing is wrong with it.")
+
+
+def _checked(file: Path | None, config: Path) -> tuple[Path, Vault]:
+    """Return which database is checked, and its keys; a backup in clear needs no settings."""
+    try:
+        settings = load(config, os.environ)
+    except ConfigurationError:
+        if file is None:
+            raise
+        return file, Vault()
+    return file or settings.database_path, vault_of(settings)
 
 
 def _held(held: "DatabaseReport") -> Mapping[str, object]:

@@ -58,8 +58,9 @@ async def bad_night(console: Console) -> None:
     await store.responses.respond(orphan, payload(SAID), NOW - 12 * MINUTE)
     for _ in range(2):
         await store.inbound.receive(arrival(body=CANARY.encode()), NOW - 40 * MINUTE)
-    store.questions.attend("trust", NOW)
+    store.questions.attend("trust", NOW - MINUTE)
     await store.questions.ask_about(arrival(body=SAID), None, TERMS, NOW - MINUTE)
+    store.questions.attend("trust", NOW)
     silent = await _silence(console)
     await store.breaks.began(token_service_of("trust"), NOW - 4 * MINUTE)
     await _know(console, silent, started_at=NOW - timedelta(days=3))

@@ -40,8 +40,16 @@ class _File:
     synced: int = 0
 
     def kept(self) -> bytes:
+        return self._after(self.synced)
+
+    @property
+    def size(self) -> int:
+        """How long it is for whoever looks before the power is cut."""
+        return len(self._after(len(self.changes)))
+
+    def _after(self, changes: int) -> bytes:
         content = bytearray()
-        for offset, data in self.changes[: self.synced]:
+        for offset, data in self.changes[:changes]:
             content.extend(bytes(max(0, offset - len(content))))
             if data is None:
                 del content[offset:]
@@ -130,11 +138,13 @@ class ForgetfulDisk:
     def _opened(self, call: Call) -> None:
         descriptor, path = _descriptor(call.text.rpartition(" = ")[2])
         self._positions[descriptor] = 0
-        assert not (self._ours(path) and "O_APPEND" in call.text)
         if self._ours(path) and "O_CREAT" in call.text and path not in self._nodes:
             self._link(path, _File())
         if "O_TRUNC" in call.text and path in self._nodes:
             self._nodes[path].changes.append((0, None))
+        node = self._nodes.get(path)
+        if "O_APPEND" in call.text and isinstance(node, _File):  # one descriptor at a time
+            self._positions[descriptor] = node.size
 
     def _written(self, call: Call) -> None:
         descriptor, _ = _descriptor(call.text)
