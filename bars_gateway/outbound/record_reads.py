@@ -33,6 +33,7 @@ Both only read, so a crash in between costs one more read.
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 import structlog
@@ -132,7 +133,8 @@ class CancelReader:
         idle = [each for each in due if (each.provider, each.receiver) not in self._asked]
         for each in idle:
             self._asked.add((each.provider, each.receiver))
-            group.create_task(self._read_for(each))
+            # Also of one that is cancelled before it has begun.
+            group.create_task(self._read_for(each)).add_done_callback(partial(self._ended, each))
         return len(idle)
 
     async def _read_for(self, cancellation: Cancellation) -> None:
@@ -147,9 +149,10 @@ class CancelReader:
         except Exception as error:  # unit of work
             self._left_out[cancellation.message_id] = again_at
             await self._asides.hold(cancellation.message_id, error, self._now())
-        finally:
-            self._asked.remove((cancellation.provider, cancellation.receiver))
-            self._cancellations.wake()
+
+    def _ended(self, cancellation: Cancellation, _: asyncio.Task[None]) -> None:
+        self._asked.remove((cancellation.provider, cancellation.receiver))
+        self._cancellations.wake()
 
     async def _read_and_follow(self, cancellation: Cancellation) -> None:
         request = self._request(cancellation)

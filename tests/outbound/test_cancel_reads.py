@@ -1,6 +1,7 @@
 """Whose turn it is where many cancellations wait to be read for."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,10 +76,8 @@ async def cancelled(store: Store, receiver: str, count: int, provider: str = "tr
         await store.outbound.submit(each, NOW)
 
 
-@asynccontextmanager
-async def reading(store: Store) -> AsyncIterator[Receivers]:
-    receivers = Receivers()
-    reader = CancelReader(
+def reader_of(store: Store, receivers: Receivers) -> CancelReader:
+    return CancelReader(
         store.cancellations,
         store.asides,
         receivers,
@@ -86,6 +85,12 @@ async def reading(store: Store) -> AsyncIterator[Receivers]:
         now=lambda: NOW,
         new_id=lambda: str(uuid4()),
     )
+
+
+@asynccontextmanager
+async def reading(store: Store) -> AsyncIterator[Receivers]:
+    receivers = Receivers()
+    reader = reader_of(store, receivers)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(reader.run())
         try:
@@ -117,3 +122,19 @@ async def test_however_many_wait_for_one_the_others_are_found(
         await receivers.all_asked.wait()
 
     assert (1 if provider == "trust" else 0) == receivers.asked.count(SILENT)
+
+
+async def test_a_read_that_ended_before_it_began_keeps_no_other_from_that_receiver(
+    store: Store,
+) -> None:
+    """As where another task fails first: whoever begins again finds nothing under way."""
+    await cancelled(store, GOOD, 1)
+    reader = reader_of(store, Receivers())
+    with contextlib.suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            begun = await reader.begin(group)
+            raise ValueError
+    async with asyncio.TaskGroup() as group:
+        again = await reader.begin(group)
+
+    assert (1, 1) == (begun, again)
