@@ -33,7 +33,6 @@ Both only read, so a crash in between costs one more read.
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from urllib.parse import urlencode
 
 import structlog
@@ -103,7 +102,7 @@ class CancelReader:
         self._new_id = new_id
         self._stopping = asyncio.Event()
         self._left_out: dict[int, datetime] = {}  # what we failed over a moment ago
-        self._asked: set[tuple[str, str]] = set()  # for whom, and where, a read is under way
+        self._asked: dict[tuple[str, str], asyncio.Task[None]] = {}  # the read for whom, and where
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Read until stopped, with a *beat* at each look; return once no read is under way."""
@@ -130,11 +129,10 @@ class CancelReader:
             if now < until <= now + READ_AGAIN_AFTER
         }
         due = await self._cancellations.to_read(now, _LOOKED_AT, self._identities, self._left_out)
+        self._asked = {whose: read for whose, read in self._asked.items() if not read.done()}
         idle = [each for each in due if (each.provider, each.receiver) not in self._asked]
         for each in idle:
-            self._asked.add((each.provider, each.receiver))
-            # Also of one that is cancelled before it has begun.
-            group.create_task(self._read_for(each)).add_done_callback(partial(self._ended, each))
+            self._asked[each.provider, each.receiver] = group.create_task(self._read_for(each))
         return len(idle)
 
     async def _read_for(self, cancellation: Cancellation) -> None:
@@ -149,10 +147,8 @@ class CancelReader:
         except Exception as error:  # unit of work
             self._left_out[cancellation.message_id] = again_at
             await self._asides.hold(cancellation.message_id, error, self._now())
-
-    def _ended(self, cancellation: Cancellation, _: asyncio.Task[None]) -> None:
-        self._asked.remove((cancellation.provider, cancellation.receiver))
-        self._cancellations.wake()
+        finally:
+            self._cancellations.wake()
 
     async def _read_and_follow(self, cancellation: Cancellation) -> None:
         request = self._request(cancellation)
