@@ -91,7 +91,7 @@ async def test_the_trail_of_two_gateways_holds_and_has_no_patient(world: World) 
             )
 
         assert [] == walk.breaches
-        assert walk.lines >= 3
+        assert walk.lines >= 2  # its start, and the message
         assert len(PATIENT) > 3
         assert [] == [word for word in PATIENT if word in text]
 
