@@ -182,7 +182,7 @@ def _part(package: Locked) -> Component:
     return Component(
         name=package.name,
         version=package.version,
-        type=ComponentType.LIBRARY,
+        type=ComponentType("library"),
         bom_ref=package.purl,
         purl=PackageURL.from_string(package.purl),
         scope=scopes()[package.name],
