@@ -28,6 +28,7 @@ import hashlib
 import hmac
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 MOST_NUMBERS = 64  # in one text: what has more is a list of people, and is read when one is sought
 MANY = "*"  # what stands for the numbers of such a text
+NUMBER_IN_TEXT = (
+    "holds what may be an NHS number, and is kept in clear for years: leave it out, and name a"
+    " ticket or the X-Request-Id; the number of a ticket is told apart by letters before it, as in"
+    " INC1234567890"
+)
 _MARK = b"\0bg1"  # neither JSON nor XML begins with it
 _PROOF = b"bars-gateway"
 _NONCE_BYTES = 12
@@ -54,6 +60,8 @@ _BETWEEN = rb"(?:[ -]|\xc2\xa0|\xe2\x80[\x90-\x95]|&#160;|&nbsp;)?"
 _NUMBER = re.compile(
     rb"[0-9][0-9][0-9]" + _BETWEEN + rb"[0-9]{3}" + _BETWEEN + rb"[0-9]{4}(?![0-9A-Za-z])"
 )
+_DOTS = re.compile(r"(?<=[0-9])\s*[./_\s-]\s*(?=[0-9])")
+_BESIDE_NHS = re.compile(r"nhs_?(?:no|num|number)?[.:_#]*(?=[0-9])", re.IGNORECASE)
 _NOT_A_DIGIT = re.compile(r"[^0-9]")
 _ESCAPES = (b"\\n", b"\\r", b"\\t")  # of JSON: the letter belongs to no word
 _HEAD = """\
@@ -319,6 +327,16 @@ def numbers_in(*texts: bytes) -> set[str]:
         if len(found) > MOST_NUMBERS:
             return {MANY}
     return found
+
+
+def holds_nhs_number(typed: str) -> bool:
+    """
+    Tell whether a person has typed an NHS number, also with dots in it, or next to "NHS".
+
+    Next to other letters it is something else: INC1234567890 is the number of a ticket.
+    """
+    plain = _BESIDE_NHS.sub(" ", _DOTS.sub("-", unicodedata.normalize("NFKC", typed)))
+    return bool(numbers_in(plain.encode()))
 
 
 def names(number: str, text: bytes) -> bool:

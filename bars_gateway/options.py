@@ -1,6 +1,6 @@
 """The options that many commands share: which settings, whose messages, and how many of them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from bars_gateway import permissions
 from bars_gateway.config import DEFAULT_CONFIG as DEFAULT_CONFIG  # noqa: PLC0414 - and from here
 from bars_gateway.config import Provider, Settings
 from bars_gateway.errors import OnboardingError
+from bars_gateway.standard.timing import typed_instant
 
 Config = Annotated[
     Path,
@@ -64,9 +65,8 @@ def instant_typed(option: str, typed: str | None) -> datetime | None:
     """Return the instant that somebody typed for *option*, in UTC where no zone is named."""
     if typed is None:
         return None
-    try:
-        found = datetime.fromisoformat(typed)
-    except ValueError:
-        text = f"{typed!a} is no instant such as 2026-03-02T09:00Z"
-        raise typer.BadParameter(text, param_hint=option) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = typed_instant(typed)
+    if found is None:
+        text = f"{typed!a} is not an instant such as 2026-03-02T09:00Z"
+        raise typer.BadParameter(text, param_hint=option)
+    return found

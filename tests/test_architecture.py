@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "libraries": set(),
     "permissions": {"errors"},
     "keyring": {"errors", "standard"},
-    "options": {"errors", "permissions", "config"},
+    "options": {"errors", "permissions", "config", "standard"},
     "standard": {"errors"},
     "tls": {"errors"},
     "config": GROUND | {"tls", "model"},

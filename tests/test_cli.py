@@ -408,12 +408,13 @@ def test_debts_services_trail_and_figures_are_lists_for_people(home: Home) -> No
     assert "Answered, of " in figures
 
 
-def test_a_period_that_is_none_is_a_mistyped_command(home: Home) -> None:
-    """What was typed, and how it is to be written."""
-    done = bars_gateway("audit", "--from", "yesterday", "--config", str(home.settings))
+@pytest.mark.parametrize("typed", ["yesterday", "0001-01-01T00:00+14:00", "9999-12-31T23:00-05:00"])
+def test_a_period_that_is_none_is_a_mistyped_command(home: Home, typed: str) -> None:
+    """What was typed, and how it is to be written; also of what has no time in UTC."""
+    done = bars_gateway("audit", "--from", typed, "--config", str(home.settings))
 
     assert 2 == done.code
-    assert "is no instant such as 2026-03-02T09:00Z" in " ".join(done.err.split())
+    assert "is not an instant such as 2026-03-02T09:00Z" in " ".join(done.err.split())
 
 
 def test_options_of_the_list_are_none_of_what_looks_at_the_trail(home: Home) -> None:

@@ -12,6 +12,7 @@ from bars_gateway.keyring import (
     RingKey,
     Vault,
     encrypted_by,
+    holds_nhs_number,
     new_key,
     numbers_in,
 )
@@ -183,3 +184,37 @@ def test_a_hash_is_of_its_key_alone() -> None:
     assert one.hashes(NUMBER.encode()) == one.every_hash_of(NUMBER)
     assert NUMBER not in "".join(one.every_hash_of(NUMBER))
     assert [] == Vault().hashes(NUMBER.encode())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "for 9434765919",
+        "943 476 5919",
+        "943.476.5919",
+        "943 - 476 / 5919.",
+        "NHS9434765919",
+        "nhs no: 9434765919",
+        "NHSNumber:9434765919,",
+        "\uff19\uff14\uff13\uff14\uff17\uff16\uff15\uff19\uff11\uff19",
+    ],
+)
+def test_a_number_that_somebody_typed_is_seen_however_it_is_written(typed: str) -> None:
+    """With dots, beside the word for it, in the wide digits of another keyboard."""
+    assert holds_nhs_number(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "INC9434765919",
+        "9434765918",
+        "19434765919",
+        "messages 943, 476, 5919",
+        "07700 900123 on 2026-11-29",
+        "3f2a9434-7659-1943-4765-919434765919",
+    ],
+)
+def test_what_is_no_number_of_a_patient_may_be_typed(typed: str) -> None:
+    """Of a ticket, of a telephone, an X-Request-Id; or its last digit does not check it."""
+    assert not holds_nhs_number(typed)

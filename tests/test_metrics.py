@@ -206,6 +206,14 @@ def test_providers_that_share_a_key_share_its_figures() -> None:
     assert [{("a b",): 300}, {("a b",): 299}, {("a b",): 4}] == [values(now, n) for n in names]
 
 
+def test_an_age_is_never_negative() -> None:
+    """A clock that was set back makes nothing younger than nothing; an alert on it stays true."""
+    later = replace(EMPTY, oldest_waiting_at=AT + AN_HOUR, oldest_open_at=AT + AN_HOUR)
+
+    assert {(): 0.0} == values(collected(later), "bars_oldest_waiting_seconds")
+    assert {(): 0.0} == values(collected(later), "bars_oldest_open_seconds")
+
+
 def test_the_names_are_one_family() -> None:
     """Whoever looks for our figures finds them all by one word."""
     assert [] == [name for name in every_name() if not name.startswith("bars_")]

@@ -7,6 +7,7 @@ import typer
 from bars_gateway import permissions
 from bars_gateway.cli.messages import whoever_types
 from bars_gateway.config import Settings
+from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.store.reports import report
 
 
@@ -15,6 +16,12 @@ def report_done(settings: Settings, kind: str, **told: object) -> None:
     permissions.require_making(settings.reports_dir)
     author = {"who": whoever_types(), "role": "operator"}
     report(settings.reports_dir, kind, {**author, **told}, datetime.now(UTC))
+
+
+def refuse_numbers(option: str, typed: str | None) -> None:
+    """Refuse what names a patient: the audit trail keeps it in clear."""
+    if typed is not None and holds_nhs_number(typed):
+        raise typer.BadParameter(NUMBER_IN_TEXT, param_hint=option)
 
 
 def try_report(settings: Settings, kind: str, **told: object) -> None:

@@ -22,10 +22,11 @@ import typer
 from bars_gateway import permissions
 from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
+from bars_gateway.cli.reported import refuse_numbers
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import OnboardingError
-from bars_gateway.keyring import Vault, names, numbers_in
+from bars_gateway.keyring import Vault, names
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.standard.patients import is_nhs_number
@@ -85,8 +86,7 @@ def subject(
     wanted = _number(number)
     if number is not None:
         typer.echo(_SEEN, err=True)
-    if numbers_in(why.encode()):
-        raise typer.BadParameter("leave the number out of it: it is kept", param_hint="--why")
+    refuse_numbers("--why", why)
     settings = load(config, os.environ)
     vault = vault_of(settings)
     found = _held(settings, vault, wanted, read_everything=read_everything)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from aiohttp import web
 
 from bars_gateway.console.rendering import Frame, render
+from bars_gateway.standard.timing import typed_instant
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
 
@@ -75,12 +76,10 @@ class Asked:
         given = self.text(name)
         if given is None:
             return None
-        try:
-            found = datetime.fromisoformat(given)
-        except ValueError:
+        found = typed_instant(given)
+        if found is None:
             self.problems[name] = "must be a date and time, as 2026-03-02T09:00"
-            return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return found
 
 
 _DIGITS = 18

@@ -1,5 +1,5 @@
 """
-What acts for the pages: it is handed in, for the console itself does nothing.
+What acts for the pages: the daemon supplies it, for the console itself does nothing.
 
     page ─► Wish ─► Hands (the daemon: what the command line asks for, too) ─► ActionOutcome ─► page
 

@@ -23,6 +23,7 @@ from aiohttp import web
 from bars_gateway.config.values import is_hidden
 from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.console.visitor import VISITING, UserRole
+from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.answers import own_words
@@ -71,6 +72,8 @@ class RevealPage:
         if not (0 < len(why) <= LONGEST_REASON and why.isprintable()):
             problem = f"The reason must be a text of 1 to {LONGEST_REASON} characters on one line."
             return await self._form(kept, problem, part)
+        if holds_nhs_number(why):
+            return await self._form(kept, f"The reason {NUMBER_IN_TEXT}.", part)
         if part not in list(Part):
             return await self._form(kept, "Say which part is to be shown.")
         payload = await self._revealed(kept, Part(part), why)

@@ -18,12 +18,13 @@ from typing import Any
 
 import orjson
 
-from bars_gateway.keyring import numbers_in
+from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.timing import typed_instant
 from bars_gateway.standard.tree import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 
@@ -119,7 +120,6 @@ def read_record_order(body: bytes) -> RecordOrder:
         raise OrderProblem("is missing: a reason, such as the number of a case", "why")
     if len(found.keys() & _NAMING_RECORDS.keys()) != 1:
         raise OrderProblem(f"name one of {', '.join(_NAMING_RECORDS)}")
-    _refuse_numbers(found["why"])
     return RecordOrder(**{name: _RECORD[name](value) for name, value in found.items()})
 
 
@@ -129,14 +129,7 @@ def read_purge_order(body: bytes) -> RecordOrder:
     _refuse_unknown(found, _ACKNOWLEDGEMENT)
     if "why" not in found:
         raise OrderProblem("is missing: a reason, such as the number of a case", "why")
-    _refuse_numbers(found["why"])
     return RecordOrder(**{name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()})
-
-
-def _refuse_numbers(why: object) -> None:
-    """Refuse a reason that names a patient: it is kept for years, in clear."""
-    if isinstance(why, str) and numbers_in(why.encode()):
-        raise OrderProblem("holds what may be an NHS number: leave it out, for it is kept", "why")
 
 
 def read_acknowledgement(body: bytes) -> AlertAcknowledgement:
@@ -254,6 +247,18 @@ def _text(name: str, longest: int) -> Callable[[Any], str]:
     return read
 
 
+def _kept_text(name: str, longest: int) -> Callable[[Any], str]:
+    """Read what is kept in clear for years, and so must not name a patient."""
+
+    def read(value: Any) -> str:
+        found = _text(name, longest)(value)
+        if holds_nhs_number(found):
+            raise OrderProblem(NUMBER_IN_TEXT, name)
+        return found
+
+    return read
+
+
 def _flag(name: str) -> Callable[[Any], bool]:
     def read(value: Any) -> bool:
         if isinstance(value, bool):
@@ -265,11 +270,8 @@ def _flag(name: str) -> Callable[[Any], bool]:
 
 def _instant(name: str) -> Callable[[Any], datetime]:
     def read(value: Any) -> datetime:
-        try:
-            moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
+        moment = typed_instant(value, unzoned=None) if isinstance(value, str) else None
+        if moment is None:
             raise OrderProblem("must be an instant such as 2026-03-02T09:00:00Z", name)
         return moment
 
@@ -341,8 +343,8 @@ def _request_id(value: Any) -> str:
 
 
 _MEMBERS: Mapping[str, Callable[[Any], object]] = {
-    "why": _text("why", LONGEST_REASON),
-    "by": _text("by", LONGEST_NAME),
+    "why": _kept_text("why", LONGEST_REASON),
+    "by": _kept_text("by", LONGEST_NAME),
     "role": _role,
     "confirmed": _flag("confirmed"),
     "after_its_time": _flag("after_its_time"),

@@ -120,8 +120,10 @@ def _attach(half: Path, attached: Sequence[Path]) -> None:
     for file in attached:
         copy = half / ATTACHED / file.name
         copy.parent.mkdir(exist_ok=True)
-        if not file.is_file() or copy.exists():
-            raise EvidenceError(f"{file} cannot be attached: it is no file, or one of two names")
+        if not file.is_file():
+            raise EvidenceError(f"{file} cannot be attached: it is not a file")
+        if copy.exists():
+            raise EvidenceError(f"{file} cannot be attached: another one has the same name")
         shutil.copyfile(file, copy)
 
 

@@ -17,11 +17,26 @@ Decisions: D-clinical-age, D-never-too-late.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
 from bars_gateway.standard.workflow import Move, RequestType
+
+
+def typed_instant(text: str, *, unzoned: tzinfo | None = UTC) -> datetime | None:
+    """
+    Return the instant that a person has typed, in UTC; None: it is not one, or has no UTC.
+
+    *unzoned* is the zone where none is named; None: there must be one. In UTC, the first hours of
+    year 1 and the last of 9999 may lie outside the calendar.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        zone = found.tzinfo or unzoned
+        return None if zone is None else found.replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 class AtItsTime(StrEnum):

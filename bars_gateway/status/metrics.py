@@ -157,7 +157,12 @@ def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, floa
 
 
 def _seconds_since(at: datetime | None, now: datetime) -> float:
-    return 0.0 if at is None else (now - at).total_seconds()
+    """Return an age; 0 where there is none, and where a clock was set back behind *at*."""
+    return max(0.0, -_seconds_until(at, now))
+
+
+def _seconds_until(at: datetime | None, now: datetime) -> float:
+    return 0.0 if at is None else (at - now).total_seconds()
 
 
 def _info(running: RuntimeState) -> Metric:
@@ -375,7 +380,7 @@ def _tokens(now: datetime, running: RuntimeState) -> Iterator[Metric]:
         (
             "bars_token_expires_seconds",
             "Time until the access token ends; 0 where there is none.",
-            lambda token: max(0.0, -_seconds_since(token.expires_at, now)),
+            lambda token: max(0.0, _seconds_until(token.expires_at, now)),
         ),
         (
             "bars_token_failing",
@@ -448,7 +453,7 @@ def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator
     )
     for expiry in running.expiries:
         reached = stage(expiry, now, first_days)
-        left.add_metric([expiry.kind, expiry.name], -_seconds_since(expiry.ends_at, now))
+        left.add_metric([expiry.kind, expiry.name], _seconds_until(expiry.ends_at, now))
         stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
     yield left
     yield stages

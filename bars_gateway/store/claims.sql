@@ -102,7 +102,7 @@ UPDATE messages
  WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: requests_of
--- The bytes of these messages, as they were handed in.
+-- The bytes of these messages, as the EPR submitted them.
 SELECT message_id, part, media_type, headers, encoding, body, digest FROM payloads
  WHERE message_id IN (SELECT value FROM json_each(:ids)) AND part = 'request';
 

@@ -138,6 +138,19 @@ async def test_nothing_is_done_without_a_reason(guarded: Console, why: str) -> N
     assert ("queued", "held") == (before, await state(guarded, 1))
 
 
+async def test_a_reason_names_no_patient(guarded: Console) -> None:
+    """It would stand in the audit trail for years; the page says what to write instead."""
+    await queued(guarded)
+    async with person(guarded, "operator") as somebody:
+        plan = await somebody.get("/act?verb=hold&of=1")
+        page = await do(somebody, plan, "for 943 476 5919")
+
+    assert 400 == page.status
+    assert "holds what may be an NHS number" in page.words
+    assert "name a ticket" in page.words
+    assert "queued" == await state(guarded, 1)
+
+
 async def test_a_form_that_is_sent_twice_is_done_once(guarded: Console) -> None:
     """At the same moment, too: both lead to what became of it."""
     await refused(guarded.store, body=messages.referral())
@@ -357,7 +370,7 @@ class TestReveal:
         )
         assert CANARY not in json.dumps(told)
 
-    @pytest.mark.parametrize("why", ["", " ", "x" * 201, "two\nlines"])
+    @pytest.mark.parametrize("why", ["", " ", "x" * 201, "two\nlines", "for 943 476 5919"])
     async def test_not_without_a_reason(self, guarded: Console, why: str) -> None:
         """Nothing is shown, and the audit has nothing."""
         await queued(guarded)

@@ -82,7 +82,15 @@ async def test_a_page_goes_on_where_the_one_before_ended(console: Console) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", ["since=x", "below=-1", "below=1e9", "fault=US", "before=2026-02-31"]
+    "wrong",
+    [
+        "since=x",
+        "since=0001-01-01T00:00%2B14:00",
+        "below=-1",
+        "below=1e9",
+        "fault=US",
+        "before=2026-02-31",
+    ],
 )
 async def test_a_filter_that_cannot_be_read_is_told(console: Console, wrong: str) -> None:
     """With what it must be; nothing is listed as if it fitted."""

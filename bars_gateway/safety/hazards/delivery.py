@@ -327,8 +327,8 @@ DELIVERY: Sequence[Hazard] = (
     Hazard(
         code="HAZ-07",
         title="A message is altered on its way",
-        causes="Numbers are written anew, characters are read in the wrong encoding, a body is"
-        " cut, a member stands twice, a disk spoils a byte.",
+        causes="Numbers are reformatted, characters are read in the wrong encoding, a body is cut"
+        " short, a member occurs twice, a disk corrupts a byte.",
         effect="Somebody acts on a dose, a time, an address or an allergy that nobody wrote.",
         before=Risk(Harm.MAJOR, Likelihood.MEDIUM),
         controls=(

@@ -4,7 +4,7 @@ Gives the room of what was purged back to the disk.
     empty pages ─► filled from the end of the file, which is cut off there ─► a shorter file
 
 Only a file that was made with `auto_vacuum = INCREMENTAL` can do that, as every one is that this
-release makes. One that an earlier program made is written anew once: `bars-gateway compact`.
+release makes. One that an earlier program made has to be rebuilt once: `bars-gateway compact`.
 """
 
 import sqlite3
