@@ -93,15 +93,21 @@ class Outbound(Noun):
         self._per_receiver = per_receiver
         self._own = partial(release_own, node=node)
 
-    @promises
-    @wakes(WakeUps.wake_submitted)
-    @writes
-    def submit(self, connection: Connection, submission: Submission, now: datetime) -> Accepted:
+    async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """
         Queue the message, or return the receipt that the same bytes were given before.
 
         Raises MoveRefused where its workflow is past such a move: nothing was taken then.
         """
+        accepted = await self._submit(submission, now)
+        if submission.read_first:
+            self._wake_ups.cancellations.wake()
+        return accepted
+
+    @promises
+    @wakes(WakeUps.wake_outbound)
+    @writes
+    def _submit(self, connection: Connection, submission: Submission, now: datetime) -> Accepted:
         return submissions.submit(connection, submission, now)
 
     @reads

@@ -144,7 +144,7 @@ SELECT m.id AS number, m.request_id AS name FROM messages AS m
 -- The same bytes are never sent anew, however old they are.
 INSERT INTO sent_before (provider, fingerprint, submission_id, request_id, settled_at)
 SELECT m.provider, m.fingerprint, m.submission_id, m.request_id, m.settled_at FROM messages AS m
- WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)) AND m.direction = 'outbound'
+ WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)) AND +m.direction = 'outbound'
     ON CONFLICT DO UPDATE SET submission_id = coalesce(sent_before.submission_id, excluded.submission_id);
 
 -- name: forget_in_ledger

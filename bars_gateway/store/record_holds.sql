@@ -36,7 +36,7 @@ SELECT m.workflow_id AS id FROM messages AS m WHERE m.id = :id AND m.provider = 
 -- name: workflows_called
 -- The workflows of a provider in which a message has that X-Request-Id.
 SELECT DISTINCT m.workflow_id AS id FROM messages AS m
- WHERE m.request_id IN (:name, lower(:name)) AND m.provider = :provider ORDER BY m.workflow_id LIMIT 20;
+ WHERE m.request_id IN (:name, lower(:name)) AND +m.provider = :provider ORDER BY m.workflow_id LIMIT 20;
 
 -- name: quarantined_called
 -- What lies in quarantine under that X-Request-Id.

@@ -12,7 +12,7 @@ SELECT due.*
                row_number() OVER (PARTITION BY m.provider, m.receiver ORDER BY m.read_due_at, m.id) AS place
           FROM messages AS m
          WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
-           AND m.provider IN (SELECT value FROM json_each(:providers))
+           AND +m.provider IN (SELECT value FROM json_each(:providers))
            AND m.id NOT IN (SELECT value FROM json_each(:left_out))
            AND NOT EXISTS (SELECT 1 FROM messages AS earlier
                             WHERE earlier.settled_at IS NULL
@@ -48,7 +48,7 @@ RETURNING id, provider, request_id;
 -- Read later: one cancellation, or all that are due of its Receiver.
 UPDATE messages SET read_due_at = :at
  WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at <= :now
-   AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
+   AND (id = :id OR (:alike AND (+provider, +receiver) = (SELECT of.provider, of.receiver FROM messages AS of
                                                          WHERE of.id = :id)));
 
 -- name: unread_cancellations

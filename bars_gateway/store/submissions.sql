@@ -51,7 +51,7 @@ SELECT counterparty, focus_id FROM workflows
 -- Whose else a Bundle.id was, of what was submitted here, by whichever provider.
 SELECT m.workflow_id, p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
- WHERE m.bundle_id = :bundle_id AND m.direction = 'outbound'
+ WHERE m.bundle_id = :bundle_id AND +m.direction = 'outbound'
  ORDER BY m.id DESC LIMIT 8;
 
 -- name: press_on

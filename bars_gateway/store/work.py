@@ -83,11 +83,6 @@ class WakeUps:
         """Wake a sender."""
         self.outbound.wake()
 
-    def wake_submitted(self) -> None:
-        """Wake a sender, and whoever reads before a cancellation: a message was taken."""
-        self.outbound.wake()
-        self.cancellations.wake()
-
     def wake_everybody(self) -> None:
         """Wake a sender, and whoever waits for a notice."""
         self.outbound.wake()

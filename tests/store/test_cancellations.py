@@ -1,5 +1,6 @@
 """What the store promises for a cancellation that waits for its read."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -292,3 +293,16 @@ async def test_what_the_other_side_has_ended_is_not_said_to_stand(
     assert Remark.CANCEL_AFTER_END in last.remarks
     assert "the final response has come already" in means(last.situation)
     assert "stands" not in means(last.situation)
+
+
+async def test_nobody_looks_for_a_cancellation_because_something_else_was_handed_in(
+    store: Store,
+) -> None:
+    """What is to be read for wakes who reads; every other message costs no look."""
+    woken = asyncio.create_task(store.cancellations.cancel_work(60))
+    await store.outbound.submit(submission(bundle_id="b-1"), NOW)
+    await asyncio.sleep(0)  # whoever was woken has run
+
+    assert not woken.done()
+    await cancellation(store)
+    await woken
