@@ -113,13 +113,15 @@ def share_up(up: Up) -> Meter:
     return Meter(name="up", asked=asked, kept=kept, goal=_UP)
 
 
-def growth(bytes_a_day: float | None, free: int) -> str:
+def growth(bytes_a_day: float | None, free: int | None) -> str:
     """Return how fast the database grows, in words, and for how long there is room."""
     if bytes_a_day is None:
         return "How fast it grows is not known before it has run for a day"
     a_day = bytes_a_day / _MEBIBYTE
     if a_day < 0.1:  # noqa: PLR2004
         return "It does not grow"
+    if free is None:
+        return f"It grows by {a_day:,.1f} MiB a day"
     days = free / bytes_a_day
     lasts = "more than a year" if days > 365 else f"{days:.0f} days"  # noqa: PLR2004
     return f"It grows by {a_day:,.1f} MiB a day: at that rate there is room for {lasts}"

@@ -365,7 +365,7 @@ class Overview:
     standing: Sequence[StandingAlarms]  # how many alarms stand: nobody has seen to them
     alarms: Sequence[Alarm]  # the newest of each kind
     database_bytes: int
-    free_bytes: int
+    free_bytes: int | None  # beside it; None: its disk is another machine's
 
     def alarmed(self, kind: str) -> int:
         """How many alarms of that kind stand."""

@@ -522,9 +522,10 @@ def _clock_doubted(doubted: datetime) -> Concern:
 
 
 def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
-    if overview.free_bytes >= LOW_TIMES * minimum:
+    left = overview.free_bytes
+    if left is None or left >= LOW_TIMES * minimum:
         return []
-    free, asked = (f"{each / 2**20:.0f} MB" for each in (overview.free_bytes, minimum))
+    free, asked = (f"{each / 2**20:.0f} MB" for each in (left, minimum))
     return [
         Concern(
             kind=ConcernKind.DISK_LOW,

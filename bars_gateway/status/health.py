@@ -153,6 +153,8 @@ def _disk(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
         yield Dependency(name="disk", state=HealthState.UNKNOWN)
         return
     free, minimum = overview.free_bytes, running.minimum_free_bytes
+    if free is None:  # the database server's disk, which its own monitoring watches
+        return
     low = HealthState.WARNING if free < LOW_TIMES * minimum else HealthState.OK
     yield Dependency(
         name="disk",

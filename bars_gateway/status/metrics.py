@@ -11,6 +11,7 @@ of `config/prometheus-rules.yml` may be written for it. `docs/metrics.md` is pri
 Decisions: D-local-page, D-alarms-stay.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -487,14 +488,12 @@ def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
     stuck, inspection, step = running.stuck_log, running.inspection, running.clock_step
+    free = math.nan if overview.free_bytes is None else overview.free_bytes
     recent = step is not None and overview.at - step.at <= CLOCK_STEP_SHOWN
     waits_since = inspection.waits_since if inspection else None
+    shut = running.unavailable is not None
     for name, text, value in (
-        (
-            "bars_store_unavailable",
-            "1 where nothing can be stored.",
-            running.unavailable is not None,
-        ),
+        ("bars_store_unavailable", "1 where nothing can be stored.", shut),
         ("bars_database_bytes", "Size of the database.", overview.database_bytes),
         (
             "bars_database_log_stuck_bytes",
@@ -511,7 +510,7 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
             "For how long the database waits to be compared with its indexes; 0: it was.",
             _seconds_since(waits_since, overview.at),
         ),
-        ("bars_disk_free_bytes", "Free space beside the database.", overview.free_bytes),
+        ("bars_disk_free_bytes", "Free space beside the database; NaN: not known.", free),
         (
             "bars_disk_minimum_bytes",
             "Below so much of it nothing is taken; 0: nobody asks.",

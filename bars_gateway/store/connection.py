@@ -27,8 +27,8 @@ Decisions: D-seam.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
@@ -41,6 +41,15 @@ T = TypeVar("T")
 # behind which no message and no EPR waits. It is set for a task, and for what
 # that awaits.
 LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What an engine takes of its disk."""
+
+    name: str  # of the database, for people
+    size_bytes: int
+    free_bytes: int | None  # None: its disk is another machine's, and nobody here knows
 
 
 class Row(Protocol):
@@ -141,9 +150,8 @@ class Database(Protocol):
     measures: Measures  # told of each group of changes, once it is on disk
     vault: Vault  # what encrypts, on every connection
 
-    @property
-    def path(self) -> Path:
-        """Where it keeps what is stored: for its size, and the room that is left beside it."""
+    def room(self) -> Room:
+        """Return how large it is, and the room that is left beside it."""
 
     @property
     def unwritten(self) -> StoreUnavailable | None:

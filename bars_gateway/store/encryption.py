@@ -20,7 +20,7 @@ Decisions: D-encryption, D-subject-hash.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -50,6 +50,29 @@ _LOG = "log"
 def wanted_by(vault: Vault) -> str:
     """Return the keys that encrypt and that hash, as they are kept; "" where there are none."""
     return f"{vault.key_id or '-'} {vault.hash_id}" if vault.has_ring else ""
+
+
+def require(needed: Iterable[tuple[str, bytes]], vault: Vault, where: str) -> None:
+    """Raise KeyMissing where *vault* lacks one of the *needed* keys: id and proof of each."""
+    needed = list(needed)
+    missing = [key_id for key_id, _ in needed if not vault.has(key_id)]
+    if missing:
+        raise KeyMissing(
+            f"{where} has rows that are encrypted by the key {', '.join(missing)}, and"
+            f" {_ring_of(vault)}"
+        )
+    for key_id, proof in needed:
+        if not vault.proves(key_id, proof):
+            raise KeyMissing(
+                f"the key {key_id} in {vault.file} is not the one by which rows of {where} are"
+                " encrypted, though it has the same id"
+            )
+
+
+def _ring_of(vault: Vault) -> str:
+    if not vault.has_ring:
+        return "store.encryption_keys_file names no key ring"
+    return f"the key ring {vault.file} does not have it"
 
 
 @dataclass(slots=True)

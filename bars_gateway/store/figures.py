@@ -268,7 +268,7 @@ class Uptimes(Noun):
     @writes
     def note_up(self, connection: Connection, lasted: timedelta, now: datetime) -> None:
         """Write down that it has been up until *now*, for as long as that."""
-        size, begins = self._database.path.stat().st_size, now - lasted
+        size, begins = self._database.room().size_bytes, now - lasted
         if _hour(begins) < _hour(now) or not lasted:  # once an hour, and at a start
             connection.run("forget_uptime", before=_hour(now - _MONTH))
         while _hour(begins) < _hour(now):
@@ -280,7 +280,7 @@ class Uptimes(Noun):
     @reads
     def uptime(self, connection: Connection, now: datetime) -> Uptime:
         """Return how long it was up."""
-        return uptime(connection, now, self._database.path.stat().st_size)
+        return uptime(connection, now, self._database.room().size_bytes)
 
 
 def uptime(connection: Connection, now: datetime, size: int) -> Uptime:

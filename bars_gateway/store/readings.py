@@ -6,11 +6,9 @@ age (`UnreadNotices`).
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
@@ -18,7 +16,7 @@ from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow,
 from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
-from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.connection import Connection, Room, Row
 from bars_gateway.store.record_holds import hold_of_workflow
 from bars_gateway.store.records import links
 from bars_gateway.store.replacements import seen
@@ -196,12 +194,11 @@ def history_of(connection: Connection, row: Row) -> MessageHistory:
     )
 
 
-def overview(connection: Connection, path: Path, now: datetime) -> Overview:
+def overview(connection: Connection, room: Room, now: datetime) -> Overview:
     """Return everything that the status page shows, from one snapshot."""
     tallies = {(row["of"], row["state"]): row["n"] for row in connection.rows("tallies")}
     oldest = connection.one("oldest_open")
     due = connection.one("next_due_of_all")
-    disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: tallies.get(("outbound", state), 0) for state in OutboundState},
@@ -222,16 +219,15 @@ def overview(connection: Connection, path: Path, now: datetime) -> Overview:
         ],
         standing=alarms.counted(connection),
         alarms=alarms.newest(connection, LISTED_ALARMS),
-        database_bytes=path.stat().st_size,
-        free_bytes=disk.f_bavail * disk.f_frsize,
+        database_bytes=room.size_bytes,
+        free_bytes=room.free_bytes,
     )
 
 
-def watched(connection: Connection, path: Path, now: datetime) -> Overview:
+def watched(connection: Connection, room: Room, now: datetime) -> Overview:
     """Return of the overview what concerns rest on; what is only shown is left out."""
     held = connection.one("count_held")
     oldest = connection.one("oldest_open")
-    disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={OutboundState.HELD: held["n"] if held else 0},
@@ -247,8 +243,8 @@ def watched(connection: Connection, path: Path, now: datetime) -> Overview:
         last_workflows=(),
         standing=alarms.counted(connection),
         alarms=(),
-        database_bytes=path.stat().st_size,
-        free_bytes=disk.f_bavail * disk.f_frsize,
+        database_bytes=room.size_bytes,
+        free_bytes=room.free_bytes,
     )
 
 

@@ -121,9 +121,9 @@ class Store(Noun):
     @reads
     def watched(self, connection: Connection, now: datetime) -> Overview:
         """Return of the overview what concerns rest on, at a cost that grows with those alone."""
-        return readings.watched(connection, self._database.path, now)
+        return readings.watched(connection, self._database.room(), now)
 
     @reads
     def overview(self, connection: Connection, now: datetime) -> Overview:
         """Return what the status page shows."""
-        return readings.overview(connection, self._database.path, now)
+        return readings.overview(connection, self._database.room(), now)

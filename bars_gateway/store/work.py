@@ -25,7 +25,6 @@ left until the next timeout.
 """
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -120,13 +119,11 @@ class Shared:
 
     def too_little_room(self) -> StorageFull | None:
         """Return how much room there is, and how much is asked for; None: there is enough."""
-        path = self.database.path
-        disk = os.statvfs(path.parent)
-        free = disk.f_bavail * disk.f_frsize
-        if free >= self.minimum_free_bytes:
+        room = self.database.room()
+        if room.free_bytes is None or room.free_bytes >= self.minimum_free_bytes:
             return None
         return StorageFull(
-            f"{free} bytes are free beside {path.name};"
+            f"{room.free_bytes} bytes are free beside {room.name};"
             f" store.minimum_free_bytes asks for {self.minimum_free_bytes}"
         )
 

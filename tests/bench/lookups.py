@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bars_gateway import log
-from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 
 STORED = int(os.environ.get("STORED", "1000000"))
 LOOKUPS = int(os.environ.get("LOOKUPS", "2000"))
@@ -62,7 +62,7 @@ def asked(kind: str, workflow: int) -> tuple[str, dict[str, object]]:
     of_message = letter in {"b", "r"}
     number = (workflow - 1) * PER_WORKFLOW if of_message else workflow
     values = {"provider": "bench", "role": "requester", parameter: f"{letter}{number}"}
-    return named_queries()[name], values
+    return statements_of(SQLITE)[name], values
 
 
 async def fill(database: SqliteDatabase, count: int) -> None:

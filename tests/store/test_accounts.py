@@ -39,7 +39,7 @@ from bars_gateway.store.audit import Sought
 from bars_gateway.store.counterparties import JUDGED, STANDINGS, Counterparty, Standing
 from bars_gateway.store.explanations import Where, elsewhere
 from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
-from bars_gateway.store.sqlite import named_queries
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -473,7 +473,7 @@ async def test_an_attempt_is_kept_with_whom_it_was_to(store: Store) -> None:
 )
 async def test_each_reading_goes_by_its_index(store: Store, name: str, index: str) -> None:
     """It costs the same with a million messages."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
     names = dict.fromkeys(re.findall(r":(\w+)", sql))
     plan = await store.explanations._database.read(
         lambda connection: [

@@ -25,8 +25,8 @@ from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.model.standing_alarms import Alarm, Chosen, Handled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType
-from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
@@ -313,7 +313,7 @@ async def test_what_has_ended_costs_the_page_nothing(database: SqliteDatabase) -
         lambda c: [
             row["detail"]
             for name in ("count_alarms", "newest_alarms")
-            for row in c.raw.execute(f"EXPLAIN QUERY PLAN {named_queries()[name]}", values)
+            for row in c.raw.execute(f"EXPLAIN QUERY PLAN {statements_of(SQLITE)[name]}", values)
             if row["detail"].startswith(("SCAN a", "SEARCH a "))
         ]
     )

@@ -8,15 +8,15 @@ import pytest
 from backlog import SICK, fill
 
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 
 
 async def steps(
     database: SqliteDatabase, name: str, *, has_result: bool = True, **values: object
 ) -> int:
     """Return how many hundreds of steps SQLite takes for the statement called *name*."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
 
     def work(connection) -> int:
         counted = 0

@@ -24,11 +24,12 @@ from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
 from bars_gateway.store.heads import keep_head, witnesses_in
 from bars_gateway.store.records import add_message_event
-from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.sqlite.restore import restore
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 DAY = timedelta(days=1)
@@ -437,7 +438,9 @@ def test_what_the_trail_says_of_itself_is_found_without_a_walk(trail: Trail, nam
     """Where no line of that kind is left, all of years would be read else, on one snapshot."""
     values = {"kind": "audit.anchored", "after": 0, "limit": 1}
     with closing(sqlite3.connect(trail.path)) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {named_queries()[name]}", values).fetchall()
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {statements_of(SQLITE)[name]}", values
+        ).fetchall()
 
     assert ["events_proof"] == re.findall(r"USING INDEX (\w+)", str(plan))
 

@@ -28,8 +28,9 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.store.connection import LOOKING
-from bars_gateway.store.sqlite import SqliteConnection, checkpoints, named_queries, translated
+from bars_gateway.store.sqlite import SqliteConnection, checkpoints, translated
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 STORE = Path(store.__file__).parent
@@ -254,10 +255,10 @@ async def test_the_audit_trail_cannot_be_changed(database: SqliteDatabase, chang
         await database.write(lambda connection: connection.raw.execute(change))
 
 
-@pytest.mark.parametrize("name", sorted(named_queries()))
+@pytest.mark.parametrize("name", sorted(statements_of(SQLITE)))
 async def test_no_statement_walks_a_whole_table(database: SqliteDatabase, name: str) -> None:
     """Every statement finds its rows through an index, or in the order that it lists them."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
 
     def explain(connection: SqliteConnection) -> list[str]:
         names = dict.fromkeys(_parameters(sql))
@@ -278,7 +279,7 @@ async def test_no_statement_walks_a_table_whose_statistics_are_known(tmp_path: P
         await database.write(lambda connection: connection.raw.executemany(learn, rows).rowcount)
     walks = []
     async with open_database(tmp_path / "gateway.db") as database:
-        for name, sql in named_queries().items():
+        for name, sql in statements_of(SQLITE).items():
             explained = f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(_parameters(sql))
             plan = await database.write(partial(_explained, *explained))
             walks += [f"{name}: {step}" for step in plan if _walks(step, sql) and name not in WALKS]
@@ -292,7 +293,7 @@ def _explained(sql: str, names: dict[str, None], connection: SqliteConnection) -
 
 def test_each_statement_that_may_walk_an_index_is_there() -> None:
     """Whoever has mended one strikes it off the list."""
-    assert [] == [name for name in WALKS if name not in named_queries()]
+    assert [] == [name for name in WALKS if name not in statements_of(SQLITE)]
 
 
 async def test_a_message_writes_few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +393,7 @@ def test_the_writer_rests_on_what_aiosqlite_has() -> None:
 @pytest.mark.parametrize("name", ["claimable", "next_due"])
 async def test_what_is_due_is_found_by_its_time(database: SqliteDatabase, name: str) -> None:
     """A claim must not cost more with every message that was ever stored."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
     names = dict.fromkeys(_parameters(sql))
     plan = await database.write(
         lambda connection: [

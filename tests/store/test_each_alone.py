@@ -16,8 +16,9 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store import asides, outbound
 from bars_gateway.store.asides import FAILED_AGAIN_AFTER
-from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
@@ -337,7 +338,7 @@ async def test_what_is_due_is_found_by_an_index_of_what_waits(
     database: SqliteDatabase, name: str, index: str
 ) -> None:
     """A round costs what is due, and never what was ever stored."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
     names = dict.fromkeys(re.findall(r":(\w+)", sql))
     plan = await database.read(
         lambda c: [row["detail"] for row in c.raw.execute(f"EXPLAIN QUERY PLAN {sql}", names)]

@@ -42,9 +42,10 @@ from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType, request_type_of
-from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.sqlite.integrity import examine
+from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 TALK = "00000000-0000-4000-8000-0000000000c1"
@@ -454,7 +455,7 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
 )
 async def test_links_are_found_by_an_index(database: SqliteDatabase, name: str, index: str) -> None:
     """However many workflows there are."""
-    sql = named_queries()[name]
+    sql = statements_of(SQLITE)[name]
     values = dict.fromkeys(
         (
             "id",

@@ -37,6 +37,7 @@ from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.store import readings
 from bars_gateway.store.rows import payload_of
 from bars_gateway.store.sqlite import open_reader, read_with
+from bars_gateway.store.sqlite.space import room_of
 
 JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
@@ -239,7 +240,7 @@ class Node:
     async def overview(self) -> Overview:
         async with open_reader(self.database) as reader:
             return await read_with(
-                reader, lambda c: readings.overview(c, self.database, gateway.now())
+                reader, lambda c: readings.overview(c, room_of(self.database), gateway.now())
             )
 
     async def history(self, request_id: str) -> MessageHistory | None:

@@ -6,12 +6,10 @@ The engine: SQLite, with all that is its own, as the file, its checks, its backu
 Nothing outside this room imports an engine's library.
 """
 
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from importlib import resources
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -27,6 +25,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.store.statements import SQLITE, statements_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,18 +51,7 @@ VERSION = sqlite3.sqlite_version_info
 _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
-def named_queries() -> Mapping[str, str]:
-    """Return the statements by name: those beside each module of the store."""
-    found: dict[str, str] = {}
-    for beside in resources.files("bars_gateway.store").iterdir():
-        if beside.name.endswith(".sql"):
-            blocks = re.split(r"^-- name: (\w+)$", beside.read_text("utf-8"), flags=re.MULTILINE)
-            statements = (block.strip() for block in blocks[2::2])
-            found |= dict(zip(blocks[1::2], statements, strict=True))
-    return found
-
-
-_STATEMENTS: Mapping[str, str] = named_queries()
+_STATEMENTS: Mapping[str, str] = statements_of(SQLITE)
 
 
 class FileConnection(sqlite3.Connection):

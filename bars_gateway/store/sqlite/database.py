@@ -44,7 +44,6 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -69,7 +68,8 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
-from bars_gateway.store.connection import LOOKING, Measures, Unmeasured
+from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
+from bars_gateway.store.groups import Fate, Gathering, Group, GroupEnd
 from bars_gateway.store.sqlite import (
     SqliteConnection,
     Work,
@@ -96,7 +96,7 @@ from bars_gateway.store.sqlite.inspection import (
     work,
 )
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
-from bars_gateway.store.sqlite.space import given_back
+from bars_gateway.store.sqlite.space import given_back, room_of
 from bars_gateway.store.sqlite.unlocking import note_key, require_keys
 
 _IN_USE = b"The database beside this file has been in use.\n"
@@ -297,26 +297,12 @@ def _migrations() -> dict[int, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    value: object = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    fates: Sequence[_Ended]
-    seconds: float  # from BEGIN on
-    flush_seconds: float | None = None  # of its COMMIT; None: it came to none
-    changed: bool = False  # something: each second there are some that had nothing to do
-
-
 class _Writer(aiosqlite.Connection):
     """The connection that writes: runs a whole group in one hop to its thread."""
 
-    async def transact(self, works: Sequence[Work[Any]]) -> _Group:
+    async def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
         """Run *works* in one transaction and return the fate of each."""
-        group: _Group = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
+        group: GroupEnd = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
         return group
 
     async def prepare(self, path: Path) -> Opening:
@@ -328,7 +314,7 @@ class _Writer(aiosqlite.Connection):
         return await self._execute(checkpoint, self._conn, empty=empty)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _Group:
+def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> GroupEnd:
     began, unchanged = time.monotonic(), connection.total_changes
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -342,31 +328,31 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _G
     except (sqlite3.Error, StoreError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        fates = [_Ended(error=translated(error))] * len(works)
-        return _Group(fates, time.monotonic() - began)
+        fates = [Fate(error=translated(error))] * len(works)
+        return GroupEnd(fates, time.monotonic() - began)
     ended = time.monotonic()
-    return _Group(fates, ended - began, ended - flushing, connection.total_changes > unchanged)
+    return GroupEnd(fates, ended - began, ended - flushing, connection.total_changes > unchanged)
 
 
-def _run_first(connection: SqliteConnection, work: Work[Any]) -> _Ended:
+def _run_first(connection: SqliteConnection, work: Work[Any]) -> Fate:
     """Run the work that begins the transaction; to undo it alone is to begin that again."""
     try:
-        return _Ended(value=work(connection))
+        return Fate(value=work(connection))
     except Exception as error:  # unit of work
         _refuse_what_is_lost(connection, error)
         connection.raw.execute("ROLLBACK")
         connection.raw.execute("BEGIN IMMEDIATE")
-        return _Ended(error=translated(error))
+        return Fate(error=translated(error))
 
 
-def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Ended:
+def _run_one(connection: SqliteConnection, work: Work[Any]) -> Fate:
     """Run one work; its caller alone gets what it raises, and the others reach the disk."""
     try:
         with connection.savepoint():
-            return _Ended(value=work(connection))
+            return Fate(value=work(connection))
     except Exception as error:  # unit of work
         _refuse_what_is_lost(connection, error)
-        return _Ended(error=translated(error))
+        return Fate(error=translated(error))
 
 
 def _refuse_what_is_lost(connection: SqliteConnection, error: Exception) -> None:
@@ -401,9 +387,7 @@ class SqliteDatabase:
         self.left = {gap.index: gap for gap in opening.left}  # what lacks rows and stays so
         self._writer = writer
         self._readers = readers
-        self._limit = limit
-        self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
-        self._gathered = asyncio.Event()
+        self._gathering = Gathering[SqliteConnection](limit)
         self._checkpoints = Schedule()
         self._failing = False  # the last checkpoint was not to be had
         self._emptied: asyncio.Future[None] | None = None  # set: the log's file is to be emptied
@@ -411,7 +395,6 @@ class SqliteDatabase:
         self._stuck_is_told = False
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
-        self._closing = False
         self.measures: Measures = Unmeasured()
 
     async def write(self, work: Work[T]) -> T:
@@ -422,12 +405,11 @@ class SqliteDatabase:
         that is cancelled stops waiting; its work is committed or not, but never half.
         Raises StoreUnavailable, DatabaseDamaged or StoreError where SQLite says no.
         """
-        if self._closing:
-            raise StoreError("the database is closed")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
-        self._gathered.set()
-        return await future
+        return await self._gathering.done(work)
+
+    def room(self) -> Room:
+        """Return how large the file is, and how much is free on its disk."""
+        return room_of(self.path)
 
     @property
     def unwritten(self) -> StoreUnavailable | None:
@@ -457,7 +439,7 @@ class SqliteDatabase:
         if self._emptied is None:
             self._emptied = asyncio.get_running_loop().create_future()
         self._checkpoints.committed(asyncio.get_running_loop().time())
-        self._gathered.set()
+        self._gathering.rouse()
         await asyncio.shield(self._emptied)
 
     def soundness(self, wake: Callable[[], None]) -> SqliteSoundness:
@@ -466,26 +448,15 @@ class SqliteDatabase:
 
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
-        now = asyncio.get_running_loop().time
-        while self._waiting or not self._closing:
-            await self._something(self._checkpoints.seconds_left(now()))
-            await asyncio.sleep(0)  # whom the last group has freed may have more for this one
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
-            if not self._waiting and not self._closing:
-                self._gathered.clear()
+        now, gathering = asyncio.get_running_loop().time, self._gathering
+        while not gathering.is_over:
+            await gathering.something(self._checkpoints.seconds_left(now()))
+            group = await gathering.take()
             if group and await self._commit(group):
                 self._checkpoints.committed(now())
-            idle = not self._waiting and self._checkpoints.is_idle(now())
-            if idle or self._checkpoints.is_due(now(), waiting=bool(self._waiting)):
+            idle = not gathering and self._checkpoints.is_idle(now())
+            if idle or self._checkpoints.is_due(now(), waiting=bool(gathering)):
                 self._checkpoints.ended(await self._checkpoint(idle=idle), now())
-
-    async def _something(self, seconds: float | None) -> None:
-        """Return when there is something to write, or after *seconds*."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._gathered.wait()
-        except TimeoutError:
-            return
 
     async def _checkpoint(self, *, idle: bool) -> Checkpoint:
         ended = await self._writer.checkpoint(empty=idle or self._emptied is not None)
@@ -508,23 +479,17 @@ class SqliteDatabase:
             log.warning("store.log_stuck", bytes=stuck.size, seconds=round(stuck.seconds))
         self._stuck_is_told = stuck is not None
 
-    async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> bool:
+    async def _commit(self, group: Group[SqliteConnection]) -> bool:
         """Run *group* in one transaction; return whether that changed anything."""
-        done = await self._writer.transact([work for work, _ in group])
+        done = await self._writer.transact(group.works)
         fates = done.fates
         if done.flush_seconds is not None:
             self.measures.committed(done.seconds, done.flush_seconds)
         self._note_unwritten(fates, asyncio.get_running_loop().time())
-        for (_, future), fate in zip(group, fates, strict=True):
-            if future.cancelled():
-                continue
-            if fate.error is not None:
-                future.set_exception(fate.error)
-            else:
-                future.set_result(fate.value)
+        group.settle(fates)
         return done.changed
 
-    def _note_unwritten(self, fates: Sequence[_Ended], now: float) -> None:
+    def _note_unwritten(self, fates: Sequence[Fate], now: float) -> None:
         refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
         # A disk that is full takes what is small; whoever held the database holds it no more.
         quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
@@ -535,8 +500,7 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Take no further work; what waits is still committed."""
-        self._closing = True
-        self._gathered.set()
+        self._gathering.close()
 
 
 @asynccontextmanager

@@ -7,10 +7,21 @@ Only a file that was made with `auto_vacuum = INCREMENTAL` can do that, as every
 release makes. One that an earlier program made has to be rebuilt once: `bars-gateway compact`.
 """
 
+import os
 import sqlite3
 import time
+from pathlib import Path
+
+from bars_gateway.store.connection import Room
 
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
+
+
+def room_of(path: Path) -> Room:
+    """Return how large the file is, and how much is free on its disk."""
+    disk = os.statvfs(path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    return Room(name=path.name, size_bytes=path.stat().st_size, free_bytes=free)
 
 
 def given_back(connection: sqlite3.Connection, *, pages: int) -> tuple[int, float]:

@@ -14,8 +14,9 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from bars_gateway.errors import KeyMissing, PayloadDamaged
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.keyring import Vault
+from bars_gateway.store.encryption import require
 from bars_gateway.store.records import note_subjects
 from bars_gateway.store.rows import decrypted, encrypted, place_of, unpacked
 from bars_gateway.store.sqlite import SqliteConnection
@@ -32,24 +33,7 @@ def require_keys(
     needed = connection.execute(
         f"SELECT key_id, proof FROM {schema}.keyring WHERE done_at IS NULL ORDER BY since"  # noqa: S608
     ).fetchall()
-    missing = [key_id for key_id, _ in needed if not vault.has(key_id)]
-    if missing:
-        raise KeyMissing(
-            f"{path} has rows that are encrypted by the key {', '.join(missing)}, and"
-            f" {_ring_of(vault)}"
-        )
-    for key_id, proof in needed:
-        if not vault.proves(key_id, proof):
-            raise KeyMissing(
-                f"the key {key_id} in {vault.file} is not the one by which rows of {path} are"
-                " encrypted, though it has the same id"
-            )
-
-
-def _ring_of(vault: Vault) -> str:
-    if not vault.has_ring:
-        return "store.encryption_keys_file names no key ring"
-    return f"the key ring {vault.file} does not have it"
+    require(needed, vault, str(path))
 
 
 def note_key(connection: sqlite3.Connection, vault: Vault) -> None:

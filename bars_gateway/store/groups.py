@@ -1,0 +1,117 @@
+"""
+Works that wait at the same time share one transaction, whatever the engine (D-group-commit).
+
+    write(work) ─┐
+    write(work) ─┼─► a group ─► the engine's one transaction ─► each caller's fate
+    write(work) ─┘
+
+Nobody waits for company: while one group commits, the next gathers.
+
+Decisions: D-group-commit.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from bars_gateway.errors import StoreError
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one work: what it returned, or why it came to nothing."""
+
+    value: object = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEnd:
+    """What became of a group of works."""
+
+    fates: Sequence[Fate]
+    seconds: float  # from its beginning on
+    flush_seconds: float | None = None  # of its COMMIT; None: it came to none
+    changed: bool = False  # something: each second there are some that had nothing to do
+
+
+class Gathering(Generic[C]):
+    """The works that wait for the next group. Each is a function of the engine's connection."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[tuple[Callable[[C], Any], asyncio.Future[Any]]] = deque()
+        self._gathered = asyncio.Event()
+        self.closing = False
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing waits, and nothing will any more."""
+        return self.closing and not self._waiting
+
+    async def done(self, work: Callable[[C], T]) -> T:
+        """Let *work* be in the next group; return what it returned, once that is on disk."""
+        if self.closing:
+            raise StoreError("the database is closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        self._gathered.set()
+        return await future
+
+    def rouse(self) -> None:
+        """Let whoever waits for something to do look again."""
+        self._gathered.set()
+
+    def close(self) -> None:
+        """Take no further work; what waits is still committed."""
+        self.closing = True
+        self._gathered.set()
+
+    async def something(self, seconds: float | None) -> None:
+        """Return when there is something to do, or after *seconds*."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gathered.wait()
+        except TimeoutError:
+            return
+
+    async def take(self) -> "Group[C]":
+        """Return the works of the next group: none, where it was something else."""
+        await asyncio.sleep(0)  # whom the last group has freed may have more for this one
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
+        if not self._waiting and not self.closing:
+            self._gathered.clear()
+        return Group(group)
+
+
+class Group(Generic[C]):
+    """Works of one transaction, and who waits for each."""
+
+    def __init__(self, works: Sequence[tuple[Callable[[C], Any], asyncio.Future[Any]]]) -> None:
+        self._works = works
+
+    def __bool__(self) -> bool:
+        return bool(self._works)
+
+    @property
+    def works(self) -> list[Callable[[C], Any]]:
+        """The works, in the order in which they came."""
+        return [work for work, _ in self._works]
+
+    def settle(self, fates: Sequence[Fate]) -> None:
+        """Tell each caller what became of its work; who was cancelled waits no more."""
+        for (_, future), fate in zip(self._works, fates, strict=True):
+            if future.cancelled():
+                continue
+            if fate.error is not None:
+                future.set_exception(fate.error)
+            else:
+                future.set_result(fate.value)

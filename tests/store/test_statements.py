@@ -1,0 +1,37 @@
+"""One file of statements for both engines: who reads which text, and how values are bound."""
+
+import pytest
+
+from bars_gateway.store.statements import POSTGRESQL, SQLITE, for_psycopg, statements_of
+
+
+def test_each_engine_has_every_statement():
+    """A second text stands beside a first one, and never alone."""
+    assert set(statements_of(SQLITE)) == set(statements_of(POSTGRESQL))
+
+
+def test_no_text_of_one_engine_reaches_the_other():
+    """What heads a second text ends the first."""
+    texts = [*statements_of(SQLITE).values(), *statements_of(POSTGRESQL).values()]
+
+    assert [] == [text for text in texts if "-- name:" in text or "-- postgresql:" in text]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        pytest.param("id = :id", "id = %(id)s", id="a-value"),
+        pytest.param(":at::text", "%(at)s::text", id="a-cast"),
+        pytest.param("x = ':no' || '%'", "x = ':no' || '%%'", id="a-literal"),
+        pytest.param("a -- of :id, 5 %\n+ 1", "a \n+ 1", id="a-comment"),
+        pytest.param("n % 2", "n %% 2", id="a-remainder"),
+        pytest.param("m INDEXED BY of WHERE", "m WHERE", id="an-index"),
+        pytest.param("m NOT INDEXED WHERE", "m WHERE", id="no-index"),
+        pytest.param("WHERE +m.id = 1 + 2", "WHERE m.id = 1 + 2", id="a-plus"),
+        pytest.param("a CROSS JOIN b ON c", "a JOIN b ON c", id="an-order"),
+        pytest.param("CAST(e.at AS BLOB)", "convert_to(e.at, 'UTF8')", id="bytes"),
+    ],
+)
+def test_psycopg_is_given_its_own_words(sql, expected):
+    """Values are marked as the driver asks for, and what SQLite alone understands is left out."""
+    assert expected == for_psycopg(sql)
