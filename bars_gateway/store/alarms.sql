@@ -16,7 +16,7 @@ SELECT * FROM notices WHERE message_id = :message_id ORDER BY id DESC LIMIT 1;
 -- What stands, and nothing of what has ended: each step is an index of the standing. One by one, where its words
 -- depend on what has been said in its case.
 SELECT a.kind, a.provider, w.role, count(*) AS n, min(a.since) AS oldest, max(a.id) AS newest,
-       iif(a.kind IN (SELECT value FROM json_each(:one_by_one)), a.message_id, NULL) AS one
+       CASE WHEN a.kind IN (SELECT value FROM json_each(:one_by_one)) THEN a.message_id END AS one
   FROM alarms AS a INDEXED BY alarms_counted LEFT JOIN workflows AS w ON w.id = a.workflow_id
  WHERE a.ended_at IS NULL GROUP BY a.kind, a.provider, w.role, one;
 
@@ -28,7 +28,7 @@ SELECT a.* FROM alarms_seen AS a
 -- name: standing_alarms
 -- Alarms that stand, the newest first.
 SELECT a.* FROM alarms_seen AS a
- WHERE a.ended_at IS NULL AND a.provider IS coalesce(:provider, a.provider) ORDER BY a.id DESC LIMIT :limit;
+ WHERE a.ended_at IS NULL AND a.provider IS NOT DISTINCT FROM coalesce(:provider, a.provider) ORDER BY a.id DESC LIMIT :limit;
 
 -- name: alarm
 -- One alarm of a provider, or of nobody's in particular.

@@ -36,7 +36,8 @@ INSERT INTO deliveries (alert_id, step, channel, decided_at, due_at) VALUES (:id
 
 -- name: untold_of_alert
 -- How much of an alert a channel was to tell, has begun to tell, and has not begun with.
-SELECT count(*) AS n, sum(delivered_at IS NOT NULL OR due_at <= :now OR attempts > 0) AS begun
+SELECT count(*) AS n, 
+       count(*) FILTER (WHERE delivered_at IS NOT NULL OR due_at <= :now OR attempts > 0) AS begun
   FROM deliveries WHERE alert_id = :id AND channel = :channel;
 
 -- name: take_back_telling
@@ -55,11 +56,11 @@ SELECT d.id AS delivery_id, d.step, d.channel, d.decided_at, d.attempts, a.*
 
 -- name: delivered
 -- It was told: the next start does not tell it again.
-UPDATE deliveries SET delivered_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND delivered_at IS NULL;
+UPDATE deliveries SET delivered_at = :now WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND delivered_at IS NULL;
 
 -- name: not_delivered
 -- It could not be told, and is tried again.
-UPDATE deliveries SET attempts = attempts + 1, due_at = :again_at WHERE id IN (SELECT value FROM json_each(:ids));
+UPDATE deliveries SET attempts = attempts + 1, due_at = :again_at WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids));
 
 -- name: forget_told
 -- What was told long ago, of alerts that are over: so many at once. What is open hangs on its own.

@@ -18,6 +18,6 @@ UPDATE notices SET kept_back_at = NULL WHERE kept_back_at IS NOT NULL;
 -- Held, from wherever it stood open. It stays an attempt where a POST may have begun.
 UPDATE messages
    SET state = 'held', next_attempt_at = NULL, claimed_by = NULL, claimed_until = NULL,
-       attempts = attempts - CASE WHEN state = 'sending' AND NOT :began THEN 1 ELSE 0 END
- WHERE id = :id AND ((:claim IS NULL AND state = 'queued') OR (state = 'sending' AND claims = :claim))
+       attempts = attempts - CASE WHEN state = 'sending' AND :began = 0 THEN 1 ELSE 0 END
+ WHERE id = :id AND ((state = 'sending' AND claims = :claim) OR (state = 'queued' AND :claim IS NULL))
 RETURNING id, provider, request_id;

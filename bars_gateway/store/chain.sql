@@ -12,7 +12,7 @@ SELECT id, at, provider, kind, message_id, request_id, detail,
 
 -- name: chain_lines
 -- The hashes of those, all at once.
-INSERT INTO chain (line, hash) SELECT value ->> 0, value ->> 1 FROM json_each(:links);
+INSERT INTO chain (line, hash) SELECT CAST(value ->> 0 AS BIGINT), value ->> 1 FROM json_each(:links);
 
 -- name: trail_lines
 -- The next lines as bytes, for what a disk has spoilt is no text any more; with their hashes.
@@ -42,12 +42,24 @@ SELECT c.line, c.hash, EXISTS (SELECT 1 FROM events AS e WHERE e.id = c.line) AS
 SELECT hash FROM chain WHERE line = :line;
 
 -- name: lines_given
--- How many lines there ever were, by the counter that SQLite keeps beside the table.
+-- How many lines there ever were, by the counter beside the table: SQLite's own, or ours.
 SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS given;
+
+-- postgresql: lines_given
+SELECT n AS given FROM given WHERE of = 'events';
 
 -- name: guards
 -- What refuses changes, and whatever else acts on lines: the triggers, as they stand in the file.
 SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain');
+
+-- postgresql: guards
+SELECT CAST(t.tgname AS TEXT) AS name, CASE t.tgenabled WHEN 'O' THEN pg_get_triggerdef(t.oid) END AS sql
+  FROM pg_trigger AS t
+ WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass)) AND NOT t.tgisinternal
+ UNION
+SELECT CAST(p.proname AS TEXT), p.prosrc
+  FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+ WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass)) AND NOT t.tgisinternal;
 
 -- name: proofs
 -- The lines of one kind by which the trail tells of itself, the newest first; bytes, as above.
@@ -73,7 +85,7 @@ SELECT CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
 
 -- name: line_before
 -- Whether anything was written before that day.
-SELECT 1 FROM events WHERE at < :day LIMIT 1;
+SELECT 1 AS found WHERE (SELECT min(at) FROM events) < :day;
 
 -- name: oldest_seals
 -- The seals of the days that are still here, the oldest first; what they say as bytes, as above.

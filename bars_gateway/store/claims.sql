@@ -11,12 +11,38 @@ SELECT due.*
                                   ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
           FROM ready AS head
          WHERE head.id IN (SELECT early.id
-                             FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+                             FROM json_each('[0, 1]') AS u CROSS JOIN json_each(:providers) AS p ON true
                              JOIN messages AS early
                                ON early.id IN (SELECT m.id FROM messages AS m
-                                                WHERE m.state = 'queued' AND m.urgent = u.value
+                                                WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT)
                                                   AND m.provider = p.value AND m.next_attempt_at <= :now
                                                 ORDER BY m.next_attempt_at, m.id LIMIT :most)
+                            ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
+           AND head.give_up_at > :now
+           AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
+                OR NOT EXISTS (SELECT 1 FROM pauses AS p
+                                WHERE p.name IN (head.receiver, head.provider) AND p.until > :now))
+           AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
+ WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
+   AND due.place + (SELECT count(*) FROM messages AS flying
+                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
+ ORDER BY due.urgent DESC, due.next_attempt_at, due.id
+ LIMIT :wanted;
+
+-- postgresql: foremost
+SELECT due.*
+  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
+               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
+               head.urgent, head.next_attempt_at,
+               row_number() OVER (PARTITION BY head.receiver
+                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+          FROM ready AS head
+         WHERE head.id IN (SELECT early.id
+                             FROM (VALUES (CAST(0 AS BIGINT)), (1)) AS u (urgent) JOIN json_each(:providers) AS p ON true
+                             JOIN LATERAL (SELECT m.id, m.urgent, m.next_attempt_at FROM messages AS m
+                                            WHERE m.state = 'queued' AND m.urgent = u.urgent
+                                              AND m.provider = p.value AND m.next_attempt_at <= :now
+                                            ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
                             ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
            AND head.give_up_at > :now
            AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
@@ -40,9 +66,9 @@ SELECT due.*
 -- them, or may not go yet, to find what is due for another takes no longer. While there is a pause, what was
 -- tried before goes at the time of its own, and of all the others what would be too late after the pause.
 WITH RECURSIVE waiting (urgent, provider, receiver) AS (
-    SELECT u.value, p.value, (SELECT min(m.receiver) FROM messages AS m
-                               WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value)
-      FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+    SELECT CAST(u.value AS BIGINT), p.value, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT) AND m.provider = p.value)
+      FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p ON true
      UNION ALL
     SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
                                WHERE m.state = 'queued' AND m.urgent = waiting.urgent
@@ -68,7 +94,7 @@ SELECT due.*
                                               AND m.provider = queues.provider AND m.receiver = queues.receiver
                                               AND m.next_attempt_at <= :now AND m.give_up_at > :now
                                             ORDER BY m.next_attempt_at, m.id
-                                            LIMIT min(:wanted, :per_receiver))
+                                            LIMIT min(CAST(:wanted AS BIGINT), :per_receiver)) AS due
                             UNION ALL
                            SELECT id FROM (SELECT m.id
                                              FROM ready AS m
@@ -87,7 +113,61 @@ SELECT due.*
                                               AND +m.receiver = queues.receiver
                                               AND +m.next_attempt_at <= :now AND +m.give_up_at > :now
                                             ORDER BY m.next_attempt_at, m.id
-                                            LIMIT min(:wanted, :per_receiver)))) AS due
+                                            LIMIT min(CAST(:wanted AS BIGINT), :per_receiver)) AS due)) AS due
+ WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
+   AND due.place + (SELECT count(*) FROM messages AS flying
+                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
+ ORDER BY due.urgent DESC, due.next_attempt_at, due.id
+ LIMIT :wanted;
+
+-- postgresql: claimable
+WITH RECURSIVE waiting (urgent, provider, receiver) AS (
+    SELECT CAST(u.value AS BIGINT), p.value, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT) AND m.provider = p.value)
+      FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p ON true
+     UNION ALL
+    SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
+                               WHERE m.state = 'queued' AND m.urgent = waiting.urgent
+                                 AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
+      FROM waiting WHERE waiting.receiver IS NOT NULL
+),
+queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause anew
+    SELECT urgent, provider, receiver,
+           EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
+      FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))
+)
+SELECT due.*
+  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
+               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
+               head.urgent, head.next_attempt_at,
+               row_number() OVER (PARTITION BY head.receiver
+                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+          FROM queues
+          JOIN LATERAL ((SELECT m.id
+                           FROM ready AS m
+                          WHERE NOT queues.paused AND m.urgent = queues.urgent
+                            AND m.provider = queues.provider AND m.receiver = queues.receiver
+                            AND m.next_attempt_at <= :now AND m.give_up_at > :now
+                          ORDER BY m.next_attempt_at, m.id
+                          LIMIT min(CAST(:wanted AS BIGINT), :per_receiver))
+                         UNION ALL
+                        (SELECT m.id
+                           FROM ready AS m
+                          WHERE queues.paused
+                            AND m.id IN (SELECT tried.id FROM messages AS tried
+                                          WHERE tried.state = 'queued' AND tried.attempts > 0
+                                            AND tried.receiver = queues.receiver AND tried.provider = queues.provider
+                                            AND tried.next_attempt_at <= :now
+                                          UNION ALL
+                                         SELECT ending.id FROM messages AS ending
+                                          WHERE ending.settled_at IS NULL AND ending.give_up_at > :now
+                                            AND ending.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds'))
+                            AND m.urgent = queues.urgent AND m.provider = queues.provider
+                            AND m.receiver = queues.receiver
+                            AND m.next_attempt_at <= :now AND m.give_up_at > :now
+                          ORDER BY m.next_attempt_at, m.id
+                          LIMIT min(CAST(:wanted AS BIGINT), :per_receiver))) AS first ON true
+          JOIN messages AS head ON head.id = first.id) AS due
  WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
    AND due.place + (SELECT count(*) FROM messages AS flying
                      WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
@@ -99,12 +179,12 @@ SELECT due.*
 UPDATE messages
    SET state = 'sending', claims = claims + 1, attempts = attempts + 1, next_attempt_at = NULL,
        claimed_by = :node, claimed_until = :lease_until
- WHERE id IN (SELECT value FROM json_each(:ids));
+ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids));
 
 -- name: requests_of
 -- The bytes of these messages, as the EPR submitted them.
 SELECT message_id, part, media_type, headers, encoding, body, digest FROM payloads
- WHERE message_id IN (SELECT value FROM json_each(:ids)) AND part = 'request';
+ WHERE message_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND part = 'request';
 
 -- name: left_open
 -- Whether an attempt before this one may have arrived, and whether one was answered about somebody else. What is
@@ -115,17 +195,19 @@ WITH RECURSIVE line (id, resend_of, begun, restored_at) AS (
     SELECT m.id, m.resend_of, m.attempts, m.restored_at FROM messages AS m JOIN line ON m.id = line.resend_of
      WHERE m.state = 'unconfirmed'
 )
-SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM attempts AS a WHERE a.message_id = line.id
-                            AND a.verdict_row IN (SELECT value FROM json_each(:kept_out)))) AS unknown,
-       max(line.id = :id AND EXISTS (SELECT 1 FROM attempts AS a
-                                      WHERE a.message_id = line.id
-                                        AND a.verdict_row IN (SELECT value FROM json_each(:foreign)))) AS foreign_ack
+SELECT max(CASE WHEN line.restored_at IS NOT NULL THEN 1
+                WHEN line.begun > (SELECT count(*) FROM attempts AS a WHERE a.message_id = line.id
+                                      AND a.verdict_row IN (SELECT value FROM json_each(:kept_out))) THEN 1 ELSE 0 END) AS unknown,
+       max(CASE WHEN line.id = :id AND EXISTS (SELECT 1 FROM attempts AS a
+                                                WHERE a.message_id = line.id
+                                                  AND a.verdict_row IN (SELECT value FROM json_each(:foreign)))
+                THEN 1 ELSE 0 END) AS foreign_ack
   FROM line;
 
 -- name: server_errors
 -- How often the message has met a 500 that counts, and since when it has met any: that proves nothing, and may
 -- not go on for ever. Whoever has it sent again begins again.
-SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
+SELECT count(*) FILTER (WHERE verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
        min(CASE WHEN verdict_row IN (SELECT value FROM json_each(:errors)) THEN started_at END) AS first_error_at
   FROM attempts
  WHERE message_id = :message_id
@@ -150,13 +232,13 @@ UPDATE messages SET claimed_until = :lease_until
 -- pause. A look into the index for each of them, and each urgency.
 SELECT min(at) AS at
   FROM (SELECT min((SELECT min(m.next_attempt_at) FROM messages AS m
-                     WHERE m.state = 'queued' AND m.urgent = u.value AND m.provider = p.value
+                     WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT) AND m.provider = p.value
                        AND m.next_attempt_at > :now)) AS at
-          FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p
+          FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p ON true
          UNION ALL
         SELECT min(until) FROM pauses WHERE until > :now
          UNION ALL
         SELECT (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(ending.give_up_at), '-5 seconds') FROM messages AS ending
                  WHERE ending.settled_at IS NULL
                    AND ending.give_up_at > strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds'))
-         WHERE EXISTS (SELECT 1 FROM pauses WHERE until > :now));
+         WHERE EXISTS (SELECT 1 FROM pauses WHERE until > :now)) AS due;

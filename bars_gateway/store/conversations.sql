@@ -31,7 +31,7 @@ SELECT w.id, w.provider, w.state, m.id AS message_id, m.request_id
   FROM workflows AS w LEFT JOIN messages AS m ON m.id = (SELECT min(id) FROM messages WHERE workflow_id = w.id)
  WHERE w.closed_at IS NULL AND w.warn_at IS NOT NULL AND w.warn_at <= :now
    AND (w.overdue_at IS NULL OR w.overdue_at > :now)
-   AND w.id NOT IN (SELECT value FROM json_each(:left_out))
+   AND w.id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY w.warn_at LIMIT :limit;
 
 -- name: warning_told
@@ -43,7 +43,7 @@ UPDATE workflows SET warn_at = NULL WHERE id = :id;
 SELECT w.id, w.provider, w.state, m.id AS message_id, m.request_id
   FROM workflows AS w LEFT JOIN messages AS m ON m.id = (SELECT min(id) FROM messages WHERE workflow_id = w.id)
  WHERE w.closed_at IS NULL AND w.overdue_at IS NOT NULL AND w.overdue_at <= :now
-   AND w.id NOT IN (SELECT value FROM json_each(:left_out))
+   AND w.id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY w.overdue_at LIMIT :limit;
 
 -- name: overdue_told

@@ -33,7 +33,7 @@ SELECT r.value AS name,
 SELECT min(at) AS at
   FROM (SELECT (SELECT min(a.started_at) FROM attempts AS a
                  WHERE a.receiver = :service AND a.verdict_row = r.value AND a.started_at > :after) AS at
-          FROM json_each(:rows) AS r);
+          FROM json_each(:rows) AS r) AS due;
 
 -- name: last_attempt_to
 -- The last attempt to one service, with its message.

@@ -24,7 +24,7 @@ SELECT key_id, proof FROM keyring WHERE done_at IS NULL ORDER BY since, key_id;
 -- name: enter_key
 -- A key that encrypts from now on.
 INSERT INTO keyring (key_id, proof, since) VALUES (:key_id, :proof, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-    ON CONFLICT DO UPDATE SET done_at = NULL, since = excluded.since, proof = excluded.proof;
+    ON CONFLICT (key_id) DO UPDATE SET done_at = NULL, since = excluded.since, proof = excluded.proof;
 
 -- name: keys_done
 -- Nothing is encrypted by any other key any more, but for one that was taken since this began.

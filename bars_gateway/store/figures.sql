@@ -45,17 +45,20 @@ SELECT hour, flowed FROM hours WHERE direction = :direction AND hour >= :since O
 
 -- name: answered_since
 -- How many attempts were made since that hour, and how many were answered how fast.
-SELECT coalesce(sum(asked), 0) AS asked, coalesce(sum(within_2100), 0) AS within_2100,
-       coalesce(sum(within_5000), 0) AS within_5000
+SELECT CAST(coalesce(sum(asked), 0) AS BIGINT) AS asked,
+       CAST(coalesce(sum(within_2100), 0) AS BIGINT) AS within_2100,
+       CAST(coalesce(sum(within_5000), 0) AS BIGINT) AS within_5000
   FROM hours WHERE direction = 'outbound' AND hour >= :since;
 
 -- name: backlog
 -- What is not settled, by whom it is for and in classes of age, and since when the oldest of it waits.
 SELECT receiver, min(created_at) AS oldest, count(*) AS n,
-       sum(created_at > :minute) AS age_0, sum(created_at <= :minute AND created_at > :minutes_5) AS age_1,
-       sum(created_at <= :minutes_5 AND created_at > :minutes_30) AS age_2,
-       sum(created_at <= :minutes_30 AND created_at > :hours_2) AS age_3,
-       sum(created_at <= :hours_2 AND created_at > :hours_8) AS age_4, sum(created_at <= :hours_8) AS age_5
+       count(*) FILTER (WHERE created_at > :minute) AS age_0,
+       count(*) FILTER (WHERE created_at <= :minute AND created_at > :minutes_5) AS age_1,
+       count(*) FILTER (WHERE created_at <= :minutes_5 AND created_at > :minutes_30) AS age_2,
+       count(*) FILTER (WHERE created_at <= :minutes_30 AND created_at > :hours_2) AS age_3,
+       count(*) FILTER (WHERE created_at <= :hours_2 AND created_at > :hours_8) AS age_4,
+       count(*) FILTER (WHERE created_at <= :hours_8) AS age_5
   FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL
  GROUP BY receiver ORDER BY min(created_at);
 
@@ -63,7 +66,8 @@ SELECT receiver, min(created_at) AS oldest, count(*) AS n,
 -- It was up for so long within that hour, until now.
 INSERT INTO uptime (hour, first_at, last_at, up_ms, database_bytes)
 VALUES (:hour, :from, :until, :up_ms, :bytes)
-    ON CONFLICT DO UPDATE SET up_ms = min(3600000, up_ms + excluded.up_ms), last_at = max(last_at, excluded.last_at);
+    ON CONFLICT (hour) DO UPDATE SET up_ms = min(3600000, uptime.up_ms + excluded.up_ms),
+                                     last_at = max(uptime.last_at, excluded.last_at);
 
 -- name: forget_uptime
 -- What no meter looks back to, but for the first hour of all: since then it is known.
@@ -79,7 +83,7 @@ SELECT last_at FROM uptime WHERE hour = (SELECT max(hour) FROM uptime);
 
 -- name: up_since
 -- For how long it was up since that hour.
-SELECT coalesce(sum(up_ms), 0) AS up_ms FROM uptime WHERE hour >= :since;
+SELECT CAST(coalesce(sum(up_ms), 0) AS BIGINT) AS up_ms FROM uptime WHERE hour >= :since;
 
 -- name: size_since
 -- How large the database was at first since that hour.

@@ -6,7 +6,7 @@ SELECT name, what FROM in_force WHERE name > '' ORDER BY name;
 
 -- name: put_in_force
 -- As it is now.
-INSERT INTO in_force (name, what) VALUES (:name, :what) ON CONFLICT DO UPDATE SET what = excluded.what;
+INSERT INTO in_force (name, what) VALUES (:name, :what) ON CONFLICT (name) DO UPDATE SET what = excluded.what;
 
 -- name: out_of_force
 -- It is there no more.

@@ -9,4 +9,4 @@ SELECT * FROM messages_seen
 -- name: alarm_of_any
 -- One alarm, whether it stands or has ended.
 SELECT a.* FROM alarms_seen AS a
- WHERE a.id = :id AND (a.provider IS coalesce(:provider, a.provider) OR a.provider IS NULL);
+ WHERE a.id = :id AND (a.provider IS NOT DISTINCT FROM coalesce(:provider, a.provider) OR a.provider IS NULL);

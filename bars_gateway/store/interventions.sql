@@ -12,7 +12,7 @@ RETURNING id;
 -- name: link_as_before
 -- What the first record was tied to, the second is; and to the records that were tied to the first later.
 INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
-SELECT :workflow_id, to_id, kind, by, :message_id, :now FROM links WHERE workflow_id = :of
+SELECT CAST(:workflow_id AS BIGINT), to_id, kind, by, CAST(:message_id AS BIGINT), :now FROM links WHERE workflow_id = :of
 UNION ALL
 SELECT :workflow_id, workflow_id, kind, by, :message_id, :now FROM links WHERE to_id = :of AND kind = 'record'
 ON CONFLICT DO NOTHING;
@@ -38,15 +38,31 @@ SELECT * FROM messages_seen
                                      AND +m.use_case = coalesce(:use_case, m.use_case)
                                      AND +m.correlation_id = coalesce(:correlation_id, m.correlation_id)
                                      AND +m.created_at >= coalesce(:taken_from, m.created_at)
-                                     AND (:taken_before IS NULL OR +m.created_at < :taken_before)
+                                     AND (+m.created_at < :taken_before OR :taken_before IS NULL)
                                    ORDER BY m.id LIMIT :limit)
+               ORDER BY found.id LIMIT :limit)
+ ORDER BY id;
+
+-- postgresql: select_messages
+SELECT * FROM messages_seen
+ WHERE id IN (SELECT found.id
+                FROM json_each(:states) AS s
+                JOIN LATERAL (SELECT m.id FROM messages AS m
+                               WHERE m.direction = 'outbound' AND m.state = s.value
+                                 AND m.id > :after AND m.id <= coalesce(:up_to, m.id)
+                                 AND m.provider = :provider AND m.receiver = coalesce(:receiver, m.receiver)
+                                 AND m.use_case = coalesce(:use_case, m.use_case)
+                                 AND m.correlation_id = coalesce(:correlation_id, m.correlation_id)
+                                 AND m.created_at >= coalesce(:taken_from, m.created_at)
+                                 AND (m.created_at < :taken_before OR :taken_before IS NULL)
+                               ORDER BY m.id LIMIT :limit) AS found ON true
                ORDER BY found.id LIMIT :limit)
  ORDER BY id;
 
 -- name: chosen_messages
 -- Those that somebody was shown, by number.
 SELECT * FROM messages_seen
- WHERE id IN (SELECT value FROM json_each(:numbers)) AND +direction = 'outbound' AND +provider = :provider
+ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND +direction = 'outbound' AND +provider = :provider
    AND +state IN (SELECT value FROM json_each(:states))
  ORDER BY id;
 

@@ -4,6 +4,9 @@
 -- A duplicate proves that the answer without our ids was the Receiver's after all (D-duplicate).
 UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
 
+-- postgresql: unproven_becomes_answer
+UPDATE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
+
 -- name: foreign_attempt
 -- Whether an answer to a message was ever about somebody else's.
 SELECT 1 FROM attempts
@@ -11,7 +14,7 @@ SELECT 1 FROM attempts
 
 -- name: changed_no_record
 -- The message, if it was acknowledged, and its receipt warned by that rule.
-SELECT m.id FROM messages AS m JOIN json_each(m.warnings) AS warned
+SELECT m.id FROM messages AS m JOIN json_each(m.warnings) AS warned ON true
  WHERE m.id = :id AND m.state = 'acknowledged' AND warned.value ->> 'rule' = :rule;
 
 -- name: settle_for_retry
@@ -26,8 +29,8 @@ UPDATE messages
 -- a Receiver that has it are looked for where they were in an answer that got lost.
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL,
-       reconciliation = iif(:reconcile_at IS NULL, reconciliation, 'wanted'),
-       reconcile_at = coalesce(:reconcile_at, reconcile_at)
+       reconcile_at = coalesce(:reconcile_at, reconcile_at),
+       reconciliation = CASE WHEN :reconcile_at IS NULL THEN reconciliation ELSE 'wanted' END
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
 RETURNING id, provider, request_id, move, workflow_id, needed_by, answer_due_at, warn_at, attempts,
           warnings IS NOT NULL AS warned,
@@ -57,12 +60,12 @@ VALUES (:message_id, :number, (SELECT receiver FROM messages WHERE id = :message
 -- name: own_leases
 -- This node died while it was sending these: whether they arrived is not known, so they go out again.
 SELECT id, provider, id AS message_id, request_id FROM messages
- WHERE state = 'sending' AND claimed_by = :node AND id NOT IN (SELECT value FROM json_each(:left_out)) LIMIT :limit;
+ WHERE state = 'sending' AND claimed_by = :node AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out)) LIMIT :limit;
 
 -- name: leases_lapsed
 -- What is being sent, by nobody any more: its lease ran out.
 SELECT id, provider, id AS message_id, request_id FROM messages
- WHERE state = 'sending' AND claimed_until <= :now AND id NOT IN (SELECT value FROM json_each(:left_out))
+ WHERE state = 'sending' AND claimed_until <= :now AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  LIMIT :limit;
 
 -- name: release
@@ -74,7 +77,7 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 -- Being held stops no clock: the patient's time passes all the same, and the EPR must hear of it.
 SELECT id, provider, id AS message_id, request_id FROM messages
  WHERE state IN ('queued', 'held') AND settled_at IS NULL AND give_up_at <= :now
-   AND id NOT IN (SELECT value FROM json_each(:left_out))
+   AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY give_up_at LIMIT :limit;
 
 -- name: give_up
@@ -89,7 +92,7 @@ RETURNING id, provider, move, workflow_id, state;
 -- What is open and late, and was not told before, the longest late first. What is at its end is told of that.
 SELECT id, provider, state, needed_by, id AS message_id, request_id FROM messages
  WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now AND give_up_at > :now
-   AND id NOT IN (SELECT value FROM json_each(:left_out))
+   AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY delay_due_at LIMIT :limit;
 
 -- name: delay_told

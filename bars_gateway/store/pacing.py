@@ -51,7 +51,7 @@ class Calls(Noun):
 def note(connection: Connection, counts: Mapping[str, int], now: datetime) -> None:
     """Note so many calls of each provider, and forget those that no minute holds any more."""
     connection.run("forget_calls", before=text(now - _KEPT))
-    connection.run("note_calls", counts=json.dumps(counts), now=text(now))
+    connection.run("note_calls", counts=json.dumps(list(counts.items())), now=text(now))
 
 
 def forget(connection: Connection, provider: str, began_at: datetime) -> None:

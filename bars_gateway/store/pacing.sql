@@ -2,8 +2,9 @@
 
 -- name: note_calls
 -- Calls to the platform, noted before they begin: how many of each provider.
-INSERT INTO calls (began_at, provider, n) SELECT :now, key, value FROM json_each(:counts) WHERE true
-ON CONFLICT (began_at, provider) DO UPDATE SET n = n + excluded.n;
+INSERT INTO calls (began_at, provider, n) SELECT :now, value ->> 0, CAST(value ->> 1 AS BIGINT) FROM json_each(:counts)
+ WHERE true
+ON CONFLICT (began_at, provider) DO UPDATE SET n = calls.n + excluded.n;
 
 -- name: forget_call
 -- The call was not made after all.

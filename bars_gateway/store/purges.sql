@@ -50,7 +50,7 @@ SELECT * FROM purged_classes WHERE purge_id = :purge_id ORDER BY class;
 -- It is so far now, and has removed these as well.
 INSERT INTO purged_classes (purge_id, class, reached, n, by_rule, digest, ended_at)
 VALUES (:purge_id, :class, :reached, :n, :by_rule, :digest, :ended_at)
-    ON CONFLICT DO UPDATE SET reached = excluded.reached, n = excluded.n, by_rule = excluded.by_rule,
+    ON CONFLICT (purge_id, class) DO UPDATE SET reached = excluded.reached, n = excluded.n, by_rule = excluded.by_rule,
                               digest = excluded.digest, ended_at = excluded.ended_at;
 
 -- name: lengthen_purged
@@ -78,7 +78,7 @@ SELECT min(coalesce((SELECT min(y.id) - 1 FROM (SELECT id FROM messages WHERE cr
 -- name: last_workflow_before
 -- The highest workflow of those in which something came last before a moment.
 SELECT max(workflow_id) AS id
-  FROM (SELECT workflow_id FROM messages WHERE created_at < :before ORDER BY created_at DESC LIMIT 1000);
+  FROM (SELECT workflow_id FROM messages WHERE created_at < :before ORDER BY created_at DESC LIMIT 1000) AS due;
 
 -- name: last_workflow
 -- The highest workflow.
@@ -99,23 +99,24 @@ SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at
 -- The same of some, with why they stay all the same.
 SELECT m.id AS number, m.request_id AS name, r.provider, r.use_case, r.rested_at, k.why
   FROM messages AS m CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
- WHERE m.id IN (SELECT value FROM json_each(:numbers))
+ WHERE m.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers))
  ORDER BY m.id;
 
 -- name: remove_payloads
 -- Bundles leave; what is known of their messages stays.
-DELETE FROM payloads WHERE message_id IN (SELECT value FROM json_each(:numbers)) AND part = 'request';
+DELETE FROM payloads WHERE message_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND part = 'request';
 
 -- name: answers_to_judge
 -- Messages whose answers are kept, in order.
 SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at
   FROM payloads AS p CROSS JOIN messages AS m ON m.id = p.message_id CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id
  WHERE p.message_id > :after AND p.message_id <= :up_to AND p.part <> 'request'
- GROUP BY p.message_id ORDER BY p.message_id LIMIT :limit;
+   AND p.part = (SELECT min(o.part) FROM payloads AS o WHERE o.message_id = p.message_id AND o.part <> 'request')
+ ORDER BY p.message_id LIMIT :limit;
 
 -- name: remove_answers
 -- Answers leave, those that proved nothing as well.
-DELETE FROM payloads WHERE message_id IN (SELECT value FROM json_each(:numbers)) AND part <> 'request';
+DELETE FROM payloads WHERE message_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND part <> 'request';
 
 -- name: messages_to_judge
 -- Workflows with messages, in order.
@@ -132,43 +133,43 @@ SELECT r.workflow_id AS number, '' AS name, r.provider, r.use_case, r.rested_at,
                                           WHERE m.workflow_id = r.workflow_id AND again.workflow_id <> r.workflow_id)
                             THEN 'resent' END) AS why
   FROM at_rest AS r CROSS JOIN kept AS k ON k.workflow_id = r.workflow_id
- WHERE r.workflow_id IN (SELECT value FROM json_each(:numbers))
+ WHERE r.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers))
  ORDER BY r.workflow_id;
 
 -- name: messages_in
 -- The messages of some workflows, by their names.
 SELECT m.id AS number, m.request_id AS name FROM messages AS m
- WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)) ORDER BY m.workflow_id, m.id;
+ WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY m.workflow_id, m.id;
 
 -- name: remember_sent
 -- The same bytes are never sent anew, however old they are.
 INSERT INTO sent_before (provider, fingerprint, submission_id, request_id, settled_at)
 SELECT m.provider, m.fingerprint, m.submission_id, m.request_id, m.settled_at FROM messages AS m
- WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)) AND +m.direction = 'outbound'
-    ON CONFLICT DO UPDATE SET submission_id = coalesce(sent_before.submission_id, excluded.submission_id);
+ WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND +m.direction = 'outbound'
+    ON CONFLICT (provider, fingerprint) DO UPDATE SET submission_id = coalesce(sent_before.submission_id, excluded.submission_id);
 
 -- name: forget_in_ledger
 -- A repetition is a duplicate for good; to what it was answered nobody knows any more.
 UPDATE ledger SET state = 'gone', message_id = NULL, question_id = NULL, said = NULL
- WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)));
+ WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)));
 
 -- name: forget_questions
 -- What the EPR decided about them.
 DELETE FROM questions
- WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)));
+ WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)));
 
 -- name: forget_notices
 -- What the EPR was told of them.
 DELETE FROM notices
- WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT value FROM json_each(:numbers)));
+ WHERE message_id IN (SELECT m.id FROM messages AS m WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)));
 
 -- name: part_resends
 -- A message that was sent again within its workflow goes with it.
-UPDATE messages SET resend_of = NULL WHERE resend_of IS NOT NULL AND workflow_id IN (SELECT value FROM json_each(:numbers));
+UPDATE messages SET resend_of = NULL WHERE resend_of IS NOT NULL AND workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: remove_messages
 -- Messages leave, with their attempts and with whatever was kept of their bytes.
-DELETE FROM messages WHERE workflow_id IN (SELECT value FROM json_each(:numbers));
+DELETE FROM messages WHERE workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: conversations_to_judge
 -- Workflows whose messages have left, in order.
@@ -184,12 +185,12 @@ SELECT r.workflow_id AS number, w.correlation_id AS name, r.provider, r.use_case
        coalesce(k.why, CASE WHEN EXISTS (SELECT 1 FROM quarantine AS q WHERE q.attached_to = r.workflow_id) THEN 'attached' END)
            AS why
   FROM at_rest AS r CROSS JOIN kept AS k ON k.workflow_id = r.workflow_id CROSS JOIN workflows AS w ON w.id = r.workflow_id
- WHERE r.workflow_id IN (SELECT value FROM json_each(:numbers))
+ WHERE r.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers))
  ORDER BY r.workflow_id;
 
 -- name: remove_conversations
 -- Workflows leave, with what ties them to others.
-DELETE FROM workflows WHERE id IN (SELECT value FROM json_each(:numbers));
+DELETE FROM workflows WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: quarantine_to_judge
 -- What lies in quarantine, in order.
@@ -200,11 +201,11 @@ SELECT q.id AS number, q.provider, '' AS use_case, q.created_at AS rested_at FRO
 -- The same of some, with why it stays.
 SELECT q.id AS number, q.request_id AS name, q.provider, '' AS use_case, q.created_at AS rested_at, k.why
   FROM quarantine AS q CROSS JOIN kept_quarantine AS k ON k.quarantine_id = q.id
- WHERE q.id IN (SELECT value FROM json_each(:numbers)) ORDER BY q.id;
+ WHERE q.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY q.id;
 
 -- name: remove_quarantine
 -- It leaves, with its bytes.
-DELETE FROM quarantine WHERE id IN (SELECT value FROM json_each(:numbers));
+DELETE FROM quarantine WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: copies_judged
 -- Notices whose files lie in a folder still, with when their conversations came to rest and why they stay.
@@ -212,7 +213,7 @@ SELECT n.id AS number, n.kind AS name, r.provider, r.use_case, r.rested_at,
        coalesce(k.why, CASE WHEN n.collected_at IS NULL THEN 'uncollected' END) AS why
   FROM notices AS n CROSS JOIN messages AS m ON m.id = n.message_id
        CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
- WHERE n.id IN (SELECT value FROM json_each(:numbers)) AND n.provider = :provider
+ WHERE n.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND n.provider = :provider
  ORDER BY n.id;
 
 -- name: left_payloads

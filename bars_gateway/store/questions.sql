@@ -65,7 +65,7 @@ DELETE FROM questions WHERE changes = 0 AND asked_at <= :before;
 -- name: unanswered_questions
 -- Questions that nobody answers, told once each, the longest unanswered first.
 SELECT id, provider, NULL AS message_id, request_id FROM questions
- WHERE alarm_at IS NOT NULL AND alarm_at <= :now AND id NOT IN (SELECT value FROM json_each(:left_out))
+ WHERE alarm_at IS NOT NULL AND alarm_at <= :now AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY alarm_at LIMIT :limit;
 
 -- name: unanswered_told

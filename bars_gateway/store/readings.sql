@@ -2,7 +2,7 @@
 
 -- name: count_questions
 -- Those that are late first: nobody waits for their answer any more.
-SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS oldest
+SELECT provider, count(*) AS n, count(*) FILTER (WHERE answer_by <= :now) AS late, min(asked_at) AS oldest
   FROM questions INDEXED BY questions_open WHERE state = 'open' GROUP BY provider;
 
 -- name: open_messages
@@ -96,7 +96,7 @@ SELECT id FROM notices WHERE provider = :provider AND collected_at IS NULL ORDER
 -- Notices by their numbers, with the use case that says how soon they matter.
 SELECT n.id, n.created_at, m.use_case, m.request_id, m.workflow_id
   FROM json_each(:numbers) AS j
-  JOIN notices AS n ON n.id = j.value AND n.provider = :provider
+  JOIN notices AS n ON n.id = CAST(j.value AS BIGINT) AND n.provider = :provider
   JOIN messages AS m ON m.id = n.message_id
  ORDER BY n.id;
 

@@ -13,7 +13,7 @@ SELECT due.*
           FROM messages AS m
          WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
            AND +m.provider IN (SELECT value FROM json_each(:providers))
-           AND m.id NOT IN (SELECT value FROM json_each(:left_out))
+           AND m.id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
            AND NOT EXISTS (SELECT 1 FROM messages AS earlier
                             WHERE earlier.settled_at IS NULL
                               AND earlier.provider = m.provider
@@ -48,7 +48,7 @@ RETURNING id, provider, request_id;
 -- Read later: one cancellation, or all that are due of its Receiver.
 UPDATE messages SET read_due_at = :at
  WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at <= :now
-   AND (id = :id OR (:alike AND (+provider, +receiver) = (SELECT of.provider, of.receiver FROM messages AS of
+   AND (id = :id OR (:alike = 1 AND (+provider, +receiver) = (SELECT of.provider, of.receiver FROM messages AS of
                                                          WHERE of.id = :id)));
 
 -- name: unread_cancellations
@@ -56,7 +56,7 @@ UPDATE messages SET read_due_at = :at
 SELECT m.id, m.provider, m.id AS message_id, m.request_id FROM messages AS m
  WHERE m.state = 'queued' AND m.read_due_at > '' AND m.read_due_at > m.created_at AND m.created_at <= :before
    AND NOT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'cancel_not_sent')
-   AND m.id NOT IN (SELECT value FROM json_each(:left_out))
+   AND m.id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY m.read_due_at LIMIT :limit;
 
 -- name: next_unreconciled
@@ -71,7 +71,7 @@ SELECT m.id, m.provider, m.request_id, m.reconciliation, m.shown FROM alarms AS 
 
 -- name: workflow_answered
 -- Whether anything was answered to what we asked, of our patient.
-SELECT 1 FROM messages WHERE workflow_id = :id AND direction = 'inbound' AND patient IS NOT 'other' LIMIT 1;
+SELECT 1 FROM messages WHERE workflow_id = :id AND direction = 'inbound' AND patient IS DISTINCT FROM 'other' LIMIT 1;
 
 -- name: reconcile_later
 -- Look for it again at a later moment.

@@ -18,12 +18,12 @@ SELECT EXISTS (SELECT 1 FROM ledger AS l WHERE l.provider = :provider AND l.requ
 -- name: links_of
 -- Those that the workflow's own request asked for, and those that later requests did.
 SELECT l.by, 1 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id,
-       l.by = 'resend' AND coalesce(o.closed_at <= l.made_at, 0) AS followed,  -- somebody asked again, knowing its end
+       l.by = 'resend' AND coalesce(o.closed_at <= l.made_at, false) AS followed,  -- somebody asked again, knowing its end
        EXISTS (SELECT 1 FROM messages AS m
                 WHERE m.workflow_id = o.id AND (m.attempts > 0 OR m.direction = 'inbound')) AS may_be_there
   FROM links AS l JOIN workflows AS o ON o.id = l.to_id WHERE l.workflow_id = :id
  UNION ALL
-SELECT l.by, 0 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id, 0,
+SELECT l.by, 0 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id, false,
        EXISTS (SELECT 1 FROM messages AS m
                 WHERE m.workflow_id = o.id AND (m.attempts > 0 OR m.direction = 'inbound'))
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id

@@ -23,7 +23,7 @@ SELECT w.id, w.state, w.request_type, w.use_case, w.answer_due_at, w.closed_at,
 SELECT m.id, m.says, m.said_at, m.sent_at, m.created_at, w.opened_at
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
  WHERE m.workflow_id = :id AND m.says IS NOT NULL AND m.state NOT IN ('refused', 'not_sent', 'withdrawn')
-   AND m.patient IS NOT 'other'
+   AND m.patient IS DISTINCT FROM 'other'
  ORDER BY m.said_at DESC, m.sent_at DESC, m.id DESC;
 
 -- name: doubt_word

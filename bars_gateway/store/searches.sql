@@ -27,10 +27,10 @@ SELECT id FROM messages INDEXED BY messages_states
 -- name: numbers_with
 -- Of messages to or from that counterparty.
 SELECT id FROM (SELECT id FROM messages WHERE direction = 'outbound' AND receiver = :counterparty AND id < :below
-                 ORDER BY id DESC LIMIT :limit)
+                 ORDER BY id DESC LIMIT :limit) AS due
  UNION ALL
 SELECT id FROM (SELECT id FROM messages WHERE direction = 'inbound' AND sender = :counterparty AND id < :below
-                 ORDER BY id DESC LIMIT :limit)
+                 ORDER BY id DESC LIMIT :limit) AS due
  ORDER BY 1 DESC LIMIT :limit;
 
 -- name: numbers_of_use
@@ -43,26 +43,26 @@ SELECT id FROM messages WHERE id < :below ORDER BY id DESC LIMIT :limit;
 
 -- name: first_taken_since
 -- The lowest number of what was taken since then. A clock that was set back has mixed a few of them.
-SELECT min(id) AS id FROM (SELECT id FROM messages WHERE created_at >= :since ORDER BY created_at LIMIT :limit);
+SELECT min(id) AS id FROM (SELECT id FROM messages WHERE created_at >= :since ORDER BY created_at LIMIT :limit) AS due;
 
 -- name: last_taken_before
 -- The highest number of what was taken before then, likewise.
-SELECT max(id) AS id FROM (SELECT id FROM messages WHERE created_at < :before ORDER BY created_at DESC LIMIT :limit);
+SELECT max(id) AS id FROM (SELECT id FROM messages WHERE created_at < :before ORDER BY created_at DESC LIMIT :limit) AS due;
 
 -- name: numbers_fitting
 -- Which of these fit everything that is asked for.
-SELECT m.id FROM json_each(:numbers) AS j JOIN messages AS m ON m.id = j.value
- WHERE (:provider IS NULL OR m.provider = :provider) AND (:direction IS NULL OR m.direction = :direction)
-   AND (:use_case IS NULL OR m.use_case = :use_case) AND (:state IS NULL OR m.state = :state)
-   AND (:trouble IS NULL OR m.trouble = :trouble) AND (:fault IS NULL OR m.fault = :fault)
-   AND (:counterparty IS NULL OR CASE m.direction WHEN 'outbound' THEN m.receiver ELSE m.sender END = :counterparty)
-   AND (:since IS NULL OR m.created_at >= :since) AND (:before IS NULL OR m.created_at < :before)
+SELECT m.id FROM json_each(:numbers) AS j JOIN messages AS m ON m.id = CAST(j.value AS BIGINT)
+ WHERE (m.provider = :provider OR :provider IS NULL) AND (m.direction = :direction OR :direction IS NULL)
+   AND (m.use_case = :use_case OR :use_case IS NULL) AND (m.state = :state OR :state IS NULL)
+   AND (m.trouble = :trouble OR :trouble IS NULL) AND (m.fault = :fault OR :fault IS NULL)
+   AND (CASE m.direction WHEN 'outbound' THEN m.receiver ELSE m.sender END = :counterparty OR :counterparty IS NULL)
+   AND (m.created_at >= :since OR :since IS NULL) AND (m.created_at < :before OR :before IS NULL)
    AND m.id < :below
  ORDER BY m.id DESC LIMIT :limit;
 
 -- name: messages_numbered
 -- Messages by their numbers, the newest first.
-SELECT s.* FROM json_each(:numbers) AS j CROSS JOIN messages_seen AS s ON s.id = j.value ORDER BY s.id DESC;
+SELECT s.* FROM json_each(:numbers) AS j CROSS JOIN messages_seen AS s ON s.id = CAST(j.value AS BIGINT) ORDER BY s.id DESC;
 
 -- name: message_numbered
 -- One message by its number.
@@ -75,8 +75,8 @@ SELECT part, media_type, headers, length(body) AS size FROM payloads WHERE messa
 -- name: troubles
 -- What did not go well since that number, by what it came to and with whom; what was acknowledged since is none.
 SELECT trouble, receiver, min(id) AS first, max(id) AS last, count(*) AS n,
-       sum(state IN ('queued', 'held', 'sending')) AS waiting, sum(state = 'refused') AS refused,
-       sum(state = 'unconfirmed') AS unconfirmed
+       count(*) FILTER (WHERE state IN ('queued', 'held', 'sending')) AS waiting,
+       count(*) FILTER (WHERE state = 'refused') AS refused, count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
   FROM messages INDEXED BY messages_grouped
  WHERE trouble IS NOT NULL AND id >= :first AND state <> 'acknowledged'
  GROUP BY trouble, receiver ORDER BY n DESC LIMIT :limit;

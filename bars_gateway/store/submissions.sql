@@ -59,8 +59,8 @@ SELECT m.workflow_id, p.message_id, p.part, p.media_type, p.headers, p.encoding,
 UPDATE messages
    SET urgent = max(urgent, :urgent),
        needed_by = CASE WHEN :needed_by < coalesce(needed_by, '9999') THEN :needed_by ELSE needed_by END,
-       by_its_time = CASE WHEN :by_its_time AND :give_up_at < give_up_at THEN 1 ELSE by_its_time END,
-       give_up_at = CASE WHEN :by_its_time THEN min(:give_up_at, give_up_at) ELSE give_up_at END
+       by_its_time = CASE WHEN :by_its_time = 1 AND :give_up_at < give_up_at THEN 1 ELSE by_its_time END,
+       give_up_at = CASE WHEN :by_its_time = 1 THEN min(:give_up_at, give_up_at) ELSE give_up_at END
  WHERE workflow_id = :workflow_id AND id < :id AND direction = 'outbound' AND settled_at IS NULL
    AND move IN ('request', 'update');
 
@@ -75,7 +75,7 @@ VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bund
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
         :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
 RETURNING id, workflow_id, request_id, correlation_id, receiver, fingerprint, state, created_at,
-          asked_as, target_unchecked, warnings, iif(move = 'request', 'requested', NULL) AS request_led_to,
+          asked_as, target_unchecked, warnings, CASE move WHEN 'request' THEN 'requested' END AS request_led_to,
           0 AS cancelling, NULL AS code;
 
 -- name: request_in

@@ -13,12 +13,12 @@ DELETE FROM pauses WHERE name = :whose;
 -- What was tried least goes first, and what was tried last after all the others: it may be the cause itself.
 UPDATE messages
    SET next_attempt_at = min(strftime('%Y-%m-%dT%H:%M:%fZ', :until,
-                                      '+' || (min(attempts, 900) / 1000.0 + (id IS :last)) || ' seconds'),
+                                      '+' || (min(attempts, 900) / 1000.0 + CASE id WHEN :last THEN 1 ELSE 0 END) || ' seconds'),
                              max(next_attempt_at, coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds'),
                                                            '')))
  WHERE id IN (SELECT id FROM messages
                WHERE state = 'queued' AND attempts > 0 AND next_attempt_at < :until
-                 AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver)
+                 AND (provider = :provider OR :provider IS NULL) AND (receiver = :receiver OR :receiver IS NULL)
                  AND next_attempt_at < coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds'), '')
                UNION ALL
               SELECT id FROM messages WHERE id = :last AND state = 'queued' AND attempts = 0 AND next_attempt_at < :until
@@ -35,8 +35,8 @@ UPDATE messages SET next_attempt_at = min(created_at, :now)
 -- The same of what waits for a Receiver, whoever of ours it is from.
 UPDATE messages SET next_attempt_at = min(created_at, :now)
  WHERE id IN (SELECT m.id FROM waiting_providers AS waiting CROSS JOIN messages AS m
-               WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
-                 AND m.receiver = :receiver AND m.next_attempt_at > :now
+                   ON m.urgent = waiting.urgent AND m.provider = waiting.provider
+               WHERE m.state = 'queued' AND m.receiver = :receiver AND m.next_attempt_at > :now
                LIMIT :limit);
 
 -- name: end_pauses
@@ -45,7 +45,7 @@ DELETE FROM pauses;
 
 -- name: reschedule_pauses
 -- The clock was set by :seconds: pauses are as long as they were.
-UPDATE pauses SET until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', until, round(:seconds, 3) || ' seconds'), until)
+UPDATE pauses SET until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', until, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), until)
  WHERE true;
 
 -- name: open_after
@@ -60,14 +60,25 @@ SELECT provider, correlation_id, receiver, id FROM messages
 -- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
 -- What a disk has spoilt stays as it is, and keeps no other from being moved.
 UPDATE OR IGNORE messages
-   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, round(:seconds, 3) || ' seconds'), next_attempt_at),
-       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, round(:seconds, 3) || ' seconds'), claimed_until),
-       delay_due_at = CASE WHEN delay_due_at IS needed_by THEN delay_due_at
-                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, round(:seconds, 3) || ' seconds'), delay_due_at) END,
-       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, round(:seconds, 3) || ' seconds'), read_due_at),
-       give_up_at = CASE WHEN by_its_time THEN give_up_at
-                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, round(:seconds, 3) || ' seconds'), give_up_at) END
- WHERE id IN (SELECT value FROM json_each(:ids)) AND +settled_at IS NULL AND +give_up_at IS NOT NULL;
+   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), next_attempt_at),
+       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), claimed_until),
+       delay_due_at = CASE WHEN delay_due_at IS NOT DISTINCT FROM needed_by THEN delay_due_at
+                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), delay_due_at) END,
+       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), read_due_at),
+       give_up_at = CASE WHEN by_its_time = 1 THEN give_up_at
+                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), give_up_at) END
+ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND +settled_at IS NULL AND +give_up_at IS NOT NULL;
+
+-- postgresql: reschedule
+UPDATE messages
+   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), next_attempt_at),
+       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), claimed_until),
+       delay_due_at = CASE WHEN delay_due_at IS NOT DISTINCT FROM needed_by THEN delay_due_at
+                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), delay_due_at) END,
+       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), read_due_at),
+       give_up_at = CASE WHEN by_its_time = 1 THEN give_up_at
+                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, round(CAST(:seconds AS NUMERIC), 3) || ' seconds'), give_up_at) END
+ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND settled_at IS NULL AND give_up_at IS NOT NULL;
 
 -- name: recall_pauses
 -- No pause is that long: the clock was set back after it began. It is over.
@@ -77,8 +88,8 @@ DELETE FROM pauses WHERE until > :beyond;
 -- Nor does any message wait for that long: it is due now. One look into the index for each provider.
 UPDATE messages SET next_attempt_at = :now
  WHERE id IN (SELECT m.id FROM waiting_providers AS waiting CROSS JOIN messages AS m
-               WHERE m.state = 'queued' AND m.urgent = waiting.urgent AND m.provider = waiting.provider
-                 AND m.next_attempt_at > :beyond
+                   ON m.urgent = waiting.urgent AND m.provider = waiting.provider
+               WHERE m.state = 'queued' AND m.next_attempt_at > :beyond
                LIMIT :limit);
 
 -- name: recall_reads
@@ -92,7 +103,7 @@ UPDATE messages SET read_due_at = :now
 UPDATE messages SET delay_due_at = :beyond
  WHERE id IN (SELECT id FROM messages
                WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond
-                 AND delay_due_at IS NOT needed_by
+                 AND delay_due_at IS DISTINCT FROM needed_by
                LIMIT :limit);
 
 -- name: recall_searches
@@ -107,7 +118,7 @@ UPDATE messages
                                  round((julianday(give_up_at) - julianday(created_at)) * 86400, 3) || ' seconds'),
                         :beyond_life)
  WHERE id IN (SELECT id FROM messages
-               WHERE settled_at IS NULL AND give_up_at > :beyond_life AND created_at > :now AND NOT by_its_time
+               WHERE settled_at IS NULL AND give_up_at > :beyond_life AND created_at > :now AND by_its_time = 0
                  AND julianday(give_up_at) > julianday(created_at)
                LIMIT :limit);
 

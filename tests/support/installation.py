@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from typed import WHY
-
 from bars_gateway.demo.stage import free_ports
 
 NAME = "northshire"
@@ -85,8 +83,8 @@ class Installation:
 
     def get_certificate(self, typing: Typing, *more: str) -> None:
         """Type what asks for a certificate, and what installs it."""
-        typing("csr", "new", "--config", str(self.config), *WHY, *more)
-        typing("certificate", "install", str(self.sign()), "--config", str(self.config), *WHY)
+        typing("csr", "new", "--config", str(self.config), *more)
+        typing("certificate", "install", str(self.sign()), "--config", str(self.config))
 
     def addresses(self) -> dict[str, str]:
         """Return what the running sandbox says of itself."""
