@@ -108,12 +108,15 @@ LINES: Mapping[str, Line] = {
         "how what is stored is encrypted",
         ("key_id", "keys", "copied", "needed", "done", "place", "changed", "left_over"),
     ),
-    "purge": Line("what would leave of a class (--dry-run)", ("class", "would_leave", "kept")),
+    "purge": Line(
+        "what would leave of a class (--dry-run)",
+        ("class", "would_leave", "kept", "open", "counts_to", "night_counts_to"),
+    ),
     "purge --certificates": Line(
         "what a purge has removed",
         (
-            *("purge_id", "provider", "began_by", "why", "began_at", "ended_at", "removed"),
-            *("rules", "classes"),
+            *("purge_id", "provider", "began_by", "why", "began_at", "counts_to"),
+            *("ended_at", "removed", "rules", "classes"),
         ),
     ),
     "hold-record": Line("what is held now", ("dry_run", "records", "holds")),

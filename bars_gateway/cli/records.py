@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -34,13 +34,17 @@ from bars_gateway.epr.record_requests import certificate_document, hold_document
 from bars_gateway.errors import GatewayUnreachable
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
+    ENDED_BY,
     KEPT_BECAUSE,
+    OPEN,
     START,
     Certificate,
     RecordClass,
     digest_after,
 )
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
+from bars_gateway.standard.workflow import State
+from bars_gateway.store.ages import night_counts_to
 from bars_gateway.store.purges import (
     Prospect,
     certificate,
@@ -80,6 +84,7 @@ OfQuarantine = Annotated[
     typer.Option("--quarantine", min=1, metavar="NUMBER", help="What lies in quarantine instead."),
 ]
 _LOOKS_EVERY = 0.3  # seconds
+_TOLD_AFTER = timedelta(hours=2)  # what a restart takes is no news
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -131,22 +136,57 @@ def _foresee(settings: Settings, provider: str | None, *, as_json: bool) -> None
     rules, now = settings.retention_rules, datetime.now(UTC)
     look = partial(prospects, rules=rules, now=now, provider=provider)
     found = listings.read(settings.database_path, look)
+    night = listings.read(settings.database_path, partial(night_counts_to, now=now))
     if as_json:
         print_lines(
-            {"class": each.record_class, "would_leave": each.by_rule, "kept": each.kept}
+            {
+                "class": each.record_class,
+                "would_leave": each.by_rule,
+                "kept": each.kept,
+                "open": each.open,
+                "counts_to": now.isoformat(timespec="milliseconds"),
+                "night_counts_to": night and night.isoformat(timespec="milliseconds"),
+            }
             for each in found
         )
         return
+    for line in (*_counted(now, night, nightly=settings.retention.nightly), *_seen(found)):
+        typer.echo(line)
+
+
+def _seen(found: Iterable[Prospect]) -> Iterable[str]:
     for each in found:
-        for line in _foreseen(each):
-            typer.echo(line)
+        yield from _foreseen(each)
+
+
+def _counted(now: datetime, night: datetime | None, *, nightly: bool) -> Iterable[str]:
+    yield f"Ages are counted to {clock(now)} UTC, by the clock, as `purge --why` does."
+    if not nightly:
+        yield "No night begins one: retention.nightly is off."
+    elif night is None:
+        yield (
+            "No night begins one: by the clock, none has begun for more than a week. See that it is"
+            " right (timedatectl), and begin one: bars-gateway purge --why TEXT."
+        )
+    elif now - night > _TOLD_AFTER:
+        yield (
+            f"A night counts them to {clock(night)} UTC: as long as that, the gateway was not up,"
+            " or the clock was set ahead. It catches up by an hour each night; or see that the"
+            " clock is right (timedatectl), and begin one: bars-gateway purge --why TEXT."
+        )
 
 
 def _foreseen(each: Prospect) -> Iterable[str]:
     unit = "workflows with messages" if each.record_class is RecordClass.MESSAGES else "records"
     yield f"{each.record_class}: {sum(each.by_rule.values())} {unit} would leave"
     yield from (f"  {count} by the rule for {rule}" for rule, count in each.by_rule.items())
-    yield from (f"  {count} stay: {KEPT_BECAUSE[why]}" for why, count in each.kept.items())
+    for why, count in each.kept.items():
+        yield f"  {count} stay: {KEPT_BECAUSE[why]}"
+        if why == OPEN:
+            yield from (
+                f"    {n} {state}: what ends it: {ENDED_BY[State(state)]}"
+                for state, n in sorted(each.open.items())
+            )
 
 
 def _purge(
@@ -236,12 +276,14 @@ def print_certificates(found: Sequence[Certificate], *, as_json: bool) -> None:
 def certificate_lines(shown: Certificate) -> Iterable[str]:
     """Yield what a person reads of a certificate."""
     purge_ = shown.purge
-    whose = purge_.provider or "every provider"
+    whose = f"{purge_.provider} alone" if purge_.provider else "every provider"
     until = f"until {clock(purge_.ended_at)}" if purge_.ended_at else "and goes on"
     yield (
         f"purge {purge_.number} of {whose}, by {purge_.began_by}: {purge_.why};"
         f" {clock(purge_.began_at)} {until} UTC: {shown.count} removed"
     )
+    if purge_.began_at - purge_.counts_to > _TOLD_AFTER:
+        yield f"  ages were counted to {clock(purge_.counts_to)} UTC"
     for each in shown.classes:
         if each.count:
             yield f"  {each.record_class}: {each.count}, SHA-256 {each.digest}"

@@ -43,6 +43,7 @@ from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.applications import Offer, answer_owed
+from bars_gateway.standard.appointments import appointment_until
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.examination import Examined, examine
@@ -483,6 +484,7 @@ class Intake:
             enforced=enforced(Side.SENDING, message, self._overrides),
             ties=ties_of(message, Side.SENDING, self._overrides) if new else None,
             case_details=None if new else case_details_of(message),
+            appointment_until=appointment_until(message, now),
         )
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 import structlog
 from aiohttp import web
 
-from bars_gateway.epr.documents import Document, json_answer
+from bars_gateway.epr.documents import Document, json_answer, problem
 from bars_gateway.epr.intervention_requests import uid_of
 from bars_gateway.epr.orders import (
     RecordOrder,
@@ -32,6 +32,7 @@ from bars_gateway.store.purges import Purges
 from bars_gateway.store.record_holds import HeldThing, RecordHolds
 
 log = structlog.get_logger(__name__)
+_LISTED = "`bars-gateway purge --certificates` lists all"
 
 
 class RecordRequests:
@@ -64,7 +65,7 @@ class RecordRequests:
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
-            raise web.HTTPNotFound(reason="nothing here has that name")
+            return _nothing_named(self._provider)
         if order.dry_run:
             return json_answer({"dry_run": True, "records": named, "holds": []})
         held = await self._holds.hold_record(
@@ -78,7 +79,7 @@ class RecordRequests:
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
-            raise web.HTTPNotFound(reason="nothing here has that name")
+            return _nothing_named(self._provider)
         if order.dry_run:
             held = await self._holds.held(self._provider, thing)
             return json_answer({"dry_run": True, "records": len(held), "holds": []})
@@ -92,13 +93,22 @@ class RecordRequests:
         actor = _actor(order, request)
         purge = await self._purges.begin_purge(self._provider, actor, self._rules, self._now())
         self._wake()
-        return json_answer({"purge_id": purge.number}, 202)
+        return json_answer({"purge_id": purge.number, "provider": purge.provider}, 202)
 
     async def _show(self, request: web.Request) -> web.Response:
         found = await self._purges.certificate(int(request.match_info["id"]))
         if found is None:
-            raise web.HTTPNotFound(reason="no purge has that number")
+            return json_answer(problem("no purge has that number", _LISTED), 404)
         return json_answer(certificate_document(found))
+
+
+def _nothing_named(provider: str) -> web.Response:
+    cure = (
+        "see that it is written as `bars-gateway show` has it: the X-Request-Id or the number of a"
+        " message, --workflow with the number of a workflow, or --quarantine with a number of"
+        " `bars-gateway quarantine`. What has left by its age cannot be held: keep a backup of it"
+    )
+    return json_answer(problem(f"nothing of {provider} has that name or number", cure), 404)
 
 
 def thing_of(order: RecordOrder) -> HeldThing:
@@ -149,6 +159,7 @@ def certificate_document(shown: Certificate) -> Document:
         "began_by": purge.began_by,
         "why": purge.why,
         "began_at": purge.began_at.isoformat(timespec="milliseconds"),
+        "counts_to": purge.counts_to.isoformat(timespec="milliseconds"),
         "ended_at": _moment(purge.ended_at),
         "removed": shown.count,
         "rules": [

@@ -54,6 +54,7 @@ from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
+from bars_gateway.standard.appointments import appointment_until
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import case_details_of, said
 from bars_gateway.standard.examination import Examined, examine
@@ -234,6 +235,7 @@ class MessageHandler:
             correlation_id=received.ids.correlation_id,
             sender=message.destinations[0] if unswapped else message.source,
             receiver=message.source if unswapped else message.destinations[0],
+            came_at=now,
         )
         arrival = replace(arrival, said=received.said)
         not_found = _json(problem_reply(NO_WORKFLOW).body)
@@ -331,6 +333,7 @@ def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arriv
         said=received.said,
         earlier_records=host.earlier_records,
         doubts=remarks_on_numbers(message),
+        appointment_until=appointment_until(message, now),
     )
 
 

@@ -158,6 +158,7 @@ class Submission:
     wording: Wording | None = None  # of a response: what its meaning follows from
     plans: tuple[frozenset[str], ...] = field(default=(), repr=False)  # likewise: what each says
     word: Word | None = None  # of a response that was read beside its workflow
+    appointment_until: datetime | None = None  # when the appointment that it names is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +287,7 @@ class Arrival:
     said: str | None = None  # what tells what it says from all else; None: not known
     earlier_records: bool = False  # whether the EPR may know a record that we do not
     doubts: tuple[Remark, ...] = ()  # about whose it is, by itself: they go with the notice
+    appointment_until: datetime | None = None  # when the appointment that it names is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.workflow import State
 
 
 class RecordClass(StrEnum):
@@ -44,10 +45,11 @@ PURGED: Sequence[RecordClass] = (
     RecordClass.MESSAGES,
     RecordClass.CONVERSATIONS,
 )
+APPOINTMENT, OPEN = "appointment", "open"
 # Why something is kept whatever its age, in the words of the database's view `kept`.
 KEPT_BECAUSE: Mapping[str, str] = {
     "held": "under legal hold",
-    "open": "open: nobody knows how it ends, or an answer is owed",
+    OPEN: "open: nobody knows how it ends, or an answer is owed",
     "unsettled": "not settled, or its Receiver's ids are looked for",
     "uncollected": "not collected by the EPR yet",
     "alarmed": "an alarm about it stands",
@@ -56,6 +58,17 @@ KEPT_BECAUSE: Mapping[str, str] = {
     "linked": "linked to what is open",
     "resent": "sent again, and that message is kept",
     "attached": "something from quarantine is attached to it",
+    APPOINTMENT: "its appointment, or that of what it is linked to, is yet to come",
+}
+# What ends a workflow that is open, so that its records leave in their time.
+ENDED_BY: Mapping[State, str] = {
+    State.REQUESTED: "the outcome of its request; bars-gateway queue has it",
+    State.UNCONFIRMED: "telephone, then bars-gateway retry: a duplicate proves that it arrived; or"
+    " the EPR cancels it",
+    State.ACTIVE: "the answer that is owed (bars-gateway owed), or a cancellation",
+    State.IN_PROGRESS: "the Responder's final response, or a cancellation",
+    State.UNCLEAR: "telephone, then bars-gateway confirm",
+    State.CONTRADICTED: "telephone, then bars-gateway confirm",
 }
 START = hashlib.sha256(b"").hexdigest()
 
@@ -159,7 +172,8 @@ class Purge:
     began_by: str
     why: str
     rules: RetentionRules
-    began_at: datetime
+    began_at: datetime  # by the clock
+    counts_to: datetime  # ages are counted to this moment; earlier, where the clock may be ahead
     ended_at: datetime | None
 
 

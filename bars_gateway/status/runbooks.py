@@ -412,7 +412,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         look="`bars-gateway purge --certificates`, and the log (`store.unavailable`,"
         " `unit.set_aside`).",
         do="See first that the clock is right (`timedatectl`): where by it more than a week has"
-        " passed without a purge, none begins by itself, for everything may be of age by mistake."
+        " passed without a purge, none begins by itself, for everything may be of age by mistake;"
+        " `bars-gateway purge --dry-run` says so, too."
         " If it is right, begin one: `bars-gateway purge --why TEXT`. See that the gateway runs at"
         " `retention.nightly_at`.",
         ends="A purge of every provider has come to its end: the next night's, after one of yours.",

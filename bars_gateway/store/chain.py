@@ -409,20 +409,18 @@ class Chain(Noun):
         """
         Return the oldest day of which every line has been kept for *days* and may leave.
 
-        By a clock that is years ahead every line is old. So at least half as many days must have
-        been sealed since: those the gateway has lived through.
+        By a clock that is ahead every line is old, and by one that was behind what it has stamped
+        is. So as many days must have been sealed since: those the gateway has lived through.
         """
-        before = now - timedelta(days=days)
         begins_after, _ = beginning(connection)
-        for row in connection.rows("oldest_seals", after=begins_after, limit=_SEALS_LOOKED_AT):
+        old = {"before": text(now - timedelta(days=days)), "limit": _SEALS_LOOKED_AT}
+        for row in connection.rows("oldest_seals", after=begins_after, **old):
             seal = seal_of(row["id"], row["detail"] or b"")
-            if row["at"] >= text(before).encode():
-                return None
             if seal is not None and seal.through > begins_after:
                 lived = connection.one("sealed_since", line=row["id"])
-                if lived is None or 2 * lived["n"] < days:
+                if lived is None or lived["n"] < days:
                     return None
-                span = {"after": begins_after, "through": seal.through}
+                span = {"after": begins_after, "through": seal.through, "now": text(now)}
                 return None if connection.one("line_that_stays", **span) else seal
         return None
 

@@ -88,9 +88,10 @@ SELECT CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
 SELECT 1 AS found WHERE (SELECT min(at) FROM events) < :day;
 
 -- name: oldest_seals
--- The seals of the days that are still here, the oldest first; what they say as bytes, as above.
+-- The seals of the days that are still here and old by their stamps, the oldest first; what they say as bytes, as above.
+-- One that was made while the clock was ahead is passed over: the next one covers its day.
 SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
- WHERE kind = 'audit.sealed' AND id > :after
+ WHERE kind = 'audit.sealed' AND id > :after AND at < :before
    AND kind IN ('audit.sealed', 'audit.anchored', 'audit.verified', 'operator.restored')
  ORDER BY id LIMIT :limit;
 
@@ -99,12 +100,14 @@ SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
 SELECT count(*) AS n FROM events WHERE kind = 'audit.sealed' AND id > :line;
 
 -- name: line_that_stays
--- Whether a line of those days is about what is open, under legal hold, or what a person has yet to see.
+-- Whether a line of those days is about what is open, under legal hold, yet to come, or what a person has yet to see.
 SELECT 1 FROM events AS e
  WHERE e.id > :after AND e.id <= :through
    AND (EXISTS (SELECT 1 FROM alarms AS a WHERE a.event_id = e.id AND a.ended_at IS NULL)
         OR EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
-                    WHERE m.id = e.message_id AND k.why IS NOT NULL))
+                    WHERE m.id = e.message_id AND k.why IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM messages AS m JOIN at_rest AS r ON r.workflow_id = m.workflow_id
+                    WHERE m.id = e.message_id AND r.appointment_until >= :now))
  LIMIT 1;
 
 -- name: anchored_through

@@ -240,6 +240,7 @@ def _arrival(connection: Connection, row: Row, decision: Decision) -> Arrival:
         ties=links.as_written(about.get("ties")),
         case_details=_case_details(row, Move(about["move"]), vault),
         doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
+        appointment_until=instant(about.get("appointment_until")),
     )
 
 

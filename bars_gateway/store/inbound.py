@@ -265,6 +265,7 @@ def _insert(
         fingerprint=arrival.fingerprint,
         reference=arrival.reference,
         patient=names,
+        appointment_until=text(arrival.appointment_until),
         **written(arrival.word),
         now=text(now),
     )

@@ -8,10 +8,10 @@ SELECT correlation_id FROM workflows WHERE id = :id;
 -- A message that came in, settled as it is taken.
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, reference, patient, state, says, reason_code, said_at, sent_at,
-                      created_at, settled_at)
+                      appointment_until, created_at, settled_at)
 VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :reference, :patient, 'received', :says, :reason_code, :said_at, :sent_at,
-        :now, :now)
+        :appointment_until, :now, :now)
 RETURNING id;
 
 -- name: question_heard

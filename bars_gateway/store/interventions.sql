@@ -151,9 +151,10 @@ UPDATE workflows SET state = 'requested', closed_at = NULL
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
                       give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked,
-                      says, reason_code, said_at, sent_at, created_at)
+                      says, reason_code, said_at, sent_at, appointment_until, created_at)
 SELECT :workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
        use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :by_its_time,
-       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, says, reason_code, said_at, sent_at, :now
+       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, says, reason_code, said_at, sent_at,
+       appointment_until, :now
   FROM messages WHERE id = :id
 RETURNING id;

@@ -26,6 +26,8 @@ from datetime import datetime
 
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
+    APPOINTMENT,
+    OPEN,
     PURGED,
     Certificate,
     Purge,
@@ -33,10 +35,10 @@ from bars_gateway.model.retention import (
     RecordClass,
     RetentionRules,
     digest_after,
-    is_due,
     rules_written,
     spans,
 )
+from bars_gateway.store.ages import Ages, counted_to, last_moment
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.rows import instant, text
@@ -65,6 +67,7 @@ class _Statements:
     left: str  # how many are there of a span of numbers
     names: str  # of a span of numbers, where they still are
     named: str | None = None  # by other ids than those that were judged
+    by: Sequence[str] = ()  # which moments `last` asks for
 
 
 _OF: Mapping[RecordClass, _Statements] = {
@@ -73,6 +76,7 @@ _OF: Mapping[RecordClass, _Statements] = {
         judged="payloads_judged",
         remove=("remove_payloads",),
         last="last_message_before",
+        by=("before", "now"),
         left="left_payloads",
         names="names_of_payloads",
     ),
@@ -81,6 +85,7 @@ _OF: Mapping[RecordClass, _Statements] = {
         judged="payloads_judged",
         remove=("remove_answers",),
         last="last_message_before",
+        by=("before", "now"),
         left="left_answers",
         names="names_of_payloads",
     ),
@@ -97,6 +102,7 @@ _OF: Mapping[RecordClass, _Statements] = {
         judged="messages_judged",
         remove=_OF_MESSAGES,
         last="last_workflow_before",
+        by=("before",),
         left="left_messages",
         names="names_of_payloads",
         named="messages_in",
@@ -120,6 +126,7 @@ class Judged:
     reached: int  # the last number that it took in
     due: Sequence[int]  # those that may leave
     kept: Mapping[str, int] = field(default_factory=dict)  # of age, and why they stay
+    open: Mapping[str, int] = field(default_factory=dict)  # of those that are open: their states
     more: bool  # whether there is more beyond it
 
 
@@ -130,6 +137,7 @@ class Prospect:
     record_class: RecordClass
     by_rule: Mapping[str, int]  # in the unit that is judged: messages, or workflows
     kept: Mapping[str, int]  # why, as `kept` has it
+    open: Mapping[str, int]  # of those that are open: in which states
 
 
 class Purges(Noun):
@@ -144,10 +152,15 @@ class Purges(Noun):
         rules: RetentionRules,
         now: datetime,
     ) -> Purge:
-        """Begin a purge; or return the one that goes on, for there is one at a time."""
+        """
+        Begin a purge; or return the one that goes on, for there is one at a time.
+
+        Whoever asks for one vouches for the clock: it counts ages to *now*.
+        """
         found = connection.one("purge_open")
         if found is not None:
             return purge_of(found)
+        counts_to = counted_to(connection, now) if actor == BY_ITSELF else now
         number = connection.inserted(
             "begin_purge",
             provider=provider,
@@ -155,6 +168,7 @@ class Purges(Noun):
             why=actor.why,
             rules=rules.written(),
             now=text(now),
+            counts_to=text(counts_to),
         )
         done = {"who": actor.who, "why": actor.why, "purge": number}
         add_message_event(
@@ -177,8 +191,7 @@ class Purges(Noun):
     @reads
     def last_moment(self, connection: Connection) -> datetime | None:
         """Return when a purge last began, or the audit trail, where none did; None: neither has."""
-        row = connection.one("purge_last_moment")
-        return instant(row["at"]) if row is not None else None
+        return last_moment(connection)
 
     @reads
     def certificate(self, connection: Connection, number: int) -> Certificate | None:
@@ -197,7 +210,7 @@ class Purges(Noun):
         self, connection: Connection, purge: Purge, record_class: RecordClass, after: int
     ) -> Judged:
         """Look at what comes next of a class, changing nothing."""
-        return judge(connection, record_class, purge.rules, purge.began_at, after, purge.provider)
+        return judge(connection, record_class, purge.rules, purge.counts_to, after, purge.provider)
 
     @writes
     def remove_records(
@@ -270,12 +283,15 @@ def judge(  # noqa: PLR0917
     up_to = _up_to(connection, record_class, rules, now)
     values = {"after": after, "up_to": up_to, "limit": JUDGED_AT_ONCE}
     found = connection.rows(of.to_judge, **values) if up_to is not None else []
-    of_age = [row["number"] for row in found if _is_of_age(row, record_class, rules, now, provider)]
+    ages = Ages(connection, record_class, rules, now, provider)
+    of_age = [row["number"] for row in found if ages.is_old(row)]
     judged = connection.rows(of.judged, numbers=json.dumps(of_age)) if of_age else []
+    whys = [(row, row["why"] or (APPOINTMENT if ages.is_to_come(row) else None)) for row in judged]
     return Judged(
         reached=found[-1]["number"] if found else after,
-        due=[row["number"] for row in judged if row["why"] is None],
-        kept=Counter(row["why"] for row in judged if row["why"] is not None),
+        due=[row["number"] for row, why in whys if why is None and ages.is_due(row)],
+        kept=Counter(why for _, why in whys if why is not None),
+        open=Counter(row["state"] for row, why in whys if why == OPEN),
         more=len(found) == JUDGED_AT_ONCE,
     )
 
@@ -294,15 +310,16 @@ def _prospect(
     now: datetime,
     provider: str | None,
 ) -> Prospect:
-    by_rule, kept = Counter[str](), Counter[str]()
+    by_rule, kept, in_state = Counter[str](), Counter[str](), Counter[str]()
     after, more = 0, True
     while more:
         found = judge(connection, record_class, rules, now, after, provider)
         rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(found.due)))
         by_rule.update(_rule_name(row, record_class, rules) for row in rows)
         kept.update(found.kept)
+        in_state.update(found.open)
         after, more = found.reached, found.more
-    return Prospect(record_class=record_class, by_rule=by_rule, kept=kept)
+    return Prospect(record_class=record_class, by_rule=by_rule, kept=kept, open=in_state)
 
 
 def certificates(connection: Connection, limit: int) -> list[Certificate]:
@@ -377,6 +394,7 @@ def purge_of(row: Row) -> Purge:
         why=row["why"],
         rules=rules_written(row["rules"]),
         began_at=instant(row["began_at"]),
+        counts_to=instant(row["counts_to"]),
         ended_at=instant(row["ended_at"]),
     )
 
@@ -429,22 +447,10 @@ def _up_to(
     before = rules.last_moment(record_class, now)
     if before is None:
         return None
-    last = _OF[record_class].last
-    row = connection.one(last, **({"before": text(before)} if last.endswith("_before") else {}))
+    of = _OF[record_class]
+    moments = {"before": text(before), "now": text(now)}
+    row = connection.one(of.last, **{name: moments[name] for name in of.by})
     return None if row is None else row["id"]
-
-
-def _is_of_age(
-    row: Row,
-    record_class: RecordClass,
-    rules: RetentionRules,
-    now: datetime,
-    provider: str | None,
-) -> bool:
-    if provider not in {None, row["provider"]}:
-        return False
-    rule = rules.rule_for(record_class, row["provider"], row["use_case"])
-    return is_due(rule, instant(row["rested_at"]), now)
 
 
 def _rule_name(row: Row, record_class: RecordClass, rules: RetentionRules) -> str:
@@ -456,11 +462,17 @@ def _free(
 ) -> dict[int, str]:
     """Return those of *numbers* that may leave still, each with the rule that says so."""
     rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(numbers)))
+    return _that_may_leave(connection, purge, record_class, rows)
+
+
+def _that_may_leave(
+    connection: Connection, purge: Purge, record_class: RecordClass, rows: Sequence[Row]
+) -> dict[int, str]:
+    ages = Ages(connection, record_class, purge.rules, purge.counts_to, purge.provider)
     return {
         row["number"]: _rule_name(row, record_class, purge.rules)
         for row in rows
-        if row["why"] is None
-        and _is_of_age(row, record_class, purge.rules, purge.began_at, purge.provider)
+        if row["why"] is None and not ages.is_to_come(row) and ages.is_due(row)
     }
 
 
@@ -468,12 +480,8 @@ def _free_copies(
     connection: Connection, purge: Purge, provider: str, numbers: Sequence[int]
 ) -> dict[int, str]:
     values = {"numbers": json.dumps(list(numbers)), "provider": provider}
-    return {
-        row["number"]: _rule_name(row, RecordClass.INBOX, purge.rules)
-        for row in connection.rows("copies_judged", **values)
-        if row["why"] is None
-        and _is_of_age(row, RecordClass.INBOX, purge.rules, purge.began_at, purge.provider)
-    }
+    rows = connection.rows("copies_judged", **values)
+    return _that_may_leave(connection, purge, RecordClass.INBOX, rows)
 
 
 def _removed(

@@ -1,8 +1,9 @@
 -- What is removed for its age, and the certificates of that.
 
 -- name: begin_purge
--- A purge begins. Ages are counted to this moment.
-INSERT INTO purges (provider, began_by, why, rules, began_at) VALUES (:provider, :began_by, :why, :rules, :now) RETURNING id;
+-- A purge begins.
+INSERT INTO purges (provider, began_by, why, rules, began_at, counts_to)
+VALUES (:provider, :began_by, :why, :rules, :now, :counts_to) RETURNING id;
 
 -- name: purge_open
 -- The purge that has not ended; there is one at most.
@@ -20,11 +21,6 @@ SELECT * FROM purges ORDER BY id DESC LIMIT :limit;
 -- The last one that came to its end.
 SELECT * FROM purges
  WHERE id = (SELECT max(p.id) FROM purges AS p WHERE p.ended_at IS NOT NULL AND p.provider IS NULL);
-
--- name: purge_last_moment
--- When a purge last began, of whatever, or the trail: by the clock of that time.
-SELECT coalesce((SELECT p.began_at FROM purges AS p WHERE p.id = (SELECT max(id) FROM purges)),
-                (SELECT e.at FROM events AS e WHERE e.id = (SELECT min(id) FROM events))) AS at;
 
 -- name: begin_removing
 -- From here to the end of this transaction records may leave.
@@ -68,13 +64,6 @@ INSERT INTO purged (class, first, purge_id, last) VALUES (:class, :first, :purge
 -- What a purge has removed, by number.
 SELECT class, first, last FROM purged INDEXED BY purged_by WHERE purge_id = :purge_id ORDER BY class, first;
 
--- name: last_message_before
--- The last message before the first of those that are younger: one that came after that is younger too, whatever a clock
--- that was behind has written with it.
-SELECT min(coalesce((SELECT min(y.id) - 1 FROM (SELECT id FROM messages WHERE created_at >= :before ORDER BY created_at LIMIT 1000) AS y),
-                    9223372036854775807),
-           (SELECT max(m.id) FROM messages AS m)) AS id;
-
 -- name: last_workflow_before
 -- The highest workflow of those in which something came last before a moment.
 SELECT max(workflow_id) AS id
@@ -90,14 +79,14 @@ SELECT max(id) AS id FROM quarantine;
 
 -- name: payloads_to_judge
 -- Messages whose Bundles are kept, in order, and when their conversations came to rest.
-SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at
+SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at, r.last_id, r.appointment_until
   FROM payloads AS p CROSS JOIN messages AS m ON m.id = p.message_id CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id
  WHERE p.message_id > :after AND p.message_id <= :up_to AND p.part = 'request'
  ORDER BY p.message_id LIMIT :limit;
 
 -- name: payloads_judged
 -- The same of some, with why they stay all the same.
-SELECT m.id AS number, m.request_id AS name, r.provider, r.use_case, r.rested_at, k.why
+SELECT m.id AS number, m.request_id AS name, r.provider, r.use_case, r.state, r.rested_at, r.last_id, r.appointment_until, k.why
   FROM messages AS m CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
  WHERE m.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers))
  ORDER BY m.id;
@@ -108,7 +97,7 @@ DELETE FROM payloads WHERE message_id IN (SELECT CAST(value AS BIGINT) FROM json
 
 -- name: answers_to_judge
 -- Messages whose answers are kept, in order.
-SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at
+SELECT p.message_id AS number, r.provider, r.use_case, r.rested_at, r.last_id, r.appointment_until
   FROM payloads AS p CROSS JOIN messages AS m ON m.id = p.message_id CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id
  WHERE p.message_id > :after AND p.message_id <= :up_to AND p.part <> 'request'
    AND p.part = (SELECT min(o.part) FROM payloads AS o WHERE o.message_id = p.message_id AND o.part <> 'request')
@@ -120,7 +109,7 @@ DELETE FROM payloads WHERE message_id IN (SELECT CAST(value AS BIGINT) FROM json
 
 -- name: messages_to_judge
 -- Workflows with messages, in order.
-SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at
+SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at, r.last_id, r.appointment_until
   FROM at_rest AS r
  WHERE r.workflow_id > :after AND r.workflow_id <= :up_to
    AND EXISTS (SELECT 1 FROM messages AS m WHERE m.workflow_id = r.workflow_id)
@@ -128,7 +117,7 @@ SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at
 
 -- name: messages_judged
 -- The same of some, with why they stay: what another message was made from stays as long as that.
-SELECT r.workflow_id AS number, '' AS name, r.provider, r.use_case, r.rested_at,
+SELECT r.workflow_id AS number, '' AS name, r.provider, r.use_case, r.state, r.rested_at, r.last_id, r.appointment_until,
        coalesce(k.why, CASE WHEN EXISTS (SELECT 1 FROM messages AS m CROSS JOIN messages AS again ON again.resend_of = m.id
                                           WHERE m.workflow_id = r.workflow_id AND again.workflow_id <> r.workflow_id)
                             THEN 'resent' END) AS why
@@ -173,7 +162,7 @@ DELETE FROM messages WHERE workflow_id IN (SELECT CAST(value AS BIGINT) FROM jso
 
 -- name: conversations_to_judge
 -- Workflows whose messages have left, in order.
-SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at
+SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at, r.last_id, r.appointment_until
   FROM at_rest AS r
  WHERE r.workflow_id > :after AND r.workflow_id <= :up_to
    AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.workflow_id = r.workflow_id)
@@ -181,7 +170,7 @@ SELECT r.workflow_id AS number, r.provider, r.use_case, r.rested_at
 
 -- name: conversations_judged
 -- The same of some, with why they stay.
-SELECT r.workflow_id AS number, w.correlation_id AS name, r.provider, r.use_case, r.rested_at,
+SELECT r.workflow_id AS number, w.correlation_id AS name, r.provider, r.use_case, r.state, r.rested_at, r.last_id, r.appointment_until,
        coalesce(k.why, CASE WHEN EXISTS (SELECT 1 FROM quarantine AS q WHERE q.attached_to = r.workflow_id) THEN 'attached' END)
            AS why
   FROM at_rest AS r CROSS JOIN kept AS k ON k.workflow_id = r.workflow_id CROSS JOIN workflows AS w ON w.id = r.workflow_id
@@ -194,12 +183,14 @@ DELETE FROM workflows WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:
 
 -- name: quarantine_to_judge
 -- What lies in quarantine, in order.
-SELECT q.id AS number, q.provider, '' AS use_case, q.created_at AS rested_at FROM quarantine AS q
+SELECT q.id AS number, q.provider, '' AS use_case, q.created_at AS rested_at,
+       NULL AS last_id, NULL AS appointment_until FROM quarantine AS q
  WHERE q.id > :after AND q.id <= :up_to ORDER BY q.id LIMIT :limit;
 
 -- name: quarantine_judged
 -- The same of some, with why it stays.
-SELECT q.id AS number, q.request_id AS name, q.provider, '' AS use_case, q.created_at AS rested_at, k.why
+SELECT q.id AS number, q.request_id AS name, q.provider, '' AS use_case, q.created_at AS rested_at,
+       NULL AS last_id, NULL AS appointment_until, NULL AS state, k.why
   FROM quarantine AS q CROSS JOIN kept_quarantine AS k ON k.quarantine_id = q.id
  WHERE q.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY q.id;
 
@@ -209,7 +200,7 @@ DELETE FROM quarantine WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(
 
 -- name: copies_judged
 -- Notices whose files lie in a folder still, with when their conversations came to rest and why they stay.
-SELECT n.id AS number, n.kind AS name, r.provider, r.use_case, r.rested_at,
+SELECT n.id AS number, n.kind AS name, r.provider, r.use_case, r.rested_at, r.last_id, r.appointment_until,
        coalesce(k.why, CASE WHEN n.collected_at IS NULL THEN 'uncollected' END) AS why
   FROM notices AS n CROSS JOIN messages AS m ON m.id = n.message_id
        CROSS JOIN at_rest AS r ON r.workflow_id = m.workflow_id CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id

@@ -68,6 +68,7 @@ def arrival_of(kept: Quarantine, payload: Payload) -> Arrival | Objection:
         correlation_id=kept.correlation_id,
         sender=kept.sender,
         receiver=kept.receiver,
+        came_at=kept.came_at,
     )
 
 

@@ -354,7 +354,13 @@ def _put(
         operation=PROCESS_MESSAGE,
         changes=1,
         bundle_id=arrival.bundle_id,
-        about=json.dumps({**{name: getattr(arrival, name) for name in _ABOUT}, **about}),
+        about=json.dumps(
+            {
+                **{name: getattr(arrival, name) for name in _ABOUT},
+                "appointment_until": text(arrival.appointment_until),
+                **about,
+            }
+        ),
         **_terms(terms, now),
         **packed(arrival.request, connection.vault, "questions", named),
     )

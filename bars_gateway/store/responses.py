@@ -57,6 +57,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import acknowledge_response
+from bars_gateway.standard.appointments import appointment_until
 from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.consistency import (
     CaseDetails,
@@ -497,6 +498,7 @@ def response_arrival(
     correlation_id: str,
     sender: str,
     receiver: str,
+    came_at: datetime,
 ) -> Arrival:
     """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
     written_in = Format(request.media_type)
@@ -524,6 +526,7 @@ def response_arrival(
         plans=plans_said(message),
         case_details=case_details_of(message),
         doubts=remarks_on_numbers(message),
+        appointment_until=appointment_until(message, came_at),
     )
 
 

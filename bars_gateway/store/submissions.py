@@ -164,6 +164,7 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
         target_unchecked=submission.target_unchecked,
         patient=names(whose(connection, submission, workflow_id), right=True),
         warnings=_written(submission.warnings),
+        appointment_until=text(submission.appointment_until),
         **written(submission.word),
         now=text(now),
     )

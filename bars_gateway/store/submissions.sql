@@ -69,11 +69,13 @@ UPDATE messages
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
                       next_attempt_at, give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at,
-                      target_unchecked, patient, warnings, says, reason_code, said_at, sent_at, created_at)
+                      target_unchecked, patient, warnings, says, reason_code, said_at, sent_at, appointment_until,
+                      created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
-        :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
+        :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :appointment_until,
+        :now)
 RETURNING id, workflow_id, request_id, correlation_id, receiver, fingerprint, state, created_at,
           asked_as, target_unchecked, warnings, CASE move WHEN 'request' THEN 'requested' END AS request_led_to,
           0 AS cancelling, NULL AS code;

@@ -17,9 +17,10 @@ first and removed then, and is looked for again at the next start.
 A night that was missed is not made up for by day: the next one follows. Whether one came to its end
 lately is told (`purge.late`), for a database that only grows is noticed when the disk is full.
 
-Ages are counted by the wall clock, and what has left comes back from a backup alone. So where by it
-more than a week has passed since the last purge, none begins by itself: it may have been set ahead,
-by years perhaps, and everything would be of age. A person looks at it, and begins one.
+Ages are counted by the wall clock, and what has left comes back from a backup alone. So a night
+counts them no further than the gateway has been up since the last one (`store.ages`); and where by
+the clock more than a week has passed since then, none begins by itself: it may have been set ahead,
+by years perhaps. A person looks at it, and begins one.
 
 Decisions: D-retention.
 """
@@ -41,6 +42,7 @@ from bars_gateway.model.retention import (
     RetentionRules,
 )
 from bars_gateway.stopping import pause
+from bars_gateway.store.ages import DOUBTED_AFTER
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.purges import BY_ITSELF, Purges
 
@@ -56,10 +58,6 @@ AFTER_TROUBLE = 60.0  # seconds, where the store takes nothing
 NIGHT = timedelta(hours=5)  # in which one may begin that was missed
 COPIES_AT_ONCE = 200
 LATE_AFTER = timedelta(days=3)  # nights that it may miss without a word: a weekend
-DOUBTED_AFTER = timedelta(
-    days=7
-)  # since the last purge: by then a person has heard that it is late
-
 
 _CLOCK_ADVICE = (
     "See that the clock is right (timedatectl). If it is, begin one: bars-gateway purge --why TEXT;"
@@ -166,7 +164,7 @@ class Purging:
 
     async def _left_copies(self, purge: Purge) -> None:
         """Remove what EPRs have left in their folders; again what was entered before a kill."""
-        before = purge.rules.last_moment(RecordClass.INBOX, purge.began_at)
+        before = purge.rules.last_moment(RecordClass.INBOX, purge.counts_to)
         if before is None:
             return
         for provider, copies in self._copies.items():

@@ -312,6 +312,15 @@ async def test_the_bundles_time_counts_where_the_envelopes_is_none(intake: Intak
     assert needed_by == submission.needed_by
 
 
+async def test_the_time_of_a_booking_goes_with_it(intake: Intake) -> None:
+    """So long its record is kept, whatever times are set."""
+    starts = utc_now().replace(microsecond=0) + timedelta(days=40)
+    submission = await intake.prepare(timed(booking(), starts), JSON, NOTHING)
+
+    assert starts <= (submission.appointment_until or starts) < starts + timedelta(days=1)
+    assert submission.appointment_until is not None
+
+
 ZONES = st.builds(lambda m: timezone(timedelta(minutes=m)), st.integers(-12 * 60, 14 * 60))
 
 

@@ -85,11 +85,11 @@ async def test_a_dry_run_holds_nothing(desk: Operator, named: str) -> None:
 
 
 async def test_what_is_not_here_is_not_held(desk: Operator) -> None:
-    """A mistyped id is no hold."""
+    """A mistyped id is no hold, and whoever typed it is told how things are named."""
     done = await desk.types("hold-record --workflow 99 --why INC-7")
 
     assert 1 == done.code
-    assert "nothing here has that name" in done.err
+    assert "nothing of trust has that name or number; see that it is written as" in done.err
 
 
 async def test_one_record_is_named_at_a_time(desk: Operator, named: str) -> None:
@@ -110,7 +110,8 @@ async def test_a_purge_that_is_asked_for_is_begun_with_its_reason(
 
     assert 202 == status
     assert begun is not None
-    assert (answer["purge_id"], PROVIDER, "IG-7") == (begun.number, begun.provider, begun.why)
+    assert (begun.number, PROVIDER) == (answer["purge_id"], answer["provider"])
+    assert (PROVIDER, "IG-7") == (begun.provider, begun.why)
     assert begun.began_by.startswith("jo (uid")
 
 
@@ -144,6 +145,7 @@ async def test_a_look_says_what_stays_and_why(desk: Operator, named: str) -> Non
     documents = [json.loads(line) for line in printed.splitlines()]
 
     assert "payloads: 0 records would leave" in told.out
+    assert "Ages are counted to" in told.out
     assert {"payloads", "answers", "quarantine", "messages", "conversations"} == {
         each["class"] for each in documents
     }

@@ -7,7 +7,8 @@ They share two gateways: each has a conversation of its own, and looks only at w
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from world import Node, World, headers, post, world_in
 
 from bars_gateway.cli import listings
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.connection import Connection, Row
 
 Document = dict[str, Any]
 
@@ -124,6 +126,25 @@ async def test_scenario_22_a_referral_and_then_its_booking(world: World) -> None
     for node in (world.ambulance, world.hospital):
         assert [("booking", BASED, "active")] == await linked(node, referred["request_id"])
         assert [("referral", BASED, "active")] == await linked(node, booked["request_id"])
+
+
+def _rows(name: str, values: Document, connection: Connection) -> list[Row]:
+    return connection.rows(name, **values)
+
+
+async def test_both_sides_keep_a_booking_and_its_referral_until_it_is_over(world: World) -> None:
+    """The EPR that was asked has said yes to a time, and the one that booked has sent it."""
+    begin = datetime.now(UTC) + timedelta(days=40)
+    caller = Caller(world.ambulance)
+    referred = await caller.send(referral())
+    await caller.send(naming(booking(begin=begin), f"ServiceRequest/{referred['focus_id']}"))
+    judged = {"after": 0, "up_to": 10**9, "limit": 500}
+
+    for node in (world.ambulance, world.hospital):
+        look = partial(_rows, "messages_to_judge", judged)
+        rows = await asyncio.to_thread(listings.read, node.database, look)
+        until = [row["appointment_until"] or "" for row in rows]
+        assert 2 == len([each for each in until if each > f"{begin:%Y-%m-%dT%H:%M}"])
 
 
 async def test_scenario_23_a_referral_that_names_nothing(world: World) -> None:

@@ -436,7 +436,7 @@ async def test_the_trail_is_walked_in_steps(trail: Trail) -> None:
 @pytest.mark.parametrize("name", ["last_walk", "oldest_seals", "proofs"])
 def test_what_the_trail_says_of_itself_is_found_without_a_walk(trail: Trail, name: str) -> None:
     """Where no line of that kind is left, all of years would be read else, on one snapshot."""
-    values = {"kind": "audit.anchored", "after": 0, "limit": 1}
+    values = {"kind": "audit.anchored", "after": 0, "before": "9", "limit": 1}
     with closing(sqlite3.connect(trail.path)) as connection:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {statements_of(SQLITE)[name]}", values
@@ -487,15 +487,62 @@ async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) ->
 
 
 async def test_a_clock_that_leapt_lets_no_line_leave(tmp_path: Path) -> None:
-    """Years have not passed where only days were sealed: at least half of the time must be."""
+    """Years have not passed where only days were sealed: by a week ahead no week leaves."""
     path = tmp_path / "gateway.db"
     await days(path, 6)
     async with open_database(path) as database:
         chain_of = Store(database, node="here").chain
-        leapt = await chain_of.removable(2922, NOW + DAY * 9000)
-        lived = await chain_of.removable(10, NOW + DAY * 9000)
+        leapt = await chain_of.removable(6, NOW + DAY * 9000)
+        lived = await chain_of.removable(5, NOW + DAY * 9000)
 
     assert (None, "2026-03-02") == (leapt, lived.day if lived else None)
+
+
+async def test_a_seal_of_a_day_that_is_years_to_come_stops_no_removal(tmp_path: Path) -> None:
+    """It was made while the clock was ahead; the next one covers what it sealed."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        for n in (0, 9000, 1, 2, 3):
+            await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
+            await store.chain.seal(NOW + DAY * (n + 1))
+        first = await store.chain.removable(1, NOW + DAY * 10)
+        assert first is not None
+        await store.chain.anchor(first, 1, NOW + DAY * 10)
+        while await store.chain.remove(50):
+            pass
+        second = await store.chain.removable(1, NOW + DAY * 10)
+
+    assert ("2026-03-02", "2026-03-03") == (first.day, second.day if second else None)
+    assert [] == walk(path).breaches
+
+
+async def test_what_was_sealed_while_the_clock_was_behind_is_young(tmp_path: Path) -> None:
+    """By its stamp it is of age, as the first that is left; but no day was sealed since."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        await store.visits.note("console.logged_in", {"who": "jo"}, NOW - DAY * 4000)
+        await store.chain.seal(NOW - DAY * 3999)
+        kept = await store.chain.removable(30, NOW)
+
+    assert kept is None
+
+
+async def test_a_line_about_an_appointment_to_come_stays(tmp_path: Path) -> None:
+    """Who looked at it, and when, is known at least as long as it is."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        await store.inbound.receive(arrival(appointment_until=NOW + DAY * 20), NOW)
+        (notice,) = await store.notices.pending("trust", 5)
+        await store.notices.collect("trust", [notice.notice_id], NOW)
+        await store.chain.seal(NOW + DAY)
+        await store.chain.seal(NOW + DAY * 2)
+        kept = await store.chain.removable(1, NOW + DAY * 19)
+        over = await store.chain.removable(1, NOW + DAY * 21)
+
+    assert (None, True) == (kept, over is not None)
 
 
 async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ CHANGING: Sequence[Hazard] = (
         code="HAZ-23",
         title="Something that is still needed is removed by its rules, or can be read by nobody",
         causes="A time of retention is set too short; a key of encryption is lost; an inquiry"
-        " begins after the purge; the clock runs ahead.",
+        " begins after the purge; an appointment is months away; the clock runs ahead or behind.",
         effect="A later change of a referral is not compared with the patient of its request; an"
         " inquiry cannot show what was said; what lay in the queue cannot be sent.",
         before=Risk(Harm.CONSIDERABLE, Likelihood.MEDIUM),
@@ -26,10 +26,27 @@ CHANGING: Sequence[Hazard] = (
                 ),
             ),
             Control(
-                says="By a clock that has leapt, no purge begins and no line of the audit trail"
-                " leaves: a person is asked first.",
+                says="Nothing leaves of a conversation whose appointment, or that of what it is"
+                " linked to, is yet to come; its time counts from when that is over. The database"
+                " itself refuses. Where no time can be read, it is taken as a year to come.",
+                tests=(
+                    "store/test_ages.py::test_nothing_of_an_appointment_to_come_leaves",
+                    "store/test_ages.py::test_the_database_itself_keeps_what_is_to_come",
+                    "store/test_ages.py::test_its_time_counts_from_the_appointment",
+                    "store/test_ages.py::test_a_later_message_moves_it",
+                    "store/test_ages.py::test_what_a_booking_is_linked_to_stays_with_it",
+                    "standard/test_appointments.py::test_the_latest_time_that_may_be_meant_counts",
+                ),
+            ),
+            Control(
+                says="By a clock that has leapt, nothing leaves early: a night counts ages no"
+                " further than the gateway was up, after a week no purge begins, and a person is"
+                " asked first. What came while the clock was behind is no older than what came"
+                " before it.",
                 tests=(
                     "test_purging.py::test_a_clock_that_leapt_begins_no_purge",
+                    "store/test_ages.py::test_ages_are_counted_as_far_as_the_gateway_has_lived",
+                    "store/test_ages.py::test_whatever_came_while_the_clock_was_behind_is_young",
                     "store/test_chain.py::test_a_clock_that_leapt_lets_no_line_leave",
                 ),
             ),

@@ -84,6 +84,9 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     restored_at     TEXT,                       -- when a restore left it unsettled: it may have been sent before that
     trouble         TEXT,                       -- what its last attempt came to, if to no acknowledgement: a code, or the verdict's row
     fault           TEXT,                       -- and whose it was: SEND, PROXY, REC or HERE
+    -- When the appointment that it names is over; NULL: it names none. What was stored by something that did not look is
+    -- unread, and in a booking taken as a year to come.
+    appointment_until TEXT DEFAULT 'unread',
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'over', 'none', 'several', 'unnamed',
                                                               'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
@@ -535,7 +538,8 @@ CREATE TABLE purges (                           -- what was removed for its age,
     began_by    TEXT NOT NULL,
     why         TEXT NOT NULL,
     rules       TEXT NOT NULL,                  -- JSON: the times that were set, as model.retention has them
-    began_at    TEXT NOT NULL,                  -- ages are counted to this moment
+    began_at    TEXT NOT NULL,                  -- by the clock
+    counts_to   TEXT NOT NULL,                  -- ages are counted to this moment: earlier, where the clock may be ahead
     ended_at    TEXT,                           -- NULL: it goes on, after a restart too
     removing    INTEGER NOT NULL DEFAULT 0,     -- 1 within the transaction that removes, and never in what is committed
     CONSTRAINT ended_removes_nothing CHECK (ended_at IS NULL OR removing = 0)
@@ -565,6 +569,32 @@ CREATE TABLE purged (                           -- their numbers, those that fol
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX purged_by ON purged (purge_id, class, first);
 
+CREATE VIEW appointments AS                     -- until when the appointment of a workflow is to come; NULL: it has none
+SELECT w.id AS workflow_id,
+       -- The last word that has arrived holds, and whatever came after it, for that may arrive yet.
+       (SELECT max(CASE WHEN m.appointment_until <> 'unread' THEN m.appointment_until
+                        WHEN m.appointment_until = 'unread' AND w.request_type = 'booking'
+                        THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.created_at, '+366 days') END)
+          FROM messages AS m
+         WHERE m.workflow_id = w.id
+           AND m.id >= coalesce((SELECT max(said.id) FROM messages AS said
+                                  WHERE said.workflow_id = w.id AND said.appointment_until <> 'unread'
+                                    AND said.state IN ('received', 'acknowledged') AND said.patient IS NOT 'other'), 0)) AS until
+  FROM workflows AS w;
+
+CREATE VIEW at_rest AS                          -- whose a workflow is, when the last of it was settled, and which was its last
+SELECT w.id AS workflow_id, w.provider, w.use_case, w.state,
+       max(coalesce(w.closed_at, ''),
+           coalesce((SELECT max(max(m.created_at, coalesce(m.settled_at, ''))) FROM messages AS m WHERE m.workflow_id = w.id),
+                    w.opened_at)) AS rested_at,
+       (SELECT max(m.id) FROM messages AS m WHERE m.workflow_id = w.id) AS last_id,
+       nullif(max(coalesce((SELECT a.until FROM appointments AS a WHERE a.workflow_id = w.id), ''),  -- its own, or of what it is linked to
+                  coalesce((SELECT max(a.until) FROM links AS l CROSS JOIN appointments AS a ON a.workflow_id = l.to_id
+                             WHERE l.workflow_id = w.id), ''),
+                  coalesce((SELECT max(a.until) FROM links AS l CROSS JOIN appointments AS a ON a.workflow_id = l.workflow_id
+                             WHERE l.to_id = w.id), '')), '') AS appointment_until
+  FROM workflows AS w;
+
 CREATE VIEW kept AS                             -- why nothing of a workflow may be purged; NULL: it may, in its time
 SELECT w.id AS workflow_id,
        CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = w.id AND h.released_at IS NULL) THEN 'held'
@@ -592,14 +622,10 @@ SELECT w.id AS workflow_id,
               OR EXISTS (SELECT 1 FROM links AS l CROSS JOIN workflows AS o ON o.id = l.workflow_id
                           WHERE l.to_id = w.id
                             AND o.closed_at IS NULL AND (o.state <> 'active' OR o.answer_due_at IS NOT NULL))
-            THEN 'linked' END AS why
-  FROM workflows AS w;
-
-CREATE VIEW at_rest AS                          -- whose a workflow is, and when the last of it was settled
-SELECT w.id AS workflow_id, w.provider, w.use_case,
-       max(coalesce(w.closed_at, ''),
-           coalesce((SELECT max(coalesce(m.settled_at, m.created_at)) FROM messages AS m WHERE m.workflow_id = w.id),
-                    w.opened_at)) AS rested_at
+            THEN 'linked'
+            -- By the moment that the purge which removes counts to: whoever only looks has that moment himself.
+            WHEN (SELECT r.appointment_until FROM at_rest AS r WHERE r.workflow_id = w.id)
+                 >= (SELECT p.counts_to FROM purges AS p WHERE p.id = (SELECT min(id) FROM purges WHERE removing = 1)) THEN 'appointment' END AS why
   FROM workflows AS w;
 
 CREATE VIEW kept_quarantine AS                  -- the same of what lies in quarantine: until somebody has looked at it

@@ -172,7 +172,10 @@ def _arrival(connection: SqliteConnection, row: Row) -> Arrival:
         payload = payload_of(kept, connection.vault) if kept is not None else None
         if payload is not None:
             message = read_payload(payload)
-            return response_arrival(message, Move(row["move"]), payload, **ids, **ends)
+            came_at = instant(row["created_at"])
+            return response_arrival(
+                message, Move(row["move"]), payload, **ids, **ends, came_at=came_at
+            )
     except (MalformedBundle, PayloadDamaged):
         pass
     workflow = connection.one("workflow_state", id=row["workflow_id"])
