@@ -36,6 +36,8 @@ class BreachKind(StrEnum):
     FOREIGN = "foreign"
     CUT_OFF = "cut_off"
     CUT_BELOW = "cut_below"
+    COUNTER = "counter"
+    ANCHOR = "anchor"
     EARLY = "early"
     SEAL = "seal"
     WITNESS = "witness"
@@ -66,6 +68,16 @@ BREACHES: Mapping[BreachKind, _Told] = {
     BreachKind.CUT_OFF: _Told("the lines after {line} are cut off: there were {until}", _COMPARE),
     BreachKind.CUT_BELOW: _Told(
         "the lines up to {line} are gone, and no line says by which rule", _COMPARE
+    ),
+    BreachKind.COUNTER: _Told(
+        "SQLite's counter of lines stands at {until}, though line {line} is there: somebody has set"
+        " it back, as who hides that lines were cut off after that one",
+        _COMPARE,
+    ),
+    BreachKind.ANCHOR: _Told(
+        "the database lets the lines up to {until} leave by what line {line} says, and the trail"
+        " has no such line; or it does not, though that line says so",
+        _COMPARE,
     ),
     BreachKind.EARLY: _Told(
         "the lines up to {until} left before their time, by line {line} and what {of} tells of"

@@ -57,7 +57,15 @@ MOST_ALARMS = 20  # of one walk
 MOST_NAMED = 100  # breaches that are told one by one
 COLUMNS = ("line", "at", "provider", "kind", "message_id", "request_id", "detail")
 _STORED = ("id", *COLUMNS[1:])
-GUARDS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
+GUARDS = (
+    "events_are_kept",
+    "events_stay",
+    "chain_is_kept",
+    "chain_stays",
+    "anchors_are_told",
+    "anchors_are_kept",
+    "anchors_stay",
+)
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
 _SEALS_LOOKED_AT = 10
 _ALL = -1
@@ -80,11 +88,17 @@ def chain_new(connection: Connection, after: int) -> None:
     if not added:
         return
     links = []
-    hash_ = added[0]["previous"] or NOTHING_BEFORE
+    previous = added[0]["previous"]
+    hash_ = NOTHING_BEFORE if previous is None else _hash_in(previous)
     for row in added:
         hash_ = hash_after(hash_, digest_of_line([row[name] for name in _STORED]))
         links.append((row["id"], hash_))
     connection.run("chain_lines", links=json.dumps(links))
+
+
+def _hash_in(stored: bytes) -> str:
+    """Return a hash as it stands there; what a disk has spoilt of it is no hash of any line."""
+    return stored.decode("ascii", "replace")
 
 
 def newest_line(connection: Connection) -> int:
@@ -96,7 +110,7 @@ def newest_line(connection: Connection) -> int:
 def head(connection: Connection) -> TrailHead | None:
     """Return the last line that is chained; None: nothing is."""
     row = connection.one("trail_head")
-    return TrailHead(line=row["line"], hash=row["hash"]) if row else None
+    return TrailHead(line=row["line"], hash=_hash_in(row["hash"])) if row else None
 
 
 def last_walk(connection: Connection) -> LastWalk | None:
@@ -171,7 +185,7 @@ def beginning(connection: Connection) -> tuple[int, str]:
     first = connection.one("trail_begins")
     if first is None or first["is_there"]:
         return 0, NOTHING_BEFORE
-    return first["line"], first["hash"]
+    return first["line"], _hash_in(first["hash"])
 
 
 def _begin(connection: Connection, walk: Walk) -> None:
@@ -214,7 +228,7 @@ def _take(connection: Connection, walk: Walk, row: Row) -> None:
         walk.tell(Breach(kind=BreachKind.FOREIGN, line=line, at=walk.at))
         return
     right = texts and hash_after(walk.hash, digest_of_line(_values(row, texts)))
-    walk.hash = stored.decode("ascii", "replace")
+    walk.hash = _hash_in(stored)
     if walk.hash in walk.sought:
         walk.seen.add(walk.hash)
     if right != walk.hash and (leaps or not missing):
@@ -271,7 +285,7 @@ def _tell_early(walk: Walk, anchor: Anchor, of: str) -> None:
 def hash_at(connection: Connection, line: int) -> str | None:
     """Return the hash of a line; None: there is none."""
     row = connection.one("hash_of_line", line=line)
-    return None if row is None else str(row["hash"])
+    return None if row is None else _hash_in(row["hash"])
 
 
 def _end(connection: Connection, walk: Walk) -> None:
@@ -279,10 +293,26 @@ def _end(connection: Connection, walk: Walk) -> None:
     given = int(row["given"] or 0) if row else 0
     if given > walk.reached:
         walk.tell(Breach(kind=BreachKind.CUT_OFF, line=walk.reached, until=given, at=walk.at))
+    elif given < walk.reached:
+        walk.tell(Breach(kind=BreachKind.COUNTER, line=walk.reached, until=given, at=walk.at))
     for before, line in walk.leaps:
         if not any(restored >= line for restored in walk.restores):
             walk.tell(Breach(kind=BreachKind.MISSING, line=before + 1, until=line - 1))
+    _look_at_anchors(connection, walk)
     _look_at_triggers(connection, walk)
+
+
+def _look_at_anchors(connection: Connection, walk: Walk) -> None:
+    """
+    Hold what lets lines leave against the lines that say so.
+
+    What lets none leave any more that is there, and has no line any more either, cannot matter.
+    """
+    told = {(each.through, each.line) for each in walk.anchors if each.line > walk.begins_after}
+    first = min([walk.begins_after + 1, *(through for through, _ in told)])
+    there = {(row["through"], row["line"]) for row in connection.rows("anchors", first=first)}
+    for through, line in sorted(told ^ there):
+        walk.tell(Breach(kind=BreachKind.ANCHOR, line=line, until=through))
 
 
 def _look_at_triggers(connection: Connection, walk: Walk) -> None:

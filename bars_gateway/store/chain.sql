@@ -5,9 +5,9 @@
 SELECT max(id) AS id FROM events;
 
 -- name: unchained
--- What a group has added, with the hash that it goes on from.
+-- What a group has added, with the hash that it goes on from: bytes, for a spoilt one stops no message.
 SELECT id, at, provider, kind, message_id, request_id, detail,
-       (SELECT hash FROM chain WHERE line = (SELECT max(line) FROM chain)) AS previous
+       (SELECT CAST(hash AS BLOB) FROM chain WHERE line = (SELECT max(line) FROM chain)) AS previous
   FROM events WHERE id > :after ORDER BY id;
 
 -- name: chain_lines
@@ -30,16 +30,16 @@ SELECT c.line FROM chain AS c
 
 -- name: trail_head
 -- The last hash, and its line.
-SELECT line, hash FROM chain WHERE line = (SELECT max(line) FROM chain);
+SELECT line, CAST(hash AS BLOB) AS hash FROM chain WHERE line = (SELECT max(line) FROM chain);
 
 -- name: trail_begins
 -- The first hash; its line is there, or was removed under a rule.
-SELECT c.line, c.hash, EXISTS (SELECT 1 FROM events AS e WHERE e.id = c.line) AS is_there
+SELECT c.line, CAST(c.hash AS BLOB) AS hash, EXISTS (SELECT 1 FROM events AS e WHERE e.id = c.line) AS is_there
   FROM chain AS c WHERE c.line = (SELECT min(line) FROM chain);
 
 -- name: hash_of_line
 -- The hash of one line.
-SELECT hash FROM chain WHERE line = :line;
+SELECT CAST(hash AS BLOB) AS hash FROM chain WHERE line = :line;
 
 -- name: lines_given
 -- How many lines there ever were, by the counter beside the table: SQLite's own, or ours.
@@ -49,17 +49,17 @@ SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS given;
 SELECT n AS given FROM given WHERE of = 'events';
 
 -- name: guards
--- What refuses changes, and whatever else acts on lines: the triggers, as they stand in the file.
-SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain');
+-- What refuses changes, and whatever else acts on lines and their removal: the triggers, as they stand in the file.
+SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('events', 'chain', 'anchors');
 
 -- postgresql: guards
 SELECT CAST(t.tgname AS TEXT) AS name, CASE t.tgenabled WHEN 'O' THEN pg_get_triggerdef(t.oid) END AS sql
   FROM pg_trigger AS t
- WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass)) AND NOT t.tgisinternal
+ WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass), CAST('anchors' AS regclass)) AND NOT t.tgisinternal
  UNION
 SELECT CAST(p.proname AS TEXT), p.prosrc
   FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
- WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass)) AND NOT t.tgisinternal;
+ WHERE t.tgrelid IN (CAST('events' AS regclass), CAST('chain' AS regclass), CAST('anchors' AS regclass)) AND NOT t.tgisinternal;
 
 -- name: proofs
 -- The lines of one kind by which the trail tells of itself, the newest first; bytes, as above.
@@ -113,6 +113,10 @@ SELECT 1 FROM events AS e
 -- name: anchored_through
 -- The last line that may be removed.
 SELECT max(through) AS through FROM anchors;
+
+-- name: anchors
+-- Up to where lines were let leave, and which line says so; from the first that may still matter.
+SELECT through, line FROM anchors WHERE through >= :first ORDER BY through;
 
 -- name: anchor
 -- Up to there the lines may be removed: that line of the trail says so.

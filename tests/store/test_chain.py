@@ -33,7 +33,6 @@ from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 DAY = timedelta(days=1)
-TRIGGERS = ("events_are_kept", "events_stay", "chain_is_kept", "chain_stays")
 STORED = ("id", *COLUMNS[1:])
 
 
@@ -90,7 +89,7 @@ def tampered(path: Path, *statements: str, keep_triggers: bool = False) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         guards = connection.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-            " AND tbl_name IN ('events', 'chain')"
+            " AND tbl_name IN ('events', 'chain', 'anchors')"
         ).fetchall()
         for name, _ in guards:
             connection.execute(f"DROP TRIGGER {name}")
@@ -177,6 +176,22 @@ def test_a_turned_bit_is_found_where_it_is(trail: Trail, data: st.DataObject) ->
     tampered(path, f"UPDATE events SET {column} = {changed} WHERE id = {line}")
 
     assert [(BreachKind.CHANGED, line)] == found(path)
+
+
+@pytest.mark.parametrize("place", ["min", "max"])
+def test_a_hash_that_is_no_text_any_more_is_found_and_stops_nothing(
+    trail: Trail, place: str
+) -> None:
+    """The first and the last are read by themselves; messages go on to be taken, and chained."""
+    path = trail.copied("spoilt.db")
+    line = f"(SELECT {place}(line) FROM chain)"
+    spoilt = "CAST(x'fe' || substr(CAST(hash AS BLOB), 2) AS TEXT)"
+    tampered(path, f"UPDATE chain SET hash = {spoilt} WHERE line = {line}")
+    (breach, *_) = walk(path).breaches
+    asyncio.run(fill(path))
+
+    assert (BreachKind.CHANGED, 1 if place == "min" else trail.lines) == (breach.kind, breach.line)
+    assert {BreachKind.CHANGED} == {kind for kind, _ in found(path)}
 
 
 @settings(max_examples=80, deadline=None)
@@ -269,6 +284,22 @@ def test_lines_cut_off_at_the_end_are_counted(trail: Trail) -> None:
     assert [(BreachKind.CUT_OFF, last.line - 2)] == found(path, witness)
 
 
+@pytest.mark.parametrize(
+    "setting", ["UPDATE sqlite_sequence SET seq = 3", "DELETE FROM sqlite_sequence"]
+)
+def test_a_counter_that_was_set_back_is_found(trail: Trail, setting: str) -> None:
+    """Alone it hides nothing, and no number is given twice; nobody does it who hides nothing."""
+    path = trail.copied("counter.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"{setting} WHERE name = 'events'")
+        connection.commit()
+    (breach,) = walk(path).breaches
+    asyncio.run(fill(path))
+
+    assert (BreachKind.COUNTER, trail.lines) == (breach.kind, breach.line)
+    assert [] == found(path)
+
+
 def test_a_line_of_another_program_is_found(trail: Trail) -> None:
     """It stands in the trail, and has no hash: the gateway does not chain what is not its own."""
     path = trail.copied("foreign.db")
@@ -303,13 +334,15 @@ def test_a_trail_that_was_computed_anew_is_found_by_what_was_told(trail: Trail) 
     assert [] == found(trail.path, named, alone)
 
 
-@pytest.mark.parametrize("name", TRIGGERS)
+@pytest.mark.parametrize("name", chain.GUARDS)
 def test_what_refuses_changes_has_to_be_there(trail: Trail, name: str) -> None:
     """A trigger that is gone, or says another thing, is itself a finding."""
     path = trail.copied("open.db")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"DROP TRIGGER {name}")
-        event = "UPDATE" if "kept" in name else "DELETE"
+        event = {"kept": "UPDATE", "stay": "DELETE", "stays": "DELETE", "told": "INSERT"}[
+            name.rpartition("_")[2]
+        ]
         table = name.partition("_")[0]
         connection.execute(f"CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT 1; END")
         connection.commit()
@@ -447,9 +480,14 @@ def test_what_the_trail_says_of_itself_is_found_without_a_walk(trail: Trail, nam
 
 async def days(path: Path, count: int) -> None:
     """Receive a message on each of so many days, and seal each."""
+    await later(path, 0, count)
+
+
+async def later(path: Path, first: int, end: int) -> None:
+    """Go on with the days from *first* on, before *end*."""
     async with open_database(path) as database:
         store = Store(database, node="here")
-        for n in range(count):
+        for n in range(first, end):
             await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
             await store.visits.note("console.logged_out", {"who": "jo"}, NOW + DAY * n)
             await store.chain.seal(NOW + DAY * (n + 1))
@@ -581,6 +619,60 @@ async def test_more_than_the_rule_allows_is_never_removed(tmp_path: Path) -> Non
     assert [(BreachKind.CUT_BELOW, first)] == found(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM anchors WHERE line > 8",
+        "UPDATE anchors SET through = through + 1 WHERE line > 8",
+        "UPDATE anchors SET line = line + 1 WHERE line > 8",
+        "INSERT INTO anchors (through, line) VALUES (10, 3)",
+        "INSERT INTO anchors (through, line) VALUES (10, 11)",
+    ],
+)
+async def test_what_lets_lines_leave_has_its_line(tmp_path: Path, change: str) -> None:
+    """A row that is gone, changed or added is found, though no line has left by it."""
+    path = tmp_path / "gateway.db"
+    await days(path, 5)
+    await removed(path, 3)
+    before = found(path)
+    tampered(path, change)
+
+    assert [] == before
+    assert {BreachKind.ANCHOR} == {kind for kind, _ in found(path)}
+
+
+async def test_what_lets_lines_leave_is_kept_by_the_database(tmp_path: Path) -> None:
+    """None is added that no line tells of, none is changed, none removed."""
+    path = tmp_path / "gateway.db"
+    await days(path, 5)
+    await removed(path, 3)
+    with closing(sqlite3.connect(path)) as connection:
+        for statement, says in (
+            ("INSERT INTO anchors (through, line) VALUES (14, 15)", "no line of the audit trail"),
+            ("UPDATE anchors SET through = 99", "append-only"),
+            ("DELETE FROM anchors", "append-only"),
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match=says):
+                connection.execute(statement)
+            connection.rollback()
+
+
+async def test_an_anchor_of_which_the_line_has_left_cannot_matter(tmp_path: Path) -> None:
+    """Its lines are gone, and so is its own: nothing leaves by it any more."""
+    path = tmp_path / "gateway.db"
+    await days(path, 5)
+    await removed(path, 2)
+    await later(path, 5, 9)
+    await removed(path, 8)
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT through, line FROM anchors ORDER BY line").fetchall()
+    begins = walk(path).begins_after
+    spent = [line for _, line in rows if line <= begins]
+    tampered(path, f"DELETE FROM anchors WHERE line = {spent[0]}")
+
+    assert [] == found(path)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_turned_bit_in_what_the_trail_says_of_itself_is_found(
@@ -651,6 +743,7 @@ def let_leave(path: Path, day: str, kept_days: int) -> None:
         path,
         f"DELETE FROM events WHERE id <= {last.line}",
         f"DELETE FROM chain WHERE line < {last.line}",
+        f"INSERT INTO anchors (through, line) VALUES ({last.line}, {last.line + 1})",
     )
 
 

@@ -740,6 +740,16 @@ END;
 CREATE TRIGGER chain_stays BEFORE DELETE ON chain WHEN EXISTS (SELECT 1 FROM events WHERE id = OLD.line) BEGIN
     SELECT RAISE(ABORT, 'the chain of the audit trail is append-only');
 END;
+CREATE TRIGGER anchors_are_told BEFORE INSERT ON anchors
+WHEN NEW.through >= NEW.line OR NOT EXISTS (SELECT 1 FROM events WHERE id = NEW.line AND kind = 'audit.anchored') BEGIN
+    SELECT RAISE(ABORT, 'no line of the audit trail says that these may be removed');
+END;
+CREATE TRIGGER anchors_are_kept BEFORE UPDATE ON anchors BEGIN
+    SELECT RAISE(ABORT, 'the anchors of the audit trail are append-only');
+END;
+CREATE TRIGGER anchors_stay BEFORE DELETE ON anchors BEGIN
+    SELECT RAISE(ABORT, 'the anchors of the audit trail are append-only');
+END;
 
 -- Alarms are raised and settled by the database, too. The same about the same thing again is a new alarm
 -- under a new number: whoever saw the first has not seen that it was raised again.

@@ -931,10 +931,21 @@ BEGIN
     END IF;
     RETURN OLD;
 END $$;
+CREATE FUNCTION refuse_an_untold_anchor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.through >= NEW.line OR NOT EXISTS (SELECT 1 FROM events WHERE id = NEW.line AND kind = 'audit.anchored') THEN
+        RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
+                              MESSAGE = 'no line of the audit trail says that these may be removed';
+    END IF;
+    RETURN NEW;
+END $$;
 CREATE TRIGGER events_are_kept BEFORE UPDATE ON public.events FOR EACH ROW EXECUTE FUNCTION refuse('events are append-only');
 CREATE TRIGGER events_stay BEFORE DELETE ON public.events FOR EACH ROW EXECUTE FUNCTION refuse_to_lose_a_line();
 CREATE TRIGGER chain_is_kept BEFORE UPDATE ON public.chain FOR EACH ROW EXECUTE FUNCTION refuse('the chain of the audit trail is append-only');
 CREATE TRIGGER chain_stays BEFORE DELETE ON public.chain FOR EACH ROW EXECUTE FUNCTION refuse_to_lose_a_hash();
+CREATE TRIGGER anchors_are_told BEFORE INSERT ON public.anchors FOR EACH ROW EXECUTE FUNCTION refuse_an_untold_anchor();
+CREATE TRIGGER anchors_are_kept BEFORE UPDATE ON public.anchors FOR EACH ROW EXECUTE FUNCTION refuse('the anchors of the audit trail are append-only');
+CREATE TRIGGER anchors_stay BEFORE DELETE ON public.anchors FOR EACH ROW EXECUTE FUNCTION refuse('the anchors of the audit trail are append-only');
 
 CREATE FUNCTION raise_alarm() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
