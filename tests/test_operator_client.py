@@ -1,8 +1,8 @@
 """The command line's hand-over to a running gateway, on a real Unix socket."""
 
 import asyncio
-import getpass
 import os
+import pwd
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from unittest.mock import Mock
@@ -13,6 +13,7 @@ from aiohttp import web
 from bars_gateway.cli import messages
 from bars_gateway.cli.messages import as_receipt, signed, submit
 from bars_gateway.errors import GatewayBusy, GatewayUnreachable
+from bars_gateway.onboarding import reported
 
 UNHEARD = (lambda _status, _answer: None, lambda _done, _total: None)
 
@@ -126,6 +127,28 @@ def test_how_far_it_came_is_told_where_it_breaks_off(capsys, dry_run, told):
 
 def test_a_user_without_a_name_signs_with_a_number(monkeypatch):
     """In many a container nobody has a name: an order is signed all the same."""
-    monkeypatch.setattr(getpass, "getuser", Mock(side_effect=KeyError("uid not found")))
+    monkeypatch.setattr(pwd, "getpwuid", Mock(side_effect=KeyError("uid not found")))
 
-    assert f"uid {os.getuid()}" == signed("INC-7", None, dry_run=False)["by"]
+    assert f"uid {os.geteuid()}" == signed("INC-7", None, dry_run=False)["by"]
+
+
+@pytest.mark.parametrize(
+    ("logged_in", "sudo", "who"),
+    [
+        (b"4294967295", "", "root"),
+        (b"4294967295", "jo.bloggs", "jo.bloggs as root"),
+        (b"1", "sam", "daemon as root"),
+        (b"0", "", "root"),
+    ],
+)
+def test_whoever_logged_in_is_told_beside_the_user_that_they_became(
+    monkeypatch, tmp_path, logged_in, sudo, who
+):
+    """The kernel knows it over `sudo` and `su`; what the environment says comes after that."""
+    (tmp_path / "loginuid").write_bytes(logged_in)
+    monkeypatch.setattr(reported, "_LOGGED_IN", tmp_path / "loginuid")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", sudo)
+    monkeypatch.setenv("LOGNAME", "somebody.else")
+
+    assert who == reported.whoever_types()

@@ -26,7 +26,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from stranger import WHO
-from typed import Done, settings_text
+from typed import WHY, Done, settings_text
 
 from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
@@ -47,7 +47,6 @@ SOCKET = ("run", "run/trust.sock")
 KEYS = ("keys", "keys/Northshire-LOCAL-1.pem")
 EVERYTHING = (SETTINGS, *DATABASE, LOCK, "run", *KEYS, "spool")
 ID = "00000000-0000-4000-8000-000000000000"
-WHY = ("--why", "INC-7")
 # The command, and each file or folder that it needs.
 TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("run",), EVERYTHING),
@@ -76,13 +75,19 @@ TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("restore", "{out}/backup.db", "--hand-over"), (*DATABASE, LOCK, "out/backup.db")),
     (("lint", "{out}/message.json"), ("out", "out/message.json")),
     (("init", "--folder", "{out}/g", *("--environment", "int")), ("out",)),
-    (("keys", "new"), (SETTINGS, "keys")),
+    (("keys", "new", *WHY), (SETTINGS, "keys", "state")),
     (("keys", "list"), (SETTINGS, "keys", "keys/Northshire-LOCAL-1.public.pem")),
-    (("keys", "retire", "Northshire-LOCAL-2", "--at-once"), (SETTINGS, "keys")),
+    (("keys", "retire", "Northshire-LOCAL-2", "--at-once", *WHY), (SETTINGS, "keys", "state")),
     (("keys", "probe"), (SETTINGS, *KEYS)),
-    (("csr", "new", "--fqdn", "gateway.northshire.example"), (SETTINGS, "tls/requests", "tls")),
+    (
+        ("csr", "new", *WHY, "--fqdn", "gateway.northshire.example"),
+        (SETTINGS, "tls/requests", "tls", "state"),
+    ),
     (("certificate", "check", "{out}/delivered.pem"), (SETTINGS, "out", "out/delivered.pem")),
-    (("certificate", "install", "{out}/delivered.pem"), (SETTINGS, "out", "out/delivered.pem")),
+    (
+        ("certificate", "install", "{out}/delivered.pem", *WHY),
+        (SETTINGS, "out", "out/delivered.pem"),
+    ),
     (("letters", "key"), (SETTINGS,)),
     (("sandbox", "{out}/national"), ("out",)),
     (("demo", "--once", "--folder", "{out}/demo"), ("out",)),

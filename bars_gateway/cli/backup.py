@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bars_gateway.cli.listings import read
-from bars_gateway.cli.messages import whoever_types
 from bars_gateway.cli.output import print_lines, shown
-from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.keyring import Vault
+from bars_gateway.onboarding.reported import try_report, whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.store import chain
 

@@ -8,7 +8,6 @@
 Keys are never printed. What was done here, the gateway enters in the audit trail.
 """
 
-import getpass
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway import permissions
 from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
 from bars_gateway.config import Settings, load
@@ -26,9 +24,9 @@ from bars_gateway.errors import KeyMissing, OnboardingError
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.onboarding import encryption as rings
+from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.store.encryption import standing, wanted_by
-from bars_gateway.store.reports import report
 
 app = typer.Typer(
     name="encryption",
@@ -48,7 +46,7 @@ _NONE = "No key ring is named: what is stored of patients is in clear."
 
 
 @app.command()
-def rotate(config: Config = DEFAULT_CONFIG, file: File = None) -> None:
+def rotate(config: Config = DEFAULT_CONFIG, why: WhyOrAsked = None, file: File = None) -> None:
     """
     Add a key to the key ring, or make it: everything is encrypted by the new key.
 
@@ -61,8 +59,9 @@ def rotate(config: Config = DEFAULT_CONFIG, file: File = None) -> None:
     is_new = not ring.exists()
     if is_new:
         _refuse_a_ring_in_place_of_one(settings, ring)
+    why = reason(settings, why)
     key = rings.add_key(ring, datetime.now(UTC))
-    _tell(settings, "encryption.key_added", key_id=key.key_id)
+    try_report(settings, "encryption.key_added", why=why, key_id=key.key_id)
     typer.echo(f"{ring}: {'made' if is_new else 'has another key'}, {key.key_id}")
     if named is None:
         typer.echo(f'Write into {config}, below [store]: encryption_keys_file = "{ring}"')
@@ -94,6 +93,7 @@ def copy(
         Path, typer.Argument(metavar="FILE", readable=False, help="It must not exist yet.")
     ],
     config: Config = DEFAULT_CONFIG,
+    why: WhyOrAsked = None,
     file: File = None,
 ) -> None:
     """
@@ -102,9 +102,10 @@ def copy(
     Keep the copy where neither this machine's loss nor its thief takes it: never with the backups.
     """
     settings = load(config, os.environ)
-    ring = rings.copy(_ring_of(settings, file), target, datetime.now(UTC))
+    source, why = _ring_of(settings, file), reason(settings, why)
+    ring = rings.copy(source, target, datetime.now(UTC))
     ids = [each.key_id for each in ring.keys]
-    _tell(settings, "encryption.keys_copied", key_ids=ids)
+    try_report(settings, "encryption.keys_copied", why=why, key_ids=ids)
     typer.echo(f"{target}: {', '.join(ids)}")
 
 
@@ -184,9 +185,3 @@ def _in_words(
 def _copied(ring: EncryptionRing | None, key_id: str) -> str:
     at = ring.copied.get(key_id) if ring else None
     return f"copied at {clock(at)} UTC" if at else "NOT COPIED: bars-gateway encryption copy FILE"
-
-
-def _tell(settings: Settings, kind: str, **told: object) -> None:
-    permissions.require_making(settings.reports_dir)
-    told |= {"who": getpass.getuser(), "role": "operator"}
-    report(settings.reports_dir, kind, told, datetime.now(UTC))

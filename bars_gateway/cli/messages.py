@@ -26,7 +26,6 @@ The audit trail keeps it with the name of whoever typed it. `--dry-run` says wha
 """
 
 import asyncio
-import getpass
 import inspect
 import io
 import os
@@ -49,6 +48,7 @@ from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayBusy, GatewayUnreachable
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
+from bars_gateway.onboarding.reported import whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.examination import examine
@@ -346,14 +346,6 @@ def signed(why: str, by: str | None, *, dry_run: bool, **wanted: object) -> Mapp
     """Return what is *wanted* as an order: with its reason and its author."""
     author = {"why": why, "by": by or whoever_types(), "role": "operator", "dry_run": dry_run}
     return {**wanted, **author}
-
-
-def whoever_types() -> str:
-    """Return the user's name, as the machine has it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in many a container
-        return f"uid {os.getuid()}"
 
 
 def socket_of(settings: Settings, provider: str | None) -> Path:

@@ -22,18 +22,17 @@ import typer
 from bars_gateway import permissions
 from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
-from bars_gateway.cli.reported import refuse_numbers
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import OnboardingError
 from bars_gateway.keyring import Vault, names
 from bars_gateway.model.readings import SubjectHeld
+from bars_gateway.onboarding.reported import refuse_numbers, report_done
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.standard.patients import is_nhs_number
 from bars_gateway.store import subjects
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.encryption import standing, wanted_by
-from bars_gateway.store.reports import report
 
 T = TypeVar("T")
 _LARGEST = 32 * 1024 * 1024  # bytes of a file in the EPR's folders
@@ -158,10 +157,8 @@ def _tell(
     found: Sequence[SubjectHeld],
     copies: Sequence[tuple[Path, datetime]],
 ) -> None:
-    permissions.require_making(settings.reports_dir)
-    told: dict[str, object] = {"who": getpass.getuser(), "role": "operator", "why": why}
-    told |= {"found": len(found), "files": len(copies)}
-    report(settings.reports_dir, "operator.sought_subject", told, datetime.now(UTC))
+    told = {"why": why, "found": len(found), "files": len(copies)}
+    report_done(settings, "operator.sought_subject", **told)
 
 
 def _in_words(

@@ -29,11 +29,11 @@ from bars_gateway import permissions
 from bars_gateway.cli.listings import read, require_known
 from bars_gateway.cli.messages import By, Why
 from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
-from bars_gateway.cli.reported import report_done
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.model.trail import Breach, Seal, TrailHead, Witness
+from bars_gateway.onboarding.reported import report_done
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, instant_typed
 from bars_gateway.store import audit as trail
 from bars_gateway.store import chain, exports

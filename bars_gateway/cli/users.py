@@ -21,11 +21,11 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.cli.output import print_lines
-from bars_gateway.cli.reported import try_report
 from bars_gateway.config import Settings, SettingsProblem, load
 from bars_gateway.console.users import User, UserFile, UserProblem, hashed, named
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
+from bars_gateway.onboarding.reported import try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
 Read = TypeVar("Read")

@@ -48,6 +48,7 @@ from bars_gateway.onboarding.files import (
     BITS,
     PRIVATE,
     PUBLIC,
+    digest_of,
     make_folder,
     private_pem,
     put_in_place,
@@ -55,6 +56,7 @@ from bars_gateway.onboarding.files import (
     write_new,
 )
 from bars_gateway.onboarding.grades import Grade, worst
+from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.permissions import files_in
 from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7, is_authority
@@ -100,10 +102,7 @@ def folder_of(settings: Settings) -> Path:
 
 def new_request(settings: Settings, fqdn: str, bits: int = BITS) -> Request:
     """Make a key and a request for *fqdn*; raise OnboardingError where the name is wrong."""
-    flaws = flaws_of(fqdn, settings)
-    if flaws:
-        causes = "; ".join(flaw.cause for flaw in flaws)
-        raise OnboardingError(f"the name {fqdn!a} {causes}", flaws[0].cure)
+    require_name(settings, fqdn)
     folder = folder_of(settings)
     make_folder(folder, 0o700)
     request = _next(folder, fqdn)
@@ -116,6 +115,14 @@ def new_request(settings: Settings, fqdn: str, bits: int = BITS) -> Request:
     write_new(request.key_file, private_pem(key), PRIVATE)
     write_new(request.file, signed.public_bytes(Encoding.PEM), PUBLIC)
     return request
+
+
+def require_name(settings: Settings, fqdn: str) -> None:
+    """Raise OnboardingError where a certificate of that name would be refused."""
+    flaws = flaws_of(fqdn, settings)
+    if flaws:
+        causes = "; ".join(flaw.cause for flaw in flaws)
+        raise OnboardingError(f"the name {fqdn!a} {causes}", flaws[0].cure)
 
 
 def requests_in(settings: Settings) -> list[Request]:
@@ -277,6 +284,7 @@ def make_request(
     fqdn: Annotated[
         str | None, typer.Option("--fqdn", metavar="NAME", help="Else onboarding.fqdn.")
     ] = None,
+    why: WhyOrAsked = None,
     bits: Annotated[int, typer.Option(min=2048, max=8192, help="Of its key.")] = BITS,
 ) -> None:
     """
@@ -289,7 +297,11 @@ def make_request(
     if name is None:
         cure = f"Add --fqdn, or set onboarding.fqdn; its form is {form_for(settings)}."
         raise OnboardingError("the name of this Receiver is not known", cure)
+    require_name(settings, name)
+    why = reason(settings, why)
     made = new_request(settings, name, bits)
+    told = {"fqdn": made.fqdn, "sha256": digest_of(read_key(made.key_file).public_key())}
+    try_report(settings, "certificate.requested", why=why, **told)
     typer.echo(f"{made.key_file}: {bits} bits, mode 0600; it never leaves this machine")
     typer.echo(f"{made.file}: the request; nothing but CN={made.fqdn} is in it")
     if settings.environment is Environment.LOCAL:
@@ -323,6 +335,7 @@ def install_judged(
     config: Config = DEFAULT_CONFIG,
     key: Key = None,
     password_file: Password = None,
+    why: WhyOrAsked = None,
 ) -> None:
     """
     Judge a certificate, and put it with its key where the gateway reads them.
@@ -335,7 +348,11 @@ def install_judged(
     if _report(delivered, settings) is Grade.FAIL:
         cure = "Cure what is named above, and run the same command again."
         raise OnboardingError(f"{file} was not installed; nothing was changed", cure)
-    for kept in install(delivered, settings, datetime.now(UTC)):
+    why = reason(settings, why)
+    previous = install(delivered, settings, datetime.now(UTC))
+    told = {"certificates": [each.fingerprint(hashes.SHA256()).hex() for each in delivered.chain]}
+    try_report(settings, "certificate.installed", why=why, **told)
+    for kept in previous:
         typer.echo(f"{kept}: what was there before")
     typer.echo(f"{settings.inbound.certificate_file}: installed, with its key beside it")
 

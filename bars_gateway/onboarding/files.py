@@ -8,13 +8,19 @@ Whatever the disk or the system refuses is an OnboardingError that names the fil
 that no command of the onboarding ends in a traceback.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from bars_gateway.errors import OnboardingError
 from bars_gateway.permissions import sync_folder
@@ -104,3 +110,9 @@ def _written(path: Path, content: bytes, mode: int) -> Path:
 def private_pem(key: PrivateKeyTypes) -> bytes:
     """Return *key* as PEM, without passphrase: a service has nobody to ask."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def digest_of(key: PublicKeyTypes) -> str:
+    """Return the SHA-256 of a public key, as the audit trail names it."""
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()

@@ -24,7 +24,7 @@ import pwd
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -42,9 +42,11 @@ from bars_gateway.config.environments import BUNDLED, BUNDLES
 from bars_gateway.config.provider import SERVICE_SYSTEM
 from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import checklist, encryption, keys
 from bars_gateway.onboarding.files import BITS, explained, make_folder, read, write_new
-from bars_gateway.onboarding.keys import KeyId
+from bars_gateway.onboarding.keys import KeyFiles, KeyId
+from bars_gateway.onboarding.reported import try_report
 
 _USER = "bars-gateway"
 _READABLE = 0o640  # settings hold no secret, and are nobody else's business
@@ -68,6 +70,7 @@ Folder = Annotated[
     Path | None,
     typer.Option(readable=False, help="Everything below this one, instead of /etc, /var and /run."),
 ]
+_WHY = "bars-gateway init"  # of the keys that a first run makes
 _BITS = "--key-bits"
 Bits = Annotated[
     int, typer.Option(_BITS, min=2048, max=8192, help="Of the key; 4096 in int and prod.")
@@ -315,6 +318,7 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
         raise OnboardingError("; ".join(found), cure)
     made = [*_folders(settings, paths), *_keys(settings, key_bits), *_key_ring(settings)]
     _hand_over(owner, [paths.config, *made])
+    _tell_of_keys(settings, made)
     yield from (f"{path}: made" for path in made)
     yield f"\nFrom here to live ({settings.environment}, {paths.config}):\n"
     yield checklist.printed(checklist.steps(settings, datetime.now(UTC)))
@@ -379,6 +383,19 @@ def _keys(settings: Settings, bits: int) -> Iterator[Path]:
         keys.require_bits(settings.environment, bits, _BITS)
         made = keys.new_key(file.parent, KeyId.parse(provider.key_id), bits)
         yield from (made.private, made.public, made.jwks)
+
+
+def _tell_of_keys(settings: Settings, made: Collection[Path]) -> None:
+    """Let the audit trail have who made the first keys: its first lines, once the gateway runs."""
+    for provider in settings.providers.values():
+        if provider.private_key_file in made:
+            key_id = KeyId.parse(provider.key_id)
+            files = KeyFiles.of(provider.private_key_file.parent, key_id)
+            keys.tell_of_key(settings, "key.made", files, _WHY)
+    ring = settings.store.encryption_keys_file
+    if ring is not None and ring in made:
+        current = EncryptionRing.read(ring).current
+        try_report(settings, "encryption.key_added", why=_WHY, key_id=current.key_id)
 
 
 def _key_ring(settings: Settings) -> Iterator[Path]:

@@ -5,6 +5,7 @@ Keys that sign JWTs, and `bars-gateway keys`: made, published, tried, and put aw
     keys/Northshire-INT-1.public.pem    to attach, where NHS England hosts the JWKS
     keys/Northshire-INT.jwks.json       to host: every key of the owner that is not retired
     keys/retired/                       what was retired; nothing is deleted
+    the audit trail                     who made or retired which, and why
 
     Northshire-INT-2 ──► owner Northshire · environment int · rotation 2
 
@@ -44,6 +45,7 @@ from bars_gateway.onboarding.files import (
     BITS,
     PRIVATE,
     PUBLIC,
+    digest_of,
     make_folder,
     move,
     private_pem,
@@ -51,6 +53,7 @@ from bars_gateway.onboarding.files import (
     read,
     write_new,
 )
+from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of
 from bars_gateway.permissions import files_in
 
@@ -218,6 +221,13 @@ def _kept(folder: Path, *, retired: bool) -> list[KeptKey]:
     return sorted(found, key=lambda kept: (kept.key_id.family, kept.key_id.rotation))
 
 
+def tell_of_key(settings: Settings, kind: str, files: KeyFiles, why: str) -> None:
+    """Let the audit trail have who did that to a key: its id, and its public half's SHA-256."""
+    key = read_public(files.public) if files.public.exists() else None
+    told = {} if key is None else {"sha256": digest_of(key)}
+    try_report(settings, kind, why=why, key_id=str(files.key_id), **told)
+
+
 def jwk(key_id: str, key: RSAPublicKey) -> dict[str, str]:
     """Return a key as the token service wants it published: public members only."""
     members = jwt.algorithms.RSAAlgorithm.to_jwk(key, as_dict=True)
@@ -247,6 +257,7 @@ def make_next(
     config: Config = DEFAULT_CONFIG,
     provider: Whose = None,
     key_id: Named = None,
+    why: WhyOrAsked = None,
     bits: Annotated[int, typer.Option(min=2048, max=8192, help="4096 in int and prod.")] = BITS,
 ) -> None:
     """
@@ -259,7 +270,9 @@ def make_next(
     whose = provider_of(settings, provider)
     wanted = KeyId.parse(key_id) if key_id else _next(whose)
     _require_fit(settings, wanted, bits)
+    why = reason(settings, why)
     files = new_key(whose.private_key_file.parent, wanted, bits)
+    tell_of_key(settings, "key.made", files, why)
     typer.echo(f"{files.private}: {bits} bits, mode 0600; it never leaves this machine")
     typer.echo(f"{files.public}: to attach to the letter, where NHS England hosts the JWKS")
     typer.echo(f"{files.jwks}: to host yourself; it has every key that is not retired")
@@ -292,6 +305,7 @@ def put_away(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key id.")],
     config: Config = DEFAULT_CONFIG,
     provider: Whose = None,
+    why: WhyOrAsked = None,
     *,
     at_once: Annotated[
         bool, typer.Option("--at-once", help="Even if the settings changed within the hour.")
@@ -308,8 +322,9 @@ def put_away(
     _require_unused(settings, key_id)
     _require_patience(config, at_once=at_once)
     folder = whose.private_key_file.parent
-    wanted = KeyId.parse(key_id)
+    wanted, why = KeyId.parse(key_id), reason(settings, why)
     target = retire(folder, wanted)
+    tell_of_key(settings, "key.retired", KeyFiles.of(target.parent, wanted), why)
     typer.echo(f"{target}: put away")
     typer.echo(f"{KeyFiles.of(folder, wanted).jwks}: without it; publish that now")
 

@@ -1,7 +1,7 @@
 """
 What commands have done beside the gateway: reported to the audit trail, by a file each.
 
-    bars-gateway backup · users · audit export ─► state_dir/reports/ID.json ─┐
+    bars-gateway backup · keys · users · … ─► state_dir/reports/ID.json ─────┐
     the gateway, at its start and every few seconds ◄────────────────────────┘
          └─► a line of the trail, and the id of the report: one transaction ─► the file is removed
 
@@ -33,6 +33,10 @@ _NOBODYS = (None, None, None)
 REPORTED: Mapping[str, str] = {
     "operator.backed_up": "A backup was written.",
     "audit.exported": "Lines of the audit trail were exported.",
+    "key.made": "A key was made that signs for access tokens; the gateway does not use it yet.",
+    "key.retired": "A key was taken out of the published keys, and its file was put away.",
+    "certificate.requested": "A key, and a request for the certificate for receiving, were made.",
+    "certificate.installed": "A certificate for receiving was put in place, with its key.",
     "encryption.key_added": "The key ring has another key, by which all is encrypted from now on.",
     "encryption.keys_copied": "A copy of the key ring was made.",
     "operator.sought_subject": "Somebody looked up what is held about one person.",

@@ -8,6 +8,7 @@ import pytest
 from certs import LEAF_KEY, NOW, SHORT_KEY, Chain, key_pem, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from typed import settings_text, typed
+from typed import WHY, settings_text, told_by, typed
 
 from bars_gateway.config import Settings, load
 from bars_gateway.onboarding import certificate_rules
@@ -35,6 +36,7 @@ NAME = "BaRS-INT-ZX901.northshire.nhs.uk"
 def config(tmp_path: Path) -> Path:
     """Return settings of a provider-hosted gateway in INT that receives."""
     (tmp_path / "tls").mkdir()
+    (tmp_path / "state").mkdir()
     (tmp_path / "tls" / "client-ca.pem").write_bytes(pem(INT.root, INT.middle))
     file = tmp_path / "bars-gateway.toml"
     file.write_text(
@@ -66,7 +68,7 @@ def settings(config: Path) -> Settings:
 
 
 def requested(config: Path, *more: object) -> tuple[x509.CertificateSigningRequest, Path]:
-    done = typed("csr", "new", "-c", config, "--bits", 2048, *more)
+    done = typed("csr", "new", *WHY, "-c", config, "--bits", 2048, *more)
     assert (0, "") == (done.code, done.err)
     (file,) = (config.parent / "tls" / "requests").glob("*.csr")
     return x509.load_pem_x509_csr(file.read_bytes()), file.with_suffix(".key")
@@ -92,7 +94,7 @@ def test_the_key_of_a_request_stays_private(config):
 
 def test_a_request_has_a_key_of_4096_bits(config):
     """Unless somebody says otherwise."""
-    typed("csr", "new", "-c", config)
+    typed("csr", "new", *WHY, "-c", config)
     (file,) = (config.parent / "tls" / "requests").glob("*.csr")
 
     assert 4096 == x509.load_pem_x509_csr(file.read_bytes()).public_key().key_size
@@ -101,7 +103,7 @@ def test_a_request_has_a_key_of_4096_bits(config):
 def test_a_second_request_leaves_the_first_alone(config):
     """The certificate for the first may still be on its way."""
     requested(config)
-    typed("csr", "new", "-c", config, "--bits", 2048)
+    typed("csr", "new", *WHY, "-c", config, "--bits", 2048)
     found = sorted(file.name for file in (config.parent / "tls" / "requests").iterdir())
 
     assert [f"{NAME}-1.csr", f"{NAME}-1.key", f"{NAME}-2.csr", f"{NAME}-2.key"] == found
@@ -109,7 +111,9 @@ def test_a_second_request_leaves_the_first_alone(config):
 
 def test_it_is_said_where_a_request_goes(config):
     """In INT that is a web form of ITOC."""
-    assert "It goes to ITOC (the web form" in typed("csr", "new", "-c", config, "--bits", 2048).out
+    done = typed("csr", "new", *WHY, "-c", config, "--bits", 2048)
+
+    assert "It goes to ITOC (the web form" in done.out
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_every_wrong_name_gets_its_own_message(settings, fqdn, hosting, expected
 
 def test_a_wrong_name_makes_no_request(config):
     """Neither a key nor a request is left behind."""
-    done = typed("csr", "new", "-c", config, "--fqdn", "BaRS-PROD-ZX901.northshire.nhs.uk")
+    done = typed("csr", "new", *WHY, "-c", config, "--fqdn", "BaRS-PROD-ZX901.northshire.nhs.uk")
 
     assert 1 == done.code
     assert done.err.splitlines()[1] == "   try: Name it BaRS-INT-ZX901.<provider>.nhs.uk."
@@ -170,7 +174,7 @@ def test_a_wrong_name_makes_no_request(config):
 def test_a_name_that_nobody_gave_is_asked_for(config):
     """With the form that it should have."""
     config.write_text(config.read_text().replace(f'fqdn = "{NAME}"', ""))
-    done = typed("csr", "new", "-c", config)
+    done = typed("csr", "new", *WHY, "-c", config)
 
     assert done.err.startswith("error: the name of this Receiver is not known\n   try: Add --fqdn")
 
@@ -269,7 +273,7 @@ def test_a_certificate_for_a_request_is_installed_with_its_key(config, tmp_path)
     key = load_pem_private_key(key_file.read_bytes(), None)
     delivered = tmp_path / "from-the-desk.crt"
     delivered.write_bytes(pem(INT.leaf(NAME, key=key), INT.middle))
-    done = typed("certificate", "install", delivered, "-c", config)
+    done = typed("certificate", "install", *WHY, delivered, "-c", config)
 
     assert (0, "") == (done.code, done.err)
     assert {NAME} == installed(config).names
@@ -288,7 +292,7 @@ def test_a_certificate_comes_as_pkcs12_too(config, tmp_path, password):
     )
     secret.write_bytes((password or b"") + b"\n")
     more = ["--password-file", secret] if password else []
-    done = typed("certificate", "install", file, "-c", config, *more)
+    done = typed("certificate", "install", *WHY, file, "-c", config, *more)
 
     assert (0, "") == (done.code, done.err)
     assert {NAME} == installed(config).names
@@ -307,7 +311,7 @@ def test_a_certificate_comes_as_windows_saves_it(config, tmp_path, form):
     (tmp_path / "sent").write_bytes(DELIVERED[form])
     (tmp_path / "leaf.key").write_bytes(key_pem())
     more = ["--key", tmp_path / "leaf.key"]
-    done = typed("certificate", "install", tmp_path / "sent", "-c", config, *more)
+    done = typed("certificate", "install", *WHY, tmp_path / "sent", "-c", config, *more)
 
     assert (0, "") == (done.code, done.err)
     assert {NAME} == installed(config).names
@@ -321,6 +325,7 @@ def test_what_was_there_is_kept(config, tmp_path):
         done = typed(
             "certificate",
             "install",
+            *WHY,
             tmp_path / "leaf.pem",
             "--key",
             tmp_path / "leaf.key",
@@ -340,6 +345,7 @@ def test_a_wrong_certificate_changes_nothing(config, tmp_path):
     done = typed(
         "certificate",
         "install",
+        *WHY,
         tmp_path / "leaf.pem",
         "--key",
         tmp_path / "leaf.key",
@@ -419,3 +425,23 @@ def test_a_key_that_cannot_be_read_is_said(config, tmp_path, content, expected):
     )
 
     assert expected in done.err
+
+
+def test_the_audit_trail_hears_who_asked_for_a_certificate_and_put_it_in_place(config, tmp_path):
+    """By the SHA-256 that the gateway tells, once it takes it; of one that is refused, nothing."""
+    _, key_file = requested(config)
+    key = load_pem_private_key(key_file.read_bytes(), None)
+    leaf = INT.leaf(NAME, key=key)
+    for certificates in ((PROD.leaf(NAME, key=key), PROD.middle), (leaf, INT.middle)):
+        (tmp_path / "sent").write_bytes(pem(*certificates))
+        typed("certificate", "install", tmp_path / "sent", "-c", config, "--why", "INC-8")
+    asked, installed = told_by(tmp_path / "state")
+
+    assert ("certificate.requested", NAME, "INC-7") == tuple(
+        asked[name] for name in ("kind", "fqdn", "why")
+    )
+    assert ("certificate.installed", "INC-8") == (installed["kind"], installed["why"])
+    assert [leaf.fingerprint(SHA256()).hex(), INT.middle.fingerprint(SHA256()).hex()] == (
+        installed["certificates"]
+    )
+    assert ["operator", "operator"] == [each["role"] for each in (asked, installed)]

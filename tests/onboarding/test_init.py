@@ -14,7 +14,7 @@ import certs
 import pytest
 from certs import Chain
 from cryptography.hazmat.primitives.asymmetric import rsa
-from typed import Done, typed
+from typed import WHY, Done, told_by, typed
 
 from bars_gateway.config import describe, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
@@ -245,7 +245,7 @@ def test_the_checklist_sees_what_was_done(tmp_path):
     """A request was made, and the API key was told."""
     flags = ("--fqdn", "BaRS-INT-ZX901.northshire.nhs.uk", "--api-key", "told")
     init(tmp_path, *FLAGS, *flags)
-    typed("csr", "new", "-c", tmp_path / "bars-gateway.toml", "--bits", 2048)
+    typed("csr", "new", *WHY, "-c", tmp_path / "bars-gateway.toml", "--bits", 2048)
     out = init(tmp_path).out
 
     assert "3  done   Have the public key registered" in out
@@ -358,3 +358,13 @@ def test_a_wrong_file_is_as_much_left_to_do_as_none(tmp_path):
         "to do  Fetch the authorities of the callers",
         "waits  Have the certificate signed",
     } <= shown(tmp_path, "to do", "waits")
+
+
+def test_the_audit_trail_hears_who_made_the_first_keys(tmp_path):
+    """The key that signs, and the ring that encrypts; with the gateway's first start."""
+    init(tmp_path, *FLAGS)
+    told = told_by(tmp_path / "state")
+
+    assert {"key.made", "encryption.key_added"} == {each["kind"] for each in told}
+    assert {("operator", "bars-gateway init")} == {(each["role"], each["why"]) for each in told}
+    assert all(each["key_id"] and each["who"] for each in told)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from typed import Done, settings_text, typed
+from typed import WHY, Done, settings_text, told_by, typed
 
 from bars_gateway.config import Environment
 from bars_gateway.errors import OnboardingError
@@ -26,12 +26,13 @@ FIRST = KeyId(owner="Northshire", environment=Environment.LOCAL, rotation=1)
 def config(tmp_path: Path) -> Path:
     """Return settings whose key is still to be made."""
     file = tmp_path / "bars-gateway.toml"
+    (tmp_path / "state").mkdir()
     file.write_text(settings_text(tmp_path), "utf-8")
     return file
 
 
 def new(config: Path, *more: object) -> Done:
-    return typed("keys", "new", "-c", config, "--bits", 2048, *more)
+    return typed("keys", "new", *WHY, "-c", config, "--bits", 2048, *more)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_keys_are_listed_with_how_they_stand(config):
     new(config)
     new(config)
     new(config, "--key-id", "Northshire-LOCAL-3")
-    typed("keys", "retire", "Northshire-LOCAL-3", "-c", config, "--at-once")
+    typed("keys", "retire", *WHY, "Northshire-LOCAL-3", "-c", config, "--at-once")
     lines = typed("keys", "list", "-c", config).out.splitlines()
 
     assert ["Northshire-LOCAL-1", "Northshire-LOCAL-2", "Northshire-LOCAL-3"] == [
@@ -205,7 +206,7 @@ def test_a_key_of_over_a_year_is_called_old(config):
 def test_the_key_in_use_cannot_be_retired(config):
     """Without it no message would leave."""
     new(config)
-    done = typed("keys", "retire", "Northshire-LOCAL-1", "-c", config, "--at-once")
+    done = typed("keys", "retire", *WHY, "Northshire-LOCAL-1", "-c", config, "--at-once")
 
     assert (1, "") == (done.code, done.out)
     assert done.err.startswith("error: Northshire-LOCAL-1 is in use by trust\n   try: ")
@@ -215,7 +216,7 @@ def test_a_key_is_not_retired_within_the_hour(config):
     """Tokens that it signed for, and copies of the JWKS, live on for a while."""
     new(config)
     new(config)
-    done = typed("keys", "retire", "Northshire-LOCAL-2", "-c", config)
+    done = typed("keys", "retire", *WHY, "Northshire-LOCAL-2", "-c", config)
 
     assert 1 == done.code
     assert "too early" in done.err
@@ -227,7 +228,7 @@ def test_a_retired_key_is_out_of_the_jwks_and_kept(config):
     new(config)
     past = time.time() - keys.NOT_RETIRED_BEFORE.total_seconds() - 1
     os.utime(config, (past, past))
-    done = typed("keys", "retire", "Northshire-LOCAL-2", "-c", config)
+    done = typed("keys", "retire", *WHY, "Northshire-LOCAL-2", "-c", config)
     folder = config.parent / "keys"
     jwks = json.loads((folder / "Northshire-LOCAL.jwks.json").read_bytes())
 
@@ -298,3 +299,30 @@ async def test_a_key_is_probed_before_it_is_used(tmp_path):
     )
     assert (0, "") == (after.code, after.err)
     assert after.out.endswith(f"Northshire-LOCAL-1: {sandbox.token_url} gave a token\n")
+
+
+def test_the_audit_trail_hears_who_made_and_retired_which_key_and_why(config):
+    """Which key is told by its public half; the gateway enters it when it runs."""
+    new(config)
+    new(config)
+    past = time.time() - keys.NOT_RETIRED_BEFORE.total_seconds() - 1
+    os.utime(config, (past, past))
+    typed("keys", "retire", "Northshire-LOCAL-2", "-c", config, "--why", "INC-8: it was seen")
+    made, _, retired = told = told_by(config.parent / "state")
+
+    assert ["key.made", "key.made", "key.retired"] == [each["kind"] for each in told]
+    assert ("Northshire-LOCAL-1", "INC-7") == (made["key_id"], made["why"])
+    assert ("Northshire-LOCAL-2", "INC-8: it was seen") == (retired["key_id"], retired["why"])
+    assert {"operator"} == {each["role"] for each in told}
+    assert all(each["who"] for each in told)
+    assert told[1]["sha256"] == retired["sha256"] != made["sha256"]
+
+
+@pytest.mark.parametrize("why", [(), ("--why", " "), ("--why", "for 943 476 5919")])
+def test_no_key_is_made_without_a_reason(config, why):
+    """None, an empty one, or one that names a patient: the trail keeps it for years."""
+    done = typed("keys", "new", "-c", config, "--bits", 2048, *why)
+
+    assert (2, "") == (done.code, done.out)
+    assert "--why" in done.err
+    assert not (config.parent / "keys").exists()

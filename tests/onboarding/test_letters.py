@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from certs import LEAF_KEY, key_pem
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from typed import Done, settings_text, typed
+from typed import WHY, Done, settings_text, typed
 
 from bars_gateway.config import Onboarding
 from bars_gateway.onboarding import keys
@@ -83,7 +83,7 @@ def body(message: EmailMessage) -> str:
 def test_each_goes_to_its_desk(tmp_path, kind, environment, to, copy_to):
     """As a draft that a mail program opens for writing."""
     config = installed(tmp_path, environment)
-    typed("csr", "new", "--config", config, "--bits", 2048)
+    typed("csr", "new", *WHY, "--config", config, "--bits", 2048)
     found = draft(config, kind, environment)
 
     assert (to, copy_to, "1") == (found["To"], found["Cc"], found["X-Unsent"])
@@ -128,7 +128,7 @@ def test_who_hosts_the_jwks_sends_its_address(tmp_path):
 def test_in_int_the_certificate_is_asked_for_in_a_form(tmp_path):
     """There is no address to write to: the text says what to put into which field."""
     config = installed(tmp_path, "int")
-    typed("csr", "new", "--config", config, "--bits", 2048)
+    typed("csr", "new", *WHY, "--config", config, "--bits", 2048)
     done = wrote(config, "certificate")
 
     assert "Party key: N/A" in done.out
@@ -142,7 +142,7 @@ def test_the_request_goes_along(tmp_path):
     """The latest one of the name in the settings, as it is on disk."""
     config = installed(tmp_path, "prod")
     for _ in range(2):
-        typed("csr", "new", "--config", config, "--bits", 2048)
+        typed("csr", "new", *WHY, "--config", config, "--bits", 2048)
     (attached,) = draft(config, "certificate", "prod").iter_attachments()
 
     assert "BaRS-PROD-ZX901.northshire.nhs.uk-2.csr" == attached.get_filename()
@@ -212,7 +212,7 @@ def test_in_local_nobody_is_written_to(tmp_path):
 def test_nothing_secret_is_in_a_letter(tmp_path, kind):
     """Neither the API key nor any private key."""
     config = installed(tmp_path, "prod")
-    typed("csr", "new", "--config", config, "--bits", 2048)
+    typed("csr", "new", *WHY, "--config", config, "--bits", 2048)
     wrote(config, kind)
     written = b"".join(path.read_bytes() for path in (tmp_path / "letters").iterdir())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from store_values import TERMS, arrival, payload, submission
-from typed import Done, settings_text, typed
+from typed import WHY, Done, settings_text, typed
 
 from bars_gateway.config import load
 from bars_gateway.config.doubts import doubts
@@ -121,7 +121,7 @@ def lines(done: Done) -> list[dict[str, object]]:
 
 def test_a_key_ring_is_made_and_said_where_to_write(house: House) -> None:
     """Mode 0600, in the folder of the other keys; the key itself is shown nowhere."""
-    done = house.typed("encryption", "rotate")
+    done = house.typed("encryption", "rotate", *WHY)
     ring = EncryptionRing.read(house.ring)
 
     assert (0, "") == (done.code, done.err)
@@ -132,10 +132,10 @@ def test_a_key_ring_is_made_and_said_where_to_write(house: House) -> None:
 
 def test_a_rotation_adds_a_key_and_takes_none_out(house: House) -> None:
     """A backup may need the old one."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     before = EncryptionRing.read(house.ring)
     house.encrypted()
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     after = EncryptionRing.read(house.ring)
 
     assert before.keys == after.keys[:-1]
@@ -144,11 +144,11 @@ def test_a_rotation_adds_a_key_and_takes_none_out(house: House) -> None:
 
 def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
     """From then on nobody is told any more that there is none."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     told = [each.key for each in doubts(load(house.config, {}))]
     target = house.folder / "copy"
-    done = house.typed("encryption", "copy", target)
+    done = house.typed("encryption", "copy", target, *WHY)
 
     assert ["store.encryption_keys_file"] == [key for key in told if key.startswith("store.")]
     assert 0 == done.code
@@ -167,7 +167,7 @@ def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
 )
 def test_a_ring_that_cannot_be_used_is_told(house: House, spoil: object, says: str) -> None:
     """By `check`, and by each start, before anything is opened."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     spoil(house.ring)  # type: ignore[operator]
     found = problems(load(house.config, {}), datetime.now(UTC))
@@ -196,7 +196,7 @@ def test_where_patients_are_encryption_that_is_off_is_told(house: House, environ
 
 def test_a_gateway_without_its_key_says_which_and_where(house: House) -> None:
     """And begins with it again, whole."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     key = EncryptionRing.read(house.ring).current.key_id
@@ -213,7 +213,7 @@ def test_a_gateway_without_its_key_says_which_and_where(house: House) -> None:
 
 def test_a_backup_stays_encrypted_and_goes_back(house: House) -> None:
     """Verified with the ring; without it, it says so of every row."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     backup = house.folder / "backup.db"
@@ -237,7 +237,7 @@ def test_kills_at_every_step_of_a_rotation_lose_nothing(house: House) -> None:
     batches = ["before:encrypt_batch", *["after:encrypt_batch"] * 8]
     first = ["before:begin_encryption", "after:begin_encryption", *batches, "before:end_encryption"]
     for points in (first, ["after:begin_encryption", *["after:encrypt_batch"] * 2]):
-        house.typed("encryption", "rotate")
+        house.typed("encryption", "rotate", *WHY)
         house.encrypted()
         for point in points:
             assert -signal.SIGKILL == house.live(point), (house.folder / "gateway.log").read_text()
@@ -272,7 +272,7 @@ def test_one_person_is_found_wherever_they_are_named(
     house: House, written: str, ways: tuple[str, ...]
 ) -> None:
     """In messages, questions, quarantine and files; and nobody else is listed."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     copy = house.folder / "spool" / "inbox" / "new" / "1.message.json"
@@ -294,7 +294,7 @@ def test_one_person_is_found_wherever_they_are_named(
 
 def test_a_number_that_was_typed_as_an_argument_is_said_to_be_in_the_history(house: House) -> None:
     """And is not repeated there."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     done = house.typed("subject", NUMBER, "--why", "x")
@@ -307,7 +307,7 @@ def test_a_number_that_was_typed_as_an_argument_is_said_to_be_in_the_history(hou
 
 async def test_a_ring_that_others_can_read_is_not_taken_by_a_running_gateway(house: House) -> None:
     """As at a start; the keys that it has go on, and it says what to do."""
-    await asyncio.to_thread(house.typed, "encryption", "rotate")
+    await asyncio.to_thread(house.typed, "encryption", "rotate", *WHY)
     house.encrypted()
     settings = load(house.config, {})
     taken: list[bool] = []
@@ -324,11 +324,11 @@ async def test_a_ring_that_others_can_read_is_not_taken_by_a_running_gateway(hou
 
 def test_a_ring_that_is_lost_is_not_made_anew(house: House) -> None:
     """The database needs its keys: another ring in its place would hide that, and its copy."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     house.ring.unlink()
-    done = house.typed("encryption", "rotate")
+    done = house.typed("encryption", "rotate", *WHY)
 
     assert (1, False) == (done.code, house.ring.exists())
     assert "copy" in done.err
@@ -358,7 +358,7 @@ def test_a_number_that_is_none_is_refused_and_not_repeated(house: House, written
 
 def test_the_number_itself_is_nowhere_but_in_payloads(house: House) -> None:
     """Not in the database in clear, its log, the audit trail, a backup, or what commands print."""
-    house.typed("encryption", "rotate")
+    house.typed("encryption", "rotate", *WHY)
     house.encrypted()
     house.fill(house.vault)
     typing: tuple[tuple[object, ...], ...] = (

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from typed import WHY
+
 from bars_gateway.demo.stage import free_ports
 
 NAME = "northshire"
@@ -83,8 +85,8 @@ class Installation:
 
     def get_certificate(self, typing: Typing, *more: str) -> None:
         """Type what asks for a certificate, and what installs it."""
-        typing("csr", "new", "--config", str(self.config), *more)
-        typing("certificate", "install", str(self.sign()), "--config", str(self.config))
+        typing("csr", "new", "--config", str(self.config), *WHY, *more)
+        typing("certificate", "install", str(self.sign()), "--config", str(self.config), *WHY)
 
     def addresses(self) -> dict[str, str]:
         """Return what the running sandbox says of itself."""

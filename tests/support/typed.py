@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from unittest import mock
 
 from bars_gateway.cli import begin
+
+WHY = ("--why", "INC-7")  # of whatever the audit trail has to tell the reason of
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,13 @@ def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None 
 async def typed_beside(*arguments: object) -> Done:
     """Run one command in a thread of its own: what answers it runs in the loop of this one."""
     return await asyncio.to_thread(typed, *arguments)
+
+
+def told_by(state_dir: Path) -> list[dict[str, Any]]:
+    """Return what commands have reported to the audit trail, and no gateway has entered yet."""
+    found = [json.loads(file.read_bytes()) for file in state_dir.glob("reports/*.json")]
+    each = [{"kind": one["kind"], **one["detail"]} for one in found]
+    return sorted(each, key=lambda one: one["at"])
 
 
 def settings_text(folder: Path, **changes: str) -> str:
