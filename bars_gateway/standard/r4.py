@@ -1,11 +1,12 @@
 """
 R4 as a table: which elements each type has, and the forms of its primitive values.
 
-    r4-element-table.json ──once, when first asked──► members("Patient")["birthDate"]
+    r4-element-table.json ──a line, when first asked──► members("Patient")["birthDate"]
 
-The table holds every resource, datatype and backbone of FHIR R4 4.0.1. HL7 publishes
-the definitions that it was made from under CC0. It is no profile: what BaRS and UK
-Core ask beyond R4 are rules (`rules`).
+The table holds every resource, datatype and backbone of FHIR R4 4.0.1, each in a line of its own:
+messages are made of some dozens of the 660, and the others are never read. HL7 publishes the
+definitions that it was made from under CC0. It is no profile: what BaRS and UK Core ask
+beyond R4 are rules (`rules`).
 
 Two names for one thing: an *element* is what R4 defines (`value[x]`), a *member* is
 what stands in a resource (`valueQuantity`).
@@ -276,16 +277,22 @@ class Member:
 
 
 @cache
-def _table() -> dict[str, Any]:
+def _lines() -> Mapping[str, bytes]:
+    """Return what each line of the table says, by the name that it begins with, and unread."""
     content = files("bars_gateway.standard").joinpath("r4-element-table.json").read_bytes()
-    table: dict[str, Any] = orjson.loads(content)
-    return table
+    pairs = (line.rstrip(b",").partition(b":") for line in content.splitlines())
+    return {name.strip(b'"').decode(): said for name, _, said in pairs}
+
+
+def _rows(type_name: str) -> dict[str, Any]:
+    rows: dict[str, Any] = orjson.loads(_lines()[type_name])
+    return rows
 
 
 @cache
 def resources() -> frozenset[str]:
     """Return the names of all resources of R4."""
-    return frozenset(_table()["resources"])
+    return frozenset(orjson.loads(_lines()["resources"]))
 
 
 @cache
@@ -293,14 +300,14 @@ def elements(type_name: str) -> tuple[Element, ...]:
     """Return the elements of a resource, datatype or backbone, in the order of R4."""
     return tuple(
         Element(name=name, names=_names(name, types), required=least > 0, position=position)
-        for position, (name, (types, least, *_)) in enumerate(_table()["types"][type_name].items())
+        for position, (name, (types, least, *_)) in enumerate(_rows(type_name).items())
     )
 
 
 @cache
 def members(type_name: str) -> Mapping[str, Member]:
     """Return what may stand in a resource, datatype or backbone, by name."""
-    rows = _table()["types"][type_name]
+    rows = _rows(type_name)
     return {
         name: Member(
             name=name,
@@ -319,7 +326,8 @@ def members(type_name: str) -> Mapping[str, Member]:
 @cache
 def vocabulary() -> frozenset[str]:
     """Return every name that R4 gives to any member: none of them tells of a patient."""
-    rows = (item for elements_of in _table()["types"].values() for item in elements_of.items())
+    types = (name for name in _lines() if name[:1].isupper())
+    rows = (item for each in types for item in _rows(each).items())
     names = {name for element, (types, *_) in rows for name in _names(element, types)}
     return frozenset(names | resources() | {"resourceType"})
 
