@@ -47,9 +47,10 @@ Decisions: D-set-aside.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
+
+from bars_gateway.frozen import dataclass
 
 _PACKAGE = Path(__file__).parent
 _OTHER = "elsewhere"

@@ -30,12 +30,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bars_gateway.errors import KeyRingUnusable, PayloadDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.patients import is_nhs_number
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ import pwd
 import shlex
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+
+from bars_gateway.frozen import dataclass
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 

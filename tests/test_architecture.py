@@ -11,22 +11,23 @@ PACKAGE = Path(__file__).parent.parent / "bars_gateway"
 LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
-GROUND = {"errors", "standard", "permissions", "keyring"}
+GROUND = {"errors", "standard", "permissions", "keyring", "frozen"}
 FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
 PROCESS = FLOW | {"store.sqlite", "outbound", "inbound", "epr", "upkeep", "status", "console"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
-    "errors": set(),
+    "errors": {"frozen"},
+    "frozen": set(),
     "log": set(),
     "listeners": set(),
     "stopping": set(),
     "libraries": set(),
-    "permissions": {"errors"},
-    "keyring": {"errors", "standard"},
+    "permissions": {"errors", "frozen"},
+    "keyring": {"errors", "standard", "frozen"},
     "options": {"errors", "permissions", "config", "standard"},
-    "standard": {"errors"},
-    "tls": {"errors"},
+    "standard": {"errors", "frozen"},
+    "tls": {"errors", "frozen"},
     "config": GROUND | {"tls", "model"},
     "model": GROUND,
     "store": GROUND | {"model"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     | {"model", "contacts"},  # what is judged and counted: values, and nothing that runs
     "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
-    "contacts": {"config"},
+    "contacts": {"config", "frozen"},
     "onboarding": FLOW | {"store.sqlite", "outbound", "options", "contacts"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
     # what is not HTTP is answered.

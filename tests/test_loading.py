@@ -130,3 +130,26 @@ def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> N
     ).stdout
 
     assert "True True" == told.splitlines()[-1]
+
+
+def test_a_start_compiles_and_reads_nothing_that_it_does_not_use() -> None:
+    """Values are made by `frozen`, for a third of what Python's cost; R4's types wait until asked.
+
+    A class that has an order, or that changes, is Python's; so is what `make compiled` compiles.
+    """
+    code = (
+        "import sys\nfrom bars_gateway.daemon import gateway\n"
+        "from bars_gateway.standard import r4\n"
+        "ours = [each for name, each in sys.modules.items() if name.startswith('bars_gateway.')]\n"
+        "classes = {each for module in ours for each in vars(module).values()"
+        " if isinstance(each, type) and each.__module__ == module.__name__}\n"
+        "pythons = {each.__module__ for each in classes"
+        " if (how := getattr(each, '__dataclass_params__', None)) and how.frozen > how.order}\n"
+        "print(*sorted(pythons), r4.members.cache_info().currsize)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+    compiled = {f"bars_gateway.standard.{each}" for each in ("r4", "structure", "tree", "xml")}
+    assert [*sorted(compiled), "0"] == told.split()

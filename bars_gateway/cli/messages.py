@@ -31,7 +31,6 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -47,6 +46,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayBusy, GatewayUnreachable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.onboarding.reported import whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files

@@ -18,8 +18,9 @@ Decisions: D-environments.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 # What a bundle brings to [outbound], where the settings do not say it themselves.
 BUNDLED = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")

@@ -20,7 +20,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.frozen import dataclass
 
 PREFIX = "BARS_GATEWAY_"
 NOT_A_SETTING = frozenset({"BARS_GATEWAY_CONFIG"})  # where the file is, for the command line

@@ -9,7 +9,6 @@ value, because somebody will one day paste a key where a path belongs.
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +23,8 @@ from pydantic import (
     StringConstraints,
 )
 from pydantic_core import PydanticCustomError
+
+from bars_gateway.frozen import dataclass
 
 # They look like nothing, and are of no class that says so.
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")

@@ -24,7 +24,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -39,6 +39,7 @@ from bars_gateway.console.sessions import Session, Sessions, Tries
 from bars_gateway.console.users import LONGEST, UserFile, Users, checked
 from bars_gateway.console.visitor import ANYBODY, VISITING, UserRole, Visitor
 from bars_gateway.errors import UsersUnusable
+from bars_gateway.frozen import dataclass
 from bars_gateway.status.server import host_of, is_of_this_machine
 
 log = structlog.get_logger(__name__)

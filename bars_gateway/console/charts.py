@@ -9,9 +9,10 @@ nothing. Colours come of the style sheet, so that they follow light and dark.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
+
+from bars_gateway.frozen import dataclass
 
 _HEIGHT = 48
 _STEP = 10  # one column with its gap

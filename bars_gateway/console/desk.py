@@ -1,13 +1,13 @@
 """What every page has at hand: the store, what runs, and the time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
 from aiohttp import web
 
 from bars_gateway.console.rendering import Frame, render
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.timing import typed_instant
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store

@@ -9,10 +9,10 @@ from one place, and the console adds none.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlencode
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.explanation import Option
 from bars_gateway.model.interventions import PAST_ITS_TIME, Verb
 from bars_gateway.model.messages import Objection

@@ -9,10 +9,10 @@ alarm speaks of is named by the alarm itself, and its lead has all of its kind.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.status.concerns import LATE, Concern, ConcernKind
 from bars_gateway.store.figures import Waiting

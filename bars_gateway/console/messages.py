@@ -12,7 +12,7 @@ Sender may have put anything in its place; what has another form is hidden, and 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -21,6 +21,7 @@ from aiohttp import web
 
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.hands import place_of
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState, Part
 from bars_gateway.model.timeline import ANSWERS

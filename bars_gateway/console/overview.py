@@ -9,13 +9,13 @@ things that it speaks of.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.leads import leads_of, waits_for
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alerts import Alert
 from bars_gateway.status.concerns import Concern, concerns
 from bars_gateway.status.runbooks import RUNBOOKS

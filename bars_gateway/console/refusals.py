@@ -10,12 +10,12 @@ written.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import structlog
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.store.audit import Visits
 
 log = structlog.get_logger(__name__)

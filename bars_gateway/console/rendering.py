@@ -10,7 +10,6 @@ whole for a machine.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
+from bars_gateway.frozen import dataclass
 from bars_gateway.status.ages import ago, lasting
 from bars_gateway.status.running import RuntimeState
 

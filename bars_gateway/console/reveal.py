@@ -14,7 +14,6 @@ came.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
@@ -23,6 +22,7 @@ from aiohttp import web
 from bars_gateway.config.values import is_hidden
 from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.console.visitor import VISITING, UserRole
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload

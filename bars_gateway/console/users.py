@@ -20,12 +20,13 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
+from bars_gateway.frozen import dataclass
 from bars_gateway.permissions import sync_folder
 
 SHORTEST = 12  # characters of a password

@@ -9,8 +9,9 @@ it is somebody who may look and do nothing.
 
 from collections.abc import Collection
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 
 class UserRole(StrEnum):

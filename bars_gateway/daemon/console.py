@@ -1,7 +1,6 @@
 """What the console is given: who may come, by which rules, and what does as they ask."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -33,6 +32,7 @@ from bars_gateway.epr.orders import (
     read_order,
     who_of,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS, IN_BULK, Verb
 from bars_gateway.model.messages import Actor, OutboundState
 from bars_gateway.standard.timing import timing_for

@@ -24,7 +24,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -45,6 +44,7 @@ from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import ByName

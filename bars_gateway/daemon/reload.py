@@ -26,7 +26,6 @@ Decisions: D-renewal.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -50,6 +49,7 @@ from bars_gateway.errors import (
     KeyRingUnusable,
     unforeseen,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.keyring import EncryptionRing

@@ -26,11 +26,12 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Decided, Decision, Question
 from bars_gateway.standard import answers, structure, xml

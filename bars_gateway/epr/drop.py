@@ -20,7 +20,6 @@ Decisions: D-folders.
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +35,7 @@ from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.outbox import Drop, DropOutcome, Mark, Outbox
 from bars_gateway.epr.spool import Spool, Stuck, is_xml
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.formats import Format

@@ -11,11 +11,12 @@ ignored: a misspelt `needed_by` would otherwise let an appointment pass unnotice
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 import orjson
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     LONGEST,

@@ -35,7 +35,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -46,6 +46,7 @@ from bars_gateway import permissions
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.stopping import pause, unless_stopped

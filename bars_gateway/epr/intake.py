@@ -31,13 +31,14 @@ anybody's work. Nothing of that is kept for longer.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
+from bars_gateway.frozen import dataclass
 from bars_gateway.libraries import undisturbed
 from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow

@@ -21,12 +21,13 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from bars_gateway.epr.orders import Attachment, Confirmation, Order, who_of
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import (
     OBJECTIONS,
     PAST_ITS_TIME,

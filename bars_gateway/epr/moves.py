@@ -17,7 +17,7 @@ envelope: a misspelt `outcome` would otherwise say something that nobody meant.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from aiohttp import web
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
+from bars_gateway.frozen import dataclass
 from bars_gateway.listeners import body_of
 from bars_gateway.model.messages import Accepted, Part, Submission
 from bars_gateway.standard.answers import bundle_about

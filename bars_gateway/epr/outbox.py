@@ -31,7 +31,7 @@ The names of the EPR's files are never logged: some EPRs put patients into them.
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from heapq import nsmallest
 from typing import Final, TypeVar
@@ -59,6 +59,7 @@ from bars_gateway.epr.spool import (
     split,
     stem_of,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.tree import unmarked
 
 log = structlog.get_logger(__name__)

@@ -40,7 +40,6 @@ import errno
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -65,6 +64,7 @@ from bars_gateway.epr.spool import (
     split,
 )
 from bars_gateway.errors import ConfigurationError, StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled

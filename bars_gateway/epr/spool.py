@@ -43,7 +43,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -51,6 +50,7 @@ from typing import Final
 import structlog
 
 from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.frozen import dataclass
 from bars_gateway.permissions import sync_folder, sync_names
 
 ENVELOPES: Final = ".envelope.json"

@@ -11,11 +11,11 @@ at any time. The server does that when the time is over. The question stays; a r
 milliseconds may be in time on disk and too late for the Sender: that is the same case.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.exchange import (
     NOT_OFFERED,
     UNATTENDED,

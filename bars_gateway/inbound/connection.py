@@ -38,7 +38,6 @@ Decisions: D-who-may-call.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -47,6 +46,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import StreamReader, web
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.certificates import RevocationStatus
 from bars_gateway.tls.contexts import NOBODY, Caller, CurrentIdentity, allowed, caller_of

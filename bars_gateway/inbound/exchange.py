@@ -18,12 +18,13 @@ and 415, so the status says it, and the code is the one for a request that is no
 import asyncio
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.model.messages import (
     BundleReused,

@@ -29,7 +29,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -37,6 +37,7 @@ from typing import Final, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import (
     BUSY,

@@ -13,11 +13,11 @@ Decisions: D-open-to-members.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.exchange import (
     InboundRequest,
     Reply,

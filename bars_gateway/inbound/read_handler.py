@@ -20,10 +20,11 @@ to be kept in step, and nothing is stored.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import NOT_OFFERED, InboundRequest, Reply, problem_reply, refused
 from bars_gateway.inbound.providers import Addressed, Hosted, Providers

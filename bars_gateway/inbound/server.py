@@ -30,7 +30,7 @@ What even that fails over is left to aiohttp, which asks `_failed` for the answe
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -47,6 +47,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
     unforeseen,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.connection import (
     Admission,

@@ -10,9 +10,10 @@ alert says are codes, counts, times and names from the settings: no id, and noth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 
 class Channel(StrEnum):

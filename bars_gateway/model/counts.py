@@ -1,9 +1,10 @@
 """What happened in a period, counted: the figures that a safety report rests on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 
 class AlarmEnd(StrEnum):

@@ -13,10 +13,10 @@ an alarm stands: to look in vain does less harm than to wait in vain.
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import (
     DOES,

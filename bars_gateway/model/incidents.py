@@ -1,10 +1,10 @@
 """What is known of something that went wrong, as it was read in one moment: ids, codes, times."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.explanation import Case
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.readings import AuditLine

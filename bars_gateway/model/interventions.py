@@ -20,10 +20,10 @@ Decisions: D-no-late-revival, D-resent-record.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Objection, OutboundState, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.timing import Limits

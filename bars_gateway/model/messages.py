@@ -5,10 +5,11 @@ Each is frozen, and says what a field means to whom. The store hands them on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.consistency import CaseDetails
 from bars_gateway.standard.guards import enforced

@@ -18,10 +18,10 @@ Whether an EPR is there at all is not on disk, for after a restart nobody is the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Payload
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.remarks import Remark

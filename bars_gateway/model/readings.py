@@ -1,9 +1,10 @@
 """What can be read of the store: notices for an EPR, lists and the overview for an operator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.retention import RecordHold

@@ -15,10 +15,10 @@ the certificate, and nothing else does.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import State
 

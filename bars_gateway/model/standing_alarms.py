@@ -11,9 +11,9 @@ Decisions: D-alarms-stay.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, AlarmWords, Meanwhile
 from bars_gateway.model.messages import Objection
 from bars_gateway.standard.workflow import Role

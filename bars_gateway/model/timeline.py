@@ -12,10 +12,10 @@ message, no answer says. Ids, states and codes alone are named: nothing of a pay
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Attempt, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, Notice

@@ -13,9 +13,10 @@ Decisions: D-chain.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 NOTHING_BEFORE = "0" * 64  # stands for the hash before the first line
 SEALED = "audit.sealed"

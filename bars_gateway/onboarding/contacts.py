@@ -7,9 +7,8 @@ The addresses are those of the guide's current edition. They are words in a lett
 nothing is sent to them by the gateway.
 """
 
-from dataclasses import dataclass
-
 from bars_gateway.config import Environment
+from bars_gateway.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ kept.
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import permissions
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, shown
 
 LONGEST = timedelta(hours=24)

@@ -25,11 +25,12 @@ Decisions: D-circuit-breaker, D-our-trouble.
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict

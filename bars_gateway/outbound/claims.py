@@ -17,12 +17,12 @@ is asked of the store, however much waits.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from bars_gateway.errors import StaleState, StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.circuit_breaker import CircuitBreakers
 from bars_gateway.outbound.proxy import Proxy

@@ -21,7 +21,7 @@ Decisions: D-500s, D-unconfirmed, D-clinical-age.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -34,6 +34,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
     TokenUnavailable,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import (
     Attempt,
     Claim,

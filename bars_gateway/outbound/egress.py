@@ -25,7 +25,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +37,7 @@ import structlog
 from yarl import URL
 
 from bars_gateway.errors import EgressBlocked, IdentityError
+from bars_gateway.frozen import dataclass
 
 log = structlog.get_logger(__name__)
 

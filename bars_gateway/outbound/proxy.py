@@ -22,7 +22,6 @@ import asyncio
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import aiohttp
@@ -30,6 +29,7 @@ import structlog
 from yarl import URL
 
 from bars_gateway.errors import EgressBlocked, TokenUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.budget import Budget, Turns
 from bars_gateway.outbound.cache import Cache

@@ -27,7 +27,6 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +38,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.errors import EgressBlocked, IdentityError, unforeseen
+from bars_gateway.frozen import dataclass
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
 from bars_gateway.outbound.token_refusals import TokenRefused, classify

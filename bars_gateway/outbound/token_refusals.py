@@ -17,7 +17,6 @@ and anything else passes by itself.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -27,6 +26,7 @@ from bars_gateway.errors import (
     TokenServiceDown,
     TokenUnavailable,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.verdict import OF_OUR_APPLICATION, is_fault
 

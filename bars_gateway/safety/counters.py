@@ -9,8 +9,9 @@ message.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 
 class CounterName(StrEnum):

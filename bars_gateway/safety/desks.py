@@ -9,9 +9,9 @@ asks a Sender to tell the Receiver of its repeated faults, and the national side
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.contacts import Contact
 from bars_gateway.standard.verdict import FaultSide

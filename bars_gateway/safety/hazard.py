@@ -11,8 +11,8 @@ A control that no test shows is a hope: the tests hold that each names one that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.safety.counters import CounterName
 from bars_gateway.safety.risk import Risk
 

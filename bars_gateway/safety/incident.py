@@ -10,9 +10,10 @@ no UUID is not repeated, for somebody may have put a number of a patient there.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, Whose
 from bars_gateway.model.explanation import Case, explain
 from bars_gateway.model.incidents import IncidentFacts, IncidentKind, RaisedAlarm

@@ -10,11 +10,11 @@ sent and received stands above them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from types import MappingProxyType
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.counts import AlarmEnd, AlarmSpan, Counts
 from bars_gateway.safety.counters import COUNTERS, CounterName

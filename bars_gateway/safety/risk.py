@@ -9,8 +9,9 @@ safety case; these are the ones to begin with.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from bars_gateway.frozen import dataclass
 
 
 class Harm(StrEnum):

@@ -32,13 +32,13 @@ Decisions: D-foreign-answer.
 import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, islice
 
 import orjson
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import (
     Entry,

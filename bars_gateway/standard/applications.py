@@ -14,10 +14,10 @@ Decisions: D-versions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
 from bars_gateway.standard.workflow import Move, RequestType

@@ -24,13 +24,14 @@ Decisions: D-hostile-bodies.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache, wraps
 from typing import Any, TypeVar
 
 import orjson
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard import xml
 from bars_gateway.standard.r4 import ABOUT, matcher, resources, vocabulary
 from bars_gateway.standard.tree import (

@@ -25,10 +25,11 @@ of other messages are the same thing where type and id are the same.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import is_id, map_of, maps_of, said_by, text_of
 from bars_gateway.standard.compositions import Composition, Need, chosen, known_for
 from bars_gateway.standard.definitions import DEFINITIONS, cited

@@ -11,9 +11,9 @@ the ServiceRequest stays active in a response, and its focus is the Responder's 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.rules.substance import REJECTIONS, VALIDATED
 from bars_gateway.standard.timing import application_of

@@ -40,10 +40,11 @@ Decisions: D-second-record.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import orjson
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import (
     Entry,
     Json,

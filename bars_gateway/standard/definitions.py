@@ -11,7 +11,8 @@ a request's update carries the Encounter that the Receiver added, so one more is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from bars_gateway.frozen import dataclass
 
 PREFIX = "https://fhir.nhs.uk/MessageDefinition/bars-message-"
 _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"

@@ -38,8 +38,9 @@ Decisions: D-strict-on-send.
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard import bundle, guards, meaning, rules, structure, xml
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message

@@ -28,11 +28,11 @@ and that is told (`over`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import eq
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
 from bars_gateway.standard.patients import (
     NHS_NUMBER_SYSTEM,

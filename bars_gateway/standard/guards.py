@@ -18,8 +18,9 @@ Decisions: D-other-patient, D-never-too-late.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import CaseDetails, other_patient, other_use_case

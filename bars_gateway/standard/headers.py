@@ -14,11 +14,11 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.tree import unmarked

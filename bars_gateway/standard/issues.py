@@ -5,9 +5,10 @@ An Issue never holds anything from a payload: it names the rule, the FHIR path a
 the cure, and that is what a person needs (Core, Diagnostics-Text).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
+
+from bars_gateway.frozen import dataclass
 
 
 class Severity(StrEnum):

@@ -25,9 +25,9 @@ bookings are not made through this gateway at all, which is so while no EPR answ
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.consistency import journey_of, likeness_of
 from bars_gateway.standard.headers import same_service

@@ -31,11 +31,12 @@ Decisions: D-meaning, D-newest-holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import chain
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Entry, Message, bare_id, instant, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import PREFIX
 from bars_gateway.standard.timing import application_of

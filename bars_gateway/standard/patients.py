@@ -46,10 +46,11 @@ Decisions: D-same-patient, D-duplicate.
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from itertools import islice
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, once, text_of
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.r4 import ABOUT, resources

@@ -44,9 +44,9 @@ minor version has added, and a Sender picks the closest that it can write (CS-04
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.answers import Outcome
 from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn
 from bars_gateway.standard.bundle import USE_CASES, Message, map_of, maps_of, text_of

@@ -40,11 +40,11 @@ Decisions: D-reads-prove.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.answers import tells_error
 from bars_gateway.standard.bundle import (
     MalformedBundle,

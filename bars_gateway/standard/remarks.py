@@ -18,10 +18,10 @@ Decisions: D-newest-holds, D-never-too-late.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import NOBODY_ACTS, PROVED, matters, stands

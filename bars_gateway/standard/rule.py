@@ -21,10 +21,11 @@ The words that rules are written in stand here, too: which kind of message it is
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any, Required, TypedDict, Unpack
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.headers import ODS, normalised

@@ -16,11 +16,12 @@ Decisions: D-clinical-age, D-never-too-late.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.workflow import Move, RequestType
 
 

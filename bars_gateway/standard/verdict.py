@@ -25,9 +25,10 @@ releases, and so does the case of letters, so that only the beginning of the las
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.answers import AnswerSubject
 
 # Our access token: it ran out, or is not known.

@@ -20,9 +20,9 @@ never is: it is read by `meaning`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.bundle import Message
 
 

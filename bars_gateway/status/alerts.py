@@ -16,12 +16,13 @@ Decisions: D-alerts.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview

@@ -12,10 +12,10 @@ Each has a code, by which others speak of it: the kind of its alarm, or one of `
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, AlarmWords
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Inspection, Overview, StuckLog

@@ -20,7 +20,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -31,6 +30,7 @@ import orjson
 import structlog
 
 from bars_gateway.errors import IdentityError, StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alerts import AlertStep, Channel, Delivery
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause, unless_stopped

@@ -16,13 +16,14 @@ Decisions: D-readiness.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
 from aiohttp import web
 
 from bars_gateway.errors import StoreError
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import (
     LOW_TIMES,

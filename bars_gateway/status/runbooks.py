@@ -11,9 +11,9 @@ of a message is in any of them, so that an alert may quote them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmScope, Whose
 from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 

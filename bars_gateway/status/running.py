@@ -1,9 +1,10 @@
 """What the running parts know of themselves, beside the store: page, health and figures read it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.store.readings import EprCondition
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry

@@ -35,7 +35,7 @@ Decisions: D-set-aside.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ from bars_gateway.errors import (
     Unforeseen,
     unforeseen,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, AlarmScope
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark

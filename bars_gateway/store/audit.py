@@ -15,9 +15,9 @@ payload is in these lines: names, roles, reasons, numbers and codes.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.store.connection import Connection, Row

@@ -17,12 +17,12 @@ Decisions: D-fencing, D-order, D-quota.
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from bars_gateway.errors import DatabaseDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Claim, Part
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Before
 from bars_gateway.standard.workflow import Move

@@ -27,11 +27,11 @@ Decisions: D-seam.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Findings, StuckLog

@@ -18,11 +18,11 @@ Decisions: D-answers-owed, D-contradicted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import Vault
 from bars_gateway.model.interventions import NOT_CONFIRMED
 from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload

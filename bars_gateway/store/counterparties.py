@@ -11,10 +11,10 @@ What it publishes about itself is no message, and is kept apart (`outbound.cache
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Attempt
 from bars_gateway.standard.verdict import ROWS, SILENCE
 from bars_gateway.store.connection import Connection, Row

@@ -21,10 +21,11 @@ Decisions: D-encryption, D-subject-hash.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, numbers_in, unarmoured
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.model.readings import EncryptionStanding

@@ -6,10 +6,10 @@ What is known of one message, read in one moment for its explanation; by any id 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.explanation import Ahead, Case, Explanation, Stall, explain
 from bars_gateway.model.interventions import Candidate, Verb
 from bars_gateway.model.messages import OutboundState

@@ -12,9 +12,10 @@ has that, too. What is between is computed anew by whoever wants to (`docs/recor
 import json
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.store.audit import EVER, NEVER
 from bars_gateway.store.chain import COLUMNS, STEP, beginning, digest_of_line, hash_at, seals
 from bars_gateway.store.connection import Connection, Row

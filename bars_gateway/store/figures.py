@@ -22,9 +22,9 @@ then it is known.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes

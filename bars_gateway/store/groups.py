@@ -13,10 +13,10 @@ Decisions: D-group-commit.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from bars_gateway.errors import StoreError
+from bars_gateway.frozen import dataclass
 
 C = TypeVar("C")
 T = TypeVar("T")

@@ -13,9 +13,10 @@ Decisions: D-chain.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.work import Noun, writes

@@ -42,11 +42,11 @@ Decisions: D-shared-id.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Arrival, Change, Received, Submission
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import case_details_of, journey_of, same_case

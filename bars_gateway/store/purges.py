@@ -21,9 +21,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     APPOINTMENT,

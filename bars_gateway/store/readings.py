@@ -7,9 +7,10 @@ age (`UnreadNotices`).
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Overview

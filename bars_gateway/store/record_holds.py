@@ -9,9 +9,9 @@ was released stays to be seen. Nothing of a hold stops a message.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import RecordHold
 from bars_gateway.store.connection import Connection, Row

@@ -23,11 +23,12 @@ to be at work contradicts that: whoever is to ask still has to.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 
 from bars_gateway.errors import StaleState, unforeseen
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import NoticeKind, Part, Payload
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.findings import ENDED, Current, Matched, Reconciliation

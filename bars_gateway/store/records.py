@@ -8,11 +8,11 @@ and only where there is something to compare it with.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link

@@ -16,9 +16,10 @@ has nothing, and nobody but us knows it (scenario 29).
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.readings import Link, MessageRow
 from bars_gateway.standard.consistency import matters, stands

@@ -16,11 +16,11 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import add_message_event

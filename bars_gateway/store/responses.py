@@ -37,11 +37,12 @@ Decisions: D-other-patient, D-newest-holds, D-contradicted.
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import (
     Arrival,
     Fate,

@@ -13,9 +13,10 @@ What did not go well is grouped by what the last attempt came to, and with whom.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow
 from bars_gateway.standard.verdict import FaultSide

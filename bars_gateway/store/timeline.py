@@ -9,8 +9,8 @@ A workflow is told as a whole: an answer that came under another X-Correlation-I
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.readings import Debt, MessageRow, WorkflowRow
 from bars_gateway.model.timeline import Party, TimelineStep, steps
 from bars_gateway.store.connection import Connection, Row

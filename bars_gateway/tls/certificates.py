@@ -30,7 +30,7 @@ Decisions: D-revocation.
 import codecs
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
@@ -49,6 +49,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.errors import IdentityError
+from bars_gateway.frozen import dataclass
 
 _LONGEST = 8  # certificates above the leaf: no chain has so many, and a circle would have more
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # the object id that a PKCS#7 file begins with

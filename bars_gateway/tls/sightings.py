@@ -16,7 +16,6 @@ file holds certificates, which are public; it may be deleted at any time, and is
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.tls.certificates import Revocations, RevocationStatus, flaw
 from bars_gateway.tls.contexts import Caller, allowed, caller_from
 

@@ -55,13 +55,13 @@ Decisions: D-wall-clock.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import Inspected, Inspection
 from bars_gateway.stopping import pause

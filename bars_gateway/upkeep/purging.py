@@ -27,13 +27,14 @@ Decisions: D-retention.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.retention import (
     PURGED,
     Certificate,

@@ -3,8 +3,8 @@ Prints what an old and full database costs: `make bench-old`, or small with `STO
 
     STORED  messages that were settled long ago               500,000
     QUEUED  messages that wait, at most                        1,000,000
-    LATE    messages whose time is over when it starts         100,000
-    HELD    messages that are held by one command, at most     100,000
+    LATE    messages whose time is over when it starts         100,000, at most QUEUED
+    HELD    messages that are held by one command, at most     100,000, at most QUEUED
 
 The databases are made by plain SQL (`filling`) in a temporary folder on the disk (`TMPDIR`), which
 takes about 10 kB for each message. Each row is a real gateway that is started on one of them and
@@ -31,8 +31,8 @@ from staging import Gateway, Ground, Sink, ground, sink
 
 STORED = int(os.environ.get("STORED", "500000"))
 QUEUED = int(os.environ.get("QUEUED", "1000000"))
-LATE = int(os.environ.get("LATE", "100000"))
-HELD = int(os.environ.get("HELD", "100000"))
+LATE = int(os.environ.get("LATE", min(QUEUED, 100_000)))
+HELD = int(os.environ.get("HELD", min(QUEUED, 100_000)))
 PROVIDERS = int(os.environ.get("PROVIDERS", "50"))
 TRIED = int(os.environ.get("TRIED", "50"))
 _UNTOLD = "SELECT count(*) FROM messages WHERE state = 'queued' AND attempts = 0"

@@ -3,9 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, once, text_of
 from bars_gateway.standard.definitions import Focus, cited

@@ -8,9 +8,9 @@ to be said is looked for by its words, codes and times, never by the type that h
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from html import unescape
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import (
     Entry,

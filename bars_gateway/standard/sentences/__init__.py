@@ -24,9 +24,10 @@ Decisions: D-sentences.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.findings import ENDED, ReadProgress
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, Remark

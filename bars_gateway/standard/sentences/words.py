@@ -9,10 +9,11 @@ two of them in a word only is a slot; what asks something else is a sentence of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import application_of

@@ -20,8 +20,8 @@ Decisions: D-checkpoints.
 """
 
 import sqlite3
-from dataclasses import dataclass
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.readings import StuckLog
 
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer

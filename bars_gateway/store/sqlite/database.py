@@ -46,7 +46,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -64,6 +63,7 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog

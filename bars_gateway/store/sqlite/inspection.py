@@ -51,9 +51,9 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.frozen import dataclass
 from bars_gateway.model.readings import Inspected
 from bars_gateway.store.rows import instant, text
 
