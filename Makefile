@@ -163,15 +163,15 @@ $(VENV)/tests: tests/requirements.lock requirements.lock pyproject.toml | $(BIN)
 	@touch $@ $(VENV)/runs
 
 # With the lowest Python that is supported: what only that one needs is then in the lock, and the
-# hashes are those of every file of a version, so it serves the later ones too. The second lock
-# starts from the first, so that the tests run what the gateway runs.
+# hashes are those of every file of a version, so it serves the later ones too. Each lock keeps the
+# versions that it has, and the second is bound to the first: the tests run what the gateway runs.
 lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT INT TERM && \
 	python=$$(command -v python3.11 || command -v $(PYTHON)) && \
 	"$$python" -m venv "$$tools" && "$$tools/bin/pip" --quiet install '$(PIP_TOOLS)' && \
 	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --output-file requirements.lock pyproject.toml && \
-	cp requirements.lock tests/requirements.lock && \
-	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --output-file tests/requirements.lock pyproject.toml
+	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --constraint requirements.lock \
+	  --output-file tests/requirements.lock pyproject.toml
 	@sed -i '/^#/d; /^$$/d' tests/requirements.lock  # setuptools gets a heading of its own
 	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
 	  requirements.lock tests/requirements.lock || { \
