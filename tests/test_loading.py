@@ -24,6 +24,7 @@ NOT_FOR_A_LOOK = {
     *("bars_gateway.onboarding", "bars_gateway.sandbox", "bars_gateway.demo"),
     *("aiohttp", "cryptography", "jinja2", "prometheus_client", "jwt"),
     *("bars_gateway.daemon", "bars_gateway.console", "bars_gateway.cli.main"),
+    "bars_gateway.standard.rules",
 }
 LOADED = re.compile(r"^import '([\w.]+)' #", re.MULTILINE)
 

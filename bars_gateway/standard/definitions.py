@@ -14,6 +14,15 @@ from collections.abc import Mapping
 
 from bars_gateway.frozen import dataclass
 
+EVENTS_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
+# Of services. The second is Application 8's; the third is what the test proxies know.
+ENDPOINT_SYSTEMS = frozenset(
+    {
+        "https://fhir.nhs.uk/Id/dos-service-id",
+        "https://fhir.nhs.uk/Id/ers-dos-service-id",
+        "tests",
+    }
+)
 PREFIX = "https://fhir.nhs.uk/MessageDefinition/bars-message-"
 _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-"

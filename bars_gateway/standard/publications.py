@@ -50,10 +50,16 @@ from bars_gateway.frozen import dataclass
 from bars_gateway.standard.answers import Outcome
 from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn
 from bars_gateway.standard.bundle import USE_CASES, Message, map_of, maps_of, text_of
-from bars_gateway.standard.definitions import DEFINITIONS, Definition, Focus, cited
+from bars_gateway.standard.definitions import (
+    DEFINITIONS,
+    ENDPOINT_SYSTEMS,
+    EVENTS_SYSTEM,
+    Definition,
+    Focus,
+    cited,
+)
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.rules.header import ENDPOINT_SYSTEMS, EVENTS_SYSTEM
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.tree import Json, Number, Resource
 

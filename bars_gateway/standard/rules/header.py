@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
-from bars_gateway.standard.definitions import cited
+from bars_gateway.standard.definitions import ENDPOINT_SYSTEMS, EVENTS_SYSTEM, cited
 from bars_gateway.standard.headers import normalised, same_service
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.rule import CODES, HEADER, rule
 
 _WARN = Severity.WARNING
-EVENTS_SYSTEM = f"{CODES}message-events-bars"
 REASONS_SYSTEM = f"{CODES}message-reason-bars"
 # booking-response exists in the code system and has no workflow: M03.
 FOCUS_TYPES = {
@@ -18,14 +17,6 @@ FOCUS_TYPES = {
     "servicerequest-response": frozenset({"ServiceRequest", "Encounter"}),
     "booking-request": frozenset({"Appointment"}),
 }
-# The second is Application 8's; the third is what the test proxies know.
-ENDPOINT_SYSTEMS = frozenset(
-    {
-        "https://fhir.nhs.uk/Id/dos-service-id",
-        "https://fhir.nhs.uk/Id/ers-dos-service-id",
-        "tests",
-    }
-)
 
 
 @rule(
