@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.status.concerns import LATE, Concern, ConcernKind
-from bars_gateway.store.figures import Waiting
+from bars_gateway.store.figures import Waiting, WaitingCounted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,12 @@ def leads_of(concern: Concern, at: datetime) -> Sequence[Lead]:
     return _LEADS[ConcernKind(concern.kind)](concern, at)
 
 
-def waits_for(concern: Concern, waiting: Sequence[Waiting]) -> HeldUp | None:
+def holds_up(concern: Concern) -> bool:
+    """Tell whether something may wait because of it."""
+    return concern.kind in _BLOCKS
+
+
+def waits_for(concern: Concern, waiting: Sequence[WaitingCounted]) -> HeldUp | None:
     """Return what waits because of it; None: nothing does."""
     blocks = _BLOCKS.get(concern.kind)
     found = [each for each in waiting if blocks is not None and blocks(concern, each)]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
-from bars_gateway.console.leads import leads_of, waits_for
+from bars_gateway.console.leads import holds_up, leads_of, waits_for
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.alerts import Alert
 from bars_gateway.status.concerns import Concern, concerns
@@ -62,9 +62,10 @@ class OverviewPage:
         desk, frame = self._desk, self._desk.frame("/")
         overview = await desk.store.overview(frame.at)
         traffic = await desk.store.flows.traffic(frame.at)
-        waiting = await desk.store.figures.waiting()
         uptime = await desk.store.uptimes.uptime(frame.at)
         found = by_harm(concerns(overview, frame.running, desk.first_days))
+        held_up = any(map(holds_up, found))
+        waiting = await desk.store.figures.waiting_counted() if held_up else []
         return shown(
             "overview.html",
             frame,

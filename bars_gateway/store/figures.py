@@ -62,13 +62,19 @@ class Heap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What waits for one Receiver and is not held, and since when the oldest does."""
+    """For whom something waits that is not held, and since when the oldest does."""
 
     provider: str
     receiver: str
     since: datetime
-    messages: int = 1
-    workflows: int = 1  # each is about one patient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingCounted(Waiting):
+    """How much of it waits."""
+
+    messages: int
+    workflows: int  # each is about one patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +109,19 @@ class Figures(Noun):
 
     @reads
     def waiting(self, connection: Connection) -> list[Waiting]:
-        """Return what waits for whom and is not held."""
+        """Return for whom something waits that is not held."""
         return [
             Waiting(
+                provider=row["provider"], receiver=row["receiver"], since=instant(row["oldest"])
+            )
+            for row in connection.rows("oldest_waiting")
+        ]
+
+    @reads
+    def waiting_counted(self, connection: Connection) -> list[WaitingCounted]:
+        """Return how much waits for whom and is not held; it takes the longer the more that is."""
+        return [
+            WaitingCounted(
                 provider=row["provider"],
                 receiver=row["receiver"],
                 since=instant(row["oldest"]),

@@ -14,8 +14,25 @@ SELECT receiver, n, min((SELECT min(created_at) FROM messages INDEXED BY message
                           WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider)) AS oldest
   FROM receivers WHERE provider IS NOT NULL GROUP BY receiver, n;
 
+-- name: oldest_waiting
+-- Since when the oldest waits for each Receiver, but for what is held. One look into the index for each and provider,
+-- however many messages wait.
+WITH RECURSIVE receivers (receiver, provider) AS (
+    SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                      WHERE settled_at IS NULL AND receiver = t.state)
+      FROM tallies AS t WHERE t.of = 'open' AND t.n > 0
+    UNION ALL
+    SELECT receiver, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                       WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
+      FROM receivers WHERE provider IS NOT NULL)
+SELECT provider, receiver, (SELECT created_at FROM messages INDEXED BY messages_backlog
+                             WHERE settled_at IS NULL AND receiver = receivers.receiver
+                               AND provider = receivers.provider AND state <> 'held'
+                             ORDER BY created_at LIMIT 1) AS oldest
+  FROM receivers WHERE provider IS NOT NULL AND oldest IS NOT NULL;
+
 -- name: waiting_for_receivers
--- What waits for each Receiver, of how many workflows and since when, but for what is held.
+-- How much waits for each Receiver, of how many workflows and since when, but for what is held.
 SELECT provider, receiver, min(created_at) AS oldest, count(*) AS n, count(DISTINCT workflow_id) AS workflows
   FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL AND state <> 'held' GROUP BY receiver, provider;
 
@@ -51,16 +68,39 @@ SELECT CAST(coalesce(sum(asked), 0) AS BIGINT) AS asked,
   FROM hours WHERE direction = 'outbound' AND hour >= :since;
 
 -- name: backlog
--- What is not settled, by whom it is for and in classes of age, and since when the oldest of it waits.
-SELECT receiver, min(created_at) AS oldest, count(*) AS n,
-       count(*) FILTER (WHERE created_at > :minute) AS age_0,
-       count(*) FILTER (WHERE created_at <= :minute AND created_at > :minutes_5) AS age_1,
-       count(*) FILTER (WHERE created_at <= :minutes_5 AND created_at > :minutes_30) AS age_2,
-       count(*) FILTER (WHERE created_at <= :minutes_30 AND created_at > :hours_2) AS age_3,
-       count(*) FILTER (WHERE created_at <= :hours_2 AND created_at > :hours_8) AS age_4,
-       count(*) FILTER (WHERE created_at <= :hours_8) AS age_5
-  FROM messages INDEXED BY messages_backlog WHERE settled_at IS NULL
- GROUP BY receiver ORDER BY min(created_at);
+-- What is not settled, by whom it is for and in classes of age, and since when the oldest of it waits. Each class is
+-- counted as one stretch of the index: a fifth of what it takes to sort every message into its class.
+WITH RECURSIVE receivers (receiver, provider) AS (
+    SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                      WHERE settled_at IS NULL AND receiver = t.state)
+      FROM tallies AS t WHERE t.of = 'open' AND t.n > 0
+    UNION ALL
+    SELECT receiver, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
+                       WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
+      FROM receivers WHERE provider IS NOT NULL)
+SELECT receiver,
+       min((SELECT min(created_at) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider)) AS oldest,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at > :minute)) AS BIGINT) AS age_0,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at > :minutes_5 AND created_at <= :minute)) AS BIGINT) AS age_1,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at > :minutes_30 AND created_at <= :minutes_5)) AS BIGINT) AS age_2,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at > :hours_2 AND created_at <= :minutes_30)) AS BIGINT) AS age_3,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at > :hours_8 AND created_at <= :hours_2)) AS BIGINT) AS age_4,
+       CAST(sum((SELECT count(*) FROM messages INDEXED BY messages_backlog
+             WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider
+               AND created_at <= :hours_8)) AS BIGINT) AS age_5
+  FROM receivers WHERE provider IS NOT NULL
+ GROUP BY receiver ORDER BY oldest;
 
 -- name: note_up
 -- It was up for so long within that hour, until now.

@@ -1,15 +1,18 @@
 """A long queue: what is due is found as fast as in a short one, however much waits before it."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from backlog import SICK, fill
 
+from bars_gateway.store.figures import AGES
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.statements import SQLITE, statements_of
+from bars_gateway.store.store import Store
 
 
 async def steps(
@@ -81,6 +84,7 @@ FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up
         ("foremost", CLAIM | {"not_for": "[]", "most": 9}),
         ("next_due", {"now": "2020", "providers": json.dumps(["bench"])}),
         ("next_due_of_all", {}),
+        ("oldest_waiting", {}),
         ("messages_past_their_time", {"now": LATER} | FIRST),
         ("late_messages", {"now": LATER} | FIRST),
         ("leases_lapsed", {"now": LATER} | FIRST),
@@ -142,3 +146,46 @@ def _spread(count, connection):
     """Let what waits be of fifty providers, and the last of it of the one that may send."""
     connection.raw.execute("UPDATE messages SET provider = 'closed ' || (id % 49)")
     connection.raw.execute("UPDATE messages SET provider = 'open' WHERE id = ?", [count])
+
+
+async def test_whatever_waits_is_counted_once_in_the_class_of_its_age(tmp_path):
+    """For its Receiver, whichever provider's it is; in a few steps of SQLite's for each message."""
+    now = datetime.now(UTC)
+    async with open_database(tmp_path / "gateway.db") as database:
+        await fill(database, 3_000)
+        await database.write(partial(_aged, now))
+        store = Store(database, node="here")
+        found = (await store.flows.traffic(now)).backlog
+        waiting = await store.figures.waiting()
+        rows = await database.read(lambda c: c.raw.execute(_OPEN).fetchall())
+        classes = {name: text(now - age) for name, age in AGES.items()}
+        taken = await steps(database, "backlog", **classes)
+
+    expected = Counter((row["receiver"], _class_of(row["created_at"], now)) for row in rows)
+    oldest = {(row["provider"], row["receiver"]): row["created_at"] for row in rows}
+    counted = {
+        (each.receiver, number): count
+        for each in found
+        for number, count in enumerate(each.ages)
+        if count
+    }
+
+    assert expected == counted
+    assert sorted(found, key=lambda each: each.oldest_at) == found
+    assert oldest == {(each.provider, each.receiver): text(each.since) for each in waiting}
+    assert taken < 3_000 * 12 / 100
+
+
+_OPEN = "SELECT provider, receiver, created_at FROM messages ORDER BY created_at DESC"
+
+
+def _class_of(created_at: str, now: datetime) -> int:
+    return sum(created_at <= text(now - age) for age in AGES.values())
+
+
+def _aged(now: datetime, connection) -> None:
+    """Let what waits be of three providers, and have come over half a day."""
+    ages = [(text(now - timedelta(seconds=15 * n)), n % 3, n) for n in range(3_001)]
+    connection.raw.executemany(
+        "UPDATE messages SET created_at = ?, provider = 'p' || ? WHERE id = ?", ages
+    )

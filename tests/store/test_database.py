@@ -337,8 +337,7 @@ WALKS = {
     "guards": "the schema, when the audit trail was walked to its end",
     "lines_given": "one row for each table that counts",
     "open_alerts": "alerts that stand: one for each code and place",
-    "backlog": "what is open: for pages, which read on a connection of their own",
-    "waiting_for_receivers": "what is open: for figures, which read on that connection, too",
+    "waiting_for_receivers": "what is open: for the overview, where something holds it up",
 }
 
 
