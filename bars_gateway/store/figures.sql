@@ -25,11 +25,13 @@ WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT receiver, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                        WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
       FROM receivers WHERE provider IS NOT NULL)
-SELECT provider, receiver, (SELECT created_at FROM messages INDEXED BY messages_backlog
-                             WHERE settled_at IS NULL AND receiver = receivers.receiver
-                               AND provider = receivers.provider AND state <> 'held'
-                             ORDER BY created_at LIMIT 1) AS oldest
-  FROM receivers WHERE provider IS NOT NULL AND oldest IS NOT NULL;
+SELECT provider, receiver, oldest FROM (
+    SELECT provider, receiver, (SELECT created_at FROM messages INDEXED BY messages_backlog
+                                 WHERE settled_at IS NULL AND receiver = receivers.receiver
+                                   AND provider = receivers.provider AND state <> 'held'
+                                 ORDER BY created_at LIMIT 1) AS oldest
+      FROM receivers WHERE provider IS NOT NULL) AS found
+ WHERE oldest IS NOT NULL;
 
 -- name: waiting_for_receivers
 -- How much waits for each Receiver, of how many workflows and since when, but for what is held.
