@@ -33,4 +33,4 @@ SELECT e.at AS counts_to, e.at AS began_at FROM events AS e WHERE e.id = (SELECT
 
 -- name: up_between
 -- For how long the gateway is known to have been up within those hours.
-SELECT coalesce(sum(up_ms), 0) AS up_ms FROM uptime WHERE hour >= :since AND hour <= :until;
+SELECT CAST(coalesce(sum(up_ms), 0) AS BIGINT) AS up_ms FROM uptime WHERE hour >= :since AND hour <= :until;

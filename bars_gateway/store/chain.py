@@ -68,7 +68,7 @@ GUARDS = (
 )
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
 _SEALS_LOOKED_AT = 10
-_ALL = -1
+_ALL = 1 << 62
 _NOBODYS = (None, None, None)
 
 

@@ -31,9 +31,11 @@ CREATE OPERATOR ->> (LEFTARG = text, RIGHTARG = text, FUNCTION = json_member);
 CREATE FUNCTION json_list(numbers bigint[]) RETURNS text LANGUAGE sql IMMUTABLE AS
     'SELECT CAST(array_to_json(numbers) AS text)';
 CREATE AGGREGATE json_group_array(bigint) (SFUNC = array_append, STYPE = bigint[], INITCOND = '{}', FINALFUNC = json_list);
--- Of two, the greater and the lesser: NULL where one of them is.
+-- Of two or three, the greatest and the least: NULL where one of them is.
 CREATE FUNCTION max(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
     'SELECT CASE WHEN $1 >= $2 THEN $1 WHEN $1 < $2 THEN $2 END';
+CREATE FUNCTION max(text, text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
+    'SELECT max(max($1, $2), $3)';
 CREATE FUNCTION min(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
     'SELECT CASE WHEN $1 <= $2 THEN $1 WHEN $1 > $2 THEN $2 END';
 CREATE FUNCTION max(bigint, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS
@@ -139,6 +141,7 @@ CREATE TABLE messages (
     restored_at       TEXT COLLATE "C",
     trouble           TEXT COLLATE "C",
     fault             TEXT COLLATE "C",
+    appointment_until TEXT COLLATE "C" DEFAULT 'unread',
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'over', 'none', 'several', 'unnamed',
                                                               'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
@@ -591,6 +594,7 @@ CREATE TABLE purges (
     why               TEXT COLLATE "C" NOT NULL,
     rules             TEXT COLLATE "C" NOT NULL,
     began_at          TEXT COLLATE "C" NOT NULL,
+    counts_to         TEXT COLLATE "C" NOT NULL,
     ended_at          TEXT COLLATE "C",
     removing          BIGINT NOT NULL DEFAULT 0,
     CONSTRAINT ended_removes_nothing CHECK (ended_at IS NULL OR removing = 0)
@@ -621,6 +625,31 @@ CREATE TABLE purged (
 CREATE INDEX purged_by ON purged (purge_id, class, first);
 
 -- Views.
+CREATE VIEW appointments AS
+SELECT w.id AS workflow_id,
+       (SELECT max(CASE WHEN m.appointment_until <> 'unread' THEN m.appointment_until
+                        WHEN m.appointment_until = 'unread' AND w.request_type = 'booking'
+                        THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.created_at, '+366 days') END)
+          FROM messages AS m
+         WHERE m.workflow_id = w.id
+           AND m.id >= coalesce((SELECT max(said.id) FROM messages AS said
+                                  WHERE said.workflow_id = w.id AND said.appointment_until <> 'unread'
+                                    AND said.state IN ('received', 'acknowledged') AND said.patient IS DISTINCT FROM 'other'), 0)) AS until
+  FROM workflows AS w;
+
+CREATE VIEW at_rest AS
+SELECT w.id AS workflow_id, w.provider, w.use_case, w.state,
+       max(coalesce(w.closed_at, ''),
+           coalesce((SELECT max(max(m.created_at, coalesce(m.settled_at, ''))) FROM messages AS m WHERE m.workflow_id = w.id),
+                    w.opened_at)) AS rested_at,
+       (SELECT max(m.id) FROM messages AS m WHERE m.workflow_id = w.id) AS last_id,
+       nullif(max(coalesce((SELECT a.until FROM appointments AS a WHERE a.workflow_id = w.id), ''),
+                  coalesce((SELECT max(a.until) FROM links AS l JOIN appointments AS a ON a.workflow_id = l.to_id
+                             WHERE l.workflow_id = w.id), ''),
+                  coalesce((SELECT max(a.until) FROM links AS l JOIN appointments AS a ON a.workflow_id = l.workflow_id
+                             WHERE l.to_id = w.id), '')), '') AS appointment_until
+  FROM workflows AS w;
+
 CREATE VIEW kept AS
 SELECT w.id AS workflow_id,
        CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = w.id AND h.released_at IS NULL) THEN 'held'
@@ -647,14 +676,9 @@ SELECT w.id AS workflow_id,
               OR EXISTS (SELECT 1 FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id
                           WHERE l.to_id = w.id
                             AND o.closed_at IS NULL AND (o.state <> 'active' OR o.answer_due_at IS NOT NULL))
-            THEN 'linked' END AS why
-  FROM workflows AS w;
-
-CREATE VIEW at_rest AS
-SELECT w.id AS workflow_id, w.provider, w.use_case,
-       max(coalesce(w.closed_at, ''),
-           coalesce((SELECT max(coalesce(m.settled_at, m.created_at)) FROM messages AS m WHERE m.workflow_id = w.id),
-                    w.opened_at)) AS rested_at
+            THEN 'linked'
+            WHEN (SELECT r.appointment_until FROM at_rest AS r WHERE r.workflow_id = w.id)
+                 >= (SELECT p.counts_to FROM purges AS p WHERE p.id = (SELECT min(id) FROM purges WHERE removing = 1)) THEN 'appointment' END AS why
   FROM workflows AS w;
 
 CREATE VIEW kept_quarantine AS
@@ -768,11 +792,12 @@ BEGIN
 END $$;
 CREATE TRIGGER events_numbered BEFORE INSERT ON public.events FOR EACH ROW EXECUTE FUNCTION number_line();
 
--- How many there are of something in some state: more, or fewer.
-CREATE FUNCTION tally(what text, which text, more bigint) RETURNS void LANGUAGE sql AS $$
+-- How many there are of something in some state: more, or fewer. (In plpgsql a plan is made once a session.)
+CREATE FUNCTION tally(what text, which text, more bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO tallies AS t (of, state, n) VALUES (what, which, more)
         ON CONFLICT (of, state) DO UPDATE SET n = t.n + excluded.n;
-$$;
+END $$;
 CREATE FUNCTION now_in_text() RETURNS text LANGUAGE sql AS $$
     SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
 $$;
@@ -996,9 +1021,10 @@ END $$;
 CREATE TRIGGER events_settle AFTER INSERT ON public.events FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION settle_alarms();
 
 -- Whatever stands of that kind about that thing is settled.
-CREATE FUNCTION settle(what text, which text, moment text) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION settle(what text, which text, moment text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     UPDATE alarms SET ended_at = moment, ended_how = 'settled' WHERE about = what AND kind = which AND ended_at IS NULL;
-$$;
+END $$;
 
 CREATE FUNCTION workflows_answered() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
