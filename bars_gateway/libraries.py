@@ -9,7 +9,8 @@ A gateway keeps for months what it has loaded, and whoever types a command waits
 before either is loaded otherwise; later it changes nothing.
 
 Python itself looks for garbage as often as things are made. It halts every thread meanwhile, so it
-does not while modules are loaded and long bodies read, and never in what was loaded.
+does not while modules are loaded and long bodies read, and never in what was loaded. And it lets
+one thread at a time go on, each for so long that a gateway asks for less.
 """
 
 import gc
@@ -21,6 +22,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_TURN_SECONDS = 0.001
 _MADE_SINCE = 10_000  # objects beyond those that went: some megabyte, before garbage is looked for
 
 
@@ -78,3 +80,13 @@ def settle() -> None:
     """
     gc.freeze()
     gc.set_threshold(_MADE_SINCE)
+
+
+def take_short_turns() -> None:
+    """
+    Let a thread that waits for Python have it after a millisecond, if nobody lets go before.
+
+    After five, as Python has it, a message is done with: so long the writer waited behind the loop
+    for each of its statements, and the loop behind a long body for each thing it was to do.
+    """
+    sys.setswitchinterval(_TURN_SECONDS)

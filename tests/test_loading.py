@@ -1,5 +1,6 @@
 """What is loaded for what was typed: no more than it needs, by Python's own account of it."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ from certs import key_pem
 from typed import settings_text
 
 from bars_gateway.cli import begin, root
+from bars_gateway.daemon import gateway
 
 # Whatever of these a gateway loads at its start, it keeps for months and has no use for.
 NOT_FOR_A_GATEWAY = {
@@ -154,3 +156,21 @@ def test_a_start_compiles_and_reads_nothing_that_it_does_not_use() -> None:
 
     compiled = {f"bars_gateway.standard.{each}" for each in ("r4", "structure", "tree", "xml")}
     assert [*sorted(compiled), "0"] == told.split()
+
+
+def test_in_a_gateway_no_thread_waits_long_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread reads a long body, the loop gets its turn within a millisecond."""
+    waits: list[float] = []
+
+    async def run(*_: object, **__: object) -> None:
+        await asyncio.sleep(0)
+        waits.append(sys.getswitchinterval())
+
+    before = sys.getswitchinterval()
+    monkeypatch.setattr(gateway, "run", run)
+    try:
+        gateway.serve(None, lambda: None)  # type: ignore[arg-type,return-value]
+    finally:
+        sys.setswitchinterval(before)
+
+    assert [0.001] == [round(each, 6) for each in waits]

@@ -128,6 +128,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         await run(settings, stop, opened, notifier=notifier, reread=reread)
 
+    libraries.take_short_turns()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(until_told())
 

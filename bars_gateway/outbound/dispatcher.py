@@ -399,7 +399,9 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
     async def _settlement(self, claim: Claim, reply: "_Reply", now: datetime) -> Settlement:
-        pause = self._pause_before_retry(claim, reply.answer)
+        pause = timedelta()
+        if reply.judgement.verdict is not Verdict.ACKNOWLEDGED:  # or it would be drawn for nothing
+            pause = self._pause_before_retry(claim, reply.answer)
         ours = max(pause, PAUSE_FOR_OUR_TROUBLE)
         if reply.without_token:
             ours = _pause_without(self._tokens[claim.provider])

@@ -144,8 +144,11 @@ class Overrides:
 
     def with_the_other_side(self, message: Message, side: Side) -> Agreement:
         """Return what is agreed with who sent *message*, or is to get it; services win."""
-        agreed: dict[str, AgreedSeverity] = {}
-        for name in (EVERYBODY, *_names(message, side)) if self.agreements else ():
+        agreed = self.agreements.get(EVERYBODY, _NOTHING)
+        if self.agreements.keys() <= {EVERYBODY}:  # as nearly everywhere: who it is does not matter
+            return agreed
+        agreed = dict(agreed)
+        for name in _names(message, side):
             agreed |= self.agreements.get(name, {})
         return agreed
 

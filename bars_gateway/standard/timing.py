@@ -169,13 +169,15 @@ def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float | str]]
     urgent: to tell too early does less harm.
     """
     application = application_of(use_case)
-    shipped = replace(TIMINGS.get(application, URGENT), answer_within=_ANSWERS_WITHIN.get(use_case))
+    shipped = TIMINGS.get(application, URGENT)
     changes: dict[str, Any] = {}
+    if use_case in _ANSWERS_WITHIN:
+        changes["answer_within"] = _ANSWERS_WITHIN[use_case]
     for key in dict.fromkeys((application, use_case)):
         for name, value in overrides.get(key, {}).items():
             figure, unit = _UNITS[name]
             changes[figure] = value if unit is None else unit * float(value)
-    return replace(shipped, **changes)
+    return replace(shipped, **changes) if changes else shipped
 
 
 def shipped_timing(use_case: str) -> Timing:

@@ -25,6 +25,7 @@ left until the next timeout.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.connection import Connection, Database, Measures, Unmeasured
+
+_LOOKED_AT_EACH = 0.25  # seconds, how much room there is on the disk
 
 
 class WakeUp:
@@ -110,12 +113,22 @@ class Shared:
     wake_ups: WakeUps
     minimum_free_bytes: int
     measures: Measures = field(default_factory=Unmeasured)
+    _room_until: float = field(default=0.0, init=False)  # on the monotonic clock
 
     def refuse_when_full(self) -> None:
-        """Raise StorageFull where there is too little room to promise anything (D-free-space)."""
-        full = self.too_little_room()  # what was refused lately may pass now
+        """
+        Raise StorageFull where there is too little room to promise anything (D-free-space).
+
+        Where there was enough a moment ago there is: the reserve is for more than a moment's
+        messages. What was refused lately may pass now.
+        """
+        now = time.monotonic()
+        if now < self._room_until:
+            return
+        full = self.too_little_room()
         if full is not None:
             raise full
+        self._room_until = now + _LOOKED_AT_EACH
 
     def too_little_room(self) -> StorageFull | None:
         """Return how much room there is, and how much is asked for; None: there is enough."""

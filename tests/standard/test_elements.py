@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bars_gateway.standard.r4 import elements, matcher, members, resources, vocabulary
+from bars_gateway.standard.r4 import elements, fit, matcher, members, resources, vocabulary
 
 
 def test_elements_come_in_the_order_of_r4() -> None:
@@ -99,3 +99,15 @@ def is_a_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_of_the_values_that_were_met_few_are_kept() -> None:
+    """None that is long, or given once, or does not fit; and no more of the others than so many."""
+    known = fit("uri").__self__  # type: ignore[attr-defined]
+    known.clear()
+    values = ["https://a/b", "urn:uuid:7c0cf4d6-9a4e-4e0b-8f3a-0a3c3f6d7d11", "a" * 500, "a b"]
+
+    assert [True, True, True, False] == [bool(fit("uri")(each)) for each in values]
+    assert {"https://a/b": True} == known
+    assert all(fit("uri")(f"https://a/{number}") for number in range(3000))
+    assert len(known) <= 1024

@@ -107,6 +107,20 @@ async def test_little_free_space_stops_intake(database: SqliteDatabase) -> None:
         await store.outbound.submit(submission(), NOW)
 
 
+async def test_a_disk_that_fills_up_stops_intake_within_a_moment(database: SqliteDatabase) -> None:
+    """How much room there is need not be asked for each message, and is asked again and again."""
+    store = Store(database, node="here")
+    await store.outbound.submit(submission(), NOW)
+    store._shared.minimum_free_bytes = 1 << 62
+
+    async def submit_on() -> None:
+        while True:
+            await store.outbound.submit(submission(), NOW)
+
+    with pytest.raises(StorageFull):
+        await asyncio.wait_for(submit_on(), timeout=30)
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
