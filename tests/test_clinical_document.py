@@ -657,6 +657,8 @@ OF_NO_WEIGHT = frozenset(
             "retention.message_days",
             "retention.conversation_days",
             "retention.quarantine_days",
+            "retention.refusal_days",
+            "retention.alarm_days",
             "retention.audit_days",
             "retention.nightly",
             "retention.nightly_at",

@@ -30,6 +30,8 @@ _DAYS_OF: Mapping[RecordClass, str] = {
     RecordClass.MESSAGES: "message_days",
     RecordClass.CONVERSATIONS: "conversation_days",
     RecordClass.QUARANTINE: "quarantine_days",
+    RecordClass.REFUSALS: "refusal_days",
+    RecordClass.ALARMS: "alarm_days",
     RecordClass.INBOX: "inbox_days",
 }
 
@@ -70,6 +72,20 @@ class RetentionOverrides(Section):
     How long what lay in quarantine is kept, in days since it came; never before it was looked at.
 
     Set it where suppliers take longer to find out where a response belonged.
+    """
+
+    refusal_days: Days | None = None
+    """
+    How long a refusal is remembered, in days since it was given.
+
+    Set it where Senders repeat what was refused for longer, or are to be judged anew sooner.
+    """
+
+    alarm_days: Days | None = None
+    """
+    How long an alarm is kept, in days since it ended.
+
+    Set it together with `message_days`: it tells what somebody did about a message.
     """
 
     inbox_days: Days | None = None
@@ -127,6 +143,21 @@ class RetentionSettings(Section):
     How long what lay in quarantine is kept, in days since it came; never before it was looked at.
 
     A supplier needs weeks to say where a response belonged. Its bytes are about a patient.
+    """
+
+    refusal_days: Days = 730
+    """
+    How long a refusal is remembered, in days since it was given, with what the EPR was asked.
+
+    For as long, who repeats a request is refused with the same words. Then it is judged anew: it
+    was never taken. What the EPR has refused stays as long as what it was about is kept.
+    """
+
+    alarm_days: Days = 730
+    """
+    How long an alarm is kept, in days since it ended.
+
+    It says who dealt with it and why. The audit trail says so for `audit_days`.
     """
 
     inbox_days: Days = 0

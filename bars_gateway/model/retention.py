@@ -31,12 +31,14 @@ class RecordClass(StrEnum):
     MESSAGES = "messages"  # ids and states, with attempts, notices and decided questions
     CONVERSATIONS = "conversations"  # workflows, and what ties them together
     QUARANTINE = "quarantine"  # what belonged to no workflow, once somebody has looked at it
+    REFUSALS = "refusals"  # what a Sender was refused, by a rule or by the EPR, with its answer
+    ALARMS = "alarms"  # alarms that have ended
     INBOX = "inbox"  # copies that the EPR has left in its folder
     AUDIT = "audit"  # the audit trail, which is removed by whole days: see store.audit
 
 
-# What a purge goes through, in this order: bytes first, a copy before what is known of it, and a
-# workflow after its messages.
+# What a purge goes through, in this order: bytes first, a copy before what is known of it, a
+# workflow after its messages, and what was said about it at last.
 PURGED: Sequence[RecordClass] = (
     RecordClass.PAYLOADS,
     RecordClass.ANSWERS,
@@ -44,6 +46,8 @@ PURGED: Sequence[RecordClass] = (
     RecordClass.INBOX,
     RecordClass.MESSAGES,
     RecordClass.CONVERSATIONS,
+    RecordClass.REFUSALS,
+    RecordClass.ALARMS,
 )
 APPOINTMENT, OPEN = "appointment", "open"
 # Why something is kept whatever its age, in the words of the database's view `kept`.
@@ -58,6 +62,7 @@ KEPT_BECAUSE: Mapping[str, str] = {
     "linked": "linked to what is open",
     "resent": "sent again, and that message is kept",
     "attached": "something from quarantine is attached to it",
+    "told_once": "it tells of a place of the audit trail, which is told of once",
     APPOINTMENT: "its appointment, or that of what it is linked to, is yet to come",
 }
 # What ends a workflow that is open, so that its records leave in their time.

@@ -32,6 +32,8 @@ SLACK = timedelta(hours=1)  # of a night: what a restart takes, and by how much 
 _LAST_BEFORE = {
     RecordClass.CONVERSATIONS: ("last_workflow_opened_before", "number"),
     RecordClass.QUARANTINE: ("last_quarantined_before", "number"),
+    RecordClass.REFUSALS: ("last_refusal_before", "number"),
+    RecordClass.ALARMS: ("last_alarm_before", "number"),
 }
 _OF_MESSAGES = ("last_message_before", "last_id")
 

@@ -19,6 +19,17 @@ SELECT coalesce((SELECT min(y.workflow_id) - 1
 SELECT coalesce((SELECT min(q.id) - 1 FROM quarantine AS q WHERE q.created_at >= :before AND q.created_at <= :now),
                 (SELECT max(q.id) FROM quarantine AS q)) AS id;
 
+-- name: last_refusal_before
+-- The same of refusals.
+SELECT coalesce((SELECT min(l.refusal) - 1 FROM ledger AS l
+                  WHERE l.refusal IS NOT NULL AND l.created_at >= :before AND l.created_at <= :now),
+                (SELECT max(l.refusal) FROM ledger AS l WHERE l.refusal IS NOT NULL)) AS id;
+
+-- name: last_alarm_before
+-- The same of alarms.
+SELECT coalesce((SELECT min(a.id) - 1 FROM alarms AS a WHERE a.since >= :before AND a.since <= :now),
+                (SELECT max(a.id) FROM alarms AS a)) AS id;
+
 -- name: stamp_after
 -- What the first message after one says of the time, of those that say no time to come.
 SELECT created_at AS at FROM messages WHERE id > :id AND created_at <= :now ORDER BY id LIMIT 1;

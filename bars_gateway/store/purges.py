@@ -116,6 +116,22 @@ _OF: Mapping[RecordClass, _Statements] = {
         left="left_conversations",
         names="names_of_conversations",
     ),
+    RecordClass.REFUSALS: _Statements(
+        to_judge="refusals_to_judge",
+        judged="refusals_judged",
+        remove=("part_refusals", "forget_refused_questions", "remove_refusals"),
+        last="last_refusal",
+        left="left_refusals",
+        names="names_of_refusals",
+    ),
+    RecordClass.ALARMS: _Statements(
+        to_judge="alarms_to_judge",
+        judged="alarms_judged",
+        remove=("remove_alarms",),
+        last="last_ended_alarm",
+        left="left_alarms",
+        names="names_of_alarms",
+    ),
 }
 IN_DATABASE = tuple(each for each in PURGED if each in _OF)
 

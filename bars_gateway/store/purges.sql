@@ -246,3 +246,77 @@ SELECT id AS number, correlation_id AS name, id AS workflow_id FROM workflows WH
 -- name: names_of_quarantine
 -- What lay in quarantine, of a span of numbers.
 SELECT id AS number, request_id AS name, id AS workflow_id FROM quarantine WHERE id BETWEEN :first AND :last ORDER BY id;
+
+-- name: refusals_to_judge
+-- Refusals that are remembered, in order, and when they were given.
+SELECT l.refusal AS number, l.provider, '' AS use_case, coalesce(q.decided_at, l.created_at) AS rested_at,
+       NULL AS last_id, NULL AS appointment_until
+  FROM ledger AS l LEFT JOIN questions AS q ON q.id = l.question_id
+ WHERE l.refusal > :after AND l.refusal <= :up_to ORDER BY l.refusal LIMIT :limit;
+
+-- name: refusals_judged
+-- The same of some, with why they stay: what the EPR has refused stays as long as the conversation that it was about.
+SELECT l.refusal AS number, l.request_id AS name, l.provider, '' AS use_case, coalesce(q.decided_at, l.created_at) AS rested_at,
+       NULL AS last_id, NULL AS state,
+       (SELECT max(r.appointment_until) FROM workflows AS w CROSS JOIN at_rest AS r ON r.workflow_id = w.id
+         WHERE w.provider = q.provider AND w.correlation_id = q.correlation_id) AS appointment_until,
+       (SELECT k.why FROM kept_refusals AS k WHERE k.refusal = l.refusal) AS why
+  FROM ledger AS l LEFT JOIN questions AS q ON q.id = l.question_id
+ WHERE l.refusal IN (SELECT value FROM json_each(:numbers)) ORDER BY l.refusal;
+
+-- name: part_refusals
+-- The question goes before the entry that it led to.
+UPDATE ledger SET question_id = NULL WHERE refusal IN (SELECT value FROM json_each(:numbers));
+
+-- name: forget_refused_questions
+-- What the EPR was asked, and has refused.
+DELETE FROM questions
+ WHERE id IN (SELECT q.id FROM json_each(:numbers) AS n CROSS JOIN ledger AS l ON l.refusal = n.value
+              CROSS JOIN questions AS q ON q.provider = l.provider AND q.request_id = l.request_id
+               WHERE q.changes = 1 AND q.state = 'answered' AND q.message_id IS NULL);
+
+-- name: remove_refusals
+-- Refusals leave: who asks the same once more is judged anew.
+DELETE FROM ledger WHERE refusal IN (SELECT value FROM json_each(:numbers));
+
+-- name: last_refusal
+-- The last refusal.
+SELECT max(refusal) AS id FROM ledger WHERE refusal IS NOT NULL;
+
+-- name: left_refusals
+-- How many refusals are there that a purge says it has removed.
+SELECT count(*) AS n FROM ledger WHERE refusal BETWEEN :first AND :last;
+
+-- name: names_of_refusals
+-- Refusals of a span of numbers.
+SELECT refusal AS number, request_id AS name, refusal AS workflow_id FROM ledger WHERE refusal BETWEEN :first AND :last ORDER BY refusal;
+
+-- name: alarms_to_judge
+-- Alarms that have ended, in order.
+SELECT a.id AS number, coalesce(a.provider, '') AS provider, coalesce(w.use_case, '') AS use_case, a.ended_at AS rested_at,
+       NULL AS last_id, NULL AS appointment_until
+  FROM alarms AS a LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.id > :after AND a.id <= :up_to AND a.ended_at IS NOT NULL ORDER BY a.id LIMIT :limit;
+
+-- name: alarms_judged
+-- The same of some, with why they stay: as long as what they are about.
+SELECT a.id AS number, a.kind AS name, coalesce(a.provider, '') AS provider, coalesce(r.use_case, '') AS use_case,
+       a.ended_at AS rested_at, NULL AS last_id, r.state, r.appointment_until, k.why
+  FROM alarms AS a CROSS JOIN kept_alarms AS k ON k.alarm_id = a.id LEFT JOIN at_rest AS r ON r.workflow_id = a.workflow_id
+ WHERE a.id IN (SELECT value FROM json_each(:numbers)) ORDER BY a.id;
+
+-- name: remove_alarms
+-- Alarms leave that have ended; the lines of the trail that raised and ended them stay.
+DELETE FROM alarms WHERE id IN (SELECT value FROM json_each(:numbers));
+
+-- name: last_ended_alarm
+-- The last alarm.
+SELECT max(id) AS id FROM alarms;
+
+-- name: left_alarms
+-- How many alarms are there that a purge says it has removed.
+SELECT count(*) AS n FROM alarms WHERE id BETWEEN :first AND :last;
+
+-- name: names_of_alarms
+-- Alarms of a span of numbers.
+SELECT id AS number, kind AS name, id AS workflow_id FROM alarms WHERE id BETWEEN :first AND :last ORDER BY id;

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from store.test_purges import collected
-from store_values import arrival
+from store_values import arrival, refusal
 from typed import settings_text
 
 from bars_gateway.cli.records import against_database, carried_out
@@ -44,6 +44,9 @@ async def settings(tmp_path: Path) -> Path:
             await store.inbound.receive(arrival(body=os.urandom(20_000)), OLD)
         await collected(store)
         await store.inbound.receive(arrival(), OLD)
+        for _ in range(3):
+            await store.inbound.refuse(refusal(arrival()), OLD)
+        await store.inbound.refuse(refusal(arrival()), datetime.now(UTC))
     for number in range(1, 5):
         left = inbox / f"{number:012}.message.json"
         left.write_text("{}")
@@ -76,7 +79,7 @@ async def test_a_purge_goes_on_where_it_was_killed(settings: Path, point: str) -
     assert shown is not None
     assert [] == await asyncio.to_thread(lambda: list(against_database(path, shown)))
     assert [] == list(examine(path).problems)
-    assert (1, 1) == tuple(counts_of(path)[table] for table in ("messages", "workflows"))
+    assert (1, 1, 1) == tuple(counts_of(path).values())
     assert ["000000000004.message.json"] == [each.name for each in left.iterdir()]
 
 
@@ -84,7 +87,7 @@ def counts_of(path: Path) -> dict[str, int]:
     with closing(sqlite3.connect(path)) as connection:
         return {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("messages", "workflows")
+            for table in ("messages", "workflows", "ledger WHERE state = 'refused'")
         }
 
 
@@ -96,4 +99,4 @@ async def test_a_purge_without_a_gateway_prints_its_certificate_alone(settings: 
     )
     printed, _ = await process.communicate()
 
-    assert ("yearly", 15) == tuple(json.loads(printed)[name] for name in ("why", "removed"))
+    assert ("yearly", 18) == tuple(json.loads(printed)[name] for name in ("why", "removed"))

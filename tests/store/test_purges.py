@@ -46,6 +46,8 @@ DAYS = {
     RecordClass.CONVERSATIONS: 730,
     RecordClass.QUARANTINE: 90,
     RecordClass.INBOX: 0,
+    RecordClass.REFUSALS: 730,
+    RecordClass.ALARMS: 730,
 }
 RULES = RetentionRules([RetentionRule(record_class=of, days=days) for of, days in DAYS.items()])
 JO = Actor(role="operator", who="jo", why="IG-7")
@@ -369,7 +371,7 @@ async def test_the_certificate_is_proved_by_a_backup(
             for each in shown.classes
         ]
 
-    assert [True] * 5 == proved
+    assert [True] * 7 == proved
     assert {} == await database.read(lambda connection: left_of(connection, shown))
     assert await database.read(lambda connection: is_told(connection, shown))
 

@@ -308,6 +308,7 @@ CREATE TABLE ledger (                           -- every X-Request-Id that was a
     rules       TEXT,                           -- refused: by which rules
     created_at  TEXT NOT NULL,
     expires_at  TEXT,
+    refusal     INTEGER,                        -- refused: its number, given once; NULL: it is none
     PRIMARY KEY (provider, request_id),
     CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused', 'gone')),
     CONSTRAINT processing_has_a_question CHECK (state <> 'processing' OR question_id IS NOT NULL),
@@ -317,6 +318,7 @@ CREATE TABLE ledger (                           -- every X-Request-Id that was a
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_of    ON ledger (message_id)  WHERE message_id IS NOT NULL;
 CREATE INDEX ledger_asked ON ledger (question_id) WHERE question_id IS NOT NULL;
+CREATE INDEX ledger_refusals ON ledger (refusal)  WHERE refusal IS NOT NULL;
 
 CREATE TABLE sent_before (                      -- the bytes of a message of ours that was purged: never sent anew
     provider    TEXT NOT NULL,
@@ -638,6 +640,24 @@ SELECT q.id AS quarantine_id,
             THEN 'alarmed' END AS why
   FROM quarantine AS q;
 
+CREATE VIEW kept_alarms AS                      -- of an alarm: for as long as what it is about
+SELECT a.id AS alarm_id,
+       CASE WHEN a.ended_at IS NULL THEN 'alarmed'
+            WHEN a.kind = 'audit.broken' THEN 'told_once'  -- a place of the trail: it is never raised again
+            ELSE (SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id) END AS why
+  FROM alarms AS a;
+
+CREATE VIEW kept_refusals AS                    -- of a refusal: for as long as the conversation, and what lies in quarantine
+SELECT l.refusal,
+       CASE WHEN EXISTS (SELECT 1 FROM quarantine AS q WHERE q.provider = l.provider AND q.request_id = l.request_id)
+            THEN 'quarantined'
+            WHEN EXISTS (SELECT 1 FROM alarms AS a
+                          WHERE a.request_id = l.request_id AND a.provider = l.provider AND a.ended_at IS NULL) THEN 'alarmed'
+            ELSE (SELECT min(k.why) FROM questions AS q CROSS JOIN workflows AS w CROSS JOIN kept AS k
+                   WHERE q.id = l.question_id AND w.provider = q.provider AND w.correlation_id = q.correlation_id
+                     AND k.workflow_id = w.id) END AS why
+  FROM ledger AS l WHERE l.refusal IS NOT NULL;
+
 CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
 SELECT a.*, w.role, w.use_case, e.detail,
        (SELECT max(q.id) FROM quarantine AS q
@@ -863,6 +883,21 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
        AND ended_at IS NULL;
 END;
 
+-- A refusal has a number by which a purge names it; those that have left keep theirs.
+CREATE TRIGGER refusals_numbered AFTER INSERT ON ledger WHEN NEW.state = 'refused' AND NEW.refusal IS NULL BEGIN
+    UPDATE ledger SET refusal = 1 + max(coalesce((SELECT max(l.refusal) FROM ledger AS l WHERE l.refusal IS NOT NULL), 0),
+                                        coalesce((SELECT p.last FROM purged AS p WHERE p.class = 'refusals'
+                                                   ORDER BY p.first DESC LIMIT 1), 0))
+     WHERE provider = NEW.provider AND request_id = NEW.request_id;
+END;
+CREATE TRIGGER refusals_numbered_anew AFTER UPDATE OF state ON ledger
+WHEN NEW.state = 'refused' AND OLD.state <> 'refused' AND NEW.refusal IS NULL BEGIN
+    UPDATE ledger SET refusal = 1 + max(coalesce((SELECT max(l.refusal) FROM ledger AS l WHERE l.refusal IS NOT NULL), 0),
+                                        coalesce((SELECT p.last FROM purged AS p WHERE p.class = 'refusals'
+                                                   ORDER BY p.first DESC LIMIT 1), 0))
+     WHERE provider = NEW.provider AND request_id = NEW.request_id;
+END;
+
 -- Records leave by a purge alone, which writes down each; and nothing that is open, owed or held leaves at all.
 CREATE TRIGGER payloads_stay BEFORE DELETE ON payloads BEGIN
     SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
@@ -903,8 +938,13 @@ END;
 CREATE TRIGGER sent_before_stays BEFORE DELETE ON sent_before BEGIN
     SELECT RAISE(ABORT, 'what was sent once is never sent again');
 END;
-CREATE TRIGGER alarms_stay BEFORE DELETE ON alarms WHEN OLD.ended_at IS NULL BEGIN
-    SELECT RAISE(ABORT, 'what is open, owed or held stays');
+CREATE TRIGGER alarms_stay BEFORE DELETE ON alarms BEGIN
+    SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM kept_alarms AS k WHERE k.alarm_id = OLD.id AND k.why IS NOT NULL;
+END;
+CREATE TRIGGER refusals_stay BEFORE DELETE ON ledger
+WHEN OLD.state = 'refused' AND EXISTS (SELECT 1 FROM purges WHERE removing = 1) BEGIN
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM kept_refusals AS k WHERE k.refusal = OLD.refusal AND k.why IS NOT NULL;
 END;
 CREATE TRIGGER record_holds_stay BEFORE DELETE ON record_holds BEGIN
     SELECT RAISE(ABORT, 'who held what, and why, stays');

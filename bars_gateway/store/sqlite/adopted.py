@@ -399,6 +399,7 @@ class AdoptedQuestions:
         ).fetchone()
         if kept is not None:
             values = {name: kept[name] for name in columns(self._connection, "ledger")}
+            values["refusal"] = None  # it is given a number of its own here
             question = row["here"] if kept["question_id"] is not None else None
             insert(self._connection, "ledger", values | {"question_id": question})
 
