@@ -17,7 +17,7 @@ PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
-        lock sbom clean
+        lock sbom wheel sdist dist deb deb-test matrix release-check release clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -46,6 +46,11 @@ help:
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
+	@echo 'make dist            wheel and source, each built twice with the same bytes, list of parts and checksums, to dist/'
+	@echo 'make deb             Debian packages, to dist/ (SUITES="bookworm trixie noble": what the mirror offers)'
+	@echo 'make deb-test        install, use, upgrade, remove and purge them in clean root file systems'
+	@echo 'make matrix          the whole suite in a root file system of another release (SUITE=trixie)'
+	@echo 'make release-check   whether version, changelog, schema and documents are ready; make release also tags'
 	@echo 'make clean           remove what these have made'
 
 demo: $(VENV)/runs
@@ -181,6 +186,30 @@ lock:
 sbom: $(VENV)/tests
 	@mkdir -p dist && $(BIN)/python supply/sbom.py > dist/bars-gateway.cdx.json && \
 	sha256sum dist/bars-gateway.cdx.json
+
+wheel sdist: $(VENV)/runs
+	@packaging/twice $@
+
+dist: wheel sdist sbom
+	@cd dist && sha256sum bars_gateway-*.whl bars_gateway-*.tar.gz bars-gateway.cdx.json > SHA256SUMS
+
+# One package for each release of Debian and Ubuntu, in whose root file system it is built and tried.
+SUITES := bookworm trixie
+deb: wheel sbom
+	@TMPDIR="$(FOLDER)" packaging/deb $(SUITES)
+
+deb-test:
+	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)
+
+SUITE := trixie
+matrix:
+	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE) '$(ARGS)'
+
+release-check: dist
+	@packaging/release check
+
+release: dist
+	@packaging/release tag
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis bars_gateway.egg-info

@@ -414,7 +414,7 @@ def _owner() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(_USER)
     except KeyError:
-        cure = "Make it first, as in the README (systemd-sysusers), or add --folder FOLDER."
+        cure = "Make it first, as in docs/installing.md (systemd-sysusers), or add --folder FOLDER."
         raise OnboardingError(f"there is no user {_USER} on this machine", cure) from None
 
 

@@ -117,6 +117,16 @@ def addresses_of(host: str) -> frozenset[str]:
     return frozenset(str(entry[4][0]) for entry in found)
 
 
+# The operator's own before the package's: what systemd takes.
+UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+def unit_in(*folders: str) -> Path:
+    """Return the unit that systemd takes; where there is none, where it would be first."""
+    units = [Path(folder, "bars-gateway.service") for folder in folders or UNIT_FOLDERS]
+    return next((unit for unit in units if unit.exists()), units[0])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """The machine that is looked at."""
@@ -127,7 +137,7 @@ class Machine:
     disk: Callable[[Path], os.statvfs_result] = os.statvfs
     sqlite_version: tuple[int, ...] = VERSION
     systemd: Path = Path("/run/systemd/system")  # there where systemd manages the machine
-    unit: Path = Path("/etc/systemd/system/bars-gateway.service")
+    unit: Path = field(default_factory=unit_in)
     credentials: Path = Path("/run/credentials")
 
 

@@ -366,7 +366,7 @@ def _unit(site: CheckedSite) -> Seen:
     if not site.machine.systemd.exists():
         return skipped("systemd does not manage this machine")
     if not site.machine.unit.exists():
-        cure = "Install the unit, as in the README, so that the gateway outlives a restart."
+        cure = "Install the unit, as in docs/installing.md, so that the gateway outlives a restart."
         return warned(f"{site.machine.unit} is not there", cure)
     return passed(f"{site.machine.unit} is there")
 

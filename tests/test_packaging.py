@@ -1,0 +1,148 @@
+"""The packages that are handed out (D-debian): what can be seen of them without building them."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import debian
+import pytest
+import sbom
+
+from bars_gateway.onboarding.doctor.checks import unit_in
+
+ROOT = Path(__file__).parent.parent
+PACKAGING = ROOT / "packaging"
+DEBIAN = PACKAGING / "debian"
+MAINTAINER_SCRIPTS = ("postinst", "postrm", "preinst", "prerm")
+SCRIPTS = ("deb", "deb-test", "deb-test-within", "matrix", "release", "suites.sh", "twice")
+
+
+def ran(*command: str | Path) -> tuple[int, str]:
+    """Return a command's exit code and everything that it says."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", MAINTAINER_SCRIPTS)
+def test_a_maintainer_script_is_one_that_dash_can_read(name: str) -> None:
+    """A slip in one leaves a package that can neither be installed nor removed."""
+    assert (0, "") == ran("sh", "-n", DEBIAN / name)
+    assert "set -e\n" in (DEBIAN / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_that_builds_is_one_that_bash_can_read(name: str) -> None:
+    """They run outside the suite."""
+    assert (0, "") == ran("bash", "-n", PACKAGING / name)
+
+
+@pytest.mark.needs("shellcheck")
+@pytest.mark.parametrize("name", [*(f"debian/{each}" for each in MAINTAINER_SCRIPTS), *SCRIPTS])
+def test_a_script_has_none_of_the_known_traps(name: str) -> None:
+    """They run as root, some of them on the operator's machine: shellcheck finds nothing."""
+    assert (0, "") == ran(
+        "shellcheck", "--severity=warning", "--external-sources", PACKAGING / name
+    )
+
+
+def test_a_purge_asks_about_every_folder_that_has_records() -> None:
+    """Those of units and settings, and where upgrades put their copies; the page names each."""
+    script = (DEBIAN / "postrm").read_text("utf-8")
+    page = (ROOT / "docs" / "installing.md").read_text("utf-8")
+    (kept,) = re.findall(r'^KEPT="(.*)"$', script, re.MULTILINE)
+    unit = (ROOT / "systemd" / "bars-gateway.service").read_text("utf-8")
+    (state,) = re.findall(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    (spool,) = re.findall(r"^ReadWritePaths=-(.*)$", unit, re.MULTILINE)
+    (copies,) = re.findall(
+        r"^BACKUP_DIR=(.*)$", (DEBIAN / "bars-gateway.default").read_text("utf-8"), re.MULTILINE
+    )
+    expected = {"/etc/bars-gateway", f"/var/lib/{state}", spool, copies}
+
+    assert expected == {folder for folder in kept.split() if "*" not in folder}
+    assert [] == [folder for folder in sorted(expected) if f"`{folder}`" not in page]
+
+
+def test_an_upgrade_begins_with_what_its_settings_say() -> None:
+    """An installation without that file upgrades as one that has it unchanged."""
+    settings = (DEBIAN / "bars-gateway.default").read_text("utf-8")
+    defaults = re.findall(r"^[A-Z_]+=.*$", settings, re.MULTILINE)
+    script = (DEBIAN / "preinst").read_text("utf-8").splitlines()
+
+    assert 3 == len(defaults)
+    assert [] == [line for line in defaults if line not in script]
+
+
+def test_the_lock_of_the_package_has_what_a_gateway_runs_with(tmp_path: Path) -> None:
+    """With the hashes of requirements.lock; nothing that only builds it, and its own wheel."""
+    wheel = tmp_path / "a.whl"
+    wheel.write_bytes(b"")
+    lines = "\n".join(debian.lock(wheel))
+    names = set(re.findall(r"^([a-z0-9._-]+)==", lines, re.MULTILINE))
+    whole = {each.name: each.hashes for each in sbom.locked()}
+
+    assert {"aiohttp", "uvloop", sbom.NAME} <= names
+    assert not names & {"hatchling", "pip", "pytest"}
+    assert [] == [
+        digest
+        for name in sorted(names - {sbom.NAME})
+        for digest in whole[name]
+        if digest not in lines
+    ]
+
+
+def test_the_licence_of_each_part_can_be_read_in_the_package() -> None:
+    """Each has its text beside it, or is a part of a package that has."""
+    without = {each.name for each in debian.runs_with() if not debian.texts_of(each.name)}
+
+    assert set() == without
+
+
+def test_the_manual_tells_of_every_command(tmp_path: Path) -> None:
+    """One page for each, printed from the code, and every line of it plain text to man."""
+    manual, settings = DEBIAN / "manual.py", ROOT / "config" / "bars-gateway.toml"
+    code, said = ran(ROOT / ".venv" / "bin" / "python", manual, tmp_path, settings)
+    pages = {page.name for page in tmp_path.iterdir()}
+    instructions = {
+        line.split()[0]
+        for page in tmp_path.iterdir()
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith((".", "'"))
+    }
+
+    assert (0, "") == (code, said)
+    assert {"bars-gateway.1", "bars-gateway-backup.1", "bars-gateway.toml.5"} <= pages
+    assert {".TH", ".SH", ".SS", ".B", ".BR", ".TP", ".PP", ".nf", ".fi"} == instructions
+
+
+def test_a_wheel_built_twice_has_the_same_bytes(tmp_path: Path) -> None:
+    """From two folders, under two umasks: whoever builds a release can compare."""
+    found = []
+    for umask in (0o022, 0o077):
+        folder = tmp_path / str(umask)
+        before = os.umask(umask)
+        try:
+            code, said = ran(
+                ROOT / ".venv/bin/python", "-m", "hatchling", "build", "-t", "wheel", "-d", folder
+            )
+        finally:
+            os.umask(before)
+        assert 0 == code, said
+        found += [file.read_bytes() for file in folder.iterdir()]
+
+    assert 2 == len(found)
+    assert found[0] == found[1]
+
+
+def test_the_unit_of_the_operator_is_looked_at_before_that_of_the_package(tmp_path: Path) -> None:
+    """As systemd does; where there is none, the first place is named."""
+    own, package = tmp_path / "etc", tmp_path / "usr"
+    package.mkdir()
+    (package / "bars-gateway.service").touch()
+    of_the_package = unit_in(str(own), str(package))
+    own.mkdir()
+    (own / "bars-gateway.service").touch()
+
+    assert package == of_the_package.parent
+    assert own == unit_in(str(own), str(package)).parent
+    assert own == unit_in(str(own)).parent
