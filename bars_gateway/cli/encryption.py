@@ -27,6 +27,7 @@ from bars_gateway.onboarding import encryption as rings
 from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.store.encryption import standing, wanted_by
+from bars_gateway.store.reports import KEYS_COPIED
 
 app = typer.Typer(
     name="encryption",
@@ -105,8 +106,11 @@ def copy(
     source, why = _ring_of(settings, file), reason(settings, why)
     ring = rings.copy(source, target, datetime.now(UTC))
     ids = [each.key_id for each in ring.keys]
-    try_report(settings, "encryption.keys_copied", why=why, key_ids=ids)
+    try_report(settings, KEYS_COPIED, why=why, key_ids=ids)
     typer.echo(f"{target}: {', '.join(ids)}")
+    folder = settings.database_path.parent
+    if folder.exists() and folder.stat().st_dev == target.stat().st_dev:
+        typer.echo(f"warning: it is on the same disk as {folder}: take it elsewhere", err=True)
 
 
 def _ring_of(settings: Settings, file: Path | None) -> Path:

@@ -35,6 +35,13 @@ from bars_gateway.store.connection import Connection
 from bars_gateway.store.encryption import standing, wanted_by
 
 T = TypeVar("T")
+ReadEverything = Annotated[
+    bool,
+    typer.Option(
+        "--read-everything",
+        help="Find the person in every payload, and not in the index: slow.",
+    ),
+]
 _LARGEST = 32 * 1024 * 1024  # bytes of a file in the EPR's folders
 _NO_KEY = "There is no key ring, so that nothing is indexed by person."
 _WITHOUT_KEY = (
@@ -67,12 +74,7 @@ def subject(
     *,
     why: Annotated[str, typer.Option(help="For the audit trail, as in: access request 2026-17.")],
     config: Config = DEFAULT_CONFIG,
-    read_everything: Annotated[
-        bool,
-        typer.Option(
-            "--read-everything", help="Look through every payload, and not in the index: slow."
-        ),
-    ] = False,
+    read_everything: ReadEverything = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -82,13 +84,11 @@ def subject(
     asked for unseen, or read from standard input; spaces in it do not matter. That you looked, and
     why, is in the audit trail; the number is not. Exits with 1 if nothing is found.
     """
-    wanted = _number(number)
-    if number is not None:
-        typer.echo(_SEEN, err=True)
+    wanted = number_typed(number, "NUMBER")
     refuse_numbers("--why", why)
     settings = load(config, os.environ)
     vault = vault_of(settings)
-    found = _held(settings, vault, wanted, read_everything=read_everything)
+    found = held(settings, vault, wanted, read_everything=read_everything)
     copies = list(_copies(settings, wanted))
     _tell(settings, why, found, copies)
     _print(found, copies, as_json=as_json)
@@ -107,20 +107,25 @@ def _print(
         typer.echo(line)
 
 
-def _number(typed: str | None) -> str:
+def number_typed(typed: str | None, option: str) -> str:
+    """Return the NHS number that was typed for *option*; None: it is asked for unseen, or read."""
+    shown = typed
     if typed is None and sys.stdin.isatty():
         typed = getpass.getpass("NHS number (not shown): ")
     elif typed is None:
         typed = sys.stdin.readline()
     found = "".join(typed.replace("-", " ").split())
     if not is_nhs_number(found):
-        raise typer.BadParameter(_WRONG, param_hint="NUMBER")
+        raise typer.BadParameter(_WRONG, param_hint=option)
+    if shown is not None:
+        typer.echo(_SEEN, err=True)
     return found
 
 
-def _held(
+def held(
     settings: Settings, vault: Vault, number: str, *, read_everything: bool
 ) -> Sequence[SubjectHeld]:
+    """Return what is held about that person, by the index, or by reading every payload."""
     path = settings.database_path
     if read_everything:
 

@@ -29,11 +29,13 @@ from bars_gateway import permissions
 from bars_gateway.cli.listings import read, require_known
 from bars_gateway.cli.messages import By, Why
 from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
+from bars_gateway.cli.subject import ReadEverything, held, number_typed
 from bars_gateway.config import Settings, load
+from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import StoreError
-from bars_gateway.model.readings import AuditLine
+from bars_gateway.model.readings import AuditLine, SubjectHeld
 from bars_gateway.model.trail import Breach, Seal, TrailHead, Witness
-from bars_gateway.onboarding.reported import report_done
+from bars_gateway.onboarding.reported import refuse_numbers, report_done
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, instant_typed
 from bars_gateway.store import audit as trail
 from bars_gateway.store import chain, exports
@@ -78,6 +80,14 @@ Listed = Annotated[
     Path | None,
     typer.Option(
         "--ids", metavar="FILE", readable=False, help="Only of the messages named there, by line."
+    ),
+]
+Person = Annotated[
+    str | None,
+    typer.Option(
+        "--subject",
+        metavar="NUMBER|-",
+        help="Only of what names the person with that NHS number; -: asked for unseen, or read.",
     ),
 ]
 Against = Annotated[
@@ -331,7 +341,9 @@ def export(  # noqa: PLR0917
     kind: KindOf = None,
     of: OfMessages = None,
     listed: Listed = None,
+    subject: Person = None,
     *,
+    read_everything: ReadEverything = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -340,16 +352,21 @@ def export(  # noqa: PLR0917
     Of the days in which a line fits, all others are there as a digest, which says nothing of them:
     docs/records.md. The trail itself tells who has exported what, and why.
     """
+    kept = {"--why": why, "--by": by, "--actor": actor, "--kind": kind, "FILE": file.name}
+    for option, typed in kept.items():
+        refuse_numbers(option, typed)
     settings = load(config, os.environ)
     require_known(settings, provider)
-    names = [*(of or ()), *(_names_in(listed) if listed else ())]
+    names = [*(of or ()), *(_names_in(listed) if listed else ())] if of or listed else None
+    about = _about(settings, subject, read_everything=read_everything) if subject else None
     wanted = exports.WantedLines(
-        **_period(since, until), provider=provider, actor=actor, kind=kind, of=names
+        **_period(since, until), provider=provider, actor=actor, kind=kind, of=names, about=about
     )
     filters = {"from": since, "before": until, "provider": provider, "actor": actor, "kind": kind}
     # Before anything is handed out: what cannot be told of is not exported.
-    told = {"who": by, "why": why, **filters, "messages": len(names) or None}
-    given = {name: value for name, value in told.items() if value}
+    told = {"who": by, "why": why, **filters, "messages": None if names is None else len(names)}
+    told |= {"about_one_person": None if about is None else len(about)}  # and never whom
+    given = {name: value for name, value in told.items() if value not in {None, ""}}
     report_done(settings, "audit.exported", **given)
     done = _export(settings.database_path, file, wanted)
     if as_json:
@@ -358,6 +375,12 @@ def export(  # noqa: PLR0917
     typer.echo(f"{file}: {done['lines']:,} lines, and {done['digests']:,} digests")
     if done["hash"]:
         typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
+
+
+def _about(settings: Settings, typed: str, *, read_everything: bool) -> Sequence[SubjectHeld]:
+    """Return what names the person with the NHS number that was typed, which is kept nowhere."""
+    number = number_typed(None if typed == "-" else typed, "--subject")
+    return held(settings, vault_of(settings), number, read_everything=read_everything)
 
 
 def _names_in(file: Path) -> list[str]:

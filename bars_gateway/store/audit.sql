@@ -6,7 +6,8 @@ SELECT * FROM events INDEXED BY events_at
  WHERE at >= :since AND at < :until AND provider IS NOT DISTINCT FROM coalesce(:provider, provider)
    AND (kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.' OR :kind IS NULL)
    AND (CAST(:actor AS TEXT) IS NULL OR detail ->> 'who' = :actor
-        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
+        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' ('
+        OR substr(detail ->> 'who', 1, length(:actor) + 4) = :actor || ' as ')
    AND ((at, id) < (:before_at, :before) OR :before IS NULL)
  ORDER BY at DESC, id DESC LIMIT :limit;
 
@@ -17,7 +18,8 @@ SELECT * FROM events INDEXED BY events_done
    AND at >= :since AND at < :until AND provider IS NOT DISTINCT FROM coalesce(:provider, provider)
    AND (kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.' OR :kind IS NULL)
    AND (CAST(:actor AS TEXT) IS NULL OR detail ->> 'who' = :actor
-        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
+        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' ('
+        OR substr(detail ->> 'who', 1, length(:actor) + 4) = :actor || ' as ')
    AND ((at, id) < (:before_at, :before) OR :before IS NULL)
  ORDER BY at DESC, id DESC LIMIT :limit;
 
@@ -33,6 +35,7 @@ SELECT * FROM events
    AND at >= :since AND at < :until AND provider IS NOT DISTINCT FROM coalesce(:provider, provider)
    AND (kind = :kind OR substr(kind, 1, length(:kind) + 1) = :kind || '.' OR :kind IS NULL)
    AND (CAST(:actor AS TEXT) IS NULL OR detail ->> 'who' = :actor
-        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' (')
+        OR substr(detail ->> 'who', 1, length(:actor) + 2) = :actor || ' ('
+        OR substr(detail ->> 'who', 1, length(:actor) + 4) = :actor || ' as ')
    AND ((at, id) < (:before_at, :before) OR :before IS NULL)
  ORDER BY at DESC, id DESC LIMIT :limit;

@@ -16,6 +16,7 @@ from dataclasses import field
 from datetime import datetime
 
 from bars_gateway.frozen import dataclass
+from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.store.audit import EVER, NEVER
 from bars_gateway.store.chain import COLUMNS, STEP, beginning, digest_of_line, hash_at, seals
 from bars_gateway.store.connection import Connection, Row
@@ -33,9 +34,12 @@ class WantedLines:
     since: datetime = EVER
     until: datetime = NEVER  # before that moment
     provider: str | None = None
-    actor: str | None = None  # as they called themselves; with or without their user id
+    actor: str | None = (
+        None  # as they called themselves, or logged in; without what they became then
+    )
     kind: str | None = None  # message.refused, or all of message, operator, …
-    of: Collection[str] = ()  # X-Request-Ids, Bundle.ids, numbers of messages; none: of any
+    of: Collection[str] | None = None  # X-Request-Ids, Bundle.ids, numbers; None: of any
+    about: Sequence[SubjectHeld] | None = None  # what names one person; None: whoever it names
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ class Export:
     stretches: list[int] = field(default_factory=list)  # which of them have a chosen line
     names: frozenset[str] = frozenset()
     numbers: frozenset[int] = frozenset()
+    about: frozenset[object] = frozenset()  # numbers of messages; provider and X-Request-Id
     at: int = -1  # the stretch that is being written
 
 
@@ -89,7 +94,7 @@ def records(connection: Connection, export: Export) -> list[Record] | None:
 def _begin(connection: Connection, export: Export) -> None:
     export.begun = True
     export.bounds = sorted(each.through for each in seals(connection, limit=_MOST_SEALS))
-    names = {name for each in export.wanted.of for name in (each, each.lower())}
+    names = {name for each in export.wanted.of or () for name in (each, each.lower())}
     found = {
         row["id"]: row["request_id"]
         for name in names
@@ -97,6 +102,10 @@ def _begin(connection: Connection, export: Export) -> None:
     }
     export.numbers = frozenset(found)
     export.names = frozenset(names | set(found.values()))
+    export.about = frozenset(
+        each.number if each.kind == "message" else (each.provider, each.request_id)
+        for each in export.wanted.about or ()
+    )
 
 
 def _number(name: str) -> int:
@@ -123,8 +132,13 @@ def _fits(export: Export, row: Row) -> bool:
         return False
     if wanted.provider is not None and wanted.provider != _text(row["provider"]):
         return False
-    if wanted.of and not (
-        row["message_id"] in export.numbers or _text(row["request_id"]) in export.names
+    request_id = _text(row["request_id"])
+    if wanted.of is not None and not (
+        row["message_id"] in export.numbers or request_id in export.names
+    ):
+        return False
+    if wanted.about is not None and not (
+        {row["message_id"], (_text(row["provider"]), request_id)} & export.about
     ):
         return False
     kind = _text(row["kind"]) or ""
@@ -137,7 +151,8 @@ def _is_by(row: Row, actor: str) -> bool:
         who = json.loads(row["detail"]).get("who")
     except ValueError:  # a disk has spoilt it
         return False
-    return isinstance(who, str) and (who == actor or who.startswith(f"{actor} ("))
+    known_as = (f"{actor} (", f"{actor} as ")
+    return isinstance(who, str) and (who == actor or who.startswith(known_as))
 
 
 def _text(stored: bytes | None) -> str | None:

@@ -28,6 +28,7 @@ from bars_gateway.store.rows import text
 from bars_gateway.store.work import Noun, writes
 
 _LARGEST = 65_536  # bytes
+KEYS_COPIED = "encryption.keys_copied"
 _NOBODYS = (None, None, None)
 # What may be reported: kind of the line ─► what was done.
 REPORTED: Mapping[str, str] = {
@@ -38,7 +39,7 @@ REPORTED: Mapping[str, str] = {
     "certificate.requested": "A key, and a request for the certificate for receiving, were made.",
     "certificate.installed": "A certificate for receiving was put in place, with its key.",
     "encryption.key_added": "The key ring has another key, by which all is encrypted from now on.",
-    "encryption.keys_copied": "A copy of the key ring was made.",
+    KEYS_COPIED: "A copy of the key ring was made.",
     "operator.sought_subject": "Somebody looked up what is held about one person.",
     "users.added": "Somebody may log in to the console.",
     "users.removed": "Somebody may no longer log in to the console.",

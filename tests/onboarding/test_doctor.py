@@ -29,14 +29,16 @@ from typed import Done, typed
 
 from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
-from bars_gateway.onboarding import keys
+from bars_gateway.keyring import EncryptionRing
+from bars_gateway.onboarding import encryption, keys
 from bars_gateway.onboarding.doctor.checks import CheckedSite, CheckResult, DoctorReport, Machine
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.onboarding.grades import Grade
 from bars_gateway.sandbox.registry import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.store.sqlite import inspection
-from bars_gateway.store.sqlite.database import prepare
+from bars_gateway.store.sqlite.database import open_database, prepare
+from bars_gateway.store.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNIT = Path(__file__).parent.parent.parent / "systemd" / "bars-gateway.service"
@@ -189,6 +191,12 @@ def _once_broken(path: Path, detail: str = '{"lines": 9, "found": 1}') -> Path:
     return path
 
 
+def _ring(path: Path) -> Path:
+    """Return a key ring of which nobody has made a copy."""
+    encryption.add_key(path, NOW)
+    return path
+
+
 BREAKS: dict[str, Callable[[Broken], Any]] = {}
 
 
@@ -221,6 +229,7 @@ BREAKS |= {
     "database.sound": lambda b: b.set("store.path", b.file("gateway.db", b"no database" * 99)),
     "database.compared": lambda b: b.set("store.path", _once_hidden(b.folder / "gateway.db")),
     "database.trail": lambda b: b.set("store.path", _once_broken(b.folder / "gateway.db")),
+    "database.key": lambda b: b.set("store.encryption_keys_file", _ring(b.folder / "ring")),
     "database.private": lambda b: b.mode(b.installation.folder / "state" / "gateway.db", 0o644),
     "disk.space": lambda b: b.machine(disk=_disk(f_bavail=1)),
     "disk.files": lambda b: b.machine(disk=_disk(f_favail=1)),
@@ -483,6 +492,31 @@ async def test_what_the_gateway_found_of_its_trail(broken, detail, grade):
     broken.set("store.path", _once_broken(broken.folder / "gateway.db", detail))
 
     assert grade is (await alone(broken, "database.trail")).grade
+
+
+async def test_a_key_that_was_copied_is_well_until_there_is_another(broken, tmp_path):
+    """By what the ring says; a copy of the old one does not help."""
+    ring = _ring(tmp_path / "ring")
+    broken.set("store.encryption_keys_file", ring)
+    encryption.copy(ring, tmp_path / "copy", NOW)
+    copied = await alone(broken, "database.key")
+    encryption.add_key(ring, NOW)
+    rotated = await alone(broken, "database.key")
+
+    assert (Grade.PASS, Grade.WARN) == (copied.grade, rotated.grade)
+    assert "encryption copy FILE" in rotated.cure
+
+
+async def test_the_copy_of_a_credential_is_known_by_the_audit_trail(broken, tmp_path):
+    """Systemd's own copy of a ring is none of ours to write in."""
+    ring, database = _ring(tmp_path / "ring"), broken.folder / "copied.db"
+    broken.set("store.encryption_keys_file", ring)
+    broken.set("store.path", database)
+    detail = {"who": "jo", "key_ids": [EncryptionRing.read(ring).current.key_id]}
+    async with open_database(database) as opened:
+        await Store(opened, node="here").visits.note("encryption.keys_copied", detail, NOW)
+
+    assert Grade.PASS is (await alone(broken, "database.key")).grade
 
 
 async def test_a_listener_that_only_this_machine_reaches(broken):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from store_values import TERMS, arrival, payload, submission
-from typed import WHY, Done, settings_text, typed
+from typed import WHY, Done, settings_text, told_by, typed
 
 from bars_gateway.config import load
 from bars_gateway.config.doubts import doubts
@@ -290,6 +290,61 @@ def test_one_person_is_found_wherever_they_are_named(
     ] == [(each["kind"], each["named"], each["direction"]) for each in found[:-1]]
     assert str(copy) == found[-1]["path"]
     assert NUMBER not in done.out
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [(("-",), f"{NUMBER}\n"), ((NUMBER,), ""), (("-", "--read-everything"), NUMBER)],
+    ids=["unseen", "typed", "read"],
+)
+def test_what_the_trail_has_of_one_person_is_exported(
+    house: House, ways: tuple[str, ...], said: str
+) -> None:
+    """Of what names them, and nobody else; that it was one person is told, and not whom."""
+    house.typed("encryption", "rotate", *WHY)
+    house.encrypted()
+    house.fill(house.vault)
+    file = house.folder / "lines.jsonl"
+    done = house.typed("audit", "export", file, "--subject", *ways, "--why", "access 17", said=said)
+    of_one = [json.loads(line) for line in file.read_text().splitlines()]
+    listed = lines(house.typed("audit", "--json"))
+    held = lines(house.typed("subject", "--why", "x", "--json", said=NUMBER))
+    named = {each["request_id"] for each in held}
+    (told,) = [each for each in told_by(house.folder / "state") if each["kind"] == "audit.exported"]
+
+    assert 0 == done.code, done.err
+    chosen = [each for each in of_one if "kind" in each]
+    assert [each["kind"] for each in reversed(listed) if each["request_id"] in named] == [
+        each["kind"] for each in chosen
+    ]
+    assert 0 < len(chosen) < len(listed)
+    assert (len(held), "access 17") == (told["about_one_person"], told["why"])
+    assert NUMBER not in done.out + done.err + file.read_text() + json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lines.jsonl", "--subject", "9434765918"),
+        (f"of-{NUMBER}.jsonl", "--subject", "-"),
+        ("lines.jsonl", "--actor", NUMBER),
+        ("lines.jsonl", "--by", f"NHS{NUMBER}"),
+    ],
+)
+def test_an_export_about_one_person_names_them_nowhere(
+    house: House, words: tuple[str, ...]
+) -> None:
+    """Neither its file nor the trail does; a wrong number is refused, and not repeated."""
+    house.typed("encryption", "rotate", *WHY)
+    house.encrypted()
+    house.fill(house.vault)
+    file, *rest = words
+    done = house.typed("audit", "export", house.folder / file, *rest, "--why", "x", said=NUMBER)
+
+    assert 2 == done.code
+    assert rest[-1] not in done.err.replace("-", "") or rest[-1] == "-"
+    assert not (house.folder / file).exists()
+    assert "audit.exported" not in {each["kind"] for each in told_by(house.folder / "state")}
 
 
 def test_a_number_that_was_typed_as_an_argument_is_said_to_be_in_the_history(house: House) -> None:

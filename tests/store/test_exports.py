@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from store_values import NOW, arrival, submission
 
+from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.store import exports
 from bars_gateway.store.exports import WantedLines, exported
 from bars_gateway.store.sqlite import SqliteConnection
@@ -46,6 +47,26 @@ def export(path: Path, wanted: WantedLines = ALL) -> list[Mapping[str, object]]:
         return list(exported(SqliteConnection(connection), wanted))
 
 
+def held(number: int, kind: str = "message", request_id: str = "-", provider: str = "trust"):
+    """Return what is held about somebody, as the index tells it."""
+    unsaid = dict.fromkeys(
+        ("counterparty", "use_case", "move", "bundle_id", "workflow_id", "workflow_state")
+    )
+    return SubjectHeld(
+        kind=kind,
+        number=number,
+        named="patient",
+        provider=provider,
+        direction="inbound",
+        state="received",
+        request_id=request_id,
+        at=NOW,
+        kept=[],
+        notices=[],
+        **unsaid,
+    )
+
+
 def whole(records: Sequence[Mapping[str, object]]) -> list[object]:
     return [each["line"] for each in records if "kind" in each]
 
@@ -76,10 +97,16 @@ def test_an_export_without_a_beginning_proves_nothing(tmp_path: Path, path: Path
     [
         pytest.param(ALL, [1, 2, 3, 4, 5, 6, 7, 8, 9], id="all"),
         pytest.param(WantedLines(actor="jo"), [6], id="actor"),
+        pytest.param(WantedLines(actor="j"), [], id="another-actor"),
         pytest.param(WantedLines(kind="console"), [6], id="kind"),
         pytest.param(WantedLines(of=["R2"]), [8], id="request"),
         pytest.param(WantedLines(of=["b0", "b2"]), [2, 9], id="bundles"),
         pytest.param(WantedLines(of=["1"]), [1], id="number"),
+        pytest.param(WantedLines(of=[]), [], id="of-none"),
+        pytest.param(WantedLines(about=[]), [], id="about-nothing"),
+        pytest.param(WantedLines(about=[held(1)]), [1], id="about-a-message"),
+        pytest.param(WantedLines(about=[held(9, "question", "r2")]), [8], id="about-a-question"),
+        pytest.param(WantedLines(about=[held(9, "question", "r2", "x")]), [], id="of-another"),
         pytest.param(WantedLines(since=NOW + DAY, until=NOW + DAY * 2), [3, 4, 5, 6], id="period"),
         pytest.param(WantedLines(provider="nobody"), [], id="nothing"),
     ],

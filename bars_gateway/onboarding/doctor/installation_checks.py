@@ -9,7 +9,8 @@ from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.environments import environment_of_host
 from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
-from bars_gateway.errors import StoreError
+from bars_gateway.errors import KeyRingUnusable, StoreError
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.doctor.checks import (
     Check,
@@ -21,7 +22,9 @@ from bars_gateway.onboarding.doctor.checks import (
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
+from bars_gateway.store.audit import Sought, audited
 from bars_gateway.store.chain import last_walk
+from bars_gateway.store.reports import KEYS_COPIED
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.inspection import last
 from bars_gateway.store.sqlite.integrity import examined, reading
@@ -33,6 +36,7 @@ _LATE_SECONDS = 300.0
 _OTHERS = 0o007
 _FEW_INODES = 1000
 _COMFORT = 4  # times the least free space
+_COPIES = 1000  # more than were ever made
 _RACES = ((3, 7, 0), (3, 51, 2))  # from and to: a checkpoint and a commit can lose rows
 
 
@@ -296,6 +300,36 @@ def _trail(site: CheckedSite) -> Seen:
     return failed(f"{shown}; places that are not as written: {walked.found:,}", cure)
 
 
+def _key_copied(site: CheckedSite) -> Seen:
+    file = site.settings.store.encryption_keys_file
+    if file is None:
+        return skipped("no key ring is named: what is stored of patients is in clear")
+    try:
+        ring = EncryptionRing.read(file)
+    except KeyRingUnusable as error:
+        return failed(str(error), error.advice)
+    told = {*ring.copied, *_copies_told(site)}
+    lacking = [each.key_id for each in ring.keys if each.key_id not in told]
+    if lacking:
+        cure = "bars-gateway encryption copy FILE, and take that where neither backups nor disk are"
+        return warned(f"there is no copy of the key {', '.join(lacking)}", cure)
+    current = ring.current.key_id
+    at = ring.copied.get(current)
+    when = f" at {at:%Y-%m-%d %H:%M} UTC" if at else ", as the audit trail says"
+    return passed(f"the key {current} was copied{when}; that it can be read, only you can see")
+
+
+def _copies_told(site: CheckedSite) -> set[object]:
+    """Return of which keys the trail says that they were copied: a credential notes nothing."""
+    path = site.settings.database_path
+    if not path.exists():
+        return set()
+    with reading(path) as connection:
+        lines = audited(SqliteConnection(connection), Sought(kind=KEYS_COPIED), limit=_COPIES)
+    ids = (each.detail.get("key_ids") for each in lines)
+    return {key_id for each in ids if isinstance(each, list) for key_id in each}
+
+
 def _private(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -431,6 +465,13 @@ MACHINE = (
         ask=contacts.OURSELVES,
         look=_trail,
         after=("database.sound",),
+    ),
+    Check(
+        name="database.key",
+        title="The key that encrypts the database has a copy elsewhere",
+        why="Without it nobody can read the database, nor any backup of it.",
+        ask=contacts.OURSELVES,
+        look=_key_copied,
     ),
     Check(
         name="database.private",
