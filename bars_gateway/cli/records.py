@@ -49,9 +49,7 @@ from bars_gateway.store.purges import (
     Prospect,
     certificate,
     certificates,
-    is_restored_since,
-    is_told,
-    left_of,
+    flaws_of,
     names_of,
     prospects,
 )
@@ -311,25 +309,9 @@ def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_js
     typer.echo(f"purge {number}: nothing of {shown.count} records is left{more}")
 
 
-_RESTORED = (
-    "the audit trail does not tell of it: a backup was put back since. Verify it in the database"
-    " that was put aside then: BARS_GATEWAY_STORE__PATH=FILE bars-gateway purge --verify …"
-)
-
-
-def against_database(path: Path, shown: Certificate) -> Iterable[str]:
-    """Yield what the database at *path* says against a certificate of its own."""
-    left = listings.read(path, partial(left_of, shown=shown))
-    yield from (f"{count} of its {each} are here" for each, count in left.items())
-    if shown.purge.ended_at is None:
-        yield "it has not come to its end"
-    elif not listings.read(path, partial(is_told, shown=shown)):
-        restored = listings.read(path, partial(is_restored_since, shown=shown))
-        yield _RESTORED if restored else "the audit trail has other hashes, or none"
-    for each in shown.classes:
-        numbers = sum(last - first + 1 for first, last in shown.spans.get(each.record_class, ()))
-        if numbers != each.count:
-            yield f"it names {numbers} {each.record_class}, and counts {each.count}"
+def against_database(path: Path, shown: Certificate) -> Sequence[str]:
+    """Return what the database at *path* says against a certificate of its own."""
+    return listings.read(path, partial(flaws_of, shown=shown))
 
 
 def _against_names(

@@ -357,24 +357,41 @@ def export(  # noqa: PLR0917
         refuse_numbers(option, typed)
     settings = load(config, os.environ)
     require_known(settings, provider)
-    names = [*(of or ()), *(_names_in(listed) if listed else ())] if of or listed else None
-    about = _about(settings, subject, read_everything=read_everything) if subject else None
     wanted = exports.WantedLines(
-        **_period(since, until), provider=provider, actor=actor, kind=kind, of=names, about=about
+        **_period(since, until),
+        provider=provider,
+        actor=actor,
+        kind=kind,
+        of=[*(of or ()), *(_names_in(listed) if listed else ())] if of or listed else None,
+        about=_about(settings, subject, read_everything=read_everything) if subject else None,
     )
-    filters = {"from": since, "before": until, "provider": provider, "actor": actor, "kind": kind}
     # Before anything is handed out: what cannot be told of is not exported.
-    told = {"who": by, "why": why, **filters, "messages": None if names is None else len(names)}
-    told |= {"about_one_person": None if about is None else len(about)}  # and never whom
-    given = {name: value for name, value in told.items() if value not in {None, ""}}
-    report_done(settings, "audit.exported", **given)
-    done = _export(settings.database_path, file, wanted)
+    _report(settings, wanted, {"who": by, "why": why, "from": since, "before": until})
+    _print_export(_export(settings.database_path, file, wanted), as_json=as_json)
+
+
+def _print_export(done: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_lines([done])
         return
-    typer.echo(f"{file}: {done['lines']:,} lines, and {done['digests']:,} digests")
+    typer.echo(f"{done['file']}: {done['lines']:,} lines, and {done['digests']:,} digests")
     if done["hash"]:
         typer.echo(f"  it ends with line {done['line']}, hash {done['hash']}")
+
+
+def _report(
+    settings: Settings, wanted: exports.WantedLines, told: Mapping[str, str | None]
+) -> None:
+    """Let the trail have what is exported; of one person's lines how many things, never whose."""
+    filters: dict[str, object] = {
+        "provider": wanted.provider,
+        "actor": wanted.actor,
+        "kind": wanted.kind,
+        "messages": None if wanted.of is None else len(wanted.of),
+        "about_one_person": None if wanted.about is None else len(wanted.about),
+    }
+    given = {name: each for name, each in {**told, **filters}.items() if each not in {None, ""}}
+    report_done(settings, "audit.exported", **given)
 
 
 def _about(settings: Settings, typed: str, *, read_everything: bool) -> Sequence[SubjectHeld]:

@@ -36,6 +36,7 @@ PLACES: Sequence[tuple[str, str]] = (
     ("/owed", "Owed"),
     ("/counterparties", "Counterparties"),
     ("/quarantine", "Quarantine"),
+    ("/records", "Records"),
     ("/keys", "Certificates and keys"),
     ("/configuration", "Configuration"),
     ("/audit", "Audit"),

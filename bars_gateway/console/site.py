@@ -33,6 +33,7 @@ from bars_gateway.console.hands import Hands
 from bars_gateway.console.live import EVERY_SECONDS, Live
 from bars_gateway.console.messages import MessagePages
 from bars_gateway.console.overview import OverviewPage
+from bars_gateway.console.records import RecordPages
 from bars_gateway.console.registers import AlarmPages, RegisterPages
 from bars_gateway.console.rendering import SCRIPT, STYLE, compile_page, file_beside, page_names
 from bars_gateway.console.reveal import RevealPage
@@ -101,6 +102,7 @@ class Site:
             *MessagePages(self._desk).routes(),
             *ConversationPages(self._desk).routes(),
             *RegisterPages(self._desk, self._described, self._published).routes(),
+            *RecordPages(self._desk).routes(),
             web.get(PAGE, self._runbooks),
             *self.access.routes(),
             *RevealPage(self._desk).routes(),

@@ -216,6 +216,17 @@ class Purges(Noun):
         return certificate(connection, number)
 
     @reads
+    def newest(self, connection: Connection, limit: int) -> list[Certificate]:
+        """Return the latest purges, without their numbers."""
+        return certificates(connection, limit)
+
+    @reads
+    def flaws(self, connection: Connection, number: int) -> list[str] | None:
+        """Return what is wrong with the certificate of that number; None: there is no such."""
+        shown = certificate(connection, number)
+        return None if shown is None else flaws_of(connection, shown)
+
+    @reads
     def progress(
         self, connection: Connection, purge: Purge, record_class: RecordClass
     ) -> PurgedClass:
@@ -377,6 +388,29 @@ def is_restored_since(connection: Connection, shown: Certificate) -> bool:
     """Tell whether a backup was put back after the purge: its line of the trail was put aside."""
     at = text(shown.purge.ended_at)
     return at is not None and connection.one("restored_since", at=at) is not None
+
+
+def flaws_of(connection: Connection, shown: Certificate) -> list[str]:
+    """Return what the database says against a certificate of its own; nothing: it holds."""
+    flaws = [
+        f"{count} of its {each} are here" for each, count in left_of(connection, shown).items()
+    ]
+    if shown.purge.ended_at is None:
+        flaws.append("it has not come to its end")
+    elif not is_told(connection, shown):
+        restored = is_restored_since(connection, shown)
+        flaws.append(_RESTORED if restored else "the audit trail has other hashes, or none")
+    for each in shown.classes:
+        numbers = sum(last - first + 1 for first, last in shown.spans.get(each.record_class, ()))
+        if numbers != each.count:
+            flaws.append(f"it names {numbers} {each.record_class}, and counts {each.count}")
+    return flaws
+
+
+_RESTORED = (
+    "the audit trail does not tell of it: a backup was put back since. Verify it in the database"
+    " that was put aside then: BARS_GATEWAY_STORE__PATH=FILE bars-gateway purge --verify …"
+)
 
 
 def names_of(

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from bad_night import bad_night
-from console_side import CANARY, TALK, Console, browser, busy, refused, served
+from console_side import CANARY, TALK, Console, aged, browser, refused, served
 from console_visitors import PASSWORD, users
 from playwright.async_api import Browser, ConsoleMessage, Page, Request
 
@@ -42,6 +42,8 @@ PAGES = (
     "/owed",
     "/counterparties",
     "/quarantine",
+    "/records",
+    "/records?verify=1",
     "/keys",
     "/configuration",
     "/audit",
@@ -71,7 +73,7 @@ async def chromium() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     async with served(tmp_path_factory.mktemp("looks")) as console:
-        await busy(console)
+        await aged(console)
         yield console.url
 
 

@@ -1,11 +1,13 @@
 """A console over a real store and a real server, and a browser to look at it with."""
 
+import asyncio
 import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,17 @@ from bars_gateway.config import load
 from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.console import ProvidersHands
-from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.model.messages import Actor, Claim, OutboundState, Settled, TryAgain
+from bars_gateway.model.retention import RecordClass, RetentionRule, RetentionRules
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
+from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
+from bars_gateway.upkeep.purging import Purging
 
 CANARY = "CANARY-OF-A-PATIENT"
 SAID = CANARY.encode()
@@ -213,6 +218,30 @@ async def busy(console: Console) -> None:
     store.questions.attend("trust", NOW)
     await store.questions.ask_about(arrival(body=SAID), None, TERMS, NOW)
     console.running = replace(STATE, silent={THEIRS: NOW - timedelta(minutes=20)})
+
+
+async def aged(console: Console) -> None:
+    """Let a record of a hundred days ago be purged, among pages that are full; hold two others."""
+    store = console.store
+    jo = Actor(role="operator", who="jo", why="claim 2026/114")
+    await store.inbound.receive(arrival(), NOW - timedelta(days=100))
+    pending = await store.notices.pending("trust", 100)
+    await store.notices.collect("trust", [each.notice_id for each in pending], NOW)
+    await busy(console)
+    for thing in (HeldThing(workflow_id=2), HeldThing(quarantine_id=1)):
+        await store.record_holds.hold_record("trust", thing, jo, NOW - timedelta(days=3))
+    kept = {of: 30 if of is RecordClass.PAYLOADS else 0 for of in RecordClass}
+    rules = RetentionRules([RetentionRule(record_class=of, days=n) for of, n in kept.items()])
+    begun = await store.purges.begin_purge(None, replace(jo, why="IG-7"), rules, NOW)
+    purging = Purging(
+        store.purges,
+        {},
+        now=lambda: NOW,
+        monotonic=count().__next__,
+        stopping=asyncio.Event(),
+        rests=0.0,
+    )
+    assert await purging.carry_out(begun) is not None
 
 
 @asynccontextmanager
