@@ -28,6 +28,7 @@ from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgai
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
 from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.model.standing_alarms import StandingAlarms
+from bars_gateway.model.trail import BreachKind
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import ConcernKind, concerns
@@ -47,6 +48,7 @@ from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
 from bars_gateway.upkeep.loops import LoopLag
 from bars_gateway.upkeep.purging import PurgeState
+from bars_gateway.upkeep.trail import TrailState
 
 AN_HOUR = timedelta(hours=1)
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
@@ -128,6 +130,7 @@ SITUATIONS = {
     ConcernKind.CLOCK_STEPPED: running(clock_step=ClockStep(seconds=-60.0, at=AT)),
     ConcernKind.DATABASE_UNCOMPARED: inspected(waits_since=AT - AN_HOUR),
     ConcernKind.PURGE_LATE: running(purges=PurgeState(nightly=True, since=AT - timedelta(days=4))),
+    ConcernKind.AUDIT_LATE: running(trail=TrailState(since=AT - timedelta(hours=4))),
     ConcernKind.DISK_LOW: (replace(EMPTY, free_bytes=1), replace(AT_REST, minimum_free_bytes=1)),
     ConcernKind.ALERT_UNDELIVERED: running(undelivered={"mail": AT}),
     ConcernKind.MESSAGE_WAITING: seen(oldest_waiting_at=AT - AN_HOUR),
@@ -204,6 +207,40 @@ def test_providers_that_share_a_key_share_its_figures() -> None:
     names = ("bars_budget_per_minute", "bars_budget_used", "bars_budget_paused_seconds")
 
     assert [{("a b",): 300}, {("a b",): 299}, {("a b",): 4}] == [values(now, n) for n in names]
+
+
+def test_the_audit_trail_tells_how_it_is_looked_after() -> None:
+    """When it was sealed, kept elsewhere and walked, and what that found, by its kind."""
+    trail = TrailState(
+        since=AT - AN_HOUR,
+        sealed_to=AT - 9 * AN_HOUR,
+        kept_at=AT - timedelta(minutes=5),
+        walked_at=AT - AN_HOUR,
+        found={BreachKind.ANCHOR: 2},
+    )
+    now = collected(EMPTY, replace(NOTHING, last_line=17), replace(AT_REST, trail=trail))
+    names = ("last_line", "sealed_seconds", "head_kept_seconds", "verified_seconds", "late_seconds")
+    breaches = values(now, "bars_audit_breaches")
+
+    assert [17, 32400, 300, 3600, 0] == [values(now, f"bars_audit_{n}")[()] for n in names]
+    assert {("anchor",): 2.0} == {kind: count for kind, count in breaches.items() if count}
+    assert len(BreachKind) == len(breaches)
+
+
+@pytest.mark.parametrize(
+    ("trail", "is_late"),
+    [
+        (TrailState(since=AT - timedelta(hours=2)), False),
+        (TrailState(since=AT - timedelta(hours=4)), True),
+        (TrailState(since=AT - timedelta(days=3), kept_at=AT, walked_at=AT), False),
+        (TrailState(since=AT - timedelta(days=3), kept_at=AT), True),
+        (TrailState(since=AT - timedelta(days=3), walked_at=AT), True),
+    ],
+    ids=["new", "untold", "well", "unwalked", "walked-untold"],
+)
+def test_a_trail_that_nobody_walks_or_tells_is_late(trail: TrailState, is_late: bool) -> None:  # noqa: FBT001
+    """After two days without a walk, or three hours without its head elsewhere."""
+    assert is_late == (trail.late_since(AT) is not None)
 
 
 def test_an_age_is_never_negative() -> None:

@@ -14,6 +14,7 @@ import pytest
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
+from bars_gateway.model.trail import BreachKind
 from bars_gateway.store.chain import walked
 from bars_gateway.store.heads import witnesses_in
 from bars_gateway.store.reports import report
@@ -95,6 +96,27 @@ async def test_a_file_of_heads_that_cannot_be_used_stops_nothing_else(kept: Kept
     for each in logged:
         assert {"audit.sealed", "audit.head", "audit.verified", "audit.head_not_kept"} <= set(each)
         assert 1 == each.count("audit.sealed")
+
+
+async def test_what_was_done_is_known_for_the_figures(kept: Kept) -> None:
+    """A seal, a head that is kept, a walk with what it found; a file that cannot be kept is not."""
+    await kept.keeps()
+    await kept.keeps(DAY)
+    well = kept.keeper.state
+    with closing(sqlite3.connect(kept.path)) as connection:
+        connection.execute("INSERT INTO events (at, kind) VALUES ('2026-03-03', 'x.y')")
+        connection.commit()
+    kept.heads.unlink()
+    kept.heads.mkdir()
+    await kept.keeps(DAY)
+    after = kept.keeper.state
+
+    midnight = (NOW + DAY).replace(hour=0, minute=0)
+    assert (midnight, NOW + DAY, NOW + DAY) == (well.sealed_to, well.kept_at, well.walked_at)
+    assert not well.found
+    assert (NOW + DAY, NOW + 2 * DAY) == (after.kept_at, after.walked_at)
+    assert after.found
+    assert BreachKind.FOREIGN in after.found
 
 
 async def test_the_head_is_told_every_hour(kept: Kept) -> None:

@@ -146,6 +146,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.DATABASE_UNCOMPARED: _MACHINE,
     ConcernKind.DISK_LOW: _MACHINE,
     ConcernKind.PURGE_LATE: _MACHINE,
+    ConcernKind.AUDIT_LATE: _to("/audit", "the audit trail"),
     ConcernKind.MESSAGE_WAITING: _late,
     ConcernKind.ALERT_UNDELIVERED: _to("/alarms#alerts", "the alerts that are open"),
 }

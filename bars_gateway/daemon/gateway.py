@@ -450,6 +450,7 @@ class Gateway:
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
             purges=self._purger.state,
+            trail=self._recording.keeper.state,
             handshake_failures=inbound.failures if inbound else {},
             undelivered=self._alerting.undelivered,
             minimum_free_bytes=self._settings.store.minimum_free_bytes,

@@ -34,6 +34,7 @@ from bars_gateway.store.figures import bucket_of
 from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
 from bars_gateway.upkeep.purging import PurgeState
+from bars_gateway.upkeep.trail import TrailState
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
@@ -90,6 +91,7 @@ class ConcernKind(StrEnum):
     MESSAGE_WAITING = "message.waiting"
     ALERT_UNDELIVERED = "alert.undelivered"
     PURGE_LATE = "purge.late"
+    AUDIT_LATE = "audit.late"
 
 
 class FlowKind(StrEnum):
@@ -156,6 +158,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_waiting(overview),
         *_undelivered(running.undelivered),
         *_unpurged(overview.at, running.purges),
+        *_untended(overview.at, running.trail),
     ]
 
 
@@ -508,6 +511,17 @@ def _unpurged(now: datetime, purges: PurgeState | None) -> Iterator[Concern]:
             text=f"No purge has come to its end since {late:%d %b %H:%M} UTC",
             advice="Records of age stay, and the database grows. See what the log has of it; the"
             " gateway has to run at retention.nightly_at.",
+        )
+
+
+def _untended(now: datetime, trail: TrailState | None) -> Iterator[Concern]:
+    late = trail.late_since(now) if trail else None
+    if late is not None:
+        yield Concern(
+            kind=ConcernKind.AUDIT_LATE,
+            text=f"The audit trail is not looked after since {late:%d %b %H:%M} UTC",
+            advice="It is to be verified daily, and its head kept every hour. See what the log has"
+            " of it: audit.head_not_kept names the file.",
         )
 
 

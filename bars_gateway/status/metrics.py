@@ -22,12 +22,14 @@ from prometheus_client.registry import Collector
 
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Overview
+from bars_gateway.model.trail import BreachKind
 from bars_gateway.status.concerns import CLOCK_STEP_SHOWN, LYING_SECONDS, ConcernKind
 from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage
 from bars_gateway.upkeep.purging import PurgeState
+from bars_gateway.upkeep.trail import TrailState
 
 ALARMS_FIGURE = "bars_alarms"  # of every kind of alarm, by its label `kind`
 FIGURE_OF: Mapping[ConcernKind, str] = {
@@ -58,6 +60,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.MESSAGE_WAITING: "bars_oldest_waiting_seconds",
     ConcernKind.ALERT_UNDELIVERED: "bars_alerts_undelivered",
     ConcernKind.PURGE_LATE: "bars_purge_late_seconds",
+    ConcernKind.AUDIT_LATE: "bars_audit_late_seconds",
 }
 _ATTEMPT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.1, 5.0, 10.0, 20.0, 45.0)
 _ANSWER_SECONDS = (0.1, 0.5, 1.0, 2.1, 4.5, 10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -144,6 +147,7 @@ class Collected(Collector):
         yield from _machine(self._overview, self._running)
         yield from _told(self._running)
         yield from _purges(self._overview.at, self._running.purges)
+        yield from _trail(self._overview.at, self._counted, self._running.trail)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -484,6 +488,39 @@ def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
     for each in last.classes if last else ():
         removed.add_metric([each.record_class], each.count)
     yield removed
+
+
+def _trail(now: datetime, counted: Counted, trail: TrailState | None) -> Iterator[Metric]:
+    text = "The number of the last line of the audit trail: it grows by one with each."
+    yield _gauge("bars_audit_last_line", text, counted.last_line)
+    late = trail.late_since(now) if trail else None
+    text = "For how long the audit trail was not verified or told, where that is too long; else 0."
+    yield _gauge("bars_audit_late_seconds", text, _seconds_since(late, now))
+    for name, text, at in (
+        (
+            "bars_audit_sealed_seconds",
+            "Time since the last day ended that is sealed; not there before the first.",
+            trail.sealed_to if trail else None,
+        ),
+        (
+            "bars_audit_head_kept_seconds",
+            "Time since the head was kept in the file of heads; not there before.",
+            trail.kept_at if trail else None,
+        ),
+        (
+            "bars_audit_verified_seconds",
+            "Time since the gateway walked the trail; not there before the first since the start.",
+            trail.walked_at if trail else None,
+        ),
+    ):
+        family = GaugeMetricFamily(name, text, labels=[])
+        if at is not None:
+            family.add_metric([], _seconds_since(at, now))
+        yield family
+    found = trail.found if trail else None
+    text = "Places of the trail that do not hold, by the last walk; not there before it."
+    places = () if found is None else ((kind, found.get(kind, 0)) for kind in BreachKind)
+    yield _labelled("bars_audit_breaches", text, "kind", places)
 
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:

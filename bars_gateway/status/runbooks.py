@@ -420,6 +420,21 @@ _CONCERNS: tuple[Runbook, ...] = (
         urgent=False,
     ),
     Runbook(
+        code=ConcernKind.AUDIT_LATE,
+        title="The audit trail is not verified, or its head is not kept",
+        whose=Whose.OURS,
+        harm="None to a patient's care. What is done to the audit trail meanwhile is found later,"
+        " or by what others know of it alone.",
+        look="The log: `audit.head_not_kept` names the file of heads, and `unit.set_aside` what"
+        " failed. `bars_audit_head_kept_seconds` and `bars_audit_verified_seconds` say which it"
+        " is.",
+        do="See that the gateway's user may write `audit-heads.jsonl` beside the database, and that"
+        " the disk has room. `bars-gateway audit verify` walks the trail at once; restart the"
+        " gateway if it does not walk by itself.",
+        ends="It was walked within two days, and its head kept within three hours.",
+        urgent=False,
+    ),
+    Runbook(
         code=ConcernKind.DISK_LOW,
         title="The disk of the database fills",
         whose=Whose.OURS,

@@ -9,6 +9,7 @@ from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.store.readings import EprCondition
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry
 from bars_gateway.upkeep.purging import PurgeState
+from bars_gateway.upkeep.trail import TrailState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +107,4 @@ class RuntimeState:
     budgets: Sequence[BudgetState] = ()
     undelivered: Mapping[str, datetime] = field(default_factory=dict)  # channels, and since when
     purges: PurgeState | None = None  # None: nobody purges
+    trail: TrailState | None = None  # None: nobody looks after the audit trail

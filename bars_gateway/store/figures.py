@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bars_gateway.frozen import dataclass
+from bars_gateway.store.chain import newest_line
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes
@@ -86,6 +87,7 @@ class Counted:
     overdue: Mapping[tuple[str, str], Heap]  # answers, by provider and our role
     received_at: datetime | None  # when the last message was received
     acknowledged_at: datetime | None  # when the last one of ours was acknowledged
+    last_line: int = 0  # of the audit trail
 
 
 class Figures(Noun):
@@ -105,6 +107,7 @@ class Figures(Noun):
             },
             received_at=last_flowed(connection, "inbound"),
             acknowledged_at=last_flowed(connection, "outbound"),
+            last_line=newest_line(connection),
         )
 
     @reads

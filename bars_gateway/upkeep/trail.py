@@ -22,13 +22,17 @@ Decisions: D-chain, D-reports.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from bars_gateway.model.trail import Seal, TrailHead, Witness
+from bars_gateway.frozen import dataclass
+from bars_gateway.model.trail import BreachKind, Seal, TrailHead, Witness
 from bars_gateway.stopping import pause
 from bars_gateway.store.chain import Chain, Walk
 from bars_gateway.store.connection import LOOKING
@@ -40,6 +44,7 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 5.0
 HEAD_EVERY = timedelta(hours=1)
 WALKED_EVERY = timedelta(days=1)
+WALK_LATE, HEAD_LATE = 2 * WALKED_EVERY, 3 * HEAD_EVERY  # by then a person has to hear of it
 _LINES = 500  # of one step: some milliseconds
 _RESTS = 4.0  # times as long as the step took
 _SEALS_AT_ONCE = 400
@@ -50,6 +55,24 @@ _FILE_ADVICE = (
     " Until then the journal alone has what the trail came to."
 )
 _REPORT_ADVICE = "Whoever wrote it was no command of this release: see who did, and remove it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailState:
+    """How the audit trail is looked after, for the page and its figures."""
+
+    since: datetime  # when the gateway began: nothing can be late before
+    sealed_to: datetime | None = None  # the end of the last day that is sealed
+    kept_at: datetime | None = None  # when the head was last kept in the file of heads
+    walked_at: datetime | None = None  # since the start
+    found: Mapping[BreachKind, int] | None = None  # by that walk: how many places, of which kind
+
+    def late_since(self, now: datetime) -> datetime | None:
+        """Return since when it was not walked, or not told to others; None: not for too long."""
+        walked = max(self.since, self.walked_at or self.since)
+        told = max(self.since, self.kept_at or self.since)
+        late = [at for at, most in ((walked, WALK_LATE), (told, HEAD_LATE)) if now - at > most]
+        return min(late, default=None)
 
 
 class TrailKeeper:
@@ -80,6 +103,7 @@ class TrailKeeper:
         self._kept_days = kept_days
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
+        self.state = TrailState(since=now())
         self._sealed_on: str | None = None  # the day on which that was looked at last
         self._head_due: datetime | None = None
         self._walk_due: datetime | None = None
@@ -138,6 +162,8 @@ class TrailKeeper:
                     hash=each.hash,
                     count=each.lines,
                 )
+        if newest:
+            self._now_known(sealed_to=_end_of(newest[0].day))
 
     async def remove_old(self) -> None:
         """Let the days leave whose time is over, one after the other, some lines at a time."""
@@ -163,7 +189,8 @@ class TrailKeeper:
         head = await self._chain.head()
         self._head_due = self._now() + HEAD_EVERY
         if head is not None:
-            await self._tell(_of_head(head, self._now()))
+            if await self._tell(_of_head(head, self._now())):
+                self._now_known(kept_at=self._now())
             log.info("audit.head", line=head.line, hash=head.hash)
 
     async def walk(self) -> None:
@@ -178,6 +205,8 @@ class TrailKeeper:
             await pause(self._stopping, _RESTS * (self._monotonic() - started))
         await self._chain.compare(walk, await self._known() or [])
         await self._chain.note_walk(walk, self._now())
+        found = Counter(each.kind for each in walk.breaches)
+        self._now_known(walked_at=self._now(), found=found)
         for breach in walk.breaches:
             log.error("audit.broken", line=breach.line, reason=breach.says, advice=_ADVICE)
         log.info("audit.verified", count=walk.lines)
@@ -192,11 +221,17 @@ class TrailKeeper:
             self._cannot_keep(error)
             return None
 
-    async def _tell(self, told: Mapping[str, object]) -> None:
+    def _now_known(self, **found: Any) -> None:
+        self.state = replace(self.state, **found)
+
+    async def _tell(self, told: Mapping[str, object]) -> bool:
+        """Keep it in the file of heads; tell whether that was possible."""
         try:
             await asyncio.to_thread(keep_head, self._heads, told)
         except OSError as error:
             self._cannot_keep(error)
+            return False
+        return True
 
     def _cannot_keep(self, error: OSError) -> None:
         log.error(
@@ -205,6 +240,14 @@ class TrailKeeper:
             reason=error.strerror,
             advice=_FILE_ADVICE,
         )
+
+
+def _end_of(day: str) -> datetime | None:
+    """Return when that day was over, in UTC; None: it is the day of no calendar."""
+    try:
+        return datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _of_seal(seal: Seal) -> Mapping[str, object]:
