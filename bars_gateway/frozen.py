@@ -58,14 +58,14 @@ def _constructor(made: type, each: Sequence["Field[Any]"]) -> Callable[..., None
     keywords = [_parameter(field) for field in each if field.kw_only]
     lines = [
         f"def __init__({', '.join(['self', *named, *(['*'] if keywords else []), *keywords])}):",
-        *(f" set(self, {field.name!r}, {_value(field)})" for field in each),
+        *(f" _set_(self, {field.name!r}, {_value(field)})" for field in each),
         " self.__post_init__()" if hasattr(made, "__post_init__") else " pass",
     ]
     known: dict[str, Any] = {
         "__name__": made.__module__,
-        "set": object.__setattr__,
+        "_set_": object.__setattr__,
         "MISSING": MISSING,
-        "of": {field.name: field for field in each},
+        "_fields_": {field.name: field for field in each},  # no field has such a name
     }
     exec("\n".join(lines), known)  # noqa: S102 - of the names of our own fields
     constructor: Callable[..., None] = known["__init__"]
@@ -75,14 +75,14 @@ def _constructor(made: type, each: Sequence["Field[Any]"]) -> Callable[..., None
 
 def _parameter(field: "Field[Any]") -> str:
     if field.default is not MISSING:
-        return f"{field.name}=of[{field.name!r}].default"
+        return f"{field.name}=_fields_[{field.name!r}].default"
     return field.name if field.default_factory is MISSING else f"{field.name}=MISSING"
 
 
 def _value(field: "Field[Any]") -> str:
     if field.default_factory is MISSING:
         return field.name
-    made = f"of[{field.name!r}].default_factory()"
+    made = f"_fields_[{field.name!r}].default_factory()"
     return f"{made} if {field.name} is MISSING else {field.name}"
 
 

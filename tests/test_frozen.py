@@ -163,3 +163,16 @@ def test_what_is_not_frozen_or_has_an_order_is_pythons():
 
     assert 2 == one.first
     assert Ordered(1) < Ordered(2)
+
+
+def test_a_field_may_have_any_name() -> None:
+    """What the constructor itself knows has names that no field has."""
+
+    @frozen.dataclass(frozen=True, slots=True, kw_only=True)
+    class Named:
+        of: str | None = None
+        set: str | None = None
+        made: list[int] = field(default_factory=list)
+
+    assert (None, None, []) == (Named().of, Named().set, Named().made)
+    assert ("x", "y", []) == (Named(of="x", set="y").of, Named(of="x", set="y").set, Named().made)
