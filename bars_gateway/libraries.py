@@ -1,7 +1,8 @@
 """
 Loads libraries of others without what they would bring along and nobody here asks of them.
 
-    structlog   loads rich, for tracebacks in colour: no event of ours has a traceback
+    structlog   loads rich, for tracebacks in colour, and greenlet, which the tests' browser has:
+                no event of ours has a traceback, or comes from a greenlet
     aiohttp     makes two TLS contexts with every authority of the system, for calls that name none:
                 all of ours name their own, and one that forgot to would now trust nobody
 
@@ -27,14 +28,14 @@ _MADE_SINCE = 10_000  # objects beyond those that went: some megabyte, before ga
 
 
 def load_structlog() -> None:
-    """Load structlog as if rich were not installed."""
-    if "rich" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment] # so Python marks what is not there
+    """Load structlog as if neither rich nor greenlet were installed."""
+    without = {"rich", "greenlet"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(without))  # type: ignore[arg-type] # so Python marks them
     try:
         import structlog  # noqa: F401 - from here on it is loaded
     finally:
-        del sys.modules["rich"]
+        for name in without:
+            del sys.modules[name]
 
 
 def load_aiohttp() -> None:

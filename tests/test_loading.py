@@ -18,7 +18,16 @@ from bars_gateway.daemon import gateway
 
 # Whatever of these a gateway loads at its start, it keeps for months and has no use for.
 NOT_FOR_A_GATEWAY = {
-    *("rich", "typer", "pygments", "dotenv", "pydantic_settings", "jinja2", "aiosmtplib"),
+    *(
+        "rich",
+        "typer",
+        "pygments",
+        "dotenv",
+        "pydantic_settings",
+        "jinja2",
+        "aiosmtplib",
+        "greenlet",
+    ),
     *("bars_gateway.cli.main", "bars_gateway.onboarding", "bars_gateway.options"),
     *("bars_gateway.sandbox", "bars_gateway.demo"),
 }
