@@ -22,6 +22,7 @@ import doors
 import examining
 import growth
 import probes
+import resident
 import starts
 import uvloop
 from bodies import AS_IT_IS, body_of
@@ -34,6 +35,7 @@ SECTIONS: dict[str, tuple[str, ModuleType]] = {
     "doors": ("The doors", doors),
     "examining": ("Saying all that is wrong with a message", examining),
     "starts": ("Starts, commands, memory", starts),
+    "resident": ("What is in memory before anything was done", resident),
     "probes": ("Statements and stalls", probes),
     "growth": ("How the cost of a message grows", growth),
 }

@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from bars_gateway.model.messages import Arrival, Attempt, Claim, Payload, Refusal, Submission
 from bars_gateway.model.questions import Decision, Terms
@@ -12,8 +13,9 @@ from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import FaultSide, ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType
-from bars_gateway.store.claims import Openings
-from bars_gateway.store.store import Store
+
+if TYPE_CHECKING:
+    from bars_gateway.store.store import Store
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
@@ -152,8 +154,10 @@ SILENCE = ProxyAnswer(status=None)
 
 
 async def claim_next(
-    store: Store, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    store: "Store", now: datetime, providers: Collection[str], not_for: Collection[str] = ()
 ) -> Claim | None:
     """Take the first message of one of *providers*, for none of the Receivers *not_for*."""
+    from bars_gateway.store.claims import Openings  # the standard's tests do without the store
+
     openings = Openings(at=now, places=dict.fromkeys(providers, 1), not_for=not_for)
     return next(iter(await store.outbound.claim(1, openings)), None)
