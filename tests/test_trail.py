@@ -119,6 +119,20 @@ async def test_what_was_done_is_known_for_the_figures(kept: Kept) -> None:
     assert BreachKind.FOREIGN in after.found
 
 
+async def test_what_commands_did_is_entered_in_the_order_in_which_it_was_done(kept: Kept) -> None:
+    """A key is copied after it was made, whatever their files are called."""
+    kept.reports.parent.mkdir(exist_ok=True)
+    for minutes in range(9):
+        told = {"who": "jo", "key_id": str(minutes)}
+        report(kept.reports, "key.made", told, NOW + timedelta(minutes=minutes))
+    await kept.keeps()
+    with closing(sqlite3.connect(kept.path)) as connection:
+        query = "SELECT detail ->> 'key_id' FROM events WHERE kind = 'key.made' ORDER BY id"
+        found = [int(each) for (each,) in connection.execute(query)]
+
+    assert list(range(9)) == found
+
+
 async def test_the_head_is_told_every_hour(kept: Kept) -> None:
     """So that no more than an hour can be cut off without anybody knowing what is lacking."""
     told = [await kept.keeps(timedelta(minutes=30)) for _ in range(4)]

@@ -61,6 +61,8 @@ def make(folder: New, config: Config = DEFAULT_CONFIG, attach: Attached = None) 
     except asyncio.CancelledError:
         typer.echo("Stopped: nothing was exported.", err=True)
         raise typer.Exit(1) from None
+    for each in made.left_behind:
+        typer.echo(f"{each}: left behind by an export that was killed; removed")
     typer.echo(f"{folder}: {len(made.summary.scenes)} scenes; begin with index.html")
     typer.echo(f"SHA-256 of {manifest.MANIFEST}, to be noted down: {made.manifest_sha256}")
     lacking = list(gaps_of(made.summary.shown))

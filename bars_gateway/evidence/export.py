@@ -4,13 +4,18 @@
     .DIR.… ◄── course, installation, index.html, manifest.json       then, at one moment ──► DIR
 
 It is written beside DIR under another name and renamed when it is whole: whoever finds DIR finds
-all of it. What a kill leaves behind begins with a dot, and may be removed.
+all of it. Whoever writes it holds a lock on that folder: one that nobody holds was left behind by a
+kill, and the next export to DIR removes it, and says so.
 """
 
+import fcntl
 import json
+import os
+import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +29,7 @@ from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
 from bars_gateway.permissions import sync_folder
 from bars_gateway.safety.hazards import HAZARDS
 
-_FOLDER = 0o750
+_FOLDER, _HALF = 0o750, 0o700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class Exported:
 
     summary: Summary
     manifest_sha256: str
+    left_behind: Sequence[Path] = ()  # by exports that were killed: removed
 
 
 async def export(
@@ -60,7 +66,8 @@ async def export(
 
     Copies of what is *attached* lie in a folder of their own, under the names that they had.
     """
-    half = _begun(folder)
+    half, left_behind = _begun(folder)
+    held = _lock(half)
     try:
         _attach(half, attached)
         with tempfile.TemporaryDirectory(prefix="bars-gateway-evidence-") as scratch:
@@ -77,7 +84,9 @@ async def export(
         raise EvidenceError(f"{error.filename or folder}: {error.strerror}") from None
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    return Exported(summary=summary, manifest_sha256=digest)
+        if held is not None:
+            os.close(held)
+    return Exported(summary=summary, manifest_sha256=digest, left_behind=left_behind)
 
 
 def read_summary(folder: Path) -> Summary:
@@ -104,16 +113,54 @@ def is_there(piece: str, folder: Path) -> bool:
     return bool(content) and needed in content
 
 
-def _begun(folder: Path) -> Path:
-    """Return a folder beside *folder* to write into; refuse where something is there already."""
+def _begun(folder: Path) -> tuple[Path, Sequence[Path]]:
+    """
+    Return a folder beside *folder* to write into, and what was left there by a kill, and is gone.
+
+    Refuses where something is there already.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise EvidenceError(f"{folder} is there, and is no folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise EvidenceError(f"{folder} is not empty, and nothing is written over")
     try:
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        left_behind = [each for each in _halves(folder) if _is_gone(each)]
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)), left_behind
     except OSError as error:
         raise EvidenceError(f"{folder} cannot be made: {error.strerror}") from None
+
+
+def _halves(folder: Path) -> Iterator[Path]:
+    """Yield what an export to *folder* is, or was, written into: ours, closed, and so named."""
+    named = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}")  # as mkdtemp names them
+    for each in folder.parent.iterdir():
+        if named.fullmatch(each.name) and not each.is_symlink() and each.is_dir():
+            found = each.stat()
+            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) in {_HALF, _FOLDER}:
+                yield each
+
+
+def _is_gone(half: Path) -> bool:
+    """Remove *half* unless an export is writing into it; tell whether it is gone."""
+    held = _lock(half)
+    if held is None:
+        return False
+    try:
+        shutil.rmtree(half)
+    finally:
+        os.close(held)
+    return True
+
+
+def _lock(half: Path) -> int | None:
+    """Return what holds *half* until it is closed, or we are killed; None: another one has it."""
+    descriptor = os.open(half, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _attach(half: Path, attached: Sequence[Path]) -> None:

@@ -83,10 +83,12 @@ def _belong(path: Path, above: os.stat_result) -> None:
 
 
 def reported(folder: Path) -> Iterator[DoneBeside | Path]:
-    """Yield what lies there, and the path of each file that is no report."""
-    for path in sorted(folder.glob("*.json")):
-        found = _read(path)
-        yield path if found is None else found
+    """Yield what lies there, as it was done, and the path of each file that is no report."""
+    found = [(path, _read(path)) for path in sorted(folder.glob("*.json"))]
+    yield from (path for path, done in found if done is None)
+    yield from sorted(
+        (done for _, done in found if done is not None), key=lambda done: str(done.detail.get("at"))
+    )
 
 
 def _read(path: Path) -> DoneBeside | None:

@@ -1,7 +1,9 @@
 """`bars-gateway evidence`, as whoever prepares the assurance runs it: one export, looked at."""
 
 import asyncio
+import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from messages import FAMILY, GIVEN, NHS_NUMBER, referral
 from typed import Done, typed
 from world import eventually, headers, post, world_in
 
+from bars_gateway.evidence import export as export_module
 from bars_gateway.evidence import screenshots
 from bars_gateway.evidence.export import is_there
 from bars_gateway.evidence.figures import counted_in, figures_of_database, figures_of_run
@@ -443,6 +447,23 @@ def gateways_below(folder: Path) -> list[int]:
             if b"run" in words and any(word.startswith(bytes(folder)) for word in words):
                 found.append(int(process.name))
     return found
+
+
+async def test_what_a_killed_export_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Of the same folder, and where nobody writes into it; whatever else lies there stays."""
+    folder = tmp_path / "made"
+    left, busy = (Path(mkdtemp(prefix=".made.", dir=tmp_path)) for _ in range(2))
+    (left / "messages").mkdir()
+    others = [tmp_path / name for name in (".made.txt", ".made.by-hand", ".mad.abcdefgh")]
+    for each in others:
+        each.mkdir(0o700)
+    held = os.open(busy, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    half, gone = export_module._begun(folder)
+    os.close(held)
+
+    assert ([left], False) == (list(gone), left.exists())
+    assert all(each.exists() for each in (busy, half, *others))
 
 
 async def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
