@@ -30,6 +30,7 @@ from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
 from bars_gateway.cli.output import clock, print_each, print_lines
 from bars_gateway.config import Settings, load
+from bars_gateway.config.encryption import vault_of
 from bars_gateway.epr.record_requests import certificate_document, hold_document
 from bars_gateway.errors import GatewayUnreachable
 from bars_gateway.model.messages import Actor
@@ -243,7 +244,8 @@ async def carried_out(settings: Settings, provider: str | None, actor: Actor) ->
     from bars_gateway.store.sqlite.database import open_database
     from bars_gateway.store.store import Store
 
-    async with open_database(settings.database_path) as database:
+    # By its keys, though none is asked for: an installation without them must not run at all.
+    async with open_database(settings.database_path, vault=vault_of(settings)) as database:
         store, rules = Store(database, node=settings.node), settings.retention_rules
         purging = purging_of(settings, store, _now, asyncio.Event(), rests=0.0)
         if (unfinished := await store.purges.unfinished()) is not None:

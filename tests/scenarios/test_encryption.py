@@ -377,6 +377,17 @@ async def test_a_ring_that_others_can_read_is_not_taken_by_a_running_gateway(hou
     assert [True] == taken
 
 
+def test_what_is_encrypted_is_purged_without_a_gateway(house: House) -> None:
+    """By the ring of the settings, as a gateway would; and its certificate holds."""
+    house.typed("encryption", "rotate", *WHY)
+    house.encrypted()
+    house.fill(house.vault)
+    done = house.typed("purge", *WHY)
+    verified = house.typed("purge", "--verify", "1")
+
+    assert (0, 0) == (done.code, verified.code), done.err
+
+
 def test_a_ring_that_is_lost_is_not_made_anew(house: House) -> None:
     """The database needs its keys: another ring in its place would hide that, and its copy."""
     house.typed("encryption", "rotate", *WHY)
