@@ -45,7 +45,7 @@ from bars_gateway.model.retention import (
 )
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.ages import night_counts_to
+from bars_gateway.store.ages import counted_to, night_counts_to
 from bars_gateway.store.purges import (
     Prospect,
     certificate,
@@ -197,6 +197,7 @@ def _purge(
     as_json: bool,
 ) -> None:
     path = settings.database_path
+    _tell_of_the_clock(path, datetime.now(UTC))
     wanted = {name: value for name, value in order.items() if name != "dry_run"}
     providers = [provider] if provider else list(settings.providers)
     try:
@@ -206,6 +207,17 @@ def _purge(
         print_certificates([_here(settings, provider, wanted)], as_json=as_json)
         return
     print_certificates([_ended(path, number) for number in begun], as_json=as_json)
+
+
+def _tell_of_the_clock(path: Path, now: datetime) -> None:
+    """Say what whoever begins a purge vouches for, where the database knows of less time."""
+    known = listings.read(path, partial(counted_to, now=now))
+    if now - known > _TOLD_AFTER:
+        typer.echo(
+            f"You vouch for the clock: by it, it is {clock(now)} UTC, and ages are counted to that."
+            f" Since the last purge, the gateway was up only as long as if it were {clock(known)}.",
+            err=True,
+        )
 
 
 def _begin(config: Path, provider: str, order: Mapping[str, object]) -> int:

@@ -48,9 +48,12 @@ class Ages:
         rules: RetentionRules,
         counts_to: datetime,
         provider: str | None,
+        *,
+        by_order: bool = True,
     ) -> None:
+        """Judge as of *counts_to*; *by_order*: False for what was judged by its order before."""
         self._connection, self._rules, self._now = connection, rules, counts_to
-        self._class, self._provider = record_class, provider
+        self._class, self._provider, self._by_order = record_class, provider, by_order
         self._statement, self._compared = _LAST_BEFORE.get(record_class, _OF_MESSAGES)
         self._last: dict[int, int] = {}  # by days of a rule
 
@@ -75,7 +78,7 @@ class Ages:
         rule = self._rules.rule_for(self._class, row["provider"], row["use_case"])
         if not is_due(rule, since, self._now):
             return False
-        return (row[self._compared] or 0) <= self._last_before(rule.days)
+        return not self._by_order or (row[self._compared] or 0) <= self._last_before(rule.days)
 
     def _rested_at(self, row: Row) -> datetime:
         written: datetime = instant(row["rested_at"])

@@ -513,13 +513,19 @@ def _free(
 ) -> dict[int, str]:
     """Return those of *numbers* that may leave still, each with the rule that says so."""
     rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(numbers)))
-    return _that_may_leave(connection, purge, record_class, rows)
+    return _that_may_leave(connection, purge, record_class, rows, by_order=False)
 
 
 def _that_may_leave(
-    connection: Connection, purge: Purge, record_class: RecordClass, rows: Sequence[Row]
+    connection: Connection,
+    purge: Purge,
+    record_class: RecordClass,
+    rows: Sequence[Row],
+    *,
+    by_order: bool,
 ) -> dict[int, str]:
-    ages = Ages(connection, record_class, purge.rules, purge.counts_to, purge.provider)
+    whose = purge.provider
+    ages = Ages(connection, record_class, purge.rules, purge.counts_to, whose, by_order=by_order)
     return {
         row["number"]: _rule_name(row, record_class, purge.rules)
         for row in rows
@@ -532,7 +538,7 @@ def _free_copies(
 ) -> dict[int, str]:
     values = {"numbers": json.dumps(list(numbers)), "provider": provider}
     rows = connection.rows("copies_judged", **values)
-    return _that_may_leave(connection, purge, RecordClass.INBOX, rows)
+    return _that_may_leave(connection, purge, RecordClass.INBOX, rows, by_order=True)
 
 
 def _removed(

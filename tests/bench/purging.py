@@ -39,7 +39,8 @@ _TABLES = {
     "workflows": "id, provider, correlation_id, counterparty, role, request_type, use_case,"
     " focus_id, state, opened_at",
     "messages": "id, workflow_id, provider, direction, request_id, correlation_id, bundle_id, move,"
-    " use_case, sender, receiver, fingerprint, state, attempts, created_at, settled_at",
+    " use_case, sender, receiver, fingerprint, state, attempts, created_at, settled_at,"
+    " appointment_until",
     "payloads": "message_id, part, media_type, headers, encoding, body, digest",
     "attempts": "message_id, number, receiver, started_at, ended_at, verdict, verdict_row,"
     " http_status, ids_echoed, table_version",
@@ -63,7 +64,7 @@ def rows_of(number: int, now: datetime) -> Iterator[tuple[str, tuple[object, ...
     )
     way, state = ("outbound", "acknowledged") if sent else ("inbound", "received")
     about = (number, number, "p0", way, *ids[:3], "request", "a1t1", *ends, fingerprint)
-    yield "messages", (*about, state, sent, at, at)
+    yield "messages", (*about, state, sent, at, at, None)
     digest = digest_of(media, "{}", body)
     yield "payloads", (number, "request", media, "{}", "identity", body, digest)
     answer = digest_of(media, "{}", b"{}")

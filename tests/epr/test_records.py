@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -129,6 +130,14 @@ async def test_a_reason_names_no_patient(
     assert 2 == done.code
     assert "NHS number" in done.err
     assert number not in done.err + listed.out
+
+
+async def test_a_look_tells_to_when_a_night_counts(desk: Operator, store: Store) -> None:
+    """By the clock more time has passed than the gateway was up: it may be ahead."""
+    await store.inbound.receive(arrival(), utc_now() - timedelta(days=3))
+    told = await desk.types("purge --dry-run")
+
+    assert "A night counts them to" in told.out
 
 
 async def test_a_purge_needs_a_reason(desk: Operator) -> None:

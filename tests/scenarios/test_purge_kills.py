@@ -95,8 +95,11 @@ async def test_a_purge_without_a_gateway_prints_its_certificate_alone(settings: 
     """A program reads it: what is logged goes elsewhere."""
     words = ["purge", "--config", str(settings), "--why", "yearly", "--json"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bars_gateway", *words), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "bars_gateway", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    printed, _ = await process.communicate()
+    printed, said = await process.communicate()
 
+    assert "You vouch for the clock" in said.decode()
     assert ("yearly", 18) == tuple(json.loads(printed)[name] for name in ("why", "removed"))
