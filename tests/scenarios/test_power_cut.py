@@ -9,18 +9,23 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import turning_keys
 from forgetful_disk import CALLS, HEXADECIMAL, OPTIONS, ForgetfulDisk, names
 from messages import RECEIVER, SENDER, referral
 from tracing import Call, read, traced
 from world import Node, World, headers, post, world_in
 
+from bars_gateway.keyring import encrypted_by
+from bars_gateway.store.rows import unpacked
 from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.integrity import examine
 
 pytestmark = pytest.mark.needs("strace")
 
@@ -159,3 +164,44 @@ async def test_a_gateway_goes_on_from_what_was_synced(tmp_path: Path) -> None:
         assert {409} == {status for status, _, _ in again}
         assert list(said.receipts.values()) == [receipt["request_id"] for receipt in receipts]
         assert len(said.bodies) == (await world.ambulance.overview()).inbound
+
+
+async def test_a_rotation_that_loses_its_power_goes_on_from_what_was_synced(
+    tmp_path: Path,
+) -> None:
+    """At each sync every message can be read, by the old key or the new; none is half done."""
+    state, trace, left = (tmp_path / name for name in ("state", "trace", "left"))
+    state.mkdir()
+    program = (sys.executable, str(turning_keys.__file__), str(state / "gateway.db"))
+    words = ("strace", "-f", "-o", str(trace), "-e", f"trace={CALLS}", *OPTIONS, *program)
+    done = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
+    assert 0 == await done.wait()
+    disk, filled, seen = ForgetfulDisk(state, dropped={}), False, set()
+    for call in read(trace):
+        filled = filled or (call.name == "write" and _hexadecimal(turning_keys.FILLED) in call.text)
+        disk.follow(call)
+        if filled and call.succeeded and call.name in {"fsync", "fdatasync"}:
+            disk.power_cut(state, left)
+            seen.add(await keys_after(left / "gateway.db"))
+            shutil.rmtree(left)
+
+    all_of_them = 2 * turning_keys.MESSAGES  # with what each was answered
+    assert {all_of_them} == {first + second for first, second in seen}
+    assert {(all_of_them, 0), (0, all_of_them)} < seen
+
+
+def _hexadecimal(text: bytes) -> str:
+    return "".join(f"\\x{each:02x}" for each in text)
+
+
+async def keys_after(database: Path) -> tuple[int, int]:
+    """Open what is left; return how many bodies can be read by the first key, and by the second."""
+    async with open_database(database, vault=turning_keys.BOTH):
+        pass
+    assert [] == examine(database, vault=turning_keys.BOTH).problems
+    with closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = connection.execute("SELECT * FROM payloads").fetchall()
+    assert all(unpacked(row, turning_keys.BOTH, "payloads") for row in rows)
+    by = [encrypted_by(bytes(row["body"])) for row in rows]
+    return by.count("first"), by.count("second")
