@@ -202,8 +202,9 @@ deb-test:
 	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)
 
 SUITE := trixie
+matrix: export ARGS := $(ARGS)
 matrix:
-	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE) '$(ARGS)'
+	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE)
 
 release-check: dist
 	@packaging/release check
