@@ -21,6 +21,7 @@ from hypothesis import settings
 
 VARIABLE = "BARS_REFERENCE_DATA"
 MISSING = pytest.StashKey[dict[str, int]]()
+pytest_plugins = ["left_open"]  # what a test leaves open fails that test
 READERS = ("onboarding.certificates", "sandbox.registry")  # of RSA keys, proven in full
 
 settings.register_profile("however busy the machine", deadline=None)
