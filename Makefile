@@ -174,7 +174,7 @@ lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT INT TERM && \
 	python=$$(command -v python3.11 || command -v $(PYTHON)) && \
 	"$$python" -m venv "$$tools" && "$$tools/bin/pip" --quiet install '$(PIP_TOOLS)' && \
-	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --output-file requirements.lock pyproject.toml && \
+	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --extra postgres --output-file requirements.lock pyproject.toml && \
 	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --constraint requirements.lock \
 	  --output-file tests/requirements.lock pyproject.toml
 	@sed -i '/^#/d; /^$$/d' tests/requirements.lock  # setuptools gets a heading of its own

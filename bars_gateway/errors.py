@@ -3,10 +3,12 @@ What somebody must act on.
 
     GatewayError
     ├── ConfigurationError          the settings are wrong; nothing was started
+    │   └── NoFile                  a command needs the database's file, and there is none
     ├── StoreError
     │   ├── DatabaseDamaged         quick_check failed, or the file is not a database
     │   ├── DatabaseNewer           written by a later release
     │   ├── DatabaseInUse           another gateway holds it
+    │   ├── DatabaseUnfit           the database server refuses us, or is not as we need it
     │   ├── BackupFailed            no backup was written
     │   ├── BackupDamaged           the file is not a whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
@@ -16,7 +18,9 @@ What somebody must act on.
     │   ├── StaleState              the row was no longer in the state that we expected
     │   └── StoreUnavailable        nothing can be stored for now; it is nobody's fault, and waits
     │       ├── StorageFull         too little free space to promise anything
-    │       └── DatabaseHeld        another program does not let the gateway write
+    │       ├── DatabaseHeld        another program does not let the gateway write
+    │       ├── DatabaseAway        the database server does not answer
+    │       └── OutcomeUnknown      it left us in the middle of a COMMIT, and is not back to ask
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
     │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
     │   ├── TokenServiceDown        it did not answer, or asked us to wait
@@ -71,6 +75,15 @@ class ConfigurationError(GatewayError):
     advice = "Correct each setting that is named above; `bars-gateway check` looks again."
 
 
+class NoFile(ConfigurationError):
+    """A command works on the database's file, and the database is on a server."""
+
+    advice = (
+        "Use PostgreSQL's own tools instead: pg_dump or pg_basebackup for a backup, pg_restore to"
+        " put it back, pg_amcheck to look at its tables."
+    )
+
+
 class StoreError(GatewayError):
     """The database cannot be used as it is."""
 
@@ -102,6 +115,17 @@ class DatabaseInUse(StoreError):
         "Only one gateway may use a database. See which process holds it (`fuser` on the lock"
         " file), and stop it, or give this one a `store.path` of its own."
     )
+
+
+class DatabaseUnfit(StoreError):
+    """The database server refuses us, or is not as the gateway needs it; nothing was changed."""
+
+    advice = "Look at `store.url`, and ask whoever runs the database server."
+
+    def __init__(self, cause: str, cure: str) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
 
 
 class BackupFailed(StoreError):
@@ -185,6 +209,24 @@ class DatabaseHeld(StoreUnavailable):
     advice = (
         "Another program holds the database: find it with `fuser -v` on the file that `store.path`"
         f" names, and end it, or its transaction: a sqlite3 shell, a backup program. {_WAITS}"
+    )
+
+
+class DatabaseAway(StoreUnavailable):
+    """The database server that `store.url` names does not answer, or has left us."""
+
+    advice = (
+        "See that the server that `store.url` names is up, that its standby was promoted if it"
+        f" is not, and that the way to it is open: the gateway tries each second. {_WAITS}"
+    )
+
+
+class OutcomeUnknown(DatabaseAway):
+    """The server left us in the middle of a COMMIT, and nobody can be asked what came of it."""
+
+    advice = (
+        "Nothing to do for this one: what was being stored is repeated under its own id, and is"
+        " found if it was stored. See that the server that `store.url` names is up."
     )
 
 

@@ -390,6 +390,15 @@ EVENTS = {
         "Find it with fuser -v on the database, and end it: nothing is lost by that.",
     ),
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
+    "store.server_back": LogEvent("The database server answers again: everything goes on."),
+    "store.server_forgets": LogEvent(
+        "The database server does not keep what is committed over a power cut.",
+        "Set fsync and full_page_writes to on in its postgresql.conf, and restart it.",
+    ),
+    "store.server_lost": LogEvent(
+        "The database server does not answer: nothing is received and nothing sent meanwhile.",
+        _STORE,
+    ),
     "store.stop_not_marked": LogEvent(
         "The mark of an orderly stop could not be written: the next start compares, for nothing.",
     ),

@@ -33,9 +33,11 @@ from bars_gateway import __version__
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "requirements.lock"
 NAME = "bars-gateway"
-# Under which licences somebody else's code may be a part of this: permissive ones, and one that
-# asks for its own files alone to stay open. Any other wants a decision, and a line here.
-ALLOWED = frozenset("Apache-2.0 BSD-2-Clause BSD-3-Clause ISC MIT MIT-0 MPL-2.0 PSF-2.0".split())
+# Under which licences somebody else's code may be a part of this: permissive ones, and two that
+# ask for their own files alone to stay open. Any other wants a decision, and a line here.
+ALLOWED = frozenset(
+    "Apache-2.0 BSD-2-Clause BSD-3-Clause ISC LGPL-3.0-only MIT MIT-0 MPL-2.0 PSF-2.0".split()
+)
 # What older metadata call a licence, in the words of SPDX.
 _CALLED: Mapping[str, str] = {
     "Apache 2.0": "Apache-2.0",
@@ -51,7 +53,7 @@ _READ: Mapping[str, str] = {
     "axe-playwright-python": "MIT",
     "jinja2": "BSD-3-Clause",
 }
-_EXTRAS = frozenset({"speed"})  # of ours that the lock has
+_EXTRAS = frozenset({"speed", "postgres"})  # of ours that the lock has
 _LINE = re.compile(r"([a-z0-9._-]+)==(\S+) \\")
 _HASH = re.compile(r" {4}--hash=sha256:([0-9a-f]{64})")
 # Names what is listed, by what is listed: any other list has another number.

@@ -13,7 +13,13 @@ LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "permissions", "keyring", "frozen"}
 FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
-PROCESS = FLOW | {"store.sqlite", "outbound", "inbound", "epr", "upkeep", "status", "console"}
+LIBRARIES = {
+    "sqlite3": "store.sqlite",
+    "aiosqlite": "store.sqlite",
+    "psycopg": "store.postgresql",
+}
+ENGINES = ("store.sqlite", "store.postgresql")
+PROCESS = FLOW | {*ENGINES, "engine", "outbound", "inbound", "epr", "upkeep", "status", "console"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -32,6 +38,8 @@ MAY_IMPORT = {
     "model": GROUND,
     "store": GROUND | {"model"},
     "store.sqlite": GROUND | {"model", "store"},
+    "store.postgresql": GROUND | {"model", "store"},
+    "engine": GROUND | set(ENGINES) | {"config", "store"},  # by the settings, and at their call
     # The flows: they rest on the ground and meet in the store, and see nothing of its engine.
     "outbound": FLOW,
     "inbound": FLOW,
@@ -44,14 +52,15 @@ MAY_IMPORT = {
     "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
     "contacts": {"config", "frozen"},
-    "onboarding": FLOW | {"store.sqlite", "outbound", "options", "contacts"},
+    "onboarding": FLOW | {"store.sqlite", "engine", "outbound", "options", "contacts"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
     # what is not HTTP is answered.
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
     # It plays the sandbox and a gateway, as the demo does, and tells of an installation.
-    "evidence": FLOW | {"store.sqlite", "epr", "safety", "sandbox", "demo", "demo.messages"},
+    "evidence": FLOW
+    | {"store.sqlite", "engine", "epr", "safety", "sandbox", "demo", "demo.messages"},
     "cli": PROCESS | {"daemon", "onboarding", "options", "safety", "sandbox", "demo", "evidence"},
     "__main__": {"cli"},
 }
@@ -79,8 +88,9 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for three areas within a folder."""
-    if name.startswith("store.sqlite"):
-        return "store.sqlite"  # below the seam: the engine, its file, and what repairs that
+    for engine in ENGINES:
+        if name.startswith(engine):
+            return engine  # below the seam: an engine, and what repairs what it has
     if name == "onboarding.contacts":
         return "contacts"  # who is asked, and how: words
     if name == "demo.messages":
@@ -166,9 +176,8 @@ def test_only_the_engine_knows_of_its_library():
     found = [
         f"{module.at(node)}: {target}"
         for module in modules()
-        if module.area != "store.sqlite"
         for node, target in imports(module)
-        if target.partition(".")[0] in {"sqlite3", "aiosqlite"}
+        if LIBRARIES.get(target.partition(".")[0], module.area) != module.area
     ]
 
     assert [] == found

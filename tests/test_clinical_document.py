@@ -565,8 +565,9 @@ MAY_CHANGE: Mapping[str, str] = {
     "environment": "Real patients are in prod, and in prod alone: does everybody who sends know"
     " where they are?",
     "state_dir": "With another database nothing is known of what is under way: who sees to each"
-    " open case? The same goes for `store.path`.",
+    " open case? The same goes for `store.path` and `store.url`.",
     "store.path": "As for `state_dir`.",
+    "store.url": "As for `state_dir`.",
     "retention.payload_days": "An update that comes later finds nothing to compare its patient"
     " with. After how many days do changes of a referral still come? The same goes for"
     " `providers.NAME.retention`.",
@@ -653,6 +654,7 @@ OF_NO_WEIGHT = frozenset(
             "onboarding.*",
             "store.encrypt*",
             "store.group_limit",
+            "store.password_file",
             "retention.answer_days",
             "retention.message_days",
             "retention.conversation_days",

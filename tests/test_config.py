@@ -497,7 +497,9 @@ def test_the_shipped_file_holds_the_defaults(written):
         "outbound.egress_proxy",
         "outbound.egress_user",
         "store.encryption_keys_file",
+        "store.password_file",
         "store.path",
+        "store.url",
     } | {
         f"callers.{name}"
         for name in ("addresses", "issuers", "observe_until", "revocation_list_files")

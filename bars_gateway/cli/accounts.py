@@ -124,12 +124,12 @@ def explain(
     message.
     """
     settings = _settings(config, provider)
-    path, now = settings.database_path, datetime.now(UTC)
+    now = datetime.now(UTC)
     vault = reading_vault_of(settings)
-    read_now = read(path, lambda c: explained(c, provider, name, now), vault)
+    read_now = read(settings, lambda c: explained(c, provider, name, now), vault)
     found = [_for_these_settings(each, config) for each in read_now]
     providers = [provider] if provider else list(settings.providers)
-    places = [] if found else read(path, lambda c: elsewhere(c, providers, name))
+    places = [] if found else read(settings, lambda c: elsewhere(c, providers, name))
     if as_json:
         print_lines(_explanation_document(each, now) for each in found)
         print_lines(document_of(each, in_words=_place_in_words(each)) for each in places)
@@ -230,7 +230,7 @@ def timeline(
     """
     settings = _settings(config, provider)
     now = datetime.now(UTC)
-    found = read(settings.database_path, lambda c: conversation(c, provider, correlation_id))
+    found = read(settings, lambda c: conversation(c, provider, correlation_id))
     if found is None:
         if not as_json:
             typer.echo("Nothing here has that X-Correlation-Id.")
@@ -278,7 +278,7 @@ def owed(
     """
     settings = _settings(config, provider)
     now = datetime.now(UTC)
-    found = read(settings.database_path, lambda c: debts(c, provider, limit))
+    found = read(settings, lambda c: debts(c, provider, limit))
     if as_json:
         print_lines(_debt_document(each, now) for each in found)
     elif not found:
@@ -317,7 +317,7 @@ def counterparties(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) ->
     """
     settings = _settings(config, None)
     now = datetime.now(UTC)
-    found = read(settings.database_path, lambda c: services(c, now))
+    found = read(settings, lambda c: services(c, now))
     kept = list(listed(settings.cache_dir))
     if as_json:
         print_lines(_service_document(each, kept) for each in found)
@@ -375,7 +375,7 @@ def stats(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     settings = _settings(config, None)
     now = datetime.now(UTC)
-    found = read(settings.database_path, lambda c: traffic(c, now))
+    found = read(settings, lambda c: traffic(c, now))
     if as_json:
         print_lines([_traffic_document(found, now)])
         return

@@ -86,8 +86,8 @@ def alarms(
 
     Reads the database, so that it answers when no gateway runs.
     """
-    path = load(config, os.environ).database_path
-    found = listings.read(path, partial(standing, provider=provider, limit=limit))
+    settings = load(config, os.environ)
+    found = listings.read(settings, partial(standing, provider=provider, limit=limit))
     print_each(found, _alarm_line, "No alarm stands.", as_json=as_json)
 
 
@@ -186,8 +186,8 @@ def quarantine(
 
     Reads the database, so that it answers when no gateway runs.
     """
-    path = load(config, os.environ).database_path
-    found = listings.read(path, partial(waiting, provider=provider, limit=limit))
+    settings = load(config, os.environ)
+    found = listings.read(settings, partial(waiting, provider=provider, limit=limit))
     print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json)
 
 
@@ -274,8 +274,7 @@ def alerts(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
     Reads the database, so that it answers when no gateway runs.
     """
-    path = load(config, os.environ).database_path
-    found = listings.read(path, stored_alerts.standing)
+    found = listings.read(load(config, os.environ), stored_alerts.standing)
     print_each(found, _alert_line, "No alert is open.", as_json=as_json)
 
 

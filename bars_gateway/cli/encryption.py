@@ -126,8 +126,8 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     settings = load(config, os.environ)
     vault = vault_of(settings)
     found = None
-    if settings.database_path.exists():
-        found = read(settings.database_path, standing)
+    if settings.store.url is not None or settings.database_path.exists():
+        found = read(settings, standing)
     ring = EncryptionRing.read(vault.file) if vault.file else None
     is_done = found is not None and found.place is None and found.wanted == wanted_by(vault)
     if as_json:

@@ -79,7 +79,7 @@ def incident(
     settings = load(config, os.environ)
     require_known(settings, provider)
     now = datetime.now(UTC)
-    facts = read(settings.database_path, lambda c: facts_of(c, provider, of, name, now))
+    facts = read(settings, lambda c: facts_of(c, provider, of, name, now))
     if facts is None:
         if not as_json:
             typer.echo(f"There is no {of} here of that name or number, nor anything under it.")

@@ -30,6 +30,7 @@ from bars_gateway.cli.output import (
     terminal,
 )
 from bars_gateway.config import Settings, load
+from bars_gateway.engine import looked
 from bars_gateway.errors import StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
@@ -39,7 +40,6 @@ from bars_gateway.outbound.cache import CachedAnswer, clear, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.sqlite import open_reader, read_with
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,8 +89,8 @@ def queue(
     """
     settings = load(config, os.environ)
     require_known(settings, provider)
-    path, now = settings.database_path, datetime.now(UTC)
-    print_queue(path, provider, limit, terminal(), now, as_json=as_json)
+    now = datetime.now(UTC)
+    print_queue(settings, provider, limit, terminal(), now, as_json=as_json)
 
 
 def show(
@@ -110,8 +110,8 @@ def show(
     """
     settings = load(config, os.environ)
     require_known(settings, provider)
-    path, now = settings.database_path, datetime.now(UTC)
-    if not print_message(path, provider, request_id, terminal(), now, as_json=as_json):
+    now = datetime.now(UTC)
+    if not print_message(settings, provider, request_id, terminal(), now, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -123,7 +123,7 @@ def require_known(settings: Settings, provider: str | None) -> None:
 
 
 def print_queue(
-    path: Path,
+    at: Path | Settings,
     provider: str | None,
     limit: int,
     console: "Console",
@@ -132,7 +132,7 @@ def print_queue(
     as_json: bool = False,
 ) -> None:
     """Print what is not settled, as it is *now*; there being nothing is a good answer."""
-    messages = read(path, lambda c: readings.queue(c, provider, limit))
+    messages = read(at, lambda c: readings.queue(c, provider, limit))
     if as_json:
         print_lines(message_document(message, now) for message in messages)
         return
@@ -158,7 +158,7 @@ def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:
 
 
 def print_message(
-    path: Path,
+    at: Path | Settings,
     provider: str | None,
     request_id: str,
     console: "Console",
@@ -167,7 +167,7 @@ def print_message(
     as_json: bool = False,
 ) -> bool:
     """Print all that happened to one message up to *now*; return whether there is such a one."""
-    found = read(path, lambda c: readings.history(c, provider, request_id))
+    found = read(at, lambda c: readings.history(c, provider, request_id))
     if as_json:
         print_lines(_history(each, now) for each in found)
         return bool(found)
@@ -251,8 +251,11 @@ def _show_attempts(history: MessageHistory, console: "Console") -> None:
         )
 
 
-def read(path: Path, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
-    """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
+def read(at: Path | Settings, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
+    """Return what *work* finds in that file, or in the database of those settings."""
+    if isinstance(at, Settings) and at.store.url is not None:
+        return asyncio.run(looked(at, work, vault))
+    path = at if isinstance(at, Path) else at.database_path
     permissions.require(path)
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
@@ -263,8 +266,7 @@ def read(path: Path, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T
 
 async def _read(path: Path, work: Callable[[Connection], T], vault: Vault) -> T:
     try:
-        async with open_reader(path, vault) as reader:
-            return await read_with(reader, work)
+        return await looked(path, work, vault)
     except StoreError as error:
         permissions.require_database(path, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None

@@ -30,7 +30,7 @@ from bars_gateway.cli import listings
 from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
 from bars_gateway.cli.output import clock, print_each, print_lines
 from bars_gateway.config import Settings, load
-from bars_gateway.config.encryption import vault_of
+from bars_gateway.engine import open_engine
 from bars_gateway.epr.record_requests import certificate_document, hold_document
 from bars_gateway.errors import GatewayUnreachable
 from bars_gateway.model.messages import Actor
@@ -119,7 +119,7 @@ def purge(  # noqa: PLR0917
     settings = load(config, os.environ)
     listings.require_known(settings, provider)
     if listed:
-        found = listings.read(settings.database_path, partial(certificates, limit=limit))
+        found = listings.read(settings, partial(certificates, limit=limit))
         print_certificates(found, as_json=as_json)
     elif verify is not None:
         _verify(settings.database_path, verify, against, names=names, as_json=as_json)
@@ -134,8 +134,8 @@ def purge(  # noqa: PLR0917
 def _foresee(settings: Settings, provider: str | None, *, as_json: bool) -> None:
     rules, now = settings.retention_rules, datetime.now(UTC)
     look = partial(prospects, rules=rules, now=now, provider=provider)
-    found = listings.read(settings.database_path, look)
-    night = listings.read(settings.database_path, partial(night_counts_to, now=now))
+    found = listings.read(settings, look)
+    night = listings.read(settings, partial(night_counts_to, now=now))
     if as_json:
         print_lines(
             {
@@ -196,8 +196,7 @@ def _purge(
     *,
     as_json: bool,
 ) -> None:
-    path = settings.database_path
-    _tell_of_the_clock(path, datetime.now(UTC))
+    _tell_of_the_clock(settings, datetime.now(UTC))
     wanted = {name: value for name, value in order.items() if name != "dry_run"}
     providers = [provider] if provider else list(settings.providers)
     try:
@@ -206,12 +205,12 @@ def _purge(
         typer.echo("No gateway runs: it is done here.", err=True)
         print_certificates([_here(settings, provider, wanted)], as_json=as_json)
         return
-    print_certificates([_ended(path, number) for number in begun], as_json=as_json)
+    print_certificates([_ended(settings, number) for number in begun], as_json=as_json)
 
 
-def _tell_of_the_clock(path: Path, now: datetime) -> None:
+def _tell_of_the_clock(settings: Settings, now: datetime) -> None:
     """Say what whoever begins a purge vouches for, where the database knows of less time."""
-    known = listings.read(path, partial(counted_to, now=now))
+    known = listings.read(settings, partial(counted_to, now=now))
     if now - known > _TOLD_AFTER:
         typer.echo(
             f"You vouch for the clock: by it, it is {clock(now)} UTC, and ages are counted to that."
@@ -222,23 +221,22 @@ def _tell_of_the_clock(path: Path, now: datetime) -> None:
 
 def _begin(config: Path, provider: str, order: Mapping[str, object]) -> int:
     """Begin a purge in the running gateway, after the one that goes on; return its number."""
+    settings = load(config, os.environ)
     while True:
         status, answer = asked(config, provider, "/purges", order)
         if status != HTTPStatus.ACCEPTED:
             raise refuse_whole(answer)
         number = int(answer["purge_id"])
-        found = listings.read(
-            load(config, os.environ).database_path, partial(certificate, number=number)
-        )
+        found = listings.read(settings, partial(certificate, number=number))
         if found is None or found.purge.provider == provider:
             return number
-        _ended(load(config, os.environ).database_path, number)
+        _ended(settings, number)
 
 
-def _ended(path: Path, number: int) -> Certificate:
+def _ended(settings: Settings, number: int) -> Certificate:
     """Wait until a purge has ended; whoever stops waiting does not stop it."""
     while True:
-        found = listings.read(path, partial(certificate, number=number))
+        found = listings.read(settings, partial(certificate, number=number))
         if found is not None and found.purge.ended_at is not None:
             return found
         time.sleep(_LOOKS_EVERY)
@@ -253,11 +251,9 @@ def _here(settings: Settings, provider: str | None, order: Mapping[str, object])
 async def carried_out(settings: Settings, provider: str | None, actor: Actor) -> Certificate:
     """Purge while no gateway runs, after what has not ended; return the certificate."""
     from bars_gateway.daemon.retention import purging_of
-    from bars_gateway.store.sqlite.database import open_database
     from bars_gateway.store.store import Store
 
-    # By its keys, though none is asked for: an installation without them must not run at all.
-    async with open_database(settings.database_path, vault=vault_of(settings)) as database:
+    async with open_engine(settings) as database:
         store, rules = Store(database, node=settings.node), settings.retention_rules
         purging = purging_of(settings, store, _now, asyncio.Event(), rests=0.0)
         if (unfinished := await store.purges.unfinished()) is not None:
@@ -470,8 +466,7 @@ def held_records(
 
     Reads the database, so that it answers when no gateway runs.
     """
-    path = load(config, os.environ).database_path
-    found = listings.read(path, partial(holds, provider=provider, limit=limit))
+    found = listings.read(load(config, os.environ), partial(holds, provider=provider, limit=limit))
     documents = list(map(hold_document, found))
     print_each(documents, _hold_line, "Nothing is under legal hold.", as_json=as_json)
 

@@ -104,13 +104,13 @@ def _read(
     settings: Settings, provider: str | None, begins: datetime, ends: datetime
 ) -> SafetyReport:
     """Return the report of both periods, read in one moment."""
-    path, before = settings.database_path, begins - (ends - begins)
+    before = begins - (ends - begins)
 
     def both(connection: Connection) -> tuple[Counts, Counts]:
         now = counted(connection, provider, begins, ends)
         return now, counted(connection, provider, before, begins)
 
-    return composed(*read(path, both))
+    return composed(*read(settings, both))
 
 
 def _heading(settings: Settings, found: SafetyReport, provider: str | None) -> Iterator[str]:

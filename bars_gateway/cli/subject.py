@@ -126,22 +126,21 @@ def held(
     settings: Settings, vault: Vault, number: str, *, read_everything: bool
 ) -> Sequence[SubjectHeld]:
     """Return what is held about that person, by the index, or by reading every payload."""
-    path = settings.database_path
     if read_everything:
 
         def ask(work: Callable[[Connection], T]) -> T:
-            return read(path, work, vault)
+            return read(settings, work, vault)
 
         found = list(subjects.walk(ask, number))
-        indexed = read(path, lambda c: subjects.held(c, number), vault) if vault.has_ring else []
+        indexed = ask(lambda c: subjects.held(c, number)) if vault.has_ring else []
         known = {(each.kind, each.number) for each in found}
         return [*found, *(each for each in indexed if (each.kind, each.number) not in known)]
     if not vault.has_ring:
         raise OnboardingError(_NO_KEY, _WITHOUT_KEY)
-    now = read(path, standing, vault)
+    now = read(settings, standing, vault)
     if now.place is not None or now.wanted != wanted_by(vault):
         typer.echo(_NOT_YET, err=True)
-    return read(path, lambda c: subjects.held(c, number), vault)
+    return read(settings, lambda c: subjects.held(c, number), vault)
 
 
 def _copies(settings: Settings, number: str) -> Iterator[tuple[Path, datetime]]:

@@ -146,7 +146,7 @@ def audit(  # noqa: PLR0917
         kind=kind,
         of=of,
     )
-    found = read(settings.database_path, partial(trail.audited, sought=sought, limit=limit))
+    found = read(settings, partial(trail.audited, sought=sought, limit=limit))
     if as_json:
         print_lines(found)
     elif not found:
@@ -314,8 +314,8 @@ def _breach_document(breach: Breach) -> Mapping[str, object]:
 @app.command()
 def seals(config: Config = DEFAULT_CONFIG, limit: Limit = 31, *, as_json: Json = False) -> None:
     """List the seals of the days, newest first: what the trail came to on each."""
-    path = load(config, os.environ).database_path
-    found = read(path, lambda connection: list(chain.seals(connection, limit=limit)))
+    settings = load(config, os.environ)
+    found = read(settings, lambda connection: list(chain.seals(connection, limit=limit)))
     if as_json:
         print_lines(found)
     elif not found:

@@ -53,6 +53,7 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *(flaw for key, file in _keys(settings) for flaw in _strange_owner(settings, key, file)),
         *(_inbound(settings) if settings.inbound.enabled else ()),
         *_encryption(settings),
+        *_two_databases(settings),
     ]
     return [placed(settings, flaw) for flaw in found]
 
@@ -70,6 +71,12 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
         cause = "can be read by everybody on this machine, and the API key is in it"
         cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
         yield Flaw(cause=cause, cure=cure)
+
+
+def _two_databases(settings: Settings) -> Iterator[Flaw]:
+    if settings.store.url is not None and settings.store.path is not None:
+        cause = "is not used: store.url names the database"
+        yield Flaw(key=("store", "path"), cause=cause, cure="Take out the one that is not meant.")
 
 
 def _encryption(settings: Settings) -> Iterator[Flaw]:

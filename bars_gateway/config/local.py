@@ -36,6 +36,7 @@ from bars_gateway.config.values import (
     Names,
     Seconds,
     Section,
+    ServerUrl,
     Url,
     listed,
     reject,
@@ -180,6 +181,23 @@ class StoreSettings(Section):
     The database file; `gateway.db` in `state_dir` by default.
 
     Change it to put the database on a faster disk, never on a network share.
+    """
+
+    url: ServerUrl | None = None
+    """
+    A PostgreSQL database in place of the file: `postgresql://USER@HOST/DATABASE`.
+
+    Use it where the database is to outlive this machine; one gateway uses it. It needs the extra
+    `postgres` and PostgreSQL 15 or later, and never holds the password. A server on another machine
+    must prove who it is: add `?sslrootcert=FILE`, the authority that has signed its certificate.
+    """
+
+    password_file: AbsolutePath | None = None
+    """
+    The file with the password of the database of `url`, one line, mode 0600.
+
+    A systemd credential will do. Leave it out where the server knows the gateway without one, or
+    where PGPASSFILE names a file of PostgreSQL's own kind.
     """
 
     minimum_free_bytes: Annotated[int, Field(ge=0, le=1024**4)] = 256 * _MIB

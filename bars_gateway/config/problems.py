@@ -118,6 +118,7 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
         *_callers(settings, now),
         *_authorities_out(settings),
         *_secret(("outbound", "egress_password_file"), settings.outbound.egress_password_file),
+        *_secret(("store", "password_file"), settings.store.password_file),
         *_secret(("alerts", "mail_password_file"), settings.alerts.mail_password_file),
         *_alert_command(settings.alerts.command),
         *_secret(("console", "proxy_secret_file"), settings.console.proxy_secret_file),
@@ -153,13 +154,15 @@ def placed(settings: Settings, flaw: Flaw) -> SettingsProblem:
 
 def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     yield from _folder(("state_dir",), settings.state_dir)
+    yield from misplaced(("state_dir",), settings.callers_file, PathKind.FILE)
+    yield from misplaced(("state_dir",), settings.cache_dir, PathKind.FOLDER)
+    if settings.store.url is not None:
+        return
     folder = settings.database_path.parent
     key = ("store", "path") if settings.store.path else ("state_dir",)
     if folder != settings.state_dir:
         yield from _folder(key, folder)
     yield from _database_files(key, settings.database_path)
-    yield from misplaced(("state_dir",), settings.callers_file, PathKind.FILE)
-    yield from misplaced(("state_dir",), settings.cache_dir, PathKind.FOLDER)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"

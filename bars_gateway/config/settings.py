@@ -60,7 +60,7 @@ from bars_gateway.config.provider import Onboarding, Provider
 from bars_gateway.config.retention import RetentionSettings, rules_of
 from bars_gateway.config.sources import Sources, explain, purpose
 from bars_gateway.config.values import AbsolutePath, Flaw, UseCase, reject
-from bars_gateway.errors import ConfigurationError
+from bars_gateway.errors import ConfigurationError, NoFile
 from bars_gateway.model.retention import RetentionRules
 
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
@@ -236,7 +236,9 @@ class Settings(BaseModel):
 
     @property
     def database_path(self) -> Path:
-        """The database file: `store.path`, else `gateway.db` in `state_dir`."""
+        """The database file: `store.path`, else `gateway.db` in `state_dir`; or NoFile."""
+        if self.store.url is not None:
+            raise NoFile("this works on a database file, and store.url names a server")
         return self.store.path or self.state_dir / "gateway.db"
 
     @property

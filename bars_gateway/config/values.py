@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -155,6 +155,34 @@ def _egress(text: str) -> str:
     return text.rstrip("/")
 
 
+_LOCAL_SERVERS = ("", "localhost")
+_PROVEN = ("verify-full", "verify-ca")
+
+
+def _server(text: str) -> str:
+    """Return the URL of a database, as its driver reads it, without a secret in it."""
+    try:
+        parts = urlsplit(text)
+        options = dict(parse_qsl(parts.query))
+        hosts = [parts.hostname or "", *options.get("host", "").split(",")]
+    except ValueError:
+        parts, options, hosts = urlsplit(""), {}, []
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+        cure = "Write postgresql://USER@HOST:5432/DATABASE."
+        reject([Flaw(cause="is not the address of a PostgreSQL database", cure=cure)])
+    if parts.password is not None or "password" in options:
+        cure = "Put the password into a file of mode 0600 that store.password_file names: settings"
+        reject([Flaw(cause="holds a password", cure=f"{cure} are shown, and logged.")])
+    here = all(h in _LOCAL_SERVERS or h.startswith("/") or _loopback_host(h) for h in hosts)
+    if not here and options.get("sslmode", _PROVEN[0]) not in _PROVEN:
+        cure = "Take sslmode out; add ?sslrootcert=FILE, the authority that signed its certificate."
+        reject([Flaw(cause="lets the server not prove who it is", cure=cure)])
+    if not here and "sslrootcert" not in options:
+        cure = "Add ?sslrootcert=FILE, the authority that signed the server's certificate."
+        reject([Flaw(cause="does not say by whom the server proves who it is", cure=cure)])
+    return text
+
+
 def is_hidden(character: str) -> bool:
     """Tell whether *character* cannot be seen; a plain blank can."""
     unseen = unicodedata.category(character) in _HIDDEN or character in _BLANKS
@@ -197,4 +225,5 @@ Name = Annotated[Text, BeforeValidator(_none_hidden)]  # compared exactly with a
 Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]
+ServerUrl = Annotated[str, AfterValidator(_server)]
 EgressProxy = Annotated[Text, AfterValidator(_egress)]

@@ -34,7 +34,6 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import __version__, libraries
 from bars_gateway.config import Settings
 from bars_gateway.config.doubts import doubts
-from bars_gateway.config.encryption import vault_of
 from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
@@ -50,6 +49,7 @@ from bars_gateway.daemon.parts import (
 from bars_gateway.daemon.recording import Recording
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
+from bars_gateway.engine import open_engine
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
@@ -72,7 +72,6 @@ from bars_gateway.status.running import (
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.pacing import EGRESS, token_service_of
-from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.encryption import Encrypter
@@ -189,13 +188,7 @@ async def run(
 
 
 async def _opened(settings: Settings, stack: AsyncExitStack) -> Store:
-    database = await stack.enter_async_context(
-        open_database(
-            settings.database_path,
-            vault=vault_of(settings),
-            group_limit=settings.store.group_limit,
-        )
-    )
+    database = await stack.enter_async_context(open_engine(settings))
     return Store(
         database,
         node=settings.node,

@@ -17,10 +17,10 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from bars_gateway.config import Settings
+from bars_gateway.engine import looked
 from bars_gateway.errors import StoreError
 from bars_gateway.evidence.tape import Leg, RecordedExchange
 from bars_gateway.store.figures import traffic
-from bars_gateway.store.sqlite import open_reader, read_with
 
 _PERCENTILES = (50, 90, 99)
 _WITHIN = (2.1, 5.0)  # seconds: the guide's two limits
@@ -70,11 +70,10 @@ def _times(seconds: Sequence[float]) -> Mapping[str, object]:
 
 async def figures_of_database(settings: Settings, now: datetime) -> Mapping[str, object]:
     """Return which share others answered in time, and how much went each way."""
-    if not settings.database_path.is_file():
+    if settings.store.url is None and not settings.database_path.is_file():
         return {"database": "there is none: no gateway ran with these settings"}
     try:
-        async with open_reader(settings.database_path) as reader:
-            found = await read_with(reader, lambda connection: traffic(connection, now))
+        found = await looked(settings, lambda connection: traffic(connection, now))
     except StoreError as error:
         return {"database": f"it cannot be read: {error}"}
     return {

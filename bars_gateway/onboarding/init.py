@@ -401,7 +401,9 @@ def _tell_of_keys(settings: Settings, made: Collection[Path]) -> None:
 def _key_ring(settings: Settings) -> Iterator[Path]:
     """Make the keys that encrypt what is stored, unless something is: that needs its own."""
     file = settings.store.encryption_keys_file
-    if file is None or file.exists() or settings.database_path.exists():
+    if file is None or file.exists() or settings.store.url is not None:
+        return  # on a server there may be something stored already
+    if settings.database_path.exists():
         return
     encryption.add_key(file, datetime.now(UTC))
     yield file

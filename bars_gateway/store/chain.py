@@ -68,7 +68,7 @@ GUARDS = (
 )
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
 _SEALS_LOOKED_AT = 10
-_ALL = 1 << 62
+_ALL = 2**62  # more than there ever are
 _NOBODYS = (None, None, None)
 
 
@@ -329,8 +329,10 @@ def _look_at_triggers(connection: Connection, walk: Walk) -> None:
 
 @cache
 def _migrations() -> str:
-    folder = resources.files("bars_gateway.store") / "migrations"
-    return "\n".join(f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql"))
+    store = resources.files("bars_gateway.store")
+    folders = [store / "migrations", store / "postgresql" / "migrations"]
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".sql")]
+    return "\n".join(file.read_text("utf-8") for file in files)
 
 
 def seek(walk: Walk, witnesses: Iterable[Witness]) -> None:

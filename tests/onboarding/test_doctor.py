@@ -226,6 +226,7 @@ BREAKS |= {
     "folders.spool": lambda b: b.provider("spool_dir", b.folder / "none"),
     "folders.spool_private": lambda b: b.mode(b.installation.spool, 0o2755),
     "folders.sockets": lambda b: b.set("epr.socket_dir", b.folder / "none"),
+    "database.server": lambda b: b.set("store.url", "postgresql://nobody@/none?host=/none"),
     "database.sound": lambda b: b.set("store.path", b.file("gateway.db", b"no database" * 99)),
     "database.compared": lambda b: b.set("store.path", _once_hidden(b.folder / "gateway.db")),
     "database.trail": lambda b: b.set("store.path", _once_broken(b.folder / "gateway.db")),

@@ -1,21 +1,65 @@
-from collections.abc import AsyncIterator
+"""
+The store, over each engine: a test that asks for `store` or `database` runs on both.
+
+    @pytest.mark.of_sqlite        it is about the file, or SQLite's own words: on SQLite alone
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresServer, postgres_server, programs
 
+from bars_gateway.store.connection import Database
+from bars_gateway.store.postgresql import PostgresConnection
+from bars_gateway.store.postgresql.database import open_server
+from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
+ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres")))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
+
+
+def pytest_generate_tests(metafunc):
+    if "engine" in metafunc.fixturenames:
+        of_sqlite = metafunc.definition.get_closest_marker("of_sqlite")
+        metafunc.parametrize("engine", ENGINES[:1] if of_sqlite else ENGINES)
+
+
+if (folder := programs()) is not None:  # Debian keeps it off everybody's path
+    os.environ["PATH"] += f":{folder}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Return a server of this process's own, which is started when the first test needs it."""
+    with postgres_server() as server:
+        yield server
+
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
+async def database(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Database]:
+    if engine == "sqlite":
+        async with open_database(tmp_path / "gateway.db") as opened:
+            yield opened
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.ready()
+    async with open_server(ServerAddress(url=url, node="here")) as other:
+        yield other
+    server.drop(url)
 
 
 @pytest.fixture
-async def store(database: SqliteDatabase) -> Store:
+async def store(database: Database) -> Store:
     return Store(database, node="here")
 
 
@@ -24,12 +68,18 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the statements that run from now on: a group's end is none of them."""
     of_groups = {"newest_event", "unchained", "chain_lines"}
     ran: list[str] = []
-    ask = SqliteConnection._ask  # type: ignore[attr-defined]
 
-    def asked(connection: SqliteConnection, take: object, statement: str, values: object) -> object:
-        if statement not in of_groups:
-            ran.append(statement)
-        return ask(connection, take, statement, values)
+    def asking(kind: type) -> None:
+        ask = kind._ask
 
-    monkeypatch.setattr(SqliteConnection, "_ask", asked)
+        def asked(connection: object, *arguments: object) -> object:
+            statement = arguments[0] if isinstance(arguments[0], str) else arguments[1]
+            if statement not in of_groups:
+                ran.append(statement)
+            return ask(connection, *arguments)
+
+        monkeypatch.setattr(kind, "_ask", asked)
+
+    asking(SqliteConnection)
+    asking(PostgresConnection)
     return ran

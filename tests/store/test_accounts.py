@@ -452,6 +452,7 @@ async def test_an_attempt_is_kept_with_whom_it_was_to(store: Store) -> None:
     assert [THEIRS] == [row["receiver"] for row in rows]
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("name", "index"),
     [

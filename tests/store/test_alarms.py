@@ -247,6 +247,7 @@ async def test_overdue_ends_with_the_answer(store: Store) -> None:
     assert "workflow.overdue" not in await standing(store)
 
 
+@pytest.mark.of_sqlite
 async def test_overdue_is_told_again_of_what_lives_again(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -306,6 +307,7 @@ async def test_a_kind_that_a_release_adds_is_learnt_when_the_file_is_opened(
         assert ["message.unconfirmed"] == await standing(store)
 
 
+@pytest.mark.of_sqlite
 async def test_what_has_ended_costs_the_page_nothing(database: SqliteDatabase) -> None:
     """What stands is counted and listed by an index that has nothing else."""
     values = {"kind": "k", "limit": 1, "one_by_one": "[]"}

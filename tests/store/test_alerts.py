@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from store_values import NOW
 
 from bars_gateway.model.alerts import (
@@ -228,6 +229,7 @@ async def told(store: Store, at: datetime) -> None:
 QUARTER = timedelta(days=90)
 
 
+@pytest.mark.of_sqlite
 async def test_what_was_told_long_ago_is_forgotten(store: Store) -> None:
     """With the next that is told, a quarter later; the alert itself stays."""
     await decided(store, SILENT)

@@ -127,6 +127,7 @@ async def test_a_copy_has_what_was_promised_before_it_began(tmp_path: Path) -> N
     assert 200 == len(promised)
 
 
+@pytest.mark.of_sqlite
 async def test_a_copy_is_one_file_that_its_owner_alone_may_read(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
@@ -522,6 +523,7 @@ def test_a_restore_can_be_undone(home: Home) -> None:
 # Examining.
 
 
+@pytest.mark.of_sqlite
 async def test_a_database_in_use_is_examined(database: SqliteDatabase, store: Store) -> None:
     """A gateway works on it meanwhile, and what is committed counts."""
     await store.outbound.submit(submission(), NOW)

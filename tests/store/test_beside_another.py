@@ -30,6 +30,7 @@ from bars_gateway.standard.timing import Limits
 from bars_gateway.store.rows import text
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite
 END = NOW + 15 * MINUTE  # of what is handed in at once
 NOBODY_ELSE = "Act now by other means: nobody else knows what it says."
 ASK_THEM = "Telephone the Receiver now, and ask whether it has the other one."

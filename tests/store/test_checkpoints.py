@@ -28,6 +28,7 @@ from bars_gateway.store.sqlite.checkpoints import (
 )
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 
+pytestmark = pytest.mark.of_sqlite
 COMPLETE = Checkpoint(complete=True)
 EMPTIED = Checkpoint(complete=True, emptied=True)
 IN_PART = Checkpoint(complete=False)

@@ -85,6 +85,7 @@ async def test_a_batch_is_what_would_be_claimed_one_by_one(tmp_path, seed: int) 
     assert found[0] == found[1]
 
 
+@pytest.mark.of_sqlite
 async def test_what_cannot_be_read_is_held_and_the_others_are_claimed(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -106,6 +107,7 @@ async def test_what_cannot_be_read_is_held_and_the_others_are_claimed(
     assert {"trust": [LATER] * 2} == await store.calls.since(NOW)
 
 
+@pytest.mark.of_sqlite
 async def test_where_the_disk_has_spoilt_some_bytes_each_message_is_read_by_itself(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +132,7 @@ async def test_where_the_disk_has_spoilt_some_bytes_each_message_is_read_by_itse
     assert [sent[0].request_id, sent[2].request_id] == names(claims)
 
 
+@pytest.mark.of_sqlite
 async def test_where_only_spoilt_ones_were_found_the_next_are_looked_for(
     store: Store, database: SqliteDatabase
 ) -> None:

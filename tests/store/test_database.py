@@ -33,6 +33,7 @@ from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite
 STORE = Path(store.__file__).parent
 
 

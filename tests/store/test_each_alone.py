@@ -135,6 +135,7 @@ async def of_ours(store: Store, due: Due) -> list[tuple[str, str | None]]:
     return [(alarm.kind, alarm.request_id) for alarm in alarms if alarm.kind == due.kind]
 
 
+@pytest.mark.of_sqlite
 @STEP
 async def test_one_that_fails_is_told_and_the_next_is_done(
     store: Store, database: SqliteDatabase, due: Due
@@ -153,6 +154,7 @@ async def test_one_that_fails_is_told_and_the_next_is_done(
     assert SECRET not in repr(logs)
 
 
+@pytest.mark.of_sqlite
 @STEP
 async def test_it_is_left_out_for_a_while_and_then_done(
     store: Store, database: SqliteDatabase, due: Due
@@ -293,6 +295,7 @@ async def test_others_have_their_turn_before_all_are_done(
     assert not store.rounds.more()
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.usefixtures("in_pairs")
 async def test_what_fails_is_not_gone_on_with_at_once(
     store: Store, database: SqliteDatabase
@@ -307,6 +310,7 @@ async def test_what_fails_is_not_gone_on_with_at_once(
     assert not store.rounds.more()
 
 
+@pytest.mark.of_sqlite
 async def test_what_failed_long_ago_is_remembered_no_more(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -321,6 +325,7 @@ async def test_what_failed_long_ago_is_remembered_no_more(
     assert [{}] == list(store.rounds._again_at.values())
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("name", "index"),
     [
@@ -360,6 +365,7 @@ async def test_what_a_disk_has_spoilt_stops_no_clock(
     await store.waiting.put_off(NOW + timedelta(hours=2), provider="trust")
 
 
+@pytest.mark.of_sqlite
 async def test_what_a_disk_has_spoilt_is_left_as_it_is(
     store: Store, database: SqliteDatabase
 ) -> None:

@@ -31,6 +31,7 @@ def lines(database: SqliteDatabase):
     return told
 
 
+@pytest.mark.of_sqlite
 async def test_a_start_is_told_and_the_first_compares_with_nothing(store: Store, lines) -> None:
     """What is there for the first time has not changed."""
     await store.in_force.started(facts(FIRST | PUBLIC), {"after_orderly_stop": True}, NOW)
@@ -41,6 +42,7 @@ async def test_a_start_is_told_and_the_first_compares_with_nothing(store: Store,
     assert [] == lines("settings.changed") + lines("key.changed") + lines("users.changed")
 
 
+@pytest.mark.of_sqlite
 async def test_which_setting_changed_is_told_and_not_into_what(store: Store, lines) -> None:
     """Added, taken out, other than before: by their keys, in one line, and no other."""
     await store.in_force.started(facts(FIRST), {}, NOW)
@@ -53,6 +55,7 @@ async def test_which_setting_changed_is_told_and_not_into_what(store: Store, lin
     assert [] == lines("users.changed")
 
 
+@pytest.mark.of_sqlite
 async def test_a_key_and_a_certificate_are_told_by_their_fingerprints(store: Store, lines) -> None:
     """Each in a line of its own, while the gateway runs; one that is gone is said to be."""
     await store.in_force.started(facts(PUBLIC), {}, NOW)
@@ -62,6 +65,7 @@ async def test_a_key_and_a_certificate_are_told_by_their_fingerprints(store: Sto
     assert [{"by": "reload", "name": "for receiving", "gone": True}] == lines("certificate.changed")
 
 
+@pytest.mark.of_sqlite
 async def test_users_are_told_by_name(store: Store, lines) -> None:
     """Whoever wrote the file by hand as well."""
     await store.in_force.started(facts(FIRST), {}, NOW)
@@ -70,6 +74,7 @@ async def test_users_are_told_by_name(store: Store, lines) -> None:
     assert [{"by": "reload", "names": ["al", "jo"]}] == lines("users.changed")
 
 
+@pytest.mark.of_sqlite
 async def test_what_cannot_be_compared_is_said_to_be_unknown(store: Store, lines) -> None:
     """Taking away the key of the comparison hides no change without a word."""
     await store.in_force.started(facts(FIRST), {}, NOW)

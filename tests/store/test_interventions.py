@@ -413,6 +413,7 @@ async def test_what_was_tried_is_not_withdrawn(store: Store) -> None:
     assert "attempted" == code(await act(store, Verb.WITHDRAW, accepted))
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("state", "closed_at", "expected"),
     [
@@ -570,6 +571,7 @@ async def test_beside_a_record_that_stands_none_is_made(
     assert (expected, True) == (code(found), named)
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("moves", "expected"),
     [
@@ -630,6 +632,7 @@ async def _act_on(store: Store, message_id: int, verb: Verb) -> str:
     return code(await store.interventions.intervene(verb, message_id, OPERATOR, schedule, LATER))
 
 
+@pytest.mark.of_sqlite
 async def test_a_record_that_was_tied_later_is_known_to_each_copy(store: Store) -> None:
     """Built again beside the second, which is sent as new: the third knows of all."""
     _, second = await records(store, None, None)
@@ -646,6 +649,7 @@ async def test_a_record_that_was_tied_later_is_known_to_each_copy(store: Store) 
     assert {1, 2, other.workflow_id} == {row["to_id"] for row in found}
 
 
+@pytest.mark.of_sqlite
 async def test_a_dry_run_names_the_other_records(store: Store) -> None:
     """Before anybody confirms that there is to be one more."""
     _, second = await records(store, None, Move.DECLINE)

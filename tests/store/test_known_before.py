@@ -319,6 +319,7 @@ async def test_only_a_word_that_was_refused_at_once_replaces_nothing(
     assert words in await case.looked_at(again)
 
 
+@pytest.mark.of_sqlite
 async def test_a_word_that_a_restore_left_may_have_replaced_what_they_know(
     store: Store, tmp_path: Path
 ) -> None:

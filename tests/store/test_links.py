@@ -421,6 +421,7 @@ async def _cancelled_there(store: Store, number: str) -> None:
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -444,6 +445,7 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
     assert ["L03"] == json.loads(found.events[-1].detail)["rules"]
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("name", "index"),
     [
@@ -476,6 +478,7 @@ async def test_links_are_found_by_an_index(database: SqliteDatabase, name: str, 
     assert any(index in step for step in await database.read(explain))
 
 
+@pytest.mark.of_sqlite
 async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
     store: Store, database: SqliteDatabase
 ) -> None:

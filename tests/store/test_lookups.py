@@ -17,6 +17,7 @@ INDEXES = {
 }
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_workflow_is_found_by_an_index(database: SqliteDatabase, kind: str) -> None:
     """The first step of the plan is the index for that kind of id, and no step is a scan."""
@@ -33,6 +34,7 @@ async def test_a_workflow_is_found_by_an_index(database: SqliteDatabase, kind: s
     assert {"SCAN unindexed"} >= {step for step in steps if step.startswith("SCAN")}
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("kind", KINDS)
 async def test_each_kind_of_id_leads_to_its_own_workflow(
     database: SqliteDatabase, kind: str

@@ -106,6 +106,7 @@ def counts(database: SqliteDatabase) -> dict[str, int]:
         }
 
 
+@pytest.mark.of_sqlite
 async def test_bytes_leave_first_and_what_is_known_of_them_stays(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -121,6 +122,7 @@ async def test_bytes_leave_first_and_what_is_known_of_them_stays(
     )
 
 
+@pytest.mark.of_sqlite
 async def test_all_of_it_leaves_in_the_end(store: Store, database: SqliteDatabase) -> None:
     """But for what tells a repetition from something new."""
     await came(store)
@@ -138,6 +140,7 @@ async def test_all_of_it_leaves_in_the_end(store: Store, database: SqliteDatabas
     } == counts(database)
 
 
+@pytest.mark.of_sqlite
 async def test_what_is_young_stays(store: Store, database: SqliteDatabase) -> None:
     """A day before its time nothing leaves."""
     await came(store)
@@ -147,6 +150,7 @@ async def test_what_is_young_stays(store: Store, database: SqliteDatabase) -> No
     assert before == counts(database)
 
 
+@pytest.mark.of_sqlite
 async def test_an_update_makes_its_conversation_young(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -161,6 +165,7 @@ async def test_an_update_makes_its_conversation_young(
     assert 0 == shown.count
 
 
+@pytest.mark.of_sqlite
 async def test_what_came_while_the_clock_was_behind_is_young(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -246,6 +251,7 @@ KEPT: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("why", sorted(KEPT))
 async def test_what_somebody_may_need_stays_however_old(
     store: Store, database: SqliteDatabase, why: str
@@ -261,6 +267,7 @@ async def test_what_somebody_may_need_stays_however_old(
 TABLES = ("payloads", "messages", "workflows", "notices", "attempts", "ledger")
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_delete_at_a_prompt_is_refused(
     store: Store, database: SqliteDatabase, table: str
@@ -274,6 +281,7 @@ async def test_a_delete_at_a_prompt_is_refused(
             connection.execute(f"DELETE FROM {table}")
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("why", sorted(KEPT))
 async def test_even_a_purge_cannot_delete_what_is_kept(
     store: Store, database: SqliteDatabase, why: str
@@ -334,6 +342,7 @@ async def test_a_use_case_and_a_provider_have_times_of_their_own(store: Store) -
     assert {"all: 30 days": 1} == payloads.by_rule
 
 
+@pytest.mark.of_sqlite
 async def test_a_look_removes_nothing(store: Store, database: SqliteDatabase) -> None:
     """It says what would leave, and what of age stays and why."""
     await came(store)
@@ -350,6 +359,7 @@ async def test_a_look_removes_nothing(store: Store, database: SqliteDatabase) ->
     assert before == counts(database)
 
 
+@pytest.mark.of_sqlite
 async def test_the_certificate_is_proved_by_a_backup(
     store: Store, database: SqliteDatabase, tmp_path: Path
 ) -> None:
@@ -376,6 +386,7 @@ async def test_the_certificate_is_proved_by_a_backup(
     assert await database.read(lambda connection: is_told(connection, shown))
 
 
+@pytest.mark.of_sqlite
 async def test_what_comes_back_by_a_restore_is_noticed(
     tmp_path: Path, store: Store, database: SqliteDatabase
 ) -> None:
@@ -445,6 +456,7 @@ async def test_one_purge_goes_on_at_a_time(store: Store) -> None:
     assert first == second
 
 
+@pytest.mark.of_sqlite
 async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase) -> None:
     """Then it leaves in its time; and both acts are in the audit trail."""
     message = arrival()
@@ -464,6 +476,7 @@ async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase)
     assert [("operator.held_record",), ("operator.released_record",)] == kinds
 
 
+@pytest.mark.of_sqlite
 async def test_what_lay_in_quarantine_leaves_once_somebody_has_seen_to_it(
     store: Store, database: SqliteDatabase
 ) -> None:

@@ -46,6 +46,7 @@ async def test_a_clock_that_was_set_back_hides_nothing(store: Store) -> None:
     assert [3, 1] == [each.message.message_id for each in page.messages]
 
 
+@pytest.mark.of_sqlite
 async def test_what_can_be_asked_for_is_known(store: Store) -> None:
     """Each name once, from one look into an index for each."""
     for receiver in ("https://x|1", "https://x|2", "https://x|1"):
@@ -57,6 +58,7 @@ async def test_what_can_be_asked_for_is_known(store: Store) -> None:
     assert [] == known["troubles"]
 
 
+@pytest.mark.of_sqlite
 async def test_the_tallies_are_what_a_count_would_find(
     store: Store, database: SqliteDatabase
 ) -> None:

@@ -27,6 +27,7 @@ from bars_gateway.store.sqlite.inspection import Gap
 from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite
 PAGE = 4096
 EVER = ""  # before anything
 

@@ -119,6 +119,7 @@ async def test_what_no_meter_looks_at_is_forgotten(tmp_path: Path) -> None:
     assert NOW - 100 * DAY == found.known_since
 
 
+@pytest.mark.of_sqlite
 async def test_growth_is_told_by_the_day(database: SqliteDatabase, store: Store) -> None:
     """From a day on; before that nobody knows what a day is."""
     await runs(store, NOW - 2 * DAY, SECOND)

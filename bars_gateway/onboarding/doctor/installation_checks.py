@@ -1,6 +1,7 @@
 """What is written in the settings, and the machine below: clock, folders, database, disk."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.environments import environment_of_host
 from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
+from bars_gateway.engine import server_found
 from bars_gateway.errors import KeyRingUnusable, StoreError
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import contacts
@@ -218,7 +220,7 @@ def _closed(folder: Path, wanted: str) -> Seen:
 
 
 def _written(site: CheckedSite) -> Seen:
-    folder = site.settings.database_path.parent
+    folder = _folder(site)
     try:
         seconds = site.machine.seconds_to_disk(folder)
     except OSError as error:
@@ -251,6 +253,31 @@ def _outbox(site: CheckedSite) -> Seen:
     return for_each(site, look)
 
 
+def _folder(site: CheckedSite) -> Path:
+    """Return where the gateway writes: beside its database, where that is a file."""
+    settings = site.settings
+    return settings.state_dir if settings.store.url else settings.database_path.parent
+
+
+def _of_a_file(look: Callable[[CheckedSite], Seen]) -> Callable[[CheckedSite], Seen]:
+    """Leave *look* out where the database is on a server, whose own tools look at it."""
+
+    def looked(site: CheckedSite) -> Seen:
+        return skipped("the database is on a server") if site.settings.store.url else look(site)
+
+    return looked
+
+
+def _server(site: CheckedSite) -> Seen:
+    if site.settings.store.url is None:
+        return skipped("the database is a file")
+    try:
+        return passed(server_found(site.settings))
+    except StoreError as error:
+        return failed(str(error), error.advice)
+
+
+@_of_a_file
 def _sound(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -266,6 +293,7 @@ def _sound(site: CheckedSite) -> Seen:
     return passed(f"{path} is whole, schema {found.schema}")
 
 
+@_of_a_file
 def _compared(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -283,6 +311,7 @@ def _compared(site: CheckedSite) -> Seen:
     return passed(f"{shown}: nothing was missing")
 
 
+@_of_a_file
 def _trail(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -321,15 +350,15 @@ def _key_copied(site: CheckedSite) -> Seen:
 
 def _copies_told(site: CheckedSite) -> set[object]:
     """Return of which keys the trail says that they were copied: a credential notes nothing."""
-    path = site.settings.database_path
-    if not path.exists():
+    if site.settings.store.url is not None or not site.settings.database_path.exists():
         return set()
-    with reading(path) as connection:
+    with reading(site.settings.database_path) as connection:
         lines = audited(SqliteConnection(connection), Sought(kind=KEYS_COPIED), limit=_COPIES)
     ids = (each.detail.get("key_ids") for each in lines)
     return {key_id for each in ids if isinstance(each, list) for key_id in each}
 
 
+@_of_a_file
 def _private(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
@@ -340,6 +369,7 @@ def _private(site: CheckedSite) -> Seen:
     return passed("only the gateway's user may read it")
 
 
+@_of_a_file
 def _sqlite(site: CheckedSite) -> Seen:
     version = site.machine.sqlite_version
     shown = f"SQLite {'.'.join(map(str, version))}"
@@ -354,7 +384,7 @@ def _sqlite(site: CheckedSite) -> Seen:
 
 
 def _space(site: CheckedSite) -> Seen:
-    disk = site.machine.disk(site.settings.database_path.parent)
+    disk = site.machine.disk(_folder(site))
     free, least = disk.f_bavail * disk.f_frsize, site.settings.store.minimum_free_bytes
     shown = f"{free / 1024**3:.1f} GiB are free"
     if free < least:
@@ -366,7 +396,7 @@ def _space(site: CheckedSite) -> Seen:
 
 
 def _inodes(site: CheckedSite) -> Seen:
-    disk: os.statvfs_result = site.machine.disk(site.settings.database_path.parent)
+    disk: os.statvfs_result = site.machine.disk(_folder(site))
     if not disk.f_files:
         return skipped("this filesystem does not count its files")
     if disk.f_favail < _FEW_INODES:
@@ -441,6 +471,13 @@ MACHINE = (
         why="The EPR and the operator's commands come in by a socket in it.",
         ask=contacts.OURSELVES,
         look=of_problems("it is there and may be written", "epr.socket_dir"),
+    ),
+    Check(
+        name="database.server",
+        title="The database server answers, and is as the gateway needs it",
+        why="Without it nothing is received and nothing is sent.",
+        ask=contacts.OURSELVES,
+        look=_server,
     ),
     Check(
         name="database.sound",

@@ -1,0 +1,212 @@
+"""
+The engine for several nodes: PostgreSQL, through psycopg.
+
+    work ──► PostgresConnection ──► psycopg     statements by name; the errors of `store.connection`
+
+Nobody imports this room, or its driver, whose database is a file. Values go in and come out as they
+do there: an instant is text, a flag is a number, a sum is a whole number.
+
+A statement that fails takes the whole transaction with it, unless a savepoint stands before it.
+The seam promises that after `RowRefused` it goes on: works that rely on it take a savepoint.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.adapt import Loader
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
+
+from bars_gateway.errors import (
+    DatabaseAway,
+    DatabaseDamaged,
+    DatabaseHeld,
+    RowRefused,
+    StorageFull,
+    StoreError,
+    StoreUnavailable,
+)
+from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.store.statements import POSTGRESQL, for_psycopg, statements_of
+
+T = TypeVar("T")
+Raw = psycopg.Connection[Any]
+_STATEMENTS: Mapping[str, bytes] = {
+    name: for_psycopg(sql).encode() for name, sql in statements_of(POSTGRESQL).items()
+}
+# Its session is over: shut down, taken away, or idle for too long in a transaction.
+_LEFT = ("08", "57P", "25P03")
+_CHANGES = (b"INSERT", b"UPDATE", b"DELETE")
+# By the first letters of SQLSTATE, the longest first (PostgreSQL's manual, appendix A).
+_TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+    (("53100",), StorageFull, "the database server has no room"),
+    (("XX001", "XX002"), DatabaseDamaged, "the database is damaged"),
+    (("55P03", "57014"), DatabaseHeld, "another program holds the database"),
+    (("25006",), DatabaseAway, "the database server takes no changes: it is a standby"),
+    (("08", "57P", "25P03", "53", "58"), DatabaseAway, "the database server is out of reach"),
+    (("23", "22", "54"), RowRefused, "the database refused"),
+)
+
+
+class _Number(Loader):
+    """Reads `numeric`, as sums are, as the number that it is."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> int | float:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+class Values(dict[str, Any]):
+    """A row: the value of each column, the first of those that have one name."""
+
+    __slots__ = ()
+
+
+def row_of(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Values]:
+    """Return what makes a row of what *cursor* gets."""
+    names = [column.name for column in cursor.description or ()]
+    if len(set(names)) == len(names):
+        return lambda values: Values(zip(names, values, strict=True))
+    # As SQLite has it: `SELECT m.*, other.id AS id` has the id of `m`.
+    return lambda values: Values(zip(reversed(names), reversed(values), strict=True))
+
+
+def adapted(raw: Raw) -> Raw:
+    """Let *raw* take and give values as works know them."""
+    raw.adapters.register_dumper(int, Int8Dumper)
+    raw.adapters.register_dumper(bool, Int8Dumper)
+    raw.adapters.register_dumper(str, StrDumper)
+    raw.adapters.register_loader("numeric", _Number)
+    return raw
+
+
+class PostgresConnection:
+    """The `Connection` of works on PostgreSQL."""
+
+    __slots__ = ("changed", "raw", "vault")
+
+    def __init__(self, raw: Raw, vault: Vault = CLEAR) -> None:
+        self.raw = raw
+        self.vault = vault  # what encrypts, and opens what was encrypted
+        self.changed = False  # whether anything was, so far
+
+    def run(self, statement: str, /, **values: object) -> int:
+        """Run *statement*; return how many rows it changed."""
+        return self._ask(statement, values).rowcount
+
+    def one(self, statement: str, /, **values: object) -> Values | None:
+        """Run *statement* and return its first row, or None."""
+        found: Values | None = self._ask(statement, values).fetchone()
+        return found
+
+    def rows(self, statement: str, /, **values: object) -> list[Any]:
+        """Run *statement* and return its rows."""
+        return self._ask(statement, values).fetchall()
+
+    def inserted(self, statement: str, /, **values: object) -> int:
+        """Run an INSERT … RETURNING id and return the id."""
+        ((number,),) = (found.values() for found in self._ask(statement, values))
+        return int(number)
+
+    def _ask(self, statement: str, values: Mapping[str, object]) -> psycopg.Cursor[Any]:
+        try:
+            cursor = self.raw.execute(_STATEMENTS[statement], values)
+        except psycopg.Error as error:
+            close_if_lost(self.raw, error)
+            raise translated(error) from error
+        done = cursor.pgresult
+        if cursor.rowcount > 0 and done is not None:
+            self.changed |= (done.command_status or b"").startswith(_CHANGES)
+        return cursor
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block did, and that alone, where it raises."""
+        self.say("SAVEPOINT alone")
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            # A server that has gone has ended the transaction: then there is nothing to undo.
+            if done:
+                self.say("RELEASE alone")
+            elif not is_lost(self.raw):
+                self.say("ROLLBACK TO alone; RELEASE alone")
+
+    def say(self, sql: str) -> None:
+        """Say what begins, ends or divides a transaction; raise the errors of the seam."""
+        try:
+            say(self.raw, sql)
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+
+def say(raw: Raw, sql: str) -> None:
+    """Run *sql*, one statement or several, that bind and return nothing; raise psycopg's errors."""
+    # Past the driver, which forgets what it has prepared at each ROLLBACK.
+    done = raw.pgconn.exec_(sql.encode())
+    if done.status == ExecStatus.FATAL_ERROR:
+        error = error_from_result(done)
+        close_if_lost(raw, error)
+        raise error
+
+
+def close_if_lost(raw: Raw, error: psycopg.Error) -> None:
+    """Close *raw* where *error* says that the server has left it, which libpq may not know yet."""
+    ours = isinstance(error, psycopg.ProgrammingError)  # what the driver itself refuses to send
+    if error.sqlstate.startswith(_LEFT) if error.sqlstate else not ours:
+        raw.close()
+
+
+def row(raw: Raw, sql: str, **values: object) -> Values:
+    """Return the one row that *sql*, of the engine's own, has; raise psycopg's errors."""
+    (found,) = raw.execute(sql.encode(), values).fetchall()
+    return found  # type: ignore[no-any-return] # as `row_of` makes it
+
+
+def is_lost(raw: Raw) -> bool:
+    """Tell whether the connection, and its transaction with it, is gone."""
+    return raw.closed or raw.info.transaction_status in {
+        TransactionStatus.UNKNOWN,
+        TransactionStatus.IDLE,
+    }
+
+
+class Conflict(StoreUnavailable):
+    """Another transaction came in between: run again, the same works may well succeed."""
+
+    advice = (
+        "The gateway has tried several times. See who else writes to its database: nothing but the"
+        " gateway's own nodes may."
+    )
+
+
+def translated(error: Exception) -> Exception:
+    """Return PostgreSQL's error as one that works and callers know; any other as it is."""
+    if not isinstance(error, psycopg.Error):
+        return error
+    state, says = error.sqlstate, told(error)
+    if state in {"40001", "40P01"}:
+        return Conflict(f"the database was changed by another at the same moment: {says}")
+    for beginnings, kind, what in _TOLD_AS:
+        if state is not None and state.startswith(beginnings):
+            return kind(f"{what}: {says}")
+    if state is None and not isinstance(error, psycopg.ProgrammingError):
+        return DatabaseAway(f"the database server is out of reach: {says}")
+    return StoreError(f"the database refused: {says}")
+
+
+def told(error: psycopg.Error) -> str:
+    """Return what the server says: its first line and the constraint, and no value of a row."""
+    if (error.sqlstate or "").startswith("22"):  # such a text quotes the value
+        return type(error).__name__
+    constraint = error.diag.constraint_name
+    says = error.diag.message_primary or str(error).partition("\n")[0]
+    if constraint and constraint not in says:
+        return f"{says} ({constraint})"
+    return says

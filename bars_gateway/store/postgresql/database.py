@@ -1,0 +1,299 @@
+"""
+One node's way into a database that several share: a session that writes, two that read.
+
+    write(work) ─┐
+    write(work) ─┼─► the node's group ─► its turn among the nodes ─► COMMIT ─► each caller's fate
+    write(work) ─┘
+    read(work) ────► a session of its own, which cannot write; another one for pages and figures
+
+As on a file, works that wait at the same time share one transaction, and a caller learns of its
+fate after the COMMIT (`transactions`). Each session is used by one thread.
+
+Where the server goes away, whoever writes or reads gets DatabaseAway; the gateway asks for it each
+second, and goes on by itself once it is back.
+
+Several nodes may write (`alone=False`): their groups take turns. A node's name is its own, for two
+by one name would take each other's claims for their own. But what a gateway does beside the store,
+as the platform's rate and the EPR's folders, it does as if it were alone; so the daemon is.
+
+Decisions: D-durable, D-group-commit, D-one-instance.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from bars_gateway.errors import (
+    DatabaseAway,
+    DatabaseInUse,
+    StorageFull,
+    StoreError,
+    StoreUnavailable,
+)
+from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.model.readings import Findings, StuckLog
+from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
+from bars_gateway.store.groups import Fate, Gathering, Group
+from bars_gateway.store.postgresql import PostgresConnection, Raw, row
+from bars_gateway.store.postgresql.schema import prepare
+from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect, require_fit
+from bars_gateway.store.postgresql.transactions import Reader, Work, Writer
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+GROUP_LIMIT = 50  # a transaction of more than 64 savepoints is slow for everybody
+_SIZED_SECONDS = 60.0  # how often it is asked how large the database is
+_ASKED_SECONDS = 1.0  # how often a server that has gone is asked for
+_QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to take all again
+_OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
+_NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
+
+
+class ServerSoundness:
+    """Soundness on PostgreSQL: the server looks after its own indexes and its own crashes."""
+
+    def __init__(self, database: "PostgresDatabase") -> None:
+        self._database = database
+        self.after_orderly_stop = True
+        self.left: Sequence[str] = ()
+
+    async def begin(self, _now: datetime) -> None:
+        """Do nothing."""
+
+    async def step(self) -> Findings | None:
+        """Return None: everything has been looked at."""
+        return None
+
+    async def end(self, _found: Sequence[str], _now: datetime) -> None:
+        """Do nothing."""
+
+    async def retry(self) -> None:
+        """Do nothing."""
+
+    async def newest_message(self) -> int:
+        """Return the number of the message that was taken last: whether it is quiet."""
+        found = await self._database.read(lambda connection: connection.one("newest_message"))
+        return int(next(iter(found.values())) or 0) if found else 0
+
+    def break_off(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class _Thread:
+    """What one session is used by."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run *work* there, after what it is at."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def end(self) -> None:
+        """Return once it has ended."""
+        self._executor.shutdown()
+
+
+class PostgresDatabase:
+    """The open database. Get one from `open_server`."""
+
+    def __init__(
+        self, address: ServerAddress, vault: Vault, group_limit: int, *, alone: bool
+    ) -> None:
+        self.vault = vault
+        self._name = "" if alone else address.node  # what nobody else may be called there
+        self.measures: Measures = Unmeasured()
+        self.address = address
+        self._gathering = Gathering[PostgresConnection](group_limit)
+        self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
+        self._unwritten_at = 0.0  # on the loop's clock
+        self._size = 0
+        self.sessions = {name: ServerSession(self._opened) for name in ("serving", "looking")}
+        self.sessions["writing"] = ServerSession(self._opened_by_name)
+        self._writer = Writer(self.sessions["writing"], address.node, vault)
+        self._serving = Reader(self.sessions["serving"], vault)
+        self._looking = Reader(self.sessions["looking"], vault)
+        self._threads = {name: _Thread(f"store-{name}") for name in self.sessions}
+
+    def _opened(self) -> Raw:
+        return connect(self.address)
+
+    def _opened_by_name(self) -> Raw:
+        """Open a session that no other gateway has, or none of this node's name."""
+        raw = connect(self.address)
+        until = time.monotonic() + _OLD_SESSION_SECONDS
+        while not row(raw, _NAMED, node=self._name)["ours"]:
+            if time.monotonic() > until:
+                raw.close()
+                called = f" as node {self._name}" if self._name else ""
+                raise DatabaseInUse(f"another gateway works on {self.address.name}{called}")
+            time.sleep(0.1)
+        return raw
+
+    async def open(self) -> None:
+        """Look at the server, and bring its schema up to this release's; raise StoreError."""
+        await self._threads["writing"].run(self._prepare)
+        await self.look_at_size()
+
+    def _prepare(self) -> None:
+        raw = self.sessions["writing"].opened()
+        require_fit(raw, self.address.name)
+        prepare(raw, self.address.name, self.vault)
+
+    async def write(self, work: Work[T]) -> T:
+        """
+        Run *work* in the node's next transaction; return once that is on the server's disk.
+
+        A work that raises undoes itself alone, and its caller gets the error. A caller
+        that is cancelled stops waiting; its work is committed or not, but never half.
+        Raises StoreUnavailable or StoreError where the server says no.
+        """
+        return await self._gathering.done(work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run *work* on a reading session, on a snapshot of its own."""
+        name, reader = ("looking", self._looking) if LOOKING.get() else ("serving", self._serving)
+        return await self._threads[name].run(partial(reader.read, work))
+
+    def room(self) -> Room:
+        """Return how large it was a minute ago; what is free there, nobody here knows."""
+        return Room(name=self.address.name, size_bytes=self._size, free_bytes=None)
+
+    @property
+    def unwritten(self) -> StoreUnavailable | None:
+        """Why no write came to be lately; None: all do."""
+        return self._unwritten
+
+    @property
+    def stuck_log(self) -> StuckLog | None:
+        """None: no reader of ours holds up the server's log."""
+        return None
+
+    async def give_back(self, _pages: int) -> tuple[int, float]:
+        """Return that nothing is left: the server's autovacuum fills the room again."""
+        return 0, 0.0
+
+    async def empty_log(self) -> None:
+        """Return at once: the server alone knows when it uses its log anew."""
+
+    def soundness(self, _wake: Callable[[], None]) -> ServerSoundness:
+        """Return what looks after it."""
+        return ServerSoundness(self)
+
+    async def look_at_size(self) -> None:
+        """Ask how large it is; while it cannot be asked, it is as large as it was."""
+
+        def size(connection: PostgresConnection) -> int:
+            query = "SELECT pg_database_size(current_database()) AS bytes"
+            return int(row(connection.raw, query)["bytes"])
+
+        try:
+            self._size = await self._threads["looking"].run(partial(self._looking.read, size))
+        except StoreError:
+            return
+
+    async def keep_size(self) -> None:
+        """Know how large it is, until cancelled."""
+        while True:
+            await asyncio.sleep(_SIZED_SECONDS)
+            await self.look_at_size()
+
+    async def commit_groups(self) -> None:
+        """Serve `write` until the database closes."""
+        while not self._gathering.is_over:
+            await self._gathering.something(_ASKED_SECONDS if self._unwritten else None)
+            group = await self._gathering.take()
+            if group or self._unwritten:
+                await self._commit(group)
+
+    async def _commit(self, group: Group[PostgresConnection]) -> None:
+        """Run *group* in a transaction; an empty one finds out whether there can be any."""
+        works = group.works or [_nothing]
+        done = await self._threads["writing"].run(partial(self._writer.transact, works))
+        if done.flush_seconds is not None:
+            self.measures.committed(done.seconds, done.flush_seconds)
+        self._note_unwritten(done.fates, asyncio.get_running_loop().time())
+        if group:
+            group.settle(done.fates)
+
+    def _note_unwritten(self, fates: Sequence[Fate], now: float) -> None:
+        refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
+        # A disk that is full takes what is small; a server that has answered is there.
+        quiet = _QUIET_SECONDS if isinstance(self._unwritten, StorageFull) else 0.0
+        if refused:
+            if self._unwritten is None and isinstance(refused[0], DatabaseAway):
+                log.error("store.server_lost", reason=str(refused[0]), advice=refused[0].advice)
+            self._unwritten, self._unwritten_at = refused[0], now
+        elif self._unwritten is not None and now >= self._unwritten_at + quiet:
+            if isinstance(self._unwritten, DatabaseAway):
+                log.info("store.server_back")
+            self._unwritten = None
+
+    def close(self) -> None:
+        """Take no further work; what waits is still committed."""
+        self._gathering.close()
+
+    async def end(self) -> None:
+        """Close every session, once nobody writes any more."""
+        for name, thread in self._threads.items():
+            await thread.run(self.sessions[name].drop)
+            thread.end()
+
+
+def _nothing(_connection: PostgresConnection) -> None:
+    """Do nothing, in a transaction."""
+
+
+@asynccontextmanager
+async def open_server(
+    address: ServerAddress,
+    *,
+    vault: Vault = CLEAR,
+    group_limit: int = GROUP_LIMIT,
+    alone: bool = True,
+) -> AsyncIterator[PostgresDatabase]:
+    """
+    Open the database at *address*, make its tables where it has none, and serve it.
+
+    *vault* encrypts what is stored; *alone*: no other gateway may work on it. Raises
+    DatabaseAway, DatabaseUnfit, DatabaseInUse, DatabaseNewer or KeyMissing; nothing was changed.
+    """
+    database = PostgresDatabase(address, vault, min(group_limit, GROUP_LIMIT), alone=alone)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.end)
+        await database.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(database.commit_groups(), name="store-writer")
+                sizes = group.create_task(database.keep_size(), name="store-size")
+                try:
+                    yield database
+                finally:
+                    sizes.cancel()
+                    database.close()
+        except BaseExceptionGroup as errors:
+            # One error is that error: the group is our doing and says nothing to a reader.
+            raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
+
+
+async def look(address: ServerAddress, work: Work[T], vault: Vault = CLEAR) -> T:
+    """Return what *work* finds there, beside whoever works there; raise StoreError."""
+
+    def looked() -> T:
+        session = ServerSession(partial(connect, address))
+        try:
+            return Reader(session, vault).read(work)
+        finally:
+            session.drop()
+
+    return await asyncio.to_thread(looked)

@@ -1,0 +1,88 @@
+"""
+Makes the tables, or brings them to this release's, whichever node comes first.
+
+    one transaction each ─► migrations/NNNN.sql ─► schema_version
+
+The schema is SQLite's, table by table and constraint by constraint; `migrations` beside this says
+it in PostgreSQL's words.
+"""
+
+from importlib import resources
+
+import psycopg
+import structlog
+
+from bars_gateway.errors import DatabaseNewer
+from bars_gateway.keyring import Vault
+from bars_gateway.model.alarms import ALARMS
+from bars_gateway.store.encryption import require
+from bars_gateway.store.postgresql import PostgresConnection, Raw, row, say, translated
+
+log = structlog.get_logger(__name__)
+_ALONE = "SELECT pg_advisory_xact_lock(hashtext('bars-gateway schema'))"
+
+
+def prepare(raw: Raw, name: str, vault: Vault) -> None:
+    """
+    Let the database of *raw* have this release's schema.
+
+    Raises DatabaseNewer where it is of a later one, and KeyMissing where *vault* cannot open what
+    is stored there; either way nothing was changed.
+    """
+    try:
+        say(raw, f"BEGIN; {_ALONE}")
+        try:
+            _migrate(raw, name)
+            _learn_alarms(raw)
+            within = PostgresConnection(raw, vault)
+            needed = [(row["key_id"], row["proof"]) for row in within.rows("keys_needed")]
+            require(needed, vault, name)
+            if vault.key_id is not None and vault.key_id not in dict(needed):
+                within.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
+        except BaseException:
+            say(raw, "ROLLBACK")
+            raise
+        say(raw, "COMMIT")
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+def _migrate(raw: Raw, name: str) -> None:
+    migrations = _migrations()
+    version = _version(raw)
+    if version > max(migrations):
+        raise DatabaseNewer(f"{name} has schema {version}; this release knows {max(migrations)}")
+    for number in sorted(n for n in migrations if n > version):
+        say(raw, migrations[number])
+        say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES ({number})")  # noqa: S608
+        log.info("store.migrated", version=number)
+
+
+def _version(raw: Raw) -> int:
+    if not row(raw, "SELECT to_regclass('public.schema_version') IS NOT NULL AS there")["there"]:
+        return 0
+    return int(row(raw, "SELECT max(number) AS number FROM schema_version")["number"])
+
+
+def _learn_alarms(raw: Raw) -> None:
+    """Enter which kinds of event are alarming, as this release has them, for the triggers."""
+    kinds = {(kind, str(each.about)) for kind, each in ALARMS.items()}
+    ends = {(event, kind) for kind, each in ALARMS.items() for event in each.ended_by}
+    for table, (one, other), wanted in (
+        ("alarm_kinds", ("kind", "about"), kinds),
+        ("alarm_ends", ("event", "kind"), ends),
+    ):
+        rows = raw.execute(f"SELECT {one}, {other} FROM {table}".encode()).fetchall()  # noqa: S608
+        if {(row[one], row[other]) for row in rows} != wanted:
+            raw.execute(f"DELETE FROM {table}".encode())  # noqa: S608
+            query = f"INSERT INTO {table} ({one}, {other}) VALUES (%s, %s)"  # noqa: S608
+            raw.cursor().executemany(query.encode(), sorted(wanted))
+
+
+def _migrations() -> dict[int, str]:
+    folder = resources.files("bars_gateway.store.postgresql") / "migrations"
+    return {
+        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    }

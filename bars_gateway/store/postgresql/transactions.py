@@ -1,0 +1,255 @@
+"""
+The two kinds of transaction, as they run on a thread of their own.
+
+    BEGIN SERIALIZABLE ─► LOCK turn ─► works, a savepoint each ─► chain ─► note the group ─► COMMIT
+    BEGIN REPEATABLE READ READ ONLY ─► a work ─► COMMIT
+
+One group at a time over all nodes: who begins takes the turn, and sees all that those before him
+have committed. So the numbers of what is stored are the order in which it was committed, whichever
+node took it, and the chain of the audit trail has one end. `SERIALIZABLE` is the net below: what
+a stranger changes meanwhile makes a conflict, and no wrong answer. Then the group runs again, for
+works do nothing but what they do to their connection; one that fails twice is split.
+
+A session that is lost before COMMIT was said has changed nothing: the group runs again on a new
+one. Lost afterwards, nobody knows, and nobody guesses:
+
+    COMMIT said, session lost ─► a new one ─► LOCK turn: the old transaction is over
+                                   │            ─► was it the node's last? ─ yes ─► it is done
+                                   │                                        └ no ─► run again
+                                   └─ none in time ─► OutcomeUnknown: callers repeat, by id
+
+The row that says so is written by the same transaction (`writers`), and not asked of the
+transaction's number: a standby that was promoted may give the number a second time. To be
+asked, the row is written once more and committed, so that a synchronous standby has it too.
+
+Decisions: D-durable, D-group-commit.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError
+from bars_gateway.keyring import Vault
+from bars_gateway.store.chain import chain_new, newest_line
+from bars_gateway.store.groups import Fate, GroupEnd
+from bars_gateway.store.postgresql import (
+    Conflict,
+    PostgresConnection,
+    Raw,
+    is_lost,
+    say,
+    translated,
+)
+from bars_gateway.store.postgresql.server import ServerSession
+
+T = TypeVar("T")
+Work = Callable[[PostgresConnection], T]
+_WRITING = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE turn IN EXCLUSIVE MODE"
+_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_NOTED = (
+    "INSERT INTO writers (node, last_group, at) VALUES (%(node)s, %(group)s,"
+    " to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))"
+    " ON CONFLICT (node) DO UPDATE SET last_group = excluded.last_group, at = excluded.at"
+)
+_LAST = "SELECT last_group FROM writers WHERE node = %(node)s"
+SPLIT_AFTER = 2  # conflicts of one group
+GIVE_UP_AFTER = 5  # of one work by itself, or sessions that were lost under it
+UNKNOWN_SECONDS = 10.0  # how long callers wait until it is known what came of a COMMIT
+_ASKED_AGAIN_SECONDS = 0.2
+
+
+class Writer:
+    """Runs groups of works on the node's one session that writes."""
+
+    def __init__(self, session: ServerSession, node: str, vault: Vault) -> None:
+        self._session, self._node, self._vault = session, node, vault
+
+    def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
+        """Run *works* in one transaction, or in several where they conflict; tell their fates."""
+        began = time.monotonic()
+        try:
+            return self._together(works)
+        except StoreError as error:
+            return GroupEnd([Fate(error=error)] * len(works), time.monotonic() - began)
+
+    def _together(self, works: Sequence[Work[Any]]) -> GroupEnd:
+        most = SPLIT_AFTER if len(works) > 1 else GIVE_UP_AFTER
+        for _ in range(most - 1):
+            with suppress(Conflict):
+                return self._on_a_live_session(works)
+        if len(works) == 1:
+            return self._on_a_live_session(works)
+        half = len(works) // 2
+        ends = [self.transact(works[:half]), self.transact(works[half:])]
+        flushes = [end.flush_seconds for end in ends if end.flush_seconds is not None]
+        return GroupEnd(
+            [fate for end in ends for fate in end.fates],
+            sum(end.seconds for end in ends),
+            sum(flushes) if flushes else None,
+            any(end.changed for end in ends),
+        )
+
+    def _on_a_live_session(self, works: Sequence[Work[Any]]) -> GroupEnd:
+        """Run *works* once, and again where the session was lost before anything was committed."""
+        for left in reversed(range(GIVE_UP_AFTER)):
+            try:
+                return self._once(works)
+            except _NothingChanged as lost:
+                if not left:
+                    raise lost.error from None
+        raise AssertionError  # pragma: no cover
+
+    def _once(self, works: Sequence[Work[Any]]) -> GroupEnd:
+        began = time.monotonic()
+        within = PostgresConnection(self._begun(), self._vault)
+        try:
+            before = newest_line(within)
+            first, *others = works
+            fates = [self._run_first(within, first), *(_run_one(within, each) for each in others)]
+            chain_new(within, before)
+        except (psycopg.Error, StoreError) as error:
+            self._undo(within.raw, translated(error))
+        flushing = time.monotonic()
+        self._commit(within)
+        ended = time.monotonic()
+        return GroupEnd(fates, ended - began, ended - flushing, within.changed)
+
+    def _begun(self) -> Raw:
+        try:
+            return self._session.begin(_WRITING)
+        except psycopg.Error as error:  # somebody else has the turn, and keeps it
+            self._session.drop()
+            raise translated(error) from error
+
+    def _undo(self, raw: Raw, error: Exception) -> None:
+        """Roll back and raise *error*: as one that has changed nothing, if the session is lost."""
+        if is_lost(raw):
+            self._session.drop()
+            raise _NothingChanged(error) from error
+        with suppress(psycopg.Error):
+            say(raw, "ROLLBACK")
+        raise error
+
+    def _run_first(self, within: PostgresConnection, work: Work[Any]) -> Fate:
+        """Run the work that begins the transaction; to undo it alone is to begin that again."""
+        try:
+            return Fate(value=_sound(within, work))
+        except Exception as error:  # unit of work
+            _raise_for_everybody(within.raw, error)
+            within.say("ROLLBACK")
+            within.say(_WRITING)
+            return Fate(error=translated(error))
+
+    def _commit(self, within: PostgresConnection) -> None:
+        raw, group = within.raw, secrets.token_hex(8)
+        try:
+            if within.changed:
+                raw.execute(_NOTED.encode(), {"node": self._node, "group": group})
+        except psycopg.Error as error:
+            self._undo(raw, translated(error))
+        try:
+            say(raw, "COMMIT")
+        except psycopg.Error as error:
+            if not is_lost(raw) or raw.info.transaction_status == TransactionStatus.IDLE:
+                raise translated(error) from error  # refused: what COMMIT cannot do is undone
+            self._session.drop()
+            if not within.changed:
+                raise _NothingChanged(translated(error)) from error
+            if not self._was_committed(group):
+                raise _NothingChanged(translated(error)) from error
+
+    def _was_committed(self, group: str) -> bool:
+        """Return whether *group* is stored, once the server can say so; or raise OutcomeUnknown."""
+        until = time.monotonic() + UNKNOWN_SECONDS
+        while True:
+            try:
+                return self._last_committed() == group
+            except (psycopg.Error, StoreError) as error:
+                self._session.drop()
+                if time.monotonic() > until:
+                    reason = str(translated(error))
+                    raise OutcomeUnknown(
+                        f"whether it was stored will be known once it is asked for: {reason}"
+                    ) from None
+                time.sleep(_ASKED_AGAIN_SECONDS)
+
+    def _last_committed(self) -> str | None:
+        raw = self._session.begin(_WRITING)
+        node = {"node": self._node}
+        found = raw.execute(_LAST.encode(), node).fetchone()
+        last = found["last_group"] if found else ""
+        raw.execute(_NOTED.encode(), {**node, "group": last})
+        say(raw, "COMMIT")
+        return last
+
+
+class _NothingChanged(Exception):
+    """The session was lost before anything was committed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _run_one(within: PostgresConnection, work: Work[Any]) -> Fate:
+    """Run one work; its caller alone gets what it raises, and the others reach the disk."""
+    try:
+        with within.savepoint():
+            return Fate(value=_sound(within, work))
+    except Exception as error:  # unit of work
+        _raise_for_everybody(within.raw, error)
+        return Fate(error=translated(error))
+
+
+def _sound(within: PostgresConnection, work: Work[T]) -> T:
+    """Return what *work* returns, unless a statement of it failed and it went on all the same."""
+    value = work(within)
+    if within.raw.info.transaction_status == TransactionStatus.INERROR:
+        raise StoreError("a statement failed, and its work went on without a savepoint")
+    return value
+
+
+def _raise_for_everybody(raw: Raw, error: Exception) -> None:
+    """Raise *error* where it is no fault of one work: a conflict, or a session that was lost."""
+    if isinstance(error, Conflict) or is_lost(raw):
+        raise (
+            translated(error)
+            if isinstance(error, (psycopg.Error, StoreError))
+            else DatabaseAway("the session with the database server was lost")
+        ) from error
+
+
+class Reader:
+    """Runs works that change nothing, each on a snapshot of its own."""
+
+    def __init__(self, session: ServerSession, vault: Vault) -> None:
+        self._session, self._vault = session, vault
+
+    def read(self, work: Work[T]) -> T:
+        """Return what *work* returns; raise StoreError where the server says no."""
+        try:
+            raw = self._session.begin(_READING)
+        except psycopg.Error as error:
+            self._session.drop()
+            raise translated(error) from None
+        try:
+            value = work(PostgresConnection(raw, self._vault))
+            say(raw, "COMMIT")
+        except BaseException as error:
+            self._end(raw)
+            if isinstance(error, psycopg.Error):
+                raise translated(error) from None
+            raise
+        return value
+
+    def _end(self, raw: Raw) -> None:
+        try:
+            say(raw, "ROLLBACK")
+        except psycopg.Error:
+            self._session.drop()

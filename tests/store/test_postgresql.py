@@ -1,0 +1,389 @@
+"""
+PostgreSQL, as the gateway uses it: groups, conflicts, several nodes, a server that goes away.
+
+A session is cut as a network does it: in the middle of a COMMIT nobody is told what came of it.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from postgres_server import PostgresServer, postgres_server
+from store_values import NOW, arrival, submission
+
+from bars_gateway.errors import (
+    DatabaseAway,
+    DatabaseInUse,
+    DatabaseNewer,
+    DatabaseUnfit,
+    OutcomeUnknown,
+    RowRefused,
+    StoreError,
+)
+from bars_gateway.store import chain
+from bars_gateway.store.claims import Openings
+from bars_gateway.store.connection import Unmeasured
+from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, transactions
+from bars_gateway.store.postgresql.database import PostgresDatabase, look, open_server
+from bars_gateway.store.postgresql.server import ServerAddress
+from bars_gateway.store.store import Store
+
+pytestmark = pytest.mark.needs("postgres")
+TAKE = "INSERT INTO reports (name) VALUES (%s)"
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    made = postgres.ready()
+    yield made
+    postgres.drop(made)
+
+
+@asynccontextmanager
+async def node(url: str, name: str = "here") -> AsyncIterator[PostgresDatabase]:
+    async with open_server(ServerAddress(url=url, node=name), alone=False) as database:
+        yield database
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[PostgresDatabase]:
+    async with node(url) as opened:
+        yield opened
+
+
+def adding(name: str):
+    def add(connection: PostgresConnection) -> str:
+        connection.run("note_report", name=name)
+        return name
+
+    return add
+
+
+async def names(url: str) -> list[str]:
+    query = b"SELECT name FROM reports ORDER BY name"
+    found = await look(
+        ServerAddress(url=url, node="looks"), lambda c: c.raw.execute(query).fetchall()
+    )
+    return [row["name"] for row in found]
+
+
+async def test_works_that_wait_together_share_one_commit(database, url) -> None:
+    """While one group commits the next gathers, and has one turn for all of it."""
+    database.measures = counted = Counted()
+    async with asyncio.TaskGroup() as group:
+        for number in range(40):
+            group.create_task(database.write(adding(f"{number:02}")))
+
+    assert 40 == len(await names(url))
+    assert counted.commits < 10
+
+
+class Counted(Unmeasured):
+    """Counts the groups."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    def committed(self, seconds: float, flush_seconds: float) -> None:
+        self.commits += 1
+
+
+async def test_a_work_that_fails_is_undone_alone(database, url) -> None:
+    """First, in the middle or last of its group: the others reach the disk."""
+
+    def failing(name: str):
+        def fail(connection: PostgresConnection) -> None:
+            adding(name)(connection)
+            raise KeyError(name)
+
+        return fail
+
+    works = [failing("a"), adding("b"), failing("c"), adding("d"), failing("e")]
+    done = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+
+    assert ["b", "d"] == [each for each in done if isinstance(each, str)]
+    assert [KeyError] * 3 == [type(each) for each in done if not isinstance(each, str)]
+    assert ["b", "d"] == await names(url)
+
+
+async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:
+    """And nothing of the row."""
+
+    def wrong(connection: PostgresConnection) -> None:
+        connection.run("note_report", name=None)
+
+    with pytest.raises(RowRefused) as refused:
+        await database.write(wrong)
+
+    assert "name" in str(refused.value)
+
+
+async def test_a_work_that_goes_on_after_a_failed_statement_is_refused(database, url) -> None:
+    """The server has undone everything by then: whoever swallows that has stored nothing."""
+
+    def swallowing(connection: PostgresConnection) -> str:
+        adding("lost")(connection)
+        with contextlib.suppress(StoreError):
+            connection.run("note_report", name=None)
+        return "lost"
+
+    done = await asyncio.gather(
+        database.write(swallowing), database.write(adding("kept")), return_exceptions=True
+    )
+
+    assert [StoreError, str] == [type(each) for each in done]
+    assert ["kept"] == await names(url)
+
+
+async def test_a_group_that_conflicts_runs_again(database, url) -> None:
+    """What another program changes in between makes it wrong to go on, and not to begin again."""
+    times = []
+
+    def conflicting(connection: PostgresConnection) -> int:
+        times.append(1)
+        connection.one("newest_event")
+        if len(times) == 1:
+            _change_beside(connection, url)
+        return connection.run("note_report", name="mine")
+
+    assert 1 == await database.write(conflicting)
+    assert 2 == len(times)
+    assert ["mine", "theirs"] == await names(url)
+
+
+def _change_beside(connection: PostgresConnection, url: str) -> None:
+    """Let a stranger read what is being written, and write what is being read."""
+    connection.raw.execute(b"SELECT count(*) FROM reports")
+    with psycopg.connect(url) as stranger:
+        stranger.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+        stranger.execute("SELECT count(*) FROM reports")
+        stranger.execute(TAKE, ["theirs"])
+
+
+async def test_a_group_that_conflicts_twice_is_split(database, url, monkeypatch) -> None:
+    """So that one of its works can no longer hold up the others."""
+    sizes = []
+    once = transactions.Writer._once
+
+    def conflicting(writer, works):
+        sizes.append(len(works))
+        if len(works) > 1:
+            raise Conflict("somebody was in between")
+        return once(writer, works)
+
+    monkeypatch.setattr(transactions.Writer, "_once", conflicting)
+    await asyncio.gather(*(database.write(adding(name)) for name in "abcd"))
+
+    assert ["a", "b", "c", "d"] == await names(url)
+    assert {4, 2, 1} >= set(sizes)
+    assert 4 == sizes.count(1)
+
+
+class Cut:
+    """Cuts the session of the writer at its next COMMIT, before or after the server has that."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, arrives: bool) -> None:
+        self._arrives, self.cuts = arrives, 0
+        self._say = transactions.say
+        monkeypatch.setattr(transactions, "say", self._cutting)
+
+    def _cutting(self, raw: Raw, sql: str) -> None:
+        if sql == "COMMIT" and not self.cuts and _is_writing(raw):
+            self.cuts += 1
+            if self._arrives:
+                raw.pgconn.send_query(b"COMMIT")
+                raw.pgconn.flush()
+            with socket.socket(fileno=raw.pgconn.socket) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+                wire.detach()
+        self._say(raw, sql)
+
+
+def _is_writing(raw: Raw) -> bool:
+    return raw.execute(b"SHOW transaction_read_only").fetchone()["transaction_read_only"] == "off"
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_commit_that_nobody_saw_is_looked_for(database, url, monkeypatch, arrives) -> None:
+    """It is done, or done again, and never guessed: each work's row is there once."""
+    cut = Cut(monkeypatch, arrives=arrives)
+    done = await asyncio.gather(*(database.write(adding(name)) for name in "abc"))
+
+    assert ["a", "b", "c"] == done
+    assert 1 == cut.cuts
+    assert ["a", "b", "c"] == await names(url)
+
+
+async def test_a_session_that_is_lost_before_the_commit_has_changed_nothing(database, url) -> None:
+    """So the group runs again on a new one, and its callers hear nothing of it."""
+    times = []
+
+    def lost(connection: PostgresConnection) -> str:
+        times.append(1)
+        adding("once")(connection)
+        if len(times) == 1:
+            connection.raw.pgconn.finish()
+        return "done"
+
+    assert "done" == await database.write(lost)
+    assert 2 == len(times)
+    assert ["once"] == await names(url)
+
+
+async def test_two_nodes_have_one_order_and_one_chain(url) -> None:
+    """Whoever took it, the numbers of the trail are the order in which it was committed."""
+    async with node(url, "one") as one, node(url, "two") as two:
+        stores = [Store(one, node="one"), Store(two, node="two")]
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                store = stores[number % 2]
+                group.create_task(store.inbound.receive(arrival(), NOW))
+                group.create_task(store.outbound.submit(submission(receiver=str(number)), NOW))
+        found = await one.read(chain.walked)
+
+    assert [] == found.breaches
+    assert found.lines >= 80
+
+
+async def test_what_both_nodes_are_sent_at_once_is_taken_once(url) -> None:
+    """The ledger is one for all nodes: one takes it, and the other says that it is a duplicate."""
+    async with node(url, "one") as one, node(url, "two") as two:
+        same = arrival()
+        stores = [Store(one, node="one"), Store(two, node="two")] * 5
+        await asyncio.gather(*(each.inbound.receive(same, NOW) for each in stores))
+        count = await one.read(
+            lambda c: c.raw.execute(b"SELECT count(*) AS n FROM messages").fetchone()["n"]
+        )
+
+    assert 1 == count
+
+
+async def test_a_claim_of_one_node_is_no_other_nodes(url) -> None:
+    """A message leaves once, however many nodes look for work."""
+    async with node(url, "one") as one, node(url, "two") as two:
+        stores = [Store(one, node="one"), Store(two, node="two")]
+        for number in range(6):
+            await stores[0].outbound.submit(submission(receiver=str(number)), NOW)
+        openings = Openings(at=NOW, places={"trust": 6})
+        claims = await asyncio.gather(*(each.outbound.claim(6, openings) for each in stores))
+        ids = [claim.message_id for each in claims for claim in each]
+
+    assert 6 == len(ids) == len(set(ids))
+
+
+async def test_a_second_gateway_by_the_same_name_is_refused(url, monkeypatch) -> None:
+    """It would take the first one's claims for its own."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._OLD_SESSION_SECONDS", 0.2)
+    async with node(url, "one"):
+        with pytest.raises(DatabaseInUse, match="node one"):
+            async with node(url, "one"):
+                pass
+
+
+async def test_a_gateway_has_the_database_to_itself(url, monkeypatch) -> None:
+    """What it does beside the store, as the platform's rate and folders, it does as if alone."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._OLD_SESSION_SECONDS", 0.2)
+    async with open_server(ServerAddress(url=url, node="one")):
+        with pytest.raises(DatabaseInUse, match="another gateway"):
+            async with open_server(ServerAddress(url=url, node="two")):
+                pass
+
+
+async def test_a_schema_of_a_later_release_is_left_alone(postgres, url) -> None:
+    """What it means is not known here."""
+    postgres.say("UPDATE schema_version SET number = 99", url.split("/")[3].partition("?")[0])
+    with pytest.raises(DatabaseNewer, match="99"):
+        async with node(url):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        pytest.param({"/d": "/nowhere"}, "has no such database", id="database"),
+        pytest.param({"bars@": "nobody@"}, "does not know that user", id="role"),
+        pytest.param({"bars@": "bars:secret@"}, "holds a password", id="password"),
+    ],
+)
+async def test_who_cannot_come_in_is_told_why(url, wrong, says) -> None:
+    """In words, with what to do; what the server says of it is in nobody's language."""
+    for old, new in wrong.items():
+        url = (
+            url.replace(old, new, 1)
+            if old != "/d"
+            else f"{url[: url.index('/d')]}/{new[1:]}{url[url.index('?') :]}"
+        )
+    with pytest.raises(DatabaseUnfit, match=says) as refused:
+        async with node(url):
+            pass
+
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_database_that_is_not_utf8_is_refused(postgres) -> None:
+    """A name with an accent would be kept as something else, or not at all."""
+    postgres.say("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    with pytest.raises(DatabaseUnfit, match="LATIN1"):
+        async with node(postgres.url("latin")):
+            pass
+    postgres.say("DROP DATABASE latin WITH (FORCE)")
+
+
+async def test_a_server_that_goes_and_comes_back_is_found_again() -> None:
+    """Meanwhile nothing is promised; and what was, is there."""
+    with postgres_server({}) as server:
+        url = server.ready()
+        async with node(url) as database:
+            await database.write(adding("before"))
+            server.stop(signal.SIGQUIT)  # as by a power cut
+            with pytest.raises(DatabaseAway):
+                await database.write(adding("meanwhile"))
+            with pytest.raises(DatabaseAway):
+                await database.read(lambda c: c.one("newest_event"))
+            assert isinstance(database.unwritten, DatabaseAway)
+
+            server.start()
+            async with asyncio.timeout(10):
+                while database.unwritten is not None:
+                    await asyncio.sleep(0.05)
+            await database.write(adding("after"))
+
+        assert ["after", "before"] == await names(url)
+
+
+async def test_a_commit_that_cannot_be_looked_for_is_told_as_unknown(monkeypatch) -> None:
+    """Whoever waits is not kept waiting for as long as the server is away."""
+    monkeypatch.setattr(transactions, "UNKNOWN_SECONDS", 0.5)
+    with postgres_server() as server:
+        url = server.ready()
+        async with node(url) as database:
+            say = transactions.say
+
+            def stopping(raw: Raw, sql: str) -> None:
+                if sql == "COMMIT" and _is_writing(raw):
+                    server.stop(signal.SIGQUIT)
+                say(raw, sql)
+
+            monkeypatch.setattr(transactions, "say", stopping)
+            with pytest.raises(OutcomeUnknown):
+                await database.write(adding("who knows"))
+
+
+def test_nobody_loads_the_driver_whose_database_is_a_file() -> None:
+    """It costs memory and time at each start."""
+    program = (
+        "import sys; import bars_gateway.daemon.gateway, bars_gateway.cli.main;"
+        " print([name for name in sys.modules if 'psycopg' in name or 'postgresql' in name])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "[]" == ran.stdout.strip()
