@@ -2,10 +2,12 @@
 The store, over each engine: a test that asks for `store` or `database` runs on both.
 
     @pytest.mark.of_sqlite        it is about the file, or SQLite's own words: on SQLite alone
+    @pytest.mark.unrehearsed      what it plans for a work happens once: none is tried beforehand
 """
 
+import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from bars_gateway.store.postgresql import PostgresConnection
 from bars_gateway.store.postgresql.database import open_server
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import database as sqlite_database
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
@@ -24,6 +27,7 @@ ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgre
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
+    config.addinivalue_line("markers", "unrehearsed: what it plans for a work happens once")
 
 
 def pytest_generate_tests(metafunc):
@@ -48,6 +52,8 @@ async def database(
     tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[Database]:
     if engine == "sqlite":
+        if not {"statements", "unrehearsed"} & {*request.fixturenames, *request.keywords}:
+            request.getfixturevalue("rehearsed")
         async with open_database(tmp_path / "gateway.db") as opened:
             yield opened
         return
@@ -56,6 +62,37 @@ async def database(
     async with open_server(ServerAddress(url=url, node="here")) as other:
         yield other
     server.drop(url)
+
+
+@pytest.fixture
+def rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Run every work that writes twice, and undo what it did the first time.
+
+    A conflict between nodes runs a group again. So a work may do nothing but what it does to its
+    connection: what it kept of the first time would make the second time another. It is tried on a
+    file, where numbers that are undone are given again.
+    """
+    run_group = sqlite_database._run_group
+
+    def rehearsing(work: Callable[[SqliteConnection], object]) -> Callable[..., object]:
+        def twice(connection: SqliteConnection) -> object:
+            with contextlib.suppress(Exception), connection.savepoint():
+                work(connection)
+                raise UndoneError
+            return work(connection)
+
+        twice.__name__ = getattr(work, "__name__", "work")
+        return twice
+
+    def rehearsed_group(connection: object, works: Sequence[Callable[..., object]]) -> object:
+        return run_group(connection, [rehearsing(work) for work in works])
+
+    monkeypatch.setattr(sqlite_database, "_run_group", rehearsed_group)
+
+
+class UndoneError(Exception):
+    """The rehearsal is over."""
 
 
 @pytest.fixture

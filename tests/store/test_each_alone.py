@@ -188,6 +188,7 @@ async def test_it_is_left_out_for_a_while_and_then_done(
     ],
     ids=str,
 )
+@pytest.mark.unrehearsed
 async def test_a_failure_of_our_own_ends_one(store: Store, step: Step) -> None:
     """At any place of a step: of three messages that fall due, two are told as ever."""
     await store.outbound.submit(submission(**VALIDATION), NOW)

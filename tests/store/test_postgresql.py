@@ -6,12 +6,15 @@ A session is cut as a network does it: in the middle of a COMMIT nobody is told 
 
 import asyncio
 import contextlib
+import os
+import random
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -26,6 +29,7 @@ from bars_gateway.errors import (
     OutcomeUnknown,
     RowRefused,
     StoreError,
+    StoreUnavailable,
 )
 from bars_gateway.store import chain
 from bars_gateway.store.claims import Openings
@@ -172,11 +176,11 @@ async def test_a_group_that_conflicts_twice_is_split(database, url, monkeypatch)
     sizes = []
     once = transactions.Writer._once
 
-    def conflicting(writer, works):
+    def conflicting(writer, works, ways):
         sizes.append(len(works))
         if len(works) > 1:
             raise Conflict("somebody was in between")
-        return once(writer, works)
+        return once(writer, works, ways)
 
     monkeypatch.setattr(transactions.Writer, "_once", conflicting)
     await asyncio.gather(*(database.write(adding(name)) for name in "abcd"))
@@ -374,6 +378,85 @@ async def test_a_commit_that_cannot_be_looked_for_is_told_as_unknown(monkeypatch
             monkeypatch.setattr(transactions, "say", stopping)
             with pytest.raises(OutcomeUnknown):
                 await database.write(adding("who knows"))
+
+
+class Wires:
+    """The sessions of a gateway that writes, to be cut."""
+
+    def __init__(self, *nodes: PostgresDatabase) -> None:
+        self._nodes = nodes
+
+    def cut(self, rng: random.Random) -> None:
+        """Cut one, wherever it is: in a statement, in a COMMIT, or in nothing."""
+        raw = rng.choice(self._nodes).sessions["writing"].opened
+        with (
+            contextlib.suppress(psycopg.Error, OSError, StoreError),
+            socket.socket(fileno=os.dup(raw().pgconn.socket)) as wire,
+        ):
+            wire.shutdown(socket.SHUT_RDWR)
+
+
+async def insist(work: Callable[[], Awaitable[object]]) -> None:
+    """Do it again for as long as nobody says that it is done, as a Sender does."""
+    while True:
+        try:
+            await work()
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_what_was_promised_is_there_once(seed: int) -> None:
+    """Two nodes, a server that is stopped as by a power cut, sessions that are cut anywhere."""
+    rng = random.Random(seed)
+    with postgres_server({}) as server:
+        url = server.ready()
+        async with node(url, "one") as one, node(url, "two") as two:
+            stores = [Store(one, node="one"), Store(two, node="two")]
+            over = asyncio.Event()
+            arrivals = [arrival() for _ in range(60)]
+            async with asyncio.TaskGroup() as group:
+                ending = group.create_task(_trouble(server, Wires(one, two), rng, over))
+                async with asyncio.TaskGroup() as senders:
+                    for number, each in enumerate(arrivals):
+                        for store in rng.sample(stores, rng.randint(1, 2)):
+                            receive = partial(store.inbound.receive, each, NOW)
+                            senders.create_task(_later(number / 15, receive))
+                over.set()
+                cuts, stops = await ending
+            walked = await one.read(chain.walked)
+            ids = await one.read(_request_ids)
+
+    print(f"seed {seed}: {cuts} sessions cut, the server stopped {stops} times")
+    assert sorted(each.request_id for each in arrivals) == sorted(ids)
+    assert [] == walked.breaches
+
+
+async def _later(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    await asyncio.sleep(seconds)
+    await insist(work)
+
+
+def _request_ids(connection: PostgresConnection) -> list[str]:
+    rows = connection.raw.execute(b"SELECT request_id FROM messages").fetchall()
+    return [row["request_id"] for row in rows]
+
+
+async def _trouble(
+    server: PostgresServer, wires: Wires, rng: random.Random, over: asyncio.Event
+) -> tuple[int, int]:
+    cuts = stops = 0
+    while not over.is_set():
+        await asyncio.sleep(rng.uniform(0.02, 0.2))
+        if cuts % 8 == 7 and stops < 3:
+            await asyncio.to_thread(server.stop, signal.SIGQUIT)
+            await asyncio.to_thread(server.start)
+            stops += 1
+        wires.cut(rng)
+        cuts += 1
+    return cuts, stops
 
 
 def test_nobody_loads_the_driver_whose_database_is_a_file() -> None:

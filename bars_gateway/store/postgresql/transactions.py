@@ -1,7 +1,7 @@
 """
 The two kinds of transaction, as they run on a thread of their own.
 
-    BEGIN SERIALIZABLE ─► LOCK turn ─► works, a savepoint each ─► chain ─► note the group ─► COMMIT
+    BEGIN SERIALIZABLE ─► LOCK turn ─► works ─► chain ─► note the group ─► COMMIT
     BEGIN REPEATABLE READ READ ONLY ─► a work ─► COMMIT
 
 One group at a time over all nodes: who begins takes the turn, and sees all that those before him
@@ -9,6 +9,9 @@ have committed. So the numbers of what is stored are the order in which it was c
 node took it, and the chain of the audit trail has one end. `SERIALIZABLE` is the net below: what
 a stranger changes meanwhile makes a conflict, and no wrong answer. Then the group runs again, for
 works do nothing but what they do to their connection; one that fails twice is split.
+
+No work has a savepoint at first: each would be asked for, and given back. Where one raises, the
+whole group is undone and runs again, with a savepoint for each, so that it undoes itself alone.
 
 A session that is lost before COMMIT was said has changed nothing: the group runs again on a new
 one. Lost afterwards, nobody knows, and nobody guesses:
@@ -50,6 +53,7 @@ from bars_gateway.store.postgresql.server import ServerSession
 
 T = TypeVar("T")
 Work = Callable[[PostgresConnection], T]
+_Way = Callable[[PostgresConnection, Work[Any]], Fate]
 _WRITING = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE turn IN EXCLUSIVE MODE"
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _NOTED = (
@@ -99,21 +103,24 @@ class Writer:
         """Run *works* once, and again where the session was lost before anything was committed."""
         for left in reversed(range(GIVE_UP_AFTER)):
             try:
-                return self._once(works)
+                if len(works) > 1:
+                    with suppress(_OneFailed):
+                        return self._once(works, [_run_bare] * len(works))
+                return self._once(works, [self._run_first, *[_run_one] * (len(works) - 1)])
             except _NothingChanged as lost:
                 if not left:
                     raise lost.error from None
         raise AssertionError  # pragma: no cover
 
-    def _once(self, works: Sequence[Work[Any]]) -> GroupEnd:
+    def _once(self, works: Sequence[Work[Any]], ways: Sequence[_Way]) -> GroupEnd:
+        """Run each of *works* in its way, and commit; raise _OneFailed where one is to be alone."""
         began = time.monotonic()
         within = PostgresConnection(self._begun(), self._vault)
         try:
             before = newest_line(within)
-            first, *others = works
-            fates = [self._run_first(within, first), *(_run_one(within, each) for each in others)]
+            fates = [way(within, work) for way, work in zip(ways, works, strict=True)]
             chain_new(within, before)
-        except (psycopg.Error, StoreError) as error:
+        except (psycopg.Error, StoreError, _OneFailed) as error:
             self._undo(within.raw, translated(error))
         flushing = time.monotonic()
         self._commit(within)
@@ -189,12 +196,25 @@ class Writer:
         return last
 
 
+class _OneFailed(Exception):  # no error: the group runs once more
+    """A work raised that was not alone: which of the others it has undone nobody knows."""
+
+
 class _NothingChanged(Exception):
     """The session was lost before anything was committed."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _run_bare(within: PostgresConnection, work: Work[Any]) -> Fate:
+    """Run one work without a savepoint: few fail, and each savepoint is asked for twice."""
+    try:
+        return Fate(value=_sound(within, work))
+    except Exception as error:  # unit of work
+        _raise_for_everybody(within.raw, error)
+        raise _OneFailed from error
 
 
 def _run_one(within: PostgresConnection, work: Work[Any]) -> Fate:
