@@ -36,15 +36,15 @@ SELECT due.*
                head.urgent, head.next_attempt_at,
                row_number() OVER (PARTITION BY head.receiver
                                   ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
-          FROM ready AS head
-         WHERE head.id IN (SELECT early.id
-                             FROM (VALUES (CAST(0 AS BIGINT)), (1)) AS u (urgent) JOIN json_each(:providers) AS p ON true
-                             JOIN LATERAL (SELECT m.id, m.urgent, m.next_attempt_at FROM messages AS m
-                                            WHERE m.state = 'queued' AND m.urgent = u.urgent
-                                              AND m.provider = p.value AND m.next_attempt_at <= :now
-                                            ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
-                            ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
-           AND head.give_up_at > :now
+          FROM (SELECT early.id
+                  FROM (VALUES (CAST(0 AS BIGINT)), (1)) AS u (urgent) JOIN json_each(:providers) AS p ON true
+                  JOIN LATERAL (SELECT m.id, m.urgent, m.next_attempt_at FROM messages AS m
+                                 WHERE m.state = 'queued' AND m.urgent = u.urgent
+                                   AND m.provider = p.value AND m.next_attempt_at <= :now
+                                 ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
+                 ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most) AS early
+          JOIN LATERAL (SELECT * FROM ready AS r WHERE r.id = early.id OFFSET 0) AS head ON true  -- one by one
+         WHERE head.give_up_at > :now
            AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
                 OR NOT EXISTS (SELECT 1 FROM pauses AS p
                                 WHERE p.name IN (head.receiver, head.provider) AND p.until > :now))
@@ -152,16 +152,16 @@ SELECT due.*
                           LIMIT min(CAST(:wanted AS BIGINT), :per_receiver))
                          UNION ALL
                         (SELECT m.id
-                           FROM ready AS m
+                           FROM (SELECT tried.id FROM messages AS tried
+                                  WHERE tried.state = 'queued' AND tried.attempts > 0
+                                    AND tried.receiver = queues.receiver AND tried.provider = queues.provider
+                                    AND tried.next_attempt_at <= :now
+                                  UNION
+                                 SELECT ending.id FROM messages AS ending
+                                  WHERE ending.settled_at IS NULL AND ending.give_up_at > :now
+                                    AND ending.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')) AS few
+                           JOIN LATERAL (SELECT * FROM ready AS r WHERE r.id = few.id OFFSET 0) AS m ON true  -- one by one
                           WHERE queues.paused
-                            AND m.id IN (SELECT tried.id FROM messages AS tried
-                                          WHERE tried.state = 'queued' AND tried.attempts > 0
-                                            AND tried.receiver = queues.receiver AND tried.provider = queues.provider
-                                            AND tried.next_attempt_at <= :now
-                                          UNION ALL
-                                         SELECT ending.id FROM messages AS ending
-                                          WHERE ending.settled_at IS NULL AND ending.give_up_at > :now
-                                            AND ending.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds'))
                             AND m.urgent = queues.urgent AND m.provider = queues.provider
                             AND m.receiver = queues.receiver
                             AND m.next_attempt_at <= :now AND m.give_up_at > :now

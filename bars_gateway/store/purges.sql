@@ -262,22 +262,22 @@ SELECT l.refusal AS number, l.request_id AS name, l.provider, '' AS use_case, co
          WHERE w.provider = q.provider AND w.correlation_id = q.correlation_id) AS appointment_until,
        (SELECT k.why FROM kept_refusals AS k WHERE k.refusal = l.refusal) AS why
   FROM ledger AS l LEFT JOIN questions AS q ON q.id = l.question_id
- WHERE l.refusal IN (SELECT value FROM json_each(:numbers)) ORDER BY l.refusal;
+ WHERE l.refusal IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY l.refusal;
 
 -- name: part_refusals
 -- The question goes before the entry that it led to.
-UPDATE ledger SET question_id = NULL WHERE refusal IN (SELECT value FROM json_each(:numbers));
+UPDATE ledger SET question_id = NULL WHERE refusal IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: forget_refused_questions
 -- What the EPR was asked, and has refused.
 DELETE FROM questions
- WHERE id IN (SELECT q.id FROM json_each(:numbers) AS n CROSS JOIN ledger AS l ON l.refusal = n.value
+ WHERE id IN (SELECT q.id FROM json_each(:numbers) AS n CROSS JOIN ledger AS l ON l.refusal = CAST(n.value AS BIGINT)
               CROSS JOIN questions AS q ON q.provider = l.provider AND q.request_id = l.request_id
                WHERE q.changes = 1 AND q.state = 'answered' AND q.message_id IS NULL);
 
 -- name: remove_refusals
 -- Refusals leave: who asks the same once more is judged anew.
-DELETE FROM ledger WHERE refusal IN (SELECT value FROM json_each(:numbers));
+DELETE FROM ledger WHERE refusal IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: last_refusal
 -- The last refusal.
@@ -303,11 +303,11 @@ SELECT a.id AS number, coalesce(a.provider, '') AS provider, coalesce(w.use_case
 SELECT a.id AS number, a.kind AS name, coalesce(a.provider, '') AS provider, coalesce(r.use_case, '') AS use_case,
        a.ended_at AS rested_at, NULL AS last_id, r.state, r.appointment_until, k.why
   FROM alarms AS a CROSS JOIN kept_alarms AS k ON k.alarm_id = a.id LEFT JOIN at_rest AS r ON r.workflow_id = a.workflow_id
- WHERE a.id IN (SELECT value FROM json_each(:numbers)) ORDER BY a.id;
+ WHERE a.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY a.id;
 
 -- name: remove_alarms
 -- Alarms leave that have ended; the lines of the trail that raised and ended them stay.
-DELETE FROM alarms WHERE id IN (SELECT value FROM json_each(:numbers));
+DELETE FROM alarms WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: last_ended_alarm
 -- The last alarm.

@@ -133,7 +133,7 @@ def test_a_view_is_the_same():
     assert [] == [
         name
         for name in ours
-        if name not in IN_OTHER_WORDS and on_postgresql_too(ours[name]) != theirs[name]
+        if name not in IN_OTHER_WORDS and _without_hints(ours[name]) != _without_hints(theirs[name])
     ]
 
 
@@ -147,8 +147,8 @@ def views(sql: str) -> dict[str, str]:
     return dict(re.findall(r"CREATE VIEW (\w+) AS ([^;]*);", sql))
 
 
-def on_postgresql_too(view: str) -> str:
-    """Return a view of SQLite's without what is a hint there, and IS as PostgreSQL says it."""
+def _without_hints(view: str) -> str:
+    """Return a view without what is a hint on SQLite, and with IS as PostgreSQL says it."""
     view = re.sub(r" (?:NOT INDEXED|INDEXED BY \w+)", "", view)
     view = view.replace("CROSS JOIN", "JOIN").replace("IS NOT 'other'", "IS DISTINCT FROM 'other'")
     return re.sub(r" IS '(\w+)'", r" IS NOT DISTINCT FROM '\1'", view)

@@ -362,6 +362,7 @@ CREATE TABLE ledger (
     rules             TEXT COLLATE "C",
     created_at        TEXT COLLATE "C" NOT NULL,
     expires_at        TEXT COLLATE "C",
+    refusal           BIGINT,
     PRIMARY KEY (provider, request_id),
     CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused', 'gone')),
     CONSTRAINT processing_has_a_question CHECK (state <> 'processing' OR question_id IS NOT NULL),
@@ -371,6 +372,7 @@ CREATE TABLE ledger (
 );
 CREATE INDEX ledger_of    ON ledger (message_id)  WHERE message_id IS NOT NULL;
 CREATE INDEX ledger_asked ON ledger (question_id) WHERE question_id IS NOT NULL;
+CREATE INDEX ledger_refusals ON ledger (refusal)  WHERE refusal IS NOT NULL;
 
 CREATE TABLE sent_before (
     provider          TEXT COLLATE "C" NOT NULL,
@@ -690,6 +692,24 @@ SELECT q.id AS quarantine_id,
                           WHERE a.request_id = q.request_id AND a.provider = q.provider AND a.ended_at IS NULL)
             THEN 'alarmed' END AS why
   FROM quarantine AS q;
+
+CREATE VIEW kept_alarms AS
+SELECT a.id AS alarm_id,
+       CASE WHEN a.ended_at IS NULL THEN 'alarmed'
+            WHEN a.kind = 'audit.broken' THEN 'told_once'
+            ELSE (SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id) END AS why
+  FROM alarms AS a;
+
+CREATE VIEW kept_refusals AS
+SELECT l.refusal,
+       CASE WHEN EXISTS (SELECT 1 FROM quarantine AS q WHERE q.provider = l.provider AND q.request_id = l.request_id)
+            THEN 'quarantined'
+            WHEN EXISTS (SELECT 1 FROM alarms AS a
+                          WHERE a.request_id = l.request_id AND a.provider = l.provider AND a.ended_at IS NULL) THEN 'alarmed'
+            ELSE (SELECT min(k.why) FROM questions AS q CROSS JOIN workflows AS w CROSS JOIN kept AS k
+                   WHERE q.id = l.question_id AND w.provider = q.provider AND w.correlation_id = q.correlation_id
+                     AND k.workflow_id = w.id) END AS why
+  FROM ledger AS l WHERE l.refusal IS NOT NULL;
 
 CREATE VIEW alarms_seen AS
 SELECT a.*, w.role, w.use_case, e.detail,
@@ -1136,6 +1156,19 @@ END $$;
 CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions FOR EACH ROW
     WHEN (NEW.state = 'answered') EXECUTE FUNCTION questions_answered();
 
+CREATE FUNCTION number_refusal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE ledger SET refusal = 1 + max(coalesce((SELECT max(l.refusal) FROM ledger AS l WHERE l.refusal IS NOT NULL), 0),
+                                        coalesce((SELECT p.last FROM purged AS p WHERE p.class = 'refusals'
+                                                   ORDER BY p.first DESC LIMIT 1), 0))
+     WHERE provider = NEW.provider AND request_id = NEW.request_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refusals_numbered AFTER INSERT ON ledger FOR EACH ROW
+    WHEN (NEW.state = 'refused' AND NEW.refusal IS NULL) EXECUTE FUNCTION number_refusal();
+CREATE TRIGGER refusals_numbered_anew AFTER UPDATE OF state ON ledger FOR EACH ROW
+    WHEN (NEW.state = 'refused' AND OLD.state <> 'refused' AND NEW.refusal IS NULL) EXECUTE FUNCTION number_refusal();
+
 -- Records leave by a purge alone. What leaves with the message that it is of, or because other bytes take its place,
 -- was looked at there: within a trigger.
 CREATE FUNCTION refuse_beside_purges() RETURNS void LANGUAGE plpgsql AS $$
@@ -1231,8 +1264,24 @@ CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger FOR EACH ROW
     WHEN (OLD.state IN ('done', 'gone')) EXECUTE FUNCTION refuse('what was taken once is never taken again');
 CREATE TRIGGER sent_before_stays BEFORE DELETE ON sent_before FOR EACH ROW
     EXECUTE FUNCTION refuse('what was sent once is never sent again');
-CREATE TRIGGER alarms_stay BEFORE DELETE ON alarms FOR EACH ROW
-    WHEN (OLD.ended_at IS NULL) EXECUTE FUNCTION refuse('what is open, owed or held stays');
+
+CREATE FUNCTION alarms_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM refuse_beside_purges();
+    PERFORM refuse_where(EXISTS (SELECT 1 FROM kept_alarms AS k WHERE k.alarm_id = OLD.id AND k.why IS NOT NULL));
+    RETURN OLD;
+END $$;
+CREATE TRIGGER alarms_stay BEFORE DELETE ON alarms FOR EACH ROW EXECUTE FUNCTION alarms_stay();
+
+CREATE FUNCTION refusals_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM refuse_where(EXISTS (SELECT 1 FROM purges WHERE removing = 1)
+                         AND EXISTS (SELECT 1 FROM kept_refusals AS k WHERE k.refusal = OLD.refusal AND k.why IS NOT NULL));
+    RETURN OLD;
+END $$;
+CREATE TRIGGER refusals_stay BEFORE DELETE ON ledger FOR EACH ROW
+    WHEN (OLD.state = 'refused') EXECUTE FUNCTION refusals_stay();
+
 CREATE TRIGGER record_holds_stay BEFORE DELETE ON record_holds FOR EACH ROW
     EXECUTE FUNCTION refuse('who held what, and why, stays');
 CREATE TRIGGER purges_stay BEFORE DELETE ON purges FOR EACH ROW EXECUTE FUNCTION refuse('certificates stay');
