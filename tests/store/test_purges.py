@@ -8,12 +8,15 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from own_words import said, say
 from store_values import NOW, OURS, THEIRS, arrival, attempt, claim_next, owed, payload, submission
 
+from bars_gateway.errors import RowRefused
 from bars_gateway.model.messages import Actor, OutboundState, Received, Repeated, Settled
 from bars_gateway.model.retention import (
     START,
@@ -27,6 +30,7 @@ from bars_gateway.model.retention import (
 from bars_gateway.standard.guards import SENT_BEFORE, MoveRefused
 from bars_gateway.standard.verdict import ProxyAnswer
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.purges import is_restored_since, is_told, left_of, names_of, prospects
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite import SqliteConnection
@@ -97,18 +101,14 @@ async def sent(store: Store, **changes: object) -> Any:
     return accepted
 
 
-def counts(database: SqliteDatabase) -> dict[str, int]:
+async def counts(database: Database) -> dict[str, int]:
     tables = ("payloads", "messages", "workflows", "notices", "attempts", "ledger", "quarantine")
-    with closing(sqlite3.connect(database.path)) as connection:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in tables
-        }
+    each = (f"SELECT '{table}' AS of, count(*) AS n FROM {table}" for table in tables)
+    return dict(await said(database, " UNION ALL ".join(each)))
 
 
-@pytest.mark.of_sqlite
 async def test_bytes_leave_first_and_what_is_known_of_them_stays(
-    store: Store, database: SqliteDatabase
+    store: Store, database: Database
 ) -> None:
     """After a month nobody reads them here; that they came is known for two years."""
     await came(store)
@@ -117,13 +117,13 @@ async def test_bytes_leave_first_and_what_is_known_of_them_stays(
     assert {"payloads": 1, "answers": 1} == {
         each.record_class: each.count for each in shown.classes if each.count
     }
+    left = await counts(database)
     assert (0, 1, 1, 1) == tuple(
-        counts(database)[table] for table in ("payloads", "messages", "workflows", "notices")
+        left[table] for table in ("payloads", "messages", "workflows", "notices")
     )
 
 
-@pytest.mark.of_sqlite
-async def test_all_of_it_leaves_in_the_end(store: Store, database: SqliteDatabase) -> None:
+async def test_all_of_it_leaves_in_the_end(store: Store, database: Database) -> None:
     """But for what tells a repetition from something new."""
     await came(store)
     await sent(store)
@@ -137,92 +137,75 @@ async def test_all_of_it_leaves_in_the_end(store: Store, database: SqliteDatabas
         "attempts": 0,
         "ledger": 1,
         "quarantine": 0,
-    } == counts(database)
+    } == await counts(database)
 
 
-@pytest.mark.of_sqlite
-async def test_what_is_young_stays(store: Store, database: SqliteDatabase) -> None:
+async def test_what_is_young_stays(store: Store, database: Database) -> None:
     """A day before its time nothing leaves."""
     await came(store)
-    before = counts(database)
+    before = await counts(database)
     await purged(store, NOW + timedelta(days=29))
 
-    assert before == counts(database)
+    assert before == await counts(database)
 
 
-@pytest.mark.of_sqlite
-async def test_an_update_makes_its_conversation_young(
-    store: Store, database: SqliteDatabase
-) -> None:
+async def test_an_update_makes_its_conversation_young(store: Store, database: Database) -> None:
     """The request stays with its bytes: the patient of a later change is compared with it."""
     taken = await came(store)
-    with closing(sqlite3.connect(database.path)) as connection, connection:
-        moved = "UPDATE messages SET created_at = ?, settled_at = ? WHERE id = ?"
-        at = (NOW + timedelta(days=20)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        connection.execute(moved, [at, at, taken.message_id])
+    moved = "UPDATE messages SET created_at = ?, settled_at = ? WHERE id = ?"
+    at = (NOW + timedelta(days=20)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    await said(database, moved, at, at, taken.message_id)
     shown = await purged(store, MONTHS)
 
     assert 0 == shown.count
 
 
-@pytest.mark.of_sqlite
 async def test_what_came_while_the_clock_was_behind_is_young(
-    store: Store, database: SqliteDatabase
+    store: Store, database: Database
 ) -> None:
     """By its stamp it is of age already; but it came after what is not."""
     young = arrival()
     await store.inbound.receive(young, NOW + timedelta(days=39))
     await came(store)
-    before = counts(database)
+    before = await counts(database)
     await purged(store, MONTHS)
-    early = counts(database)
+    early = await counts(database)
     await purged(store, MONTHS + timedelta(days=39))
 
     assert before == early
-    assert 0 == counts(database)["payloads"]
+    assert 0 == (await counts(database))["payloads"]
 
 
-async def holds(store: Store, _database: SqliteDatabase) -> None:
+async def holds(store: Store, _database: Database) -> None:
     taken = await came(store)
     await store.record_holds.hold_record("trust", HeldThing(workflow_id=taken.workflow_id), JO, NOW)
 
 
-async def owes(store: Store, _database: SqliteDatabase) -> None:
+async def owes(store: Store, _database: Database) -> None:
     await came(store, owed=owed(NOW + timedelta(hours=1)))
 
 
-async def waits(store: Store, _database: SqliteDatabase) -> None:
+async def waits(store: Store, _database: Database) -> None:
     await store.outbound.submit(submission(), NOW)
 
 
-async def uncollected(store: Store, _database: SqliteDatabase) -> None:
+async def uncollected(store: Store, _database: Database) -> None:
     await store.inbound.receive(arrival(), NOW)
 
 
-async def alarmed(store: Store, database: SqliteDatabase) -> None:
+async def alarmed(store: Store, database: Database) -> None:
     taken = await came(store)
-    await database.write(
-        lambda c: (
-            c.raw.execute(
-                "INSERT INTO events (at, provider, kind, message_id) VALUES (?, 'trust', ?, ?)",
-                ["2026-03-02T09:00:00.000Z", "patient.other", taken.message_id],
-            ).rowcount
-        )
-    )
+    event = "INSERT INTO events (at, provider, kind, message_id) VALUES (?, 'trust', ?, ?)"
+    await said(database, event, "2026-03-02T09:00:00.000Z", "patient.other", taken.message_id)
 
 
-async def unclear(store: Store, database: SqliteDatabase) -> None:
+async def unclear(store: Store, database: Database) -> None:
     taken = await came(store)
-    await database.write(
-        lambda c: (
-            c.raw.execute(
-                "UPDATE workflows SET state = 'unclear' WHERE id = ?", [taken.workflow_id]
-            ).rowcount
-        )
-    )
+    unclear_ = "UPDATE workflows SET state = 'unclear' WHERE id = ?"
+    await said(database, unclear_, taken.workflow_id)
 
 
-async def quarantined(store: Store, _database: SqliteDatabase) -> None:
+async def quarantined(store: Store, _database: Database) -> None:
     taken = arrival()
     await store.inbound.receive(taken, NOW)
     await collected(store)
@@ -230,13 +213,13 @@ async def quarantined(store: Store, _database: SqliteDatabase) -> None:
     await store.responses.respond(orphan, payload(), NOW)
 
 
-async def linked(store: Store, database: SqliteDatabase) -> None:
+async def linked(store: Store, database: Database) -> None:
     first, second = await came(store), await came(store)
     open_ = "UPDATE workflows SET state = 'in_progress' WHERE id = ?"
     link = "INSERT INTO links VALUES (?, ?, 'pair', 'Appointment.basedOn', ?, 'now')"
     ids = [second.workflow_id, first.workflow_id, second.message_id]
-    await database.write(lambda c: c.raw.execute(open_, ids[:1]).rowcount)
-    await database.write(lambda c: c.raw.execute(link, ids).rowcount)
+    await said(database, open_, *ids[:1])
+    await said(database, link, *ids)
 
 
 KEPT: dict[str, Callable[..., Any]] = {
@@ -251,48 +234,47 @@ KEPT: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("why", sorted(KEPT))
 async def test_what_somebody_may_need_stays_however_old(
-    store: Store, database: SqliteDatabase, why: str
+    store: Store, database: Database, why: str
 ) -> None:
     """Open, owed, alarming, held, or near what is: its age is no matter."""
     await KEPT[why](store, database)
-    before = counts(database)
+    before = await counts(database)
     await purged(store, YEARS)
 
-    assert before == counts(database)
+    assert before == await counts(database)
 
 
 TABLES = ("payloads", "messages", "workflows", "notices", "attempts", "ledger")
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_delete_at_a_prompt_is_refused(
-    store: Store, database: SqliteDatabase, table: str
+    store: Store, database: Database, table: str
 ) -> None:
     """By the database itself, whoever asks, and for what is long over as well."""
     await came(store)
     await sent(store)
-    with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("PRAGMA foreign_keys = ON")
-        with pytest.raises(sqlite3.IntegrityError):
-            connection.execute(f"DELETE FROM {table}")
+    with pytest.raises(RowRefused):
+        await said(database, f"DELETE FROM {table}")
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("why", sorted(KEPT))
 async def test_even_a_purge_cannot_delete_what_is_kept(
-    store: Store, database: SqliteDatabase, why: str
+    store: Store, database: Database, why: str
 ) -> None:
     """A mistake in what is judged takes nothing with it."""
     await KEPT[why](store, database)
     begun = await store.purges.begin_purge(None, JO, RULES, YEARS)
-    with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("UPDATE purges SET removing = 1 WHERE id = ?", [begun.number])
-        with pytest.raises(sqlite3.IntegrityError, match="what is open, owed or held stays"):
-            connection.execute("DELETE FROM payloads")
+    with pytest.raises(RowRefused, match="what is open, owed or held stays"):
+        await database.write(partial(removing, begun.number, "payloads"))
+
+
+def removing(number: int, table: str, connection: Connection) -> None:
+    """Delete all of a table as a purge would."""
+    say(connection, "UPDATE purges SET removing = 1 WHERE id = ?", [number])
+    say(connection, f"DELETE FROM {table}")
 
 
 async def test_a_repetition_after_years_is_a_duplicate(store: Store) -> None:
@@ -342,12 +324,11 @@ async def test_a_use_case_and_a_provider_have_times_of_their_own(store: Store) -
     assert {"all: 30 days": 1} == payloads.by_rule
 
 
-@pytest.mark.of_sqlite
-async def test_a_look_removes_nothing(store: Store, database: SqliteDatabase) -> None:
+async def test_a_look_removes_nothing(store: Store, database: Database) -> None:
     """It says what would leave, and what of age stays and why."""
     await came(store)
     await owes(store, database)
-    before = counts(database)
+    before = await counts(database)
     found = {
         each.record_class: (dict(each.by_rule), dict(each.kept))
         for each in await database.read(
@@ -356,7 +337,7 @@ async def test_a_look_removes_nothing(store: Store, database: SqliteDatabase) ->
     }
 
     assert ({"all: 30 days": 1}, {"open": 1}) == found[RecordClass.PAYLOADS]
-    assert before == counts(database)
+    assert before == await counts(database)
 
 
 @pytest.mark.of_sqlite
@@ -456,8 +437,7 @@ async def test_one_purge_goes_on_at_a_time(store: Store) -> None:
     assert first == second
 
 
-@pytest.mark.of_sqlite
-async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase) -> None:
+async def test_a_hold_ends_with_a_reason(store: Store, database: Database) -> None:
     """Then it leaves in its time; and both acts are in the audit trail."""
     message = arrival()
     await store.inbound.receive(message, NOW)
@@ -467,8 +447,7 @@ async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase)
     held = await purged(store, YEARS)
     (released,) = await store.record_holds.release_record("trust", thing, JO, NOW)
     gone = await purged(store, YEARS)
-    with closing(sqlite3.connect(database.path)) as connection:
-        kinds = connection.execute("SELECT kind FROM events WHERE kind GLOB '*_record'").fetchall()
+    kinds = await said(database, "SELECT kind FROM events WHERE kind LIKE '%_record' ORDER BY id")
 
     assert 0 == held.count
     assert gone.count > 0
@@ -476,9 +455,8 @@ async def test_a_hold_ends_with_a_reason(store: Store, database: SqliteDatabase)
     assert [("operator.held_record",), ("operator.released_record",)] == kinds
 
 
-@pytest.mark.of_sqlite
 async def test_what_lay_in_quarantine_leaves_once_somebody_has_seen_to_it(
-    store: Store, database: SqliteDatabase
+    store: Store, database: Database
 ) -> None:
     """Until then it stays, however old."""
     orphan = arrival(move=Move.CONCLUDE, responds_to="nothing", sender=THEIRS, receiver=OURS)
@@ -492,7 +470,7 @@ async def test_what_lay_in_quarantine_leaves_once_somebody_has_seen_to_it(
     await purged(store, YEARS)
 
     assert 0 == before.count
-    assert 0 == counts(database)["quarantine"]
+    assert 0 == (await counts(database))["quarantine"]
 
 
 def test_numbers_that_follow_each_other_are_one_span() -> None:
