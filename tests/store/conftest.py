@@ -8,6 +8,8 @@ The store, over each engine: a test that asks for `store` or `database` runs on 
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from bars_gateway.store.sqlite import database as sqlite_database
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
+Opener = Callable[[], AbstractAsyncContextManager[Database]]
 ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres")))
 
 
@@ -48,20 +51,35 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-async def database(
-    tmp_path: Path, engine: str, request: pytest.FixtureRequest
-) -> AsyncIterator[Database]:
-    if engine == "sqlite":
-        if not {"statements", "unrehearsed"} & {*request.fixturenames, *request.keywords}:
-            request.getfixturevalue("rehearsed")
-        async with open_database(tmp_path / "gateway.db") as opened:
+def empty_database(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Opener:
+    """Return what opens a database of that engine in which nothing is stored, each time anew."""
+    numbers = count(1)
+
+    @asynccontextmanager
+    async def of_sqlite() -> AsyncIterator[Database]:
+        number = next(numbers)
+        async with open_database(tmp_path / f"gateway{number if number > 1 else ''}.db") as opened:
             yield opened
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.ready()
-    async with open_server(ServerAddress(url=url, node="here")) as other:
-        yield other
-    server.drop(url)
+
+    @asynccontextmanager
+    async def of_postgresql() -> AsyncIterator[Database]:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.ready()
+        async with open_server(ServerAddress(url=url, node="here")) as opened:
+            yield opened
+        server.drop(url)
+
+    if engine != "sqlite":
+        return of_postgresql
+    if not {"statements", "unrehearsed"} & {*request.fixturenames, *request.keywords}:
+        request.getfixturevalue("rehearsed")
+    return of_sqlite
+
+
+@pytest.fixture
+async def database(empty_database: Opener) -> AsyncIterator[Database]:
+    async with empty_database() as opened:
+        yield opened
 
 
 @pytest.fixture

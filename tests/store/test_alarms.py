@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from own_words import said
 from store_values import (
     ANSWER,
     NOW,
@@ -247,7 +248,6 @@ async def test_overdue_ends_with_the_answer(store: Store) -> None:
     assert "workflow.overdue" not in await standing(store)
 
 
-@pytest.mark.of_sqlite
 async def test_overdue_is_told_again_of_what_lives_again(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -256,14 +256,8 @@ async def test_overdue_is_told_again_of_what_lives_again(
     await acknowledged(store)
     await store.conversations.tell_due(DUE)
     for state, closed_at in (("declined", "2026-03-02T09:30:00.000Z"), ("requested", None)):
-        values = [state, closed_at, sent.workflow_id]
-        await database.write(
-            lambda c, values=values: (
-                c.raw.execute(
-                    "UPDATE workflows SET state = ?, closed_at = ? WHERE id = ?", values
-                ).rowcount
-            )
-        )
+        move = "UPDATE workflows SET state = ?, closed_at = ? WHERE id = ?"
+        await said(database, move, state, closed_at, sent.workflow_id)
     before = await standing(store)
     told = await store.conversations.tell_due(DUE)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from own_words import said
 from store_values import NOW, attempt, submission
 
 from bars_gateway.errors import DatabaseDamaged
@@ -13,13 +14,14 @@ from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.standard.verdict import Before, ProxyAnswer
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.claims import Openings
+from bars_gateway.store.connection import Database
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(seconds=60)
 PROVIDERS = ("trust", "other", "third")
 RECEIVERS = ("a|1", "a|2", "a|3", "a|4")
+SPOIL = "UPDATE payloads SET body = ? WHERE message_id = ?"
 
 
 def opening(places: dict[str, int] | int = 32, **changes: Any) -> Openings:
@@ -69,12 +71,12 @@ def names(claims: Sequence[Claim]) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_a_batch_is_what_would_be_claimed_one_by_one(tmp_path, seed: int) -> None:
+async def test_a_batch_is_what_would_be_claimed_one_by_one(empty_database, seed: int) -> None:
     """In the same order, with the same limits: conversations, Receivers, places, probes."""
     found = []
     for way in (one_by_one, lambda store, wanted, openings: store.outbound.claim(wanted, openings)):
         rng = random.Random(seed)
-        async with open_database(tmp_path / f"{len(found)}.db") as database:
+        async with empty_database() as database:
             store = Store(database, node="here", per_receiver=2)
             await queue(store, rng)
             places = {name: rng.choice((0, 1, 2, 9)) for name in PROVIDERS}
@@ -85,20 +87,13 @@ async def test_a_batch_is_what_would_be_claimed_one_by_one(tmp_path, seed: int) 
     assert found[0] == found[1]
 
 
-@pytest.mark.of_sqlite
 async def test_what_cannot_be_read_is_held_and_the_others_are_claimed(
-    store: Store, database: SqliteDatabase
+    store: Store, database: Database
 ) -> None:
     """One spoilt message of a batch is its own trouble, and nobody else's."""
     sent = [await store.outbound.submit(submission(receiver=str(n)), NOW) for n in range(3)]
     spoilt = sent[1].message_id
-    await database.write(
-        lambda c: (
-            c.raw.execute(
-                "UPDATE payloads SET body = x'00' WHERE message_id = ?", [spoilt]
-            ).rowcount
-        )
-    )
+    await said(database, SPOIL, b"\x00", spoilt)
     claims = await store.outbound.claim(3, opening())
     _, held, _ = await store.messages.queue("trust", 9)
 
@@ -132,20 +127,13 @@ async def test_where_the_disk_has_spoilt_some_bytes_each_message_is_read_by_itse
     assert [sent[0].request_id, sent[2].request_id] == names(claims)
 
 
-@pytest.mark.of_sqlite
 async def test_where_only_spoilt_ones_were_found_the_next_are_looked_for(
-    store: Store, database: SqliteDatabase
+    store: Store, database: Database
 ) -> None:
     """A sender does not go to sleep over a message that it cannot have."""
     spoilt = await store.outbound.submit(submission(receiver="1"), NOW)
     whole = await store.outbound.submit(submission(receiver="2"), NOW)
-    await database.write(
-        lambda c: (
-            c.raw.execute(
-                "UPDATE payloads SET body = x'00' WHERE message_id = ?", [spoilt.message_id]
-            ).rowcount
-        )
-    )
+    await said(database, SPOIL, b"\x00", spoilt.message_id)
 
     assert [whole.request_id] == names(await store.outbound.claim(1, opening()))
 
@@ -164,7 +152,7 @@ async def test_whoever_dies_with_a_batch_has_lost_none_of_it(store: Store) -> No
 
 
 async def test_where_nobody_may_send_nothing_is_asked(
-    store: Store, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token outage costs no transaction, however much waits."""
     await store.outbound.submit(submission(), NOW)

@@ -7,6 +7,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from own_words import said
 from store_values import (
     ANSWER,
     NOW,
@@ -413,7 +414,6 @@ async def test_what_was_tried_is_not_withdrawn(store: Store) -> None:
     assert "attempted" == code(await act(store, Verb.WITHDRAW, accepted))
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("state", "closed_at", "expected"),
     [
@@ -432,9 +432,8 @@ async def test_what_is_open_at_the_receiver_is_not_asked_anew(
 ) -> None:
     """A second record of a patient whom somebody works on; after its end nobody does."""
     accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1")
-    await store._database.write(
-        lambda c: c.raw.execute("UPDATE workflows SET state = ?, closed_at = ?", (state, closed_at))
-    )
+    moved = "UPDATE workflows SET state = ?, closed_at = ?"
+    await said(store._database, moved, state, closed_at)
 
     assert expected == code(await resent(store, accepted))
 
@@ -571,7 +570,6 @@ async def test_beside_a_record_that_stands_none_is_made(
     assert (expected, True) == (code(found), named)
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     ("moves", "expected"),
     [
@@ -632,24 +630,20 @@ async def _act_on(store: Store, message_id: int, verb: Verb) -> str:
     return code(await store.interventions.intervene(verb, message_id, OPERATOR, schedule, LATER))
 
 
-@pytest.mark.of_sqlite
 async def test_a_record_that_was_tied_later_is_known_to_each_copy(store: Store) -> None:
     """Built again beside the second, which is sent as new: the third knows of all."""
     _, second = await records(store, None, None)
     other = await queued(store, bundle_id="b-9", use_case="a6t2")
     await act(store, Verb.HOLD, other)
     tie = (other.workflow_id, 2, "record", "likeness", other.message_id, "2026-03-02T09:00:00.000Z")
-    await store._database.write(
-        lambda c: c.raw.execute("INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", tie)
-    )
+    await said(store._database, "INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", *tie)
     third = await copied(store, second, "b-2")
     query = "SELECT to_id FROM links JOIN messages USING (workflow_id) WHERE messages.id = ?"
-    found = await store._database.write(lambda c: c.raw.execute(query, [third]).fetchall())
+    found = await said(store._database, query, third)
 
-    assert {1, 2, other.workflow_id} == {row["to_id"] for row in found}
+    assert {(1,), (2,), (other.workflow_id,)} == set(found)
 
 
-@pytest.mark.of_sqlite
 async def test_a_dry_run_names_the_other_records(store: Store) -> None:
     """Before anybody confirms that there is to be one more."""
     _, second = await records(store, None, Move.DECLINE)
@@ -662,8 +656,8 @@ async def test_a_dry_run_names_the_other_records(store: Store) -> None:
 
 async def name_of(store: Store, number: int) -> str:
     query = "SELECT request_id FROM messages WHERE id = ?"
-    row = await store._database.write(lambda c: c.raw.execute(query, [number]).fetchone())
-    return str(row["request_id"])
+    ((name,),) = await said(store._database, query, number)
+    return str(name)
 
 
 async def test_the_audit_trail_says_who_and_why(store: Store) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from own_words import said
 from store_values import (
     ANSWER,
     NOW,
@@ -411,16 +412,9 @@ async def two_records(store: Store) -> tuple[Accepted, Accepted]:
     at = "2026-03-02T09:00:00.000Z"
     tie = (second.workflow_id, first.workflow_id, "record", "likeness", second.message_id, at)
     told = (at, "trust", "record.other", second.message_id, second.request_id)
-    await store._database.write(
-        lambda c: (
-            c.raw.execute("INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", tie),
-            c.raw.execute(
-                "INSERT INTO events (at, provider, kind, message_id, request_id)"
-                " VALUES (?, ?, ?, ?, ?)",
-                told,
-            ),
-        )
-    )
+    await said(store._database, "INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", *tie)
+    tell = "INSERT INTO events (at, provider, kind, message_id, request_id) VALUES (?, ?, ?, ?, ?)"
+    await said(store._database, tell, *told)
     return first, second
 
 
@@ -442,7 +436,6 @@ async def standing(store: Store) -> list[str]:
     return [each.kind for each in (await store.overview(NOW)).standing]
 
 
-@pytest.mark.of_sqlite
 async def test_each_of_two_records_says_that_there_are_two(store: Store) -> None:
     """Also the first, which nobody was told of when it was taken."""
     texts = [await looked_at(store, each.request_id, NOW) for each in await two_records(store)]
@@ -450,7 +443,6 @@ async def test_each_of_two_records_says_that_there_are_two(store: Store) -> None
     assert [True, True] == [WHICH in each for each in texts]
 
 
-@pytest.mark.of_sqlite
 async def test_who_looks_at_a_cancelled_record_reads_that_the_other_stands(store: Store) -> None:
     """The patient is not back with whoever asked; and nobody is asked which of the two stands."""
     first, second = await two_records(store)
@@ -461,7 +453,6 @@ async def test_who_looks_at_a_cancelled_record_reads_that_the_other_stands(store
     assert not any(WHICH in each or "is yours" in each for each in texts)
 
 
-@pytest.mark.of_sqlite
 async def test_of_two_that_are_cancelled_none_is_said_to_stand(store: Store) -> None:
     """The first cancellation said that another one stands; that one is cancelled, too."""
     first, second = await two_records(store)
@@ -473,7 +464,6 @@ async def test_of_two_that_are_cancelled_none_is_said_to_stand(store: Store) -> 
     assert all("is yours" in each for each in texts)
 
 
-@pytest.mark.of_sqlite
 async def test_a_response_says_what_is_so_of_the_other_now(store: Store) -> None:
     """It was told with two records; one of them is cancelled since."""
     _, second = await two_records(store)
@@ -485,7 +475,6 @@ async def test_a_response_says_what_is_so_of_the_other_now(store: Store) -> None
     assert (True, False) == (WHICH in before, WHICH in after)
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("first_is", ["cancelled", "finished"])
 async def test_of_a_record_that_is_over_the_other_is_said_to_stand(
     store: Store, first_is: str
@@ -507,7 +496,6 @@ async def test_of_a_record_that_is_over_the_other_is_said_to_stand(
     assert STANDS not in await looked_at(store, second.request_id, NOW)
 
 
-@pytest.mark.of_sqlite
 async def test_of_a_record_that_is_over_nothing_more_is_said_once_the_other_is(
     store: Store,
 ) -> None:
@@ -521,12 +509,11 @@ async def test_of_a_record_that_is_over_nothing_more_is_said_once_the_other_is(
     assert STANDS not in text
 
 
-@pytest.mark.of_sqlite
 async def test_of_a_record_that_is_over_the_other_may_stand(store: Store) -> None:
     """Nobody knows whether it has arrived: the patient is back, and that is to be asked."""
     _, second = await two_records(store)
     unproven = f"UPDATE workflows SET state = 'unconfirmed' WHERE id = {second.workflow_id}"
-    await store._database.write(lambda c: c.raw.execute(unproven))
+    await said(store._database, unproven)
     came = await answered(store, "cancelled", MINUTE, **HELP)
     (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == came]
 
@@ -564,10 +551,9 @@ async def _being_cancelled(store: Store, second: Accepted) -> None:
 async def _shown_over(store: Store, second: Accepted) -> None:
     await second_says(store, "planned", 2 * MINUTE)
     over = f"UPDATE messages SET reconciliation = 'over' WHERE id = {second.message_id}"
-    await store._database.write(lambda c: c.raw.execute(over))
+    await said(store._database, over)
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize(
     "second_is", [_stood_down, _only_acknowledged, _being_cancelled, _shown_over]
 )
@@ -598,7 +584,6 @@ async def updated(store: Store, of: Accepted) -> Accepted:
 ONE_OVER = "is over: read how that one ended. No final answer to this one has come. Telephone"
 
 
-@pytest.mark.of_sqlite
 async def test_who_looks_at_a_record_that_waits_reads_that_the_other_was_turned_down(
     store: Store,
 ) -> None:
@@ -616,7 +601,6 @@ async def test_who_looks_at_a_record_that_waits_reads_that_the_other_was_turned_
     assert not any("record" in each for each in agreed)
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("end", ["cancelled", "finished"])
 async def test_who_looks_at_a_record_that_is_over_is_not_told_that_it_waits(
     store: Store, end: str
@@ -632,7 +616,6 @@ async def test_who_looks_at_a_record_that_is_over_is_not_told_that_it_waits(
     assert ONE_OVER not in await looked_at(store, first.request_id, NOW)
 
 
-@pytest.mark.of_sqlite
 async def test_of_two_that_are_turned_down_nobody_is_asked_after(store: Store) -> None:
     """Neither stands: not for who is told of the second, nor for who looks at either."""
     await two_records(store)
@@ -644,7 +627,6 @@ async def test_of_two_that_are_turned_down_nobody_is_asked_after(store: Store) -
     assert not any("record" in each for each in texts)
 
 
-@pytest.mark.of_sqlite
 async def test_who_looks_at_one_that_was_stood_down_is_not_asked_after_one_turned_down(
     store: Store,
 ) -> None:
@@ -657,7 +639,6 @@ async def test_who_looks_at_one_that_was_stood_down_is_not_asked_after_one_turne
     assert WHICH not in await looked_at(store, stood_down, NOW)
 
 
-@pytest.mark.of_sqlite
 async def test_two_records_alarm_until_one_is_cancelled(store: Store) -> None:
     """Whichever: nobody is to be asked to have the other one cancelled, then."""
     first, _ = await two_records(store)
@@ -668,7 +649,6 @@ async def test_two_records_alarm_until_one_is_cancelled(store: Store) -> None:
     assert [] == await standing(store)
 
 
-@pytest.mark.of_sqlite
 async def test_two_records_alarm_while_one_goes_on_after_the_end_of_the_other(
     store: Store,
 ) -> None:
@@ -688,7 +668,7 @@ async def test_what_is_cancelled_is_not_asked_after_any_more(store: Store) -> No
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=lost)
     before = await standing(store)
     focus = "UPDATE workflows SET focus_id = 'sr-1'"  # as somebody was told by telephone
-    await store._database.write(lambda c: c.raw.execute(focus))
+    await said(store._database, focus)
     await cancelled(store, sent, "sr-1")
 
     assert ["message.unconfirmed"] == before
@@ -724,7 +704,6 @@ async def test_what_failed_before_a_cancellation_is_no_news_after_it(
 MAY_BE_THERE = "Another one with the same request may be there: telephone"
 
 
-@pytest.mark.of_sqlite
 @pytest.mark.parametrize("end", ["refused", "not_sent", "withdrawn"])
 async def test_of_a_request_that_came_to_nothing_another_may_be_there(
     store: Store, end: str
@@ -739,7 +718,7 @@ async def test_of_a_request_that_came_to_nothing_another_may_be_there(
         f"UPDATE workflows SET state = '{stands}', closed_at = '{closed}' WHERE id = {workflow}",
     )
     for each in writes:
-        await store._database.write(lambda c, run=each: c.raw.execute(run))
+        await said(store._database, each)
     beside = await looked_at(store, second.request_id, NOW)
     await answered(store, "cancelled", MINUTE, **HELP)
     alone = await looked_at(store, second.request_id, NOW)
