@@ -181,6 +181,7 @@ CREATE INDEX        messages_late    ON messages (delay_due_at)                 
 CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_to_find ON messages (reconcile_at)                           WHERE reconcile_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
+CREATE INDEX        messages_booked  ON messages (workflow_id, id)                        WHERE appointment_until IS NOT NULL;
 CREATE INDEX        messages_states  ON messages (direction, state);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
 CREATE INDEX        messages_named   ON messages (request_id);
@@ -633,9 +634,10 @@ SELECT w.id AS workflow_id,
                         WHEN m.appointment_until = 'unread' AND w.request_type = 'booking'
                         THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.created_at, '+366 days') END)
           FROM messages AS m
-         WHERE m.workflow_id = w.id
+         WHERE m.workflow_id = w.id AND m.appointment_until IS NOT NULL
            AND m.id >= coalesce((SELECT max(said.id) FROM messages AS said
-                                  WHERE said.workflow_id = w.id AND said.appointment_until <> 'unread'
+                                  WHERE said.workflow_id = w.id AND said.appointment_until IS NOT NULL
+                                    AND said.appointment_until <> 'unread'
                                     AND said.state IN ('received', 'acknowledged') AND said.patient IS DISTINCT FROM 'other'), 0)) AS until
   FROM workflows AS w;
 
@@ -679,7 +681,8 @@ SELECT w.id AS workflow_id,
                           WHERE l.to_id = w.id
                             AND o.closed_at IS NULL AND (o.state <> 'active' OR o.answer_due_at IS NOT NULL))
             THEN 'linked'
-            WHEN (SELECT r.appointment_until FROM at_rest AS r WHERE r.workflow_id = w.id)
+            WHEN (SELECT min(id) FROM purges WHERE removing = 1) IS NOT NULL
+             AND (SELECT r.appointment_until FROM at_rest AS r WHERE r.workflow_id = w.id)
                  >= (SELECT p.counts_to FROM purges AS p WHERE p.id = (SELECT min(id) FROM purges WHERE removing = 1)) THEN 'appointment' END AS why
   FROM workflows AS w;
 
