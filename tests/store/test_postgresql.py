@@ -388,10 +388,12 @@ class Wires:
 
     def cut(self, rng: random.Random) -> None:
         """Cut one, wherever it is: in a statement, in a COMMIT, or in nothing."""
-        raw = rng.choice(self._nodes).sessions["writing"].opened
+        raw = rng.choice(self._nodes).sessions["writing"]._raw
+        if raw is None:
+            return
         with (
-            contextlib.suppress(psycopg.Error, OSError, StoreError),
-            socket.socket(fileno=os.dup(raw().pgconn.socket)) as wire,
+            contextlib.suppress(psycopg.Error, OSError),
+            socket.socket(fileno=os.dup(raw.pgconn.socket)) as wire,
         ):
             wire.shutdown(socket.SHUT_RDWR)
 

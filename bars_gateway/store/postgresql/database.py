@@ -131,14 +131,20 @@ class PostgresDatabase:
     def _opened_by_name(self) -> Raw:
         """Open a session that no other gateway has, or none of this node's name."""
         raw = connect(self.address)
+        try:
+            self._take_name(raw)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def _take_name(self, raw: Raw) -> None:
         until = time.monotonic() + _OLD_SESSION_SECONDS
         while not row(raw, _NAMED, node=self._name)["ours"]:
             if time.monotonic() > until:
-                raw.close()
                 called = f" as node {self._name}" if self._name else ""
                 raise DatabaseInUse(f"another gateway works on {self.address.name}{called}")
             time.sleep(0.1)
-        return raw
 
     async def open(self) -> None:
         """Look at the server, and bring its schema up to this release's; raise StoreError."""
