@@ -10,6 +10,7 @@ TESTS = """
 import asyncio
 import gc
 import os
+import socket
 
 import pytest
 
@@ -24,11 +25,11 @@ def wider():
 
 
 async def forgotten():
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    await asyncio.sleep(0.05)  # so that it is let in
-    writer.transport.abort()
-    server.close()
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, ours)
+    transport.pause_reading()  # so that it does not hear of the end
+    theirs.close()
 
 
 def test_connection():
