@@ -397,6 +397,14 @@ def _anchored(connection: Connection) -> int:
     return int(row["through"] or 0) if row else 0
 
 
+def _first_that_stays(
+    connection: Connection, after: int, through: int, now: datetime
+) -> int | None:
+    span = {"after": after, "through": through, "now": text(now)}
+    row = connection.one("line_that_stays", **span)
+    return None if row is None else int(row["line"])
+
+
 class Chain(Noun):
     """What shows that the trail is as it was written."""
 
@@ -452,27 +460,46 @@ class Chain(Noun):
                 lived = connection.one("sealed_since", line=row["id"])
                 if lived is None or lived["n"] < days:
                     return None
-                span = {"after": begins_after, "through": seal.through, "now": text(now)}
-                return None if connection.one("line_that_stays", **span) else seal
+                stays = _first_that_stays(connection, begins_after, seal.through, now)
+                return None if stays else seal
         return None
 
     @writes
-    def anchor(self, connection: Connection, seal: Seal, days: int, now: datetime) -> None:
-        """Let the trail say that the lines of that day, and those before, leave by the rule."""
+    def anchor(self, connection: Connection, seal: Seal, days: int, now: datetime) -> bool:
+        """
+        Let the trail say that the lines of that day, and those before, leave by the rule.
+
+        False: one of them has come to stay since that was looked at.
+        """
         if seal.through <= _anchored(connection):
-            return
+            return True
+        if _first_that_stays(connection, beginning(connection)[0], seal.through, now):
+            return False
         detail = {"day": seal.day, "through": seal.through, "hash": seal.hash, "kept_days": days}
         add_message_event(connection, _NOBODYS, ANCHORED, now, detail)
         connection.run("anchor", through=seal.through, line=newest_line(connection))
+        return True
 
     @writes
-    def remove(self, connection: Connection, limit: int) -> bool:
-        """Remove the oldest lines that may leave, at most *limit*; tell whether there are more."""
-        found = connection.rows("oldest_lines", through=_anchored(connection), limit=limit)
-        if found:
-            connection.run("remove_lines", through=found[-1]["id"])
-            connection.run("remove_hashes", through=found[-1]["id"])
-        return len(found) == limit
+    def remove(self, connection: Connection, limit: int, now: datetime) -> bool:
+        """
+        Remove the oldest lines that may leave, at most *limit*; tell whether there are more.
+
+        A person may have put something under legal hold since the trail said that they leave: such
+        a line stays, and so does all that came after it.
+        """
+        found = [
+            row["id"]
+            for row in connection.rows("oldest_lines", through=_anchored(connection), limit=limit)
+        ]
+        if not found:
+            return False
+        stays = _first_that_stays(connection, found[0] - 1, found[-1], now)
+        leaving = [line for line in found if stays is None or line < stays]
+        if leaving:
+            connection.run("remove_lines", through=leaving[-1])
+            connection.run("remove_hashes", through=leaving[-1])
+        return len(leaving) == limit
 
     @reads
     def step(self, connection: Connection, walk: Walk, limit: int = STEP) -> bool:

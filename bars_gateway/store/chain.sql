@@ -100,15 +100,17 @@ SELECT id, CAST(at AS BLOB) AS at, CAST(detail AS BLOB) AS detail FROM events
 SELECT count(*) AS n FROM events WHERE kind = 'audit.sealed' AND id > :line;
 
 -- name: line_that_stays
--- Whether a line of those days is about what is open, under legal hold, yet to come, or what a person has yet to see.
-SELECT 1 FROM events AS e
+-- The first line of those that is about what is open, under legal hold, yet to come, or what a person has yet to see.
+SELECT e.id AS line FROM events AS e
  WHERE e.id > :after AND e.id <= :through
    AND (EXISTS (SELECT 1 FROM alarms AS a WHERE a.event_id = e.id AND a.ended_at IS NULL)
         OR EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
                     WHERE m.id = e.message_id AND k.why IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM quarantine AS q JOIN kept_quarantine AS k ON k.quarantine_id = q.id
+                    WHERE q.provider = e.provider AND q.request_id = e.request_id AND k.why IS NOT NULL)
         OR EXISTS (SELECT 1 FROM messages AS m JOIN at_rest AS r ON r.workflow_id = m.workflow_id
                     WHERE m.id = e.message_id AND r.appointment_until >= :now))
- LIMIT 1;
+ ORDER BY e.id LIMIT 1;
 
 -- name: anchored_through
 -- The last line that may be removed.

@@ -170,7 +170,8 @@ class TrailKeeper:
         more = True
         while more and not self._stopping.is_set():
             started = self._monotonic()
-            more = await self._chain.remove(_REMOVED_AT_ONCE) or await self._anchor()
+            some = await self._chain.remove(_REMOVED_AT_ONCE, self._now())
+            more = some or await self._anchor()
             await pause(self._stopping, _RESTS * (self._monotonic() - started))
 
     async def _anchor(self) -> bool:
@@ -178,9 +179,8 @@ class TrailKeeper:
         if not self._kept_days:
             return False
         seal = await self._chain.removable(self._kept_days, now)
-        if seal is None:
+        if seal is None or not await self._chain.anchor(seal, self._kept_days, now):
             return False
-        await self._chain.anchor(seal, self._kept_days, now)
         log.info("audit.anchored", day=seal.day, line=seal.through, hash=seal.hash)
         return True
 

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from store_values import NOW, arrival, claim_next, submission
 
 from bars_gateway.errors import DatabaseDamaged
+from bars_gateway.model.messages import Actor
 from bars_gateway.model.trail import Breach, BreachKind, TrailHead, Witness
 from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
 from bars_gateway.store.heads import keep_head, witnesses_in
+from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
@@ -33,6 +35,7 @@ from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
 DAY = timedelta(days=1)
+JO = Actor(role="operator", who="jo", why="claim 2026/114")
 STORED = ("id", *COLUMNS[1:])
 
 
@@ -500,7 +503,7 @@ async def removed(path: Path, before: int, at_once: int = 2) -> int:
         while (seal := await store.chain.removable(1, NOW + DAY * (before + 1))) is not None:
             await store.chain.anchor(seal, 90, NOW + DAY * 99)
             left += 1
-            while await store.chain.remove(at_once):
+            while await store.chain.remove(at_once, NOW + DAY * 99):
                 pass
     return left
 
@@ -547,7 +550,7 @@ async def test_a_seal_of_a_day_that_is_years_to_come_stops_no_removal(tmp_path: 
         first = await store.chain.removable(1, NOW + DAY * 10)
         assert first is not None
         await store.chain.anchor(first, 1, NOW + DAY * 10)
-        while await store.chain.remove(50):
+        while await store.chain.remove(50, NOW + DAY * 10):
             pass
         second = await store.chain.removable(1, NOW + DAY * 10)
 
@@ -583,6 +586,67 @@ async def test_a_line_about_an_appointment_to_come_stays(tmp_path: Path) -> None
     assert (None, True) == (kept, over is not None)
 
 
+async def over(store: Store) -> str:
+    """Receive what is over at once, seal its day and the next; return its X-Request-Id."""
+    message = arrival()
+    await store.inbound.receive(message, NOW)
+    (notice,) = await store.notices.pending("trust", 5)
+    await store.notices.collect("trust", [notice.notice_id], NOW)
+    await store.chain.seal(NOW + DAY)
+    await store.chain.seal(NOW + DAY * 2)
+    return message.request_id
+
+
+@pytest.mark.parametrize("when", ["before the trail says so", "after it"])
+async def test_a_line_of_what_is_put_under_legal_hold_meanwhile_stays(
+    tmp_path: Path, when: str
+) -> None:
+    """Between the look at the day, the line that lets it leave, and its removal."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        thing = HeldThing(request_id=await over(store))
+        seal = await store.chain.removable(1, NOW + DAY * 10)
+        assert seal is not None
+        if when == "after it":
+            assert await store.chain.anchor(seal, 1, NOW + DAY * 10)
+        await store.record_holds.hold_record("trust", thing, JO, NOW + DAY * 10)
+        said = await store.chain.anchor(seal, 1, NOW + DAY * 10)
+        more = await store.chain.remove(50, NOW + DAY * 10)
+        held = lines_about(path)
+        await store.record_holds.release_record("trust", thing, JO, NOW + DAY * 10)
+        await store.chain.anchor(seal, 1, NOW + DAY * 10)
+        await store.chain.remove(50, NOW + DAY * 10)
+
+    assert (when == "after it", False) == (said, more)
+    assert (1, 0) == (held, lines_about(path))
+    assert [] == walk(path).breaches
+
+
+async def test_the_database_keeps_the_lines_of_what_is_held(tmp_path: Path) -> None:
+    """A mistake in what is judged takes none with it."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database:
+        store = Store(database, node="here")
+        thing = HeldThing(request_id=await over(store))
+        seal = await store.chain.removable(1, NOW + DAY * 10)
+        assert seal is not None
+        await store.chain.anchor(seal, 1, NOW + DAY * 10)
+        await store.record_holds.hold_record("trust", thing, JO, NOW + DAY * 10)
+    with (
+        closing(sqlite3.connect(path)) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        connection.execute("DELETE FROM events WHERE id <= ?", [seal.through])
+
+
+def lines_about(path: Path) -> int:
+    """Return how many lines say that a message came."""
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT count(*) FROM events WHERE kind = 'message.received'"
+        return int(connection.execute(query).fetchone()[0])
+
+
 async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -> None:
     """After the line that says so, and after each portion."""
     path = tmp_path / "gateway.db"
@@ -593,7 +657,7 @@ async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -
         assert seal is not None
         await store.chain.anchor(seal, 90, NOW + DAY * 99)
         held = [walk(path).breaches]
-        while await store.chain.remove(1):
+        while await store.chain.remove(1, NOW + DAY * 10):
             held += [walk(path).breaches]
 
     assert [[]] * len(held) == held

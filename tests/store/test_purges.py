@@ -27,6 +27,7 @@ from bars_gateway.model.retention import (
     digest_after,
     spans,
 )
+from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.guards import SENT_BEFORE, MoveRefused
 from bars_gateway.standard.verdict import ProxyAnswer
 from bars_gateway.standard.workflow import Move
@@ -271,6 +272,18 @@ async def test_even_a_purge_cannot_delete_what_is_kept(
         await database.write(partial(removing, begun.number, "payloads"))
 
 
+async def test_even_a_purge_cannot_delete_attempts_at_what_is_held(
+    store: Store, database: Database
+) -> None:
+    """By what was tried, and when, a claim is judged."""
+    accepted = await sent(store)
+    thing = HeldThing(request_id=accepted.request_id)
+    await store.record_holds.hold_record("trust", thing, JO, NOW)
+    begun = await store.purges.begin_purge(None, JO, RULES, YEARS)
+    with pytest.raises(RowRefused, match="what is open, owed or held stays"):
+        await database.write(partial(removing, begun.number, "attempts"))
+
+
 def removing(number: int, table: str, connection: Connection) -> None:
     """Delete all of a table as a purge would."""
     say(connection, "UPDATE purges SET removing = 1 WHERE id = ?", [number])
@@ -463,13 +476,40 @@ async def test_what_lay_in_quarantine_leaves_once_somebody_has_seen_to_it(
     await store.responses.respond(orphan, payload(), NOW)
     before = await purged(store, YEARS)
     (alarm,) = await store.alarms.standing("trust", 10)
-    from bars_gateway.model.standing_alarms import Chosen
-
     chosen = Chosen(numbers=(alarm.number,))
     await store.alarms.handle("trust", chosen, JO, NOW, dry_run=False, at_once=10)
     await purged(store, YEARS)
 
     assert 0 == before.count
+    assert 0 == (await counts(database))["quarantine"]
+
+
+@pytest.mark.parametrize("by", ["X-Correlation-Id", "Bundle.id"])
+async def test_what_may_belong_to_a_conversation_that_is_held_stays_in_quarantine(
+    store: Store, database: Database, by: str
+) -> None:
+    """Whoever holds a conversation holds what was said in it, and what is told of that."""
+    taken = arrival()
+    await store.inbound.receive(taken, NOW)
+    await collected(store)
+    same = {"X-Correlation-Id": {"correlation_id": taken.correlation_id}}
+    names = same.get(by, {}) | {"responds_to": taken.bundle_id if by == "Bundle.id" else "nothing"}
+    orphan = arrival(move=Move.CONCLUDE, **names)
+    await store.responses.respond(orphan, payload(), NOW)
+    (alarm,) = await store.alarms.standing("trust", 10)
+    chosen = Chosen(numbers=(alarm.number,))
+    await store.alarms.handle("trust", chosen, JO, NOW, dry_run=False, at_once=10)
+    thing = HeldThing(request_id=taken.request_id)
+    await store.record_holds.hold_record("trust", thing, JO, NOW)
+    held = await purged(store, YEARS)
+    there = (
+        (await counts(database))["quarantine"],
+        len(await said(database, "SELECT id FROM alarms")),
+    )
+    await store.record_holds.release_record("trust", thing, JO, NOW)
+    await purged(store, YEARS)
+
+    assert (0, (1, 1)) == (held.count, there)
     assert 0 == (await counts(database))["quarantine"]
 
 

@@ -638,6 +638,12 @@ SELECT q.id AS quarantine_id,
        CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.quarantine_id = q.id AND h.released_at IS NULL) THEN 'held'
             WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = q.attached_to AND h.released_at IS NULL)
             THEN 'held'
+            -- Of a conversation that is held, as far as anybody can tell.
+            WHEN EXISTS (SELECT 1 FROM workflows AS w CROSS JOIN record_holds AS h ON h.workflow_id = w.id
+                          WHERE w.correlation_id = q.correlation_id AND w.provider = q.provider AND h.released_at IS NULL)
+              OR EXISTS (SELECT 1 FROM messages AS m CROSS JOIN record_holds AS h ON h.workflow_id = m.workflow_id
+                          WHERE m.bundle_id = q.responds_to AND m.provider = q.provider AND h.released_at IS NULL)
+            THEN 'held'
             WHEN EXISTS (SELECT 1 FROM alarms AS a
                           WHERE a.request_id = q.request_id AND a.provider = q.provider AND a.ended_at IS NULL)
             THEN 'alarmed' END AS why
@@ -647,7 +653,9 @@ CREATE VIEW kept_alarms AS                      -- of an alarm: for as long as w
 SELECT a.id AS alarm_id,
        CASE WHEN a.ended_at IS NULL THEN 'alarmed'
             WHEN a.kind = 'audit.broken' THEN 'told_once'  -- a place of the trail: it is never raised again
-            ELSE (SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id) END AS why
+            ELSE coalesce((SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id),
+                          (SELECT min(k.why) FROM quarantine AS q CROSS JOIN kept_quarantine AS k ON k.quarantine_id = q.id
+                            WHERE q.provider = a.provider AND q.request_id = a.request_id)) END AS why
   FROM alarms AS a;
 
 CREATE VIEW kept_refusals AS                    -- of a refusal: for as long as the conversation, and what lies in quarantine
@@ -754,7 +762,10 @@ END;
 CREATE TRIGGER events_stay BEFORE DELETE ON events
 WHEN OLD.id > coalesce((SELECT max(through) FROM anchors), 0)
   OR EXISTS (SELECT 1 FROM alarms WHERE event_id = OLD.id AND ended_at IS NULL)
-  OR EXISTS (SELECT 1 FROM messages WHERE id = OLD.message_id AND settled_at IS NULL) BEGIN
+  OR EXISTS (SELECT 1 FROM messages AS m CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
+              WHERE m.id = OLD.message_id AND k.why IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM quarantine AS q CROSS JOIN kept_quarantine AS k ON k.quarantine_id = q.id
+              WHERE q.provider = OLD.provider AND q.request_id = OLD.request_id AND k.why IS NOT NULL) BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 CREATE TRIGGER chain_is_kept BEFORE UPDATE ON chain BEGIN
@@ -913,6 +924,8 @@ CREATE TRIGGER messages_stay BEFORE DELETE ON messages BEGIN
 END;
 CREATE TRIGGER attempts_stay BEFORE DELETE ON attempts BEGIN
     SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM messages AS m CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
+     WHERE m.id = OLD.message_id AND k.why IS NOT NULL;
 END;
 CREATE TRIGGER notices_stay BEFORE DELETE ON notices BEGIN
     SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
@@ -923,6 +936,8 @@ END;
 CREATE TRIGGER questions_stay BEFORE DELETE ON questions WHEN OLD.changes = 1 BEGIN
     SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);
     SELECT RAISE(ABORT, 'what is open, owed or held stays') WHERE OLD.state = 'open';
+    SELECT RAISE(ABORT, 'what is open, owed or held stays') FROM messages AS m CROSS JOIN kept AS k ON k.workflow_id = m.workflow_id
+     WHERE m.id = OLD.message_id AND k.why IS NOT NULL;
 END;
 CREATE TRIGGER workflows_stay BEFORE DELETE ON workflows BEGIN
     SELECT RAISE(ABORT, 'records leave by a purge alone') WHERE NOT EXISTS (SELECT 1 FROM purges WHERE removing = 1);

@@ -691,6 +691,11 @@ SELECT q.id AS quarantine_id,
        CASE WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.quarantine_id = q.id AND h.released_at IS NULL) THEN 'held'
             WHEN EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = q.attached_to AND h.released_at IS NULL)
             THEN 'held'
+            WHEN EXISTS (SELECT 1 FROM workflows AS w JOIN record_holds AS h ON h.workflow_id = w.id
+                          WHERE w.correlation_id = q.correlation_id AND w.provider = q.provider AND h.released_at IS NULL)
+              OR EXISTS (SELECT 1 FROM messages AS m JOIN record_holds AS h ON h.workflow_id = m.workflow_id
+                          WHERE m.bundle_id = q.responds_to AND m.provider = q.provider AND h.released_at IS NULL)
+            THEN 'held'
             WHEN EXISTS (SELECT 1 FROM alarms AS a
                           WHERE a.request_id = q.request_id AND a.provider = q.provider AND a.ended_at IS NULL)
             THEN 'alarmed' END AS why
@@ -700,7 +705,9 @@ CREATE VIEW kept_alarms AS
 SELECT a.id AS alarm_id,
        CASE WHEN a.ended_at IS NULL THEN 'alarmed'
             WHEN a.kind = 'audit.broken' THEN 'told_once'
-            ELSE (SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id) END AS why
+            ELSE coalesce((SELECT k.why FROM kept AS k WHERE k.workflow_id = a.workflow_id),
+                          (SELECT min(k.why) FROM quarantine AS q JOIN kept_quarantine AS k ON k.quarantine_id = q.id
+                            WHERE q.provider = a.provider AND q.request_id = a.request_id)) END AS why
   FROM alarms AS a;
 
 CREATE VIEW kept_refusals AS
@@ -966,7 +973,10 @@ CREATE FUNCTION refuse_to_lose_a_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.id > coalesce((SELECT max(through) FROM anchors), 0)
        OR EXISTS (SELECT 1 FROM alarms WHERE event_id = OLD.id AND ended_at IS NULL)
-       OR EXISTS (SELECT 1 FROM messages WHERE id = OLD.message_id AND settled_at IS NULL) THEN
+       OR EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
+                   WHERE m.id = OLD.message_id AND k.why IS NOT NULL)
+       OR EXISTS (SELECT 1 FROM quarantine AS q JOIN kept_quarantine AS k ON k.quarantine_id = q.id
+                   WHERE q.provider = OLD.provider AND q.request_id = OLD.request_id AND k.why IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'events are append-only';
     END IF;
     RETURN OLD;
@@ -1217,6 +1227,8 @@ CREATE TRIGGER messages_stay BEFORE DELETE ON messages FOR EACH ROW EXECUTE FUNC
 CREATE FUNCTION attempts_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM refuse_beside_purges();
+    PERFORM refuse_where(EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
+                                  WHERE m.id = OLD.message_id AND k.why IS NOT NULL));
     RETURN OLD;
 END $$;
 CREATE TRIGGER attempts_stay BEFORE DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION attempts_stay();
@@ -1235,6 +1247,8 @@ CREATE FUNCTION questions_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM refuse_beside_purges();
     PERFORM refuse_where(OLD.state = 'open');
+    PERFORM refuse_where(EXISTS (SELECT 1 FROM messages AS m JOIN kept AS k ON k.workflow_id = m.workflow_id
+                                  WHERE m.id = OLD.message_id AND k.why IS NOT NULL));
     RETURN OLD;
 END $$;
 CREATE TRIGGER questions_stay BEFORE DELETE ON questions FOR EACH ROW
