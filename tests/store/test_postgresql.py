@@ -129,6 +129,19 @@ async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:
     assert "name" in str(refused.value)
 
 
+async def test_a_text_that_postgresql_cannot_keep_is_that_works_alone(database, url) -> None:
+    """A NUL: the driver refuses it, the session stays, and the others of the group are stored."""
+    done = await asyncio.gather(
+        *(database.write(adding(name)) for name in ("a", "b\0", "c")), return_exceptions=True
+    )
+
+    assert [str, RowRefused, str] == [type(each) for each in done]
+    assert ["a", "c"] == await names(url)
+    assert database.unwritten is None
+    with pytest.raises(RowRefused):
+        await database.read(adding("b\0"))
+
+
 async def test_a_work_that_goes_on_after_a_failed_statement_is_refused(database, url) -> None:
     """The server has undone everything by then: whoever swallows that has stored nothing."""
 
@@ -298,6 +311,48 @@ async def test_a_gateway_has_the_database_to_itself(url, monkeypatch) -> None:
         with pytest.raises(DatabaseInUse, match="another gateway"):
             async with open_server(ServerAddress(url=url, node="two")):
                 pass
+
+
+async def test_a_gateway_whose_place_was_taken_promises_nothing(postgres, url, monkeypatch) -> None:
+    """Its session was lost, and another one was quicker: it waits as for a server that is away."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._TAKEN_SECONDS", 0.2)
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        await asyncio.to_thread(one.sessions["writing"].drop)
+        async with open_server(ServerAddress(url=url, node="two")) as two:
+            with pytest.raises(DatabaseAway, match="another gateway"):
+                await one.write(adding("one"))
+            assert isinstance(one.unwritten, DatabaseAway)
+            await two.write(adding("two"))
+        async with asyncio.timeout(10):
+            while one.unwritten is not None:
+                await asyncio.sleep(0.05)
+
+    assert ["two"] == await names(url)
+
+
+async def test_a_session_that_only_the_server_believes_in_holds_up_nobody(url, monkeypatch) -> None:
+    """The way to it was cut without a word: the gateway ends its own old session there."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._OLD_SESSION_SECONDS", 0.2)
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        believed = one.sessions["writing"]._raw
+        monkeypatch.setattr(one.sessions["writing"], "_raw", None)
+        async with asyncio.timeout(2):
+            assert "kept" == await one.write(adding("kept"))
+        with pytest.raises(psycopg.OperationalError):
+            believed.execute(b"SELECT 1")
+        believed.close()
+
+    assert ["kept"] == await names(url)
+
+
+def test_a_machine_that_is_gone_keeps_the_database_for_seconds() -> None:
+    """Its sessions ask that the server look for it: left to itself it takes two hours."""
+    options = ServerAddress(url="postgresql://bars@db/bars", node="one").parameters()["options"]
+    asked = dict(each.split("=") for each in options.split("-c ") if each)
+
+    looked = [int(asked[f"tcp_keepalives_{name}"]) for name in ("idle", "interval", "count")]
+    assert looked[0] + looked[1] * looked[2] <= 10
+    assert int(asked["tcp_user_timeout"]) <= 10_000
 
 
 async def test_a_schema_of_a_later_release_is_left_alone(postgres, url) -> None:

@@ -158,9 +158,13 @@ def say(raw: Raw, sql: str) -> None:
 
 def close_if_lost(raw: Raw, error: psycopg.Error) -> None:
     """Close *raw* where *error* says that the server has left it, which libpq may not know yet."""
-    ours = isinstance(error, psycopg.ProgrammingError)  # what the driver itself refuses to send
-    if error.sqlstate.startswith(_LEFT) if error.sqlstate else not ours:
+    if error.sqlstate.startswith(_LEFT) if error.sqlstate else not _is_ours(error):
         raw.close()
+
+
+def _is_ours(error: psycopg.Error) -> bool:
+    """Tell whether the driver itself would not send it: no parameter, or a NUL in a text."""
+    return isinstance(error, (psycopg.ProgrammingError, psycopg.DataError))
 
 
 def row(raw: Raw, sql: str, **values: object) -> Values:
@@ -196,14 +200,16 @@ def translated(error: Exception) -> Exception:
     for beginnings, kind, what in _TOLD_AS:
         if state is not None and state.startswith(beginnings):
             return kind(f"{what}: {says}")
-    if state is None and not isinstance(error, psycopg.ProgrammingError):
+    if state is None and isinstance(error, psycopg.DataError):
+        return RowRefused(f"the database's driver refused: {says}")
+    if state is None and not _is_ours(error):
         return DatabaseAway(f"the database server is out of reach: {says}")
     return StoreError(f"the database refused: {says}")
 
 
 def told(error: psycopg.Error) -> str:
     """Return what the server says: its first line and the constraint, and no value of a row."""
-    if (error.sqlstate or "").startswith("22"):  # such a text quotes the value
+    if isinstance(error, psycopg.DataError):  # SQLSTATE 22…: such a text quotes the value
         return type(error).__name__
     constraint = error.diag.constraint_name
     says = error.diag.message_primary or str(error).partition("\n")[0]

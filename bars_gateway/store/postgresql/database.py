@@ -41,7 +41,7 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.groups import Fate, Gathering, Group
-from bars_gateway.store.postgresql import PostgresConnection, Raw, row
+from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, row
 from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect, require_fit
 from bars_gateway.store.postgresql.transactions import Reader, Work, Writer
@@ -53,7 +53,16 @@ _SIZED_SECONDS = 60.0  # how often it is asked how large the database is
 _ASKED_SECONDS = 1.0  # how often a server that has gone is asked for
 _QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to take all again
 _OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
+_TAKEN_SECONDS = 2.0  # the same, of one that we have told the server to end
 _NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
+
+_SINCE = (
+    "SELECT pid, backend_start::text AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+)
+_END = (
+    "SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity"
+    " WHERE pid = %(pid)s AND backend_start::text = %(since)s"
+)
 
 
 class ServerSoundness:
@@ -118,6 +127,9 @@ class PostgresDatabase:
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self._size = 0
+        self._writes_as: Values | None = (
+            None  # the session that has the name, as the server knows it
+        )
         self.sessions = {name: ServerSession(self._opened) for name in ("serving", "looking")}
         self.sessions["writing"] = ServerSession(self._opened_by_name)
         self._writer = Writer(self.sessions["writing"], address.node, vault)
@@ -133,13 +145,18 @@ class PostgresDatabase:
         raw = connect(self.address)
         try:
             self._take_name(raw)
+            self._writes_as = row(raw, _SINCE)
         except BaseException:
             raw.close()
             raise
         return raw
 
     def _take_name(self, raw: Raw) -> None:
+        """Take it from our own session that was lost, which the server may still believe in."""
         until = time.monotonic() + _OLD_SESSION_SECONDS
+        if self._writes_as is not None:
+            row(raw, _END, **self._writes_as)
+            until = time.monotonic() + _TAKEN_SECONDS
         while not row(raw, _NAMED, node=self._name)["ours"]:
             if time.monotonic() > until:
                 called = f" as node {self._name}" if self._name else ""

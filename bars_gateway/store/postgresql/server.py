@@ -24,7 +24,7 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict
 
-from bars_gateway.errors import DatabaseAway, DatabaseUnfit
+from bars_gateway.errors import DatabaseAway, DatabaseInUse, DatabaseUnfit
 from bars_gateway.store.postgresql import Raw, adapted, is_lost, row, row_of, say, told
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,14 @@ _SESSION: Mapping[str, object] = {
     "lock_timeout": TURN_SECONDS * 1000,
     "idle_in_transaction_session_timeout": STILL_SECONDS * 1000,
 }
-# A server that has gone without a word is noticed after some ten seconds.
+# A side that has gone without a word is noticed by the other after some ten seconds: the server
+# keeps the locks of a session for as long as it believes in it, by its own settings two hours.
+_WATCHED_THERE: Mapping[str, object] = {
+    "tcp_keepalives_idle": 3,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _WATCHED = {
     "keepalives": 1,
     "keepalives_idle": 3,
@@ -124,7 +131,8 @@ class ServerAddress:
 
     def parameters(self) -> dict[str, Any]:
         """Return what a session is opened with."""
-        session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+        settings = {**_SESSION, **_WATCHED_THERE}
+        session = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parts = {
             "connect_timeout": CONNECT_SECONDS,
             "target_session_attrs": "read-write",  # of several hosts the one that is no standby
@@ -240,8 +248,9 @@ class ServerSession:
         """
         Begin a transaction by *sql*, on a new session where the old one has gone.
 
-        Nothing has run by then, so that nothing is done twice. Raises DatabaseAway, and psycopg's
-        errors where a server that answers does not let it begin.
+        Nothing has run by then, so that nothing is done twice. Raises DatabaseAway, too where
+        another gateway has taken our place; psycopg's errors where a server that answers does not
+        let it begin.
         """
         if self._raw is not None:
             try:
@@ -254,7 +263,8 @@ class ServerSession:
                 return self._raw
         try:
             raw = self.opened()
-        except DatabaseUnfit as error:  # it was fit when we began: that is for somebody to mend
+        except (DatabaseUnfit, DatabaseInUse) as error:
+            # It was fit, and ours, when we began: that is for somebody to mend, and we wait.
             raise DatabaseAway(str(error)) from None
         say(raw, sql)
         return raw
