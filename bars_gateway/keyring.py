@@ -63,6 +63,11 @@ _NUMBER = re.compile(
 )
 _DOTS = re.compile(r"(?<=[0-9])\s*[./_\s-]\s*(?=[0-9])")
 _BESIDE_NHS = re.compile(r"nhs_?(?:no|num|number)?[.:_#]*(?=[0-9])", re.IGNORECASE)
+# Ten digits in groups of any length, as somebody types them; a day among them makes it none.
+_GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9](?:[ -]?[0-9]){9}(?![0-9A-Za-z]|[ -][0-9])")
+_A_DAY = re.compile(
+    r"(?<![0-9])(?:[12][0-9]{3}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[12][0-9]{3})(?![0-9])"
+)
 _NOT_A_DIGIT = re.compile(r"[^0-9]")
 _ESCAPES = (b"\\n", b"\\r", b"\\t")  # of JSON: the letter belongs to no word
 _HEAD = """\
@@ -332,12 +337,13 @@ def numbers_in(*texts: bytes) -> set[str]:
 
 def holds_nhs_number(typed: str) -> bool:
     """
-    Tell whether a person has typed an NHS number, also with dots in it, or next to "NHS".
+    Tell whether a person has typed an NHS number, in whatever groups, or next to "NHS".
 
     Next to other letters it is something else: INC1234567890 is the number of a ticket.
     """
     plain = _BESIDE_NHS.sub(" ", _DOTS.sub("-", unicodedata.normalize("NFKC", typed)))
-    return bool(numbers_in(plain.encode()))
+    grouped = (_NOT_A_DIGIT.sub("", each) for each in _GROUPED.findall(_A_DAY.sub("x", plain)))
+    return bool(numbers_in(plain.encode())) or any(map(is_nhs_number, grouped))
 
 
 def names(number: str, text: bytes) -> bool:

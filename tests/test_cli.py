@@ -7,9 +7,11 @@ They are typed in this process; what only a process of its own shows is `started
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -464,6 +466,28 @@ def test_a_backup_is_not_cut_off_where_more_was_told_later(home: Home, tmp_path:
     )
     assert f"warning: {heads} is not there" in without.err
     assert "" == of_the_backup.err
+
+
+def test_a_backup_whose_trail_was_wiped_is_no_older_one(home: Home, tmp_path: Path) -> None:
+    """With SQLite's counter as well, so that nothing in it tells of a line."""
+    settings, heads = ("--config", str(home.settings)), home.settings.parent / "state"
+    backup = tmp_path / "copy.db"
+    bars_gateway("backup", str(backup), *settings)
+    (heads / "audit-heads.jsonl").write_text(json.dumps({"line": 2, "hash": "0" * 64}))
+    with closing(sqlite3.connect(backup, isolation_level=None)) as connection:
+        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN (?, ?)"
+        guards = connection.execute(query, ("events", "chain")).fetchall()
+        wiped = ("events", "chain", "sqlite_sequence")
+        for sql in (
+            *(f"DROP TRIGGER {name}" for name, _ in guards),
+            *(f"DELETE FROM {table}" for table in wiped),
+            *(sql for _, sql in guards),
+        ):
+            connection.execute(sql)
+    found = bars_gateway("audit", "verify", str(backup), *settings)
+
+    assert 1 == found.code
+    assert "error: the lines after 0 are cut off: there were 2" in found.err
 
 
 def test_an_api_key_is_never_printed(home: Home) -> None:

@@ -193,6 +193,9 @@ def test_a_hash_is_of_its_key_alone() -> None:
         "943 476 5919",
         "943.476.5919",
         "943 - 476 / 5919.",
+        "claim 9434-765-919",
+        "94347 65919 of 2026-11-29",
+        "94 34 76 59 19",
         "NHS9434765919",
         "nhs no: 9434765919",
         "NHSNumber:9434765919,",
@@ -200,7 +203,7 @@ def test_a_hash_is_of_its_key_alone() -> None:
     ],
 )
 def test_a_number_that_somebody_typed_is_seen_however_it_is_written(typed: str) -> None:
-    """With dots, beside the word for it, in the wide digits of another keyboard."""
+    """In any groups, beside the word for it, in the wide digits of another keyboard."""
     assert holds_nhs_number(typed)
 
 
@@ -212,6 +215,7 @@ def test_a_number_that_somebody_typed_is_seen_however_it_is_written(typed: str) 
         "19434765919",
         "messages 943, 476, 5919",
         "07700 900123 on 2026-11-29",
+        "29/11/2026 19:30, 2026-01-02 17",
         "3f2a9434-7659-1943-4765-919434765919",
     ],
 )

@@ -232,8 +232,9 @@ def _own_witnesses(settings: Settings) -> list[Witness]:
 
 
 def _until(head: TrailHead | None, known: Sequence[Witness]) -> Iterator[Witness]:
-    last = head.line if head else 0
-    return (each for each in known if each.line is not None and each.line <= last)
+    if head is None:  # a trail of nothing is older than none of them
+        return iter(known)
+    return (each for each in known if each.line is not None and each.line <= head.line)
 
 
 def _given_witnesses(against: Sequence[str]) -> Iterator[Witness]:
