@@ -116,6 +116,11 @@ class DatabaseInUse(StoreError):
         " file), and stop it, or give this one a `store.path` of its own."
     )
 
+    def __init__(self, cause: str, cure: str = advice) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
+
 
 class DatabaseUnfit(StoreError):
     """The database server refuses us, or is not as the gateway needs it; nothing was changed."""

@@ -308,9 +308,28 @@ async def test_a_gateway_has_the_database_to_itself(url, monkeypatch) -> None:
     """What it does beside the store, as the platform's rate and folders, it does as if alone."""
     monkeypatch.setattr("bars_gateway.store.postgresql.database._OLD_SESSION_SECONDS", 0.2)
     async with open_server(ServerAddress(url=url, node="one")):
-        with pytest.raises(DatabaseInUse, match="another gateway"):
+        with pytest.raises(DatabaseInUse, match=r"another gateway .*: bars-gateway one at") as told:
             async with open_server(ServerAddress(url=url, node="two")):
                 pass
+    assert "store.url" in told.value.advice
+
+
+async def test_a_server_that_stands_still_is_away(database, monkeypatch) -> None:
+    """Nobody says no, and nothing is stored: who asks whether all is well must not hear yes."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._HANGS_AFTER_SECONDS", 0.2)
+    backend = database.sessions["writing"]._raw.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        writing = asyncio.create_task(database.write(adding("late")))
+        async with asyncio.timeout(10):
+            while database.unwritten is None:
+                await asyncio.sleep(0.02)
+        assert "has not answered" in str(database.unwritten)
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+    assert "late" == await writing
+    assert database.unwritten is None
 
 
 async def test_a_gateway_whose_place_was_taken_promises_nothing(postgres, url, monkeypatch) -> None:

@@ -51,11 +51,17 @@ log = structlog.get_logger(__name__)
 GROUP_LIMIT = 50  # a transaction of more than 64 savepoints is slow for everybody
 _SIZED_SECONDS = 60.0  # how often it is asked how large the database is
 _ASKED_SECONDS = 1.0  # how often a server that has gone is asked for
+_HANGS_AFTER_SECONDS = 5.0  # a Sender is not kept waiting for as long
 _QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to take all again
 _OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
 _TAKEN_SECONDS = 2.0  # the same, of one that we have told the server to end
 _NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
 
+_HOLDER = (
+    "SELECT max(application_name || ' at ' || coalesce(host(client_addr), 'the server itself'))"
+    " AS who FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
+    " AND classid = hashtext('bars-gateway node')::oid AND objid = hashtext(%(node)s)::oid"
+)
 _SINCE = (
     "SELECT pid, backend_start::text AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 )
@@ -126,6 +132,7 @@ class PostgresDatabase:
         self._gathering = Gathering[PostgresConnection](group_limit)
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
+        self._asked_at: float | None = None  # since when a group is under way
         self._size = 0
         self._writes_as: Values | None = (
             None  # the session that has the name, as the server knows it
@@ -159,9 +166,17 @@ class PostgresDatabase:
             until = time.monotonic() + _TAKEN_SECONDS
         while not row(raw, _NAMED, node=self._name)["ours"]:
             if time.monotonic() > until:
-                called = f" as node {self._name}" if self._name else ""
-                raise DatabaseInUse(f"another gateway works on {self.address.name}{called}")
+                raise self._in_use(raw)
             time.sleep(0.1)
+
+    def _in_use(self, raw: Raw) -> DatabaseInUse:
+        called = f" as node {self._name}" if self._name else ""
+        found = row(raw, _HOLDER, node=self._name)["who"] or "has just left"
+        return DatabaseInUse(
+            f"another gateway works on {self.address.name}{called}: {found}",
+            "Only one gateway may use a database. Stop that one, or give this one a database of its"
+            " own in `store.url`.",
+        )
 
     async def open(self) -> None:
         """Look at the server, and bring its schema up to this release's; raise StoreError."""
@@ -194,7 +209,11 @@ class PostgresDatabase:
 
     @property
     def unwritten(self) -> StoreUnavailable | None:
-        """Why no write came to be lately; None: all do."""
+        """Why no write came to be lately, or comes to an end; None: all do."""
+        if self._unwritten is None and self._asked_at is not None:
+            seconds = time.monotonic() - self._asked_at
+            if seconds > _HANGS_AFTER_SECONDS:
+                return DatabaseAway(f"the database server has not answered for {seconds:.0f} s")
         return self._unwritten
 
     @property
@@ -242,7 +261,9 @@ class PostgresDatabase:
     async def _commit(self, group: Group[PostgresConnection]) -> None:
         """Run *group* in a transaction; an empty one finds out whether there can be any."""
         works = group.works or [_nothing]
+        self._asked_at = time.monotonic()
         done = await self._threads["writing"].run(partial(self._writer.transact, works))
+        self._asked_at = None
         if done.flush_seconds is not None:
             self.measures.committed(done.seconds, done.flush_seconds)
         self._note_unwritten(done.fates, asyncio.get_running_loop().time())
