@@ -194,8 +194,11 @@ class PostgresDatabase:
 
         A work that raises undoes itself alone, and its caller gets the error. A caller
         that is cancelled stops waiting; its work is committed or not, but never half.
-        Raises StoreUnavailable or StoreError where the server says no.
+        Raises StoreUnavailable or StoreError where the server says no, and at once where it
+        has said nothing for a while: nobody joins those who wait.
         """
+        if (hangs := self._hangs()) is not None:
+            raise hangs
         return await self._gathering.done(work)
 
     async def read(self, work: Work[T]) -> T:
@@ -210,11 +213,13 @@ class PostgresDatabase:
     @property
     def unwritten(self) -> StoreUnavailable | None:
         """Why no write came to be lately, or comes to an end; None: all do."""
-        if self._unwritten is None and self._asked_at is not None:
-            seconds = time.monotonic() - self._asked_at
-            if seconds > _HANGS_AFTER_SECONDS:
-                return DatabaseAway(f"the database server has not answered for {seconds:.0f} s")
-        return self._unwritten
+        return self._unwritten or self._hangs()
+
+    def _hangs(self) -> DatabaseAway | None:
+        seconds = 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+        if seconds < _HANGS_AFTER_SECONDS:
+            return None
+        return DatabaseAway(f"the database server has not answered for {seconds:.0f} s")
 
     @property
     def stuck_log(self) -> StuckLog | None:
