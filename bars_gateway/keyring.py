@@ -29,7 +29,7 @@ import hmac
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +61,8 @@ _BETWEEN = rb"(?:[ -]|\xc2\xa0|\xe2\x80[\x90-\x95]|&#160;|&nbsp;)?"
 _NUMBER = re.compile(
     rb"[0-9][0-9][0-9]" + _BETWEEN + rb"[0-9]{3}" + _BETWEEN + rb"[0-9]{4}(?![0-9A-Za-z])"
 )
+_LONGEST = 32  # bytes: more than a number takes, with the sign that follows it
+_PIECE = 32 * 1024  # bytes: looked through within a millisecond
 _DOTS = re.compile(r"(?<=[0-9])\s*[./_\s-]\s*(?=[0-9])")
 _BESIDE_NHS = re.compile(r"nhs_?(?:no|num|number)?[.:_#]*(?=[0-9])", re.IGNORECASE)
 # Ten digits in groups of any length, as somebody types them; a day among them makes it none.
@@ -276,11 +278,10 @@ class Vault:
             return stored
         return self.open(unarmoured(stored), *place).decode()
 
-    def hashes(self, *texts: bytes) -> list[str]:
-        """Return the hash of each NHS number that stands in *texts*; without a ring, nothing."""
+    def hashes(self, numbers: Iterable[str]) -> list[str]:
+        """Return the hash of each of the *numbers*; without a ring, nothing."""
         if self.hash_id is None:
             return []
-        numbers = numbers_in(*texts)
         return [self.hash_of(number, self.hash_id) for number in sorted(numbers)]
 
     def hash_of(self, number: str, key_id: str) -> str:
@@ -324,15 +325,33 @@ def _bound(head: bytes, place: Sequence[object]) -> bytes:
 
 def numbers_in(*texts: bytes) -> set[str]:
     """Return the NHS numbers that stand in *texts*; `MANY` where there are too many to tell."""
-    found: set[str] = set()
-    for each in texts:
-        for match in _NUMBER.finditer(each):
-            number = _digits(match[0])
-            if is_nhs_number(number) and not _is_of_a_word(each, match.start()):
-                found.add(number)
-        if len(found) > MOST_NUMBERS:
-            return {MANY}
-    return found
+    return together(set(_each_in(text)) for text in texts)
+
+
+def together(found: Iterable[Collection[str]]) -> set[str]:
+    """Return the numbers that were found in several texts, as if these were one."""
+    numbers = {number for each in found for number in each}
+    return {MANY} if MANY in numbers or len(numbers) > MOST_NUMBERS else numbers
+
+
+def _each_in(text: bytes) -> Iterator[str]:
+    for match in _matches(text):
+        number = _digits(match[0])
+        if is_nhs_number(number) and not _is_of_a_word(text, match.start()):
+            yield number
+
+
+def _matches(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield what looks like a number. `re` stops all of Python until it has one: so, in pieces."""
+    begin = 0
+    while begin < len(text):
+        end = begin + _PIECE
+        for match in _NUMBER.finditer(text, begin, end + _LONGEST):
+            if match.start() >= end:
+                break
+            yield match
+            begin = match.end()
+        begin = max(begin, end)
 
 
 def holds_nhs_number(typed: str) -> bool:
@@ -348,7 +367,7 @@ def holds_nhs_number(typed: str) -> bool:
 
 def names(number: str, text: bytes) -> bool:
     """Tell whether that NHS number stands in *text*, however many do."""
-    found = (match for match in _NUMBER.finditer(text) if _digits(match[0]) == number)
+    found = (match for match in _matches(text) if _digits(match[0]) == number)
     return any(not _is_of_a_word(text, match.start()) for match in found)
 
 

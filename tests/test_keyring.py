@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bars_gateway import keyring
 from bars_gateway.errors import KeyRingUnusable, PayloadDamaged
 from bars_gateway.keyring import (
     MANY,
@@ -166,6 +167,17 @@ def test_a_number_is_found_as_people_and_systems_write_it(written: bytes, found:
     assert found == numbers_in(b"before ", written, b" after")
 
 
+@pytest.mark.parametrize("before", range(keyring._PIECE - 14, keyring._PIECE + 2))
+def test_a_number_is_found_where_two_pieces_of_a_long_text_meet(before: int) -> None:
+    """And not there either within what is something else."""
+    blank = b" " * before
+    found = [
+        numbers_in(blank + each) for each in (b"943 476 5919", b"943 476 59190", b"9434765919")
+    ]
+
+    assert [{NUMBER}, set(), {NUMBER}] == found
+
+
 def test_a_text_with_very_many_numbers_is_a_list_of_people() -> None:
     """It stands under one name for all, so that nobody can fill the index with one message."""
     from_one = (f"{n:09d}" for n in range(400_000_000, 400_002_000))
@@ -180,10 +192,10 @@ def test_a_hash_is_of_its_key_alone() -> None:
     """Who has the database and not the key cannot try all numbers there are."""
     one, other = Vault(EncryptionRing(keys=(FIRST,))), Vault(EncryptionRing(keys=(SECOND,)))
 
-    assert one.hashes(NUMBER.encode()) != other.hashes(NUMBER.encode())
-    assert one.hashes(NUMBER.encode()) == one.every_hash_of(NUMBER)
+    assert one.hashes({NUMBER}) != other.hashes({NUMBER})
+    assert one.hashes({NUMBER}) == one.every_hash_of(NUMBER)
     assert NUMBER not in "".join(one.every_hash_of(NUMBER))
-    assert [] == Vault().hashes(NUMBER.encode())
+    assert [] == Vault().hashes({NUMBER})
 
 
 @pytest.mark.parametrize(

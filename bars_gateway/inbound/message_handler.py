@@ -16,10 +16,11 @@ anything) it is asked about while the Sender waits (`Asking`); where no EPR answ
 questions it is 501. A response that belongs to no workflow, or to several, is 404: a copy
 is kept and a person is told.
 
-What is long is read, judged and written beside the loop, and only what can still be answered in
-time. A thread cannot be stopped: it goes on after its caller has got 408, and the caller's retries
-would take one thread after the other. So no caller has more than one, and nobody queues for
-longer than leaves time for the work itself: who would gets 503 at once.
+What is read is judged where it was read: what is long beside the loop, where its tree is made, used
+and thrown away, and only what can still be answered in time. A thread cannot be stopped: it goes
+on after its caller has got 408, and the caller's retries would take one thread after the other. So
+no caller has more than one, and nobody queues for longer than leaves time for the work itself:
+who would gets 503 at once.
 
 Decisions: D-who-answers.
 """
@@ -168,48 +169,68 @@ class MessageHandler:
         except Busy:
             return problem_reply(BUSY)
 
-    async def _at_length(self, work: Callable[[], T], request: InboundRequest) -> T:
-        return await self._long_work.run(work, len(request.body), _caller(request))
-
     async def _reply(self, request: InboundRequest) -> Reply:
         addressed = self._providers.addressed(request)
         if isinstance(addressed, Reply):
             return addressed
-        received = await self._at_length(partial(_read, addressed), request)
-        if not isinstance(received, _Received):
-            return await self._refuse(addressed, received)
-        stranger = strange_sender(request.headers, received.message, received.host)
+        judge = partial(self._judged, addressed)
+        judged = await self._long_work.run(judge, len(request.body), _caller(request))
+        if isinstance(judged, Reply):
+            return judged
+        if isinstance(judged, Examined):
+            return await self._refuse(addressed, judged)
+        bind_contextvars(move=judged.arrival.move.value)
+        if judged.warned:
+            bind_contextvars(rules=judged.warned)
+        if judged.arrival.move in REQUESTER_MOVES:
+            return await self._take(addressed, judged)
+        return await self._take_response(addressed, judged)
+
+    def _judged(self, addressed: Addressed) -> "_Judged | Examined | Reply":
+        """
+        Return all that is to be stored and said of a message, or what was found wrong with it.
+
+        What a message is read into is large: it is used here alone, and gone at the end.
+        """
+        request, host = addressed.request, addressed.host
+        found = examine(
+            request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
+        )
+        message, move = found.message, found.move
+        if message is None or move is None:
+            return found
+        stranger = strange_sender(request.headers, message, host)
         if stranger is not None:
             return refused([stranger])
-        bind_contextvars(move=received.move.value)
-        if received.warned:
-            bind_contextvars(rules=received.warned)
-        take = self._take if received.move in REQUESTER_MOVES else self._take_response
-        return await take(received)
-
-    async def _take(self, received: "_Received") -> Reply:
-        message, move, host = received.message, received.move, received.host
-        request = received.request
-        request_type = workflow.request_type_of(message)
-        needs_epr = move is not Move.REQUEST or request_type is RequestType.BOOKING
-        if needs_epr and not host.asks and move is not Move.CANCEL:
-            return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
         now = self._now()
-        arrival = _arrival(received, minted, now)
-        if needs_epr and not host.asks:
-            return await self._asking.turn_away(arrival, now)
-        if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
-            return await self._asking.about(arrival, minted, request.received_at, now)
-        assert minted is not None
-        write = partial(self._acknowledgement, received, minted, now)
-        answer = await self._at_length(write, request)
-        fate = await self._store.inbound.receive(replace(arrival, answer=answer), now)
-        return reply_to(fate, answer)
+        if move in REQUESTER_MOVES:
+            arrival = _arrival(addressed, message, move, minted, now)
+        else:
+            arrival = _arrival_of_response(addressed, message, move, now)
+        if minted and not _is_for_epr(arrival, host):
+            answer = self._acknowledgement(message, minted, addressed.answer_in, now)
+            arrival = replace(arrival, answer=answer)
+        warned = sorted({issue.rule for issue in found.issues})
+        return _Judged(arrival=arrival, minted=minted, warned=warned, at=now)
 
-    def _acknowledgement(self, received: "_Received", minted: Minted, now: datetime) -> Payload:
-        tree = answers.acknowledge(received.message, minted, self._new_id, now)
-        body, written_in = as_asked(tree, received.answer_in)
+    async def _take(self, addressed: Addressed, judged: "_Judged") -> Reply:
+        arrival, host, now = judged.arrival, addressed.host, judged.at
+        if not _is_for_epr(arrival, host):
+            fate = await self._store.inbound.receive(arrival, now)
+            return reply_to(fate, arrival.answer)
+        if host.asks or not _needs_epr(arrival):
+            received_at = addressed.request.received_at
+            return await self._asking.about(arrival, judged.minted, received_at, now)
+        if arrival.move is Move.CANCEL:
+            return await self._asking.turn_away(arrival, now)
+        return problem_reply(NOT_OFFERED)
+
+    def _acknowledgement(
+        self, message: Message, minted: Minted, answer_in: Format, now: datetime
+    ) -> Payload:
+        tree = answers.acknowledge(message, minted, self._new_id, now)
+        body, written_in = as_asked(tree, answer_in)
         return Payload(media_type=written_in, headers={}, body=body)
 
     def _minted(self, host: Hosted) -> Minted:
@@ -220,28 +241,12 @@ class MessageHandler:
             reference_system=host.case_number_system,
         )
 
-    async def _take_response(self, received: "_Received") -> Reply:
+    async def _take_response(self, addressed: Addressed, judged: "_Judged") -> Reply:
         """Take a response into the workflow that it answers; its mirror image acknowledges it."""
-        message, host, now = received.message, received.host, self._now()
-        # Published responses leave the endpoints as they were in the request (scenario 79).
-        # Where both services are ours, the endpoints are as they should be (scenario 103).
-        ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
-        unswapped = ours == [True, False]
-        arrival = response_arrival(
-            message,
-            received.move,
-            _kept(received.request),
-            provider=host.provider,
-            request_id=received.ids.request_id,
-            correlation_id=received.ids.correlation_id,
-            sender=message.destinations[0] if unswapped else message.source,
-            receiver=message.source if unswapped else message.destinations[0],
-            came_at=now,
-        )
-        arrival = replace(arrival, said=received.said)
+        arrival, now = judged.arrival, judged.at
         not_found = _json(problem_reply(NO_WORKFLOW).body)
-        if normalised(arrival.receiver) in host.asked_about_all:
-            received_at = received.request.received_at
+        if normalised(arrival.receiver) in addressed.host.asked_about_all:
+            received_at = addressed.request.received_at
             return await self._asking.about_response(arrival, not_found, received_at, now)
         fate = await self._store.responses.respond(arrival, not_found, now)
         return reply_to(fate, arrival.answer)
@@ -269,34 +274,22 @@ class MessageHandler:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Received(Addressed):
-    """A message that breaks no rule for which it would be refused, and what it says."""
+class _Judged:
+    """A message that breaks no rule for which it would be refused, as it is to be stored."""
 
-    message: Message
-    move: Move
-    said: str  # what tells it from all else
-    warned: list[str]  # ids of the rules that it breaks all the same, and is taken
+    arrival: Arrival  # with its answer, where that is not the EPR's to give
+    minted: Minted | None  # of a request
+    warned: Sequence[str]  # ids of the rules that it breaks all the same, and is taken
+    at: datetime
 
 
-def _read(addressed: Addressed) -> _Received | Examined:
-    """Return the message in the request, or what was found with all that is wrong with it."""
-    request, ids, host = addressed.request, addressed.ids, addressed.host
-    found = examine(request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides)
-    if found.message is None or found.move is None:
-        return found
-    target = TargetIdentifier.decode(request.headers[TARGET.lower()])
-    digest = said(found.message, found.move, normalised(target.text), ids.correlation_id)
-    warned = sorted({issue.rule for issue in found.issues})
-    return _Received(
-        request=request,
-        ids=ids,
-        host=host,
-        answer_in=addressed.answer_in,
-        message=found.message,
-        move=found.move,
-        said=digest,
-        warned=warned,
-    )
+def _needs_epr(arrival: Arrival) -> bool:
+    """Tell whether an EPR alone can answer it: a booking, or a change of anything."""
+    return arrival.move is not Move.REQUEST or arrival.request_type is RequestType.BOOKING
+
+
+def _is_for_epr(arrival: Arrival, host: Hosted) -> bool:
+    return _needs_epr(arrival) or normalised(arrival.receiver) in host.asked_about_all
 
 
 def _caller(request: InboundRequest) -> str:
@@ -304,10 +297,11 @@ def _caller(request: InboundRequest) -> str:
     return f"{request.peer} {request.headers.get('nhsd-end-user-organisation', '')}"
 
 
-def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arrival:
+def _arrival(
+    addressed: Addressed, message: Message, move: Move, minted: Minted | None, now: datetime
+) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
-    message, move = received.message, received.move
-    request, ids, host = received.request, received.ids, received.host
+    request, ids, host = addressed.request, addressed.ids, addressed.host
     timing = host.timing(message.use_case)
     return Arrival(
         provider=host.provider,
@@ -331,15 +325,41 @@ def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arriv
         if move is Move.REQUEST
         else None,
         case_details=None if move is Move.REQUEST else case_details_of(message),
-        said=received.said,
+        said=_said(addressed, message, move),
         earlier_records=host.earlier_records,
         doubts=remarks_on_numbers(message),
         appointment_until=appointment_until(message, now),
     )
 
 
-def _endpoints(message: Message) -> tuple[str, str]:
-    return message.source, message.destinations[0]
+def _arrival_of_response(
+    addressed: Addressed, message: Message, move: Move, now: datetime
+) -> Arrival:
+    """Return the response as it came, with its answer."""
+    host, ids = addressed.host, addressed.ids
+    # Published responses leave the endpoints as they were in the request (scenario 79).
+    # Where both services are ours, the endpoints are as they should be (scenario 103).
+    named = (message.source, message.destinations[0])
+    unswapped = [normalised(each) in host.offer.services for each in named] == [True, False]
+    sender, receiver = reversed(named) if unswapped else named
+    arrival = response_arrival(
+        message,
+        move,
+        _kept(addressed.request),
+        provider=host.provider,
+        request_id=ids.request_id,
+        correlation_id=ids.correlation_id,
+        sender=sender,
+        receiver=receiver,
+        came_at=now,
+    )
+    return replace(arrival, said=_said(addressed, message, move))
+
+
+def _said(addressed: Addressed, message: Message, move: Move) -> str:
+    """Return what tells the message from all else."""
+    target = TargetIdentifier.decode(addressed.request.headers[TARGET.lower()])
+    return said(message, move, normalised(target.text), addressed.ids.correlation_id)
 
 
 def _kept(request: InboundRequest) -> Payload:

@@ -93,6 +93,8 @@ class Payload:
     media_type: str
     headers: Mapping[str, str]  # without Authorization
     body: bytes
+    # The NHS numbers by which it is to be found; None: nobody has looked for them yet.
+    numbers: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
 
 class Names(StrEnum):

@@ -55,7 +55,7 @@ class Inbound(Noun):
 
     async def receive(self, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""
-        fate = await self._receive(arrival, now)
+        fate = await self._receive(await self._searched(arrival), now)
         self._wake_ups.notices[arrival.provider].wake()
         return fate
 
@@ -369,7 +369,7 @@ def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datet
         now=text(now),
         **packed(arrival.request, connection.vault, "quarantine", named),
     )
-    note_subjects(connection, "quarantine", number, arrival.request.body)
+    note_subjects(connection, "quarantine", number, arrival.request)
 
 
 def add_event(

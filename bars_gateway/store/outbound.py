@@ -99,7 +99,7 @@ class Outbound(Noun):
 
         Raises MoveRefused where its workflow is past such a move: nothing was taken then.
         """
-        accepted = await self._submit(submission, now)
+        accepted = await self._submit(await self._searched(submission), now)
         if submission.read_first:
             self._wake_ups.cancellations.wake()
         return accepted

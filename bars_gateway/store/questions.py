@@ -114,6 +114,7 @@ class Questions(Noun):
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
     ) -> Met | QuestionOpen | Unattended:
         """Put the question whether to take that message, or say what the message met."""
+        arrival = await self._searched(arrival)
         work = partial(ask_about, arrival=arrival, minted=minted, terms=terms)
         return await self._put(work, arrival.provider, now)
 
@@ -121,6 +122,7 @@ class Questions(Noun):
         self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
     ) -> Met | QuestionOpen | Unattended:
         """Put the question whether to take that response; quarantined, it gets *not_found*."""
+        arrival = await self._searched(arrival)
         work = partial(ask_about_response, arrival=arrival, not_found=not_found, terms=terms)
         return await self._put(work, arrival.provider, now)
 
@@ -364,7 +366,7 @@ def _put(
         **_terms(terms, now),
         **packed(arrival.request, connection.vault, "questions", named),
     )
-    note_subjects(connection, "question", question_id, arrival.request.body)
+    note_subjects(connection, "question", question_id, arrival.request)
     _enter(connection, arrival, question_id, now)
     return QuestionOpen(question_id=question_id)
 

@@ -7,13 +7,13 @@ and only where there is something to compare it with.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.frozen import dataclass
-from bars_gateway.keyring import Vault
+from bars_gateway.keyring import Vault, numbers_in, together
 from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
@@ -72,7 +72,7 @@ def keep(connection: Connection, message_id: int, part: Part, payload: Payload) 
     row = {"message_id": message_id, "part": part}
     kept = packed(payload, connection.vault, "payloads", row)
     connection.run("keep_payload", **row, **kept)
-    note_subjects(connection, "message", message_id, payload.body)
+    note_subjects(connection, "message", message_id, payload)
 
 
 def keep_exchange(
@@ -85,12 +85,14 @@ def keep_exchange(
     )
     answered = {f"answer_{column}": value for column, value in said.items()}
     connection.run("keep_exchange", message_id=message_id, **asked, **answered)
-    note_subjects(connection, "message", message_id, request.body, answer.body)
+    note_subjects(connection, "message", message_id, request, answer)
 
 
-def note_subjects(connection: Connection, of: str, number: int, *texts: bytes) -> None:
-    """Let a message, a question or what is quarantined be found by the people whom *texts* name."""
-    hashes = connection.vault.hashes(*texts)
+def note_subjects(connection: Connection, of: str, number: int, *named_in: Payload | bytes) -> None:
+    """Let a message, a question or what is quarantined be found by the people named in it."""
+    if not connection.vault.has_ring:
+        return
+    hashes = connection.vault.hashes(together(map(_numbers, named_in)))
     if hashes:
         connection.run(
             _NOTED[of],
@@ -98,6 +100,12 @@ def note_subjects(connection: Connection, of: str, number: int, *texts: bytes) -
             hashes=json.dumps(hashes),
             key_id=connection.vault.hash_id,
         )
+
+
+def _numbers(text: Payload | bytes) -> Collection[str]:
+    if isinstance(text, bytes):
+        return numbers_in(text)
+    return numbers_in(text.body) if text.numbers is None else text.numbers
 
 
 def seen_before(connection: Connection, request: Arrival | Submission) -> Row:

@@ -248,7 +248,7 @@ class Responses(Noun):
 
     async def respond(self, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
         """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
-        fate = await self._respond(arrival, not_found, now)
+        fate = await self._respond(await self._searched(arrival), not_found, now)
         if isinstance(fate, Received):
             self._wake_ups.outbound.wake()  # what it proves may let the next of its conversation go
             self._wake_ups.notices[arrival.provider].wake()

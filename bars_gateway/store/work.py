@@ -28,11 +28,14 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
+from bars_gateway.keyring import numbers_in
+from bars_gateway.model.messages import Arrival, Payload, Submission
+from bars_gateway.standard.formats import LONG
 from bars_gateway.store.connection import Connection, Database, Measures, Unmeasured
 
 _LOOKED_AT_EACH = 0.25  # seconds, how much room there is on the disk
@@ -103,6 +106,7 @@ class WakeUps:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", Arrival, Submission)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,6 +152,25 @@ class Noun:
         self._shared = shared
         self._database = shared.database
         self._wake_ups = shared.wake_ups
+
+    async def _searched(self, taken: M) -> M:
+        """
+        Return *taken*, looked through for the NHS numbers by which it is to be found.
+
+        So no other write waits for that, as within the transaction, nor the loop for a long one.
+        """
+        if not self._database.vault.has_ring:
+            return taken
+        taken = replace(taken, request=await _with_numbers(taken.request))
+        if isinstance(taken, Arrival):
+            taken = replace(taken, answer=await _with_numbers(taken.answer))
+        return taken
+
+
+async def _with_numbers(payload: Payload) -> Payload:
+    look = partial(numbers_in, payload.body)
+    found = look() if len(payload.body) < LONG else await asyncio.to_thread(look)
+    return replace(payload, numbers=frozenset(found))
 
 
 N = TypeVar("N", bound=Noun)

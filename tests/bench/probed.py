@@ -5,7 +5,7 @@ Where it is to answer is its first argument, a Unix socket: each connection gets
 the last one, as JSON. Statements are counted by SQLite's trace of each connection; those of
 triggers are not among them, nor what opens, closes and undoes a transaction, which has a count of
 its own. The loop has a timer of a millisecond; by how much it was late is how long nothing else
-could run.
+could run, and what the process has spent meanwhile is how long of that was its own doing.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Probe:
     def __init__(self) -> None:
         self.counted: Counter[str] = Counter()
         self.by_text: Counter[str] = Counter()
-        self.stalled = 0.0
+        self.stalled = self.worked = 0.0
         self._last = ""
 
     def trace(self, statement: str) -> None:
@@ -50,9 +50,10 @@ class Probe:
     async def watch(self) -> None:
         """Note by how much a timer is late."""
         while True:
-            due = time.perf_counter() + EACH_SECONDS
+            due, spent = time.perf_counter() + EACH_SECONDS, time.process_time()
             await asyncio.sleep(EACH_SECONDS)
             self.stalled = max(self.stalled, time.perf_counter() - due)
+            self.worked = max(self.worked, time.process_time() - spent)
 
     def taken(self) -> bytes:
         """Return what was counted, and begin anew."""
@@ -60,9 +61,11 @@ class Probe:
             "statements": self.counted["statements"],
             "transactions": self.counted["transactions"],
             "stalled_ms": self.stalled * 1000,
+            "worked_ms": self.worked * 1000,
             "often": self.by_text.most_common(40),
         }
-        self.counted, self.by_text, self.stalled = Counter(), Counter(), 0.0
+        self.counted, self.by_text = Counter(), Counter()
+        self.stalled = self.worked = 0.0
         return json.dumps(told).encode()
 
     def answer(self, path: str) -> None:

@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import uuid
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,27 @@ async def test_a_long_message_holds_up_nobody(
     assert [200, 200] == [status, long.result()[0]]
     assert threading.main_thread() not in threads
     assert 1 == len(threads)
+
+
+async def test_what_a_long_message_is_read_into_is_thrown_away_where_it_was_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop would stand for as long as that takes: it gets back what is small."""
+    on_the_loop: list[bool] = []
+    examine = message_handler.examine
+
+    def gone() -> None:
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+
+    def examined(*arguments: Any) -> object:
+        found = examine(*arguments)
+        weakref.finalize(found.message, gone)
+        return found
+
+    monkeypatch.setattr(message_handler, "examine", examined)
+    status, _, _ = await post(world, referral(notes="x" * 70_000), headers())
+
+    assert (200, [False]) == (status, on_the_loop)
 
 
 async def test_one_sender_keeps_no_other_waiting(

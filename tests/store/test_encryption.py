@@ -1,6 +1,7 @@
 """What is stored is encrypted, encrypted anew and opened again: found in the file's own bytes."""
 
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 from store_values import NOW, TERMS, arrival, decision, payload, submission
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
-from bars_gateway.keyring import EncryptionRing, RingKey, Vault
+from bars_gateway.keyring import EncryptionRing, RingKey, Vault, numbers_in
 from bars_gateway.model.messages import Part, Refusal
 from bars_gateway.model.questions import QuestionOpen, ResourceRequest
-from bars_gateway.store import subjects
+from bars_gateway.standard.formats import LONG as LENGTHY
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store import records, subjects, work
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.inbound import keep_aside
 from bars_gateway.store.sqlite import SqliteConnection
@@ -400,3 +403,33 @@ async def test_one_statement_more_finds_a_message_by_its_patient(
             ran[name] = sorted(statements)
 
     assert sorted([*ran["clear"], "note_subjects_of_message"]) == ran["encrypted"]
+
+
+async def test_no_write_waits_while_numbers_are_looked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done before the transaction, and beside the loop where the text is long."""
+    looked: set[tuple[bool, bool]] = set()
+
+    def noted(text: bytes) -> set[str]:
+        looked.add((len(text) >= LENGTHY, threading.current_thread() is threading.main_thread()))
+        return numbers_in(text)
+
+    def too_late(_: bytes) -> set[str]:
+        raise AssertionError
+
+    monkeypatch.setattr(work, "numbers_in", noted)
+    monkeypatch.setattr(records, "numbers_in", too_late)
+    lengthy = payload(SHORT + b" " * LENGTHY)
+    async with open_database(file, vault=Vault(ONE)) as database:
+        store = Store(database, node="here")
+        store.questions.attend("trust", NOW)
+        for number, each in enumerate((payload(SHORT), lengthy)):
+            await store.outbound.submit(submission(request=each, body=b"%d" % number), NOW)
+            await store.inbound.receive(arrival(request=each, answer=each), NOW)
+            await store.questions.ask_about(arrival(request=each), None, TERMS, NOW)
+            orphan = arrival(request=each, move=Move.CONCLUDE)
+            await store.responses.respond(orphan, payload(b"404"), NOW)
+
+    assert {(False, True), (True, False)} == looked
+    assert 8 == len(rows(file, "SELECT 1 FROM subjects"))
