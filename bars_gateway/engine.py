@@ -63,12 +63,17 @@ def server_found(settings: Settings) -> str:
 
 def address_of(settings: Settings) -> "ServerAddress":
     """Return where the server of *settings* is; raise DatabaseUnfit without its driver."""
+    store = settings.store
+    return address_at(store.url or "", settings.node, store.password_file)
+
+
+def address_at(url: str, node: str, password_file: Path | None) -> "ServerAddress":
+    """Return where *url* is, for that node; raise DatabaseUnfit without PostgreSQL's driver."""
     try:
         from bars_gateway.store.postgresql.server import ServerAddress
     except ImportError as error:
         raise DatabaseUnfit(
-            f"store.url is set, and PostgreSQL's driver is not installed: {error.name}",
+            f"a server is named, and PostgreSQL's driver is not installed: {error.name}",
             "Install the gateway with its extra: pip install 'bars_gateway[postgres]'.",
         ) from None
-    store = settings.store
-    return ServerAddress(url=store.url or "", node=settings.node, password_file=store.password_file)
+    return ServerAddress(url=url, node=node, password_file=password_file)

@@ -9,6 +9,7 @@ What somebody must act on.
     │   ├── DatabaseNewer           written by a later release
     │   ├── DatabaseInUse           another gateway holds it
     │   ├── DatabaseUnfit           the database server refuses us, or is not as we need it
+    │   ├── CopyRefused             a copy into another database cannot begin, go on, or be used
     │   ├── BackupFailed            no backup was written
     │   ├── BackupDamaged           the file is not a whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
@@ -126,6 +127,17 @@ class DatabaseUnfit(StoreError):
     """The database server refuses us, or is not as the gateway needs it; nothing was changed."""
 
     advice = "Look at `store.url`, and ask whoever runs the database server."
+
+    def __init__(self, cause: str, cure: str) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
+
+
+class CopyRefused(StoreError):
+    """A copy into another database cannot begin, go on or be used as it is."""
+
+    advice = "Run `bars-gateway store copy` again, as before: it goes on where it was."
 
     def __init__(self, cause: str, cure: str) -> None:
         """*cure* is what to do about this one, and takes the place of the general advice."""

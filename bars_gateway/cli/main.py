@@ -6,7 +6,7 @@ The operator's verbs, all of them; `begin` loads those that are needed.
     read the database themselves      queue · show · alarms · quarantine       listings, attention
                                       explain · timeline · owed · audit …      accounts, trail
     through the EPR's own socket      send · hold · mark-handled · attach …    messages, attention
-    while no gateway runs, or beside  backup · verify · restore                backup
+    while no gateway runs, or beside  backup · verify · restore · store        backup, store
                                       purge · hold-record · compact            records
 
 A command that is in no section would be shown nowhere: a test holds that each is in one.
@@ -35,6 +35,7 @@ from bars_gateway.cli import (
     messages,
     records,
     safety,
+    store,
     subject,
     trail,
     users,
@@ -68,7 +69,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     ),
     "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
     "What needs a person": ("mark-handled", "acknowledge", "quarantine", "attach", "confirm"),
-    "Keeping the database": ("backup", "restore", "verify", "encryption"),
+    "Keeping the database": ("backup", "restore", "verify", "encryption", "store"),
     "How long records stay": (
         "purge",
         "hold-record",
@@ -134,6 +135,7 @@ for group in (
     doctor.app,
     keys.app,
     encryption.app,
+    store.app,
     certificates.requests_app,
     certificates.certificates_app,
     users.app,

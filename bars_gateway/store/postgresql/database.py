@@ -55,7 +55,7 @@ _HANGS_AFTER_SECONDS = 5.0  # a Sender is not kept waiting for as long
 _QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to take all again
 _OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
 _TAKEN_SECONDS = 2.0  # the same, of one that we have told the server to end
-_NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
+NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
 
 _HOLDER = (
     "SELECT max(application_name || ' at ' || coalesce(host(client_addr), 'the server itself'))"
@@ -164,7 +164,7 @@ class PostgresDatabase:
         if self._writes_as is not None:
             row(raw, _END, **self._writes_as)
             until = time.monotonic() + _TAKEN_SECONDS
-        while not row(raw, _NAMED, node=self._name)["ours"]:
+        while not row(raw, NAMED, node=self._name)["ours"]:
             if time.monotonic() > until:
                 raise self._in_use(raw)
             time.sleep(0.1)

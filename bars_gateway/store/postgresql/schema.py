@@ -8,6 +8,7 @@ it in PostgreSQL's words.
 """
 
 from importlib import resources
+from typing import Any
 
 import psycopg
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from bars_gateway.errors import DatabaseNewer
 from bars_gateway.keyring import Vault
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.encryption import require
 from bars_gateway.store.postgresql import PostgresConnection, Raw, row, say, translated
 
@@ -26,12 +28,13 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
     """
     Let the database of *raw* have this release's schema.
 
-    Raises DatabaseNewer where it is of a later one, and KeyMissing where *vault* cannot open what
-    is stored there; either way nothing was changed.
+    Raises DatabaseNewer where it is of a later one, KeyMissing where *vault* cannot open what is
+    stored there, and CopyRefused where it is half a copy, or was copied away; nothing was changed.
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
         try:
+            _refuse_copies(raw, name)
             _migrate(raw, name)
             _learn_alarms(raw)
             within = PostgresConnection(raw, vault)
@@ -45,6 +48,21 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
         say(raw, "COMMIT")
     except psycopg.Error as error:
         raise translated(error) from error
+
+
+def _refuse_copies(raw: Raw, name: str) -> None:
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(each.values()) for each in raw.execute(sql.encode()).fetchall()]
+
+    tables = [
+        name for (name,) in ask("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ]
+    require_no_copy(ask, tables, name)
+
+
+def newest_schema() -> int:
+    """Return the number of the last migration that this release knows."""
+    return max(_migrations())
 
 
 def _migrate(raw: Raw, name: str) -> None:

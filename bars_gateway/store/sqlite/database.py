@@ -69,6 +69,7 @@ from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
+from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.groups import Fate, Gathering, Group, GroupEnd
 from bars_gateway.store.sqlite import (
     SqliteConnection,
@@ -203,9 +204,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
     """
     Set up *connection* to the file at *path*, with the schema of this release.
 
-    Raises DatabaseDamaged, DatabaseNewer or KeyMissing; either way the file is as it was.
+    Raises DatabaseDamaged, DatabaseNewer, KeyMissing or CopyRefused; the file is as it was.
     """
     vault = SqliteConnection(connection).vault
+    _refuse_copies(connection, path)
     require_keys(connection, vault, path)
     # First of all: some of the pragmas write, and what is damaged is left as it is.
     orderly = stopped_in_order(connection)
@@ -219,6 +221,14 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
     migrate(connection, path)
     note_key(connection, vault)
     return Opening(orderly, [] if orderly else _compared(connection))
+
+
+def _refuse_copies(connection: sqlite3.Connection, path: Path) -> None:
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.execute(sql)]
+
+    tables = [name for (name,) in ask("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    require_no_copy(ask, tables, str(path))
 
 
 def _compared(connection: sqlite3.Connection) -> list[Gap]:
