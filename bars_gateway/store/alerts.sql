@@ -49,14 +49,14 @@ DELETE FROM deliveries WHERE alert_id = :id AND channel = :channel AND delivered
 SELECT d.id AS delivery_id, d.step, d.channel, d.decided_at, d.attempts, a.*
   FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
  WHERE d.channel = :channel AND d.delivered_at IS NULL AND d.due_at <= :now
-   AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier INDEXED BY deliveries_of
                     WHERE earlier.alert_id = d.alert_id AND earlier.channel = d.channel
                       AND earlier.delivered_at IS NULL AND earlier.id < d.id AND earlier.due_at > :now)
  ORDER BY d.id LIMIT :limit;
 
 -- name: delivered
 -- It was told: the next start does not tell it again.
-UPDATE deliveries SET delivered_at = :now WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND delivered_at IS NULL;
+UPDATE deliveries SET delivered_at = :now WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND +delivered_at IS NULL;
 
 -- name: not_delivered
 -- It could not be told, and is tried again.

@@ -154,7 +154,7 @@ DELETE FROM notices
 
 -- name: part_resends
 -- A message that was sent again within its workflow goes with it.
-UPDATE messages SET resend_of = NULL WHERE resend_of IS NOT NULL AND workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
+UPDATE messages SET resend_of = NULL WHERE +resend_of IS NOT NULL AND workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: remove_messages
 -- Messages leave, with their attempts and with whatever was kept of their bytes.

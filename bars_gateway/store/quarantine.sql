@@ -32,7 +32,7 @@ SELECT * FROM quarantine
 
 -- name: attach_quarantined
 -- With every copy of the same bytes: an EPR gets a response once.
-UPDATE quarantine SET attached_to = :workflow_id
+UPDATE quarantine INDEXED BY quarantine_open SET attached_to = :workflow_id
  WHERE provider = :provider AND fingerprint = :fingerprint AND attached_to IS NULL;
 
 -- name: forget_refusal

@@ -28,7 +28,7 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
                 WHERE later.workflow_id = m.workflow_id AND later.move = 'cancel' AND later.settled_at IS NULL)
            AS cancelling,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
-  FROM messages AS m
+  FROM messages AS m NOT INDEXED
  WHERE m.id IN (SELECT s.id FROM messages AS s
                  WHERE s.provider = :provider AND s.submission_id = :submission_id
                  UNION ALL SELECT message_id FROM unindexed)

@@ -290,6 +290,7 @@ async def test_no_statement_walks_a_table_whose_statistics_are_known(tmp_path: P
     async with open_database(tmp_path / "gateway.db") as database:
         await database.write(lambda connection: connection.raw.execute("ANALYZE").rowcount)
         rows = [line.split("\t") for line in statistics.splitlines()]
+        await database.write(lambda connection: connection.raw.execute(_EMPTY).rowcount)
         learn = "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, nullif(?, ''), ?)"
         await database.write(lambda connection: connection.raw.executemany(learn, rows).rowcount)
     walks = []
@@ -300,6 +301,14 @@ async def test_no_statement_walks_a_table_whose_statistics_are_known(tmp_path: P
             walks += [f"{name}: {step}" for step in plan if _walks(step, sql) and name not in WALKS]
 
     assert [] == walks
+
+
+# Of an index that holds only what is open, or rare, ANALYZE of a newer SQLite, as Debian 13 has it,
+# also tells that it was empty; and the planner takes it to stay so.
+_EMPTY = """
+INSERT INTO sqlite_stat1 (tbl, idx, stat)
+SELECT tbl_name, name, '0 0' FROM sqlite_schema WHERE type = 'index' AND sql LIKE '%WHERE %'
+"""
 
 
 def _explained(sql: str, names: dict[str, None], connection: SqliteConnection) -> list[str]:
@@ -389,8 +398,10 @@ def _bounded(step: str, sql: str) -> bool:
     # The one row of how everything is encrypted; one for each key that ever encrypted.
     few = {"waiting", "line", "unindexed", "breaks", "owed", "receivers", "senders", "talk"}
     few |= {"encryption", "keyring"}
-    few |= {"CONSTANT ROW", "2 CONSTANT ROWS", "due", "pauses", "queues", "ours"}
-    of_few = step in {f"SCAN {name}" for name in few} or step.startswith("SCAN (subquery-")
+    few |= {"CONSTANT ROW", "2 CONSTANT ROWS", "2-ROW VALUES CLAUSE"}
+    few |= {"due", "pauses", "queues", "ours"}
+    scanned = step.removesuffix(" EXISTS")  # until there is one: so newer versions say it
+    of_few = scanned in {f"SCAN {name}" for name in few} or step.startswith("SCAN (subquery-")
     return of_few or any(("json_each" in step, "VIRTUAL TABLE" in step, "LIMIT :limit" in sql))
 
 
