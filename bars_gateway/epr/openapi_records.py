@@ -47,14 +47,19 @@ RECORD_SCHEMAS: dict[str, Schema] = {
         released_by=or_null(text("by whom")),
         released_why=or_null(text("the reason")),
     ),
-    "PurgeBegun": closed("A purge goes on.", purge_id=number("its number")),
+    "PurgeBegun": closed(
+        "A purge goes on.",
+        purge_id=number("its number"),
+        provider=or_null(text("whose records; null: every provider's")),
+    ),
     "PurgeCertificate": closed(
         "What a purge has removed, and what proves it.",
         purge_id=number("its number"),
         provider=or_null(text("whose records; null: every provider's")),
         began_by=text("by whose word"),
         why=text("the reason"),
-        began_at=instant("to when ages are counted"),
+        began_at=instant("when it was begun"),
+        counts_to=instant("to when ages are counted: earlier, where the clock may be ahead"),
         ended_at=or_null(instant("null: it goes on")),
         removed=number("how many records, of all classes"),
         rules=list_of(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jsonschema_rs
 import messages
 import pytest
 import schemathesis
@@ -65,6 +66,28 @@ async def test_the_socket_serves_its_description(epr: aiohttp.ClientSession) -> 
     """A program finds it where it finds everything else."""
     async with epr.get("/openapi.json") as answer:
         assert openapi.document() == await answer.json()
+
+
+async def test_what_is_kept_and_removed_is_as_described(
+    store: Store, epr: aiohttp.ClientSession
+) -> None:
+    """An order that is drawn hardly ever names something to hold, or begins a purge."""
+    await lived(store, epr)
+    order = {"why": "INC-7", "workflow_id": 1}
+    wrong = []
+    for method, path, asked, name in [
+        ("POST", "/records/hold", order, "RecordHolds"),
+        ("POST", "/records/release", order, "RecordHolds"),
+        ("POST", "/purges", {"why": "INC-7"}, "PurgeBegun"),
+        ("GET", "/purges/1", None, "PurgeCertificate"),
+    ]:
+        shape = {**openapi.document(), "$ref": f"#/components/schemas/{name}"}
+        async with epr.request(method, path, json=asked) as answer:
+            told = await answer.json()
+        wrong += [] if answer.status in {200, 202} else [f"{path}: {answer.status}"]
+        wrong += [f"{path}: {e}" for e in jsonschema_rs.validator_for(shape).iter_errors(told)]
+
+    assert [] == wrong
 
 
 @asynccontextmanager
