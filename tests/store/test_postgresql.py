@@ -40,6 +40,7 @@ from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.store import Store
 
 pytestmark = pytest.mark.needs("postgres")
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 TAKE = "INSERT INTO reports (name) VALUES (%s)"
 
 
@@ -331,6 +332,44 @@ async def test_a_server_that_stands_still_is_away(database, monkeypatch) -> None
 
     assert "late" == await writing
     assert database.unwritten is None
+
+
+async def test_an_empty_database_in_its_place_takes_nothing(postgres, url) -> None:
+    """There are no tables, and none are made: nothing is stored until the right one is back."""
+    name = url.split("/")[3].partition("?")[0]
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        await one.write(adding("before"))
+        postgres.say(END.format(name))
+        postgres.say(f"ALTER DATABASE {name} RENAME TO aside")
+        postgres.say(f"CREATE DATABASE {name} TEMPLATE template0")
+        with pytest.raises(DatabaseAway, match="not as this gateway left it"):
+            await one.write(adding("meanwhile"))
+        assert isinstance(one.unwritten, DatabaseAway)
+        postgres.drop(url)
+        postgres.say(f"ALTER DATABASE aside RENAME TO {name}")
+        await one.write(adding("after"))
+
+    assert ["after", "before"] == await names(url)
+
+
+async def test_an_older_copy_in_its_place_takes_nothing(postgres, url) -> None:
+    """A standby that lacks what was promised, or a backup: a person has to know of it first."""
+    name = url.split("/")[3].partition("?")[0]
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        await one.write(adding("before"))
+        postgres.say(END.format(name))
+        postgres.say(f"CREATE DATABASE older TEMPLATE {name}")
+        await one.write(adding("promised"))
+        for said in (END.format(name), f"DROP DATABASE {name} WITH (FORCE)"):
+            postgres.say(said)
+        postgres.say(f"ALTER DATABASE older RENAME TO {name}")
+        with pytest.raises(DatabaseAway, match="lacks what this gateway stored"):
+            await one.write(adding("meanwhile"))
+        assert isinstance(one.unwritten, DatabaseAway)
+
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        await one.write(adding("after"))
+    assert ["after", "before"] == await names(url)
 
 
 async def test_a_gateway_whose_place_was_taken_promises_nothing(postgres, url, monkeypatch) -> None:

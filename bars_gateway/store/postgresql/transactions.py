@@ -37,7 +37,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError
+from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError, StoreUnavailable
 from bars_gateway.keyring import Vault
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.groups import Fate, GroupEnd
@@ -73,6 +73,8 @@ class Writer:
 
     def __init__(self, session: ServerSession, node: str, vault: Vault) -> None:
         self._session, self._node, self._vault = session, node, vault
+        self._known: Raw | None = None  # the session whose database was seen to be the one we left
+        self._last: frozenset[str] = frozenset()  # our last group, or either of two; none: not yet
 
     def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
         """Run *works* in one transaction, or in several where they conflict; tell their fates."""
@@ -129,10 +131,24 @@ class Writer:
 
     def _begun(self) -> Raw:
         try:
-            return self._session.begin(_WRITING)
+            raw = self._session.begin(_WRITING)
+            if raw is not self._known:
+                self._require_what_we_left(raw)
+                self._known = raw
         except psycopg.Error as error:  # somebody else has the turn, and keeps it
             self._session.drop()
-            raise translated(error) from error
+            raise _away(translated(error)) from error
+        return raw
+
+    def _require_what_we_left(self, raw: Raw) -> None:
+        """Raise DatabaseAway where another database, or an older copy, has taken its place."""
+        if self._last and _last_group(raw, self._node) not in self._last:
+            self._session.drop()
+            raise DatabaseAway(
+                "the database lacks what this gateway stored in it last: it is another one, or an"
+                " older copy, or was used by another gateway of this node's name. Put the right one"
+                " back; or, if it is the right one, start the gateway anew"
+            )
 
     def _undo(self, raw: Raw, error: Exception) -> None:
         """Roll back and raise *error*: as one that has changed nothing, if the session is lost."""
@@ -168,8 +184,12 @@ class Writer:
             self._session.drop()
             if not within.changed:
                 raise _NothingChanged(translated(error)) from error
+            before, self._last = self._last, self._last and self._last | {group}
             if not self._was_committed(group):
+                self._last = before
                 raise _NothingChanged(translated(error)) from error
+        if within.changed:
+            self._last = frozenset({group})
 
     def _was_committed(self, group: str) -> bool:
         """Return whether *group* is stored, once the server can say so; or raise OutcomeUnknown."""
@@ -186,14 +206,24 @@ class Writer:
                     ) from None
                 time.sleep(_ASKED_AGAIN_SECONDS)
 
-    def _last_committed(self) -> str | None:
-        raw = self._session.begin(_WRITING)
-        node = {"node": self._node}
-        found = raw.execute(_LAST.encode(), node).fetchone()
-        last = found["last_group"] if found else ""
-        raw.execute(_NOTED.encode(), {**node, "group": last})
+    def _last_committed(self) -> str:
+        raw = self._begun()
+        last = _last_group(raw, self._node)
+        raw.execute(_NOTED.encode(), {"node": self._node, "group": last})
         say(raw, "COMMIT")
         return last
+
+
+def _last_group(raw: Raw, node: str) -> str:
+    found = raw.execute(_LAST.encode(), {"node": node}).fetchone()
+    return found["last_group"] if found else ""
+
+
+def _away(error: Exception) -> Exception:
+    """Return *error*, by which no transaction begins, as one that says that nothing is stored."""
+    if isinstance(error, StoreUnavailable):
+        return error
+    return DatabaseAway(f"the database is not as this gateway left it: {error}")
 
 
 class _OneFailed(Exception):  # no error: the group runs once more
