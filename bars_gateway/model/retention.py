@@ -207,6 +207,25 @@ class Certificate:
         """How many records of any class it has removed."""
         return sum(each.count for each in self.classes)
 
+    @property
+    def told(self) -> Mapping[str, object]:
+        """What the audit trail has of it: all but the numbers, for which the hashes stand."""
+        purge = self.purge
+        classes = {str(each.record_class): each for each in self.classes}
+        left = {name: each for name, each in classes.items() if each.count}
+        return {
+            "who": purge.began_by,
+            "why": purge.why,
+            "purge": purge.number,
+            "of": purge.provider,
+            "began_at": purge.began_at.isoformat(),
+            "counts_to": purge.counts_to.isoformat(),
+            "rules": json.loads(purge.rules.written()),
+            "removed": {name: each.count for name, each in classes.items()},
+            "by_rule": {name: dict(each.by_rule) for name, each in left.items()},
+            "digests": {name: each.digest for name, each in left.items()},
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordHold:

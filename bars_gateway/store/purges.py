@@ -285,12 +285,8 @@ class Purges(Noun):
         """End it, with a line in the audit trail; return its certificate, without its numbers."""
         connection.run("end_purge", id=purge.number, now=text(now))
         found = _certificate(connection, _purge(connection, purge.number), whole=False)
-        counts = {str(each.record_class): each.count for each in found.classes}
-        digests = {str(each.record_class): each.digest for each in found.classes if each.count}
-        done = {"who": purge.began_by, "why": purge.why, "purge": purge.number}
         about = (purge.provider, None, None)
-        detail = {**done, "removed": counts, "digests": digests}
-        add_message_event(connection, about, "records.purged", now, detail)
+        add_message_event(connection, about, "records.purged", now, found.told)
         return found
 
     async def give_back(self, pages: int) -> tuple[int, float]:
@@ -373,15 +369,11 @@ def left_of(connection: Connection, shown: Certificate) -> dict[RecordClass, int
 
 
 def is_told(connection: Connection, shown: Certificate) -> bool:
-    """Tell whether the audit trail has the same hashes, from when the purge ended."""
+    """Tell whether the audit trail says what the certificate does, from when it ended."""
     if shown.purge.ended_at is None:
         return False
-    wanted = {str(each.record_class): each.digest for each in shown.classes if each.count}
-    told = [
-        json.loads(row["detail"])
-        for row in connection.rows("purge_told", at=text(shown.purge.ended_at))
-    ]
-    return any(each["purge"] == shown.purge.number and each["digests"] == wanted for each in told)
+    told = connection.rows("purge_told", at=text(shown.purge.ended_at))
+    return any(json.loads(row["detail"]) == shown.told for row in told)
 
 
 def is_restored_since(connection: Connection, shown: Certificate) -> bool:
@@ -399,7 +391,7 @@ def flaws_of(connection: Connection, shown: Certificate) -> list[str]:
         flaws.append("it has not come to its end")
     elif not is_told(connection, shown):
         restored = is_restored_since(connection, shown)
-        flaws.append(_RESTORED if restored else "the audit trail has other hashes, or none")
+        flaws.append(_RESTORED if restored else "the audit trail says otherwise, or nothing")
     for each in shown.classes:
         numbers = sum(last - first + 1 for first, last in shown.spans.get(each.record_class, ()))
         if numbers != each.count:

@@ -32,7 +32,14 @@ from bars_gateway.standard.guards import SENT_BEFORE, MoveRefused
 from bars_gateway.standard.verdict import ProxyAnswer
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.connection import Connection, Database
-from bars_gateway.store.purges import is_restored_since, is_told, left_of, names_of, prospects
+from bars_gateway.store.purges import (
+    flaws_of,
+    is_restored_since,
+    is_told,
+    left_of,
+    names_of,
+    prospects,
+)
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
@@ -351,6 +358,38 @@ async def test_a_look_removes_nothing(store: Store, database: Database) -> None:
 
     assert ({"all: 30 days": 1}, {"open": 1}) == found[RecordClass.PAYLOADS]
     assert before == await counts(database)
+
+
+FORGED = {
+    "who": "UPDATE purges SET began_by = 'somebody else'",
+    "why": "UPDATE purges SET why = 'another reason'",
+    "when": "UPDATE purges SET began_at = '2026-03-02T09:00:00.000Z'",
+    "up to": "UPDATE purges SET counts_to = '2026-03-02T09:00:00.000Z'",
+    "of whom": "UPDATE purges SET provider = 'trust'",
+    "the rules": "UPDATE purges SET rules = replace(rules, '30', '3000')",
+    "by which rule": "UPDATE purged_classes SET by_rule = replace(by_rule, '30', '3000')",
+    "the hashes": "UPDATE purged_classes SET digest = replace(digest, '1', '2')",
+}
+
+
+@pytest.mark.parametrize("what", sorted(FORGED))
+async def test_a_certificate_that_was_changed_is_told_of(
+    store: Store, database: Database, what: str
+) -> None:
+    """The audit trail has each of these, and cannot be changed without that being seen."""
+    await came(store)
+    number = (await purged(store, YEARS)).purge.number
+    before = await flaws(store, database, number)
+    await said(database, FORGED[what])
+    after = await flaws(store, database, number)
+
+    assert ([], ["the audit trail says otherwise, or nothing"]) == (before, after)
+
+
+async def flaws(store: Store, database: Database, number: int) -> list[str]:
+    shown = await store.purges.certificate(number)
+    assert shown is not None
+    return await database.read(lambda connection: flaws_of(connection, shown))
 
 
 @pytest.mark.of_sqlite
