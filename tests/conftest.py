@@ -31,6 +31,8 @@ settings.load_profile("however busy the machine")
 def pytest_configure(config):
     config.addinivalue_line("markers", f"reference_data: needs the folder that {VARIABLE} names")
     config.addinivalue_line("markers", "needs(*tools): needs these programs on the path")
+    # Scenarios use what tests of the store have, and are run without these.
+    config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
     config.stash[MISSING] = {}
 
 

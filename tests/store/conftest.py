@@ -29,7 +29,6 @@ ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgre
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
     config.addinivalue_line("markers", "unrehearsed: what it plans for a work happens once")
 
 
