@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
 
+import structlog
+
 from bars_gateway.cli import begin
 
 WHY = ("--why", "INC-7")  # of whatever the audit trail has to tell the reason of
@@ -44,8 +46,10 @@ def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None 
     """
     Run one command as a terminal would, without its window; *said* is typed in.
 
-    With an *environ*, nothing else is in the environment.
+    With an *environ*, nothing else is in the environment. The log is afterwards what it was: a
+    command that lets warnings alone be logged would hide what the tests behind it look for.
     """
+    log = structlog.get_config()
     out, err = Printed(sys.stdout), Printed(sys.stderr)
     argv = ["bars-gateway", *map(str, arguments)]
     code = 0
@@ -60,6 +64,8 @@ def typed(*arguments: object, said: str = "", environ: Mapping[str, str] | None 
             begin.main()
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        finally:
+            structlog.configure(**log)
     return Done(code, out.getvalue(), err.getvalue())
 
 
