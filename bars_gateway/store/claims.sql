@@ -12,7 +12,7 @@ SELECT due.*
           FROM ready AS head
          WHERE head.id IN (SELECT early.id
                              FROM json_each('[0, 1]') AS u CROSS JOIN json_each(:providers) AS p ON true
-                             JOIN messages AS early
+                            CROSS JOIN messages AS early
                                ON early.id IN (SELECT m.id FROM messages AS m
                                                 WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT)
                                                   AND m.provider = p.value AND m.next_attempt_at <= :now

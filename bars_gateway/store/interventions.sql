@@ -26,12 +26,13 @@ SELECT * FROM messages_seen
    AND +provider = :provider AND +direction = 'outbound' AND +request_id = :request_id;
 
 -- name: select_messages
--- By state first, and no more of each state than are asked for: thousands may wait behind them.
+-- By state first, and no more of each state than are asked for: thousands may wait behind them. In that order whatever
+-- is known of the table: from the other end, each message there is would walk them all.
 SELECT * FROM messages_seen
  WHERE id IN (SELECT found.id
                 FROM json_each(:states) AS s
-                JOIN messages AS found
-                  ON found.id IN (SELECT m.id FROM messages AS m
+               CROSS JOIN messages AS found
+                  ON found.id IN (SELECT m.id FROM messages AS m INDEXED BY messages_states
                                    WHERE m.direction = 'outbound' AND m.state = s.value
                                      AND m.id > :after AND m.id <= coalesce(:up_to, m.id)
                                      AND +m.provider = :provider AND +m.receiver = coalesce(:receiver, m.receiver)

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from backlog import SICK, fill
 
+from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.store.figures import AGES
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
@@ -125,6 +126,31 @@ def _apart(connection) -> None:
         " 'referral', use_case, 'active', created_at FROM messages AS m WHERE m.id > 1"
     )
     connection.raw.execute("UPDATE messages SET workflow_id = id WHERE true")
+
+
+STATES = {verb: GO_BY | {"states": json.dumps(sorted(IN_BULK[verb]))} for verb in sorted(Verb)}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        *(pytest.param("select_messages", each, id=verb) for verb, each in STATES.items()),
+        pytest.param("foremost", CLAIM | {"not_for": "[]"}, id="foremost"),
+        pytest.param("claimable", CLAIM | {"not_for": "[]"}, id="claimable"),
+    ],
+)
+async def test_what_is_known_of_a_long_queue_misleads_nobody(tmp_path, name, values):
+    """Everything waits, and somebody had it analysed: no look walks what waits for each other."""
+    taken = []
+    for count in (100, 1000):
+        async with open_database(tmp_path / f"{count}.db") as database:
+            await fill(database, count)
+            await database.write(_apart)
+            await database.write(lambda connection: connection.raw.execute("ANALYZE").rowcount)
+        async with open_database(tmp_path / f"{count}.db") as database:
+            taken.append(await steps(database, name, has_result=False, **values))
+
+    assert taken[1] <= taken[0] * 1.5 + 1
 
 
 @pytest.mark.parametrize("name", ["claimable", "foremost", "next_due"])
