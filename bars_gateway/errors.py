@@ -34,6 +34,8 @@ What somebody must act on.
     ├── OnboardingError             a key, name, certificate or letter cannot be made or used
     ├── EvidenceError               an export cannot be made, or is none
     ├── GatewayUnreachable          the command line found no running gateway
+    │   └── GatewayBrokeOff         it ended the connection before it answered
+    ├── GatewayBusy                 it was asked for something, and has not answered yet
     └── SandboxError                the sandbox cannot start
 
 What the standard *expects* (a refusal, silence, a duplicate) is a value and never
@@ -357,6 +359,15 @@ class GatewayUnreachable(GatewayError):
     """The command line found no running gateway."""
 
     advice = "Start it (`systemctl start bars-gateway`), or name its settings file with --config."
+
+
+class GatewayBrokeOff(GatewayUnreachable):
+    """The gateway took what it was asked for, and ended the connection before it answered."""
+
+    advice = (
+        "See whether it runs (`systemctl status bars-gateway`): it may have been stopped, or be"
+        " starting again. What was done stays done; ask again for the rest."
+    )
 
 
 class GatewayBusy(GatewayError):

@@ -8,13 +8,15 @@ from http import HTTPStatus
 from unittest.mock import Mock
 
 import pytest
+import typer
 from aiohttp import web
 
 from bars_gateway.cli import messages
 from bars_gateway.cli.messages import as_receipt, signed, submit
-from bars_gateway.errors import GatewayBusy, GatewayUnreachable
+from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
 from bars_gateway.onboarding import reported
 
+GO_ON = "stay so; of the next, some may be. The same command goes on with the rest\n"
 UNHEARD = (lambda _status, _answer: None, lambda _done, _total: None)
 
 
@@ -104,25 +106,101 @@ async def test_a_gateway_that_is_busy_is_not_to_be_started(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("dry_run", "told"), [(False, "1500 were done before that, and stay so\n"), (True, "")]
+    ("dry_run", "told"),
+    [
+        (
+            False,
+            f"1500 were done before that, and {GO_ON}",
+        ),
+        (True, ""),
+    ],
 )
-def test_how_far_it_came_is_told_where_it_breaks_off(capsys, dry_run, told):
+@pytest.mark.parametrize("broken_off", [GatewayBusy("no answer yet"), KeyboardInterrupt()])
+def test_how_far_it_came_is_told_where_it_breaks_off(capsys, dry_run, told, broken_off):
     """Round by round: what was done stays done, and of a dry run nothing was."""
     answers = iter([1000, 500])
 
     def ask(_path, _order):
         possible = next(answers, None)
         if possible is None:
-            raise GatewayBusy("no answer yet")
+            raise broken_off
         report = {"messages": [], "objections": {}, "next": {"after": 1}}
         return HTTPStatus.OK, {**report, "dry_run": dry_run, "possible": possible}
 
-    with pytest.raises(GatewayBusy):
+    with pytest.raises(type(broken_off)):
         messages._in_bulk(
             ask, {"verb": "hold", "dry_run": dry_run, "messages": {}}, Mock(), as_json=False
         )
 
     assert told == capsys.readouterr().err
+
+
+async def test_a_gateway_that_ended_meanwhile_may_be_starting_again(tmp_path):
+    """It had the order: what was done stays done, and nobody is told that none was there."""
+
+    async def ending(request):
+        request.transport.close()
+        return web.Response()
+
+    async with gateway(tmp_path / "trust.sock", 200, ending):
+        with pytest.raises(GatewayBrokeOff) as caught:
+            await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, *UNHEARD)
+
+    assert "Start it" not in caught.value.advice
+
+
+def flying(code, state="sending"):
+    """Return what the gateway says of the one that was being sent."""
+    objection = {"code": code, "problem": "p", "cure": "c"} if code else None
+    told = {"resent_as": None, "may_happen": None, "also": [], "objection": objection}
+    return {"request_id": "r-1", "done": not code, "state": state, **told}
+
+
+@pytest.mark.parametrize(
+    ("later", "ends", "summed_up"),
+    [
+        ([flying(None, "held")], 0, "done: 1"),
+        ([flying("in_flight"), flying(None, "held")], 0, "done: 1"),
+        ([flying("wrong_state", "acknowledged")], 0, "done: 0, 1 meanwhile acknowledged"),
+        ([flying("attempted", "queued")], 1, "done: 0, 1 not (attempted)"),
+        ([flying("in_flight")] * 9, 1, "done: 0, 1 not (in_flight)"),
+    ],
+)
+def test_what_is_being_sent_is_stopped_once_its_attempt_has_ended(
+    monkeypatch, capsys, later, ends, summed_up
+):
+    """It may come back to the queue: whoever holds all there is would have missed it."""
+    monkeypatch.setattr(messages, "_LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(messages, "IN_FLIGHT_SECONDS", 0.05 if len(later) > 2 else 60)
+    answers = iter(later)
+
+    def ask(path, order):
+        if path == "/interventions":
+            report = {"messages": [flying("in_flight")], "possible": 0, "next": None}
+            return HTTPStatus.OK, report
+        assert ("/messages/r-1/hold", {"dry_run": False}) == (path, order)
+        return HTTPStatus.OK, next(answers, later[-1])
+
+    order = {"verb": "hold", "dry_run": False, "messages": {}}
+    code = 0
+    try:
+        messages._in_bulk(ask, order, Mock(), as_json=False)
+    except typer.Exit as ended:
+        code = ended.exit_code
+    told = capsys.readouterr()
+
+    assert (ends, summed_up) == (code, told.out.splitlines()[-1])
+    assert "1 are being sent" in told.err
+
+
+def test_what_the_gateway_cannot_do_now_is_no_fault_of_the_command(capsys):
+    """A full disk ends it with 1 and a cure; 2 would send people to look at what they typed."""
+    answer = {"error": "the gateway can take nothing now", "cure": "Make room"}
+
+    with pytest.raises(typer.Exit) as ended:
+        list(messages.rounds(lambda *_: (503, answer), "/interventions", {}))
+
+    assert (1, True) == (ended.value.exit_code, "try: Make room" in capsys.readouterr().err)
 
 
 def test_a_user_without_a_name_signs_with_a_number(monkeypatch):

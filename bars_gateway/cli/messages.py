@@ -29,8 +29,9 @@ import asyncio
 import inspect
 import io
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -45,9 +46,9 @@ from bars_gateway.cli.output import Advance, print_lines, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
-from bars_gateway.errors import GatewayBusy, GatewayUnreachable
+from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
 from bars_gateway.frozen import dataclass
-from bars_gateway.model.interventions import DOES, IN_BULK, Verb
+from bars_gateway.model.interventions import DOES, IN_BULK, IN_FLIGHT, WRONG_STATE, Verb
 from bars_gateway.onboarding.reported import whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.standard.applications import EVERYTHING, Offer
@@ -81,6 +82,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; 
 
 
 Ask = Callable[[str, Mapping[str, object]], tuple[HTTPStatus, Mapping[str, Any]]]
+Tell = Callable[[Iterable[Mapping[str, Any]]], None]
 # What was typed, by the member of the order that it went into.
 TYPED_AS = {
     "why": "--why",
@@ -102,6 +104,9 @@ TYPED_AS = {
 _FOR = {"yes": {Verb.RESEND}, "after_its_time": {Verb.RELEASE, Verb.RETRY, Verb.RESEND}}
 _SETS_ASIDE = {"past_its_time": "--after-its-time", "not_confirmed": "--yes"}  # by objection
 _ANSWER_SECONDS = 60.0  # for one receipt
+_STOPS = {Verb.HOLD, Verb.WITHDRAW}  # what is being sent has to be stopped too
+IN_FLIGHT_SECONDS = 100.0  # an attempt takes no longer
+_LOOK_AGAIN_SECONDS = 0.5
 _MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"}
 
 
@@ -212,39 +217,94 @@ def _one_by_one(
 
 
 def _in_bulk(ask: Ask, order: Mapping[str, Any], advance: Advance, *, as_json: bool) -> None:
-    done, objections = 0, Counter[str]()
-    for report in _told_how_far(rounds(ask, "/interventions", order, inside="messages")):
-        if as_json:
-            print_lines(report["messages"])
-        else:
-            for each in report["messages"]:
-                typer.echo(_line(each))
-        done += report["possible"]
-        objections.update(report["objections"])
-        advance(done + objections.total(), None)
-    if as_json:
-        raise typer.Exit(1 if objections or not done else 0)
-    if not (done or objections):
-        states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
-        typer.echo(f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}.")
-        raise typer.Exit(1)
-    against = "".join(f", {count} not ({code})" for code, count in objections.items())
-    typer.echo(f"{'would be' if order['dry_run'] else 'done'}: {done}{against}")
-    if objections:
-        raise typer.Exit(1)
-
-
-def _told_how_far(reports: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield the reports; where no more come, say what those that came make of it."""
-    done = 0
+    done, against, tell = 0, dict[str, str](), _printer(as_json=as_json)
+    meanwhile = Counter[str]()
     try:
-        for report in reports:
-            done += 0 if report["dry_run"] else report["possible"]
-            yield report
-    except (GatewayBusy, GatewayUnreachable):
-        if done:
-            typer.echo(f"{done} were done before that, and stay so", err=True)
+        for report in rounds(ask, "/interventions", order, inside="messages"):
+            tell(report["messages"])
+            done += report["possible"]
+            against.update(_objections(report["messages"]))
+            advance(done + len(against), None)
+        if order["verb"] in _STOPS and not order["dry_run"]:
+            caught, meanwhile = _caught_up(ask, order, against, tell)
+            done += caught
+    except (GatewayBusy, GatewayUnreachable, KeyboardInterrupt, typer.Exit) as ended:
+        begun = done or isinstance(ended, GatewayBusy | GatewayBrokeOff | KeyboardInterrupt)
+        if begun and not order["dry_run"]:
+            told = f"{done} were done before that, and stay so; of the next, some may be"
+            typer.echo(f"{told}. The same command goes on with the rest", err=True)
         raise
+    if not as_json:
+        typer.echo(_summed_up(order, done, against, meanwhile))
+    if against or not (done or meanwhile):
+        raise typer.Exit(1)
+
+
+def _printer(*, as_json: bool) -> Tell:
+    if as_json:
+        return print_lines
+
+    def tell(answers: Iterable[Mapping[str, Any]]) -> None:
+        for each in answers:
+            typer.echo(_line(each))
+
+    return tell
+
+
+def _objections(answers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield what was not done, by X-Request-Id, with the code of what stands against it."""
+    for each in answers:
+        if each["objection"]:
+            yield each["request_id"], each["objection"]["code"]
+
+
+def _caught_up(
+    ask: Ask, whole: Mapping[str, Any], against: dict[str, str], tell: Tell
+) -> tuple[int, Counter[str]]:
+    """
+    Ask again for what was being sent, until each attempt has ended: it may come back to the queue.
+
+    Takes out of *against* what is stopped now, or waits no more; returns how many were stopped, and
+    how many of the others came to which state.
+    """
+    order = {name: value for name, value in whole.items() if name not in {"verb", "messages"}}
+    done, meanwhile, until = 0, Counter[str](), time.monotonic() + IN_FLIGHT_SECONDS
+    flying = [name for name, code in against.items() if code == IN_FLIGHT]
+    if flying:
+        sent = f"{len(flying)} are being sent: waiting for how that ends"
+        typer.echo(f"{sent}, {IN_FLIGHT_SECONDS:.0f} s at most", err=True)
+    while flying and time.monotonic() < until:
+        time.sleep(_LOOK_AGAIN_SECONDS)
+        for name in list(flying):
+            status, answer = ask(f"/messages/{name}/{whole['verb']}", order)
+            known = "request_id" in answer
+            code = dict(_objections([answer])).get(name) if known else None
+            if code == IN_FLIGHT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                continue
+            flying.remove(name)
+            if not known:  # it was purged, say: nobody knows how it ended
+                continue
+            tell([answer])
+            del against[name]
+            if code == WRONG_STATE:  # it waits no more
+                meanwhile[answer["state"]] += 1
+            elif code:
+                against[name] = code
+            else:
+                done += 1
+    return done, meanwhile
+
+
+def _summed_up(
+    order: Mapping[str, Any], done: int, against: Mapping[str, str], meanwhile: Mapping[str, int]
+) -> str:
+    if not (done or against or meanwhile):
+        states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
+        return f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}."
+    words = [f"{'would be' if order['dry_run'] else 'done'}: {done}"]
+    words += (f"{count} not ({code})" for code, count in Counter(against.values()).items())
+    words += (f"{count} meanwhile {state}" for state, count in meanwhile.items())
+    return ", ".join(words)
 
 
 def _line(answer: Mapping[str, Any]) -> str:
@@ -388,7 +448,7 @@ def rounds(
     while True:
         status, report = ask(path, order)
         if status != HTTPStatus.OK:
-            raise refuse_whole(report)
+            raise refuse_whole(report, status)
         yield report
         following = report["next"]
         if following is None:
@@ -404,10 +464,13 @@ def not_done(name: object, answer: Mapping[str, Any]) -> str:
     return f"{name}: not done: {against['problem']}; {cure}"
 
 
-def refuse_whole(answer: Mapping[str, Any]) -> typer.Exit:
-    """Say why an order for many was not understood, and return how the command ends."""
+def refuse_whole(answer: Mapping[str, Any], status: int = HTTPStatus.BAD_REQUEST) -> typer.Exit:
+    """Say why an order for many was not carried out, and return how the command ends."""
     typer.echo(f"error: {answer['error']}", err=True)
-    return typer.Exit(2)
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return typer.Exit(2)
+    typer.echo(f"   try: {answer['cure']}", err=True)
+    return typer.Exit(1)
 
 
 async def submit(
@@ -473,6 +536,8 @@ async def _post(
             f"the gateway on {socket} has not answered for {_ANSWER_SECONDS:.0f} s, and may still"
             " be doing what was asked"
         ) from None
+    except aiohttp.ServerDisconnectedError:
+        raise GatewayBrokeOff(f"the gateway on {socket} ended before it answered") from None
     except (OSError, aiohttp.ClientError) as error:
         permissions.require(socket, write=True)
         reason = getattr(error, "strerror", None) or "no answer came"

@@ -29,8 +29,11 @@ import structlog
 from bars_gateway.epr.orders import Attachment, Confirmation, Order, who_of
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import (
+    IN_BULK,
+    IN_FLIGHT,
     OBJECTIONS,
     PAST_ITS_TIME,
+    WRONG_STATE,
     Attached,
     Candidate,
     Done,
@@ -122,21 +125,23 @@ class Verbs:
         """
         Do it with each message that fits, oldest first: one round, and where the next begins.
 
-        What comes while the rounds go on is not meant. A copy that a resend makes may be refused
-        before they end, and would be resent itself.
+        What comes while the rounds go on is not meant: a copy that a resend makes may be refused
+        before they end, and would be resent itself. Nor is what has moved on between the look and
+        the act, by itself or because somebody else asks for the same at the same time.
         """
         if selection.up_to is None:
             newest = await self._store.interventions.newest()
             selection = replace(selection, up_to=newest)
         size = min(GROUP, self._at_once)
         done: list[Intervention] = []
-        more = True
-        while more and len(done) + size <= self._at_once:
+        looked, more = 0, True
+        while more and looked + size <= self._at_once:
             found = await self._store.interventions.candidates(
                 self._provider, selection, order.verb, size + 1, self._now()
             )
             these, more = found[:size], len(found) > size
-            done += await self._act_together(order, these, via)
+            looked += len(these)
+            done += filter(_was_meant, await self._act_together(order, these, via))
             if more:
                 selection = replace(selection, after=these[-1].message.message_id)
         return Report(
@@ -233,6 +238,13 @@ def resent_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) 
             body=body,
         ),
     )
+
+
+def _was_meant(done: Intervention) -> bool:
+    """Tell whether it was still what the filter is for: it may have moved on since the look."""
+    elsewhere = OutboundState.SENDING not in IN_BULK[done.verb]
+    moved_on = {WRONG_STATE, IN_FLIGHT} if elsewhere else {WRONG_STATE}
+    return done.objection is None or done.objection.code not in moved_on
 
 
 def _standing(order: Order, candidate: Candidate) -> Objection | None:

@@ -49,6 +49,8 @@ MAY_HAPPEN: Mapping[OutboundState, str] = {
 LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
 OTHER_STANDS = "other_stands"  # the one that names others
+IN_FLIGHT = "in_flight"  # the one that passes by itself, and soon
+WRONG_STATE = "wrong_state"
 # Of a use case, a move, a request type and a clinical time.
 Schedule = Callable[[str, Move, RequestType, datetime | None], Limits]
 
@@ -82,9 +84,12 @@ FROM: Mapping[Verb, frozenset[OutboundState]] = {
 }
 
 # What the Receiver has is sent a second time one by one, by somebody who looked at it; and
-# what is queued needs no help from a filter to be tried again.
+# what is queued needs no help from a filter to be tried again. What is being sent at the moment may
+# come back to the queue: whoever stops or takes back all there is, is told of it.
 IN_BULK: Mapping[Verb, frozenset[OutboundState]] = {
     **FROM,
+    Verb.HOLD: FROM[Verb.HOLD] | {OutboundState.SENDING},
+    Verb.WITHDRAW: FROM[Verb.WITHDRAW] | {OutboundState.SENDING},
     Verb.RETRY: _NOT_THERE,
     Verb.RESEND: _NOT_THERE,
 }
@@ -94,12 +99,12 @@ OBJECTIONS: Mapping[str, Objection] = {
     each.code: each
     for each in (
         Objection(
-            code="in_flight",
+            code=IN_FLIGHT,
             text="an attempt to send it has begun, and how it ended is not known yet",
             cure="ask again once it is: within a minute and a half, where the gateway runs",
         ),
         Objection(
-            code="wrong_state",
+            code=WRONG_STATE,
             text="its state does not allow for that",
             cure="look at its state: each verb leads on from some states only",
         ),

@@ -14,9 +14,11 @@ from datetime import datetime
 
 from bars_gateway.model.interventions import (
     FROM,
+    IN_FLIGHT,
     OBJECTIONS,
     OTHER_STANDS,
     PAST_ITS_TIME,
+    WRONG_STATE,
     Candidate,
     Done,
     Resent,
@@ -279,9 +281,9 @@ def _against(connection: Connection, row: Row, verb: Verb) -> str | None:
     """Return the code of what stands against the verb."""
     state = row["state"]
     if state == OutboundState.SENDING:
-        return "in_flight"
+        return IN_FLIGHT
     if state not in FROM[verb]:
-        return "wrong_state"
+        return WRONG_STATE
     if verb is Verb.WITHDRAW:
         behind = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
         return "attempted" if row["attempts"] else _if_any(behind, "overtaken")

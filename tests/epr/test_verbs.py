@@ -1,5 +1,6 @@
 """What a person may ask of the socket to be done with messages."""
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -219,6 +220,50 @@ async def test_many_share_a_transaction_and_never_all_of_them(
     _, report = await ask(epr, "/interventions", WHY | {"verb": "hold"})
 
     assert (2 * GROUP + 1, 3) == (report["possible"], commits.count)
+
+
+@pytest.mark.parametrize("verb", ["hold", "withdraw"])
+async def test_what_is_being_sent_is_told_of_all_that_is_to_be_stopped(
+    store: Store, epr: aiohttp.ClientSession, verb: str
+) -> None:
+    """It may come back to the queue, and would leave again while everybody thinks it is held."""
+    await handed_in(epr)
+    assert await claim_next(store, utc_now(), [PROVIDER]) is not None
+    await handed_in(epr)
+    _, report = await ask(epr, "/interventions", WHY | {"verb": verb})
+
+    assert (1, {"in_flight": 1}) == (report["possible"], report["objections"])
+
+
+async def test_two_who_hold_all_at_once_hold_each_once(epr: aiohttp.ClientSession) -> None:
+    """What the other has held in between is done, and no objection of the second."""
+    for _ in range(GROUP + 2):
+        await handed_in(epr)
+    order = WHY | {"verb": "hold"}
+    both = await asyncio.gather(*(ask(epr, "/interventions", order) for _ in "12"))
+
+    assert GROUP + 2 == sum(report["possible"] for _, report in both)
+    assert [{}, {}] == [report["objections"] for _, report in both]
+
+
+async def test_what_another_has_released_and_is_being_sent_is_no_objection(
+    store: Store, epr: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was held when it was looked for; meanwhile it is on its way, as whoever asks wants."""
+    request_id = await handed_in(epr)
+    await ask(epr, f"/messages/{request_id}/hold", WHY)
+    look = store.interventions.candidates
+
+    async def looked(*about: Any) -> object:
+        found = await look(*about)
+        await ask(epr, f"/messages/{request_id}/release", WHY)
+        assert await claim_next(store, utc_now(), [PROVIDER]) is not None
+        return found
+
+    monkeypatch.setattr(store.interventions, "candidates", looked)
+    _, report = await ask(epr, "/interventions", WHY | {"verb": "release"})
+
+    assert (0, {}) == (report["possible"], report["objections"])
 
 
 async def test_what_was_done_before_it_broke_off_stays_done(
