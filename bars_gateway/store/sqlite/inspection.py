@@ -32,7 +32,7 @@ Tables are compared with their indexes:
 What waits to be sent is found by an index; so are the bytes that were submitted before. A row
 that one of them lacks is never sent and never late, and its bytes are taken a second time.
 SQLite leaves such rows where its write-ahead log raced (`checkpoints`), and so does a disk that
-forgets a page. `PRAGMA quick_check` does not look for them.
+forgets a page. `PRAGMA quick_check` does not look for them: a newer SQLite counts them in some.
 
 `work` reads each table once, and looks up in each index every row that is open or of the last day.
 What an index of some rows holds, of what is queued or due, is looked up in its table as well: what
@@ -285,7 +285,7 @@ def damage(connection: sqlite3.Connection, table: str) -> InspectionStep:
         for line in str(text).splitlines()
         if line != "ok"
     ]
-    return InspectionStep(table, None, list(_gaps(table, lines)), list(_other(lines)))
+    return InspectionStep(table, None, list(_gaps(table, lines)), list(beside_indexes(lines)))
 
 
 def _gaps(table: str, lines: Sequence[str]) -> Iterator[Gap]:
@@ -294,7 +294,8 @@ def _gaps(table: str, lines: Sequence[str]) -> Iterator[Gap]:
         yield Gap(index, table, sum(f"missing from index {index}" in line for line in lines))
 
 
-def _other(lines: Sequence[str]) -> Iterator[str]:
+def beside_indexes(lines: Sequence[str]) -> Iterator[str]:
+    """Yield what SQLite finds wrong but for indexes that hold other rows than their table has."""
     yield from (line for line in lines if not _OF_AN_INDEX.match(line))
 
 
