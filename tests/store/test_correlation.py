@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def foreign(of: Arrival, number: int) -> Arrival:
 
 
 def states(database: Path) -> dict[int, State]:
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         return {
             row[0]: State(row[1]) for row in connection.execute("SELECT id, state FROM workflows")
         }
