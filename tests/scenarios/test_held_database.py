@@ -13,7 +13,7 @@ from messages import referral
 from structlog.testing import capture_logs
 from world import Node, World, eventually, headers, in_time, post, world_in
 
-from bars_gateway.daemon import gateway
+from bars_gateway.store.sqlite import database
 from bars_gateway.store.sqlite.database import open_database
 
 HOLDS = "another program holds the database: database is locked"
@@ -22,7 +22,7 @@ HOLDS = "another program holds the database: database is locked"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway wait for the other program for a moment only."""
-    monkeypatch.setattr(gateway, "open_database", partial(open_database, busy_seconds=0.05))
+    monkeypatch.setattr(database, "open_database", partial(open_database, busy_seconds=0.05))
 
 
 @contextmanager
