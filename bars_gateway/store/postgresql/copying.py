@@ -6,6 +6,7 @@ tables, within the transaction of each batch, and on again before its COMMIT: no
 tables without them.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -25,6 +26,7 @@ _COLUMNS = (
     "SELECT CAST(column_name AS TEXT) FROM information_schema.columns"
     " WHERE table_schema = 'public' AND table_name = ?"
 )
+_LEFT_SECONDS = 5.0  # how long the server may take to notice that a copy was killed
 # Nodes have names, and each holds its own.
 _OTHERS = """
     SELECT 1 FROM pg_locks
@@ -102,8 +104,11 @@ class CopiedServer:
 
     def require_alone(self) -> None:
         """Raise DatabaseInUse where another node is at work there."""
-        if self.ask(_OTHERS):
-            raise DatabaseInUse(f"another gateway works on {self.name}")
+        until = time.monotonic() + _LEFT_SECONDS
+        while not row(self.raw, NAMED, node="")["ours"] or self.ask(_OTHERS):
+            if time.monotonic() > until:
+                raise DatabaseInUse(f"another gateway works on {self.name}")
+            time.sleep(0.1)
 
     def damage(self) -> Sequence[str]:
         """Return nothing: the server's own tools look at that."""
@@ -139,11 +144,9 @@ def hold_server(address: ServerAddress, vault: Vault = CLEAR) -> Iterator[Copied
     try:
         with _told():
             require_fit(raw, address.name)
-            if not row(raw, NAMED, node="")["ours"]:
-                raise DatabaseInUse(f"another gateway works on {address.name}")
-        held = CopiedServer(raw, address.name, vault)
+            held = CopiedServer(raw, address.name, vault)
+            held.require_alone()
         held.ask("SET statement_timeout = 0")  # a large table takes longer to count; nobody waits
-        held.require_alone()
         yield held
     finally:
         raw.close()
