@@ -23,7 +23,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -149,13 +149,12 @@ class PostgresDatabase:
 
     def _opened_by_name(self) -> Raw:
         """Open a session that no other gateway has, or none of this node's name."""
-        raw = connect(self.address)
-        try:
+        with ExitStack() as unless_ours:
+            raw = connect(self.address)
+            unless_ours.callback(raw.close)
             self._take_name(raw)
             self._writes_as = row(raw, _SINCE)
-        except BaseException:
-            raw.close()
-            raise
+            unless_ours.pop_all()
         return raw
 
     def _take_name(self, raw: Raw) -> None:

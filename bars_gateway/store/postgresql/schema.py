@@ -7,6 +7,7 @@ The schema is SQLite's, table by table and constraint by constraint; `migrations
 it in PostgreSQL's words.
 """
 
+from contextlib import ExitStack
 from importlib import resources
 from typing import Any
 
@@ -33,7 +34,8 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
-        try:
+        with ExitStack() as unless_ready:
+            unless_ready.callback(say, raw, "ROLLBACK")
             _refuse_copies(raw, name)
             _migrate(raw, name)
             _learn_alarms(raw)
@@ -42,9 +44,7 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
             require(needed, vault, name)
             if vault.key_id is not None and vault.key_id not in dict(needed):
                 within.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
-        except BaseException:
-            say(raw, "ROLLBACK")
-            raise
+            unless_ready.pop_all()
         say(raw, "COMMIT")
     except psycopg.Error as error:
         raise translated(error) from error

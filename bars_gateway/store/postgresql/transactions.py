@@ -31,7 +31,7 @@ Decisions: D-durable, D-group-commit.
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -289,13 +289,13 @@ class Reader:
             self._session.drop()
             raise translated(error) from None
         try:
-            value = work(PostgresConnection(raw, self._vault))
-            say(raw, "COMMIT")
-        except BaseException as error:
-            self._end(raw)
-            if isinstance(error, psycopg.Error):
-                raise translated(error) from None
-            raise
+            with ExitStack() as unless_read:
+                unless_read.callback(self._end, raw)
+                value = work(PostgresConnection(raw, self._vault))
+                say(raw, "COMMIT")
+                unless_read.pop_all()
+        except psycopg.Error as error:
+            raise translated(error) from None
         return value
 
     def _end(self, raw: Raw) -> None:
