@@ -5,8 +5,8 @@ Measures a purge beside messages: `make bench-purge`.
 
 First the same flow without a purge. What a message waits for is what its caller waits for: from
 the first byte of the request to the whole answer, over mutual TLS. Afterwards the file's size is
-compared with what it was, the database is verified, and the certificate is proved by a copy from
-before.
+compared with what it was and with the payloads' share of it, the database and the audit trail are
+verified, and the certificate is proved by a copy from before.
 """
 
 import asyncio
@@ -128,14 +128,16 @@ async def measured(folder: Path) -> None:
             fill(gateway.database, datetime.now(UTC))
             copy = folder / "copy.db"
             shutil.copy(gateway.database, copy)
-            full = gateway.database.stat().st_size
+            full, share = gateway.database.stat().st_size, _payloads(gateway.database)
             await gateway.start()
             print("without", waits(await flowing(gateway, QUIET_SECONDS)), flush=True)
             await _purge(gateway)
             await gateway.stop()
             small = gateway.database.stat().st_size
-            print(f"file {full / 1e6:.1f} MB before, {small / 1e6:.1f} MB after", flush=True)
-            print((await gateway.run("verify"))[1].decode().splitlines()[-1])
+            print(f"file {full / 1e6:.1f} MB before, of which {share / 1e6:.1f} MB payloads")
+            print(f"file {small / 1e6:.1f} MB after", flush=True)
+            for command in (("verify",), ("audit", "verify")):
+                print((await gateway.run(*command))[1].decode().splitlines()[-1], flush=True)
             proved = await gateway.run("purge", "--verify", "1", "--against", str(copy))
             print(proved[1].decode().strip())
 
@@ -163,6 +165,14 @@ async def _space(gateway: Gateway, began: float) -> None:
         f"{_empty(gateway.database)} empty pages left {time.monotonic() - began:.0f} s after",
         flush=True,
     )
+
+
+def _payloads(path: Path) -> int:
+    """Return how many bytes of the file are payloads and their index."""
+    pages = "SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%payloads%'"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        found: int = connection.execute(pages).fetchone()[0]
+        return found
 
 
 def _empty(path: Path) -> int:
