@@ -24,14 +24,14 @@ from pathlib import Path
 
 import uvloop
 from builds import builds
-from staging import OURS, Gateway, ground, sink
+from staging import OURS, Gateway, caller_of, ground, sink
 
 from bars_gateway.store.rows import digest_of, text
 
 STORED = int(os.environ.get("STORED", "200000"))
 A_SECOND = int(os.environ.get("RATE", "20"))
-QUIET_SECONDS = int(os.environ.get("QUIET", "20"))
-FLOW_SECONDS = int(os.environ.get("FLOW", "10"))  # of each part that is measured in a purge
+QUIET_SECONDS = int(os.environ.get("QUIET", "30"))
+FLOW_SECONDS = int(os.environ.get("FLOW", "30"))  # of each part that is measured in a purge
 OVER = timedelta(days=790)
 BYTES = 3_000  # as much as a referral of 12.9 kB is kept, compressed
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id|"
@@ -112,8 +112,10 @@ def waits(ms: list[float]) -> str:
 
 async def flowing(gateway: Gateway, seconds: float) -> list[float]:
     """Let so many a second come in; return what each waited for, in milliseconds."""
-    spent = await gateway.receiving(int(A_SECOND * seconds), rate=A_SECOND, warm=4, callers=8)
-    return list(spent.ms)
+    told = gateway.inbound(int(A_SECOND * seconds)) | {"rate": A_SECOND, "warm": 4, "callers": 8}
+    async with caller_of(told) as caller:  # which does not wait until the gateway has nothing to do
+        _, ms = await caller.go()
+    return list(ms)
 
 
 async def measured(folder: Path) -> None:

@@ -313,9 +313,12 @@ class Gateway:
 
     async def receiving(self, count: int, **how: Any) -> Spent:
         """Let the proxy bring so many messages over mutual TLS."""
+        return await self._loaded(self.inbound(count) | how)
+
+    def inbound(self, count: int) -> dict[str, Any]:
+        """Return what a caller is told who brings so many messages as the proxy."""
         url = f"https://127.0.0.1:{self.port}/FHIR/R4/$process-message"
-        told = self.at.proxy | {"url": url, "services": [OURS], "count": count}
-        return await self._loaded(told | how)
+        return self.at.proxy | {"url": url, "services": [OURS], "count": count}
 
     async def draining(self, count: int) -> Spent:
         """Open the sink, behind which so many wait; return once all are acknowledged."""
