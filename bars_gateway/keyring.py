@@ -15,9 +15,9 @@ A ring is a file of lines. A key stands in it for as long as a database, or a ba
     key 2026-11-29-7f3a91c2 BASE64          the last one encrypts; the others only open
     copied 2026-11-29T15:00:00Z 2026-11-29-7f3a91c2     which keys a copy was made of, elsewhere
 
-A number is looked for in the bytes, wherever it stands: in an identifier, or in what somebody
-wrote. A tidy-minded reader would hash it without a key. There are a thousand million NHS numbers,
-so that whoever has the file would undo such a hash in minutes.
+A tidy-minded reader would hash a number without a key. There are a thousand million NHS numbers, so
+that whoever has the file would undo such a hash in minutes. How numbers are found in a message:
+`standard.nhs_numbers`.
 
 Decisions: D-encryption, D-subject-hash.
 """
@@ -28,8 +28,7 @@ import hashlib
 import hmac
 import os
 import re
-import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from pathlib import Path
@@ -37,41 +36,17 @@ from typing import TYPE_CHECKING, Self
 
 from bars_gateway.errors import KeyRingUnusable, PayloadDamaged
 from bars_gateway.frozen import dataclass
-from bars_gateway.standard.patients import is_nhs_number
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
-MOST_NUMBERS = 64  # in one text: what has more is a list of people, and is read when one is sought
-MANY = "*"  # what stands for the numbers of such a text
-NUMBER_IN_TEXT = (
-    "holds what may be an NHS number, and is kept in clear for years: leave it out, and name a"
-    " ticket or the X-Request-Id; the number of a ticket is told apart by letters before it, as in"
-    " INC1234567890"
-)
 _MARK = b"\0bg1"  # neither JSON nor XML begins with it
 _PROOF = b"bars-gateway"
 _NONCE_BYTES = 12
 _HASH_DIGITS = 32  # of the HMAC, in hex: 128 bits
 _TEXT_MARK = "encrypted:"
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
-# The digits one by one: `re` looks four times as fast for the first of them as for a group.
-_BETWEEN = rb"(?:[ -]|\xc2\xa0|\xe2\x80[\x90-\x95]|&#160;|&nbsp;)?"
-_NUMBER = re.compile(
-    rb"[0-9][0-9][0-9]" + _BETWEEN + rb"[0-9]{3}" + _BETWEEN + rb"[0-9]{4}(?![0-9A-Za-z])"
-)
-_LONGEST = 32  # bytes: more than a number takes, with the sign that follows it
-_PIECE = 32 * 1024  # bytes: looked through within a millisecond
-_DOTS = re.compile(r"(?<=[0-9])\s*[./_\s-]\s*(?=[0-9])")
-_BESIDE_NHS = re.compile(r"nhs_?(?:no|num|number)?[.:_#]*(?=[0-9])", re.IGNORECASE)
-# Ten digits in groups of any length, as somebody types them; a day among them makes it none.
-_GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9](?:[ -]?[0-9]){9}(?![0-9A-Za-z]|[ -][0-9])")
-_A_DAY = re.compile(
-    r"(?<![0-9])(?:[12][0-9]{3}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[12][0-9]{3})(?![0-9])"
-)
-_NOT_A_DIGIT = re.compile(r"[^0-9]")
-_ESCAPES = (b"\\n", b"\\r", b"\\t")  # of JSON: the letter belongs to no word
 _HEAD = """\
 # The keys that encrypt what the gateway stores of patients. The last one is used; the others open
 # what was stored before. Without this file nobody can read the database or its backups: keep a copy
@@ -321,61 +296,3 @@ def unarmoured(stored: str) -> bytes:
 
 def _bound(head: bytes, place: Sequence[object]) -> bytes:
     return head + b"\0" + "\0".join(map(str, place)).encode()
-
-
-def numbers_in(*texts: bytes) -> set[str]:
-    """Return the NHS numbers that stand in *texts*; `MANY` where there are too many to tell."""
-    return together(set(_each_in(text)) for text in texts)
-
-
-def together(found: Iterable[Collection[str]]) -> set[str]:
-    """Return the numbers that were found in several texts, as if these were one."""
-    numbers = {number for each in found for number in each}
-    return {MANY} if MANY in numbers or len(numbers) > MOST_NUMBERS else numbers
-
-
-def _each_in(text: bytes) -> Iterator[str]:
-    for match in _matches(text):
-        number = _digits(match[0])
-        if is_nhs_number(number) and not _is_of_a_word(text, match.start()):
-            yield number
-
-
-def _matches(text: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield what looks like a number. `re` stops all of Python until it has one: so, in pieces."""
-    begin = 0
-    while begin < len(text):
-        end = begin + _PIECE
-        for match in _NUMBER.finditer(text, begin, end + _LONGEST):
-            if match.start() >= end:
-                break
-            yield match
-            begin = match.end()
-        begin = max(begin, end)
-
-
-def holds_nhs_number(typed: str) -> bool:
-    """
-    Tell whether a person has typed an NHS number, in whatever groups, or next to "NHS".
-
-    Next to other letters it is something else: INC1234567890 is the number of a ticket.
-    """
-    plain = _BESIDE_NHS.sub(" ", _DOTS.sub("-", unicodedata.normalize("NFKC", typed)))
-    grouped = (_NOT_A_DIGIT.sub("", each) for each in _GROUPED.findall(_A_DAY.sub("x", plain)))
-    return bool(numbers_in(plain.encode())) or any(map(is_nhs_number, grouped))
-
-
-def names(number: str, text: bytes) -> bool:
-    """Tell whether that NHS number stands in *text*, however many do."""
-    found = (match for match in _matches(text) if _digits(match[0]) == number)
-    return any(not _is_of_a_word(text, match.start()) for match in found)
-
-
-def _digits(written: bytes) -> str:
-    bare = written.replace(b"&#160;", b"")
-    return _NOT_A_DIGIT.sub("", bare.decode("utf-8", "replace"))
-
-
-def _is_of_a_word(text: bytes, begin: int) -> bool:
-    """Tell whether what begins there goes on with a number or word: an attachment is nobody's."""
-    return text[begin - 1 : begin].isalnum() and text[max(0, begin - 2) : begin] not in _ESCAPES

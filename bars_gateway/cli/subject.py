@@ -25,10 +25,11 @@ from bars_gateway.cli.output import clock, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import OnboardingError
-from bars_gateway.keyring import Vault, names
+from bars_gateway.keyring import Vault
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.onboarding.reported import refuse_numbers, report_done
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.standard.nhs_numbers import names
 from bars_gateway.standard.patients import is_nhs_number
 from bars_gateway.store import subjects
 from bars_gateway.store.connection import Connection

@@ -23,10 +23,10 @@ from bars_gateway.config.values import is_hidden
 from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.console.visitor import VISITING, UserRole
 from bars_gateway.frozen import dataclass
-from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.answers import own_words
+from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
 
 _OF_ONE = r"/{number:\d{1,18}}/reveal"
 _BETWEEN = re.compile(r">\s*<")

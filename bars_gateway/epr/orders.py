@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 
 from bars_gateway.frozen import dataclass
-from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.standard.timing import typed_instant
 from bars_gateway.standard.tree import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
@@ -110,17 +110,27 @@ class RecordOrder:
     message_id: int | None = None
     workflow_id: int | None = None
     quarantine_id: int | None = None
+    linked: bool = False  # what it is linked to as well; of a hold alone
 
 
-def read_record_order(body: bytes) -> RecordOrder:
-    """Return which record is meant, or raise OrderProblem."""
+def read_hold_order(body: bytes) -> RecordOrder:
+    """Return which record is to be held, or raise OrderProblem."""
+    return _record_order(body, _HOLD)
+
+
+def read_release_order(body: bytes) -> RecordOrder:
+    """Return which record is to be released, or raise OrderProblem."""
+    return _record_order(body, _RECORD)
+
+
+def _record_order(body: bytes, members: Mapping[str, Callable[[Any], Any]]) -> RecordOrder:
     found = _object(body)
-    _refuse_unknown(found, _RECORD)
+    _refuse_unknown(found, members)
     if "why" not in found:
         raise OrderProblem("is missing: a reason, such as the number of a case", "why")
     if len(found.keys() & _NAMING_RECORDS.keys()) != 1:
         raise OrderProblem(f"name one of {', '.join(_NAMING_RECORDS)}")
-    return RecordOrder(**{name: _RECORD[name](value) for name, value in found.items()})
+    return RecordOrder(**{name: members[name](value) for name, value in found.items()})
 
 
 def read_purge_order(body: bytes) -> RecordOrder:
@@ -390,3 +400,5 @@ _RECORD: Mapping[str, Callable[[Any], Any]] = {
     **_NAMING_RECORDS,
     **{name: reader for name, reader in _MEMBERS.items() if name not in OF_MESSAGES},
 }
+# A release has no such thing: what is linked may be held for another reason.
+_HOLD: Mapping[str, Callable[[Any], Any]] = {**_RECORD, "linked": _flag("linked")}

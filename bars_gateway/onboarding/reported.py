@@ -22,8 +22,8 @@ import typer
 
 from bars_gateway import permissions
 from bars_gateway.config import Settings
-from bars_gateway.keyring import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.model.interventions import LONGEST_REASON
+from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.store.reports import report
 
 WhyOrAsked = Annotated[

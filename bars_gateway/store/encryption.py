@@ -26,9 +26,10 @@ from datetime import datetime
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
 from bars_gateway.frozen import dataclass
-from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, numbers_in, unarmoured
+from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, unarmoured
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.model.readings import EncryptionStanding
+from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.store.connection import LOOKING, Connection, Row
 from bars_gateway.store.records import add_message_event, note_subjects
 from bars_gateway.store.rows import (

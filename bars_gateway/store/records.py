@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.frozen import dataclass
-from bars_gateway.keyring import Vault, numbers_in, together
+from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.links import Relation
+from bars_gateway.standard.nhs_numbers import numbers_in, together
 from bars_gateway.standard.patients import Patient, patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after

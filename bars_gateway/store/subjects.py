@@ -18,10 +18,10 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.keyring import MANY, names
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.standard.bundle import MalformedBundle
+from bars_gateway.standard.nhs_numbers import MANY, names
 from bars_gateway.standard.patients import numbered_in
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import read_payload

@@ -33,9 +33,9 @@ from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.keyring import numbers_in
 from bars_gateway.model.messages import Arrival, Payload, Submission
 from bars_gateway.standard.formats import LONG
+from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.store.connection import Connection, Database, Measures, Unmeasured
 
 _LOOKED_AT_EACH = 0.25  # seconds, how much room there is on the disk

@@ -10,10 +10,11 @@ import pytest
 from store_values import NOW, TERMS, arrival, decision, payload, submission
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
-from bars_gateway.keyring import EncryptionRing, RingKey, Vault, numbers_in
+from bars_gateway.keyring import EncryptionRing, RingKey, Vault
 from bars_gateway.model.messages import Part, Refusal
 from bars_gateway.model.questions import QuestionOpen, ResourceRequest
 from bars_gateway.standard.formats import LONG as LENGTHY
+from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store import records, subjects, work
 from bars_gateway.store.connection import Connection
