@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from own_words import said
 from store.test_purges import collected
 from store_values import arrival, refusal
 from typed import settings_text
@@ -18,6 +19,8 @@ from typed import settings_text
 from bars_gateway.cli.records import against_database, carried_out
 from bars_gateway.config import load
 from bars_gateway.model.messages import Actor
+from bars_gateway.model.retention import Certificate, RecordClass
+from bars_gateway.store.connection import Database
 from bars_gateway.store.purges import certificate
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import open_database
@@ -47,6 +50,8 @@ async def settings(tmp_path: Path) -> Path:
         for _ in range(3):
             await store.inbound.refuse(refusal(arrival()), OLD)
         await store.inbound.refuse(refusal(arrival()), datetime.now(UTC))
+        for ended in (True, True, False):
+            await alarmed(database, ended=ended)
     for number in range(1, 5):
         left = inbox / f"{number:012}.message.json"
         left.write_text("{}")
@@ -54,7 +59,48 @@ async def settings(tmp_path: Path) -> Path:
     return file
 
 
+async def alarmed(database: Database, *, ended: bool) -> None:
+    """Raise an alarm about nothing that is kept; *ended*: long ago."""
+    at = OLD.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    put = "INSERT INTO events (at, provider, kind, detail) VALUES (?, 'trust', ?, '{}')"
+    await said(database, put, at, "inbound.request_id_reused")
+    if ended:
+        await said(database, "UPDATE alarms SET ended_at = since, ended_how = 'settled'")
+
+
 POINTS = [f"{when}:{step}" for step in STEPS for when in ("after", "before")]
+# Each class that has something to leave, in the order in which it does: one removal of each.
+REMOVALS = ("payloads", "answers", "messages", "conversations", "refusals", "alarms")
+
+
+@pytest.mark.parametrize("when", ["after", "before"])
+@pytest.mark.parametrize("removal", REMOVALS)
+async def test_a_removal_of_each_class_is_killed(settings: Path, removal: str, when: str) -> None:
+    """What had left until then is certified, and of this class all or nothing."""
+    nth = REMOVALS.index(removal) + 1
+    await typed(settings, "yearly", str(LAUNCHER), f"{when}:remove_records.{nth}")
+    path = load(settings, {}).database_path
+    left = {row.record_class: row.count for row in certified(path).classes}
+    problems = list(examine(path).problems)
+    await carried_out(load(settings, {}), None, JO)
+
+    assert {each: left.get(RecordClass(each), 0) for each in REMOVALS} == {
+        each: 0 if REMOVALS.index(each) + (when == "before") >= nth else MANY[each]
+        for each in REMOVALS
+    }
+    assert [] == problems
+    assert [] == await asyncio.to_thread(lambda: list(against_database(path, certified(path))))
+    assert (1, 1, 1, 1) == tuple(counts_of(path).values())
+
+
+MANY = dict.fromkeys(REMOVALS, 3) | {"alarms": 2}
+
+
+def certified(path: Path) -> Certificate:
+    with reading(path) as connection:
+        shown = certificate(SqliteConnection(connection), 1)
+    assert shown is not None
+    return shown
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -70,16 +116,14 @@ async def test_a_purge_goes_on_where_it_was_killed(settings: Path, point: str) -
     path = load(settings, {}).database_path
     after_the_kill = list(examine(path).problems)
     await carried_out(load(settings, {}), None, JO)
-    with reading(path) as connection:
-        shown = certificate(SqliteConnection(connection), 1)
+    shown = certified(path)
     left = load(settings, {}).providers["trust"].spool_dir / "inbox" / "new"
 
     assert -signal.SIGKILL == process.returncode, printed.decode()[-2000:]
     assert [] == after_the_kill
-    assert shown is not None
     assert [] == await asyncio.to_thread(lambda: list(against_database(path, shown)))
     assert [] == list(examine(path).problems)
-    assert (1, 1, 1) == tuple(counts_of(path).values())
+    assert (1, 1, 1, 1) == tuple(counts_of(path).values())
     assert ["000000000004.message.json"] == [each.name for each in left.iterdir()]
 
 
@@ -87,19 +131,35 @@ def counts_of(path: Path) -> dict[str, int]:
     with closing(sqlite3.connect(path)) as connection:
         return {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("messages", "workflows", "ledger WHERE state = 'refused'")
+            for table in ("messages", "workflows", "ledger WHERE state = 'refused'", "alarms")
         }
 
 
-async def test_a_purge_without_a_gateway_prints_its_certificate_alone(settings: Path) -> None:
-    """A program reads it: what is logged goes elsewhere."""
-    words = ["purge", "--config", str(settings), "--why", "yearly", "--json"]
+async def typed(settings: Path, why: str, *launched: str) -> tuple[str, str]:
+    """Purge by the command, while no gateway runs; return what it prints, and what it says."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bars_gateway", *words),
+        *(sys.executable, *(launched or ("-m", "bars_gateway"))),
+        *("purge", "--config", str(settings), "--why", why, "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     printed, said = await process.communicate()
+    return printed.decode(), said.decode()
 
-    assert "You vouch for the clock" in said.decode()
-    assert ("yearly", 18) == tuple(json.loads(printed)[name] for name in ("why", "removed"))
+
+async def test_a_purge_without_a_gateway_prints_its_certificate_alone(settings: Path) -> None:
+    """A program reads it: what is logged goes elsewhere."""
+    printed, said = await typed(settings, "yearly")
+
+    assert "You vouch for the clock" in said
+    assert ("yearly", 20) == tuple(json.loads(printed)[name] for name in ("why", "removed"))
+
+
+async def test_a_purge_that_ends_an_older_one_first_prints_both(settings: Path) -> None:
+    """What had left by the first one's word is certified under that."""
+    await typed(settings, "first", str(LAUNCHER), "after:remove_records")
+    printed, _ = await typed(settings, "second")
+    found = [json.loads(line) for line in printed.splitlines()]
+
+    assert [("first", 1), ("second", 2)] == [(each["why"], each["purge_id"]) for each in found]
+    assert [20, 0] == [each["removed"] for each in found]

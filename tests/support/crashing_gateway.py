@@ -4,6 +4,7 @@ Runs `bars-gateway run`, and kills itself at a named point: right before or afte
     python crashing_gateway.py before:7 run --config …    SIGKILL before the 7th group commits
     python crashing_gateway.py after:7 run --config …     … and right after it is on disk
     python crashing_gateway.py before:decide run …        before the first group with that work
+    python crashing_gateway.py before:decide.3 run …      before the third group with it
 """
 
 import os
@@ -15,8 +16,10 @@ from typing import Any
 from bars_gateway.store.sqlite import SqliteConnection, database
 
 point, _, when = sys.argv.pop(1).partition(":")
+name, _, nth = when.partition(".")
 NEVER = -1
 countdown = (int(when) if when.isdigit() else 0) or NEVER
+met = 0
 run_group = database._run_group
 
 
@@ -27,11 +30,12 @@ def name_of(work: Any) -> str:
 
 def crashing(connection: sqlite3.Connection, works: Any) -> Any:
     """Run the group as ever, unless it is the one to die at."""
-    global countdown  # noqa: PLW0603 - the writer's thread is the only one here
+    global countdown, met  # noqa: PLW0603 - the writer's thread is the only one here
     if countdown > 0:
         countdown -= 1
-    elif any(when == name_of(work) for work in works):
-        countdown = 0
+    elif any(name == name_of(work) for work in works):
+        met += 1
+        countdown = 0 if met == int(nth or 1) else countdown
     if countdown == 0 and point == "before":
         connection.execute("BEGIN IMMEDIATE")
         for work in works:
