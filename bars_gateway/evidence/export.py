@@ -4,8 +4,9 @@
     .DIR.… ◄── course, installation, index.html, manifest.json       then, at one moment ──► DIR
 
 It is written beside DIR under another name and renamed when it is whole: whoever finds DIR finds
-all of it. Whoever writes it holds a lock on that folder: one that nobody holds was left behind by a
-kill, and the next export to DIR removes it, and says so.
+all of it. The run has a folder of its own among the temporary ones, for below DIR the paths of its
+sockets may be too long. Whoever writes holds a lock on both: one that nobody holds was left behind
+by a kill, and the next export removes it, and says so.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ from bars_gateway.permissions import sync_folder
 from bars_gateway.safety.hazards import HAZARDS
 
 _FOLDER, _HALF = 0o750, 0o700
+_SCRATCH = "bars-gateway-export-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,25 +70,23 @@ async def export(
     Copies of what is *attached* lie in a folder of their own, under the names that they had.
     """
     half, left_behind = _begun(folder)
-    held = _lock(half)
     try:
-        _attach(half, attached)
-        with tempfile.TemporaryDirectory(prefix="bars-gateway-evidence-") as scratch:
-            played = await course.play(half, Path(scratch))
-        await _tell_of_installation(half, settings, played, now)
-        summary = _summary(half, settings, played, now)
-        _write(half / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
-        _write(half / INDEX, page.index(asdict(summary), summary.shown))
-        digest = manifest.write(half, now)
-        half.chmod(_FOLDER)
-        half.replace(folder)  # an empty folder gives way
-        sync_folder(folder.parent)
+        with _locked(half):
+            _attach(half, attached)
+            with tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch, _locked(Path(scratch)):
+                played = await course.play(half, Path(scratch))
+            await _tell_of_installation(half, settings, played, now)
+            summary = _summary(half, settings, played, now)
+            _write(half / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
+            _write(half / INDEX, page.index(asdict(summary), summary.shown))
+            digest = manifest.write(half, now)
+            half.chmod(_FOLDER)
+            half.replace(folder)  # an empty folder gives way
+            sync_folder(folder.parent)
     except OSError as error:
         raise EvidenceError(f"{error.filename or folder}: {error.strerror}") from None
     finally:
         shutil.rmtree(half, ignore_errors=True)
-        if held is not None:
-            os.close(held)
     return Exported(summary=summary, manifest_sha256=digest, left_behind=left_behind)
 
 
@@ -124,32 +125,44 @@ def _begun(folder: Path) -> tuple[Path, Sequence[Path]]:
     if folder.is_dir() and any(folder.iterdir()):
         raise EvidenceError(f"{folder} is not empty, and nothing is written over")
     try:
-        left_behind = [each for each in _halves(folder) if _is_gone(each)]
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)), left_behind
+        prefix, scratch = f".{folder.name}.", Path(tempfile.gettempdir())
+        found = [*_begun_before(folder.parent, prefix), *_begun_before(scratch, _SCRATCH)]
+        left_behind = [each for each in found if _is_gone(each)]
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent)), left_behind
     except OSError as error:
         raise EvidenceError(f"{folder} cannot be made: {error.strerror}") from None
 
 
-def _halves(folder: Path) -> Iterator[Path]:
-    """Yield what an export to *folder* is, or was, written into: ours, closed, and so named."""
-    named = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}")  # as mkdtemp names them
-    for each in folder.parent.iterdir():
+def _begun_before(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield what exports write into, or wrote, below *parent*: ours, closed, and so named."""
+    named = re.compile(rf"{re.escape(prefix)}[a-z0-9_]{{8}}")  # as mkdtemp names them
+    for each in parent.iterdir():
         if named.fullmatch(each.name) and not each.is_symlink() and each.is_dir():
-            found = each.stat()
-            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) in {_HALF, _FOLDER}:
-                yield each
+            with suppress(FileNotFoundError):  # the export has come to its end this moment
+                found = each.stat()
+                mode = stat.S_IMODE(found.st_mode)
+                if found.st_uid == os.geteuid() and mode in {_HALF, _FOLDER}:
+                    yield each
 
 
 def _is_gone(half: Path) -> bool:
     """Remove *half* unless an export is writing into it; tell whether it is gone."""
-    held = _lock(half)
-    if held is None:
-        return False
+    with suppress(FileNotFoundError), _locked(half) as is_ours:
+        if is_ours:
+            shutil.rmtree(half)
+        return is_ours
+    return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock on *folder* while the block runs; yield whether nobody else has it."""
+    held = _lock(folder)
     try:
-        shutil.rmtree(half)
+        yield held is not None
     finally:
-        os.close(held)
-    return True
+        if held is not None:
+            os.close(held)
 
 
 def _lock(half: Path) -> int | None:

@@ -466,6 +466,23 @@ async def test_what_a_killed_export_left_behind_is_removed_by_the_next(tmp_path:
     assert all(each.exists() for each in (busy, half, *others))
 
 
+async def test_the_folder_of_a_run_that_was_killed_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among the temporary folders, whichever DIR it was for; unless it runs."""
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    left, busy = (Path(mkdtemp(prefix="bars-gateway-export-")) for _ in range(2))
+    (left / "sandbox").mkdir()
+    other = Path(mkdtemp(prefix="bars-gateway-demo-"))
+    with export_module._locked(busy):
+        _, gone = export_module._begun(tmp_path / "made")
+
+    assert [left] == list(gone)
+    assert sorted((busy, other)) == sorted(temporary.iterdir())
+
+
 async def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
     """Neither a folder that is half full, nor a gateway that runs on."""
     config, scratch = installation(tmp_path), tmp_path / "t"
