@@ -15,10 +15,13 @@ from enum import StrEnum
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.doubts import api_key_is_told, is_of_the_example, unknown_callers
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
+from bars_gateway.errors import KeyRingUnusable
+from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import form_for
 from bars_gateway.onboarding.certificates import requests_in
 from bars_gateway.onboarding.contacts import Contact
+from bars_gateway.onboarding.encryption import CREDENTIALS
 
 # A file that is wrong is as much left to do as one that is not there.
 _CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
@@ -55,6 +58,7 @@ def steps(settings: Settings, now: datetime) -> list[ChecklistStep]:
     return [
         *_sending(settings),
         *(_receiving(settings, now) if settings.inbound.enabled else ()),
+        *_keeping(settings),
         *_together(settings),
     ]
 
@@ -129,6 +133,23 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[ChecklistStep]:
     yield _unseen("Open the firewall", how, contacts.NETWORK)
     how = "bars-gateway letters catalogue"
     yield _unseen("Have the services entered in the endpoint catalogue", how, contacts.BARS)
+
+
+def _keeping(settings: Settings) -> Iterator[ChecklistStep]:
+    """Yield what is left to do for the key without which nobody reads what is stored."""
+    file, what = settings.store.encryption_keys_file, "Copy the key ring to another place"
+    if file is None:
+        return
+    how = "bars-gateway encryption copy FILE; take that where neither backups nor this disk are"
+    if file.is_relative_to(CREDENTIALS):  # in one of systemd's nothing is noted
+        yield _unseen(what, how, contacts.OURSELVES)
+        return
+    try:
+        ring = EncryptionRing.read(file)
+    except KeyRingUnusable:
+        yield _step(what, "bars-gateway check: the ring cannot be read", done=False)
+    else:
+        yield _step(what, how, done=all(each.key_id in ring.copied for each in ring.keys))
 
 
 def _together(settings: Settings) -> Iterator[ChecklistStep]:

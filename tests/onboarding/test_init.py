@@ -253,6 +253,41 @@ def test_the_checklist_sees_what_was_done(tmp_path):
     assert "6  waits  Have the certificate signed" in out
 
 
+COPY = "Copy the key ring to another place"
+
+
+def test_the_checklist_sees_whether_the_key_ring_was_copied(tmp_path):
+    """Whoever loses the only key loses every message that is kept, and every backup."""
+    init(tmp_path, *FLAGS)
+    before = shown(tmp_path, "to do")
+    elsewhere = tmp_path / "elsewhere.keys"
+    typed("encryption", "copy", elsewhere, *WHY, "-c", tmp_path / "bars-gateway.toml")
+    after = shown(tmp_path, "done")
+
+    assert any(COPY in each for each in before)
+    assert any(COPY in each for each in after)
+
+
+def test_a_key_ring_that_cannot_be_read_is_left_to_do(tmp_path):
+    """Nobody knows of which keys there is a copy."""
+    init(tmp_path, *FLAGS)
+    (tmp_path / "keys" / "encryption.keys").write_text("not a key\n")
+
+    assert any(COPY in each for each in shown(tmp_path, "to do"))
+
+
+def test_without_encryption_there_is_no_key_ring_to_copy(tmp_path):
+    """Nor a step of the checklist."""
+    init(tmp_path, *FLAGS)
+    file = tmp_path / "bars-gateway.toml"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(each for each in lines if "encryption_keys_file" not in each))
+    out = init(tmp_path).out
+
+    assert "See everything green" in out
+    assert COPY not in out
+
+
 def test_a_file_in_the_way(tmp_path):
     """A file in its place is no traceback."""
     (tmp_path / "file").write_text("")
