@@ -9,7 +9,7 @@ from bars_gateway.model.explanation import Explanation, Option, Told, Waits
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.messages import Attempt, Objection
 from bars_gateway.model.readings import AuditLine, Debt, Link, MessageRow, SubjectHeld, WorkflowRow
-from bars_gateway.model.retention import RecordHold
+from bars_gateway.model.retention import LinkedRecord, RecordHold
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.model.timeline import TimelineStep
 from bars_gateway.model.trail import Breach, Seal
@@ -38,7 +38,7 @@ _DONE = ("verb", "request_id", "state", "done", "objection", "may_happen", "rese
 _HELD = ("counts", "last_change_at")
 _HOLD = (
     *("hold_id", "provider", "workflow_id", "quarantine_id", "held_at", "held_by", "why"),
-    *("released_at", "released_by", "released_why"),
+    *("released_at", "released_by", "released_why", "linked"),
 )
 LINES: Mapping[str, Line] = {
     "queue": Line("a message that is not settled", _MESSAGE),
@@ -119,8 +119,10 @@ LINES: Mapping[str, Line] = {
             *("ended_at", "removed", "rules", "classes"),
         ),
     ),
-    "hold-record": Line("what is held now", ("dry_run", "records", "holds")),
-    "release-record": Line("what is held no more", ("dry_run", "records", "holds")),
+    "hold-record": Line("what is held now", ("dry_run", "records", "linked_records", "holds")),
+    "release-record": Line(
+        "what is held no more", ("dry_run", "records", "linked_records", "holds")
+    ),
     "held-records": Line("a legal hold", _HOLD),
     "backup": Line("the copy", ("file", "database", "bytes", "line", "hash", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
@@ -151,6 +153,7 @@ PARTS: Mapping[str, Line] = {
     "desks": Line("whom it goes to", ("desk", "name", "address", "telephone", "how", "asks")),
     "held": Line("by whom and why it is kept from every purge", _names(RecordHold)),
     "holds": Line("a legal hold", _HOLD),
+    "linked": Line("a workflow that is linked to what is held", _names(LinkedRecord)),
     "counters": Line("a counter of the hazard log", _names(CounterLine)),
     "handling": Line("how alarms of one kind were handled", _names(HandlingLine)),
 }

@@ -82,6 +82,9 @@ OfQuarantine = Annotated[
     int | None,
     typer.Option("--quarantine", min=1, metavar="NUMBER", help="What lies in quarantine instead."),
 ]
+Linked = Annotated[
+    bool, typer.Option("--linked", help="And all that it is linked to, such as its booking.")
+]
 _LOOKS_EVERY = 0.3  # seconds
 _TOLD_AFTER = timedelta(hours=2)  # what a restart takes is no news
 _SQLITE = b"SQLite format 3\0"
@@ -203,7 +206,7 @@ def _purge(
         begun = [_begin(config, name, wanted) for name in providers]
     except GatewayUnreachable:
         typer.echo("No gateway runs: it is done here.", err=True)
-        print_certificates([_here(settings, provider, wanted)], as_json=as_json)
+        print_certificates(_here(settings, provider, wanted), as_json=as_json)
         return
     print_certificates([_ended(settings, number) for number in begun], as_json=as_json)
 
@@ -242,27 +245,30 @@ def _ended(settings: Settings, number: int) -> Certificate:
         time.sleep(_LOOKS_EVERY)
 
 
-def _here(settings: Settings, provider: str | None, order: Mapping[str, object]) -> Certificate:
+def _here(
+    settings: Settings, provider: str | None, order: Mapping[str, object]
+) -> Sequence[Certificate]:
     log.configure("warning", stream=sys.stderr)  # standard output is for the certificate
     actor = Actor(role="operator", who=str(order["by"]), why=str(order["why"]))
     return asyncio.run(carried_out(settings, provider, actor))
 
 
-async def carried_out(settings: Settings, provider: str | None, actor: Actor) -> Certificate:
-    """Purge while no gateway runs, after what has not ended; return the certificate."""
+async def carried_out(
+    settings: Settings, provider: str | None, actor: Actor
+) -> Sequence[Certificate]:
+    """Purge while no gateway runs, after what has not ended; return the certificate of each."""
     from bars_gateway.daemon.retention import purging_of
     from bars_gateway.store.store import Store
 
     async with open_engine(settings) as database:
         store, rules = Store(database, node=settings.node), settings.retention_rules
         purging = purging_of(settings, store, _now, asyncio.Event(), rests=0.0)
-        if (unfinished := await store.purges.unfinished()) is not None:
-            await purging.carry_out(unfinished)
+        unfinished = await store.purges.unfinished()
+        before = None if unfinished is None else await purging.carry_out(unfinished)
         begun = await store.purges.begin_purge(provider, actor, rules, _now())
         ended = await purging.carry_out(begun)
         await purging.give_back()
-        assert ended is not None  # nobody stops it
-        return ended
+        return [each for each in (before, ended) if each is not None]
 
 
 def _now() -> datetime:
@@ -370,15 +376,19 @@ def hold_record(  # noqa: PLR0917
     workflow: OfWorkflow = None,
     quarantine: OfQuarantine = None,
     *,
+    linked: Linked = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """
     Keep a record from every purge: a legal hold.
 
-    A message is kept with its whole conversation. Nothing of a hold stops a message.
+    A message is kept with its whole conversation. What that is linked to, as a booking is to its
+    referral, is told, and held with --linked. Nothing of a hold stops a message.
     """
     order = signed(why, by, dry_run=dry_run, **_thing(request_id, workflow, quarantine))
+    if linked:
+        order = {**order, "linked": True}
     _act(config, provider, "/records/hold", order, as_json=as_json)
 
 
@@ -397,7 +407,7 @@ def release_record(  # noqa: PLR0917
     """
     End a legal hold: the record leaves when its time is over.
 
-    Exits with 1 if it was not held.
+    What it is linked to stays held, and is told. Exits with 1 if it was not held.
     """
     order = signed(why, by, dry_run=dry_run, **_thing(request_id, workflow, quarantine))
     _act(config, provider, "/records/release", order, as_json=as_json)
@@ -436,11 +446,32 @@ def _act(
 def _print_act(answer: Mapping[str, Any]) -> None:
     if answer["dry_run"]:
         typer.echo(f"{answer['records']} records are meant")
+        if more := answer["linked_records"]:
+            typer.echo(f"{more} more are linked to them: --linked holds those as well")
         return
     for each in answer["holds"]:
-        typer.echo(_hold_line(each))
+        typer.echo(_hold_lines(each))
     if not answer["holds"]:
         typer.echo("It was not held.")
+
+
+def _hold_lines(each: Mapping[str, Any]) -> str:
+    """Return a hold in a line, and one for each that is linked to it and stands otherwise."""
+    released = each["released_at"] is not None
+    verb, stands = ("release", "still held") if released else ("hold", "not held")
+    return "\n".join(
+        (
+            _hold_line(each),
+            *(
+                f"  linked to it and {stands}: workflow {other['workflow_id']}"
+                f" ({other['request_type']}, {other['state']}):"
+                f" bars-gateway {verb}-record --workflow {other['workflow_id']}"
+                f" --provider {each['provider']} --why TEXT"
+                for other in each["linked"]
+                if other["is_held"] is released
+            ),
+        )
+    )
 
 
 def _hold_line(each: Mapping[str, Any]) -> str:
@@ -462,13 +493,13 @@ def held_records(
     as_json: Json = False,
 ) -> None:
     """
-    List what is under legal hold, oldest first.
+    List what is under legal hold, oldest first, and what is linked to it and is not.
 
     Reads the database, so that it answers when no gateway runs.
     """
     found = listings.read(load(config, os.environ), partial(holds, provider=provider, limit=limit))
     documents = list(map(hold_document, found))
-    print_each(documents, _hold_line, "Nothing is under legal hold.", as_json=as_json)
+    print_each(documents, _hold_lines, "Nothing is under legal hold.", as_json=as_json)
 
 
 def compact(config: Config = DEFAULT_CONFIG) -> None:

@@ -317,14 +317,14 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("post", "/records/hold"): _order(
         "hold_record",
         "Keep a record from every purge: a legal hold",
-        "RecordOrder",
+        "HoldOrder",
         (200, "what is held, or would be", "RecordHolds"),
         _NOT_THERE,
     ),
     ("post", "/records/release"): _order(
         "release_record",
         "End a legal hold",
-        "RecordOrder",
+        "ReleaseOrder",
         (200, "what is held no more", "RecordHolds"),
         _NOT_THERE,
         (409, "it was not held", "RecordHolds"),

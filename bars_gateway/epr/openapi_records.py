@@ -17,21 +17,30 @@ from bars_gateway.epr.openapi_schemas import (
 )
 from bars_gateway.epr.orders import OF_MESSAGES
 from bars_gateway.model.retention import RecordClass
+from bars_gateway.standard.workflow import RequestType, State
 
+_NAMED: dict[str, Schema] = {
+    "request_id": uuid("X-Request-Id of a message"),
+    "message_id": {**number("of a message, as show and the pages tell it"), "minimum": 1},
+    "workflow_id": {**number("of a workflow, with all its messages"), "minimum": 1},
+    "quarantine_id": {**number("of what lies in quarantine"), "minimum": 1},
+    **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
+}
 RECORD_SCHEMAS: dict[str, Schema] = {
-    "RecordOrder": some(
-        "Which record is meant, by one of the four, and why.",
+    "HoldOrder": some(
+        "Which record is to be held, by one of the four, and why.",
         "why",
-        request_id=uuid("X-Request-Id of a message"),
-        message_id={**number("of a message, as show and the pages tell it"), "minimum": 1},
-        workflow_id={**number("of a workflow, with all its messages"), "minimum": 1},
-        quarantine_id={**number("of what lies in quarantine"), "minimum": 1},
-        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
+        **_NAMED,
+        linked=flag("whether what it is linked to is held as well"),
+    ),
+    "ReleaseOrder": some(
+        "Which record is to be released, by one of the four, and why.", "why", **_NAMED
     ),
     "RecordHolds": closed(
         "What is held, or was.",
         dry_run=flag("whether nothing was done"),
         records=number("how many are named"),
+        linked_records=number("how many more are linked to them; 0 for a dry run of a release"),
         holds=list_of(ref("RecordHold"), "each; empty for a dry run"),
     ),
     "RecordHold": closed(
@@ -46,6 +55,17 @@ RECORD_SCHEMAS: dict[str, Schema] = {
         released_at=or_null(instant("until when; null: it stands")),
         released_by=or_null(text("by whom")),
         released_why=or_null(text("the reason")),
+        linked=list_of(
+            closed(
+                "A workflow that is linked to it, if only through others.",
+                workflow_id=number("of the workflow"),
+                request_type=one_of(RequestType, "what it is about"),
+                role=text("ours in it"),
+                state=one_of(State, "how it stands"),
+                is_held=flag("whether it is under a hold of its own"),
+            ),
+            "what the hold does not hold by itself",
+        ),
     ),
     "PurgeBegun": closed(
         "A purge goes on.",

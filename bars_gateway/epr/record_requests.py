@@ -13,6 +13,7 @@ is.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -22,8 +23,9 @@ from bars_gateway.epr.documents import Document, json_answer, problem
 from bars_gateway.epr.intervention_requests import uid_of
 from bars_gateway.epr.orders import (
     RecordOrder,
+    read_hold_order,
     read_purge_order,
-    read_record_order,
+    read_release_order,
 )
 from bars_gateway.listeners import body_of
 from bars_gateway.model.messages import Actor
@@ -61,13 +63,14 @@ class RecordRequests:
         ]
 
     async def _hold(self, request: web.Request) -> web.Response:
-        order = read_record_order(await body_of(request))
+        order = read_hold_order(await body_of(request))
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
             return _nothing_named(self._provider)
         if order.dry_run:
-            return json_answer({"dry_run": True, "records": named, "holds": []})
+            every = await self._holds.named(self._provider, replace(thing, with_linked=True))
+            return json_answer(_dry(named, every - named))
         held = await self._holds.hold_record(
             self._provider, thing, _actor(order, request), self._now()
         )
@@ -75,14 +78,14 @@ class RecordRequests:
         return json_answer(_held(named, held))
 
     async def _release(self, request: web.Request) -> web.Response:
-        order = read_record_order(await body_of(request))
+        order = read_release_order(await body_of(request))
         thing = thing_of(order)
         named = await self._holds.named(self._provider, thing)
         if not named:
             return _nothing_named(self._provider)
         if order.dry_run:
             held = await self._holds.held(self._provider, thing)
-            return json_answer({"dry_run": True, "records": len(held), "holds": []})
+            return json_answer(_dry(len(held), 0))
         actor = _actor(order, request)
         released = await self._holds.release_record(self._provider, thing, actor, self._now())
         log.info("records.released", provider=self._provider, count=len(released))
@@ -118,6 +121,7 @@ def thing_of(order: RecordOrder) -> HeldThing:
         message_id=order.message_id,
         workflow_id=order.workflow_id,
         quarantine_id=order.quarantine_id,
+        with_linked=order.linked,
     )
 
 
@@ -126,10 +130,17 @@ def _actor(order: RecordOrder, request: web.Request) -> Actor:
     return Actor(role=order.role, who=who, why=order.why)
 
 
+def _dry(named: int, linked: int) -> Document:
+    return {"dry_run": True, "records": named, "linked_records": linked, "holds": []}
+
+
 def _held(named: int, holds: list[RecordHold]) -> Document:
+    named_too = {each.workflow_id for each in holds}
+    linked = {other.workflow_id for each in holds for other in each.linked} - named_too
     return {
         "dry_run": False,
         "records": named,
+        "linked_records": len(linked),
         "holds": [hold_document(each) for each in holds],
     }
 
@@ -147,6 +158,16 @@ def hold_document(held: RecordHold) -> Document:
         "released_at": _moment(held.released_at),
         "released_by": held.released_by,
         "released_why": held.released_why,
+        "linked": [
+            {
+                "workflow_id": each.workflow_id,
+                "request_type": each.request_type,
+                "role": each.role,
+                "state": each.state,
+                "is_held": each.is_held,
+            }
+            for each in held.linked
+        ],
     }
 
 

@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from bars_gateway.frozen import dataclass
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import State
+from bars_gateway.standard.workflow import RequestType, State
 
 
 class RecordClass(StrEnum):
@@ -228,6 +228,17 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedRecord:
+    """A conversation that is linked to one that is held, if only through others."""
+
+    workflow_id: int
+    request_type: RequestType
+    role: str  # ours in it
+    state: State
+    is_held: bool  # by a hold of its own: one does not hold what it is linked to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordHold:
     """That something is kept from every purge, by whom and why; perhaps until it was released."""
 
@@ -241,3 +252,4 @@ class RecordHold:
     released_at: datetime | None = None
     released_by: str | None = None
     released_why: str | None = None
+    linked: Sequence[LinkedRecord] = ()  # where somebody has looked for them

@@ -6,14 +6,20 @@ Legal hold: what is kept from every purge, by whose word and why.
 What is held is held whole: a workflow with all its messages, those included that come later. The
 database itself refuses to let any of it go. Both acts are lines of the audit trail, and a hold that
 was released stays to be seen. Nothing of a hold stops a message.
+
+A booking is another workflow than the referral that it is linked to. A tidy-minded reader would
+hold one with the other; but what is linked may be anything of years ago, and whoever answers for a
+claim decides what belongs to it. So each hold tells what is linked to it, and whether that is held.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.messages import Actor
-from bars_gateway.model.retention import RecordHold
+from bars_gateway.model.retention import LinkedRecord, RecordHold
+from bars_gateway.standard.workflow import RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.rows import instant, text
@@ -28,6 +34,7 @@ class HeldThing:
     message_id: int | None = None  # the number of a message
     workflow_id: int | None = None
     quarantine_id: int | None = None
+    with_linked: bool = False  # and whatever its workflow is linked to
 
 
 class RecordHolds(Noun):
@@ -43,10 +50,11 @@ class RecordHolds(Noun):
         now: datetime,
     ) -> list[RecordHold]:
         """Keep all that *thing* names; return each, held now or before. None: nothing is named."""
-        return [
+        kept = [
             _held(connection, each) or _hold(connection, provider, each, actor, now)
             for each in _named(connection, provider, thing)
         ]
+        return [_with_linked(connection, each) for each in kept]
 
     @writes
     def release_record(
@@ -59,7 +67,8 @@ class RecordHolds(Noun):
     ) -> list[RecordHold]:
         """Keep it no more; return what was held until now."""
         held = [_held(connection, each) for each in _named(connection, provider, thing)]
-        return [_release(connection, each, actor, now) for each in held if each is not None]
+        released = [_release(connection, each, actor, now) for each in held if each is not None]
+        return [_with_linked(connection, each) for each in released]
 
     @reads
     def held(self, connection: Connection, provider: str, thing: HeldThing) -> list[RecordHold]:
@@ -81,21 +90,52 @@ class RecordHolds(Noun):
 
 
 def holds(connection: Connection, provider: str | None, limit: int) -> list[RecordHold]:
-    """Return all that is held, oldest first."""
+    """Return all that is held, oldest first, and what is linked to each."""
     found = connection.rows("holds_standing", provider=provider, limit=limit)
-    return [_hold_of(row) for row in found]
+    return [_with_linked(connection, _hold_of(row)) for row in found]
 
 
 def hold_of_workflow(connection: Connection, workflow_id: int) -> RecordHold | None:
     """Return by whom and why a workflow is kept from every purge; None: it is not."""
-    return _held(connection, HeldThing(workflow_id=workflow_id))
+    held = _held(connection, HeldThing(workflow_id=workflow_id))
+    return None if held is None else _with_linked(connection, held)
+
+
+def _with_linked(connection: Connection, held: RecordHold) -> RecordHold:
+    if held.workflow_id is None:
+        return held
+    return replace(held, linked=_linked(connection, held.workflow_id))
+
+
+def _linked(connection: Connection, workflow_id: int) -> list[LinkedRecord]:
+    return [
+        LinkedRecord(
+            workflow_id=row["id"],
+            request_type=RequestType(row["request_type"]),
+            role=row["role"],
+            state=State(row["state"]),
+            is_held=bool(row["is_held"]),
+        )
+        for row in connection.rows("linked_with", id=workflow_id)
+    ]
 
 
 def _named(connection: Connection, provider: str, thing: HeldThing) -> Sequence[HeldThing]:
     """Return what is there of what *thing* names, by number."""
+    found = _itself(connection, provider, thing)
+    if not thing.with_linked:
+        return found
+    workflows = [each.workflow_id for each in found if each.workflow_id is not None]
+    linked = [each.workflow_id for one in workflows for each in _linked(connection, one)]
+    more = dict.fromkeys(each for each in linked if each not in workflows)
+    return [*found, *(HeldThing(workflow_id=each) for each in more)]
+
+
+def _itself(connection: Connection, provider: str, thing: HeldThing) -> Sequence[HeldThing]:
     if thing.workflow_id is not None:
         values = {"number": thing.workflow_id, "provider": provider}
-        return [thing] if connection.one("workflow_to_hold", **values) else []
+        is_there = connection.one("workflow_to_hold", **values)
+        return [HeldThing(workflow_id=thing.workflow_id)] if is_there else []
     if thing.quarantine_id is not None:
         values = {"id": thing.quarantine_id, "provider": provider}
         return [thing] if connection.one("quarantined", **values) else []

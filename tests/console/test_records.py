@@ -4,7 +4,11 @@ import re
 import sqlite3
 from contextlib import closing
 
-from console_side import Console, aged
+from console_side import NOW, Console, aged
+from own_words import said
+
+from bars_gateway.model.messages import Actor
+from bars_gateway.store.record_holds import HeldThing
 
 
 def plain(page: str) -> str:
@@ -25,6 +29,21 @@ async def test_what_is_held_says_by_whom_why_and_since_when(console: Console) ->
     assert "claim 2026/114" in words
     assert "bars-gateway release-record --workflow 2 --provider trust --why …" in words
     assert "bars-gateway release-record --quarantine 1 --provider trust --why …" in words
+
+
+async def test_what_is_linked_to_a_hold_and_not_held_is_told(console: Console) -> None:
+    """Its booking leaves by itself: whoever answers for the claim decides."""
+    await aged(console)
+    tie = "INSERT INTO links VALUES (3, 2, 'pair', 'Appointment.basedOn', NULL, 'now')"
+    await said(console.database, tie)
+    told = plain((await console.get("/records")).text)
+    jo = Actor(role="operator", who="jo", why="claim 2026/114")
+    await console.store.record_holds.hold_record("trust", HeldThing(workflow_id=3), jo, NOW)
+    after = plain((await console.get("/records")).text)
+
+    assert "linked to it and not held: " in told
+    assert "bars-gateway hold-record --workflow 3 --provider trust --why …" in told
+    assert "linked to it" not in after
 
 
 async def test_what_left_says_when_by_which_rule_and_its_certificate(console: Console) -> None:

@@ -9,13 +9,19 @@ import aiohttp
 import pytest
 from desks import desk_of
 from epr_side import PROVIDER, utc_now
-from store_values import arrival
+from store.test_links import booked, referral_for, to_send, with_journey
+from store_values import NOW, arrival
 from typed import Done, typed_beside
 
 from bars_gateway.epr.intake import Intake
 from bars_gateway.model.retention import RecordClass
+from bars_gateway.standard.links import By
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
+
+OTHER_TALK = "00000000-0000-4000-8000-0000000000c3"
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,74 @@ async def test_one_record_is_named_at_a_time(desk: Operator, named: str) -> None
     done = await desk.types(f"hold-record {named} --workflow 1 --why INC-7")
 
     assert 2 == done.code
+
+
+@pytest.fixture
+async def paired(store: Store) -> None:
+    """Send a booking, the referral that belongs to it, and a referral that carries that on."""
+    first = await booked(store)
+    second = await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
+    third = await store.outbound.submit(to_send(with_journey(1), correlation_id=OTHER_TALK), NOW)
+    assert (1, 2, 3) == (first.workflow_id, second.workflow_id, third.workflow_id)
+    await store._database.write(carry_on)
+
+
+def carry_on(connection: Connection) -> None:
+    connection.run(
+        "link_workflows",
+        workflow_id=3,
+        to_id=2,
+        kind="onward",
+        by=By.CONVERSATION,
+        message_id=None,
+        now=text(NOW),
+    )
+
+
+LINKED = "  linked to it and not held: workflow {0} ({1}): bars-gateway hold-record --workflow {0}"
+
+
+async def test_a_hold_tells_what_is_linked_and_not_held(desk: Operator, paired: None) -> None:
+    """A booking is another workflow than its referral: each is held, or leaves, by itself."""
+    held = await desk.types("hold-record --workflow 1 --why INC-7")
+    listed = await desk.types("held-records")
+
+    for told in (held.out, listed.out):
+        assert LINKED.format(2, "referral, requested") in told
+        assert LINKED.format(3, "referral, requested") in told  # through the other
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_what_is_linked_is_held_at_once(desk: Operator, paired: None, number: int) -> None:
+    """Whichever of them is named; a later look has nothing more to tell."""
+    dry = await desk.types(f"hold-record --workflow {number} --why INC-7 --linked --dry-run")
+    held = await desk.types(f"hold-record --workflow {number} --why INC-7 --linked")
+    listed = await desk.types("held-records")
+
+    assert "3 records are meant\n" == dry.out
+    for each in (held.out, listed.out):
+        assert 3 == each.count("held since")
+        assert "linked to it" not in each
+
+
+async def test_a_release_tells_what_is_linked_and_still_held(desk: Operator, paired: None) -> None:
+    """It may be held for another claim: so it is released by its own name alone."""
+    await desk.types("hold-record --workflow 1 --why INC-7 --linked")
+    await desk.types("release-record --workflow 3 --why closed")
+    released = await desk.types("release-record --workflow 1 --why closed")
+    refused = await desk.types("release-record --workflow 2 --why closed --linked")
+
+    assert "linked to it and still held: workflow 2 (referral, requested)" in released.out
+    assert "bars-gateway release-record --workflow 2 --provider trust --why TEXT" in released.out
+    assert "workflow 3" not in released.out
+    assert 2 == refused.code
+
+
+async def test_a_dry_run_says_what_is_linked(desk: Operator, paired: None) -> None:
+    """Before anything is held."""
+    dry = await desk.types("hold-record --workflow 1 --why INC-7 --dry-run")
+
+    assert "2 more are linked to them: --linked holds those as well" in dry.out
 
 
 async def test_a_purge_that_is_asked_for_is_begun_with_its_reason(

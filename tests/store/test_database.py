@@ -359,6 +359,7 @@ WALKS = {
     "count_quarantined": "what lies in quarantine, for a person to attach",
     "count_questions": "questions that an EPR has to answer within seconds",
     "guards": "the schema, when the audit trail was walked to its end",
+    "linked_with": "what is linked to one workflow: it is followed from each to the next",
     "lines_given": "one row for each table that counts",
     "open_alerts": "alerts that stand: one for each code and place",
     "waiting_for_receivers": "what is open: for the overview, where something holds it up",
