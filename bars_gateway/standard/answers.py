@@ -356,16 +356,24 @@ def _tells_error(tree: Resource, echoed: Callable[[], Resource]) -> bool:
 def _errors(tree: Resource) -> Iterator[Resource]:
     """Yield each issue, and each response to a message or to an entry, that is an error."""
     for node in objects_in(tree):
-        is_outcome = text_of(node, "resourceType") == "OperationOutcome"
-        for issue in filter(None, (*maps_of(node, "issue"), map_of(node, "issue"))):
-            said = (text_of(issue, "severity") or text_of(issue, "code")).strip().lower()
-            if said in _ERRORS or (is_outcome and said not in _HINTS):
-                yield issue
-        response = map_of(node, "response")
-        written = response.get("status")
-        status = written.text if isinstance(written, Number) else text_of(response, "status")
-        if text_of(response, "code").lower() in _FAILED or status.strip()[:1] in _REFUSED:
+        if "issue" in node:  # most have neither
+            yield from _issues_of_errors(node)
+        if "response" in node and _is_of_an_error(response := map_of(node, "response")):
             yield response
+
+
+def _issues_of_errors(node: Resource) -> Iterator[Resource]:
+    is_outcome = text_of(node, "resourceType") == "OperationOutcome"
+    for issue in filter(None, (*maps_of(node, "issue"), map_of(node, "issue"))):
+        said = (text_of(issue, "severity") or text_of(issue, "code")).strip().lower()
+        if said in _ERRORS or (is_outcome and said not in _HINTS):
+            yield issue
+
+
+def _is_of_an_error(response: Resource) -> bool:
+    written = response.get("status")
+    status = written.text if isinstance(written, Number) else text_of(response, "status")
+    return text_of(response, "code").lower() in _FAILED or status.strip()[:1] in _REFUSED
 
 
 def _token(text: str) -> str | None:

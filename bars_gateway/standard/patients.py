@@ -63,6 +63,7 @@ _BETWEEN = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _NOT_IN_NAMES = re.compile(r"[\u0300-\u036f'`\u2018\u2019\u02bc]")  # accents, apostrophes
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
+_WHOM = frozenset(ABOUT)
 _TYPES = frozenset(each.lower() for each in resources())
 _SPELLING = re.compile(r"^https?://|/$")  # what writers of one system differ in
 _VERSION = re.compile(r"/_history/[^/]*$")
@@ -205,7 +206,8 @@ def numbered_in(tree: Resource, beside: Sequence[Entry] = ()) -> list[Patient]:
 def _named(tree: Resource, beside: "_Beside") -> Iterator[tuple[str, Patient]]:
     """Yield where *tree* names somebody, and whom."""
     for where, node in _objects(tree):
-        yield from ((where + name, who) for name, who in _named_by(node, beside))
+        if "resourceType" in node or not _WHOM.isdisjoint(node):  # most are of neither kind
+            yield from ((where + name, who) for name, who in _named_by(node, beside))
 
 
 def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
@@ -215,8 +217,9 @@ def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
         if isinstance(node, list):
             level += [(f"{where}[{number}]", each) for number, each in enumerate(node)]
         elif isinstance(node, dict):
-            within = ((name, each) for name, each in node.items() if isinstance(each, dict | list))
-            level += [(f"{where}.{name}", each) for name, each in within]
+            for name, each in node.items():  # written out: every object of an answer passes through
+                if each.__class__ is dict or each.__class__ is list:
+                    level.append((f"{where}.{name}", each))
             yield where, node
 
 
@@ -241,7 +244,7 @@ def _is_another_actor(reference: Resource, numbers: frozenset[str], beside: "_Be
 
 def _about(node: Resource) -> Iterator[tuple[str, Resource]]:
     """Yield the references of an object to whom it is about, and in which of its members."""
-    for name in sorted(ABOUT.keys() & node.keys()):
+    for name in sorted(_WHOM & node.keys()):
         many = maps_of(node, name)
         yield from ((f".{name}[{number}]", each) for number, each in enumerate(many))
         if not many:
