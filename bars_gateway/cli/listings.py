@@ -42,7 +42,7 @@ from bars_gateway.store import readings
 from bars_gateway.store.connection import Connection
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from bars_gateway.cli.output import Paper
 
 T = TypeVar("T")
 Target = Annotated[
@@ -126,7 +126,7 @@ def print_queue(
     at: Path | Settings,
     provider: str | None,
     limit: int,
-    console: "Console",
+    console: "Paper",
     now: datetime,
     *,
     as_json: bool = False,
@@ -161,7 +161,7 @@ def print_message(
     at: Path | Settings,
     provider: str | None,
     request_id: str,
-    console: "Console",
+    console: "Paper",
     now: datetime,
     *,
     as_json: bool = False,
@@ -197,7 +197,7 @@ def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
     }
 
 
-def _show(history: MessageHistory, console: "Console", now: datetime) -> None:
+def _show(history: MessageHistory, console: "Paper", now: datetime) -> None:
     message, workflow = history.message, history.workflow
     console.print(f"{message.direction} {message.move} of {message.provider}: {message.state}")
     console.print(f"  {means(message.seen_at(now))}", markup=False)
@@ -240,7 +240,7 @@ def _said(event: Event) -> str:
     return f" by {detail['who']}: {detail['why']}" if "why" in detail else rules
 
 
-def _show_attempts(history: MessageHistory, console: "Console") -> None:
+def _show_attempts(history: MessageHistory, console: "Paper") -> None:
     for attempt in history.attempts:
         answer = f"HTTP {attempt.http_status}" if attempt.http_status else "silence"
         words = [answer, attempt.code, attempt.issue, attempt.fault and f"fault {attempt.fault}"]

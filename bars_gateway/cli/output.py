@@ -20,13 +20,15 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    Paper: TypeAlias = "Console | Piped"
 
 T = TypeVar("T")
 _LEAST = 24  # columns of a terminal that a sentence is broken into
@@ -68,17 +70,29 @@ def print_each(
         print(text)  # noqa: T201
 
 
-def terminal() -> "Console":
+class Piped:
+    """What a file or another program gets: the words, and nothing drawn by any library."""
+
+    is_terminal = False
+
+    def print(self, text: str, *, markup: bool = False, highlight: bool = False) -> None:  # noqa: ARG002
+        """Print *text* as it is, whatever is in it."""
+        print(text)  # noqa: T201
+
+
+def terminal() -> "Paper":
     """Return where people read."""
+    if not sys.stdout.isatty():
+        return Piped()
     from rich.console import Console
 
     return Console(soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: "Console") -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: "Paper") -> None:
     """Print *rows* under *columns*: the last column may be a sentence, all others are whole."""
     widths = [max(map(len, each)) for each in zip(columns, *rows, strict=True)]
-    if console.is_terminal:
+    if not isinstance(console, Piped) and console.is_terminal:
         _draw(columns, rows, widths, console)
         return
     for row in (columns, *rows):

@@ -39,7 +39,6 @@ from html.entities import name2codepoint
 from importlib.resources import files
 from typing import Any, ClassVar, NoReturn
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
 import orjson
 
@@ -54,6 +53,15 @@ HTML_NAMES = (
     " refuse it; write the character, or its number (&#160;)"
 )
 _NAME = re.compile(_HTML_NAMED.pattern.encode())
+_IN_ATTRIBUTES = {
+    "&": "&amp;",  # before the others, which have one
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "\t": "&#9;",
+    "\n": "&#10;",
+    "\r": "&#13;",
+}
 RESOURCE = "Resource"  # the type of an element that holds a whole resource
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
 Fit = Callable[[Any], object]  # something true only of a value with which nothing is wrong
@@ -144,6 +152,13 @@ _SHORT = 128  # characters
 _MOST_KNOWN = 1024
 
 
+def as_attribute(text: str) -> str:
+    """Return *text* as it stands in the value of an attribute of XML, between double quotes."""
+    for character, named in _IN_ATTRIBUTES.items():
+        text = text.replace(character, named)
+    return text
+
+
 def reads_as_div(text: str) -> bool:
     """Tell whether *text* is one XHTML div for whoever knows HTML's names of characters, too."""
     return is_div(text) or is_div(by_number(text))
@@ -192,7 +207,7 @@ def _standing_alone(text: str, scope: Sequence[tuple[str | None, str]]) -> str:
     opening = text.partition(">")[0]
     names = {f"xmlns:{prefix}" if prefix else "xmlns": uri for prefix, uri in scope}
     declared = "".join(
-        f" {name}={quoteattr(uri)}"
+        f' {name}="{as_attribute(uri)}"'
         for name, uri in names.items()
         if not re.search(rf"\s{re.escape(name)}\s*=", opening)
     )

@@ -30,13 +30,13 @@ from functools import cache
 from itertools import zip_longest
 from typing import ClassVar, NoReturn
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from bars_gateway.standard.r4 import (
     DIV,
     NUMBERS,
     RESOURCE,
     Member,
+    as_attribute,
     by_number,
     cut_out,
     is_div,
@@ -74,7 +74,6 @@ _TRUTH = {"true": True, "false": False}
 
 _Node = dict[str, Json]
 _Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, line
-_IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -569,7 +568,7 @@ def _text(value: Json, path: str) -> str:
     text = value.text if isinstance(value, Number) else value
     if not isinstance(text, str) or _NOT_XML.search(text):
         raise MalformedBundle("holds what XML cannot carry", path)
-    return escape(text, _IN_ATTRIBUTES)
+    return as_attribute(text)
 
 
 def _narrative(value: Json, path: str) -> str:
