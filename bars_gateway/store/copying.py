@@ -56,7 +56,7 @@ class CopiedPart:
     rows: int = 500  # of one batch
 
 
-# Parents first. `key` is the table's primary key; who has none has a unique index for each kind.
+# Parents first. `key` is the table's primary key; who has none has a unique index, or several.
 PARTS: Sequence[CopiedPart] = (
     CopiedPart("keyring", ("key_id",)),
     CopiedPart("encryption"),

@@ -160,20 +160,21 @@ def test_every_table_is_copied_or_a_databases_own(file, postgres, server):
         assert [] == late
 
 
+def key_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return what *table* has for a primary key, or else what no two of its rows have alike."""
+    columns = sorted(connection.execute(f"PRAGMA table_info({table})"), key=lambda row: row[5])
+    if key := [row[1] for row in columns if row[5]]:
+        return key
+    (unique,) = (
+        row[1] for row in connection.execute(f"PRAGMA index_list({table})") if row[2] and not row[4]
+    )
+    return [row[2] for row in connection.execute(f"PRAGMA index_info({unique})")]
+
+
 def test_rows_are_told_apart_by_their_primary_keys(file):
     """By what has an index: a page of rows is found at once, however many there are."""
     with closing(sqlite3.connect(file)) as ours:
-        keys = {
-            part.table: [
-                row[1]
-                for row in sorted(
-                    ours.execute(f"PRAGMA table_info({part.table})"), key=lambda r: r[5]
-                )
-                if row[5]
-            ]
-            for part in PARTS
-            if not part.where
-        }
+        keys = {part.table: key_of(ours, part.table) for part in PARTS if not part.where}
         numbered = {
             table
             for (table, sql) in ours.execute(

@@ -9,7 +9,7 @@ from bars_gateway.store.sqlite.database import SqliteDatabase
 INDEXES = {
     "Bundle.id of a response": "messages_bundle (bundle_id=? AND provider=?)",
     "Bundle.id": "messages_bundle (bundle_id=? AND provider=?)",
-    "request id": "messages_named (request_id=?)",
+    "request id": "messages_once (request_id=?)",
     "resource id": "workflows_focus (focus_id=? AND provider=?)",
     "resource id of a change": "workflows_focus (focus_id=? AND provider=?)",
     "X-Correlation-Id": "workflows_talk (provider=? AND correlation_id=?)",

@@ -368,6 +368,7 @@ def end(connection: sqlite3.Connection, found: Sequence[str], now: datetime) -> 
 def rebuild(connection: sqlite3.Connection, gap: Gap) -> None:
     """Put right what is lacking, with an alarm."""
     if gap.index == LEDGER:
+        connection.execute("REINDEX ledger")  # an entry that only its index lacks is there
         # What its Sender said is not known any more: the same bytes are a duplicate, others are not
         connection.execute(
             "INSERT INTO ledger (provider, request_id, fingerprint, state, message_id, created_at)"

@@ -166,7 +166,7 @@ CREATE TABLE messages (
     CONSTRAINT open_means_unsettled CHECK ((state IN ('queued', 'held', 'sending')) = (settled_at IS NULL)),
     CONSTRAINT not_sent_never_left  CHECK (state NOT IN ('not_sent', 'withdrawn') OR attempts = 0)
 );
-CREATE UNIQUE INDEX messages_once    ON messages (provider, direction, request_id);
+CREATE UNIQUE INDEX messages_once    ON messages (request_id, provider, direction);
 CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
     WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
@@ -184,7 +184,6 @@ CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_booked  ON messages (workflow_id, id)                        WHERE appointment_until IS NOT NULL;
 CREATE INDEX        messages_states  ON messages (direction, state);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
-CREATE INDEX        messages_named   ON messages (request_id);
 CREATE INDEX        messages_talk    ON messages (correlation_id, id);
 CREATE INDEX        messages_to      ON messages (receiver, id)                           WHERE direction = 'outbound';
 CREATE INDEX        messages_from    ON messages (sender, id)                             WHERE direction = 'inbound';
@@ -364,13 +363,13 @@ CREATE TABLE ledger (
     created_at        TEXT COLLATE "C" NOT NULL,
     expires_at        TEXT COLLATE "C",
     refusal           BIGINT,
-    PRIMARY KEY (provider, request_id),
     CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused', 'gone')),
     CONSTRAINT processing_has_a_question CHECK (state <> 'processing' OR question_id IS NOT NULL),
     CONSTRAINT done_has_a_message     CHECK (state <> 'done' OR message_id IS NOT NULL OR question_id IS NOT NULL),
     CONSTRAINT only_done_is_a_message CHECK (state = 'done' OR message_id IS NULL),
     CONSTRAINT refused_has_an_answer  CHECK ((state = 'refused') = (answer IS NOT NULL))
 );
+CREATE UNIQUE INDEX ledger_once ON ledger (provider, request_id);
 CREATE INDEX ledger_of    ON ledger (message_id)  WHERE message_id IS NOT NULL;
 CREATE INDEX ledger_asked ON ledger (question_id) WHERE question_id IS NOT NULL;
 CREATE INDEX ledger_refusals ON ledger (refusal)  WHERE refusal IS NOT NULL;
