@@ -372,6 +372,10 @@ EVENTS = {
         "Look at the disk's room and its errors.",
     ),
     "store.checkpoint_resumed": LogEvent("It can be again."),
+    "store.commit_cancelled": LogEvent(
+        "Somebody cancelled a COMMIT that waited for the server's standby: it is asked again.",
+        "Bring the standby back, or take it out of synchronous_standby_names; cancel nothing.",
+    ),
     "store.compared": LogEvent("Everything was compared with its indexes; count: what was found."),
     "store.damaged": LogEvent(
         "A table of the database is damaged; what can be read goes on.",

@@ -239,6 +239,37 @@ async def test_a_commit_that_nobody_saw_is_looked_for(database, url, monkeypatch
     assert ["a", "b", "c"] == await names(url)
 
 
+async def test_a_commit_that_was_cancelled_waits_for_the_standby_all_the_same() -> None:
+    """The server says that all is well; nothing is promised until a standby has it."""
+    with postgres_server() as server:
+        server.say("ALTER SYSTEM SET synchronous_standby_names = 'one_that_is_away'")
+        server.say("ALTER SYSTEM SET synchronous_commit = 'local'")  # the gateway's say otherwise
+        server.stop()
+        server.start()
+        async with node(server.ready()) as database:
+            writing = asyncio.create_task(database.write(adding("acknowledged")))
+            seen: set[tuple[object, ...]] = set()
+            for _ in range(2):
+                waits = await next_wait(server, seen)
+                seen.add(waits)
+                server.say(f"SELECT pg_cancel_backend({waits[0]})")
+            await next_wait(server, seen)
+            assert not writing.done()
+
+            server.say("ALTER SYSTEM RESET synchronous_standby_names")
+            server.say("SELECT pg_reload_conf()")
+            assert "acknowledged" == await writing
+
+
+async def next_wait(server: PostgresServer, seen: set[tuple[object, ...]]) -> tuple[object, ...]:
+    """Return which of the server's processes waits for a standby, and since when."""
+    sql = "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with asyncio.timeout(10):
+        while not (found := set(server.say(sql)) - seen):
+            await asyncio.sleep(0.02)
+    return found.pop()
+
+
 async def test_a_session_that_is_lost_before_the_commit_has_changed_nothing(database, url) -> None:
     """So the group runs again on a new one, and its callers hear nothing of it."""
     times = []

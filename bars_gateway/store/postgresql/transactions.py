@@ -25,6 +25,9 @@ The row that says so is written by the same transaction (`writers`), and not ask
 transaction's number: a standby that was promoted may give the number a second time. To be
 asked, the row is written once more and committed, so that a synchronous standby has it too.
 
+The same is asked where somebody cancels a COMMIT that waits for the standby: the server then
+answers that all is well, and says by a warning alone that the standby may lack it.
+
 Decisions: D-durable, D-group-commit.
 """
 
@@ -35,6 +38,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 import psycopg
+import structlog
 from psycopg.pq import TransactionStatus
 
 from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError, StoreUnavailable
@@ -51,6 +55,7 @@ from bars_gateway.store.postgresql import (
 )
 from bars_gateway.store.postgresql.server import ServerSession
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Work = Callable[[PostgresConnection], T]
 _Way = Callable[[PostgresConnection, Work[Any]], Fate]
@@ -177,19 +182,26 @@ class Writer:
         except psycopg.Error as error:
             self._undo(raw, translated(error))
         try:
-            say(raw, "COMMIT")
+            _committed(raw)
         except psycopg.Error as error:
             if not is_lost(raw) or raw.info.transaction_status == TransactionStatus.IDLE:
                 raise translated(error) from error  # refused: what COMMIT cannot do is undone
             self._session.drop()
             if not within.changed:
                 raise _NothingChanged(translated(error)) from error
-            before, self._last = self._last, self._last and self._last | {group}
-            if not self._was_committed(group):
-                self._last = before
-                raise _NothingChanged(translated(error)) from error
+            self._require_committed(group, translated(error))
+        except _StandbyLacksIt as error:
+            log.warning("store.commit_cancelled")
+            self._require_committed(group, error)
         if within.changed:
             self._last = frozenset({group})
+
+    def _require_committed(self, group: str, error: Exception) -> None:
+        """Raise _NothingChanged with *error* where *group*, whose end nobody saw, is not stored."""
+        before, self._last = self._last, self._last and self._last | {group}
+        if not self._was_committed(group):
+            self._last = before
+            raise _NothingChanged(error) from error
 
     def _was_committed(self, group: str) -> bool:
         """Return whether *group* is stored, once the server can say so; or raise OutcomeUnknown."""
@@ -197,7 +209,7 @@ class Writer:
         while True:
             try:
                 return self._last_committed() == group
-            except (psycopg.Error, StoreError) as error:
+            except (psycopg.Error, StoreError, _StandbyLacksIt) as error:
                 self._session.drop()
                 if time.monotonic() > until:
                     reason = str(translated(error))
@@ -210,8 +222,24 @@ class Writer:
         raw = self._begun()
         last = _last_group(raw, self._node)
         raw.execute(_NOTED.encode(), {"node": self._node, "group": last})
-        say(raw, "COMMIT")
+        _committed(raw)
         return last
+
+
+def _committed(raw: Raw) -> None:
+    """Commit; raise psycopg's errors, or _StandbyLacksIt where the server warns of anything."""
+    heard: list[str | None] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        heard.append(notice.severity_nonlocalized)  # nothing is in it any more afterwards
+
+    raw.add_notice_handler(hear)
+    try:
+        say(raw, "COMMIT")
+    finally:
+        raw.remove_notice_handler(hear)
+    if "WARNING" in heard:
+        raise _StandbyLacksIt
 
 
 def _last_group(raw: Raw, node: str) -> str:
@@ -228,6 +256,13 @@ def _away(error: Exception) -> Exception:
 
 class _OneFailed(Exception):  # no error: the group runs once more
     """A work raised that was not alone: which of the others it has undone nobody knows."""
+
+
+class _StandbyLacksIt(Exception):
+    """It is committed, but somebody has cancelled the wait for the standby."""
+
+    def __str__(self) -> str:
+        return "the wait for the database server's standby was cancelled"
 
 
 class _NothingChanged(Exception):
