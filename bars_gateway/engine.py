@@ -24,8 +24,12 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[Database]:
-    """Open what the gateway of *settings* keeps everything in; raise StoreError as it does."""
+async def open_engine(settings: Settings, *, alone: bool = True) -> AsyncIterator[Database]:
+    """
+    Open what the gateway of *settings* keeps everything in; raise StoreError as it does.
+
+    *alone*: no other gateway may work on it meanwhile; on a file none ever may.
+    """
     vault, limit = vault_of(settings), settings.store.group_limit
     if settings.store.url is None:
         from bars_gateway.store.sqlite.database import open_database
@@ -36,7 +40,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Database]:
     address = address_of(settings)
     from bars_gateway.store.postgresql.database import open_server
 
-    async with open_server(address, vault=vault, group_limit=limit) as server:
+    async with open_server(address, vault=vault, group_limit=limit, alone=alone) as server:
         yield server
 
 
@@ -56,9 +60,11 @@ async def looked(at: Path | Settings, work: Callable[[Connection], T], vault: Va
 def server_found(settings: Settings) -> str:
     """Return what the server of *settings* is, in words; raise StoreError where it will not do."""
     address = address_of(settings)
+    from bars_gateway.store.postgresql.nodes import nodes_at
     from bars_gateway.store.postgresql.server import found_by
 
-    return found_by(address)
+    nodes = "; ".join(map(str, nodes_at(address)))
+    return found_by(address) + (f"; nodes: {nodes}" if nodes else "")
 
 
 def address_of(settings: Settings) -> "ServerAddress":

@@ -280,6 +280,12 @@ EVENTS = {
         "A library said something; its text is left out, for it may quote a message.",
         "If it comes often, look up `name`.",
     ),
+    "node.away": LogEvent(
+        "The node `name` has said nothing for `seconds`: the others do what it alone did.",
+        "Look at that machine: `docs/several-nodes.md`.",
+    ),
+    "node.lease_taken": LogEvent("This node now does `name`, which one of several does alone."),
+    "node.seen": LogEvent("Another node is there, `name`, of release `version`."),
     "outbound.answer_not_kept": LogEvent(
         "What a service publishes could not be read as what it should be, and is not kept."
     ),

@@ -58,7 +58,7 @@ class Alerts(Noun):
             elif each.opens:
                 done += _open(connection, each, telling, now)
         for row in opened.values():
-            if _may_end(row, found):
+            if found.is_ours(row["about"]) and _may_end(row, found):
                 done += _resolve(connection, row, telling, now)
         return done
 

@@ -35,6 +35,7 @@ from bars_gateway.frozen import dataclass
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Findings, StuckLog
+from bars_gateway.store.nodes import Nodes
 
 T = TypeVar("T")
 # Whether what reads makes a page, a figure or an alert: it has time, and a connection of its own,
@@ -149,6 +150,7 @@ class Database(Protocol):
 
     measures: Measures  # told of each group of changes, once it is on disk
     vault: Vault  # what encrypts, on every connection
+    nodes: Nodes  # who else works on it
 
     def room(self) -> Room:
         """Return how large it is, and the room that is left beside it."""

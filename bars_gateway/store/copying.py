@@ -101,7 +101,7 @@ NUMBERED = (
 OWN = frozenset(
     {
         *("soundness", "unindexed", "alarm_kinds", "alarm_ends"),
-        *("turn", "writers", "schema_version", "given", "sqlite_sequence"),
+        *("turn", "writers", "nodes", "schema_version", "given", "sqlite_sequence"),
     }
 )
 # There as soon as the tables are made, or a gateway has looked: the copy puts its own in place.

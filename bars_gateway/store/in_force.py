@@ -19,9 +19,10 @@ from datetime import datetime
 from bars_gateway.frozen import dataclass
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import add_message_event
-from bars_gateway.store.work import Noun, writes
+from bars_gateway.store.work import Noun, Shared, writes
 
 _NOBODYS = (None, None, None)
+_OF_A_NODE = " has "  # behind its name, where there are several
 SETTING, KEY, CERTIFICATE, USER = "setting", "key", "certificate", "user"
 _COMPARED_BY = ("compared by", "")  # whether the key of this machine is the one of last time
 _UNKNOWN = {"unknown": "the key to compare them with is new"}
@@ -40,38 +41,54 @@ class Facts:
 class InForce(Noun):
     """What the gateway works with."""
 
+    def __init__(self, shared: Shared, node: str) -> None:
+        """*node*: each of several has its own, by its name."""
+        super().__init__(shared)
+        self._of = f"{node}{_OF_A_NODE}" if shared.database.nodes.several else ""
+
     @writes
     def started(
         self, connection: Connection, facts: Facts, told: Mapping[str, object], now: datetime
     ) -> None:
         """Add a line about a start, as *told*, and one for each thing that changed meanwhile."""
         add_message_event(connection, _NOBODYS, STARTED, now, told)
-        _compare(connection, facts, "start", now)
+        self._compare(connection, facts, "start", now)
 
     @writes
     def renewed(self, connection: Connection, facts: Facts, now: datetime) -> None:
         """Add a line for each thing that changed while the gateway runs."""
-        _compare(connection, facts, "reload", now)
+        self._compare(connection, facts, "reload", now)
 
     @writes
     def stopped(self, connection: Connection, now: datetime) -> None:
         """Add a line about an orderly stop."""
         add_message_event(connection, _NOBODYS, STOPPED, now)
 
+    def _compare(self, connection: Connection, facts: Facts, by: str, now: datetime) -> None:
+        known = self._known(connection)
+        before = known.pop(_COMPARED_BY, None)
+        changed = sorted(
+            name for name in known.keys() | facts.of.keys() if known.get(name) != facts.of.get(name)
+        )
+        if before != facts.compared_by:
+            _put(connection, self._of, _COMPARED_BY, facts.compared_by)
+        for name in changed:
+            _put(connection, self._of, name, facts.of.get(name))
+        if before is not None:
+            comparable = before == facts.compared_by
+            told = {"by": by, **({"node": self._of.removesuffix(_OF_A_NODE)} if self._of else {})}
+            _tell(connection, changed, facts, told, now, comparable=comparable)
 
-def _compare(connection: Connection, facts: Facts, by: str, now: datetime) -> None:
-    known = {_parted(row["name"]): row["what"] for row in connection.rows("known_in_force")}
-    before = known.pop(_COMPARED_BY, None)
-    changed = sorted(
-        name for name in known.keys() | facts.of.keys() if known.get(name) != facts.of.get(name)
-    )
-    if before != facts.compared_by:
-        _put(connection, _COMPARED_BY, facts.compared_by)
-    for name in changed:
-        _put(connection, name, facts.of.get(name))
-    if before is not None:
-        comparable = before == facts.compared_by
-        _tell(connection, changed, facts, {"by": by}, now, comparable=comparable)
+    def _known(self, connection: Connection) -> dict[tuple[str, str], str]:
+        """Return what was in force last, at this node."""
+        known = {}
+        for row in connection.rows("known_in_force"):
+            of, mark, written = row["name"].partition(_OF_A_NODE)
+            if not mark or ": " in of:  # of the one gateway, whatever its thing is called
+                of, mark, written = "", "", row["name"]
+            if of + mark == self._of:
+                known[_parted(written)] = row["what"]
+        return known
 
 
 def _tell(
@@ -96,8 +113,8 @@ def _tell(
             add_message_event(connection, _NOBODYS, f"{kind}.changed", now, detail)
 
 
-def _put(connection: Connection, name: tuple[str, str], what: str | None) -> None:
-    written = ": ".join(name)
+def _put(connection: Connection, of: str, name: tuple[str, str], what: str | None) -> None:
+    written = of + ": ".join(name)
     if what is None:
         connection.run("out_of_force", name=written)
     else:

@@ -249,8 +249,8 @@ class Outbound(Noun):
         await self._wake_ups.outbound.wait(seconds)
 
     def wake(self) -> None:
-        """Wake one sender: there may be more to claim."""
-        self._wake_ups.outbound.wake()
+        """Wake one sender of this node: there may be more to claim."""
+        self._wake_ups.outbound.wake_here()
 
 
 def settle(  # noqa: PLR0917

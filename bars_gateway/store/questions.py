@@ -85,6 +85,7 @@ T = TypeVar("T")
 TURNED_AWAY = "cancel.turned_away"
 ASKED = "cancel.asked"
 _LOOK_AGAIN = 5.0  # seconds; a net below the wake-up
+_LOOK_ELSEWHERE = 1.0  # likewise, where another node may have to wake us: a proxy waits no longer
 _LISTED = ("provider", "operation", "request_id", "correlation_id")
 _ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
     *("move", "request_type", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
@@ -107,8 +108,7 @@ class Questions(Noun):
         self._rounds = rounds
         self._attended: dict[str, datetime] = {}
         self._spoilt: set[int] = set()  # questions that cannot be read
-        self._askers: dict[str, WakeUp] = {}  # by provider
-        self._waiting: dict[int, WakeUp] = {}  # by question
+        self._nodes = shared.database.nodes
 
     async def ask_about(
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
@@ -138,7 +138,7 @@ class Questions(Noun):
         attended = self._is_attended(provider, now)
         met = await self._database.write(partial(work, now=now, attended=attended))
         if isinstance(met, QuestionOpen):
-            self._asker(provider).wake()
+            self._wake_ups.askers[provider].wake()
         else:  # of who was turned away, or has been answered at last, the EPR is told
             self._wake_ups.notices[provider].wake()
         return met
@@ -155,13 +155,14 @@ class Questions(Noun):
 
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
-        waking = self._waiting[question_id] = WakeUp()
+        waking = self._wake_ups.answers[question_id] = WakeUp()
+        net = _LOOK_ELSEWHERE if self._nodes.several else _LOOK_AGAIN
         try:
             while (found := await self._answer_to(question_id)) is None:
-                await waking.wait(_LOOK_AGAIN)
+                await waking.wait(net)
             return found
         finally:
-            del self._waiting[question_id]
+            del self._wake_ups.answers[question_id]
 
     @reads
     def _answer_to(self, connection: Connection, question_id: int) -> Answered | None:
@@ -170,10 +171,12 @@ class Questions(Noun):
     def attend(self, provider: str, now: datetime) -> None:
         """Note that *provider*'s EPR has just asked for questions."""
         self._attended[provider] = now
+        self._nodes.attend(provider, now)
 
     def _is_attended(self, provider: str, now: datetime) -> bool:
-        last = self._attended.get(provider)
-        return last is not None and abs(now - last) < ATTENDED  # ahead: the clock was set back
+        asked = (self._attended.get(provider), self._nodes.attended(provider))
+        # Ahead: the clock was set back.
+        return any(last is not None and abs(now - last) < ATTENDED for last in asked)
 
     async def open_questions(self, provider: str, *, after: int, limit: int) -> Sequence[Question]:
         """Return what waits for *provider*'s EPR beyond the number *after*, oldest first."""
@@ -215,8 +218,7 @@ class Questions(Noun):
     ) -> Decided | None:
         """Do what the EPR has decided, with ledger, message, workflow and notice."""
         decided = await self._decide(provider, question_id, decision, now)
-        if question_id in self._waiting:
-            self._waiting[question_id].wake()
+        self._wake_ups.wake_answer(question_id)
         self._wake_ups.notices[provider].wake()
         if decided and not decided.again:
             self._shared.measures.answered((now - decided.question.asked_at).total_seconds())
@@ -245,10 +247,8 @@ class Questions(Noun):
 
     async def question_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new question, after *seconds* at the latest."""
-        await self._asker(provider).wait(seconds)
-
-    def _asker(self, provider: str) -> WakeUp:
-        return self._askers.setdefault(provider, WakeUp(wakes_all=True))
+        net = min(seconds, _LOOK_ELSEWHERE) if self._nodes.several else seconds
+        await self._wake_ups.askers[provider].wait(net)
 
 
 def ask_about(

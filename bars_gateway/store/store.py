@@ -61,7 +61,7 @@ class Store(Noun):
         per_receiver: int = 4,
         minimum_free_bytes: int = 0,
     ) -> None:
-        wake_ups = WakeUps()
+        self.nodes, wake_ups = database.nodes, WakeUps(database.nodes)
         shared = Shared(database=database, wake_ups=wake_ups, minimum_free_bytes=minimum_free_bytes)
         super().__init__(shared)
         self.asides = Asides(shared)
@@ -78,7 +78,7 @@ class Store(Noun):
         self.breaks, self.calls = Breaks(shared), Calls(shared)
         self.unread = UnreadNotices(shared)
         self.cancellations = Cancellations(shared, rounds, self.asides)
-        self.interventions, self.in_force = Interventions(shared), InForce(shared)
+        self.interventions, self.in_force = Interventions(shared), InForce(shared, node)
         self.confirmations = Confirmations(shared)
         self.quarantine = Quarantines(shared)
         self.reconciliations = Reconciliations(shared)

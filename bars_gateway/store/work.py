@@ -26,8 +26,7 @@ left until the next timeout.
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -37,20 +36,32 @@ from bars_gateway.model.messages import Arrival, Payload, Submission
 from bars_gateway.standard.formats import LONG
 from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.store.connection import Connection, Database, Measures, Unmeasured
+from bars_gateway.store.nodes import Nodes, Tell
 
+_ALL_NOTICES = "every notice"
 _LOOKED_AT_EACH = 0.25  # seconds, how much room there is on the disk
 
 
 class WakeUp:
-    """Wakes one waiter each time, or all of them."""
+    """Wakes one waiter each time, or all of them; on the other nodes, too."""
 
-    def __init__(self, *, wakes_all: bool = False) -> None:
+    def __init__(
+        self, name: str = "", tell: Tell | None = None, *, wakes_all: bool = False
+    ) -> None:
+        """*tell* tells the other nodes of *name*; None: there are none."""
+        self._name, self._tell = name, tell
         self._wakes_all = wakes_all
         self._waiting: list[asyncio.Future[None]] = []
         self._unheard = False
 
     def wake(self) -> None:
         """Wake whoever waits; with nobody there, the next one does not wait."""
+        if self._tell is not None:
+            self._tell(self._name)
+        self.wake_here()
+
+    def wake_here(self) -> None:
+        """Wake whoever waits on this node."""
         self._waiting = [future for future in self._waiting if not future.done()]
         if not self._waiting:
             self._unheard = True
@@ -74,15 +85,33 @@ class WakeUp:
                 self._waiting.remove(future)
 
 
+class _ByName(dict[str, WakeUp]):
+    """Wake-ups of one kind, each made when it is asked for."""
+
+    def __init__(self, kind: str, tell: Tell | None, *, wakes_all: bool = False) -> None:
+        super().__init__()
+        self._made = partial(WakeUp, tell=tell, wakes_all=wakes_all)
+        self._kind = kind
+
+    def __missing__(self, name: str) -> WakeUp:
+        made = self[name] = self._made(f"{self._kind} {name}")
+        return made
+
+
 class WakeUps:
     """The wake-ups of one store: for senders, and for each provider's EPR."""
 
-    def __init__(self) -> None:
-        self.outbound = WakeUp()  # a message may have become due
-        self.cancellations = WakeUp()  # one may be read for
-        self.notices: defaultdict[str, WakeUp] = defaultdict(partial(WakeUp, wakes_all=True))
-        self.purger = WakeUp()  # somebody has begun a purge
-        self.couriers: defaultdict[str, WakeUp] = defaultdict(WakeUp)  # something is to be told
+    def __init__(self, nodes: Nodes) -> None:
+        """Those of *nodes* tell each other of a wake-up by its name."""
+        self._tell = tell = nodes.tell
+        nodes.hear(self.heard)
+        self.outbound = WakeUp("outbound", tell)  # a message may have become due
+        self.cancellations = WakeUp("cancellations", tell)  # one may be read for
+        self.notices = _ByName("notices", tell, wakes_all=True)  # by provider
+        self.purger = WakeUp("purger", tell)  # somebody has begun a purge
+        self.couriers = _ByName("couriers", tell)  # something is to be told
+        self.askers = _ByName("askers", tell, wakes_all=True)  # a provider's EPR may be asked
+        self.answers: dict[int, WakeUp] = {}  # of questions whose Sender waits at this node
 
     def wake_outbound(self) -> None:
         """Wake a sender."""
@@ -100,8 +129,54 @@ class WakeUps:
 
     def wake_all_notices(self) -> None:
         """Wake whoever waits for a notice of any provider."""
+        if self._tell is not None:
+            self._tell(_ALL_NOTICES)
         for each in self.notices.values():
-            each.wake()
+            each.wake_here()
+
+    def wake_answer(self, question_id: int) -> None:
+        """Wake whoever waits for the answer to that question, at whichever node."""
+        waiting = self.answers.get(question_id)
+        if waiting is not None:
+            waiting.wake_here()
+        elif self._tell is not None:
+            self._tell(f"answers {question_id}")
+
+    def heard(self, names: Sequence[str] | None) -> None:
+        """Wake whoever waits here for what another node tells of; None: everybody."""
+        if names is None:
+            found = [*self._single.values(), *self._of_kinds(), *self.answers.values()]
+        else:
+            found = [each for name in names for each in self._named(name)]
+        for each in found:
+            each.wake_here()
+
+    def _named(self, name: str) -> Iterable[WakeUp]:
+        """Return those of a *name*; what a later release tells of, nobody waits for here."""
+        kind, _, which = name.partition(" ")
+        if name == _ALL_NOTICES:
+            return self.notices.values()
+        if kind in self._kinds:
+            return [self._kinds[kind][which]]
+        if kind == "answers":
+            return [each for number, each in self.answers.items() if which == str(number)]
+        return [self._single[name]] if name in self._single else []
+
+    @property
+    def _single(self) -> Mapping[str, WakeUp]:
+        return {
+            "outbound": self.outbound,
+            "cancellations": self.cancellations,
+            "purger": self.purger,
+        }
+
+    @property
+    def _kinds(self) -> Mapping[str, dict[str, WakeUp]]:
+        return {"notices": self.notices, "couriers": self.couriers, "askers": self.askers}
+
+    def _of_kinds(self) -> Iterator[WakeUp]:
+        for of in self._kinds.values():
+            yield from of.values()
 
 
 P = ParamSpec("P")

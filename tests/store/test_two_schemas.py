@@ -16,7 +16,15 @@ import pytest
 STORE = resources.files("bars_gateway.store")
 NAMES = sorted(each.name for each in (STORE / "migrations").iterdir())
 # What several nodes need, and what SQLite keeps by itself: its turns, its versions, its counters.
-OWN = {"turn", "writers", "schema_version", "given", "events_numbered", "payloads_replaced"}
+OWN = {
+    "turn",
+    "writers",
+    "nodes",
+    "schema_version",
+    "given",
+    "events_numbered",
+    "payloads_replaced",
+}
 TYPES = MappingProxyType({"INTEGER": "BIGINT", "TEXT": 'TEXT COLLATE "C"', "BLOB": "BYTEA"})
 IN_OTHER_WORDS = {"messages_seen", "waiting_providers"}
 WORDS = Path(__file__).with_name("in_other_words.tsv")

@@ -13,8 +13,8 @@ Where the server goes away, whoever writes or reads gets DatabaseAway; the gatew
 second, and goes on by itself once it is back.
 
 Several nodes may write (`alone=False`): their groups take turns. A node's name is its own, for two
-by one name would take each other's claims for their own. But what a gateway does beside the store,
-as the platform's rate and the EPR's folders, it does as if it were alone; so the daemon is.
+by one name would take each other's claims for their own. What each knows of the others stands in
+`nodes`.
 
 Decisions: D-durable, D-group-commit, D-one-instance.
 """
@@ -22,7 +22,6 @@ Decisions: D-durable, D-group-commit, D-one-instance.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -41,9 +40,17 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.groups import Fate, Gathering, Group
+from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, row
+from bars_gateway.store.postgresql.nodes import ServerNodes
 from bars_gateway.store.postgresql.schema import prepare
-from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect, require_fit
+from bars_gateway.store.postgresql.server import (
+    ServerAddress,
+    ServerSession,
+    SessionThread,
+    connect,
+    require_fit,
+)
 from bars_gateway.store.postgresql.transactions import Reader, Work, Writer
 
 T = TypeVar("T")
@@ -56,7 +63,10 @@ _QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to tak
 _OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
 _TAKEN_SECONDS = 2.0  # the same, of one that we have told the server to end
 NAMED = "SELECT pg_try_advisory_lock(hashtext('bars-gateway node'), hashtext(%(node)s)) AS ours"
-
+# Whoever works there with others keeps out who wants it alone, and is kept out by that one.
+_BESIDE_OTHERS = (
+    "SELECT pg_try_advisory_lock_shared(hashtext('bars-gateway node'), hashtext('')) AS ours"
+)
 _HOLDER = (
     "SELECT max(application_name || ' at ' || coalesce(host(client_addr), 'the server itself'))"
     " AS who FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
@@ -69,6 +79,13 @@ _END = (
     "SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity"
     " WHERE pid = %(pid)s AND backend_start::text = %(since)s"
 )
+
+
+_ONLY_ONE = (
+    "Only one gateway may use a database, unless each says `store.several_nodes = true`. Stop that"
+    " one, or give this one a database of its own in `store.url`."
+)
+_OTHER_NAME = "Stop that one, or give this one another name: `node`."
 
 
 class ServerSoundness:
@@ -104,21 +121,6 @@ class ServerSoundness:
         """Do nothing."""
 
 
-class _Thread:
-    """What one session is used by."""
-
-    def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run *work* there, after what it is at."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    def end(self) -> None:
-        """Return once it has ended."""
-        self._executor.shutdown()
-
-
 class PostgresDatabase:
     """The open database. Get one from `open_server`."""
 
@@ -126,7 +128,8 @@ class PostgresDatabase:
         self, address: ServerAddress, vault: Vault, group_limit: int, *, alone: bool
     ) -> None:
         self.vault = vault
-        self._name = "" if alone else address.node  # what nobody else may be called there
+        self._several = None if alone else ServerNodes(address)
+        self.nodes: Nodes = self._several or OnlyNode()
         self.measures: Measures = Unmeasured()
         self.address = address
         self._gathering = Gathering[PostgresConnection](group_limit)
@@ -142,7 +145,7 @@ class PostgresDatabase:
         self._writer = Writer(self.sessions["writing"], address.node, vault)
         self._serving = Reader(self.sessions["serving"], vault)
         self._looking = Reader(self.sessions["looking"], vault)
-        self._threads = {name: _Thread(f"store-{name}") for name in self.sessions}
+        self._threads = {name: SessionThread(f"store-{name}") for name in self.sessions}
 
     def _opened(self) -> Raw:
         return connect(self.address)
@@ -163,23 +166,28 @@ class PostgresDatabase:
         if self._writes_as is not None:
             row(raw, _END, **self._writes_as)
             until = time.monotonic() + _TAKEN_SECONDS
-        while not row(raw, NAMED, node=self._name)["ours"]:
-            if time.monotonic() > until:
-                raise self._in_use(raw)
-            time.sleep(0.1)
+        steps = [(NAMED, "")]
+        if self._several is not None:
+            steps = [(_BESIDE_OTHERS, ""), (NAMED, self.address.node)]
+        for take, name in steps:
+            while not row(raw, take, node=name)["ours"]:
+                if time.monotonic() > until:
+                    raise self._in_use(raw, name)
+                time.sleep(0.1)
 
-    def _in_use(self, raw: Raw) -> DatabaseInUse:
-        called = f" as node {self._name}" if self._name else ""
-        found = row(raw, _HOLDER, node=self._name)["who"] or "has just left"
+    def _in_use(self, raw: Raw, name: str) -> DatabaseInUse:
+        called = f" as node {name}" if name else ""
+        found = row(raw, _HOLDER, node=name)["who"] or "has just left"
         return DatabaseInUse(
             f"another gateway works on {self.address.name}{called}: {found}",
-            "Only one gateway may use a database. Stop that one, or give this one a database of its"
-            " own in `store.url`.",
+            _OTHER_NAME if name else _ONLY_ONE,
         )
 
     async def open(self) -> None:
         """Look at the server, and bring its schema up to this release's; raise StoreError."""
         await self._threads["writing"].run(self._prepare)
+        if self._several is not None:
+            await self._several.join()
         await self.look_at_size()
 
     def _prepare(self) -> None:
@@ -248,8 +256,14 @@ class PostgresDatabase:
         except StoreError:
             return
 
-    async def keep_size(self) -> None:
-        """Know how large it is, until cancelled."""
+    async def keep(self) -> None:
+        """Know how large it is, and who else works there, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_size(), name="store-size")
+            if self._several is not None:
+                group.create_task(self._several.run(), name="store-nodes")
+
+    async def _keep_size(self) -> None:
         while True:
             await asyncio.sleep(_SIZED_SECONDS)
             await self.look_at_size()
@@ -293,6 +307,8 @@ class PostgresDatabase:
 
     async def end(self) -> None:
         """Close every session, once nobody writes any more."""
+        if self._several is not None:
+            await self._several.leave()
         for name, thread in self._threads.items():
             await thread.run(self.sessions[name].drop)
             thread.end()
@@ -323,11 +339,11 @@ async def open_server(
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(database.commit_groups(), name="store-writer")
-                sizes = group.create_task(database.keep_size(), name="store-size")
+                kept = group.create_task(database.keep(), name="store-kept")
                 try:
                     yield database
                 finally:
-                    sizes.cancel()
+                    kept.cancel()
                     database.close()
         except BaseExceptionGroup as errors:
             # One error is that error: the group is our doing and says nothing to a reader.

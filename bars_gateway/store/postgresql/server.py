@@ -14,11 +14,13 @@ still in the middle of a transaction holds up the others for seconds and not for
 Decisions: D-durable.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -27,6 +29,7 @@ from psycopg.conninfo import conninfo_to_dict
 from bars_gateway.errors import DatabaseAway, DatabaseInUse, DatabaseUnfit
 from bars_gateway.store.postgresql import Raw, adapted, is_lost, row, row_of, say, told
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 OLDEST = 15  # PostgreSQL's major version
 CONNECT_SECONDS = 5
@@ -236,6 +239,21 @@ def found_by(address: ServerAddress) -> str:
         raw.close()
 
 
+class SessionThread:
+    """What one session is used by."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run *work* there, after what it is at."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def end(self) -> None:
+        """Return once it has ended."""
+        self._executor.shutdown()
+
+
 class ServerSession:
     """One session with the server, which is opened again where it was lost."""
 
@@ -268,6 +286,11 @@ class ServerSession:
             raise DatabaseAway(str(error)) from None
         say(raw, sql)
         return raw
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened, and not dropped since."""
+        return self._raw is not None
 
     def opened(self) -> Raw:
         """Open it, unless it is; raise DatabaseAway or DatabaseUnfit."""

@@ -71,6 +71,7 @@ from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.groups import Fate, Gathering, Group, GroupEnd
+from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.sqlite import (
     SqliteConnection,
     Work,
@@ -408,6 +409,7 @@ class SqliteDatabase:
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self.measures: Measures = Unmeasured()
+        self.nodes: Nodes = OnlyNode()
 
     async def write(self, work: Work[T]) -> T:
         """

@@ -50,6 +50,18 @@ CREATE TABLE writers (                          -- the last group of each node t
     last_group        TEXT COLLATE "C" NOT NULL,
     at                TEXT COLLATE "C" NOT NULL
 );
+CREATE TABLE nodes (                            -- the gateways that work here beside one another
+    name              TEXT COLLATE "C" PRIMARY KEY,
+    incarnation       TEXT COLLATE "C" NOT NULL,  -- drawn at each start
+    version           TEXT COLLATE "C" NOT NULL,
+    started_at        TEXT COLLATE "C" NOT NULL,
+    seen_at           TEXT COLLATE "C" NOT NULL,  -- each second, by the server's clock
+    ahead_ms          BIGINT NOT NULL,            -- how far its machine's clock is ahead of the server's
+    asked             TEXT COLLATE "C" NOT NULL,  -- JSON: when the EPR of each provider asked there for questions
+    leases            TEXT COLLATE "C" NOT NULL,  -- JSON: what it alone does
+    pid               BIGINT,                     -- of the session that holds them; NULL: it was ended
+    session_since     TEXT COLLATE "C"            -- when that began: a number is given again
+);
 CREATE TABLE schema_version (                   -- one row
     number            BIGINT NOT NULL
 );

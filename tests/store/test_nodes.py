@@ -1,0 +1,324 @@
+"""
+Several gateways on one database: who is there, who alone may do what, and how they wake each other.
+
+Each node is the whole of what a process has: its sessions, its group, its beat.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from postgres_server import PostgresServer
+from store_values import NOW, TERMS, arrival, decision, submission
+
+from bars_gateway.errors import DatabaseInUse
+from bars_gateway.model.nodes import Node
+from bars_gateway.model.questions import QuestionOpen, Unattended
+from bars_gateway.store.claims import Openings
+from bars_gateway.store.nodes import OnlyNode
+from bars_gateway.store.postgresql import nodes
+from bars_gateway.store.postgresql.database import PostgresDatabase, open_server
+from bars_gateway.store.postgresql.nodes import ServerNodes, nodes_at
+from bars_gateway.store.postgresql.server import ServerAddress
+from bars_gateway.store.store import Store
+
+pytestmark = pytest.mark.needs("postgres")
+DATABASE = "bars_gateway.store.postgresql.database"
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    made = postgres.ready()
+    yield made
+    postgres.drop(made)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for a beat: ten of them are a second."""
+    monkeypatch.setattr(nodes, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(f"{DATABASE}._OLD_SESSION_SECONDS", 0.2)
+    monkeypatch.setattr(f"{DATABASE}._TAKEN_SECONDS", 0.2)
+
+
+@asynccontextmanager
+async def node(url: str, name: str) -> AsyncIterator[PostgresDatabase]:
+    async with open_server(ServerAddress(url=url, node=name), alone=False) as database:
+        yield database
+
+
+@asynccontextmanager
+async def two(url: str) -> AsyncIterator[tuple[PostgresDatabase, PostgresDatabase]]:
+    async with node(url, "one") as one, node(url, "two") as other:
+        yield one, other
+
+
+async def until(found: Callable[[], object], seconds: float = 10.0) -> None:
+    """Return once that is so; what it waits for is another node's beat."""
+    async with asyncio.timeout(seconds):
+        while not found():
+            await asyncio.sleep(0.01)
+
+
+def names(database: PostgresDatabase) -> dict[str, Node]:
+    return {each.name: each for each in database.nodes.listed()}
+
+
+def of(database: PostgresDatabase) -> ServerNodes:
+    assert isinstance(database.nodes, ServerNodes)
+    return database.nodes
+
+
+async def test_each_node_sees_the_others(url) -> None:
+    """By name, since when and of which release; and which of them it is itself."""
+    async with two(url) as (one, other):
+        await until(lambda: len(names(one)) == 2)
+        found = names(one)
+        assert [True, False] == [found["one"].is_this, found["two"].is_this]
+        assert not found["two"].is_away
+        assert abs(found["two"].started_at - datetime.now(UTC)) < timedelta(seconds=30)
+        assert {"one", "two"} == names(other).keys()
+
+
+async def test_one_that_stops_in_order_is_there_no_more(url) -> None:
+    """Nobody is to look for a machine that was switched off on purpose."""
+    async with node(url, "one") as one:
+        async with node(url, "two"):
+            await until(lambda: "two" in names(one))
+        await until(lambda: "two" not in names(one))
+
+
+async def test_one_that_stands_still_is_away(url, monkeypatch) -> None:
+    """Its row stays, with when it was last seen."""
+    monkeypatch.setattr("bars_gateway.model.nodes.AWAY_AFTER", timedelta(seconds=0.5))
+    async with two(url) as (one, other):
+        await until(lambda: "two" in names(one))
+        stand_still(other)
+        await until(lambda: names(one)["two"].is_away)
+
+        assert not names(one)["one"].is_away
+
+
+def stand_still(database: PostgresDatabase) -> None:
+    """Let it beat no more, and keep its sessions: as a process that was stopped."""
+
+    async def look() -> None:
+        await asyncio.sleep(0)
+
+    of(database)._look = look
+
+
+async def test_a_lease_is_of_one_node_at_a_time(url) -> None:
+    """Whoever comes first has it; another one gets what nobody has."""
+    async with two(url) as (one, other):
+        one.nodes.want("mail")
+        await until(lambda: one.nodes.holds("mail"))
+        other.nodes.want("mail")
+        other.nodes.want("purge")
+        await until(lambda: other.nodes.holds("purge"))
+
+        assert one.nodes.holds("mail")
+        assert not other.nodes.holds("mail")
+        assert not one.nodes.holds("purge")
+        await until(lambda: names(one)["two"].leases == ("purge",))
+
+
+async def test_a_lease_passes_on_when_its_holder_stops(url) -> None:
+    """At once: the server frees what a session had when that ends."""
+    async with node(url, "one") as one:
+        async with node(url, "two") as other:
+            other.nodes.want("mail")
+            await until(lambda: other.nodes.holds("mail"))
+            one.nodes.want("mail")
+        await until(lambda: one.nodes.holds("mail"), seconds=2)
+
+
+async def test_a_lease_passes_on_when_its_holder_is_killed(postgres, url) -> None:
+    """Without a word, as the server sees it; and who had it knows that it has it no more."""
+    async with two(url) as (one, other):
+        other.nodes.want("mail")
+        await until(lambda: other.nodes.holds("mail"))
+        stand_still(other)
+        one.nodes.want("mail")
+        end_session(postgres, url, "two")
+        await until(lambda: one.nodes.holds("mail"), seconds=2)
+
+
+def end_session(postgres: PostgresServer, url: str, name: str) -> None:
+    """End the session by which that node holds its leases."""
+    database = url.split("/")[3].partition("?")[0]
+    sql = f"SELECT pg_terminate_backend(pid::int) FROM nodes WHERE name = '{name}'"
+    postgres.say(sql, database)
+
+
+async def test_who_cannot_reach_the_server_holds_nothing(url, monkeypatch) -> None:
+    """It lets go by its own clock, before the server gives the lease to another."""
+    monkeypatch.setattr(nodes, "SURE_SECONDS", 0.3)
+    async with node(url, "one") as one:
+        one.nodes.want("mail")
+        await until(lambda: one.nodes.holds("mail"))
+        stand_still(one)
+        await until(lambda: not one.nodes.holds("mail"), seconds=2)
+
+    assert nodes.BEAT_SECONDS < nodes.SURE_SECONDS
+
+
+async def test_one_that_stands_still_loses_what_it_alone_did(url, monkeypatch) -> None:
+    """Its session lives on, and the others end it."""
+    monkeypatch.setattr(nodes, "STALLED_SECONDS", 0.5)
+    async with two(url) as (one, other):
+        other.nodes.want("mail")
+        await until(lambda: other.nodes.holds("mail"))
+        one.nodes.want("mail")
+        stand_still(other)
+        await until(lambda: one.nodes.holds("mail"), seconds=5)
+
+        del of(other)._look  # and it goes on
+        await until(lambda: not other.nodes.holds("mail"), seconds=5)
+        await until(lambda: not names(one)["two"].is_away, seconds=5)
+        assert one.nodes.holds("mail")
+
+
+async def test_a_node_is_there_again_after_its_session_was_lost(postgres, url) -> None:
+    """By the same start, and with its leases where nobody was quicker."""
+    async with node(url, "one") as one:
+        one.nodes.want("mail")
+        await until(lambda: one.nodes.holds("mail"))
+        started = names(one)["one"].started_at
+        end_session(postgres, url, "one")
+        await until(lambda: not one.nodes.holds("mail"))
+        await until(lambda: one.nodes.holds("mail"), seconds=5)
+
+        assert started == names(one)["one"].started_at
+
+
+async def test_a_message_that_one_node_took_wakes_the_senders_of_the_other(url) -> None:
+    """It need not wait until they look again by themselves."""
+    async with two(url) as (one, other):
+        stores = Store(one, node="one"), Store(other, node="two")
+        waiting = asyncio.create_task(stores[1].outbound.wait_for_work(30))
+        await asyncio.sleep(0)
+        await stores[0].outbound.submit(submission(), NOW)
+        async with asyncio.timeout(5):
+            await waiting
+        openings = Openings(at=NOW, places={"trust": 1})
+
+        assert 1 == len(await stores[1].outbound.claim(1, openings))
+
+
+async def test_a_notice_wakes_its_epr_at_any_node(url) -> None:
+    """Whichever node's socket it sits on."""
+    async with two(url) as (one, other):
+        stores = Store(one, node="one"), Store(other, node="two")
+        waiting = asyncio.create_task(stores[1].notices.wait_for_work("trust", 30))
+        await asyncio.sleep(0)
+        await stores[0].inbound.receive(arrival(), NOW)
+        async with asyncio.timeout(5):
+            await waiting
+
+        assert 1 == len(await stores[1].notices.pending("trust", 9))
+
+
+async def test_a_question_of_one_node_is_answered_through_the_other(url) -> None:
+    """Its EPR sits there: it is known to be, it is woken, and the Sender gets what it says."""
+    async with two(url) as (one, other):
+        asks, answers = Store(one, node="one").questions, Store(other, node="two").questions
+        came = arrival()
+        assert isinstance(await asks.ask_about(came, None, TERMS, NOW), Unattended)
+        answers.attend("trust", NOW)
+        await until(lambda: one.nodes.attended("trust") == NOW)
+        waiting = asyncio.create_task(answers.question_work("trust", 30))
+        await asyncio.sleep(0)
+        asked = await asks.ask_about(came, None, TERMS, NOW)
+        assert isinstance(asked, QuestionOpen)
+        async with asyncio.timeout(5):
+            await waiting
+        (question,) = await answers.open_questions("trust", after=0, limit=9)
+        getting = asyncio.create_task(asks.answer_to(question.question_id))
+        await asyncio.sleep(0.05)
+        await answers.decide("trust", question.question_id, decision(), NOW)
+        async with asyncio.timeout(5):
+            answered = await getting
+
+        assert decision().http_status == answered.http_status
+
+
+async def test_what_was_told_while_nobody_heard_is_looked_for(postgres, url) -> None:
+    """The ear was deaf for a moment: then everybody looks, for something may have come."""
+    async with node(url, "one") as one:
+        store = Store(one, node="one")
+        waiting = asyncio.create_task(store.outbound.wait_for_work(30))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        postgres.say(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+        async with asyncio.timeout(5):
+            await waiting
+
+
+async def test_all_nodes_go_by_the_servers_clock(url) -> None:
+    """Whatever their machines say; by how much those differ is told."""
+
+    def late() -> datetime:
+        return datetime.now(UTC) - timedelta(minutes=7)
+
+    async with two(url) as (one, other):
+        here, there = one.nodes.clock(late), other.nodes.clock(lambda: datetime.now(UTC))
+        assert abs(here() - there()) < timedelta(milliseconds=250)
+        assert abs(here() - datetime.now(UTC)) < timedelta(milliseconds=250)
+        await until(lambda: names(other)["one"].clock_ahead < timedelta(minutes=-6))
+
+
+async def test_nothing_of_a_node_that_lives_is_taken_by_anothers_start(url) -> None:
+    """What it sends just then would go out twice at the same time."""
+    openings = Openings(at=NOW, places={"trust": 1})
+    async with node(url, "one") as one:
+        first = Store(one, node="one")
+        await first.outbound.submit(submission(), NOW)
+        (claim,) = await first.outbound.claim(1, openings)
+        async with node(url, "two") as other:
+            second = Store(other, node="two")
+            assert 0 == await second.outbound.release_own(NOW)
+            assert [] == await second.outbound.claim(1, openings)
+            lapsed = claim.claimed_at + timedelta(seconds=91)
+            assert 1 == await second.outbound.release_lapsed(lapsed)
+
+
+async def test_who_wants_the_database_alone_is_kept_out(url) -> None:
+    """And keeps out who would share it: a gateway that was not told of others is not ready."""
+    async with node(url, "one"):
+        with pytest.raises(DatabaseInUse, match="bars-gateway one at") as told:
+            async with open_server(ServerAddress(url=url, node="three")):
+                pass
+        assert "store.several_nodes" in told.value.advice
+    async with open_server(ServerAddress(url=url, node="three")):
+        with pytest.raises(DatabaseInUse, match="bars-gateway three at"):
+            async with node(url, "one"):
+                pass
+
+
+async def test_whoever_looks_from_beside_sees_them(url) -> None:
+    """Which is how `doctor` knows."""
+    async with two(url):
+        found = await asyncio.to_thread(nodes_at, ServerAddress(url=url, node="looks"))
+
+    assert ["one", "two"] == [each.name for each in found]
+    assert "one (there, since " in str(found[0])
+
+
+def test_a_gateway_that_is_the_only_one_may_do_everything() -> None:
+    """And nobody is told of anything: on a file, nothing is asked."""
+    only = OnlyNode()
+    only.want("mail")
+
+    assert only.holds("mail")
+    assert only.tell is None
+    assert [] == [*only.listed()]
+    assert late is only.clock(late)
+
+
+def late() -> datetime:
+    return NOW
