@@ -16,11 +16,11 @@ from store_values import NOW, arrival, submission
 from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.local import Status
 from bars_gateway.daemon.alerting import Alerting
-from bars_gateway.model.alerts import Channel, Condition, Telling
+from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions
+from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions, of_node
 from bars_gateway.status.concerns import ConcernKind, FlowKind
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.status.running import EgressState, Lying, TokenState
@@ -52,6 +52,31 @@ def alarms(kind: str, provider: str, count: int, **changes: object) -> StandingA
 def test_nothing_is_told_where_nothing_is_wrong() -> None:
     """Who is told of nothing goes on reading."""
     assert [] == found(SEEN)
+
+
+def test_of_several_nodes_the_leader_tells_of_what_is_so_for_all() -> None:
+    """And each of what is so for itself, by its name: nobody else sees that."""
+    late = [Condition(code="message.waiting", says="Messages wait", urgent=True)]
+    blocked = [Condition(code="egress.blocked", says="Nothing gets out", urgent=True)]
+    silent = [Condition(code="receiver.silent", about="x|1", says="No answer", urgent=True)]
+    leads = list(of_node([*late, *blocked, *silent], "one", leads=True))
+    follows = list(of_node([*late, *blocked, *silent], "two", leads=False))
+
+    assert ["Messages wait", "Nothing gets out (node one)", "No answer"] == [e.says for e in leads]
+    assert ["Nothing gets out (node two)", "No answer"] == [each.says for each in follows]
+    assert ["", " @one", "x|1"] == [each.about for each in leads]
+
+
+def test_an_alert_is_ended_by_the_node_that_it_is_of() -> None:
+    """What is of all, by the leader; what is of a node that is no more, by it, too."""
+    nodes = frozenset({"two"})
+    leads = StandingConditions(conditions=(), node="one", leads=True, others=nodes)
+    follows = replace(leads, node="two", leads=False, others=frozenset({"one"}))
+    about = ("", "x|1", " @one", " @two", " @gone")
+
+    assert [True, True, True, False, True] == [leads.is_ours(each) for each in about]
+    assert [False, False, False, True, False] == [follows.is_ours(each) for each in about]
+    assert all(StandingConditions(conditions=()).is_ours(each) for each in about)
 
 
 def test_alarms_of_a_kind_are_one_condition_for_each_provider() -> None:

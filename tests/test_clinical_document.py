@@ -568,6 +568,9 @@ MAY_CHANGE: Mapping[str, str] = {
     " open case? The same goes for `store.path` and `store.url`.",
     "store.path": "As for `state_dir`.",
     "store.url": "As for `state_dir`.",
+    "store.several_nodes": "What a node was sending when it died is sent again once"
+    " `outbound.lease_seconds` have passed. Does the EPR look into the folders of each node, and do"
+    " its users know where to telephone where both are gone?",
     "retention.payload_days": "An update that comes later finds nothing to compare its patient"
     " with. After how many days do changes of a referral still come? The same goes for"
     " `providers.NAME.retention`.",

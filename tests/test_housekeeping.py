@@ -323,6 +323,24 @@ async def test_a_step_that_could_not_be_written_is_followed_later(
         assert not await sent_at(store, clock.now())
 
 
+async def test_of_several_nodes_one_moves_what_is_scheduled(store: Store, clock: Clock) -> None:
+    """By the step, once; who takes over finds what lies too far ahead, and moves nothing twice."""
+    leading = [False]
+    follows = Housekeeper(
+        store, now=clock.now, monotonic=clock.monotonic, **LIMITS, leads=lambda: leading[0]
+    )
+    leads = Housekeeper(store, now=clock.now, monotonic=clock.monotonic, **LIMITS)
+    await waiting(store, timedelta(minutes=2))
+    clock.wall += HOUR
+    await follows.tidy()
+    await leads.tidy()
+    leading[0] = True
+    await follows.tidy()
+
+    assert not await sent_at(store, clock.now())
+    assert await sent_at(store, clock.now() + timedelta(minutes=3))
+
+
 def test_slow_corrections_are_no_step(clock: Clock) -> None:
     """A clock that is kept right drifts, for as long as one likes."""
     watch = ClockWatch(clock.now, clock.monotonic)

@@ -187,9 +187,17 @@ class StoreSettings(Section):
     """
     A PostgreSQL database in place of the file: `postgresql://USER@HOST/DATABASE`.
 
-    Use it where the database is to outlive this machine; one gateway uses it. It needs the extra
-    `postgres` and PostgreSQL 15 or later, and never holds the password. A server on another machine
-    must prove who it is: add `?sslrootcert=FILE`, the authority that has signed its certificate.
+    Use it where the database is to outlive this machine. It needs the extra `postgres` and
+    PostgreSQL 15 or later, and never holds the password. A server on another machine must prove who
+    it is: add `?sslrootcert=FILE`, the authority that has signed its certificate.
+    """
+
+    several_nodes: bool = False
+    """
+    Whether other gateways work on the database of `url` at the same time.
+
+    Set it on all of them, with one set of settings but for `node`, addresses and files: see
+    `docs/several-nodes.md`. Without it a second gateway is refused.
     """
 
     password_file: AbsolutePath | None = None
@@ -228,6 +236,14 @@ class StoreSettings(Section):
 
     1 gives each its own, which is slower and no safer; it is here for comparing.
     """
+
+    @model_validator(mode="after")
+    def _shares_a_server(self) -> Self:
+        if self.several_nodes and self.url is None:
+            cure = "Name the server's database in store.url, or leave this out: a file is of one."
+            cause = "is for a database on a server"
+            reject([Flaw(key=("several_nodes",), cause=cause, cure=cure)])
+        return self
 
 
 class Epr(Section):

@@ -69,8 +69,13 @@ class Alerting:
 
     @property
     def parts(self) -> Mapping[str, Watch | Courier]:
-        """What runs, by name."""
-        return {"alerts": self._watch, **{f"tell-{c.channel}": c for c in self._couriers}}
+        """What runs, by name: where there are several nodes, who tells at one of them."""
+        return {"alerts": self._watch, **self.couriers}
+
+    @property
+    def couriers(self) -> Mapping[str, Courier]:
+        """Those of them who tell."""
+        return {f"tell-{each.channel}": each for each in self._couriers}
 
     async def begin(self) -> None:
         """Forget what was to be told by a way that there is no more."""

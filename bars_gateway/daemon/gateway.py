@@ -22,8 +22,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -34,7 +35,6 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import __version__, libraries
 from bars_gateway.config import Settings
 from bars_gateway.config.doubts import doubts
-from bars_gateway.console.desk import Publication
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
@@ -49,34 +49,32 @@ from bars_gateway.daemon.parts import (
 from bars_gateway.daemon.recording import Recording
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
+from bars_gateway.daemon.states import (
+    budget_states,
+    egress_state,
+    expiries,
+    kept_out_states,
+    our_troubles,
+    publications,
+    token_states,
+    unavailable_state,
+)
 from bars_gateway.engine import open_engine
-from bars_gateway.errors import CallersShutOut, StoreUnavailable
+from bars_gateway.errors import CallersShutOut
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.cache import listed
-from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
-from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
-from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.outbound.token import Tokens
 from bars_gateway.status.concerns import MISSING
 from bars_gateway.status.metrics import Measured
-from bars_gateway.status.running import (
-    BudgetState,
-    EgressState,
-    KeptOutState,
-    RuntimeState,
-    TokenState,
-    UnavailableState,
-)
+from bars_gateway.status.running import RuntimeState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.store.nodes import HOUSEKEEPING, folder_lease, while_held
+from bars_gateway.store.readings import EprCondition
 from bars_gateway.store.store import Store
-from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.encryption import Encrypter
 from bars_gateway.upkeep.housekeeping import (
-    ExpiringKind,
     Expiry,
     ExpiryWatch,
     Housekeeper,
@@ -84,6 +82,7 @@ from bars_gateway.upkeep.housekeeping import (
     OurTroubles,
 )
 from bars_gateway.upkeep.loops import (
+    Beat,
     Endless,
     Heartbeats,
     Loop,
@@ -95,8 +94,8 @@ from bars_gateway.upkeep.loops import (
 )
 
 log = structlog.get_logger(__name__)
+Clock = Callable[[], datetime]
 
-KEY_AGE = timedelta(days=365)  # after that a key wants changing, although nothing refuses it
 # How long a loop may be still before the watchdog is told no more (`loops`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
@@ -170,7 +169,7 @@ async def run(
     """
     async with AsyncExitStack() as stack:
         store = await _opened(settings, stack)
-        released = await store.outbound.release_own(now())
+        released = await store.outbound.release_own(store.nodes.clock(now)())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)
         gateway = await Gateway.build(settings, store, stack, notifier, reread)
@@ -188,7 +187,8 @@ async def run(
 
 
 async def _opened(settings: Settings, stack: AsyncExitStack) -> Store:
-    database = await stack.enter_async_context(open_engine(settings))
+    alone = not settings.store.several_nodes
+    database = await stack.enter_async_context(open_engine(settings, alone=alone))
     return Store(
         database,
         node=settings.node,
@@ -204,11 +204,26 @@ class _Slow(Stoppable, Protocol):
     async def run(self) -> None: ...
 
 
+_IN_FOLDER = ("deliver", "ask")  # what one of several nodes does in an EPR's folder
+
+
 def _without_beat(run: Callable[[], Awaitable[None]]) -> Loop:
     def loop(_beat: Callable[[], None]) -> Awaitable[None]:
         return run()
 
     return loop
+
+
+def _listening(
+    settings: Settings, store: Store, registry: CollectorRegistry, clock: Clock
+) -> InboundServer | None:
+    """Return the open door for others, or None where there is none; say who is shut out of it."""
+    inbound = inbound_server(settings, store, registry, clock)
+    if inbound is not None:
+        inbound.start()
+        for each in callers_shut_out(inbound, clock()):
+            log.error("tls.caller_shut_out", name=each, advice=CallersShutOut.advice)
+    return inbound
 
 
 class Gateway:
@@ -230,35 +245,42 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._unavailable = settings, notifier, store.unavailable
+        self._now = clock = store.nodes.clock(now)
         self._doors, self._inbound, self._store = doors, inbound, store
-        self._encrypter = Encrypter(store.encryption, now, monotonic=time.monotonic)
+        self._encrypter = Encrypter(store.encryption, clock, monotonic=time.monotonic)
         self.reloader = Reloader(settings, self._renewed(tokens, inbound), reread=reread)
-        self._recording = Recording(self.reloader, store, tokens, inbound, now)
+        self._recording = Recording(self.reloader, store, tokens, inbound, clock)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
-        self._missing, self._started_at, self._stopping = missing, now(), False
-        self._housekeeper = Housekeeper(
+        self._missing, self._started_at, self._stopping = missing, clock(), False
+        self._housekeeper = self._keeps_house()
+        self._purger = purger_of(settings, store, clock)
+        self._inspector = Inspector(store.soundness, clock, monotonic=time.monotonic)
+        store.measure(measured := Measured(registry))
+        self._lag = LoopLag(measured.lagged, time.monotonic)
+        self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, clock)
+        self.status = self._operators_server(registry)
+
+    def _keeps_house(self) -> Housekeeper:
+        settings, store, clock = self._settings, self._store, self._now
+        leads = partial(store.nodes.holds, HOUSEKEEPING)
+        return Housekeeper(
             store,
-            now=now,
+            now=clock,
             monotonic=time.monotonic,
             longest_wait=longest_wait(settings),
             longest_life=longest_life(settings),
-            proven=Watchdog(self.heartbeats, notifier).feed,
+            proven=Watchdog(self.heartbeats, self._notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,
-            presence=Presence(store.uptimes, now, time.monotonic).keep,
+            presence=Presence(store.uptimes, clock, time.monotonic, leads).keep,
+            leads=leads,
         )
-        self._purger = purger_of(settings, store, now)
-        self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
-        store.measure(measured := Measured(registry))
-        self._lag = LoopLag(measured.lagged, time.monotonic)
-        self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, now)
-        self.status = self._operators_server(registry)
 
     def _renewed(
         self, tokens: Mapping[str, Tokens], inbound: InboundServer | None
     ) -> list[Reloadable]:
-        renewed = reloadables(tokens, inbound, now, self._store.outbound.wake)
+        renewed = reloadables(tokens, inbound, self._now, self._store.outbound.wake)
         return renewed + key_ring(self._settings, self._store.encryption, self._encrypter.again)
 
     @classmethod
@@ -271,18 +293,15 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
+        clock = store.nodes.clock(now)
         await store.asides.begin_again()
-        missing = await store.breaks.without_settings(settings.providers, now())
+        missing = await store.breaks.without_settings(settings.providers, clock())
         for name in missing:
             log.error("settings.provider_missing", provider=name, advice=MISSING)
         registry = CollectorRegistry()
-        tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
-        doors = await open_doors(settings, store, reads, stack, now)
-        inbound = inbound_server(settings, store, registry, now)
-        if inbound is not None:
-            inbound.start()
-            for each in callers_shut_out(inbound, now()):
-                log.error("tls.caller_shut_out", name=each, advice=CallersShutOut.advice)
+        tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, clock)
+        doors = await open_doors(settings, store, reads, stack, clock)
+        inbound = _listening(settings, store, registry, clock)
         gateway = cls(
             settings,
             store,
@@ -308,10 +327,10 @@ class Gateway:
         site = Site(
             self._store,
             self._runtime_state,
-            now=now,
+            now=self._now,
             users=users_of(self._settings),
             rules=rules_of(self._settings),
-            hands=ProvidersHands(self._settings, self._store, now),
+            hands=ProvidersHands(self._settings, self._store, self._now),
             first_days=status.expiry_warning_days,
             settings=lambda: self.reloader.settings,
             published=lambda: publications(self._settings),
@@ -322,7 +341,7 @@ class Gateway:
             self._runtime_state,
             host=status.listen.host,
             port=status.listen.port,
-            now=now,
+            now=self._now,
             registry=registry,
             pages=site.routes(),
             guard=site.guard,
@@ -359,6 +378,16 @@ class Gateway:
             "trail": self._recording.keeper,
         }
 
+    @property
+    def _of_one_node(self) -> Mapping[str, str]:
+        """Return by which lease one of several nodes runs what, by the name of its task."""
+        parts = ["cancels", "purger", "encrypter", *self._alerting.couriers]
+        folders = {f"{doing}-{d.provider}": d.provider for d in self._doors for doing in _IN_FOLDER}
+        return {
+            **dict.fromkeys(parts, HOUSEKEEPING),
+            **{task: folder_lease(provider) for task, provider in folders.items()},
+        }
+
     def _start_flows(self, group: asyncio.TaskGroup) -> None:
         keep = self.heartbeats.keep
         # A POST and, with a fresh token, a second one, each after its turn.
@@ -366,16 +395,16 @@ class Gateway:
         dispatcher = keep("dispatcher", self._on(self._dispatcher.run), within_seconds=sending)
         group.create_task(dispatcher, name="dispatcher")
         reading = _ONE_TURN + 2 * READ_SECONDS
-        cancels = keep("cancels", self._on(self._cancels.run), within_seconds=reading)
+        cancels = keep("cancels", self._on(self._cancels.run, "cancels"), within_seconds=reading)
         group.create_task(cancels, name="cancels")
         reloader = keep("renewals", self._on(self.reloader.run), within_seconds=_FOLDER_SECONDS)
         group.create_task(reloader, name="renewals")
         # No heartbeat: SQLite's look at one table takes as long as that is large.
         for name, part in self._slow.items():
-            group.create_task(self._on(_without_beat(part.run))(_nothing), name=name)
+            group.create_task(self._on(_without_beat(part.run), name)(_nothing), name=name)
         group.create_task(self._lag.run(), name="lag")
         for name, part in self._alerting.parts.items():
-            group.create_task(self._on(part.run)(_nothing), name=name)
+            group.create_task(self._on(part.run, name)(_nothing), name=name)
         if self._inbound is not None:
             inbound = keep(
                 "inbound",
@@ -393,15 +422,28 @@ class Gateway:
             if door.questions is not None:
                 loops[f"ask-{door.provider}"] = door.questions.run
             for name, loop in loops.items():
-                kept = keep(name, self._on(loop), within_seconds=_FOLDER_SECONDS)
+                kept = keep(name, self._on(loop, name), within_seconds=_FOLDER_SECONDS)
                 group.create_task(kept, name=name)
 
-    def _on(self, loop: Loop) -> Endless:
+    def _on(self, loop: Loop, task: str | None = None) -> Endless:
         """Return *loop* as one that begins again when it fails, until we stop."""
-        return enduring(loop, self._tell, lambda: self._stopping)
+        lease = self._of_one_node.get(task) if task else None
+        run = loop if lease is None else self._alone(loop, lease)
+        return enduring(run, self._tell, lambda: self._stopping)
+
+    def _alone(self, loop: Loop, lease: str) -> Loop:
+        """Return *loop* as one that one of several nodes runs at a time, the one with *lease*."""
+
+        async def run(beat: Beat) -> None:
+            async def held() -> None:
+                await loop(beat)
+
+            await while_held(self._store.nodes, lease, held, lambda: self._stopping, beat)
+
+        return run
 
     async def _tell(self, error: BaseException) -> None:
-        await self._store.asides.tell(Aside.WORK, error, now())
+        await self._store.asides.tell(Aside.WORK, error, self._now())
 
     def _stop(self) -> None:
         self._stopping = True
@@ -417,7 +459,7 @@ class Gateway:
             part.stop()
 
     def _runtime_state(self) -> RuntimeState:
-        inbound = self._inbound
+        inbound, leads = self._inbound, self._store.nodes.holds(HOUSEKEEPING)
         return RuntimeState(
             version=__version__,
             environment=self._settings.environment,
@@ -428,7 +470,7 @@ class Gateway:
             tokens=token_states(self._tokens),
             expiries=self._expiries(),
             refused=self.reloader.refused,
-            shut_out=callers_shut_out(inbound, now()) if inbound else (),
+            shut_out=callers_shut_out(inbound, self._now()) if inbound else (),
             silent=self._dispatcher.breakers.receivers.silent,
             failing=self._dispatcher.breakers.receivers.failing,
             remembered=self._dispatcher.breakers.remembered,
@@ -438,12 +480,12 @@ class Gateway:
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),
             stuck_log=self._store.stuck_log(),
-            lying=[each for door in self._doors for each in door.lying(now())],
-            eprs=[door.attendance.condition for door in self._doors],
+            lying=[each for door in self._doors for each in door.lying(self._now())],
+            eprs=[self._epr(door) for door in self._doors],
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
-            purges=self._purger.state,
-            trail=self._recording.keeper.state,
+            purges=self._purger.state if leads else None,
+            trail=self._recording.keeper.state if leads else None,
             handshake_failures=inbound.failures if inbound else {},
             undelivered=self._alerting.undelivered,
             minimum_free_bytes=self._settings.store.minimum_free_bytes,
@@ -451,131 +493,14 @@ class Gateway:
             observes_until=self.reloader.settings.callers.observe_until if inbound else None,
         )
 
+    def _epr(self, door: Door) -> EprCondition:
+        """Return how that EPR stands, which may ask for questions at another node."""
+        found = door.attendance.condition
+        asked = [at for at in (found.asked_at, self._store.nodes.attended(door.provider)) if at]
+        return replace(found, asked_at=max(asked, default=None))
+
     def _our_troubles(self) -> Mapping[str, datetime]:
         return our_troubles(self._dispatcher.egress, self._tokens)
 
     def _expiries(self) -> list[Expiry]:
         return expiries(self.reloader.settings, self._inbound)
-
-
-def publications(settings: Settings) -> list[Publication]:
-    """Return what is kept of what others say about themselves."""
-    lifetime = timedelta(hours=settings.outbound.cache_hours)
-    return [
-        Publication(
-            service=each.target,
-            resource=each.resource,
-            kept_at=each.kept_at,
-            until=each.kept_at + lifetime,
-        )
-        for each in listed(settings.cache_dir)
-    ]
-
-
-def unavailable_state(error: StoreUnavailable | None) -> UnavailableState | None:
-    """Return why nothing can be stored, and the cure."""
-    return UnavailableState(reason=str(error), advice=error.advice) if error else None
-
-
-def token_states(tokens: Mapping[str, Tokens]) -> list[TokenState]:
-    """Return how each provider stands with the token service."""
-    return [
-        TokenState(
-            provider=provider,
-            key_id=source.status.key_id,
-            refused_keys=source.status.refused_keys,
-            expires_at=source.status.expires_at,
-            failing_since=source.status.failing_since,
-            reason=source.status.reason,
-            advice=source.status.advice,
-            clock_skew_seconds=source.status.clock_skew_seconds,
-        )
-        for provider, source in tokens.items()
-        if isinstance(source, TokenSource)
-    ]
-
-
-def our_troubles(egress: Egress | None, tokens: Mapping[str, Tokens]) -> Mapping[str, datetime]:
-    """Return what we need ourselves and is out of order, as far as is known, and since when."""
-    sources = {name: each for name, each in tokens.items() if isinstance(each, TokenSource)}
-    since = {token_service_of(name): each.since for name, each in sources.items()}
-    if egress is not None:
-        since[EGRESS] = egress.since
-    return {name: at for name, at in since.items() if at is not None}
-
-
-def budget_states(budgets: Mapping[str, Budget]) -> list[BudgetState]:
-    """Return how much of each quota is used, once for all providers that share one."""
-    owners: dict[int, tuple[Budget, list[str]]] = {}
-    for provider, budget in budgets.items():
-        owners.setdefault(id(budget), (budget, []))[1].append(provider)
-    return [
-        BudgetState(
-            providers=providers,
-            per_minute=budget.per_minute,
-            used=budget.used,
-            paused_seconds=budget.paused_seconds,
-        )
-        for budget, providers in owners.values()
-    ]
-
-
-def kept_out_states(kept_out: Sequence[KeptOut]) -> list[KeptOutState]:
-    """Return which providers the proxy refuses."""
-    return [
-        KeptOutState(
-            provider=each.provider,
-            since=each.since,
-            reason=each.trouble.reason,
-            advice=each.trouble.advice,
-        )
-        for each in kept_out
-    ]
-
-
-def egress_state(egress: Egress | None) -> EgressState | None:
-    """Return why nothing gets out of our own network; None: it does, as far as is known."""
-    if egress is None or egress.trouble is None or egress.since is None:
-        return None
-    trouble = egress.trouble
-    return EgressState(since=egress.since, reason=str(trouble), advice=trouble.advice)
-
-
-def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:
-    """Return everything in use that ends, as it is at this moment."""
-    received = _of_identity(inbound.identity.identity) if inbound else ()
-    return [*received, *_of_keys(settings)]
-
-
-def _of_identity(identity: Identity) -> Iterator[Expiry]:
-    for kind, name, certificates in (
-        (ExpiringKind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
-        (ExpiringKind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
-        (ExpiringKind.AUTHORITIES, "An authority of the callers", identity.authorities),
-    ):
-        if certificates:
-            first = min(certificates, key=lambda each: each.not_valid_after_utc)
-            begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
-            yield Expiry(kind=kind, name=name, begins_at=begins, ends_at=ends)
-    lists = [each for several in identity.revocations.lists.values() for each in several]
-    if lists:
-        next_one = min(lists, key=lambda each: each.next_update)
-        yield Expiry(
-            kind=ExpiringKind.REVOCATION_LIST,
-            name="A revocation list of the callers' authorities",
-            begins_at=next_one.issued_at,
-            ends_at=next_one.next_update,
-        )
-
-
-def _of_keys(settings: Settings) -> Iterator[Expiry]:
-    if not settings.outbound.token_required:
-        return
-    files = {each.key_id: each.private_key_file for each in settings.providers.values()}
-    for key_id, file in files.items():
-        try:
-            made = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        except OSError:  # taken away since: the concern about renewing says so
-            continue
-        name = f"The year of the signing key {key_id}"
-        yield Expiry(kind=ExpiringKind.KEY, name=name, begins_at=made, ends_at=made + KEY_AGE)

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -23,6 +24,7 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.store.in_force import Facts
+from bars_gateway.store.nodes import HOUSEKEEPING
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.trail import TrailKeeper
 
@@ -55,6 +57,7 @@ class Recording:
             monotonic=time.monotonic,
             look=self._look,
             kept_days=settings.retention.audit_days,
+            leads=partial(store.nodes.holds, HOUSEKEEPING),
         )
 
     async def started(self) -> None:

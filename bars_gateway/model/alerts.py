@@ -15,6 +15,8 @@ from enum import StrEnum
 
 from bars_gateway.frozen import dataclass
 
+ON_NODE = " @"  # in what an alert is about, before the name of the node that it is of
+
 
 class Channel(StrEnum):
     """By what somebody is told."""
@@ -106,3 +108,13 @@ class StandingConditions:
     conditions: Sequence[Condition]
     unknown: frozenset[str] = frozenset()  # breaks of which this process knows nothing yet
     may_end: frozenset[str] | None = None  # only alerts of these codes may; None: any
+    node: str | None = None  # which of several nodes has looked; None: there is one
+    leads: bool = True  # whether it looks after what is the same for all of them
+    others: frozenset[str] = frozenset()  # the nodes that there are beside it
+
+    def is_ours(self, about: str) -> bool:
+        """Tell whether this node may say that an alert *about* that has ended."""
+        _, mark, whose = about.rpartition(ON_NODE)
+        if self.node is None or (mark and whose == self.node):
+            return True
+        return self.leads and (not mark or whose not in self.others)

@@ -258,22 +258,47 @@ class CircuitBreakers:
         self._refused_by: dict[str, str] = {}  # provider → the row of the answer that it got last
         self._kept: set[str] = set()  # of whom the store has since when nothing came
         self._probes: list[str] = []  # Receivers and providers that a probe is under way to
+        self._known: frozenset[str] = frozenset()  # of several nodes: whom any of them backs off
 
     async def remember(self) -> None:
         """
         Learn since when nothing came from those who were silent before a restart.
 
         Their pauses are over: somebody may have mended what kept us out, and started us for it.
+        Where other nodes live, they stay: those have not been started.
         """
         try:
             known = await self._store.breaks.known()
             self._kept = set(known)
             for circuits in (self.receivers, self.providers):
                 circuits.remember(known)
-            await self._store.waiting.forget()
+            if not any(
+                not each.is_this and not each.is_away for each in self._store.nodes.listed()
+            ):
+                await self._store.waiting.forget()
         except Exception as error:  # unit of work
             # Pauses that stay last a minute at most, or until an answer comes.
             await self._store.asides.tell(Aside.WORK, error, self._now())
+
+    async def learn(self) -> None:
+        """
+        Learn from whom other nodes back off, and who has answered them.
+
+        To those goes one message at a time from here, too, as a probe; and who has answered
+        another is asked no longer whether it is back.
+        """
+        known = frozenset(await self._store.breaks.known())
+        for name in self._known - known:
+            self._kept.discard(name)
+            for circuits in (self.receivers, self.providers):
+                circuits.answered(name)
+        self._known = known
+        self._kept |= known
+
+    @property
+    def singly(self) -> Collection[str]:
+        """To and of whom one message goes at a time: we back off, or another node does."""
+        return {*self.receivers.open, *self.providers.open, *self._known}
 
     @property
     def remembered(self) -> Mapping[str, datetime]:

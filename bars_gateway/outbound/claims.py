@@ -74,16 +74,16 @@ def window_at(
 ) -> SendWindow:
     """Return for whom it is open *now*, each of them asked once; no more than *wanted* places."""
     reopens = {name: _reopens_at(now, each, proxy, name) for name, each in tokens.items()}
-    not_for = tuple(breakers.probed)
+    not_for, singly = tuple(breakers.probed), breakers.singly
     return SendWindow(
         at=now,
         places={
-            name: 1 if name in breakers.providers.open else proxy.places(name, wanted)
+            name: 1 if name in singly else proxy.places(name, wanted)
             for name, at in reopens.items()
             if at is None and name not in not_for
         },
         not_for=not_for,
-        singly=tuple(breakers.receivers.open),
+        singly=tuple(singly),
         next_at=min((at for at in reopens.values() if at is not None), default=None),
     )
 

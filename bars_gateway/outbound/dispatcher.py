@@ -21,6 +21,7 @@ Decisions: D-500s, D-unconfirmed, D-clinical-age.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -72,6 +73,7 @@ from bars_gateway.standard.verdict import (
 from bars_gateway.standard.workflow import Move
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.nodes import HOUSEKEEPING, while_held
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -79,6 +81,7 @@ PAUSED_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
 ERRORS_FOR_LONG = timedelta(hours=1)
+LEARNT_AGAIN_AFTER = 1.0  # seconds: what other nodes know of who does not answer
 _HAS_IT = OutboundState.ACKNOWLEDGED
 ACKNOWLEDGED = Settled(state=_HAS_IT)
 _MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
@@ -203,8 +206,13 @@ class Dispatcher:
         self._beat = beat or self._beat
         await self.breakers.remember()
         async with asyncio.TaskGroup() as senders:
-            senders.create_task(self._reconciler.run(), name="reconciler")
+            looking = while_held(
+                self._store.nodes, HOUSEKEEPING, self._reconciler.run, self._stopping.is_set
+            )
+            senders.create_task(looking, name="reconciler")
             senders.create_task(self._claims.run(self._beat), name="claims")
+            if self._store.nodes.several:
+                senders.create_task(self._learn_of_others(), name="breaks")
             for number in range(self._policy.max_in_flight):
                 senders.create_task(self._send_each(), name=f"sender-{number}")
 
@@ -247,6 +255,13 @@ class Dispatcher:
         """
         log.error("store.unavailable", reason=str(error), advice=error.advice)
         await pause(self._stopping, PAUSE_WITHOUT_ROOM)
+
+    async def _learn_of_others(self) -> None:
+        """Learn again and again from whom other nodes back off."""
+        while not self._stopping.is_set():
+            with suppress(StoreUnavailable):  # who sends says so
+                await self.breakers.learn()
+            await pause(self._stopping, LEARNT_AGAIN_AFTER)
 
     def _window(self, wanted: int) -> SendWindow:
         return window_at(self._now(), self._tokens, self._proxy, self.breakers, wanted)

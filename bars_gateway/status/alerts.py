@@ -24,7 +24,7 @@ import structlog
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.alerts import Condition, StandingConditions, Telling
+from bars_gateway.model.alerts import ON_NODE, Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.ages import lasting
 from bars_gateway.status.concerns import LATE, Concern, ConcernKind, FlowKind, concerns
@@ -33,6 +33,7 @@ from bars_gateway.status.running import RuntimeState
 from bars_gateway.stopping import pause
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted, Waiting
+from bars_gateway.store.nodes import HOUSEKEEPING
 from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import stage
@@ -176,6 +177,36 @@ def _of_silence(seen: Snapshot, silences: Silences) -> Iterator[Condition]:
             yield Condition(code=kind, says=says, urgent=RUNBOOKS[kind].urgent)
 
 
+# What is the same whichever of several nodes looks: the one that leads says it.
+_OF_ALL_NODES = frozenset(
+    {
+        *ALARMS,
+        *FlowKind,
+        *(ConcernKind.MESSAGE_HELD, ConcernKind.QUESTION_LATE, ConcernKind.MESSAGE_WAITING),
+        *(ConcernKind.EPR_NOT_ASKING, ConcernKind.PROVIDER_MISSING, ConcernKind.DISK_LOW),
+        *(ConcernKind.PURGE_LATE, ConcernKind.AUDIT_LATE, ConcernKind.ALERT_UNDELIVERED),
+        ConcernKind.CLOCK_STEPPED,
+    }
+)
+# What any of them may find out, and the store then has for all.
+_OF_ANY_NODE = frozenset(
+    {
+        *(ConcernKind.RECEIVER_SILENT, ConcernKind.RECEIVER_FAILING),
+        ConcernKind.PROVIDER_KEPT_OUT,
+    }
+)
+
+
+def of_node(found: Iterable[Condition], node: str, *, leads: bool) -> Iterator[Condition]:
+    """Yield what one of several nodes may say of what it has *found*, and of which of them."""
+    for each in found:
+        if each.code in _OF_ANY_NODE or (leads and each.code in _OF_ALL_NODES):
+            yield each
+        elif each.code not in _OF_ALL_NODES:
+            about, says = f"{each.about}{ON_NODE}{node}", f"{each.says} (node {node})"
+            yield replace(each, about=about, says=says)
+
+
 class Watch:
     """Looks, and has the store review what is open."""
 
@@ -219,11 +250,18 @@ class Watch:
         """Decide once."""
         seen = await self._see()
         found = conditions(seen, self._silences, self._first_days)
+        nodes, node = self._store.nodes, seen.running.node
+        leads = nodes.holds(HOUSEKEEPING)
+        if nodes.several:
+            found = list(of_node(found, node, leads=leads))
         await self._store.alerts.review(
             StandingConditions(
                 conditions=[self._lasting(each, seen.overview.at) for each in found],
                 unknown=frozenset(_unknown(seen, found)),
                 may_end=self._may_end(seen),
+                node=node if nodes.several else None,
+                leads=leads,
+                others=frozenset(each.name for each in nodes.listed() if not each.is_this),
             ),
             self._telling(),
             seen.overview.at,

@@ -335,6 +335,7 @@ class Housekeeper:
         expiries: Callable[[datetime], None] = lambda _now: None,
         troubles: Callable[[], Awaitable[None]] | None = None,
         presence: Callable[[], Awaitable[None]] | None = None,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         """
         Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
@@ -343,8 +344,10 @@ class Housekeeper:
 
         *proven* is called after each round: its writes were committed. *expiries* looks now
         and then whether something that the gateway works with will end. *troubles* keeps since
-        when what we need ourselves is out of order, and *presence* that we are up.
+        when what we need ourselves is out of order, and *presence* that we are up. *leads*: whether
+        this node, of several, follows the clock for all: what is due each of them may do.
         """
+        self._leads = leads
         self._store = store
         self._proven = proven
         self._expiries = expiries
@@ -475,6 +478,12 @@ class Housekeeper:
 
     async def _follow_clock(self) -> None:
         step = self._clock.step()
+        if not self._leads():
+            # Another node moves what is scheduled. If that dies over it, who follows it recalls.
+            self._recalled = False
+            if step is not None:
+                self._clock.followed(step)
+            return
         if step is not None:
             moved = await self._store.waiting.reschedule(timedelta(seconds=step.seconds))
             self._clock.followed(step)

@@ -179,9 +179,15 @@ class Presence:
     """Lets the store have, every ten seconds, that we are up."""
 
     def __init__(
-        self, uptimes: Uptimes, now: Callable[[], datetime], monotonic: Callable[[], float]
+        self,
+        uptimes: Uptimes,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """*leads*: whether this node, of several, writes it down for all."""
         self._uptimes, self._now, self._monotonic = uptimes, now, monotonic
+        self._leads = leads
         self._noted_at: float | None = None  # None: not since the start
 
     async def keep(self) -> None:
@@ -191,6 +197,9 @@ class Presence:
         What could not be written for a while was no time in which we were up.
         """
         at, lasted = self._monotonic(), timedelta()
+        if not self._leads():
+            self._noted_at = None
+            return
         if self._noted_at is not None:
             lasted = timedelta(seconds=at - self._noted_at)
             if lasted < NOTED_EVERY:

@@ -90,12 +90,15 @@ class TrailKeeper:
         look: Callable[[], Awaitable[None]],
         kept_days: int = 0,
         every_seconds: float = EVERY_SECONDS,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         """
         *look* finds what has changed beside the gateway, and has the trail tell of it.
 
-        *kept_days*: for how long a line stays; 0: for good.
+        *kept_days*: for how long a line stays; 0: for good. *leads*: whether this node, of several,
+        seals, walks and removes for all; each of them tells the head to its own file and journal.
         """
+        self._leads = leads
         self._chain, self._reports = chain, reports
         self._heads, self._reports_dir = heads, reports_dir
         self._now, self._monotonic = now, monotonic
@@ -124,13 +127,13 @@ class TrailKeeper:
         now = self._now()
         await self.enter_reports()
         await self._look()
-        if self._sealed_on != f"{now:%Y-%m-%d}":
+        if self._leads() and self._sealed_on != f"{now:%Y-%m-%d}":
             await self.seal()
             await self.remove_old()
             self._sealed_on = f"{now:%Y-%m-%d}"
         if self._head_due is None or now >= self._head_due:
             await self.tell_head()
-        if self._walk_due is None or now >= self._walk_due:
+        if self._leads() and (self._walk_due is None or now >= self._walk_due):
             self._walk_due = now + WALKED_EVERY
             await self.walk()
 

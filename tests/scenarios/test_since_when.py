@@ -7,7 +7,7 @@ from egress_side import egress_side
 from messages import referral
 from world import Node, World, in_time
 
-from bars_gateway.daemon.gateway import egress_state, token_states
+from bars_gateway.daemon.states import egress_state, token_states
 from bars_gateway.status.concerns import concerns
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.sqlite import open_reader, read_with

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from store_values import NOW, arrival, submission
 
+from bars_gateway.outbound.circuit_breaker import CircuitBreakers, FailedPost, Pauses
 from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -46,3 +47,21 @@ async def test_a_provider_of_which_nothing_is_left_may_go(store: Store) -> None:
 
     assert {"trust": NOW} == owed
     assert {} == await store.breaks.without_settings([], NOW)
+
+
+async def test_a_receiver_that_another_node_backs_off_from_gets_one_at_a_time(store: Store) -> None:
+    """And once the other had an answer, this one closes its circuit, too."""
+    pauses = Pauses(first=timedelta(seconds=2), longest=timedelta(seconds=60))
+    here, there = (CircuitBreakers(store, now=lambda: NOW) for _ in range(2))
+    for number in range(3):
+        failure = FailedPost(message_id=number, began=NOW, is_error=True)
+        here.receivers.failed("a|b", failure, pauses)
+    await store.breaks.began("a|b", NOW)
+    for each in (here, there):
+        await each.learn()
+    assert ({"a|b"}, {"a|b"}) == (here.singly, there.singly)
+
+    await store.breaks.ended("a|b")
+    for each in (here, there):
+        await each.learn()
+    assert (set(), set()) == (here.singly, there.singly)

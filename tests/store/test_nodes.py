@@ -5,6 +5,7 @@ Each node is the whole of what a process has: its sessions, its group, its beat.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,12 @@ import pytest
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, decision, submission
 
-from bars_gateway.errors import DatabaseInUse
+from bars_gateway.errors import DatabaseAway, DatabaseInUse
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.questions import QuestionOpen, Unattended
 from bars_gateway.store.claims import Openings
-from bars_gateway.store.nodes import OnlyNode
+from bars_gateway.store.in_force import SETTING, Facts
+from bars_gateway.store.nodes import OnlyNode, Run, while_held
 from bars_gateway.store.postgresql import nodes
 from bars_gateway.store.postgresql.database import PostgresDatabase, open_server
 from bars_gateway.store.postgresql.nodes import ServerNodes, nodes_at
@@ -307,6 +309,68 @@ async def test_whoever_looks_from_beside_sees_them(url) -> None:
 
     assert ["one", "two"] == [each.name for each in found]
     assert "one (there, since " in str(found[0])
+
+
+async def test_what_one_alone_does_runs_where_its_lease_is(url) -> None:
+    """At one node at a time; after that one at the other, from its beginning."""
+    ran: list[str] = []
+
+    def running(name: str) -> Run:
+        async def run() -> None:
+            ran.append(name)
+            await asyncio.sleep(60)
+
+        return run
+
+    stopped = asyncio.Event()
+    async with two(url) as (one, other), asyncio.TaskGroup() as group:
+        kept = {
+            database.address.node: group.create_task(
+                while_held(database.nodes, "mail", running(database.address.node), stopped.is_set)
+            )
+            for database in (one, other)
+        }
+        await until(lambda: ran)
+        (first,) = ran
+        kept.pop(first).cancel()
+        holder = one if first == "one" else other
+        stand_still(holder)
+        await asyncio.to_thread(of(holder)._session.drop)
+        await until(lambda: len(ran) == 2)
+        assert {"one", "two"} == set(ran)
+        for task in kept.values():
+            task.cancel()
+
+
+async def test_what_fails_while_its_lease_is_held_fails_as_itself(url) -> None:
+    """Whoever runs it again knows by the error whether the store was away."""
+
+    async def fails() -> None:
+        raise DatabaseAway("gone")
+
+    async with node(url, "one") as one:
+        with pytest.raises(DatabaseAway, match="gone"):
+            await while_held(one.nodes, "mail", fails, lambda: False)
+
+
+async def test_each_node_has_settings_of_its_own(url) -> None:
+    """A start of one tells of no change that the other made; each tells of its own."""
+    async with two(url) as (one, other):
+        stores = [Store(one, node="one"), Store(other, node="two")]
+        for number, store in enumerate(stores):
+            await store.in_force.started(facts(f"{number}"), {}, NOW)
+        await stores[0].in_force.renewed(facts("0"), NOW)
+        await stores[1].in_force.renewed(facts("9"), NOW)
+        query = b"SELECT detail FROM events WHERE kind = 'settings.changed'"
+        found = await one.read(lambda c: [row["detail"] for row in c.raw.execute(query)])
+
+    assert [{"by": "reload", "node": "two", "names": ["a.b"]}] == [
+        json.loads(each) for each in found
+    ]
+
+
+def facts(value: str) -> Facts:
+    return Facts(of={(SETTING, "a.b"): value}, compared_by="key")
 
 
 def test_a_gateway_that_is_the_only_one_may_do_everything() -> None:

@@ -1,0 +1,445 @@
+"""
+One organisation on two nodes, and what kills them: as a support of the tests, and as a program.
+
+    sandbox ─► Balancer ─┬─► node one ─┐
+                         └─► node two ─┴─► Wire ─► PostgreSQL      ambulance ─► its own file
+
+    python tests/support/two_nodes.py [SEED]     the whole proof: some minutes
+
+Messages go both ways while gateways are killed, the server is stopped as by a power cut, and the
+wire between them is cut after any byte. In the end each message is one record at the other side,
+in the order of its conversation, with one outcome that the EPR can read.
+"""
+
+import asyncio
+import json
+import random
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from messages import referral
+from postgres_server import PostgresServer, postgres_server
+from world import Node, World, eventually, world_in
+
+START_SECONDS = 30.0
+FAULTS = (
+    {"kind": "drop_after", "probability": 0.08},
+    {"kind": "status", "status": 503, "probability": 0.05},
+    {"kind": "status", "status": 502, "probability": 0.05, "after": True},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strain:
+    """How much is sent, and how much goes wrong meanwhile; at least."""
+
+    conversations: int
+    kills: int  # of each gateway
+    stops: int  # of the server
+    cuts: int  # of the wire
+    each: int = 3  # messages of one conversation
+    seconds: float = 900.0
+
+
+WHOLE = Strain(conversations=100, kills=12, stops=6, cuts=30)
+
+
+class Balancer:
+    """A TCP balancer: each connection goes to a node that lives."""
+
+    def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
+        self._ports, self._rng = list(ports), rng
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for port in self._rng.sample(self._ports, len(self._ports)):
+            try:
+                there = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                continue
+            await _joined(Link(), (reader, writer), there)
+            return
+        writer.close()
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection through something of ours."""
+
+    left: int | None = None  # bytes that still pass; None: all
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    is_cut: bool = False
+
+    def cut(self) -> None:
+        """Let nothing pass any more: each side sees it broken off."""
+        self.is_cut = True
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _joined(link: Link, one: Ends, other: Ends) -> None:
+    link.writers = [one[1], other[1]]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_relayed(link, one[0], other[1]))
+        group.create_task(_relayed(link, other[0], one[1]))
+
+
+async def _relayed(link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            if link.left is not None:
+                data = data[: link.left]
+                link.left -= len(data)
+            writer.write(data)
+            await writer.drain()
+            if link.left == 0:
+                link.cut()
+                return
+    with suppress(OSError):
+        writer.close()
+
+
+class Wire:
+    """The way to a server's socket, which can be cut after any byte."""
+
+    def __init__(self, server: PostgresServer, folder: Path, rng: random.Random) -> None:
+        self._server, self._folder, self._rng = server, folder, rng
+        self._links: set[Link] = set()
+        self.cuts = 0
+
+    async def __aenter__(self) -> Self:
+        self._folder.mkdir()
+        path = self._folder / ".s.PGSQL.5432"
+        self._listening = await asyncio.start_unix_server(self._serve, path)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._listening.close()
+        for link in list(self._links):
+            link.cut()
+
+    def url(self, url: str) -> str:
+        """Return how the database of *url* is reached through this."""
+        return url.replace(str(self._server.folder), str(self._folder))
+
+    def cut_one(self) -> None:
+        """Let one of the connections break off after some bytes more."""
+        if self._links:
+            link = self._rng.choice(sorted(self._links, key=id))
+            link.left = self._rng.choice([0, self._rng.randint(1, 60), self._rng.randint(1, 6000)])
+            if link.left == 0:
+                link.cut()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = Link()
+        try:
+            there = await asyncio.open_unix_connection(self._server.folder / ".s.PGSQL.5432")
+        except OSError:
+            writer.close()
+            return
+        self._links.add(link)
+        try:
+            await _joined(link, (reader, writer), there)
+        finally:
+            self._links.discard(link)
+            self.cuts += link.is_cut
+
+
+class Member(Node):
+    """One node of an organisation that has several."""
+
+    node = ""
+
+    @classmethod
+    def of(cls, first: Node, node: str, store: str) -> "Member":
+        """Return a node of the organisation of *first*, by its own name, folders and port."""
+        made = cls(first.name, first.service.partition("|")[2], first.folder / node, first._sandbox)
+        made.registered, made.node, made.extra = first.registered, node, first.extra
+        made.store, made.asked = store, first.asked
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            made._port = free.getsockname()[1]
+        return made
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def _toml(self) -> str:
+        return super()._toml().replace(f'node = "{self.name}"', f'node = "{self.node}"')
+
+
+class Mortal:
+    """A gateway in a process of its own, which is killed and started again."""
+
+    def __init__(self, node: Node, rng: random.Random) -> None:
+        self.node, self.kills = node, 0
+        self._rng = rng
+        self.log = node.folder / "gateway.log"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it; return once its doors are open."""
+        starts = self._starts()
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.node.command("run"), stdout=output, stderr=output
+            )
+        until = time.monotonic() + START_SECONDS
+        while self._starts() == starts and time.monotonic() < until:
+            if self.process.returncode is not None:
+                return  # the server was away just then: who looks after it starts it again
+            await asyncio.sleep(0.02)
+
+    def _starts(self) -> int:
+        return self.log.read_text().count("daemon.started") if self.log.exists() else 0
+
+    async def kill(self) -> None:
+        """Kill it without a word, and start it again."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        if await self.process.wait() == -signal.SIGKILL:
+            self.kills += 1
+
+    async def die_often(self, most: int) -> None:
+        """Live, be killed and start again, that often; then live, and start again where it ends."""
+        while self.kills < most:
+            await self._live(self._rng.uniform(0.3, 4.0))
+            await self.kill()
+        while True:
+            await self._live(None)
+
+    async def _live(self, seconds: float | None) -> None:
+        """Return after so many seconds with open doors, or when it ends."""
+        if self.process is None or self.process.returncode is not None:
+            await self.start()
+        assert self.process is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.process.wait()
+
+    async def stop(self) -> int:
+        """Stop it in order; return how it ended."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def two_nodes(
+    folder: Path, server: PostgresServer, rng: random.Random
+) -> AsyncIterator[tuple[World, list[Mortal], Wire, str]]:
+    """Run a world whose hospital has two nodes, and whose gateways are all processes."""
+    url = server.ready()
+    async with world_in(folder) as world, Wire(server, folder / "wire", rng) as wire:
+        for each in (world.ambulance, world.hospital):
+            await each.stop()
+        store = f'[store]\nurl = "{wire.url(url)}"\nseveral_nodes = true\n'
+        members = [Member.of(world.hospital, name, store) for name in ("one", "two")]
+        async with Balancer([each.port for each in members], rng) as balancer:
+            world.hospital._port = balancer.port
+            await world.hospital.register()
+            for each in members:
+                each.registered = world.hospital.registered
+            mortals = [Mortal(each, random.Random(rng.random())) for each in members]
+            mortals.append(Mortal(world.ambulance, random.Random(rng.random())))
+            try:
+                yield world, mortals, wire, url
+            finally:
+                for each in mortals:
+                    if each.process is not None and each.process.returncode is None:
+                        each.process.kill()
+                        await each.process.wait()
+
+
+async def drop_all(
+    rng: random.Random, world: World, members: Sequence[Node], strain: Strain
+) -> dict[str, list[str]]:
+    """Drop every message, half of them either way; return the Bundle.ids of each conversation."""
+    expected = {}
+    for number in range(strain.conversations):
+        sender, receiver = world.ambulance, world.hospital
+        if number % 2:
+            sender, receiver = rng.choice(members), world.ambulance
+        bodies = [
+            referral(sender=sender.service, receiver=receiver.service) for _ in range(strain.each)
+        ]
+        correlation_id = str(uuid.uuid4())
+        envelope = json.dumps({"correlation_id": correlation_id}).encode()
+        for place, body in enumerate(bodies):
+            sender.drop(f"{correlation_id}-{place}.json", body, envelope)
+        expected[correlation_id] = [json.loads(body)["id"] for body in bodies]
+        await asyncio.sleep(rng.uniform(0, 0.25))
+    return expected
+
+
+async def drop_again(nodes: Sequence[Node], finished: asyncio.Event) -> set[str]:
+    """Drop again what two kills have set aside, as its reason asks; return whose it was."""
+    seen: set[Path] = set()
+    again: set[str] = set()
+    while not finished.is_set():
+        for node in nodes:
+            for reason in set(node.files("outbox/refused/*.reason.json")) - seen:
+                seen.add(reason)
+                (issue,) = json.loads(reason.read_bytes())["issues"]
+                assert issue["rule"] == "E07", issue
+                stem = reason.name.removesuffix(".reason.json")
+                body = reason.with_name(f"{stem}.json")
+                await eventually(body.exists)
+                again.add(stem[:36])
+                envelope = json.dumps({"correlation_id": stem[:36]}).encode()
+                node.drop(f"{stem}-{len(seen)}.json", body.read_bytes(), envelope)
+        await asyncio.sleep(0.1)
+    return again
+
+
+def asked_of(where: str | Path, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows of *sql* at a URL or in a file; none where it cannot be asked just now."""
+    if isinstance(where, str):
+        with suppress(psycopg.Error), psycopg.connect(where) as server:
+            return server.execute(sql.encode()).fetchall()
+        return []
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(f"file:{where}?mode=ro", uri=True)) as file,
+    ):
+        return file.execute(sql).fetchall()
+    return []
+
+
+def settled(where: str | Path) -> int:
+    """Return how many messages that organisation has sent to their end."""
+    found = asked_of(where, _SETTLED)
+    return int(str(found[0][0])) if found else 0
+
+
+async def harm(server: PostgresServer, wire: Wire, rng: random.Random, strain: Strain) -> None:
+    """Stop the server and cut the wire, as often as that is wanted."""
+    stops = 0
+    while stops < strain.stops or wire.cuts < strain.cuts:
+        await asyncio.sleep(rng.uniform(0.2, 0.8))
+        wire.cut_one()
+        if stops < strain.stops and rng.random() < _STOPS:
+            server.stop(signal.SIGQUIT)
+            await asyncio.sleep(rng.uniform(0, 1.5))
+            server.start()
+            stops += 1
+
+
+async def proof(
+    folder: Path, server: PostgresServer, seed: int, strain: Strain
+) -> Mapping[str, object]:
+    """Let messages go both ways under *strain*, and compare; return what was done to whom."""
+    rng = random.Random(seed)
+    async with two_nodes(folder, server, rng) as (world, mortals, wire, url):
+        for fault in FAULTS:
+            world.sandbox.faults.arm(fault)
+        done = asyncio.Event()
+        nodes, sides = [each.node for each in mortals], (url, world.ambulance.database)
+        await asyncio.gather(*(each.start() for each in mortals))  # with all their folders
+        async with asyncio.TaskGroup() as group:
+            living = [group.create_task(each.die_often(strain.kills)) for each in mortals]
+            harming = group.create_task(harm(server, wire, rng, strain))
+            dropping = group.create_task(drop_again(nodes, done))
+            expected = await drop_all(rng, world, nodes[:2], strain)
+            await _until_sent(sides, strain)
+            while min(each.kills for each in mortals) < strain.kills or not harming.done():
+                await asyncio.sleep(0.2)
+            world.sandbox.faults.clear()
+            await _until_read(sides)
+            done.set()
+            for each in living:
+                each.cancel()
+        ends = [await each.stop() for each in mortals]
+        check(sides, nodes, expected, dropping.result())
+        assert ends == [0, 0, 0], ends
+        return {
+            "seed": seed,
+            "messages": strain.conversations * strain.each,
+            "kills": {each.log.parent.name: each.kills for each in mortals},
+            "stops": strain.stops,
+            "cuts": wire.cuts,
+        }
+
+
+async def _until_sent(sides: Sequence[str | Path], strain: Strain) -> None:
+    async with asyncio.timeout(strain.seconds):
+        while sum(map(settled, sides)) < strain.conversations * strain.each:
+            await asyncio.sleep(0.3)
+
+
+async def _until_read(sides: Sequence[str | Path]) -> None:
+    """Return once each notice lies in a folder for its EPR."""
+    async with asyncio.timeout(120):
+        while any(asked_of(side, _UNCOLLECTED) != [(0,)] for side in sides):
+            await asyncio.sleep(0.2)
+
+
+def check(
+    sides: Sequence[str | Path],
+    nodes: Sequence[Node],
+    expected: dict[str, list[str]],
+    again: set[str],
+) -> None:
+    """Compare what either side has with what was dropped; what was dropped *again* came later."""
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for side in sides:
+        for correlation_id, bundle_id in asked_of(side, _ARRIVED):
+            arrived[str(correlation_id)].append(str(bundle_id))
+        outcomes = Counter(message for (message,) in asked_of(side, _OUTCOMES))
+        assert {("acknowledged",)} == set(asked_of(side, _STATES))
+        assert {1} == set(outcomes.values())
+        assert [] == asked_of(side, _GAPS)
+    for conversation in again:
+        for ids in (expected[conversation], arrived[conversation]):
+            ids.sort()
+    assert expected == arrived
+    told = {file.name for node in nodes[:2] for file in node.files("inbox/new/*.outcome.json")}
+    assert len(told) == len(asked_of(sides[0], _OUTCOMES))
+
+
+_STOPS = 0.12  # of the looks
+_SETTLED = "SELECT count(*) FROM messages WHERE direction = 'outbound' AND settled_at IS NOT NULL"
+_STATES = "SELECT state FROM messages WHERE direction = 'outbound'"
+_ARRIVED = "SELECT correlation_id, bundle_id FROM messages WHERE direction = 'inbound' ORDER BY id"
+_OUTCOMES = "SELECT message_id FROM notices WHERE kind = 'outcome'"
+_UNCOLLECTED = "SELECT count(*) FROM notices WHERE collected_at IS NULL"
+# Lines of the audit trail that nobody has chained, or that are not there.
+_GAPS = "SELECT id FROM events WHERE id > 1 AND id - 1 NOT IN (SELECT id FROM events)"
+
+
+def main() -> None:
+    """Run the whole proof."""
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="two") as folder, postgres_server() as server:
+        print(asyncio.run(proof(Path(folder), server, seed, WHOLE)))
+
+
+if __name__ == "__main__":
+    main()
