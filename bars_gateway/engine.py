@@ -8,8 +8,10 @@ What is not asked for is not loaded: who has a file needs no driver, and who has
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bars_gateway.config import Settings
 from bars_gateway.config.encryption import vault_of
@@ -18,9 +20,18 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store.connection import Connection, Database
 
 if TYPE_CHECKING:
+    from bars_gateway.store.integrity import DatabaseReport
+    from bars_gateway.store.postgresql.restore import PutBack
     from bars_gateway.store.postgresql.server import ServerAddress
 
 T = TypeVar("T")
+
+
+class Looks(Protocol):
+    """An open database, looked at as often as wanted, on a snapshot of its own each time."""
+
+    async def __call__(self, work: Callable[[Connection], T], /) -> T:
+        """Return what *work* finds there."""
 
 
 @asynccontextmanager
@@ -44,17 +55,49 @@ async def open_engine(settings: Settings, *, alone: bool = True) -> AsyncIterato
         yield server
 
 
-async def looked(at: Path | Settings, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
-    """Return what *work* finds in that file, or in the database of those settings."""
+def name_of(at: Path | Settings) -> str:
+    """Return how people call that file, or the database of those settings."""
+    if isinstance(at, Path) or at.store.url is None:
+        return str(at if isinstance(at, Path) else at.database_path)
+    return address_of(at).name
+
+
+@asynccontextmanager
+async def open_looks(at: Path | Settings, vault: Vault = CLEAR) -> AsyncIterator[Looks]:
+    """Open that file, or the database of those settings, to look at it more than once."""
     if isinstance(at, Path) or at.store.url is None:
         from bars_gateway.store.sqlite import open_reader, read_with
 
         async with open_reader(at if isinstance(at, Path) else at.database_path, vault) as reader:
-            return await read_with(reader, work)
+            yield partial(read_with, reader)
+        return
     address = address_of(at)
-    from bars_gateway.store.postgresql.database import look
+    from bars_gateway.store.postgresql.database import open_looks as open_server_looks
 
-    return await look(address, work, vault)
+    async with open_server_looks(address, vault) as looks:
+        yield looks
+
+
+async def looked(at: Path | Settings, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
+    """Return what *work* finds in that file, or in the database of those settings."""
+    async with open_looks(at, vault) as looks:
+        return await looks(work)
+
+
+def server_examined(settings: Settings) -> "DatabaseReport":
+    """Return everything that is wrong with the server's database, down to every payload."""
+    address = address_of(settings)
+    from bars_gateway.store.postgresql.integrity import examine
+
+    return examine(address, vault_of(settings))
+
+
+def server_made_safe(settings: Settings, now: datetime, *, by: str, told: int) -> "PutBack":
+    """Make the server's database safe after it was put back; raise StoreError (its `restore`)."""
+    address = address_of(settings)
+    from bars_gateway.store.postgresql.restore import make_safe
+
+    return make_safe(address, vault_of(settings), now, by=by, told=told)
 
 
 def server_found(settings: Settings) -> str:

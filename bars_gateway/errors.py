@@ -8,7 +8,9 @@ What somebody must act on.
     │   ├── DatabaseDamaged         quick_check failed, or the file is not a database
     │   ├── DatabaseNewer           written by a later release
     │   ├── DatabaseInUse           another gateway holds it
-    │   ├── DatabaseUnfit           the database server refuses us, or is not as we need it
+    │   ├── DatabaseUnfit           the engine refuses us, or is not as we need it
+    │   ├── DatabaseEmpty           no gateway has made its tables there yet
+    │   ├── DatabaseSetBack         it knows less than was told of it: an older copy, or another one
     │   ├── CopyRefused             a copy into another database cannot begin, go on, or be used
     │   ├── BackupFailed            no backup was written
     │   ├── BackupDamaged           the file is not a whole backup
@@ -86,6 +88,11 @@ class NoFile(ConfigurationError):
         " put it back, pg_amcheck to look at its tables."
     )
 
+    def __init__(self, cause: str, cure: str = advice) -> None:
+        """*cure* is what to do instead, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
+
 
 class StoreError(GatewayError):
     """The database cannot be used as it is."""
@@ -126,7 +133,7 @@ class DatabaseInUse(StoreError):
 
 
 class DatabaseUnfit(StoreError):
-    """The database server refuses us, or is not as the gateway needs it; nothing was changed."""
+    """The engine refuses us, or is not as the gateway needs it; nothing was changed."""
 
     advice = "Look at `store.url`, and ask whoever runs the database server."
 
@@ -134,6 +141,27 @@ class DatabaseUnfit(StoreError):
         """*cure* is what to do about this one, and takes the place of the general advice."""
         super().__init__(cause)
         self.advice = cure
+
+
+class DatabaseEmpty(StoreError):
+    """The database on the server is there, and has no table of a gateway."""
+
+    advice = (
+        "A gateway makes them at its first start. If one has run with these settings, see that"
+        " `store.url` names the database that it had."
+    )
+
+
+class DatabaseSetBack(StoreError):
+    """The database knows less than was told of it: it is an older copy, or another one."""
+
+    advice = (
+        "If `store.url` is new in the settings, and all is still in the file: take it out, and copy"
+        " first, with `bars-gateway store copy --to URL`. If the database was put back (pg_restore,"
+        " a snapshot, a standby that lacked the last), or is to begin with nothing: run"
+        " `bars-gateway restore` before the gateway starts. It lets no number be given a second"
+        " time, and holds what may have been sent or withdrawn since."
+    )
 
 
 class CopyRefused(StoreError):
@@ -164,6 +192,11 @@ class BackupDamaged(StoreError):
         "Nothing was changed. `bars-gateway verify FILE` says what is wrong with a backup; take an"
         " earlier one that is whole."
     )
+
+    def __init__(self, cause: str, cure: str = advice) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
 
 
 class RestoreRefused(StoreError):

@@ -54,7 +54,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "model.explanation.Turn": ("whose turn it is", GLOSSARY),
     "model.explanation.Stall": ("why nothing goes out", GLOSSARY),
     "model.timeline.Party": ("who did something", GLOSSARY),
-    "store.sqlite.aftermath.Became": ("what a restore did with a message", GLOSSARY),
+    "store.aftermath.Became": ("what a restore did with a message", GLOSSARY),
     "model.retention.RecordClass": ("what is kept for a time of its own", "docs/records.md"),
     "upkeep.housekeeping.ExpiringKind": ("what expires", GLOSSARY),
     "outbound.token_refusals.Remedy": ("what ends a refusal of tokens", GLOSSARY),

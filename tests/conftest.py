@@ -4,6 +4,8 @@ What the whole suite needs: reference data, tools, and honesty about what was le
     @pytest.mark.reference_data   needs the folder that BARS_REFERENCE_DATA names
     @pytest.mark.needs("strace")  needs that program
 
+    @pytest.mark.both_engines     runs on SQLite and on PostgreSQL: tests/support/engines.py
+
 Where one is missing, the tests that need it are skipped and a loud line at the end says so.
 Where CI is set, they fail instead: a check that nobody ran is no check.
 """
@@ -15,11 +17,14 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+import engines
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
 
 VARIABLE = "BARS_REFERENCE_DATA"
+if (postgres := engines.programs()) is not None:  # Debian keeps it off everybody's path
+    os.environ["PATH"] += f":{postgres}"
 MISSING = pytest.StashKey[dict[str, int]]()
 pytest_plugins = ["left_open"]  # what a test leaves open fails that test
 READERS = ("onboarding.certificates", "sandbox.registry")  # of RSA keys, proven in full
@@ -33,6 +38,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "needs(*tools): needs these programs on the path")
     # Scenarios use what tests of the store have, and are run without these.
     config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
+    config.addinivalue_line("markers", "both_engines: it runs on SQLite and on PostgreSQL")
     config.stash[MISSING] = {}
 
 
@@ -51,9 +57,29 @@ def _allowed(item):
     return marker.args[0] if marker else 0
 
 
-def pytest_collection_modifyitems(items):
+def pytest_generate_tests(metafunc):
+    """Let what tells most run on both engines, unless the switch names one for all."""
+    markers = {marker.name for marker in metafunc.definition.iter_markers()}
+    if "both_engines" in markers - {"of_sqlite"} and engines.WANTED == engines.SQLITE:
+        of_server = pytest.param(engines.POSTGRESQL, marks=pytest.mark.needs("postgres"))
+        metafunc.parametrize("gateways_engine", [engines.SQLITE, of_server], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def gateways_engine(request) -> Iterator[None]:
+    """Let the gateways of this test keep everything in that engine."""
+    engines.use(getattr(request, "param", engines.WANTED))
+    yield
+    engines.forget()
+
+
+def pytest_collection_modifyitems(items, config):
     """Begin with what takes longest: at the end, one process would wait for another's last test."""
     items.sort(key=_allowed, reverse=True)
+    if engines.WANTED != engines.SQLITE:
+        left_out = [item for item in items if item.get_closest_marker("of_sqlite")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)

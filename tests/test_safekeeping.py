@@ -16,11 +16,11 @@ from store_values import NOW, arrival, submission
 from typed import Done, typed
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
+from bars_gateway.store.aftermath import Became, Line
+from bars_gateway.store.integrity import DatabaseReport
 from bars_gateway.store.sqlite.adopted import StandsAgain
-from bars_gateway.store.sqlite.aftermath import Became, Line
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.sqlite.integrity import DatabaseReport
 from bars_gateway.store.sqlite.restore import DatabaseCondition, HandedOver, Restored
 from bars_gateway.store.store import Store
 

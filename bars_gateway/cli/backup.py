@@ -13,6 +13,7 @@ Ids and states alone are printed: nothing from a message.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +21,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bars_gateway import log
 from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import print_lines, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
-from bars_gateway.errors import ConfigurationError
+from bars_gateway.engine import name_of, server_examined, server_made_safe
+from bars_gateway.errors import ConfigurationError, NoFile
 from bars_gateway.keyring import Vault
 from bars_gateway.onboarding.reported import try_report, whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.store import chain
+from bars_gateway.store.heads import last_line_told
 
 _CURE_OF_DAMAGE = (
     "Keep the file, and look at the disk. Put back the latest backup that is whole:"
@@ -38,6 +42,25 @@ _CURE = (
     "Look at each message that is named: `bars-gateway show REQUEST_ID`. If its bytes are wrong,"
     " look at the disk, and take them from a backup or from whoever sent them. Where very many"
     " cannot be decrypted, the key ring is not the one that encrypted them: put its copy back."
+)
+_CURE_OF_SERVER = (
+    "Let nobody write there, and ask whoever runs the server: pg_amcheck says which pages are at"
+    " fault, its log what it met. After pg_restore: that may not have run to its end."
+)
+_PAGES = "pg_amcheck --heapallindexed --parent-check DATABASE, as a superuser"
+_BY_DUMP = (
+    "On the server: pg_dump --format=custom --file=FILE DATABASE, or pg_basebackup with the"
+    " write-ahead log kept. To see that FILE is whole: pg_restore it into an empty database, name"
+    " that in BARS_GATEWAY_STORE__URL, and run `bars-gateway verify`."
+)
+_BY_RESTORE = (
+    "Stop the gateway. pg_restore --exit-on-error --no-owner --dbname=DATABASE FILE, into an empty"
+    " database; then `bars-gateway restore`, without FILE, and read what it prints."
+)
+_TO_COLLECT = (
+    "Not collected by the EPR: {notices}. The EPR may have had them; it is given them again, under"
+    " the same numbers. New notices have numbers that were never given before: there is a gap, and"
+    " it is not a loss."
 )
 # What became of messages, most severe first: a sentence with what to do, and its messages below it.
 AT_RESTORE: Mapping[str, str] = {
@@ -128,7 +151,7 @@ _CONDITIONS: Mapping[str, str] = {
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.sqlite.integrity import DatabaseReport
+    from bars_gateway.store.integrity import DatabaseReport
 
 
 def backup(
@@ -149,6 +172,7 @@ def backup(
     from bars_gateway.store.sqlite.backup import back_up
 
     settings = load(config, os.environ)
+    _refuse_server(settings, "a backup", _BY_DUMP)
     path = settings.database_path
     with shown("Copying pages") as advance:
         held = back_up(path, file, advance)
@@ -176,38 +200,61 @@ def verify(
     """
     Check the database, or a backup, down to every stored message.
 
-    Every index is compared with its table, too (PRAGMA integrity_check), whatever the size.
-    Only reads, and may run beside the gateway. Exits with 1 if anything is wrong.
+    Every index is compared with its table, too (PRAGMA integrity_check), whatever the size; on a
+    server, every row with each constraint. Only reads, and may run beside the gateway. Exits with 1
+    if anything is wrong.
     """
-    from bars_gateway.store.sqlite.integrity import examine
-
-    path, vault = _checked(file, config)
+    at, vault = _checked(file, config)
     with shown("Checking"):
-        found = examine(path, vault)
+        found, name = _examined(at, vault), name_of(at)
     if as_json:
         problems = {"damaged": bool(found.damage), "problems": list(found.problems)}
-        print_lines([{"database": path, "schema": found.schema, **_held(found), **problems}])
+        print_lines([{"database": name, "schema": found.schema, **_held(found), **problems}])
         raise typer.Exit(1 if found.problems else 0)
-    typer.echo(f"{path} at {clock(datetime.now(UTC))}, schema {found.schema}")
+    typer.echo(f"{name} at {clock(datetime.now(UTC))}, schema {found.schema}")
     echo(contents(found))
     echo(compared(found))
+    on_server = isinstance(at, Settings)
+    if on_server:
+        typer.echo(f"  its pages, and what its indexes hold, are not looked at here: {_PAGES}")
     for problem in found.problems:
         typer.echo(f"error: {problem}", err=True)
     if found.problems:
-        typer.echo(f"   try: {_CURE_OF_DAMAGE if found.damage else _CURE}", err=True)
+        damage = _CURE_OF_SERVER if on_server else _CURE_OF_DAMAGE
+        typer.echo(f"   try: {damage if found.damage else _CURE}", err=True)
         raise typer.Exit(1)
     typer.echo("Nothing is wrong with it.")
 
 
-def _checked(file: Path | None, config: Path) -> tuple[Path, Vault]:
-    """Return which database is checked, and its keys; a backup in clear needs no settings."""
+def _examined(at: Path | Settings, vault: Vault) -> "DatabaseReport":
+    if isinstance(at, Settings):
+        return server_examined(at)
+    from bars_gateway.store.sqlite.integrity import examine
+
+    return examine(at, vault)
+
+
+def _checked(file: Path | None, config: Path) -> tuple[Path | Settings, Vault]:
+    """
+    Return which database is checked, and its keys: a file, or settings that name a server.
+
+    A backup in clear needs no settings.
+    """
     try:
         settings = load(config, os.environ)
     except ConfigurationError:
         if file is None:
             raise
         return file, Vault()
-    return file or settings.database_path, vault_of(settings)
+    vault = vault_of(settings)
+    if file is not None:
+        return file, vault
+    return (settings if settings.store.url else settings.database_path), vault
+
+
+def _refuse_server(settings: Settings, what: str, instead: str) -> None:
+    if settings.store.url is not None:
+        raise NoFile(f"{what} is of a database file, and store.url names a server", instead)
 
 
 def _held(held: "DatabaseReport") -> Mapping[str, object]:
@@ -241,32 +288,36 @@ def clock(at: datetime | None) -> str:
 
 
 if TYPE_CHECKING:
+    from bars_gateway.store.aftermath import Line
     from bars_gateway.store.sqlite.adopted import StandsAgain
-    from bars_gateway.store.sqlite.aftermath import Line
     from bars_gateway.store.sqlite.restore import HandedOver, Restored
+
+
+Older = Annotated[
+    bool, typer.Option("--older", help="Even if the present database has more in it.")
+]
+HandOver = Annotated[
+    bool,
+    typer.Option(
+        "--hand-over",
+        help="FILE is what a restore has kept: give the EPR what was received since.",
+    ),
+]
 
 
 def restore(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="FILE",
             readable=False,
-            help="A backup, or what a restore has kept; it is left as it is.",
+            help="A backup, or what a restore has kept; it is left as it is. None on a server.",
         ),
-    ],
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     *,
-    older: Annotated[
-        bool, typer.Option("--older", help="Even if the present database has more in it.")
-    ] = False,
-    hand_over: Annotated[
-        bool,
-        typer.Option(
-            "--hand-over",
-            help="FILE is what a restore has kept: give the EPR what was received since.",
-        ),
-    ] = False,
+    older: Older = False,
+    hand_over: HandOver = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -275,11 +326,18 @@ def restore(
     Refuses while a gateway runs, and over a database that is newer than the backup.
     Deletes nothing: the database that was there is kept beside it. What was withdrawn,
     cancelled or acknowledged since is not sent; where nobody can say, messages are held.
+    On a server, pg_restore puts it back; then this, without FILE, makes it safe to start on.
     """
     if hand_over and older:
         raise typer.BadParameter("give --older or --hand-over, not both")
     settings = load(config, os.environ)
-    if hand_over:
+    if settings.store.url is not None:
+        if file is not None or older or hand_over:
+            _refuse_server(settings, "FILE", _BY_RESTORE)
+        _make_safe(settings, as_json=as_json)
+    elif file is None:
+        raise typer.BadParameter("is missing: the backup to go back to", param_hint="FILE")
+    elif hand_over:
         _hand_over(file, settings, as_json=as_json)
     else:
         _restore(file, settings, older=older, as_json=as_json)
@@ -299,6 +357,25 @@ def _restore(file: Path, settings: Settings, *, older: bool, as_json: bool) -> N
     echo(contents(restored.held))
     typer.echo("\nBefore you start the gateway, read what this means:\n")
     echo(meaning(restored))
+
+
+def _make_safe(settings: Settings, *, as_json: bool) -> None:
+    """Make a server's database safe that somebody has put back."""
+    now, by = datetime.now(UTC), whoever_types()
+    log.configure("warning", stream=sys.stderr)  # standard output is for what it means
+    done = server_made_safe(settings, now, by=by, told=last_line_told(settings.heads_file))
+    if as_json:
+        found = {"messages": _messages(done.lines), "uncollected": done.uncollected}
+        print_lines([{"database": done.name, "since": done.last_change_at, **found}])
+        return
+    from bars_gateway.store.aftermath import since
+
+    typer.echo(f"{done.name} is safe to start on. It last changed {clock(done.last_change_at)}.")
+    typer.echo("\nBefore you start the gateway, read what this means:\n")
+    from_then = since(done.last_change_at)
+    echo(_grouped(AT_RESTORE, done.lines, since=from_then))
+    typer.echo(f"- {_UNKNOWN.format(since=from_then)}")
+    typer.echo(f"- {_TO_COLLECT.format(notices=_of(done.uncollected, 'notice'))}")
 
 
 def _hand_over(kept: Path, settings: Settings, *, as_json: bool) -> None:
@@ -336,8 +413,7 @@ def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
 
 def meaning(restored: "Restored") -> Iterator[str]:
     """Yield in plain words what a restore means, each with what to do about it."""
-    from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND
-    from bars_gateway.store.sqlite.restore import since
+    from bars_gateway.store.aftermath import LEFT_BEHIND, since
 
     from_then, kept = since(restored.held.last_change_at), str(restored.aside)
     yield f"- {_what_is_kept(restored)}"
@@ -347,11 +423,7 @@ def meaning(restored: "Restored") -> Iterator[str]:
     elif not restored.lines and not any(each.kind == LEFT_BEHIND for each in restored.alarms):
         yield "- Forgotten: no message. Each that was there before is in the backup as well."
     yield from _standing_again(restored.alarms)
-    yield (
-        f"- Not collected by the EPR: {_of(restored.uncollected, 'notice')}. The EPR may have had"
-        " them; it is given them again, under the same numbers. New notices have numbers that were"
-        " never given before: there is a gap, and it is not a loss."
-    )
+    yield f"- {_TO_COLLECT.format(notices=_of(restored.uncollected, 'notice'))}"
 
 
 def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:

@@ -20,7 +20,8 @@ from bars_gateway.cli.listings import read
 from bars_gateway.cli.output import clock, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
-from bars_gateway.errors import KeyMissing, OnboardingError
+from bars_gateway.engine import name_of
+from bars_gateway.errors import DatabaseEmpty, KeyMissing, OnboardingError
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.onboarding import encryption as rings
@@ -74,10 +75,20 @@ def rotate(config: Config = DEFAULT_CONFIG, why: WhyOrAsked = None, file: File =
 
 def _refuse_a_ring_in_place_of_one(settings: Settings, ring: Path) -> None:
     """Refuse to make a ring where what is stored is encrypted by the keys of one that is lost."""
-    path = settings.database_path
-    needed = read(path, standing).needed if path.exists() else ()
-    if needed:
-        raise KeyMissing(f"{ring} is not there, and {path} needs its key {', '.join(needed)}")
+    found = _standing(settings)
+    if found is not None and found.needed:
+        keys = ", ".join(found.needed)
+        raise KeyMissing(f"{ring} is not there, and {name_of(settings)} needs its key {keys}")
+
+
+def _standing(settings: Settings) -> EncryptionStanding | None:
+    """Return how what is stored is encrypted; None: nothing is stored yet."""
+    if settings.store.url is None and not settings.database_path.exists():
+        return None
+    try:
+        return read(settings, standing)
+    except DatabaseEmpty:
+        return None
 
 
 def _beside_the_keys(settings: Settings) -> Path:
@@ -108,6 +119,8 @@ def copy(
     ids = [each.key_id for each in ring.keys]
     try_report(settings, KEYS_COPIED, why=why, key_ids=ids)
     typer.echo(f"{target}: {', '.join(ids)}")
+    if settings.store.url is not None:
+        return
     folder = settings.database_path.parent
     if folder.exists() and folder.stat().st_dev == target.stat().st_dev:
         typer.echo(f"warning: it is on the same disk as {folder}: take it elsewhere", err=True)
@@ -125,9 +138,7 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """Say by which key what is stored is encrypted, which are needed, and what is left to do."""
     settings = load(config, os.environ)
     vault = vault_of(settings)
-    found = None
-    if settings.store.url is not None or settings.database_path.exists():
-        found = read(settings, standing)
+    found = _standing(settings)
     ring = EncryptionRing.read(vault.file) if vault.file else None
     is_done = found is not None and found.place is None and found.wanted == wanted_by(vault)
     if as_json:
@@ -174,7 +185,7 @@ def _in_words(
         says += [_copied(ring, each.key_id)]
         yield f"{each.key_id}  {'; '.join(says)}"
     if found is None:
-        yield f"There is no database at {settings.database_path} yet."
+        yield f"There is no database at {name_of(settings)} yet."
     elif is_done:
         yield f"Everything is as it is wanted, since {clock(found.ended_at)} UTC."
     else:

@@ -256,12 +256,20 @@ def read(at: Path | Settings, work: Callable[[Connection], T], vault: Vault = CL
     if isinstance(at, Settings) and at.store.url is not None:
         return asyncio.run(looked(at, work, vault))
     path = at if isinstance(at, Path) else at.database_path
+    require_database(path)
+    return asyncio.run(_read(path, work, vault))
+
+
+def require_database(at: Path | Settings) -> None:
+    """Raise StoreError where a file is named, and there is none that could be a database."""
+    if isinstance(at, Settings) and at.store.url is not None:
+        return
+    path = at if isinstance(at, Path) else at.database_path
     permissions.require(path)
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
     if not path.is_file():
         raise StoreError(f"{path} is not a file, and a database is one")
-    return asyncio.run(_read(path, work, vault))
 
 
 async def _read(path: Path, work: Callable[[Connection], T], vault: Vault) -> T:

@@ -32,7 +32,7 @@ from bars_gateway.cli.output import clock, print_each, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.engine import open_engine
 from bars_gateway.epr.record_requests import certificate_document, hold_document
-from bars_gateway.errors import GatewayUnreachable
+from bars_gateway.errors import GatewayUnreachable, NoFile
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     ENDED_BY,
@@ -88,6 +88,10 @@ Linked = Annotated[
 _LOOKS_EVERY = 0.3  # seconds
 _TOLD_AFTER = timedelta(hours=2)  # what a restart takes is no news
 _SQLITE = b"SQLite format 3\0"
+_VACUUM = (
+    "Nothing to do: the server's autovacuum fills the room again. VACUUM FULL gives it back to the"
+    " disk, while the gateway is stopped."
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -125,7 +129,7 @@ def purge(  # noqa: PLR0917
         found = listings.read(settings, partial(certificates, limit=limit))
         print_certificates(found, as_json=as_json)
     elif verify is not None:
-        _verify(settings.database_path, verify, against, names=names, as_json=as_json)
+        _verify(settings, verify, against, names=names, as_json=as_json)
     elif dry_run:
         _foresee(settings, provider, as_json=as_json)
     elif why is None:
@@ -304,14 +308,16 @@ def certificate_lines(shown: Certificate) -> Iterable[str]:
             yield from (f"    {count} by {rule}" for rule, count in each.by_rule.items())
 
 
-def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_json: bool) -> None:
-    shown = listings.read(path, partial(certificate, number=number))
+def _verify(
+    settings: Settings, number: int, against: Path | None, *, names: bool, as_json: bool
+) -> None:
+    shown = listings.read(settings, partial(certificate, number=number))
     if shown is None:
         raise typer.BadParameter("no purge has that number", param_hint="--verify")
     if names:
         _print_names(shown, against)
         return
-    wrong = list(against_database(path, shown))
+    wrong = list(against_database(settings, shown))
     if against is not None:
         wrong += _against_names(shown, _names(shown, against))
     if as_json:
@@ -325,9 +331,9 @@ def _verify(path: Path, number: int, against: Path | None, *, names: bool, as_js
     typer.echo(f"purge {number}: nothing of {shown.count} records is left{more}")
 
 
-def against_database(path: Path, shown: Certificate) -> Sequence[str]:
-    """Return what the database at *path* says against a certificate of its own."""
-    return listings.read(path, partial(flaws_of, shown=shown))
+def against_database(at: Path | Settings, shown: Certificate) -> Sequence[str]:
+    """Return what that database says against a certificate of its own."""
+    return listings.read(at, partial(flaws_of, shown=shown))
 
 
 def _against_names(
@@ -511,7 +517,10 @@ def compact(config: Config = DEFAULT_CONFIG) -> None:
     """
     from bars_gateway.store.sqlite.compaction import compacted
 
-    path = load(config, os.environ).database_path
+    settings = load(config, os.environ)
+    if settings.store.url is not None:
+        raise NoFile("only a database file is written anew, and store.url names a server", _VACUUM)
+    path = settings.database_path
     before = path.stat().st_size if path.exists() else 0
     compacted(path)
     typer.echo(f"{path}: {before:,} bytes before, {path.stat().st_size:,} now")

@@ -26,12 +26,13 @@ import orjson
 import typer
 
 from bars_gateway import permissions
-from bars_gateway.cli.listings import read, require_known
+from bars_gateway.cli.listings import read, require_database, require_known
 from bars_gateway.cli.messages import By, Why
 from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
 from bars_gateway.cli.subject import ReadEverything, held, number_typed
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
+from bars_gateway.engine import name_of, open_looks
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import AuditLine, SubjectHeld
 from bars_gateway.model.trail import Breach, Seal, TrailHead, Witness
@@ -42,7 +43,6 @@ from bars_gateway.store import chain, exports
 from bars_gateway.store.chain import Walk
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.heads import is_hash, witnesses_in
-from bars_gateway.store.sqlite import open_reader, read_with
 
 app = typer.Typer(
     name="audit",
@@ -201,17 +201,17 @@ def verify(
     Only reads, and may run beside the gateway. Exits with 1 if anything is wrong.
     """
     settings = load(config, os.environ)
-    path = file or settings.database_path
+    at = file or settings
     own = _own_witnesses(settings)
     given = list(_given_witnesses(against or ()))
-    head = read(path, chain.head)
+    head, name = read(at, chain.head), name_of(at)
     # A backup knows nothing of what was told after it: that is no cut.
     known = [*(own if file is None else _until(head, own)), *given]
-    walk = _walked(path, known)
+    walk = _walked(at, known)
     if as_json:
-        print_lines([_verified_document(path, walk, head, len(known))])
+        print_lines([_verified_document(name, walk, head, len(known))])
     else:
-        for line in _verified(path, walk, head, len(known)):
+        for line in _verified(name, walk, head, len(known)):
             typer.echo(line)
         for breach in walk.breaches:
             typer.echo(f"error: {breach.says}\n   try: {breach.advice}", err=True)
@@ -255,28 +255,26 @@ def _given_witnesses(against: Sequence[str]) -> Iterator[Witness]:
         yield from found
 
 
-def _walked(path: Path, known: Sequence[Witness]) -> Walk:
-    permissions.require(path)
-    if not path.is_file():
-        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
+def _walked(at: Path | Settings, known: Sequence[Witness]) -> Walk:
+    require_database(at)
     with shown("Walking the audit trail: lines") as advance:
-        return asyncio.run(_walk(path, known, advance))
+        return asyncio.run(_walk(at, known, advance))
 
 
-async def _walk(path: Path, known: Sequence[Witness], advance: Advance) -> Walk:
+async def _walk(at: Path | Settings, known: Sequence[Witness], advance: Advance) -> Walk:
     """Walk in steps: a snapshot that is held for long keeps the log from being moved."""
     walk = Walk()
     chain.seek(walk, known)
-    async with open_reader(path) as reader:
-        while await read_with(reader, lambda connection: chain.step(connection, walk)):
+    async with open_looks(at) as looks:
+        while await looks(lambda connection: chain.step(connection, walk)):
             advance(walk.lines, None)
-        await read_with(reader, lambda connection: chain.compare(connection, walk, known))
+        await looks(lambda connection: chain.compare(connection, walk, known))
     return walk
 
 
-def _verified(path: Path, walk: Walk, head: TrailHead | None, known: int) -> Iterator[str]:
+def _verified(name: str, walk: Walk, head: TrailHead | None, known: int) -> Iterator[str]:
     much = f"{_of(walk.lines, 'line')}, {_of(walk.seals, 'seal')}"
-    yield f"{path} at {clock(datetime.now(UTC))} UTC: {much}"
+    yield f"{name} at {clock(datetime.now(UTC))} UTC: {much}"
     if walk.begins_after:
         yield f"  it begins after line {walk.begins_after:,}; those before left {walk.removed}"
     if head is not None:
@@ -291,10 +289,10 @@ def _of(count: int, noun: str, more: str = "s") -> str:
 
 
 def _verified_document(
-    path: Path, walk: Walk, head: TrailHead | None, known: int
+    name: str, walk: Walk, head: TrailHead | None, known: int
 ) -> Mapping[str, object]:
     return {
-        "database": path,
+        "database": name,
         "lines": walk.lines,
         "begins_after": walk.begins_after,
         "removed": walk.removed or None,
@@ -368,7 +366,7 @@ def export(  # noqa: PLR0917
     )
     # Before anything is handed out: what cannot be told of is not exported.
     _report(settings, wanted, {"who": by, "why": why, "from": since, "before": until})
-    _print_export(_export(settings.database_path, file, wanted), as_json=as_json)
+    _print_export(_export(settings, file, wanted), as_json=as_json)
 
 
 def _print_export(done: Mapping[str, Any], *, as_json: bool) -> None:
@@ -408,22 +406,22 @@ def _names_in(file: Path) -> list[str]:
     return file.read_text("utf-8").split()
 
 
-def _export(path: Path, file: Path, wanted: exports.WantedLines) -> Mapping[str, object]:
+def _export(settings: Settings, file: Path, wanted: exports.WantedLines) -> Mapping[str, object]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    permissions.require(path)
+    require_database(settings)
     try:
         descriptor = os.open(file, flags, 0o600)
     except FileExistsError:
         raise StoreError(f"{file} is there already: name another file") from None
     with os.fdopen(descriptor, "wb") as to, shown("Exporting: lines") as advance:
-        done = asyncio.run(_write_export(path, to, wanted, advance))
+        done = asyncio.run(_write_export(settings, to, wanted, advance))
         to.flush()
         os.fsync(to.fileno())
     return {"file": file, **done}
 
 
 async def _write_export(
-    path: Path, to: IO[bytes], wanted: exports.WantedLines, advance: Advance
+    settings: Settings, to: IO[bytes], wanted: exports.WantedLines, advance: Advance
 ) -> Mapping[str, object]:
     export, digests = exports.Export(wanted), 0
     last: Mapping[str, Any] = {}
@@ -431,10 +429,10 @@ async def _write_export(
     def more(connection: Connection) -> list[exports.Record] | None:
         return exports.records(connection, export)
 
-    async with open_reader(path) as reader:
-        while await read_with(reader, lambda connection: exports.choose(connection, export)):
+    async with open_looks(settings) as looks:
+        while await looks(lambda connection: exports.choose(connection, export)):
             advance(export.reached, None)
-        while (found := await read_with(reader, more)) is not None:
+        while (found := await looks(more)) is not None:
             for each in found:
                 to.write(orjson.dumps(each) + b"\n")
                 digests += "digest" in each

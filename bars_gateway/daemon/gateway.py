@@ -46,7 +46,7 @@ from bars_gateway.daemon.parts import (
     open_doors,
     outbound_parts,
 )
-from bars_gateway.daemon.recording import Recording
+from bars_gateway.daemon.recording import Recording, require_not_set_back
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import purger_of
 from bars_gateway.daemon.states import (
@@ -59,7 +59,7 @@ from bars_gateway.daemon.states import (
     token_states,
     unavailable_state,
 )
-from bars_gateway.engine import open_engine
+from bars_gateway.engine import name_of, open_engine
 from bars_gateway.errors import CallersShutOut
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.dispatcher import Dispatcher
@@ -169,6 +169,8 @@ async def run(
     """
     async with AsyncExitStack() as stack:
         store = await _opened(settings, stack)
+        if settings.store.url is not None:  # a file's own restore sees to that
+            await require_not_set_back(store, settings.heads_file, name_of(settings))
         released = await store.outbound.release_own(store.nodes.clock(now)())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)

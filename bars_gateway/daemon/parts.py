@@ -323,6 +323,7 @@ def inbound_server(
         writes=inbound.preview_writes,
         tell=partial(_tell_of_arrival, store, now),
         callers_file=settings.callers_file,
+        unavailable=store.unavailable,
     )
 
 

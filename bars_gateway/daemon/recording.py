@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -20,15 +21,28 @@ from bars_gateway import __version__
 from bars_gateway.daemon.console import users_of
 from bars_gateway.daemon.facts import FactFinder
 from bars_gateway.daemon.reload import Reloader
-from bars_gateway.errors import StoreUnavailable
+from bars_gateway.errors import DatabaseSetBack, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens
+from bars_gateway.store.heads import last_line_told
 from bars_gateway.store.in_force import Facts
 from bars_gateway.store.nodes import HOUSEKEEPING
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.trail import TrailKeeper
 
 log = structlog.get_logger(__name__)
+
+
+async def require_not_set_back(store: Store, heads: Path, name: str) -> None:
+    """Raise DatabaseSetBack where *heads* tells of lines of the trail that are not there yet."""
+    told = await asyncio.to_thread(last_line_told, heads)
+    reached = await store.chain.head()
+    line = reached.line if reached else 0
+    if told > line:
+        raise DatabaseSetBack(
+            f"{name} ends with line {line} of its audit trail, and {heads} tells of line {told}:"
+            " it is another database, or an older copy"
+        )
 
 
 class Recording:

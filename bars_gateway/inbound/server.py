@@ -225,6 +225,10 @@ async def _nobody_told(_error: BaseException) -> None:
     """Leave it at the log."""
 
 
+def _nothing_known() -> None:
+    """Know of nothing that keeps messages from being stored."""
+
+
 class InboundServer:
     """The listener for messages from others, from `start` to `stop`."""
 
@@ -242,21 +246,21 @@ class InboundServer:
         writes: bool = False,
         tell: Callable[[BaseException], Awaitable[None]] = _nobody_told,
         callers_file: Path | None = None,
+        unavailable: Callable[[], object] = _nothing_known,
     ) -> None:
         """
         Make a listener; *writes*: with the preview writes of resources.
 
         *tell* is called with what nobody foresaw, so that a person hears of it. Who was let in
-        is kept in *callers_file*, for the judgement of new authorities.
+        is kept in *callers_file*, for the judgement of new authorities. *unavailable* says why
+        nothing can be stored at this moment: then an answer is not late, but cannot be given.
         """
-        self._tell = tell
-        self._writes = writes
+        self._tell, self._unavailable, self._writes = tell, unavailable, writes
         self.identity = identity  # replace what it holds, and new connections meet that
         self.admission = Admission(callers, identity, now)
         self.sightings = Sightings(callers_file, now)
         self.metrics = InboundMetrics(registry)
-        self._answer = answer
-        self._now = now
+        self._answer, self._now = answer, now
         self._limits = limits or InboundLimits()
         self._address = (host, port)
         self._manager: web.Server | None = None
@@ -383,7 +387,7 @@ class InboundServer:
             async with asyncio.timeout(self._limits.answer_within_seconds):  # D-who-answers
                 return await self._answer(arrived)
         except TimeoutError:
-            return problem_reply(ANSWER_LATE)
+            return problem_reply(UNAVAILABLE if self._unavailable() else ANSWER_LATE)
         except GatewayError as error:  # each has an answer; the Sender is to come again
             self._log_failure(request, error, error.advice)
             if not isinstance(error, StoreUnavailable):

@@ -84,6 +84,7 @@ T = TypeVar("T")
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
+LONGEST_NAME = 1000  # bytes of an id or an address: two of them fit into a row of any index
 _LONG = 2 * MAX_OBJECTS  # bytes
 _TWICE = "stands twice in one object, and readers differ in which they take: leave one out"
 _WHOM = frozenset(ABOUT)
@@ -299,15 +300,23 @@ def _message(
     request = next((e.resource for e in entries if e.type == "ServiceRequest"), {})
     appointment = next((e.resource for e in entries if e.type == "Appointment"), {})
     codings = [*_codings(request, "category"), *_codings(appointment, "serviceCategory")]
+    response = text_of(map_of(header, "response"), "identifier")
+    source = text_of(map_of(header, "source"), "endpoint")
+    destinations = tuple(text_of(d, "endpoint") for d in maps_of(header, "destination"))
+    _refuse_unusable("Bundle.id", text_of(root, "id"))
+    _refuse_unusable("Bundle.entry[0].resource.response.identifier", response)
+    _refuse_unusable("Bundle.entry[0].resource.source.endpoint", source)
+    for number, each in enumerate(destinations):
+        _refuse_unusable(f"Bundle.entry[0].resource.destination[{number}].endpoint", each)
     return Message(
         bundle_id=bare_id(text_of(root, "id")),
         version=text_of(map_of(root, "meta"), "versionId"),
         event=text_of(map_of(header, "eventCoding"), "code"),
         reason=next((text_of(c, "code") for c in maps_of(map_of(header, "reason"), "coding")), ""),
         definition=text_of(header, "definition"),
-        source=text_of(map_of(header, "source"), "endpoint"),
-        destinations=tuple(text_of(d, "endpoint") for d in maps_of(header, "destination")),
-        responds_to=bare_id(text_of(map_of(header, "response"), "identifier")) or None,
+        source=source,
+        destinations=destinations,
+        responds_to=bare_id(response) or None,
         focus_type=text_of(focus, "resourceType") or None,
         focus_id=text_of(focus, "id") or None,
         focus_status=text_of(focus, "status") or None,
@@ -321,6 +330,14 @@ def _message(
         root=root,
         held=objects,
     )
+
+
+def _refuse_unusable(path: str, name: str) -> None:
+    """Refuse what messages are found by, where no index of a database would hold it."""
+    if len(name) > LONGEST_NAME or len(name.encode()) > LONGEST_NAME:
+        raise MalformedBundle(f"is longer than {LONGEST_NAME} bytes: no id or address is", path)
+    if "\0" in name:
+        raise MalformedBundle("holds a NUL, as no id or address does", path)
 
 
 def _codings(resource: Resource, element: str) -> Iterator[Resource]:

@@ -50,6 +50,14 @@ def witnesses_in(path: Path, of: str) -> list[Witness]:
     return _dated(list(_witnesses(text, of)))
 
 
+def last_line_told(path: Path) -> int:
+    """Return the last line of which the file at *path* tells; 0: of none, or it cannot be read."""
+    try:
+        return max((each.line or 0 for each in witnesses_in(path, "")), default=0)
+    except OSError:
+        return 0
+
+
 def _dated(found: list[Witness]) -> list[Witness]:
     """Let no witness be younger than one below it: then the clock was wrong, and was set back."""
     youngest, dated = None, []

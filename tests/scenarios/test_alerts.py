@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import engines
 import pytest
 from messages import referral
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,7 +18,6 @@ from bars_gateway.daemon import alerting
 from bars_gateway.model.alerts import Alert
 from bars_gateway.store.alerts import standing
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.sqlite.database import open_database, open_reader, read_with
 from bars_gateway.store.store import Store
 
 MANY = 200
@@ -48,8 +48,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def open_alerts(world: World) -> list[Alert]:
-    async with open_reader(world.ambulance.database) as reader:
-        return await read_with(reader, standing)
+    return await world.ambulance.seen(standing)
 
 
 @pytest.mark.timeout(300)
@@ -112,7 +111,7 @@ async def test_a_kill_between_decision_and_delivery_forgets_nothing(world: World
     die = "if len(open(out).readlines()) == 1: os.kill(os.getppid(), signal.SIGKILL)"
     node.extra = telling(folder, once.format(die))
     await node.stop()
-    async with open_database(node.database) as database:
+    async with engines.opened(node.database) as database:
         store = Store(database, node=node.name)
         await store.asides.tell(Aside.WORK, ValueError(), datetime.now(UTC))
     log = folder / "process.log"

@@ -8,6 +8,8 @@ import pytest
 from messages import referral
 from world import Node, World, headers, post
 
+pytestmark = pytest.mark.of_sqlite
+
 PAGE = 8192
 
 

@@ -30,6 +30,8 @@ from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite
+
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 NUMBER = "9434765919"
 OTHER = "9990000018"

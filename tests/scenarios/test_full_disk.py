@@ -15,6 +15,7 @@ from messages import referral
 from world import Node, eventually, headers, in_time, post, world_in
 
 pytestmark = [
+    pytest.mark.of_sqlite,
     pytest.mark.needs("mount"),
     only_root,
 ]

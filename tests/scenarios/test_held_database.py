@@ -16,6 +16,8 @@ from world import Node, World, eventually, headers, in_time, post, world_in
 from bars_gateway.store.sqlite import database
 from bars_gateway.store.sqlite.database import open_database
 
+pytestmark = pytest.mark.of_sqlite
+
 HOLDS = "another program holds the database: database is locked"
 
 

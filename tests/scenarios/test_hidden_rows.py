@@ -15,6 +15,8 @@ from world import Node, World, eventually, in_time, process
 
 from bars_gateway.store.sqlite import open_reader, read_with
 
+pytestmark = pytest.mark.of_sqlite
+
 FINDERS = ("messages_due", "messages_waiting", "messages_open", "messages_same", "messages_once")
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 

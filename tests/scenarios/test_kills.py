@@ -144,10 +144,7 @@ async def drop_again(nodes: Sequence[Node], finished: asyncio.Event) -> set[str]
 
 
 def query(node: Node, sql: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(f"file:{node.database}?mode=ro", uri=True) as connection:
-        found = connection.execute(sql).fetchall()
-    connection.close()
-    return found
+    return node.ask(sql)
 
 
 def settled(node: Node) -> int:

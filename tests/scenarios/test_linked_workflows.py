@@ -142,7 +142,7 @@ async def test_both_sides_keep_a_booking_and_its_referral_until_it_is_over(world
 
     for node in (world.ambulance, world.hospital):
         look = partial(_rows, "messages_to_judge", judged)
-        rows = await asyncio.to_thread(listings.read, node.database, look)
+        rows = await asyncio.to_thread(listings.read, node.at, look)
         until = [row["appointment_until"] or "" for row in rows]
         assert 2 == len([each for each in until if each > f"{begin:%Y-%m-%dT%H:%M}"])
 
@@ -313,8 +313,7 @@ async def test_operators_see_what_belongs_together(world: World) -> None:
     booked = await caller.send(booking())
     referred = await caller.send(naming(referral(), f"Appointment/{booked['focus_id']}"))
     console = Console(file=StringIO(), width=200)
-    database = world.ambulance.database
-    named = (database, None, referred["request_id"], console, datetime.now(UTC))
+    named = (world.ambulance.at, None, referred["request_id"], console, datetime.now(UTC))
     await asyncio.to_thread(listings.print_message, *named)
     number = booked["workflow_id"]
     link = f'<a href="/workflows/{number}">{number}</a>'

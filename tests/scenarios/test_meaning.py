@@ -24,7 +24,6 @@ from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.sqlite import open_reader, read_with
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -204,11 +203,8 @@ async def seen(world: World, receipt: dict[str, Any]) -> list[str]:
     history = await world.ambulance.history(receipt["request_id"])
     assert history is not None
     query = "SELECT request_id FROM messages WHERE workflow_id = ? ORDER BY id"
-    async with open_reader(world.ambulance.database) as reader:
-        rows = await read_with(
-            reader, lambda c: c.raw.execute(query, [history.workflow.workflow_id]).fetchall()
-        )
-    found = [await world.ambulance.history(row["request_id"]) for row in rows]
+    rows = await asyncio.to_thread(world.ambulance.ask, query, history.workflow.workflow_id)
+    found = [await world.ambulance.history(request_id) for (request_id,) in rows]
     return [means(each.message.seen_at(datetime.now(UTC))) for each in found if each]
 
 

@@ -29,7 +29,6 @@ from world import Node, World, answer_of, headers, in_time, post, world_in
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
-from bars_gateway.store.sqlite import open_reader, read_with
 
 ANOTHER_PATIENT = "9990000026"
 STRANGER = "2000000909"
@@ -243,12 +242,12 @@ SELECT w.id, w.role, w.state, m.bundle_id, m.request_id, m.direction, m.move,
          WHERE n.message_id = m.id AND n.kind IN ('message', 'amended')) AS remarks
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id ORDER BY m.id
 """
+COLUMNS = ("id", "role", "state", "bundle_id", "request_id", "direction", "move", "remarks")
 
 
 async def look(node: Node, course: Course) -> None:
     """Hold what the gateway has against what was thrown at it."""
-    async with open_reader(node.database) as reader:
-        rows = await read_with(reader, lambda connection: connection.raw.execute(KEPT).fetchall())
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in await asyncio.to_thread(node.ask, KEPT)]
     kept = [row for row in rows if row["bundle_id"] in course.about]
     for number in {row["id"] for row in kept}:
         history = [row for row in kept if row["id"] == number]

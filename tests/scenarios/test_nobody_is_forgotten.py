@@ -34,7 +34,6 @@ from bars_gateway.daemon.gateway import now
 from bars_gateway.model.readings import MessageHistory
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.sqlite import open_reader, read_with
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.restore import hand_over, restore
 
@@ -299,9 +298,8 @@ async def focus_of(node: Node, request_id: str) -> str | None:
         "SELECT w.focus_id FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id"
         " WHERE m.request_id = ?"
     )
-    async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: c.raw.execute(query, [request_id]).fetchone())
-    return row["focus_id"] if row else None
+    found = await asyncio.to_thread(node.ask, query, request_id)
+    return next((focus_id for (focus_id,) in found), None)
 
 
 async def alarms(node: Node) -> Sequence[Alarm]:

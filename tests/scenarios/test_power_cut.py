@@ -27,7 +27,7 @@ from bars_gateway.store.rows import unpacked
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine
 
-pytestmark = pytest.mark.needs("strace")
+pytestmark = [pytest.mark.needs("strace"), pytest.mark.of_sqlite]
 
 MESSAGES = 24  # each way; for longer than it takes to move the log into the database
 PAUSE = 0.25  # seconds

@@ -5,11 +5,11 @@ Each course is played between two gateways, or with a Receiver of another make, 
 the EPR, the page and the log tell.
 """
 
+import asyncio
 import json
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import readings
-from bars_gateway.store.sqlite import open_reader, read_with
 
 ANOTHER = b"9990000026"
 OTHERS_RECORD = "the-other-patients-record"
@@ -136,9 +135,7 @@ def outcomes_of(node: Node) -> Sequence[dict[str, Any]]:
 async def unproven(node: Node, told_outcome: dict[str, Any]) -> Payload | None:
     """Return what is kept of a 2xx that is nobody's answer."""
     keys = {"message_id": told_outcome["message_id"], "part": Part.UNPROVEN}
-    async with open_reader(node.database) as reader:
-        found: Payload | None = await read_with(reader, lambda c: readings.payload(c, **keys))
-    return found
+    return await node.seen(lambda c: readings.payload(c, **keys))
 
 
 MAY_HAVE = "may or may not have arrived"
@@ -518,14 +515,11 @@ async def test_a_crash_in_the_middle_of_a_post_leaves_it_open(tmp_path: Path) ->
 
 async def died_while_sending(node: Node) -> None:
     """Leave the database as a gateway does that was killed between the POST and its answer."""
-    connection = sqlite3.connect(node.database)
-    with connection:
-        connection.execute(
-            "UPDATE messages SET state = 'sending', claims = claims + 1, attempts = 1,"
-            " next_attempt_at = NULL, claimed_by = ?, claimed_until = '2999-01-01T00:00:00.000Z'",
-            [node.name],
-        )
-    connection.close()
+    node.ask(
+        "UPDATE messages SET state = 'sending', claims = claims + 1, attempts = 1,"
+        " next_attempt_at = NULL, claimed_by = ?, claimed_until = '2999-01-01T00:00:00.000Z'",
+        node.name,
+    )
 
 
 def allocated(acknowledgement: bytes, encounter: str = "in-progress") -> bytes:
@@ -619,8 +613,8 @@ async def test_a_rejection_of_what_was_refused_stops_no_fallback(tmp_path: Path)
 
 async def sent_bytes(node: Node, receipt: dict[str, Any]) -> bytes:
     keys = {"message_id": receipt["message_id"], "part": Part.REQUEST}
-    async with open_reader(node.database) as reader:
-        found: Payload = await read_with(reader, lambda c: readings.payload(c, **keys))
+    found = await node.seen(lambda c: readings.payload(c, **keys))
+    assert found is not None
     return found.body
 
 
@@ -733,15 +727,9 @@ async def test_a_cancellation_by_a_shared_id_is_its_own_patients(tmp_path: Path)
 
 async def sent_again_of(node: Node, told_outcome: dict[str, Any]) -> str | None:
     """Return the id that the workflow of an earlier message has by now."""
-    async with open_reader(node.database) as reader:
-        row = await read_with(
-            reader,
-            lambda c: c.raw.execute(
-                "SELECT focus_id FROM workflows WHERE id = ?", [told_outcome["workflow_id"]]
-            ).fetchone(),
-        )
-    found: str | None = row["focus_id"]
-    return found
+    query = "SELECT focus_id FROM workflows WHERE id = ?"
+    ((found,),) = await asyncio.to_thread(node.ask, query, told_outcome["workflow_id"])
+    return str(found) if found else None
 
 
 async def test_the_same_case_built_anew_is_shown_as_one_record(tmp_path: Path) -> None:
@@ -875,11 +863,8 @@ async def test_who_wanted_to_cancel_reads_that_it_never_left(
         await notices(world.ambulance, "cancel_not_sent")
         waiting = await page(world.ambulance)
         past = "2020-01-01T00:00:00.000Z"
-        with closing(sqlite3.connect(world.ambulance.database, timeout=10)) as database, database:
-            database.execute(
-                "UPDATE messages SET give_up_at = ? WHERE request_id = ?",
-                (past, cancelled["request_id"]),
-            )
+        late = "UPDATE messages SET give_up_at = ? WHERE request_id = ?"
+        await asyncio.to_thread(world.ambulance.ask, late, past, cancelled["request_id"])
         fate = await world.ambulance.outcome(cancelled["request_id"])
         over = await page(world.ambulance)
         body = responding(answer.read_bytes(), "in-progress")

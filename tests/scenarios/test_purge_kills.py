@@ -27,6 +27,8 @@ from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine, reading
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite
+
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 STEPS = ("begin_purge", "remove_records", "note_copies", "end_class", "end_purge", "given_back")
 JO = Actor(role="operator", who="jo", why="the rest")

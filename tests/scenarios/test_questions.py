@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -33,10 +32,7 @@ async def hasty(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def stored(world: World, sql: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(f"file:{world.hospital.database}?mode=ro", uri=True) as connection:
-        found = connection.execute(sql).fetchall()
-    connection.close()
-    return found
+    return world.hospital.ask(sql)
 
 
 async def test_a_booking_is_acknowledged_by_the_epr(world: World) -> None:

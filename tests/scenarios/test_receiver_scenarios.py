@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,10 +23,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def states(world: World) -> list[tuple[Any, ...]]:
     """Return how the hospital's workflows stand."""
-    with sqlite3.connect(f"file:{world.hospital.database}?mode=ro", uri=True) as connection:
-        found = connection.execute("SELECT state FROM workflows").fetchall()
-    connection.close()
-    return found
+    return world.hospital.ask("SELECT state FROM workflows")
 
 
 async def commit_slots(epr: Epr, count: int) -> list[str]:

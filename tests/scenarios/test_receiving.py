@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -125,9 +124,7 @@ async def test_the_same_for_another_conversation_is_a_conflict(world: World) -> 
 async def test_use_context_is_read_by_nobody(world: World, context: str | None) -> None:
     """CS-009: whatever it says, the message says what it is."""
     status, _, _ = await post(world, referral(), headers(use_context=context))
-    with sqlite3.connect(f"file:{world.hospital.database}?mode=ro", uri=True) as connection:
-        moves = connection.execute("SELECT move FROM messages").fetchall()
-    connection.close()
+    moves = world.hospital.ask("SELECT move FROM messages")
 
     assert (200, [("request",)]) == (status, moves)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from messages import referral, validation_request
 from moving import transfer
 from telling import sent_back, told
@@ -19,6 +20,8 @@ from bars_gateway.demo.messages import response
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import State
+
+pytestmark = pytest.mark.of_sqlite
 
 
 async def restored(node: Node, backup: Path, *before: Path) -> str:

@@ -1,5 +1,6 @@
 """Since when what we need ourselves is out of order: a restart is not the beginning of it."""
 
+import asyncio
 from datetime import datetime
 
 import pytest
@@ -10,13 +11,10 @@ from world import Node, World, in_time
 from bars_gateway.daemon.states import egress_state, token_states
 from bars_gateway.status.concerns import concerns
 from bars_gateway.store.pacing import EGRESS, token_service_of
-from bars_gateway.store.sqlite import open_reader, read_with
 
 
 async def kept(node: Node) -> dict[str, str]:
-    async with open_reader(node.database) as reader:
-        read = "SELECT name, since FROM breaks"
-        return dict(await read_with(reader, lambda c: list(map(tuple, c.raw.execute(read)))))
+    return dict(await asyncio.to_thread(node.ask, "SELECT name, since FROM breaks"))
 
 
 async def told(node: Node) -> list[datetime]:

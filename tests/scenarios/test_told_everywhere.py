@@ -9,6 +9,7 @@ nothing new is told nothing, and their page goes on to say that nothing waits. C
 no traces share a world; afterwards somebody marks what stands as handled, and all is well again.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +29,6 @@ from structlog.testing import capture_logs
 from world import Node, World, in_time, world_in
 
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
-from bars_gateway.store.sqlite import open_reader, read_with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -666,9 +666,8 @@ class Side:
             "SELECT DISTINCT m.request_id FROM alarms AS a"
             " JOIN messages AS m ON m.workflow_id = a.workflow_id WHERE a.ended_at IS NULL"
         )
-        async with open_reader(self.node.database) as reader:
-            found = await read_with(reader, lambda c: c.raw.execute(query).fetchall())
-        histories = [await self.node.history(row["request_id"]) for row in found]
+        found = await asyncio.to_thread(self.node.ask, query)
+        histories = [await self.node.history(request_id) for (request_id,) in found]
         now = datetime.now(UTC)
         return [means(each.message.seen_at(now)) for each in histories if each is not None]
 
@@ -690,8 +689,8 @@ class Side:
         return logged >= await self._asked(query)
 
     async def _asked(self, query: str) -> int:
-        async with open_reader(self.node.database) as reader:
-            return int(await read_with(reader, lambda c: c.raw.execute(query).fetchone()[0]))
+        ((count,),) = await asyncio.to_thread(self.node.ask, query)
+        return int(count)
 
     def _files(self) -> set[tuple[Path, int]]:
         """Return what lies there, by name and time: a restore gives what it had once more."""

@@ -1,9 +1,8 @@
 """What a running gateway has its audit trail tell: starts, stops, changes; nothing of a patient."""
 
+import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from world import Node, World, eventually, in_time, world_in
 
 from bars_gateway.sandbox.registry import Authority
 from bars_gateway.store.chain import walked
-from bars_gateway.store.sqlite import SqliteConnection
 
 
 @pytest.fixture
@@ -23,9 +21,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def told(node: Node, kind: str) -> list[dict[str, object]]:
-    with closing(sqlite3.connect(node.database)) as connection:
-        query = "SELECT detail FROM events WHERE kind = ? ORDER BY id"
-        return [json.loads(detail) for (detail,) in connection.execute(query, [kind])]
+    found = node.ask("SELECT detail FROM events WHERE kind = ? ORDER BY id", kind)
+    return [json.loads(detail) for (detail,) in found]
 
 
 async def test_starts_stops_and_what_changed_are_in_the_trail(world: World) -> None:
@@ -83,12 +80,9 @@ async def test_the_trail_of_two_gateways_holds_and_has_no_patient(world: World) 
 
     await in_time(is_there)
     for node in (world.ambulance, world.hospital):
-        with closing(sqlite3.connect(node.database)) as connection:
-            connection.row_factory = sqlite3.Row
-            walk = walked(SqliteConnection(connection))
-            text = "\n".join(
-                " ".join(map(str, tuple(row))) for row in connection.execute("SELECT * FROM events")
-            )
+        walk = await node.seen(walked)
+        lines = await asyncio.to_thread(node.ask, "SELECT * FROM events")
+        text = "\n".join(" ".join(map(str, line)) for line in lines)
 
         assert [] == walk.breaches
         assert walk.lines >= 2  # its start, and the message

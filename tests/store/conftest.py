@@ -6,14 +6,13 @@ The store, over each engine: a test that asks for `store` or `database` runs on 
 """
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer, postgres_server, programs
+from postgres_server import PostgresServer, postgres_server
 
 from bars_gateway.store.connection import Database
 from bars_gateway.store.postgresql import PostgresConnection
@@ -36,10 +35,6 @@ def pytest_generate_tests(metafunc):
     if "engine" in metafunc.fixturenames:
         of_sqlite = metafunc.definition.get_closest_marker("of_sqlite")
         metafunc.parametrize("engine", ENGINES[:1] if of_sqlite else ENGINES)
-
-
-if (folder := programs()) is not None:  # Debian keeps it off everybody's path
-    os.environ["PATH"] += f":{folder}"
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.model.messages import OutboundState, Settled
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite import backup as backup_module
-from bars_gateway.store.sqlite.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.sqlite.integrity import examine

@@ -355,13 +355,17 @@ def test_each_statement_has_a_sentence_and_somebody_who_says_it() -> None:
 # What walks an index from end to end, and of how much that is. It never grows with what is stored.
 WALKS = {
     "begin_notices_again": "what was kept back from an EPR, at a start: each has an alarm",
+    "count_as_tried": "what is open: after a restore, before a gateway starts",
     "count_alarms": "alarms that stand: what a person has to see",
     "count_quarantined": "what lies in quarantine, for a person to attach",
     "count_questions": "questions that an EPR has to answer within seconds",
     "guards": "the schema, when the audit trail was walked to its end",
     "linked_with": "what is linked to one workflow: it is followed from each to the next",
     "lines_given": "one row for each table that counts",
+    "notices_uncollected": "what is owed: after a restore",
     "open_alerts": "alerts that stand: one for each code and place",
+    "open_at_restore": "what is open: after a restore",
+    "questions_put": "what EPRs have to answer: after a restore",
     "waiting_for_receivers": "what is open: for the overview, where something holds it up",
 }
 

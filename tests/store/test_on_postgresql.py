@@ -23,6 +23,10 @@ MARK = re.compile(r"%\((\w+)\)s")
 SESSION = "SET jit = off; SET random_page_cost = 1.1; SET plan_cache_mode = force_generic_plan"
 # What walks more than a few rows, and of how much that is: what `WALKS` of `test_database` says.
 WALKS = {
+    "count_as_tried": "what is open: after a restore, before a gateway starts",
+    "notices_uncollected": "what is owed: after a restore",
+    "open_at_restore": "what is open: after a restore",
+    "questions_put": "what EPRs have to answer: after a restore",
     "waiting_for_receivers": "what is open: for figures, which read on that connection, too",
 }
 FEW = 1000  # rows of a table, or of the part of it that an index is of

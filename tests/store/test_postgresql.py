@@ -35,7 +35,7 @@ from bars_gateway.store import chain
 from bars_gateway.store.claims import Openings
 from bars_gateway.store.connection import Unmeasured
 from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, transactions
-from bars_gateway.store.postgresql.database import PostgresDatabase, look, open_server
+from bars_gateway.store.postgresql.database import PostgresDatabase, open_looks, open_server
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.store import Store
 
@@ -61,6 +61,11 @@ async def node(url: str, name: str = "here") -> AsyncIterator[PostgresDatabase]:
 async def database(url: str) -> AsyncIterator[PostgresDatabase]:
     async with node(url) as opened:
         yield opened
+
+
+async def look(address: ServerAddress, work):
+    async with open_looks(address) as looks:
+        return await looks(work)
 
 
 def adding(name: str):

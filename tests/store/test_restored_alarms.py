@@ -33,7 +33,7 @@ from bars_gateway.cli.backup import handed_over, meaning
 from bars_gateway.model.readings import Overview
 from bars_gateway.model.standing_alarms import Chosen
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.sqlite.aftermath import Became
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite.restore import hand_over, restore
 from bars_gateway.store.store import Store
 

@@ -35,7 +35,7 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.model.standing_alarms import Alarm, Chosen
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.status.concerns import concerns
-from bars_gateway.store.sqlite.aftermath import Became
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.restore import DatabaseCondition, Restored, restore
 from bars_gateway.store.store import Store

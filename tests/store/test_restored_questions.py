@@ -8,7 +8,7 @@ from bars_gateway.model.messages import Part, RefusedBefore, Repeated
 from bars_gateway.model.questions import Decided, QuestionOpen, Terms
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, RequestType, State
-from bars_gateway.store.sqlite.aftermath import Became
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture

@@ -46,7 +46,7 @@ from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.status.concerns import concerns
 from bars_gateway.status.running import RuntimeState
-from bars_gateway.store.sqlite.aftermath import Became
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.integrity import examine

@@ -19,15 +19,15 @@ from store.test_restoring import (
 
 from bars_gateway.cli.backup import meaning
 from bars_gateway.model.messages import Accepted
-from bars_gateway.store.sqlite.aftermath import Became
+from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite.restore import Restored
 
 __all__ = ["home"]  # a fixture
 NOT_TAKEN = "restore.not_taken_over"
 STEPS = [
     step
-    for name in ("adoption", "adopted", "rejudgement", "aftermath")
-    for step in steps_of(f"store.sqlite.{name}")
+    for name in ("sqlite.adoption", "sqlite.adopted", "sqlite.rejudgement", "aftermath")
+    for step in steps_of(f"store.{name}")
 ]
 
 

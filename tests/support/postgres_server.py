@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from engines import programs
 
 from bars_gateway.keyring import CLEAR
 from bars_gateway.store.postgresql import adapted, row_of
@@ -36,12 +37,6 @@ _SETTINGS = {
     "autovacuum": "off",
     "log_min_messages": "warning",
 }
-
-
-def programs() -> Path | None:
-    """Return the folder of the server's programs; None: this machine has none."""
-    own = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
-    return own[-1] if own and (own[-1] / "initdb").exists() else None
 
 
 class PostgresServer:
@@ -133,10 +128,19 @@ class PostgresServer:
         self.say(f"CREATE DATABASE {name} TEMPLATE ready")
         return self.url(name)
 
+    def copy_of(self, url: str) -> str:
+        """Make a database that is as that one, on which nobody works; return its URL."""
+        name = f"d{next(self._numbers)}"
+        self.say(f"CREATE DATABASE {name} TEMPLATE {_name_in(url)}")
+        return self.url(name)
+
     def drop(self, url: str) -> None:
         """Remove that database, and end whoever is still in it."""
-        name = url.rpartition("/")[0] and url.split("/")[3].partition("?")[0]
-        self.say(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.say(f"DROP DATABASE IF EXISTS {_name_in(url)} WITH (FORCE)")
+
+
+def _name_in(url: str) -> str:
+    return url.split("/")[3].partition("?")[0]
 
 
 def _die_with_parent() -> None:

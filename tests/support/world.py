@@ -9,19 +9,19 @@ signals and kills start real processes instead (`Node.command`).
 
 import asyncio
 import json
-import sqlite3
 import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
+import engines
 from messages import RECEIVER
 from typed import Done, typed_beside
 from yarl import URL
@@ -35,13 +35,13 @@ from bars_gateway.sandbox.registry import Registered, make_signing_key
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.store import readings
+from bars_gateway.store.connection import Connection
 from bars_gateway.store.rows import payload_of
-from bars_gateway.store.sqlite import open_reader, read_with
-from bars_gateway.store.sqlite.space import room_of
 
 JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 PATIENCE = 20.0
+T = TypeVar("T")
 
 
 async def eventually(condition: Callable[[], Any]) -> Any:
@@ -232,29 +232,36 @@ class Node:
     def ends(self, request_id: str) -> None:
         """Let the time of a message be over, whether it was tried or not."""
         over = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-        with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
-            connection.execute(
-                "UPDATE messages SET give_up_at = ? WHERE request_id = ?", (over, request_id)
-            )
+        self.ask("UPDATE messages SET give_up_at = ? WHERE request_id = ?", over, request_id)
+
+    @property
+    def at(self) -> Path | Settings:
+        """What names its database to whoever looks at it: the file, or the settings."""
+        return self.settings() if engines.on_server() else self.database
+
+    async def seen(self, work: Callable[[Connection], T]) -> T:
+        """Return what *work* finds in its database."""
+        return await engines.seen(self.database, work)
+
+    def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run *sql* in its database, with a `?` for each value; return its rows."""
+        return engines.ask(self.database, sql, *values)
 
     async def overview(self) -> Overview:
-        async with open_reader(self.database) as reader:
-            return await read_with(
-                reader, lambda c: readings.overview(c, room_of(self.database), gateway.now())
-            )
+        room = engines.room(self.database)
+        return await self.seen(lambda c: readings.overview(c, room, gateway.now()))
 
     async def history(self, request_id: str) -> MessageHistory | None:
-        async with open_reader(self.database) as reader:
-            found = await read_with(reader, lambda c: readings.history(c, None, request_id))
+        found = await self.seen(lambda c: readings.history(c, None, request_id))
         return found[0] if found else None
 
     async def rows(self, table: str) -> int:
-        async with open_reader(self.database) as reader:
-            return int(
-                await read_with(
-                    reader, lambda c: c.raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                )
-            )
+        ((count,),) = await asyncio.to_thread(self.ask, f"SELECT count(*) FROM {table}")
+        return int(count)
+
+    def _store(self) -> str:
+        url = f'url = "{engines.url_of(self.database)}"\n' if engines.on_server() else ""
+        return self.store + url
 
     def _toml(self) -> str:
         mine, sandbox = self.registered, self._sandbox
@@ -292,7 +299,7 @@ allowed_client_names = ["bars-proxy.sandbox.local"]
 socket_dir = "{self.folder}/run"
 scan_seconds = 0.05
 
-{self.store}
+{self._store()}
 [status]
 listen = "127.0.0.1:0"
 
@@ -352,8 +359,7 @@ async def answer_of(node: Node, request_id: str) -> bytes | None:
     if found is None:
         return None
     keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
-    async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: c.one("payload", **keys))
+    row = await node.seen(lambda c: c.one("payload", **keys))
     return None if row is None else payload_of(row, CLEAR).body
 
 

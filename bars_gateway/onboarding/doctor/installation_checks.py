@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bars_gateway.config import Provider
+from bars_gateway.config import Provider, Settings
 from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.environments import environment_of_host
 from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
-from bars_gateway.engine import server_found
-from bars_gateway.errors import KeyRingUnusable, StoreError
+from bars_gateway.engine import looked, server_found
+from bars_gateway.errors import DatabaseEmpty, KeyRingUnusable, StoreError
 from bars_gateway.keyring import EncryptionRing
+from bars_gateway.model.trail import LastWalk
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.doctor.checks import (
     Check,
@@ -27,7 +29,7 @@ from bars_gateway.permissions import files_in
 from bars_gateway.store.audit import Sought, audited
 from bars_gateway.store.chain import last_walk
 from bars_gateway.store.reports import KEYS_COPIED
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import OLDEST
 from bars_gateway.store.sqlite.inspection import last
 from bars_gateway.store.sqlite.integrity import examined, reading
 
@@ -311,13 +313,23 @@ def _compared(site: CheckedSite) -> Seen:
     return passed(f"{shown}: nothing was missing")
 
 
-@_of_a_file
-def _trail(site: CheckedSite) -> Seen:
-    path = site.settings.database_path
-    if not path.exists():
+def _is_there(settings: Settings) -> bool:
+    """Tell whether there may be a database: of one on a server, only whoever asks it knows."""
+    return settings.store.url is not None or settings.database_path.exists()
+
+
+async def _trail(site: CheckedSite) -> Seen:
+    if not _is_there(site.settings):
         return skipped("there is no database yet")
-    with reading(path) as connection:
-        walked = last_walk(SqliteConnection(connection))
+    try:
+        return _of_walk(await looked(site.settings, last_walk))
+    except DatabaseEmpty as error:
+        return skipped(str(error))
+    except StoreError as error:
+        return failed(str(error), error.advice)
+
+
+def _of_walk(walked: LastWalk | None) -> Seen:
     if walked is None:
         return skipped("no gateway has walked it yet")
     shown = f"the gateway walked {walked.lines:,} lines at {walked.at}"
@@ -329,7 +341,7 @@ def _trail(site: CheckedSite) -> Seen:
     return failed(f"{shown}; places that are not as written: {walked.found:,}", cure)
 
 
-def _key_copied(site: CheckedSite) -> Seen:
+async def _key_copied(site: CheckedSite) -> Seen:
     file = site.settings.store.encryption_keys_file
     if file is None:
         return skipped("no key ring is named: what is stored of patients is in clear")
@@ -337,7 +349,7 @@ def _key_copied(site: CheckedSite) -> Seen:
         ring = EncryptionRing.read(file)
     except KeyRingUnusable as error:
         return failed(str(error), error.advice)
-    told = {*ring.copied, *_copies_told(site)}
+    told = {*ring.copied, *await _copies_told(site.settings)}
     lacking = [each.key_id for each in ring.keys if each.key_id not in told]
     if lacking:
         cure = "bars-gateway encryption copy FILE, and take that where neither backups nor disk are"
@@ -348,12 +360,15 @@ def _key_copied(site: CheckedSite) -> Seen:
     return passed(f"the key {current} was copied{when}; that it can be read, only you can see")
 
 
-def _copies_told(site: CheckedSite) -> set[object]:
+async def _copies_told(settings: Settings) -> set[object]:
     """Return of which keys the trail says that they were copied: a credential notes nothing."""
-    if site.settings.store.url is not None or not site.settings.database_path.exists():
+    if not _is_there(settings):
         return set()
-    with reading(site.settings.database_path) as connection:
-        lines = audited(SqliteConnection(connection), Sought(kind=KEYS_COPIED), limit=_COPIES)
+    copies = partial(audited, sought=Sought(kind=KEYS_COPIED), limit=_COPIES)
+    try:
+        lines = await looked(settings, copies)
+    except StoreError:  # other checks say why
+        return set()
     ids = (each.detail.get("key_ids") for each in lines)
     return {key_id for each in ids if isinstance(each, list) for key_id in each}
 
@@ -373,6 +388,8 @@ def _private(site: CheckedSite) -> Seen:
 def _sqlite(site: CheckedSite) -> Seen:
     version = site.machine.sqlite_version
     shown = f"SQLite {'.'.join(map(str, version))}"
+    if version < OLDEST:
+        return failed(shown, f"Take a Python with SQLite {'.'.join(map(str, OLDEST))} or later.")
     first, last = _RACES
     if not first <= version <= last:
         return passed(f"{shown}: other connections may checkpoint its databases")

@@ -24,6 +24,7 @@ from psycopg.types.string import StrDumper
 from bars_gateway.errors import (
     DatabaseAway,
     DatabaseDamaged,
+    DatabaseEmpty,
     DatabaseHeld,
     RowRefused,
     StorageFull,
@@ -46,6 +47,7 @@ _TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("53100",), StorageFull, "the database server has no room"),
     (("XX001", "XX002"), DatabaseDamaged, "the database is damaged"),
     (("55P03", "57014"), DatabaseHeld, "another program holds the database"),
+    (("42P01",), DatabaseEmpty, "no gateway has made its tables there"),
     (("25006",), DatabaseAway, "the database server takes no changes: it is a standby"),
     (("08", "57P", "25P03", "53", "58"), DatabaseAway, "the database server is out of reach"),
     (("23", "22", "54"), RowRefused, "the database refused"),

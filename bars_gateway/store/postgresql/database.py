@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 GROUP_LIMIT = 50  # a transaction of more than 64 savepoints is slow for everybody
 _SIZED_SECONDS = 60.0  # how often it is asked how large the database is
 _ASKED_SECONDS = 1.0  # how often a server that has gone is asked for
-_HANGS_AFTER_SECONDS = 5.0  # a Sender is not kept waiting for as long
+_HANGS_AFTER_SECONDS = 4.0  # before a Sender's own time is over, so that it is told why
 _QUIET_SECONDS = 30.0  # without a refusal, until a full disk is believed to take all again
 _OLD_SESSION_SECONDS = 20.0  # how long the server may take to notice that our last one has gone
 _TAKEN_SECONDS = 2.0  # the same, of one that we have told the server to end
@@ -350,14 +350,22 @@ async def open_server(
             raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
 
 
-async def look(address: ServerAddress, work: Work[T], vault: Vault = CLEAR) -> T:
-    """Return what *work* finds there, beside whoever works there; raise StoreError."""
+class _Looks:
+    """Looks at a database on one session."""
 
-    def looked() -> T:
-        session = ServerSession(partial(connect, address))
-        try:
-            return Reader(session, vault).read(work)
-        finally:
-            session.drop()
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
-    return await asyncio.to_thread(looked)
+    async def __call__(self, work: Work[T], /) -> T:
+        """Return what *work* finds there, on a snapshot of its own; raise StoreError."""
+        return await asyncio.to_thread(self._reader.read, work)
+
+
+@asynccontextmanager
+async def open_looks(address: ServerAddress, vault: Vault = CLEAR) -> AsyncIterator[_Looks]:
+    """Look at the database at *address*, beside whoever works there."""
+    session = ServerSession(partial(connect, address))
+    try:
+        yield _Looks(Reader(session, vault))
+    finally:
+        session.drop()

@@ -62,16 +62,16 @@ def _refuse_copies(raw: Raw, name: str) -> None:
 
 def newest_schema() -> int:
     """Return the number of the last migration that this release knows."""
-    return max(_migrations())
+    return max(migrations())
 
 
 def _migrate(raw: Raw, name: str) -> None:
-    migrations = _migrations()
+    known = migrations()
     version = _version(raw)
-    if version > max(migrations):
-        raise DatabaseNewer(f"{name} has schema {version}; this release knows {max(migrations)}")
-    for number in sorted(n for n in migrations if n > version):
-        say(raw, migrations[number])
+    if version > max(known):
+        raise DatabaseNewer(f"{name} has schema {version}; this release knows {max(known)}")
+    for number in sorted(n for n in known if n > version):
+        say(raw, known[number])
         say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES ({number})")  # noqa: S608
         log.info("store.migrated", version=number)
 
@@ -97,7 +97,8 @@ def _learn_alarms(raw: Raw) -> None:
             raw.cursor().executemany(query.encode(), sorted(wanted))
 
 
-def _migrations() -> dict[int, str]:
+def migrations() -> dict[int, str]:
+    """Return the text of each migration, by its number."""
     folder = resources.files("bars_gateway.store.postgresql") / "migrations"
     return {
         int(file.name.removesuffix(".sql")): file.read_text("utf-8")

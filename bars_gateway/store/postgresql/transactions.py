@@ -152,7 +152,8 @@ class Writer:
             raise DatabaseAway(
                 "the database lacks what this gateway stored in it last: it is another one, or an"
                 " older copy, or was used by another gateway of this node's name. Put the right one"
-                " back; or, if it is the right one, start the gateway anew"
+                " back; or, if it is the right one, stop the gateway, run `bars-gateway restore`,"
+                " and start it"
             )
 
     def _undo(self, raw: Raw, error: Exception) -> None:

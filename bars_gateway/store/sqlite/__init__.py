@@ -19,6 +19,7 @@ import aiosqlite
 from bars_gateway.errors import (
     DatabaseDamaged,
     DatabaseHeld,
+    DatabaseUnfit,
     RowRefused,
     StorageFull,
     StoreError,
@@ -48,6 +49,7 @@ _TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
     ({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, RowRefused, "the database refused"),
 )
 VERSION = sqlite3.sqlite_version_info
+OLDEST = (3, 39, 0)  # the first that knows IS NOT DISTINCT FROM
 _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
@@ -149,6 +151,19 @@ def translated(error: Exception) -> Exception:
     return StoreError(f"the database refused: {error}")
 
 
+def require_fit() -> None:
+    """Raise DatabaseUnfit where the SQLite of this Python does not know our statements."""
+    if VERSION < OLDEST:
+        raise DatabaseUnfit(
+            f"this Python has SQLite {_dotted(VERSION)}, which is too old",
+            f"Take a Python with SQLite {_dotted(OLDEST)} or later: Debian 12 has one.",
+        )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
 def read_only(path: Path) -> str:
     """Return the URI under which SQLite opens *path* and never writes to it."""
     return f"{path.absolute().as_uri()}?mode=ro"
@@ -179,6 +194,7 @@ def connector(
 @asynccontextmanager
 async def open_reader(path: Path, vault: Vault = CLEAR) -> AsyncIterator[aiosqlite.Connection]:
     """Open *path* for reading only; a running gateway is not disturbed; it raises StoreError."""
+    require_fit()
     opened = aiosqlite.connect(
         read_only(path),
         uri=True,

@@ -35,11 +35,10 @@ from functools import partial
 
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.questions import PROCESS_MESSAGE
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.aftermath import LEFT_BEHIND, Became, Line, line_of
+from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.sqlite import FileConnection
-from bars_gateway.store.sqlite.aftermath import LEFT_BEHIND, Became, Line, line_of
-from bars_gateway.store.sqlite.integrity import wrong_with
 
 _BORN = frozenset(  # raised by a message's entering or by its id, and not by what happened
     {"message.refused", "message.unconfirmed", "message.not_sent", "message.shared_id"}
@@ -439,18 +438,3 @@ def _bring_certificates(connection: sqlite3.Connection) -> None:
             f" WHERE {key} IN (SELECT id FROM certified)"
         )
     connection.execute("DROP TABLE certified")
-
-
-def doubt(connection: sqlite3.Connection, number: int | None = None) -> None:
-    """
-    Say with each question that is asked again that it may have been answered before.
-
-    *number*: with that one alone. What is no message has no remarks: it is read as it stands.
-    """
-    connection.execute(
-        "UPDATE main.questions SET about = json_set(about, '$.remarks',"
-        "       json_insert(coalesce(json_extract(about, '$.remarks'), '[]'), '$[#]', :remark))"
-        " WHERE state = 'open' AND operation = :operation AND id = coalesce(:number, id)"
-        "   AND coalesce(json_extract(about, '$.remarks'), '[]') NOT LIKE '%' || :remark || '%'",
-        {"remark": Remark.RESTORED, "operation": PROCESS_MESSAGE, "number": number},
-    )

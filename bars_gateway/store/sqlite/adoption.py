@@ -25,22 +25,15 @@ from functools import partial
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.store import aftermath
+from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Became, Line, failed, line_of
 from bars_gateway.store.asides import is_of_one_row
+from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.links import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import FileConnection, SqliteConnection, adopted, translated
-from bars_gateway.store.sqlite.adopted import change, columns, doubt, insert, is_used
-from bars_gateway.store.sqlite.aftermath import (
-    OPEN,
-    OPEN_STATES,
-    Became,
-    Line,
-    failed,
-    hold_one,
-    line_of,
-)
-from bars_gateway.store.sqlite.integrity import wrong_with
+from bars_gateway.store.sqlite.adopted import change, columns, insert, is_used
 from bars_gateway.store.sqlite.rejudgement import happened_since, judge_again, keeps_its_clock
 from bars_gateway.store.sqlite.unlocking import rebind
 
@@ -249,7 +242,7 @@ class Adoption:
         here = None if is_used(self._connection, "messages", message["id"]) else message["id"]
         why = self._enter_or_undo(message, here, Became.DECIDED, question=row)
         if why is not None:
-            doubt(self._connection, row["here"])
+            aftermath.doubt(self._works, row["here"])
             return line_of(message, Became.LEFT, why)
         return line_of(message, Became.DECIDED)
 
@@ -293,7 +286,7 @@ class Adoption:
             if row["direction"] == "inbound":
                 self._enter_in_ledger(row, number)
             elif held and row["state"] in OPEN:
-                hold_one(self._connection, row, number, self._now)
+                aftermath.hold_one(self._works, row, number, self._now)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode not in _NOT_UNIQUE:
                 raise

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from bars_gateway.errors import BackupFailed
 from bars_gateway.permissions import sync_folder
-from bars_gateway.store.sqlite.integrity import DatabaseReport, counts, examined, is_damage, reading
+from bars_gateway.store.integrity import DatabaseReport, counts
+from bars_gateway.store.sqlite import FileConnection
+from bars_gateway.store.sqlite.integrity import contents_of, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
 _SIDE_FILES = ("-journal", "-wal", "-shm")
@@ -82,7 +84,7 @@ def fresh_file(path: Path) -> Iterator[int]:
 
 
 def copied(
-    source: sqlite3.Connection, path: Path, descriptor: int, advance: Advance | None = None
+    source: FileConnection, path: Path, descriptor: int, advance: Advance | None = None
 ) -> DatabaseReport:
     """
     Copy the snapshot of *source* into *path*, see that it is whole, and sync it.
@@ -90,7 +92,7 @@ def copied(
     Raises BackupFailed where the copy is not what was to be copied, and OSError or
     sqlite3.Error, as damage of *source*, where it cannot be made.
     """
-    expected = counts(source)
+    expected = counts(contents_of(source))
     try:
         _copy_pages(source, path, advance)
     except sqlite3.Error as error:

@@ -79,6 +79,7 @@ from bars_gateway.store.sqlite import (
     on_raw,
     open_reader,
     read_with,
+    require_fit,
     translated,
 )
 from bars_gateway.store.sqlite.checkpoints import (
@@ -529,9 +530,10 @@ async def open_database(
     Open *path*, creating it where there is none, and serve it until the block ends.
 
     *busy_seconds*: for how long another program may hold it before that is an error. *vault*
-    encrypts what is stored. Raises DatabaseInUse, DatabaseHeld, DatabaseNewer, KeyMissing or
-    DatabaseDamaged; a damaged file is left as it is.
+    encrypts what is stored. Raises DatabaseUnfit, DatabaseInUse, DatabaseHeld, DatabaseNewer,
+    KeyMissing or DatabaseDamaged; a damaged file is left as it is.
     """
+    require_fit()
     async with AsyncExitStack() as stack:
         lock = take_lock(path, stack)
         permissions.require_database(path, write=True)

@@ -67,27 +67,31 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
 from bars_gateway.permissions import sync_folder
-from bars_gateway.store.chain import chain_new, newest_line
-from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
-from bars_gateway.store.sqlite.adopted import StandsAgain, doubt
-from bars_gateway.store.sqlite.adoption import Adoption
-from bars_gateway.store.sqlite.aftermath import (
+from bars_gateway.store.aftermath import (
+    LEFT_BEHIND,
     Became,
     Line,
+    doubt,
+    forget_pauses,
     hold_doubtful,
     leave_unknown,
     raise_alarms,
-    settle_alarms,
+    since,
+    uncollected,
 )
+from bars_gateway.store.chain import chain_new, newest_line
+from bars_gateway.store.integrity import DatabaseReport, last_change_at
+from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
+from bars_gateway.store.sqlite.adopted import StandsAgain
+from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.backup import beside, copied, fresh_file
 from bars_gateway.store.sqlite.database import belong, migrate
 from bars_gateway.store.sqlite.inspection import mark
 from bars_gateway.store.sqlite.integrity import (
-    DatabaseReport,
+    contents_of,
     examined,
     is_damage,
-    last_change_at,
     newest_schema,
     reading,
 )
@@ -216,9 +220,10 @@ def hand_over(
         adoption = Adoption(connection, now)
         lines = adoption.of_received()
         given = sum(line.fate is Became.HANDED_OVER for line in lines)
-        hold_doubtful(connection, lines, now)
-        settle_alarms(connection, now)
-        raise_alarms(connection, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
+        works = SqliteConnection(connection)
+        hold_doubtful(works, lines, now)
+        _settle_alarms(connection, now)
+        raise_alarms(works, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
         done = _typed(by) | {"messages": given, "kept": kept.name}
         _audit(connection, "operator.handed_over", now, done)
         return HandedOver(listed=adoption.whole, lines=lines, alarms=adoption.alarms)
@@ -257,6 +262,20 @@ def _restore(
         restoring.rename(database)
     sync_folder(database.parent)
     return restored
+
+
+def _settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
+    """End the alarm of each message that is here by now."""
+    connection.execute(
+        "UPDATE main.alarms SET ended_at = ?, ended_how = 'settled'"
+        " WHERE kind = ? AND ended_at IS NULL"
+        "   AND EXISTS (SELECT 1 FROM main.messages AS m"
+        "                WHERE m.provider = alarms.provider AND m.request_id = alarms.request_id"
+        "                UNION ALL"
+        "               SELECT 1 FROM main.quarantine AS q"
+        "                WHERE q.provider = alarms.provider AND q.request_id = alarms.request_id)",
+        [text(now), LEFT_BEHIND],
+    )
 
 
 @contextmanager
@@ -320,13 +339,13 @@ def _make_safe(  # noqa: PLR0917
         if askable:
             there = _compared(connection, condition, now)
         if not there.listed:
-            doubt(connection)
-        hold_doubtful(connection, there.lines, now)
-        lines = _last_word([*there.lines, *leave_unknown(connection, now, hold=not known)])
-        uncollected = _uncollected(connection)
-        raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
-        connection.execute("DELETE FROM main.pauses")
-        connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
+            doubt(SqliteConnection(connection))
+        works = SqliteConnection(connection)
+        hold_doubtful(works, there.lines, now)
+        lines = _last_word([*there.lines, *leave_unknown(works, now, hold=not known)])
+        to_collect = uncollected(works)
+        raise_alarms(works, [each for each in lines if not _is_seen_to(each, there)], now)
+        forget_pauses(works)
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
         done = _typed(by) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
@@ -338,20 +357,8 @@ def _make_safe(  # noqa: PLR0917
         listed=there.listed,
         lines=lines,
         alarms=there.alarms,
-        uncollected=uncollected,
+        uncollected=to_collect,
     )
-
-
-def _uncollected(connection: sqlite3.Connection) -> int:
-    query = "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
-    return int(connection.execute(query).fetchone()[0])
-
-
-def since(last_change_at: datetime | None) -> str:
-    """Return from when on the backup lacks what happened; an empty one has no last change."""
-    if last_change_at is None:
-        return "from the first message on"
-    return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _compared(connection: FileConnection, condition: DatabaseCondition, now: datetime) -> _Known:
@@ -542,7 +549,7 @@ def _lacks(connection: sqlite3.Connection, table: str, keys: Sequence[str]) -> b
     return connection.execute(query).fetchone() is not None
 
 
-def _beyond(connection: sqlite3.Connection) -> Beyond:
+def _beyond(connection: FileConnection) -> Beyond:
     def count(direction: str) -> int:
         query = (
             f"SELECT count(*) FROM main.messages AS m"  # noqa: S608
@@ -556,7 +563,7 @@ def _beyond(connection: sqlite3.Connection) -> Beyond:
     ).fetchone()
     received, submitted = count("inbound"), count("outbound")
     return Beyond(
-        last_change_at=last_change_at(connection),
+        last_change_at=last_change_at(contents_of(connection)),
         received=received,
         submitted=submitted,
         newer=bool(newer_events or received or submitted),

@@ -4,13 +4,12 @@ What a restore, or a hand-over, means for each message: a line of what whoever d
     what waits ─┬─► goes out, as one that may have left before
                 └─► held: nobody knows its fate, or part of its conversation was not taken over
 
-What is left to a person is an alarm. The statements walk whole tables, which is why they are not
-among the named ones.
+What is left to a person is an alarm. Both engines do the same.
 
 Decisions: D-restore.
 """
 
-import sqlite3
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +17,12 @@ from enum import StrEnum
 
 from bars_gateway.errors import unforeseen
 from bars_gateway.model.messages import NoticeKind, OutboundState
+from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.sqlite import SqliteConnection
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
 OPEN_STATES = "('queued', 'held', 'sending')"
@@ -65,7 +65,7 @@ class Line:
     why: str | None = None  # it could not be entered
 
 
-def line_of(row: sqlite3.Row, fate: Became, why: str | None = None) -> Line:
+def line_of(row: Row, fate: Became, why: str | None = None) -> Line:
     """Return what became of the message in *row*."""
     names = row.keys()
     ours = row["direction"] == "outbound"
@@ -86,7 +86,7 @@ def line_of(row: sqlite3.Row, fate: Became, why: str | None = None) -> Line:
     )
 
 
-def failed(row: sqlite3.Row, error: Exception) -> Line:
+def failed(row: Row, error: Exception) -> Line:
     """Return the line of a message that could not be taken over: type and place of *error*."""
     what = unforeseen(error)
     return line_of(row, Became.FAILED, f"could not be taken over: {what.exception} at {what.place}")
@@ -99,20 +99,14 @@ def _instant(stored: str | None) -> datetime | None:
         return None  # what a disk has spoilt is listed all the same
 
 
-def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) -> list[Line]:
+def leave_unknown(connection: Connection, now: datetime, *, hold: bool) -> list[Line]:
     """
     Let every open message count as tried, with an unknown fate; return each.
 
     *hold*: nobody knows what became of them, so none leaves until a person releases it.
     """
-    connection.execute(
-        f"UPDATE main.messages SET attempts = max(attempts, 1), restored_at = ?"  # noqa: S608
-        f" WHERE state IN {OPEN_STATES}",
-        [text(now)],
-    )
-    waiting = connection.execute(
-        f"SELECT * FROM main.messages WHERE state IN {OPEN_STATES} ORDER BY id"  # noqa: S608
-    ).fetchall()
+    connection.run("count_as_tried", now=text(now))
+    waiting = connection.rows("open_at_restore")
     if hold:
         for row in waiting:
             hold_one(connection, row, row["id"], now)
@@ -121,18 +115,16 @@ def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) 
     return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
 
 
-def hold_doubtful(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
+def hold_doubtful(connection: Connection, lines: Sequence[Line], now: datetime) -> None:
     """Hold what waits in the conversation of what could not be taken over: that may end it."""
     doubtful = {
         (line.provider, line.correlation_id)
         for line in lines
         if line.fate is Became.FAILED or (line.fate is Became.LEFT and line.direction == "outbound")
     }
-    waiting = connection.execute(
-        "SELECT * FROM main.messages WHERE state IN ('queued', 'sending') ORDER BY id"
-    ).fetchall()
-    for row in waiting:
-        if (row["provider"], row["correlation_id"]) in doubtful:
+    for row in connection.rows("open_at_restore"):
+        is_doubtful = (row["provider"], row["correlation_id"]) in doubtful
+        if is_doubtful and row["state"] != OutboundState.HELD:
             hold_one(connection, row, row["id"], now)
 
 
@@ -144,47 +136,52 @@ _ALARMS: Mapping[Became, str] = {
 }
 
 
-def raise_alarms(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
+def raise_alarms(connection: Connection, lines: Sequence[Line], now: datetime) -> None:
     """Raise an alarm for each message that is to be handed over, or could not be taken over."""
-    connection.executemany(
-        "INSERT INTO main.events (at, provider, kind, request_id) VALUES (?, ?, ?, ?)",
-        [
-            (text(now), line.provider, _ALARMS[line.fate], line.request_id)
-            for line in lines
-            if line.fate in _ALARMS
-        ],
-    )
+    for line in lines:
+        if line.fate in _ALARMS:
+            about = (line.provider, None, line.request_id)
+            add_message_event(connection, about, _ALARMS[line.fate], now)
 
 
-def settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
-    """End the alarm of each message that is here by now."""
-    connection.execute(
-        "UPDATE main.alarms SET ended_at = ?, ended_how = 'settled'"
-        " WHERE kind = ? AND ended_at IS NULL"
-        "   AND EXISTS (SELECT 1 FROM main.messages AS m"
-        "                WHERE m.provider = alarms.provider AND m.request_id = alarms.request_id"
-        "                UNION ALL"
-        "               SELECT 1 FROM main.quarantine AS q"
-        "                WHERE q.provider = alarms.provider AND q.request_id = alarms.request_id)",
-        [text(now), LEFT_BEHIND],
-    )
-
-
-def hold_one(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: datetime) -> None:
+def hold_one(connection: Connection, row: Row, here: int, now: datetime) -> None:
     """Hold a message whose fate is not known, and tell EPR and operator."""
-    connection.execute(
-        "UPDATE main.messages SET state = 'held', next_attempt_at = NULL, claimed_by = NULL,"
-        " claimed_until = NULL, attempts = max(attempts, 1), restored_at = ? WHERE id = ?",
-        [text(now), here],
-    )
-    query = "SELECT id, provider FROM main.messages WHERE id = ?"
-    held = connection.execute(query, [here]).fetchone()
-    works = SqliteConnection(connection)
-    remarks = [Remark.FATE_UNKNOWN, *known_before(works, here)]
-    notify(works, NoticeKind.HELD, held, now, remarks)
-    add_message_event(
-        SqliteConnection(connection),
-        (row["provider"], here, row["request_id"]),
-        "restore.held",
-        now,
-    )
+    held = connection.one("hold_restored", id=here, now=text(now))
+    assert held is not None
+    remarks = [Remark.FATE_UNKNOWN, *known_before(connection, here)]
+    notify(connection, NoticeKind.HELD, held, now, remarks)
+    about = (row["provider"], here, row["request_id"])
+    add_message_event(connection, about, "restore.held", now)
+
+
+def doubt(connection: Connection, number: int | None = None) -> None:
+    """
+    Say with each question that is asked again that it may have been answered before.
+
+    *number*: with that one alone. What is no message has no remarks: it is read as it stands.
+    """
+    for row in connection.rows("questions_put", operation=PROCESS_MESSAGE):
+        about = json.loads(row["about"])
+        remarks = about.get("remarks") or []
+        if number in {None, row["id"]} and Remark.RESTORED not in remarks:
+            about["remarks"] = [*remarks, Remark.RESTORED]
+            connection.run("put_otherwise", id=row["id"], about=json.dumps(about))
+
+
+def forget_pauses(connection: Connection) -> None:
+    """Let nobody be waited for by what a backup knew of them: they may have answered since."""
+    connection.run("open_again")
+    connection.run("unbroken_again")
+
+
+def uncollected(connection: Connection) -> int:
+    """Return how many notices the EPR is given."""
+    row = connection.one("notices_uncollected")
+    return int(row["n"]) if row else 0
+
+
+def since(last_change_at: datetime | None) -> str:
+    """Return from when on the backup lacks what happened; an empty one has no last change."""
+    if last_change_at is None:
+        return "from the first message on"
+    return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,105 @@
+"""
+Makes a database safe that was put back by the server's own tools, before a gateway starts on it.
+
+    pg_restore, a snapshot, a standby that lacked the last ─► made safe ─► the gateway may start
+
+What happened since the backup nobody here can be asked: the database that was there is gone. So, as
+after a restore of a file whose predecessor is missing, and all in one transaction:
+
+- No number is given twice: the EPR knows a notice by its number for good. All counters leap.
+- What waits is held, and counts as tried: it may have been sent, withdrawn or cancelled since.
+- A question that is asked again says that it may have been answered.
+- An alarm says that something may be forgotten, and the audit trail where the gap comes from.
+
+It may be done again: what was released since is held once more.
+
+Decisions: D-restore.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bars_gateway.errors import BackupDamaged
+from bars_gateway.keyring import Vault
+from bars_gateway.model.trail import LEAP
+from bars_gateway.store.aftermath import (
+    Line,
+    doubt,
+    forget_pauses,
+    leave_unknown,
+    since,
+    uncollected,
+)
+from bars_gateway.store.chain import chain_new, newest_line
+from bars_gateway.store.postgresql.copying import CopiedServer, hold_server
+from bars_gateway.store.postgresql.integrity import contents_of, lacking
+from bars_gateway.store.postgresql.schema import prepare
+from bars_gateway.store.postgresql.server import ServerAddress
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import instant
+
+_NOBODYS = (None, None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """What was done, and what whoever did it has to know."""
+
+    name: str  # of the database
+    last_change_at: datetime | None  # what happened after that, it does not know; None: nothing did
+    lines: Sequence[Line]  # each message that is held
+    uncollected: int  # notices that the EPR is given (again)
+
+
+def make_safe(
+    address: ServerAddress, vault: Vault, now: datetime, *, by: str, told: int = 0
+) -> PutBack:
+    """
+    Make the database at *address* safe; the trail says *by* whom.
+
+    *told*: the last line of its trail of which somebody knows. Raises DatabaseInUse while a gateway
+    runs there, BackupDamaged where it was not put back whole, DatabaseNewer, CopyRefused and
+    KeyMissing. Nothing has changed then.
+    """
+    with hold_server(address, vault) as held:
+        prepare(held.raw, held.name, vault)
+        with held.alone():
+            _require_whole(held)
+            return _made_safe(held, now, by, told)
+
+
+def _require_whole(held: CopiedServer) -> None:
+    """Refuse what keeps no order among its rows: triggers write a part of what we are to write."""
+    missing = list(lacking(contents_of(held.connection)))
+    if missing:
+        raise BackupDamaged(
+            f"{held.name} was not put back whole: {missing[0]}"
+            + (f", and {len(missing) - 1} more" if missing[1:] else ""),
+            "Make the database anew, empty, and let pg_restore run to its end:"
+            " `pg_restore --exit-on-error --no-owner --dbname=… FILE`.",
+        )
+
+
+def _made_safe(held: CopiedServer, now: datetime, by: str, told: int) -> PutBack:
+    connection = held.connection
+    before = newest_line(connection)
+    ((last,),) = held.ask("SELECT max(at) FROM events")
+    given = held.counters()
+    given = {**given, "events": max(given["events"], told)}
+    held.count_from({of: number + LEAP for of, number in given.items()})
+    doubt(connection)
+    lines = leave_unknown(connection, now, hold=True)
+    forget_pauses(connection)
+    place = {"place": since(instant(last))}
+    add_message_event(connection, _NOBODYS, "restore.forgotten", now, place)
+    done: dict[str, object] = {"who": by, "role": "operator", "kept": "absent", "listed": False}
+    done |= {"messages": len(lines)}
+    add_message_event(connection, _NOBODYS, "operator.restored", now, done)
+    chain_new(connection, before)
+    return PutBack(
+        name=held.name,
+        last_change_at=instant(last),
+        lines=lines,
+        uncollected=uncollected(connection),
+    )

@@ -1,0 +1,122 @@
+"""
+Which engine the gateways of the tests keep everything in: a file, or a server's database.
+
+    BARS_TEST_ENGINE=postgresql     every test that can runs on a server of this process's own
+    @pytest.mark.both_engines       it runs on both, each time: what tells most
+    @pytest.mark.of_sqlite          it is about a file, or SQLite's own words: on SQLite alone
+
+A test names the file that its database would be; on a server there is a database in its place,
+which is made when it is first asked for, and gone once the test has ended.
+"""
+
+import atexit
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.store.connection import Connection, Database, Room
+from bars_gateway.store.sqlite import open_reader, read_with
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.space import room_of
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
+
+T = TypeVar("T")
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+ENGINES = (SQLITE, POSTGRESQL)
+SWITCH = "BARS_TEST_ENGINE"
+WANTED = os.environ.get(SWITCH, SQLITE)
+_made: dict[Path, str] = {}  # which database stands for which file
+_in_use = [WANTED]
+
+
+def programs() -> Path | None:
+    """Return the folder of the server's programs; None: this machine has none."""
+    own = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
+    return own[-1] if own and (own[-1] / "initdb").exists() else None
+
+
+def use(engine: str) -> None:
+    """Let databases be of *engine* from now on."""
+    _in_use[0] = engine
+
+
+def on_server() -> bool:
+    """Tell whether they are a server's."""
+    return _in_use[0] == POSTGRESQL
+
+
+@cache
+def server() -> "PostgresServer":
+    """Return the server of this process's own, which is started when it is first needed."""
+    from postgres_server import postgres_server
+
+    stack = ExitStack()
+    started = stack.enter_context(postgres_server())
+    atexit.register(stack.close)
+    return started
+
+
+def url_of(path: Path) -> str:
+    """Return where the database is that stands for the file at *path*."""
+    if path not in _made:
+        _made[path] = server().ready()
+    return _made[path]
+
+
+def forget() -> None:
+    """Remove every database that was made."""
+    while _made:
+        server().drop(_made.popitem()[1])
+
+
+@asynccontextmanager
+async def opened(path: Path, *, vault: Vault = CLEAR) -> AsyncIterator[Database]:
+    """Open it as a gateway does, and serve it until the block ends."""
+    if not on_server():
+        async with open_database(path, vault=vault) as file:
+            yield file
+        return
+    from bars_gateway.store.postgresql.database import open_server
+    from bars_gateway.store.postgresql.server import ServerAddress
+
+    async with open_server(ServerAddress(url=url_of(path), node="here"), vault=vault) as database:
+        yield database
+
+
+async def seen(path: Path, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
+    """Return what *work* finds there."""
+    if not on_server():
+        async with open_reader(path, vault) as reader:
+            return await read_with(reader, work)
+    from bars_gateway.store.postgresql.database import open_looks
+    from bars_gateway.store.postgresql.server import ServerAddress
+
+    async with open_looks(ServerAddress(url=url_of(path), node="looks"), vault) as looks:
+        return await looks(work)
+
+
+def room(path: Path) -> Room:
+    """Return what it takes of its disk."""
+    if not on_server():
+        return room_of(path)
+    return Room(name=path.name, size_bytes=1, free_bytes=None)
+
+
+def ask(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Run *sql* beside the gateway, with a `?` for each value, and commit it; return its rows."""
+    if not on_server():
+        there = f"{path.absolute().as_uri()}?mode=rw"  # a gateway alone makes it
+        with closing(sqlite3.connect(there, timeout=10, uri=True)) as connection, connection:
+            return connection.execute(sql, values).fetchall()
+    import psycopg
+
+    with psycopg.connect(url_of(path)) as session:
+        cursor = session.execute(sql.replace("?", "%s").encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
