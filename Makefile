@@ -2,6 +2,7 @@
 #
 #   requirements.lock ───────► .venv ──► make demo      what the gateway runs on
 #   tests/requirements.lock ─►   "   ──► make test      the same versions, and what the tests need
+#   documentation/… .lock ───►   "   ──► make docs      and what the pages are built with
 #
 # Every file that is installed is named by its hash, and nothing is built but the package itself.
 
@@ -12,12 +13,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes --only-binary :all:
 LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
           --no-emit-trusted-host --no-emit-options --strip-extras --no-annotate --no-header --quiet \
-          --all-build-deps $(if $(UPGRADE),--upgrade)
+          $(if $(UPGRADE),--upgrade)
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
-        lock sbom wheel sdist dist deb deb-test matrix release-check release clean
+        docs lock sbom wheel sdist dist deb deb-test matrix release-check release clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -44,6 +45,7 @@ help:
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
 	@echo 'make bench-purge     what a purge of two years costs the messages beside it (STORED=10000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
+	@echo 'make docs            the documentation as a site, in build/site, for reading without a network (needs graphviz)'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
 	@echo 'make dist            wheel and source, each built twice with the same bytes, list of parts and checksums, to dist/'
@@ -167,19 +169,35 @@ $(VENV)/tests: tests/requirements.lock requirements.lock pyproject.toml | $(BIN)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/runs
 
+# Into the same environment: its lock is bound to that of the tests, which make the pictures.
+$(VENV)/docs: documentation/requirements.lock $(VENV)/tests
+	@$(INSTALL) --requirement documentation/requirements.lock
+	@touch $@
+
+# What is wrong with a link, a drawing or the table of contents is an error.
+docs: $(VENV)/docs
+	@command -v dot >/dev/null || { \
+	  echo 'There is no dot, which draws. This cures it: sudo apt-get install graphviz'; exit 1; }
+	@BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'build/site/index.html; with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
+
 # With the lowest Python that is supported: what only that one needs is then in the lock, and the
 # hashes are those of every file of a version, so it serves the later ones too. Each lock keeps the
-# versions that it has, and the second is bound to the first: the tests run what the gateway runs.
+# versions that it has, and is bound to the one before it: the tests run what the gateway runs.
 lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT INT TERM && \
 	python=$$(command -v python3.11 || command -v $(PYTHON)) && \
 	"$$python" -m venv "$$tools" && "$$tools/bin/pip" --quiet install '$(PIP_TOOLS)' && \
-	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --extra postgres --output-file requirements.lock pyproject.toml && \
-	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --constraint requirements.lock \
-	  --output-file tests/requirements.lock pyproject.toml
-	@sed -i '/^#/d; /^$$/d' tests/requirements.lock  # setuptools gets a heading of its own
+	"$$tools/bin/pip-compile" $(LOCKED) --all-build-deps --extra speed --extra postgres \
+	  --output-file requirements.lock pyproject.toml && \
+	"$$tools/bin/pip-compile" $(LOCKED) --all-build-deps --all-extras --constraint requirements.lock \
+	  --output-file tests/requirements.lock pyproject.toml && \
+	"$$tools/bin/pip-compile" $(LOCKED) --constraint tests/requirements.lock \
+	  --output-file documentation/requirements.lock documentation/requirements.in
+	@sed -i '/^#/d; /^$$/d' tests/requirements.lock documentation/requirements.lock  # headings
 	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
-	  requirements.lock tests/requirements.lock || { \
+	  requirements.lock tests/requirements.lock documentation/requirements.lock || { \
 	  echo 'The lines above are no versions and no hashes; nothing of this machine belongs there.'; exit 1; }
 
 # The list of parts of a release: the same lock gives the same bytes.

@@ -21,7 +21,7 @@ GLOSSARY = "docs/glossary.md"
 HAZARD_LOG = "docs/safety/hazard-log.md"
 # By its module and name, in the order of the glossary: what it is called, and its page.
 MET: Mapping[str, tuple[str, str]] = {
-    "model.messages.OutboundState": ("states of an outbound message", "README.md"),
+    "model.messages.OutboundState": ("states of an outbound message", "docs/states.md"),
     "standard.verdict.Verdict": ("verdicts on an answer", GLOSSARY),
     "standard.verdict.FaultSide": ("whose fault it was", GLOSSARY),
     "model.messages.Part": ("parts of a message that are kept", GLOSSARY),

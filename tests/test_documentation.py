@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,7 @@ from conformance_tables import (
 from figures import collected, counters
 from hazard_pages import counters as safety_counters
 from hazard_pages import desks, hazards, matrix, routes, scales, summary
+from http_page import operations, schemas
 from json_lines import LINES, PARTS
 
 import bars_gateway
@@ -63,7 +64,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-LONGEST = 290
+LONGEST = 100
 
 
 def verdict_table() -> str:
@@ -132,6 +133,46 @@ def outbound_states() -> str:
     meanings = comments(messages, "OutboundState")
     rows = [f"| `{state}` | {meanings[state]} |" for state in messages.OutboundState]
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
+
+
+# What the gateway does, as time and answers have it; a person's verbs come from the code.
+_BY_ITSELF = (
+    ("queued", "sending", "claimed"),
+    ("sending", "queued", r"retry:\nnothing is proved"),
+    ("sending", "acknowledged", "yes, or duplicate"),
+    ("sending", "refused", "no"),
+    ("sending", "unconfirmed", "its time is over"),
+    ("queued", "unconfirmed", r"its time passes,\nafter a POST"),
+    ("queued", "not_sent", r"its time passes,\nno POST began"),
+    ("held", "unconfirmed", ""),
+    ("held", "not_sent", ""),
+)
+_LEADS_TO = {
+    interventions.Verb.HOLD: "held",
+    interventions.Verb.RELEASE: "queued",
+    interventions.Verb.WITHDRAW: "withdrawn",
+}
+
+
+def drawing_of_states() -> str:
+    """Return the states of an outbound message, and what leads from each to which, for `dot`."""
+    lines = ["```dot", 'digraph "The states of a message that is sent" {', "  rankdir=LR"]
+    open_ones = {one for one, _, _ in _BY_ITSELF}
+    ends = [state for state in messages.OutboundState if state not in open_ones]
+    lines.append(f"  {{ rank=same; {'; '.join(ends)} }}")
+    lines += [f'  {one} -> {other} [label="{by}"]' for one, other, by in _BY_ITSELF]
+    for verb, to in _LEADS_TO.items():
+        lines += [
+            f'  {state} -> {to} [label="{verb}" style=dashed]'
+            for state in messages.OutboundState
+            if state in interventions.FROM[verb] and state != to
+        ]
+    return "\n".join([*lines, "}", "```"])
+
+
+def example(name: str, language: str) -> str:
+    """Return an example as it is run."""
+    return f"```{language}\n{(ROOT / 'examples' / name).read_text('utf-8')}```"
 
 
 def refusals_of_tokens() -> str:
@@ -355,6 +396,13 @@ PRINTED: dict[str, Callable[[], str]] = {
     "faults": faults,
     "token refusals": refusals_of_tokens,
     "outbound states": outbound_states,
+    "drawing of the states": drawing_of_states,
+    "operations": operations,
+    "documents of the socket": schemas,
+    "epr_by_folders.py": partial(example, "epr_by_folders.py", "python"),
+    "EprByFolders.cs": partial(example, "EprByFolders.cs", "csharp"),
+    "epr_by_socket.py": partial(example, "epr_by_socket.py", "python"),
+    "epr_by_curl.sh": partial(example, "epr_by_curl.sh", "sh"),
     "alarms": alarms,
     "our trouble": our_trouble,
     "verdicts": verdict_table,
@@ -427,22 +475,28 @@ def test_the_readme_is_read_to_its_end() -> None:
     assert LONGEST >= len(readme().splitlines())
 
 
-def test_every_command_is_in_the_readme() -> None:
+def page(name: str) -> str:
+    return documents()[ROOT / "docs" / name]
+
+
+def test_every_command_is_on_the_page_for_operators() -> None:
     """What can be typed is named where people look first."""
-    assert set() == {name for name in commands() if f"bars-gateway {name}" not in readme()}
+    typed = page("operating.md")
+
+    assert set() == {name for name in commands() if f"`bars-gateway {name}" not in typed}
 
 
-def test_every_file_that_an_epr_may_find_is_in_the_readme() -> None:
+def test_every_file_that_an_epr_may_find_is_on_one_page() -> None:
     """Whoever writes the program that collects them knows every name from the start."""
-    named = set(re.findall(r"[`/](N\.\w+\.json)`", readme()))
+    named = set(re.findall(r"[`/](N\.\w+\.json)`", page("folders.md")))
 
     assert set() == {file_of(kind, "N") for kind in messages.NoticeKind} - named
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "docs" / "connecting.md"], ids=lambda p: p.name)
-def test_who_follows_a_page_sends_as_its_own_organisation(page: Path) -> None:
+@pytest.mark.parametrize("name", ["connecting.md", "first-message.md"])
+def test_who_follows_a_page_sends_as_its_own_organisation(name: str) -> None:
     """A message that names another than its headers do is logged each time, and puzzles people."""
-    text = page.read_text("utf-8")
+    text = page(name)
     codes = re.findall(r"(?:ods_code = \"|--environment local .*--ods-code )(\w+)", text)
     services = re.findall(r"--gateway trust=(\d+)@", text)
 
@@ -452,7 +506,7 @@ def test_who_follows_a_page_sends_as_its_own_organisation(page: Path) -> None:
 
 def test_every_module_is_on_the_map() -> None:
     """Whoever looks for something finds its place; what is gone is not pointed at."""
-    found = re.search(r"```\nbars_gateway/\n(.*?)```", readme(), re.DOTALL)
+    found = re.search(r"```\nbars_gateway/\n(.*?)```", page("architecture.md"), re.DOTALL)
     assert found is not None
     places = re.findall(r"^ {2}(\w+/?(?:, \w+/?)*) {2}", found[1], re.MULTILINE)
     mapped = {name.rstrip("/") for names in places for name in names.split(", ")}
@@ -473,10 +527,10 @@ def commands() -> set[str]:
     } | {str(group.typer_instance.info.name) for group in app.registered_groups}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
-    """A page names commands, settings and itself in the README as they are."""
-    text = page.read_text("utf-8")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_what_a_page_tells_people_to_type_exists(path: Path) -> None:
+    """A page names commands and settings as they are, and is found from the README."""
+    text = path.read_text("utf-8")
     typed = set(re.findall(r"bars-gateway ([a-z-]+)", text))
     known = set(_settings())
     named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
@@ -484,13 +538,13 @@ def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     assert set() == typed - commands()
     counted = {kind for counter in COUNTERS.values() for kind in counter.events}
     assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind) - counted
-    assert str(page.relative_to(ROOT)) in readme()
+    assert f"`{path.relative_to(ROOT)}`" in readme()
 
 
 def test_the_verbs_lead_on_from_where_the_page_says() -> None:
     """The table of verbs is that of the code."""
-    page = (ROOT / "docs" / "sending.md").read_text("utf-8")
-    table = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+    row = re.compile(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|", re.MULTILINE)
+    table = row.findall(page("sending.md"))
 
     assert {verb: sorted(states) for verb, states in interventions.FROM.items()} == {
         verb: re.findall(r"\w+", states) for verb, states in table
@@ -499,11 +553,11 @@ def test_the_verbs_lead_on_from_where_the_page_says() -> None:
 
 def test_every_objection_is_explained() -> None:
     """Whoever is told no finds out when that happens."""
-    page = (ROOT / "docs" / "sending.md").read_text("utf-8")
-
+    text = page("sending.md")
     tables = (interventions.OBJECTIONS, interventions.AGAINST, interventions.HANDLING_OBJECTIONS)
     known = {code for table in tables for code in table}
-    assert set() == {code for code in known if f"| `{code}` |" not in page}
+
+    assert set() == {code for code in known if f"| `{code}` |" not in text}
 
 
 def _settings() -> Iterator[str]:
@@ -518,7 +572,7 @@ def test_every_target_that_is_named_exists() -> None:
     documents = [readme(), *((ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md",))]
     named = {target for text in documents for target in re.findall(r"\bmake ([a-z]+)\b", text)}
 
-    assert {"demo", "test", "bench"} <= named
+    assert {"demo", "docs", "test"} <= named
     assert set() == named - targets
 
 
@@ -532,6 +586,17 @@ def test_what_the_receiver_tests_do_not_assert_is_printed() -> None:
     cut = subprocess.run(command, check=False, input=given, capture_output=True, text=True)
 
     assert lines == cut.stdout.splitlines()
+
+
+def test_every_page_is_in_the_table_of_contents_once() -> None:
+    """What the site does not lead to is found by nobody; what it names twice is read twice."""
+    named = re.findall(
+        r"^      - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE
+    )
+    pages = {str(path.relative_to(ROOT / "docs")) for path in PAGES}
+
+    assert len(set(named)) == len(named)
+    assert pages | {"security.md"} == set(named)  # that one is SECURITY.md
 
 
 def test_every_path_that_is_named_is_of_the_project() -> None:
@@ -630,7 +695,7 @@ def test_every_event_is_a_fact_of_an_area() -> None:
 
 def test_every_rule_is_explained() -> None:
     """Whoever is refused by a rule finds it on one page."""
-    page = (ROOT / "docs" / "rules.md").read_text("utf-8")
+    text = page("rules.md")
     named = {
         rule
         for path in PACKAGE.rglob("*.py")
@@ -639,7 +704,7 @@ def test_every_rule_is_explained() -> None:
     }
 
     assert len(named) > 100
-    assert set() == {rule for rule in named if f"`{rule}`" not in page}
+    assert set() == {rule for rule in named if f"`{rule}`" not in text}
 
 
 def test_every_event_is_explained() -> None:
@@ -652,7 +717,7 @@ def test_every_event_is_explained() -> None:
 
 def test_an_event_leads_to_a_runbook_that_is_there() -> None:
     """Whoever reads the line at night goes to the page that it names."""
-    page = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    text = page("runbooks.md")
     named = {
         code
         for each in EVENTS.values()
@@ -661,7 +726,7 @@ def test_an_event_leads_to_a_runbook_that_is_there() -> None:
     }
 
     assert len(named) > 5
-    assert set() == {code for code in named if f"## `{code}`" not in page}
+    assert set() == {code for code in named if f"## `{code}`" not in text}
 
 
 def test_every_logged_field_is_on_the_list() -> None:

@@ -17,7 +17,9 @@ from bars_gateway import __version__
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "supply-chain.md"
-LOCKS = {"requirements.lock": 7, "tests/requirements.lock": 4}  # and the columns of its table
+# And the columns of its table.
+LOCKS = {"requirements.lock": 7, "tests/requirements.lock": 4}
+OF_THE_PAGES, COLUMNS = "documentation/requirements.lock", 3
 # Whose metadata say that it is a BSD licence, and not which: the tests alone need them.
 VAGUE = {"fhir-core", "fhir-resources"}
 
@@ -43,6 +45,12 @@ def of_the_tests_alone() -> dict[str, str]:
     run = {each.name for each in sbom.locked()}
     every = sbom.locked(ROOT / "tests" / "requirements.lock")
     return {each.name: each.version for each in every if each.name not in run}
+
+
+def of_the_pages_alone() -> dict[str, str]:
+    others = {each.name for each in sbom.locked(ROOT / "tests" / "requirements.lock")}
+    every = sbom.locked(ROOT / OF_THE_PAGES)
+    return {each.name: each.version for each in every if each.name not in others}
 
 
 def test_the_list_of_parts_is_what_cyclonedx_asks_for() -> None:
@@ -159,3 +167,13 @@ def test_somebody_keeps_each_package_that_only_the_tests_need() -> None:
 
     assert of_the_tests_alone() == {name: cells[0] for name, cells in page.items()}
     assert [] == [name for name, cells in page.items() if not all(cells)]
+
+
+def test_each_package_that_only_the_pages_need_is_named() -> None:
+    """With what it is there for; what the tests need, too, has the same version there."""
+    page = rows(COLUMNS)
+    tested = {each.name: each.version for each in sbom.locked(ROOT / "tests" / "requirements.lock")}
+    every = {each.name: each.version for each in sbom.locked(ROOT / OF_THE_PAGES)}
+
+    assert of_the_pages_alone() == {name: cells[0] for name, cells in page.items()}
+    assert [] == [name for name in every.keys() & tested.keys() if every[name] != tested[name]]

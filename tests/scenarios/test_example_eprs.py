@@ -81,6 +81,43 @@ async def test_an_epr_in_python_by_folders(by_folders: World, received: Path) ->
     assert [] == by_folders.hospital.files("inbox/new/*")
 
 
+@pytest.mark.needs("mcs", "mono")
+async def test_an_epr_in_csharp_by_folders(by_folders: World, received: Path) -> None:
+    """It compiles as its head says; what came is taken away whole, its own ends acknowledged."""
+    came, program = referral(), received.parent / "EprByFolders.exe"
+    source = EXAMPLES / "EprByFolders.cs"
+    await played("mcs", "-r:System.Runtime.Serialization", f"-out:{program}", source)
+    await post(by_folders, came, headers())
+
+    said = await played(
+        *("mono", program, by_folders.hospital.spool), *(its_referral(received.parent), received)
+    )
+
+    assert [came] == [file.read_bytes() for file in received.glob("*.message.json")]
+    assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+    assert [] == by_folders.hospital.files("inbox/new/*")
+
+
+@pytest.mark.needs("mcs", "mono")
+async def test_an_epr_in_csharp_says_why_a_message_is_refused(
+    by_folders: World, received: Path
+) -> None:
+    """It ends with the gateway's own reasons, and not with success."""
+    program, broken = received.parent / "EprByFolders.exe", received.parent / "broken.json"
+    broken.write_bytes(json.dumps({"resourceType": "Bundle"}).encode())
+    source = EXAMPLES / "EprByFolders.cs"
+    await played("mcs", "-r:System.Runtime.Serialization", f"-out:{program}", source)
+    running = await asyncio.create_subprocess_exec(
+        *("mono", program, by_folders.hospital.spool, broken, received),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        _, said = await running.communicate()
+
+    assert running.returncode
+    assert b'"issues"' in said
+
+
 @pytest.mark.needs("curl", "jq")
 async def test_an_epr_in_shell(by_socket: World, received: Path) -> None:
     """What came is kept byte for byte, and its own referral ends acknowledged."""

@@ -1,0 +1,53 @@
+"""
+The blocks of shell on the pages for people, each with its mark: what becomes of it in the tests.
+
+    <!-- run: third terminal -->           typed as it stands, in that scene; all of it succeeds
+    <!-- understood: third terminal -->    typed too, but each command may be told no
+    <!-- run by tests/….py -->             typed by that test, which names the page
+    <!-- not run: why -->                  by nobody here: it needs systemd, root, or long
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_MARK = re.compile(r"<!-- (run by|run|understood|not run):? (.+) -->\n *$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What stands between two fences, and the mark above it; `what` is empty without one."""
+
+    page: Path
+    line: int
+    language: str
+    what: str  # run, understood, run by, not run
+    where: str  # the scene, the test, or the reason
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield every fenced block of a page."""
+    text = page.read_text("utf-8")
+    for found in _FENCE.finditer(text):
+        mark = _MARK.search(text, 0, found.start())
+        yield Block(
+            page=page,
+            line=text.count("\n", 0, found.start()) + 1,
+            language=found[2],
+            what=mark[1] if mark else "",
+            where=mark[2] if mark else "",
+            text=found[3],
+        )
+
+
+def outside_fences(page: Path) -> str:
+    """Return a page without its blocks."""
+    return _FENCE.sub("", page.read_text("utf-8"))

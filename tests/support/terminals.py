@@ -1,0 +1,154 @@
+"""Three terminals, as `docs/first-message.md` has them: what pages tell to type is typed here."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "first-message.md"
+NAMES = ("8440", "8441", "8443", "8480")
+BY_SOCKET = 'spool_dir = "$PWD/spool"\nnotices = "socket"\nquestions = "socket"'
+PATIENCE = 60.0  # seconds, for what others of this machine take of the processor
+HERE = ". .venv/bin/activate && cd try && export BARS_GATEWAY_CONFIG=$PWD/bars-gateway.toml\n"
+# An answer that is an error ends the script, as an exit code does. `newest` is for REQUEST_ID.
+STRICT = """
+set -eu
+newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
+curl() { command curl --silent --show-error --fail-with-body --max-time 40 "$@"; }
+"""
+# Here a command may be told no, with a reason; what is not understood, or fails, ends the script.
+LENIENT = """
+set -eu
+newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
+bars-gateway() { command bars-gateway "$@" || [ $? = 1 ]; }
+curl() {
+  local status
+  status=$(command curl -sS --max-time 40 --output said --write-out '%{http_code}' "$@")
+  cat said
+  case "$status $*" in 2*|404*|409*|'422 '*/moves*) ;; *) echo "HTTP $status" >&2; exit 9 ;; esac
+}
+"""
+
+
+def free_ports(names: tuple[str, ...] = NAMES) -> dict[str, int]:
+    """Return ports that nobody had a moment ago, for those of the pages, all of them different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+
+
+def with_ports(text: str, ports: Mapping[str, int]) -> str:
+    """Return what a page says, with those ports."""
+    for name, port in ports.items():
+        text = text.replace(f":{name}", f":{port}")
+    return text
+
+
+def own_environment() -> dict[str, str]:
+    """Return this environment, with the gateway's commands and without its variables."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {name: v for name, v in os.environ.items() if not name.startswith("BARS_GATEWAY")}
+    return {**own, "PATH": path}
+
+
+class Terminals:
+    """The sandbox runs in the first, one gateway in the second; the third is typed into."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ports = folder, free_ports()
+        listen = f"127.0.0.1:{self.ports['8480']}"
+        self._environment = {**own_environment(), "BARS_GATEWAY_STATUS__LISTEN": listen}
+        (folder / ".venv").symlink_to(sys.prefix)
+
+    def type(self, text: str, *, may_be_told_no: bool = False) -> subprocess.CompletedProcess[str]:
+        """Type *text* in a new third terminal, to its end."""
+        where = "" if "cd try" in text else HERE
+        return subprocess.run(
+            ["bash", "-c", f"{LENIENT if may_be_told_no else STRICT}{where}{self._filled(text)}"],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * PATIENCE,
+        )
+
+    def _filled(self, text: str) -> str:
+        """Return it with what a person would put in the place of the words in capitals."""
+        words = {"REQUEST_ID": "$(newest)", "WORKFLOW": "1", "NUMBER": "1", "HASH": "0" * 64}
+        for word, value in words.items():
+            text = re.sub(rf"\b{word}\b", value, text)
+        return with_ports(text, self.ports)
+
+    @contextmanager
+    def running(self, script: str) -> Iterator[subprocess.Popen[str]]:
+        """Type *script*, and have its last command run until the block ends."""
+        with (
+            (self.folder / "said").open("a") as log,
+            subprocess.Popen(
+                ["bash", "-c", with_ports(script, self.ports)],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(PATIENCE)
+
+    def wait_until_ready(self, process: subprocess.Popen[str]) -> None:
+        """Wait for what a person would look at before they type on."""
+        end = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert process.poll() is None, (self.folder / "said").read_text("utf-8")
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['8480']}/readyz") as reply:
+                return reply.status == 200
+        except OSError:
+            return False
+
+    def wait_for(self, file: str, process: subprocess.Popen[str]) -> None:
+        """Wait until *file* is there."""
+        end = time.monotonic() + PATIENCE
+        while not (self.folder / file).exists():
+            assert process.poll() is None, (self.folder / "said").read_text("utf-8")
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@contextmanager
+def three_terminals(folder: Path, *, by_socket: bool) -> Iterator[Terminals]:
+    """Type the first two blocks of the page, wait for each, and leave the third to the caller."""
+    written = {each.where: each.text for each in blocks(PAGE) if each.what == "run"}
+    terminals = Terminals(folder)
+    ports = f"--port {terminals.ports['8440']} --admin-port {terminals.ports['8441']}"
+    first = written["first terminal"].replace("\nbars-gateway", "\nexec bars-gateway").strip()
+    second = written["second terminal"].replace("&& bars-gateway run", "&& exec bars-gateway run")
+    if by_socket:
+        second = second.replace('spool_dir = "$PWD/spool"', BY_SOCKET)
+    with terminals.running(f"{first} {ports}") as sandbox:
+        terminals.wait_for("try/national/sandbox.json", sandbox)
+        with terminals.running(second) as gateway:
+            terminals.wait_until_ready(gateway)
+            yield terminals

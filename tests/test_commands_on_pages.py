@@ -1,0 +1,100 @@
+"""What pages tell people to type: each block of it is typed by a test, or says why it is not."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from pages import PAGES, ROOT, Block, blocks, outside_fences
+
+from bars_gateway.cli.main import app
+
+COMMAND = re.compile(r"^ *(?:bars-gateway|make|curl|systemctl|apt|python3?|sudo) ", re.MULTILINE)
+BLOCKS = [each for page in PAGES for each in blocks(page)]
+SCENES = {
+    "first terminal",
+    "second terminal",
+    "third terminal",
+    "at the socket",
+    "at the socket, asked",
+}
+
+
+def example(block: Block) -> bool:
+    """Tell a program that is shown whole, with how it is begun in its head."""
+    return block.text.startswith(("#!", '"""', "//"))
+
+
+def typed(block: Block) -> bool:
+    return block.language == "sh" and not example(block)
+
+
+@pytest.mark.parametrize("block", list(filter(typed, BLOCKS)), ids=str)
+def test_a_block_of_commands_is_run_or_says_why_not(block: Block) -> None:
+    """Its mark names a scene, a test that reads the page, or a reason and what does it instead."""
+    named = re.findall(r"\b(?:tests|packaging)/[\w/.-]*\w", block.where)
+
+    assert block.what
+    assert [] == [path for path in named if not (ROOT / path).exists()]
+    if block.what in {"run", "understood"}:
+        assert block.where in SCENES
+    elif block.what == "run by":
+        assert block.page.name in (ROOT / block.where).read_text("utf-8")
+    else:
+        assert len(block.where.split()) > 3
+
+
+def test_commands_stand_in_blocks_of_their_own() -> None:
+    """What is typed is told from what is printed, and none of it escapes its mark."""
+    others = [
+        each
+        for each in BLOCKS
+        if each.language != "sh" and not example(each) and COMMAND.search(each.text)
+    ]
+    indented = {
+        page.name: found
+        for page in PAGES
+        if (
+            found := re.findall(
+                rf"^ {{4}}{COMMAND.pattern[1:]}.*", outside_fences(page), re.MULTILINE
+            )
+        )
+    }
+
+    assert [] == list(map(str, others))
+    assert {} == indented
+
+
+def named_commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each command, in blocks and in sentences, as far as it is written out."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    for found in re.findall(r"(?:^|`|&& |\| |; )bars-gateway ([^`|;&>#\n]*)", text, re.MULTILINE):
+        try:
+            yield shlex.split(found)
+        except ValueError:  # a quotation that goes on: its first words are what counts
+            yield found.split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
+    """Also where a sentence names it."""
+    root = typer.main.get_command(app)
+    unknown = []
+    for words in named_commands(page):
+        command, options = root, set[str]()
+        for word in words:
+            if word in getattr(command, "commands", {}):
+                command = command.commands[word]
+                options |= {
+                    name for each in command.params for name in (*each.opts, *each.secondary_opts)
+                }
+            elif word.isupper() and command is root:  # VERB: any of several
+                break
+            elif word.startswith("--"):
+                option = word.partition("=")[0].rstrip(".,;:)…")
+                if option not in options | {"--help", "--version"}:
+                    unknown.append((command.name, option))
+
+    assert [] == unknown
