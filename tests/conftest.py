@@ -18,9 +18,12 @@ from importlib import import_module
 from pathlib import Path
 
 import engines
+import held_to_contract
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
+
+from bars_gateway.epr import documents
 
 VARIABLE = "BARS_REFERENCE_DATA"
 if (postgres := engines.programs()) is not None:  # Debian keeps it off everybody's path
@@ -107,6 +110,25 @@ def reference_data() -> Path:
     folder = Path(os.environ[VARIABLE])
     assert folder.is_dir(), f"{VARIABLE} names {folder}, which is no folder"
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def _written_for_eprs() -> Iterator[list[str]]:
+    """Have each document that is composed for an EPR held against the schema of the contract."""
+    found: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for function, name in held_to_contract.COMPOSED.items():
+            compose = getattr(documents, function)
+            patch.setattr(documents, function, held_to_contract.watching(compose, name, found))
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _the_contract_is_kept(_written_for_eprs: list[str]) -> Iterator[None]:
+    """Fail a test in which an EPR was told something else than the contract says."""
+    _written_for_eprs.clear()
+    yield
+    assert [] == _written_for_eprs
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,7 @@ from conformance_tables import (
     scenes_of_runs,
     statements_of_guide,
 )
+from contract_tables import epr_documents, epr_files
 from figures import collected, counters
 from hazard_pages import counters as safety_counters
 from hazard_pages import desks, hazards, matrix, routes, scales, summary
@@ -409,6 +410,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "verdict words": verdict_words,
     "json lines": json_lines,
     "json parts": json_parts,
+    "epr files": epr_files,
+    "epr documents": epr_documents,
     "closed sets": pages_of_sets,
     "words of sets": words_of_sets,
     "safety scales": scales,

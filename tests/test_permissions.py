@@ -90,6 +90,7 @@ TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     (("letters", "key"), (SETTINGS,)),
     (("sandbox", "{out}/national"), ("out",)),
+    (("schemas", "{out}/schemas"), ("out",)),
     (("demo", "--once", "--folder", "{out}/demo"), ("out",)),
 )
 ROWS = [
@@ -97,7 +98,7 @@ ROWS = [
     for command, files in TABLE
     for shut in files
 ]
-WITHOUT_SETTINGS = {"lint", "sandbox", "demo", "init"}
+WITHOUT_SETTINGS = {"lint", "sandbox", "demo", "init", "schemas"}
 
 
 @pytest.fixture(scope="module")

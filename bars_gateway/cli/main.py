@@ -37,6 +37,7 @@ from bars_gateway.cli import (
     safety,
     store,
     subject,
+    suppliers,
     trail,
     users,
 )
@@ -81,6 +82,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "The console": ("users",),
     "Clinical safety": ("safety", "incident"),
     "Connecting": ("init", "keys", "csr", "certificate", "letters", "evidence"),
+    "For suppliers of EPRs": ("schemas",),
     "Trying out": ("demo", "sandbox", "completion"),
 }
 
@@ -129,7 +131,7 @@ class Sections(TyperGroup):
 app = root(Sections)
 for command in (backup, restore, verify, init.init, letters.letters, completion, subject.subject):
     app.command()(command)
-for verbs in (messages, listings, accounts, attention, trail, safety, records, incident):
+for verbs in (messages, listings, accounts, attention, trail, safety, records, incident, suppliers):
     verbs.add_to(app)
 for group in (
     doctor.app,

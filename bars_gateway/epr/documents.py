@@ -8,12 +8,16 @@ The JSON that the EPR reads: receipts, refusals, notices, states, questions. Her
     Question ─question──►     N.question.json,    GET /questions
     Decided ──decided───►     N.decided.json,     200 of POST /questions/{id}/answer
     Issues ───answer_refusal► N.reason.json,      422 of it
+    (version) ──contract──►   contract.json,      GET /contract
 
 Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
 member that has no value is there as `null`, so that a reader need not ask whether it
 may be missing. `means` says in a sentence what is so and whether to act (the tables of
 `standard.sentences`): it is text for people, and its wording may change at any time.
 Software looks at `kind`, `state`, `says`, `remarks` and `reason_code`.
+
+`docs/epr-contract.md` says what an EPR may rely on. Whoever adds a member, or a value to a list
+that may grow, raises the second number of CONTRACT_VERSION; nothing else is ever changed.
 
 What is the same twice reads the same twice: a receipt or a refusal holds nothing that
 changes later, so a file that is written again after a crash is the same file.
@@ -25,6 +29,7 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
+from bars_gateway import __version__
 from bars_gateway.model.messages import Accepted, Attempt, Warned
 from bars_gateway.model.questions import Decided, Question
 from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
@@ -34,6 +39,7 @@ from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, 
 from bars_gateway.standard.workflow import Move, RequestType
 
 Document = dict[str, object]
+CONTRACT_VERSION = "1.0"  # what was promised to EPRs, and what has been added since
 _ELSEWHERE = {
     "none": (
         "This gateway asks its EPR nothing any more (questions = none); what is here was asked"
@@ -41,6 +47,11 @@ _ELSEWHERE = {
     ),
     "folder": "This gateway puts its questions into the spool folder (questions = folder).",
 }
+
+
+def contract() -> Document:
+    """Return which contract an EPR may rely on here, and whose software keeps it."""
+    return {"contract": CONTRACT_VERSION, "software": "bars_gateway", "version": __version__}
 
 
 def receipt(accepted: Accepted) -> Document:

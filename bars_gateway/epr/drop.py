@@ -3,6 +3,7 @@ The folder door: an EPR that can rename files needs nothing else.
 
     outbox/new ──take──► intake ──submit──► store        receipt or reason ◄──finish──┘
     inbox/new  ◄──────── deliveries ◄────── notices
+    contract.json            written as it opens: which contract the EPR finds here
 
 A scan looks into outbox/new every few seconds, because network shares tell nobody of
 changes. Files are submitted many at a time and in the order in which they were
@@ -136,6 +137,7 @@ class DropFolder:
         self._trouble: str | None = None
         self._refused_by = StoreUnavailable()  # why the store took nothing the last time
         self._spool = Spool(folder)
+        self._spool.publish("contract.json", documents.encode(documents.contract()))
         self._outbox = Outbox(
             self._spool,
             monotonic=monotonic,
@@ -360,4 +362,6 @@ def _refused(drop: Drop, refused: SubmissionRefused) -> DropOutcome:
         document = documents.refusal(
             refused.issues, request_id=refused.request_id, code=refused.code
         )
+    if _is_move(drop):  # whatever it was refused for, its reason has the same members
+        document.setdefault("message", None)
     return DropOutcome(drop=drop, accepted=False, document=documents.encode(document))

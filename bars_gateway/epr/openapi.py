@@ -13,15 +13,16 @@ its answers against the schemas, in which no member may be missing and none may 
 from collections.abc import Mapping
 
 from bars_gateway import __version__
+from bars_gateway.epr.documents import CONTRACT_VERSION
 from bars_gateway.epr.envelope import (
     NEEDED_BY_HEADER,
     PATIENT_CHANGED_HEADER,
     PRACTITIONER_HEADER,
 )
+from bars_gateway.epr.openapi_orders import ORDER_SCHEMAS
 from bars_gateway.epr.openapi_records import RECORD_SCHEMAS
 from bars_gateway.epr.openapi_schemas import (
     MOVE_SCHEMAS,
-    ORDER_SCHEMAS,
     SCHEMAS,
     Schema,
     instant,
@@ -258,6 +259,11 @@ _MAKE: Schema = {
 OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("get", "/"): _DESCRIBE,
     ("get", "/openapi.json"): _OPENAPI,
+    ("get", "/contract"): _get(
+        "contract",
+        "Which contract the gateway keeps with its EPR",
+        (200, "its version", "Contract"),
+    ),
     ("post", "/messages"): _SUBMIT,
     ("post", "/moves"): _MAKE,
     ("get", "/messages/{request_id}"): _get(
@@ -403,6 +409,7 @@ def document() -> Schema:
         "info": {
             "title": "bars_gateway: the EPR's socket",
             "version": __version__,
+            "x-epr-contract": CONTRACT_VERSION,
             "description": "HTTP on a Unix socket, one for each provider. Instants are UTC. A"
             " member without a value is there as null.",
         },

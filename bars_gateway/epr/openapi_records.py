@@ -1,7 +1,7 @@
 """JSON Schemas of what is asked of records, and answered: holds, purges and their certificates."""
 
+from bars_gateway.epr.openapi_orders import ORDER_MEMBERS
 from bars_gateway.epr.openapi_schemas import (
-    ORDER_MEMBERS,
     Schema,
     closed,
     flag,

@@ -1,20 +1,14 @@
-"""JSON Schemas of all that the EPR reads, and of what it writes: moves, answers, orders."""
+"""
+JSON Schemas of all that the EPR reads, and of what it writes: moves and answers.
+
+They say what this version writes, member by member. What a later one may add is in `contract`: a
+list of values may grow unless it is `fixed`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
-from bars_gateway.epr.orders import LONGEST_NAME, OF_MESSAGES
-from bars_gateway.model.alarms import ALARMS
-from bars_gateway.model.interventions import (
-    AGAINST,
-    HANDLING_OBJECTIONS,
-    LONGEST_REASON,
-    NOT_CONFIRMED,
-    OBJECTIONS,
-    Verb,
-)
 from bars_gateway.model.messages import NoticeKind, OutboundState
-from bars_gateway.model.standing_alarms import MOST_AT_ONCE
 from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.compositions import COMPOSITIONS
@@ -23,12 +17,11 @@ from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FaultSide, Verdict
-from bars_gateway.standard.workflow import CONFIRMABLE, Move, RequestType, Role, State
+from bars_gateway.standard.workflow import Move, RequestType, State
 
 Schema = dict[str, Any]
 
 _INBOUND_STATES = ("received",)
-_WORD = r"^[!-~]+( [!-~]+)*$"
 
 
 def text(description: str, **more: object) -> Schema:
@@ -54,6 +47,11 @@ def uuid(description: str) -> Schema:
 def one_of(values: Iterable[str], description: str) -> Schema:
     """Return the schema of a code."""
     return text(description, enum=sorted(values))
+
+
+def fixed(values: Iterable[str], description: str) -> Schema:
+    """Return the schema of a code to which no version of the contract adds another."""
+    return one_of(values, description) | {"x-fixed": True}
 
 
 def or_null(schema: Schema) -> Schema:
@@ -104,7 +102,7 @@ def _about() -> dict[str, Schema]:
 
 
 def _state() -> Schema:
-    return one_of({*OutboundState, *_INBOUND_STATES}, "where the message is; software looks here")
+    return fixed({*OutboundState, *_INBOUND_STATES}, "where the message is; software looks here")
 
 
 def _last_answer() -> dict[str, Schema]:
@@ -168,7 +166,7 @@ _NOTICE = closed(
     created_at=instant("when it was written"),
     collected_at=or_null(instant("when the EPR took it")),
     provider=text("as in the settings"),
-    direction=one_of(("inbound", "outbound"), "of the message"),
+    direction=fixed(("inbound", "outbound"), "of the message"),
     state=_state(),
     **_about(),
     **_ids(),
@@ -189,7 +187,7 @@ _NOTICE = closed(
 
 _ROW: dict[str, Schema] = {
     **_ids(),
-    "direction": one_of(("inbound", "outbound"), "of the message"),
+    "direction": fixed(("inbound", "outbound"), "of the message"),
     "state": _state(),
     "means": text("what is so and whether to act: for a screen, never for software"),
     **_about(),
@@ -215,7 +213,7 @@ _WORKFLOW = closed(
     "One referral, validation or booking.",
     workflow_id=number("the gateway's number"),
     request_type=one_of(RequestType, "what it is about"),
-    role=one_of(("requester", "responder"), "ours"),
+    role=fixed(("requester", "responder"), "ours"),
     counterparty=text("target identifier of the other side"),
     state=one_of(State, "where it is"),
     opened_at=instant("when it began"),
@@ -231,7 +229,7 @@ _LINK = closed(
     by=one_of(By, "what says that they belong together"),
     workflow_id=number("the gateway's number of the other"),
     request_type=one_of(RequestType, "what the other is about"),
-    role=one_of(("requester", "responder"), "ours in the other"),
+    role=fixed(("requester", "responder"), "ours in the other"),
     state=one_of(State, "where the other is"),
     focus_id=or_null(text("what the Receiver calls the other, where that is known")),
 )
@@ -250,7 +248,7 @@ _QUESTION = closed(
     question_id=number("the EPR's key: a question that is shown again keeps it"),
     operation=text("$process-message, or a method and a resource type"),
     means=text("what is asked: a sentence for a screen"),
-    state=one_of(("open", "answered"), "whether it waits for an answer"),
+    state=fixed(("open", "answered"), "whether it waits for an answer"),
     asked_at=instant("when the request was there"),
     answer_by=instant("when the other side stops waiting"),
     decided_at=or_null(instant("when it was answered")),
@@ -268,10 +266,30 @@ _QUESTION = closed(
     ),
     proposed_focus_id=or_null(text("the id that a yes gives to what is new")),
     proposed_reference=or_null(text("the case number that goes with it")),
-) | {
-    # A message tells what it is, a request for a resource its parameters.
-    "additionalProperties": True
+)
+# What a question has besides: of a message what it is, of a request for a resource what is asked.
+QUESTION_ABOUT: dict[str, Schema] = {
+    **_about(),
+    "request_type": one_of(RequestType, "what it is about"),
+    "bundle_id": text("Bundle.id"),
+    "focus_id": or_null(text("the id of the record that is to be changed")),
+    "responds_to": or_null(text("of a response: the Bundle.id of the request that it answers")),
+    "appointment_until": or_null(instant("when the appointment in it ends")),
+    "answer_due_at": or_null(instant("when an answer to it is owed, if it is taken")),
+    "warn_at": or_null(instant("when the EPR is told that it is due soon")),
+    "remarks": list_of(one_of(Remark, ""), "what a person should know before deciding"),
+    "workflow_id": number("of a response: the gateway's number of the workflow"),
+    "says": or_null(one_of(Said, "of a response: what the Responder says with it")),
+    "reason_code": or_null(one_of(Reason, "of a response: why it was rejected")),
+    "reason": text("of a response: code of MessageHeader.reason"),
+    "resource_id": or_null(text("of a resource: the id in the path; null: all that fit")),
+    "parameters": {
+        "type": "object",
+        "description": "of a resource: the parameters of the search, as they were understood",
+    },
+    "query": text("of a resource: the query as it came"),
 }
+_QUESTION["properties"] |= QUESTION_ABOUT
 
 _DECIDED = closed(
     "How a question was decided.",
@@ -307,7 +325,15 @@ _ANSWER: Schema = {
     ],
 }
 
+_CONTRACT = closed(
+    "Which contract this gateway keeps with its EPR: docs/epr-contract.md.",
+    contract=text("its version: two numbers", pattern=r"^[0-9]+\.[0-9]+$"),
+    software={"const": "bars_gateway"},
+    version=text("of the software"),
+)
+
 SCHEMAS: dict[str, Schema] = {
+    "Contract": _CONTRACT,
     "Receipt": _RECEIPT,
     "Refusal": _REFUSAL,
     "Problem": _PROBLEM,
@@ -392,193 +418,3 @@ def flag(description: str) -> Schema:
 def some(description: str, *required: str, **members: Schema) -> Schema:
     """Return the schema of an object of which only some members are required."""
     return {**closed(description, **members), "required": list(required)}
-
-
-ORDER_MEMBERS: dict[str, Schema] = {
-    "why": text(
-        "the reason, for the audit trail: a ticket, and never a patient",
-        maxLength=LONGEST_REASON,
-        pattern=_WORD,
-    ),
-    "by": text("who asks, as they call themselves", maxLength=LONGEST_NAME, pattern=_WORD),
-    "role": one_of(("epr", "operator"), "as whom: an EPR is not told what it did itself"),
-    "confirmed": flag("what may come of a resend was read, and is wanted"),
-    "after_its_time": flag(
-        "its clinical time has passed, and it is to be sent all the same: release, retry, resend"
-    ),
-    "dry_run": flag("say what would happen, and do nothing"),
-}
-_FILTER = some(
-    "Which messages: all that is given has to fit.",
-    states=list_of(one_of(OutboundState, "a state"), "only those that the verb leads on from"),
-    receiver=text("target identifier: system|value", maxLength=300, pattern=_WORD),
-    use_case=text("code of the use case", maxLength=LONGEST_NAME, pattern=_WORD),
-    correlation_id=uuid("X-Correlation-Id of the conversation"),
-    taken_from=instant("submitted then or later"),
-    taken_before=instant("submitted before then"),
-    after={**number("only behind that number: from next"), "minimum": 1},
-    up_to={**number("only up to that number: from next"), "minimum": 1},
-)
-
-
-def _objection(codes: Iterable[str]) -> Schema:
-    return or_null(
-        {
-            **closed(
-                "Why it is not done.",
-                code=one_of(codes, "for software"),
-                problem=text("what stands against it"),
-                cure=text("what to do instead"),
-            ),
-            "description": "why it is not done; null: nothing stands against it",
-        }
-    )
-
-
-def _at_least_one(items: Schema, description: str) -> Schema:
-    return {**list_of(items, description), "minItems": 1, "maxItems": MOST_AT_ONCE}
-
-
-ORDER_SCHEMAS: dict[str, Schema] = {
-    "Order": some("What to do with one message, and why.", "why", **ORDER_MEMBERS),
-    "BulkOrder": some(
-        "What to do with every message that fits, and why.",
-        "verb",
-        "why",
-        verb=one_of(Verb, "what to do"),
-        messages=_FILTER,
-        **ORDER_MEMBERS,
-    ),
-    "OrderProblem": closed(
-        "Why an order cannot be understood.",
-        error=text("what is wrong"),
-        cure=text("what to do"),
-        member=or_null(text("where in the order, as messages.taken_from; null: with all of it")),
-    ),
-    "Attachment": some(
-        "To which workflow a response belongs, and why.",
-        "workflow_id",
-        "why",
-        workflow_id={**number("its number"), "minimum": 1},
-        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
-    ),
-    "Attached": closed(
-        "What became, or would become, of a quarantined response.",
-        quarantine_id=number("its number"),
-        workflow_id=number("of the workflow that was named"),
-        dry_run=flag("whether nothing was asked for but the look"),
-        done=flag("whether it was done"),
-        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
-        objection=_objection(AGAINST),
-    ),
-    "Confirmation": some(
-        "How a workflow stands that is unclear or contradicted, and why.",
-        "state",
-        "why",
-        state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
-        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
-    ),
-    "Confirmed": closed(
-        "What became, or would become, of a workflow in doubt.",
-        workflow_id=number("its number"),
-        dry_run=flag("whether nothing was asked for but the look"),
-        done=flag("whether it was done"),
-        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
-        objection=_objection(NOT_CONFIRMED),
-    ),
-    "Intervention": closed(
-        "What became, or would become, of one message.",
-        verb=one_of(Verb, "what was asked for"),
-        request_id=uuid("X-Request-Id of the message"),
-        state=one_of(OutboundState, "where it is now"),
-        done=flag("whether it was done"),
-        objection=_objection({*OBJECTIONS, "not_confirmed"}),
-        may_happen=or_null(text("what a resend may lead to")),
-        resent_as=or_null(uuid("X-Request-Id of the new message, after a resend")),
-        also=list_of(uuid("X-Request-Id"), "what was withdrawn with its request"),
-    ),
-    "Report": closed(
-        "What became, or would become, of each.",
-        verb=one_of(Verb, "what was asked for"),
-        dry_run=flag("whether nothing was done"),
-        possible=number("how many it was done with, or would be"),
-        objections={
-            "type": "object",
-            "description": "how many it was not, by the code of the objection",
-            "additionalProperties": {"type": "integer"},
-        },
-        more=flag("there were more than are done at once: ask for the next round"),
-        next=or_null(
-            closed(
-                "Where the next round begins.",
-                after=number("the last that this one looked at"),
-                up_to=number("the last that there was when the first round began"),
-            )
-            | {"description": "give these with the same filter in messages; null: all is done"}
-        ),
-        messages=list_of(ref("Intervention"), "each, oldest first"),
-    ),
-    "Alarm": closed(
-        "What a person has to see, until somebody has.",
-        alarm_id=number("its number: raised again, it has another"),
-        kind=one_of(ALARMS, "what has happened"),
-        role=or_null(one_of(Role, "ours in its workflow")),
-        request_id=or_null(text("X-Request-Id of what it is about")),
-        workflow_id=or_null(number("of its workflow")),
-        use_case=or_null(text("code of the use case")),
-        quarantine_id=or_null(number("where a response lies that belongs to no workflow")),
-        codes=list_of(text("a remark or rule"), "what its event names"),
-        since=instant("when it was first raised"),
-        times=number("how often it was raised since, and nobody had handled it"),
-    ),
-    "Acknowledgement": some(
-        "That somebody sees to an alert, and why.",
-        "why",
-        **{
-            name: schema
-            for name, schema in ORDER_MEMBERS.items()
-            if name not in {*OF_MESSAGES, "dry_run"}
-        },
-    ),
-    "Alert": closed(
-        "One condition that people are told of while it stands.",
-        alert_id=number("its number"),
-        code=text("by which docs/runbooks.md says what to do"),
-        says=text("counts, and names from the settings; nothing of a message"),
-        urgent=flag("whether somebody is woken for it"),
-        state=one_of(("open", "acknowledged", "resolved"), "how it stands"),
-        since=instant("when it was opened"),
-        acknowledged_by=or_null(text("who sees to it")),
-    ),
-    "Alarms": closed("What stands.", alarms=list_of(ref("Alarm"), "newest first")),
-    "Handling": some(
-        "Which alarms somebody has dealt with, and why.",
-        "why",
-        alarms=_at_least_one(number("its number"), "by number"),
-        request_ids=_at_least_one(uuid("X-Request-Id"), "by what they are about"),
-        kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
-        up_to=number("all up to this number, which is the highest that was seen"),
-        after={**number("of those, only behind this number: from next"), "minimum": 1},
-        **{name: schema for name, schema in ORDER_MEMBERS.items() if name != "confirmed"},
-    ),
-    "Handled": closed(
-        "What became, or would become, of each.",
-        dry_run=flag("whether nothing was done"),
-        possible=number("how many were marked as handled, or would be"),
-        more=flag("there may be more than are done at once: ask for the next round"),
-        next=or_null(
-            closed("Where the next round begins.", after=number("the last that this one marked"))
-            | {"description": "give this beside up_to and the same kinds; null: all is done"}
-        ),
-        alarms=list_of(
-            closed(
-                "One of them.",
-                name=text("its number, or the X-Request-Id that was given"),
-                done=flag("whether it was marked as handled"),
-                objection=_objection(HANDLING_OBJECTIONS),
-                alarm=or_null(ref("Alarm")),
-            ),
-            "each",
-        ),
-    ),
-}

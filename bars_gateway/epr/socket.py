@@ -4,6 +4,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     POST /moves                         a message that is composed here: `moves`
     POST /messages                      201 receipt · 200 the same receipt again · 422 issues
     GET  /openapi.json                  all of this, for programs
+    GET  /contract                      which contract is kept: docs/epr-contract.md
     GET  /messages/{request_id}         state, attempts, workflow
     GET  /queue                         what is not settled yet
     GET  /notices?wait=30&limit=50      oldest first; waits until there is one
@@ -188,6 +189,7 @@ class EprSocket:
         routes = [
             web.get("/", self._describe),
             web.get("/openapi.json", self._describe_to_programs),
+            web.get("/contract", self._tell_contract),
             web.post("/messages", self._take_message),
             web.get("/messages/{request_id}", self._show_message),
             web.get("/queue", self._show_queue),
@@ -262,6 +264,9 @@ class EprSocket:
 
     async def _describe_to_programs(self, _request: web.Request) -> web.Response:
         return documents.json_answer(openapi.document())
+
+    async def _tell_contract(self, _request: web.Request) -> web.Response:
+        return documents.json_answer(documents.contract())
 
     async def _take_message(self, request: web.Request) -> web.Response:
         body = await listeners.body_of(request)

@@ -246,6 +246,21 @@ class Spool:
                 ) from None
             self._open = stack.pop_all()
 
+    def publish(self, name: str, content: bytes) -> None:
+        """Put a file beside the folders, whole; raise ConfigurationError where that fails."""
+        try:
+            with contextlib.closing(Folder(self.root, SHARED)) as root:
+                if root.has(name) and root.may_write(name, content):
+                    return
+                self.inbox_tmp.write(name, content)
+                self.inbox_tmp.flush([name])
+                self.inbox_tmp.move(name, root, name)
+                root.sync()
+        except OSError as error:
+            raise ConfigurationError(
+                f"spool_dir {self.root} cannot be used: {error.strerror} ({name})"
+            ) from None
+
     def close(self) -> None:
         """Let go of the folders and of the lock."""
         self._open.close()

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import engines
+from held_to_contract import faults_of_files
 from messages import RECEIVER
 from typed import Done, typed_beside
 from yarl import URL
@@ -452,3 +453,4 @@ async def world_in(
         finally:
             for node in nodes:
                 await node.stop()
+        assert [] == [each for node in nodes for each in faults_of_files(node.spool)]
