@@ -2,6 +2,8 @@
 
 from bars_gateway.epr import openapi
 from bars_gateway.epr.contract import FILES, file_name, writers
+from bars_gateway.epr_check.judging import RULES
+from bars_gateway.standard.answers import REFUSALS
 
 
 def epr_files() -> str:
@@ -25,4 +27,18 @@ def epr_documents() -> str:
         if name not in in_folders:
             what = described[name]["description"]
             lines.append(f"| {name} | {writer} | {what} | `{file_name(name)}` |")
+    return "\n".join(lines)
+
+
+def refusals_of_questions() -> str:
+    """Return the words by which an EPR says no, and what the other side is told."""
+    lines = ["| Word | What the other side is told | Status |", "|---|---|---|"]
+    lines += [f"| `{word}` | {no.text} | {no.http_status} |" for word, no in REFUSALS.items()]
+    return "\n".join(lines)
+
+
+def epr_rules() -> str:
+    """Return what `epr-check` judges, in the order in which it tells it."""
+    lines = ["| The EPR | Clause | How it is called for programs |", "|---|---|---|"]
+    lines += [f"| {each.title} | {each.clause} | `{rule}` |" for rule, each in RULES.items()]
     return "\n".join(lines)

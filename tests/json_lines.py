@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from bars_gateway.epr_check.judging import EprFinding
 from bars_gateway.evidence.gaps import EvidenceGap
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits
@@ -124,6 +125,7 @@ LINES: Mapping[str, Line] = {
         "what is held no more", ("dry_run", "records", "linked_records", "holds")
     ),
     "held-records": Line("a legal hold", _HOLD),
+    "epr-check": Line("what was found by one rule", _names(EprFinding)),
     "backup": Line("the copy", ("file", "database", "bytes", "line", "hash", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
     "restore": Line(

@@ -61,7 +61,10 @@ MAY_IMPORT = {
     # It plays the sandbox and a gateway, as the demo does, and tells of an installation.
     "evidence": FLOW
     | {"store.sqlite", "engine", "epr", "safety", "sandbox", "demo", "demo.messages"},
-    "cli": PROCESS | {"daemon", "onboarding", "options", "safety", "sandbox", "demo", "evidence"},
+    # It plays the other side at somebody else's EPR, and looks at the doors from without.
+    "epr_check": GROUND | {"model", "listeners", "epr", "demo", "demo.messages"},
+    "cli": PROCESS
+    | {"daemon", "onboarding", "options", "safety", "sandbox", "demo", "evidence", "epr_check"},
     "__main__": {"cli"},
 }
 MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "demo.messages", "onboarding", "evidence"}

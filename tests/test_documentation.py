@@ -28,7 +28,7 @@ from conformance_tables import (
     scenes_of_runs,
     statements_of_guide,
 )
-from contract_tables import epr_documents, epr_files
+from contract_tables import epr_documents, epr_files, epr_rules, refusals_of_questions
 from figures import collected, counters
 from hazard_pages import counters as safety_counters
 from hazard_pages import desks, hazards, matrix, routes, scales, summary
@@ -412,6 +412,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "json parts": json_parts,
     "epr files": epr_files,
     "epr documents": epr_documents,
+    "epr rules": epr_rules,
+    "refusals of questions": refusals_of_questions,
     "closed sets": pages_of_sets,
     "words of sets": words_of_sets,
     "safety scales": scales,

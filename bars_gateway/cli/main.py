@@ -82,7 +82,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "The console": ("users",),
     "Clinical safety": ("safety", "incident"),
     "Connecting": ("init", "keys", "csr", "certificate", "letters", "evidence"),
-    "For suppliers of EPRs": ("schemas",),
+    "For suppliers of EPRs": ("schemas", "epr-check"),
     "Trying out": ("demo", "sandbox", "completion"),
 }
 

@@ -42,13 +42,14 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organisation:
-    """One of the two who take part."""
+    """One of those who take part."""
 
     name: str  # in folders and settings
     title: str  # for people
     ods_code: str
     service: str  # value of its target identifier
     notices: str  # folder or socket
+    questions: str = ""  # none, folder or socket; empty: as its notices
     port: int
     status_port: int
 
@@ -74,9 +75,9 @@ def free_ports(count: int) -> list[int]:
 
 
 async def start_sandbox(
-    folder: Path, organisations: Sequence[Organisation], log: Path
+    folder: Path, organisations: Sequence[Organisation], log: Path, *, counterparty: bool = False
 ) -> tuple[asyncio.subprocess.Process, Mapping[str, str]]:
-    """Start the national side; return it with its addresses once it serves."""
+    """Start the national side, perhaps with a *counterparty*; return it, serving, and addresses."""
     told = folder / "sandbox.json"
     told.unlink(missing_ok=True)
     gateways = [f"--gateway={o.name}={o.service}@{o.url}" for o in organisations]
@@ -84,7 +85,8 @@ async def start_sandbox(
         # 2048 bits, which `local` allows: nobody waits for a prime in a demonstration.
         [
             *("sandbox", str(folder), "--port=0", "--admin-port=0", "--key-bits=2048"),
-            *("--no-counterparty", *gateways),
+            "--counterparty" if counterparty else "--no-counterparty",
+            *gateways,
         ],
         log,
     )
@@ -187,7 +189,7 @@ api_key = "{registered["api_key"]}"
 private_key_file = "{theirs}/jwt.key"
 spool_dir = "{folder}/spool"
 notices = "{organisation.notices}"
-questions = "{organisation.notices}"
+questions = "{organisation.questions or organisation.notices}"
 {more.get("provider", "")}
 [outbound]
 token_url = "{sandbox["token_url"]}"

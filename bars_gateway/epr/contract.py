@@ -53,11 +53,14 @@ ENVELOPE = some(
 )
 
 
-class Writer(StrEnum):
+class DocumentWriter(StrEnum):
     """Who writes a document; the other side reads it."""
 
     EPR = "EPR"
     GATEWAY = "gateway"
+
+
+_EPR, _US = DocumentWriter.EPR, DocumentWriter.GATEWAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ class EprFile:
     folder: str
     name: str  # NAME: the EPR's; N: the number of a notice or question, of twelve digits
     schema: str | None  # None: FHIR, byte for byte as it came or is sent
-    writer: Writer
+    writer: DocumentWriter
     what: str
 
     def fits(self, folder: str, name: str) -> bool:
@@ -84,36 +87,64 @@ def _notices() -> Iterator[EprFile]:
         kinds = " or ".join(kind for kind in NoticeKind if file_of(kind, "N") == name)
         what = f"a notice of the kind {kinds}"
         yield EprFile(
-            folder="inbox/new", name=name, schema="Notice", writer=Writer.GATEWAY, what=what
+            folder="inbox/new", name=name, schema="Notice", writer=DocumentWriter.GATEWAY, what=what
         )
 
 
-def _file(path: str, writer: Writer, schema: str | None, what: str) -> EprFile:
+def _file(path: str, writer: DocumentWriter, schema: str | None, what: str) -> EprFile:
     folder, _, name = path.rpartition("/")
     return EprFile(folder=folder, name=name, schema=schema, writer=writer, what=what)
 
 
 # The first that fits is meant: a move is named like a message, and more precisely.
 FILES: tuple[EprFile, ...] = (
-    _file("contract.json", Writer.GATEWAY, "Contract", "which contract is kept"),
-    _file("outbox/new/NAME.envelope.json", Writer.EPR, "Envelope", "what goes with a message"),
-    _file("outbox/new/NAME.move.json", Writer.EPR, "Move", "a message in a few words"),
-    _file("outbox/new/NAME.json|xml", Writer.EPR, None, "a FHIR message Bundle"),
-    _file("outbox/accepted/NAME.move.receipt.json", Writer.GATEWAY, "Made", "a move is on disk"),
-    _file("outbox/accepted/NAME.receipt.json", Writer.GATEWAY, "Receipt", "a message is on disk"),
+    _file("contract.json", _US, "Contract", "which contract is kept"),
+    _file("outbox/new/NAME.envelope.json", _EPR, "Envelope", "what goes with a message"),
+    _file("outbox/new/NAME.move.json", _EPR, "Move", "a message in a few words"),
+    _file("outbox/new/NAME.json|xml", _EPR, None, "a FHIR message Bundle"),
     _file(
-        "outbox/refused/NAME.move.reason.json", Writer.GATEWAY, "MoveRefusal", "a move is not made"
+        "outbox/accepted/NAME.move.receipt.json",
+        _US,
+        "Made",
+        "a move is on disk",
     ),
-    _file("outbox/refused/NAME.reason.json", Writer.GATEWAY, "Refusal", "a message is not taken"),
+    _file(
+        "outbox/accepted/NAME.receipt.json",
+        _US,
+        "Receipt",
+        "a message is on disk",
+    ),
+    _file(
+        "outbox/refused/NAME.move.reason.json",
+        _US,
+        "MoveRefusal",
+        "a move is not made",
+    ),
+    _file(
+        "outbox/refused/NAME.reason.json",
+        _US,
+        "Refusal",
+        "a message is not taken",
+    ),
     *_notices(),
-    _file("inbox/new/N.answer.json|xml", Writer.GATEWAY, None, "what was answered to a message"),
-    _file("inbox/new/N.message.json|xml", Writer.GATEWAY, None, "the message that came"),
-    _file("questions/new/N.question.json", Writer.GATEWAY, "Question", "a question"),
-    _file("questions/new/N.request.json|xml", Writer.GATEWAY, None, "what the question is about"),
-    _file("answers/new/N.json", Writer.EPR, "Answer", "an answer"),
-    _file("answers/new/N.xml", Writer.EPR, None, "an answer: a FHIR resource"),
-    _file("answers/accepted/N.decided.json", Writer.GATEWAY, "Decided", "an answer was taken"),
-    _file("answers/refused/N.reason.json", Writer.GATEWAY, "AnswerRefusal", "it was not taken"),
+    _file(
+        "inbox/new/N.answer.json|xml",
+        _US,
+        None,
+        "what was answered to a message",
+    ),
+    _file("inbox/new/N.message.json|xml", _US, None, "the message that came"),
+    _file("questions/new/N.question.json", _US, "Question", "a question"),
+    _file(
+        "questions/new/N.request.json|xml",
+        _US,
+        None,
+        "what the question is about",
+    ),
+    _file("answers/new/N.json", _EPR, "Answer", "an answer"),
+    _file("answers/new/N.xml", _EPR, None, "an answer: a FHIR resource"),
+    _file("answers/accepted/N.decided.json", _US, "Decided", "an answer was taken"),
+    _file("answers/refused/NAME.reason.json", _US, "AnswerRefusal", "it was not taken"),
 )
 
 
@@ -122,12 +153,12 @@ def _components() -> Mapping[str, Schema]:
     return {**found, "Envelope": ENVELOPE}
 
 
-def writers() -> Mapping[str, Writer]:
+def writers() -> Mapping[str, DocumentWriter]:
     """Return who writes each document of the contract, in folders or on the socket, by name."""
     found = {file.schema: file.writer for file in FILES if file.schema is not None}
     for operation in openapi.OPERATIONS.values():
-        found |= dict.fromkeys(_named(operation.get("requestBody", {})), Writer.EPR)
-        found |= dict.fromkeys(_named(operation["responses"]), Writer.GATEWAY)
+        found |= dict.fromkeys(_named(operation.get("requestBody", {})), DocumentWriter.EPR)
+        found |= dict.fromkeys(_named(operation["responses"]), DocumentWriter.GATEWAY)
     return dict(sorted(found.items()))
 
 
@@ -165,7 +196,7 @@ def strict(name: str) -> Schema:
 def published(name: str) -> Schema:
     """Return the schema of a document in every version 1.x of the contract."""
     schema = strict(name)
-    return _opened(schema) if writers()[name] is Writer.GATEWAY else schema
+    return _opened(schema) if writers()[name] is DocumentWriter.GATEWAY else schema
 
 
 def _moved(part: object) -> Schema:

@@ -154,6 +154,7 @@ def test_every_file_has_the_schema_of_its_writer() -> None:
         ("questions/new", "000000000012.question.json", "Question"),
         ("answers/accepted", "12.decided.json", "Decided"),
         ("answers/refused", "12.2.reason.json", "AnswerRefusal"),
+        ("answers/refused", "12.answer.reason.json", "AnswerRefusal"),
     ],
 )
 def test_a_file_is_known_by_its_name(folder: str, name: str, schema: str) -> None:

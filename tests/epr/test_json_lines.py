@@ -47,7 +47,7 @@ class Full:
         return await typed_beside(*words, "--json", *settings)
 
 
-WITHOUT_SETTINGS = ("lint", "evidence gaps")
+WITHOUT_SETTINGS = ("lint", "evidence gaps", "epr-check")
 
 
 @pytest.fixture
@@ -158,6 +158,7 @@ TYPED = {
     "release-record": "release-record BAD --why x",
     "held-records": "held-records",
     "subject": "subject 9990000018 --read-everything --why x",
+    "epr-check": "epr-check --minutes 0.05 --no-sends",
     "backup": "backup COPY.DB",
     "verify": "verify",
     "restore": "restore BACKUP --older",

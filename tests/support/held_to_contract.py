@@ -16,7 +16,7 @@ import jsonschema_rs
 import orjson
 
 from bars_gateway.epr import documents
-from bars_gateway.epr.contract import FILES, Writer, strict
+from bars_gateway.epr.contract import FILES, DocumentWriter, strict
 from bars_gateway.epr.documents import Document
 
 # By the name of the function that composes it: which document it is.
@@ -75,5 +75,5 @@ def faults_of_files(spool: Path) -> Iterator[str]:
         if meant is None:
             if folder in _TO_BE_KNOWN or path.name.endswith(_ENDINGS):
                 yield f"{folder}: the contract knows no such name as that of a file there"
-        elif meant.writer is Writer.GATEWAY and meant.schema is not None:
+        elif meant.writer is DocumentWriter.GATEWAY and meant.schema is not None:
             yield from faults(meant.schema, path.read_bytes())

@@ -1,0 +1,251 @@
+"""
+What is played at the EPR: others write to it, and what it sends meets one fate after another.
+
+    others write ─► a referral ─► the same notice again ─► another ─► a validation ─► questions
+    it sends     ─► door ─► acknowledged ─► refused ─► overdue ─► unconfirmed ─► not sent
+
+Both go on side by side. Nobody but the EPR can send its messages: for each fate the check says that
+it is time for one, and goes on where none comes, so that the fate is then untried. Faults meet the
+services of the counterparty alone, for the rest goes on meanwhile. Before *not sent* the gateway is
+started anew: what it had of an access token is gone, and there is no other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from bars_gateway.epr_check.relay import SocketRelay
+from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
+from bars_gateway.errors import SandboxError
+
+SERVICES = tuple(f"20000009{number:02}" for number in range(1, 9))  # of the counterparty
+UNKNOWN_SERVICE = "2000000999"  # that nobody is entered for
+_OTHER_PATIENT = "9990000026"
+_UNATTENDED = 503
+Json = Mapping[str, Any]
+Say = Callable[[str, str], None]
+CHECK, OTHERS = "check", "counterparty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTimes:
+    """How long things take in a check, in seconds."""
+
+    whole: float
+    patience: float  # for a notice to be collected
+    give_up: float  # until a message that nobody answers ends, and an answer is overdue
+    turn: float  # to wait for the EPR to send something
+
+
+def times_of(minutes: float) -> CheckTimes:
+    """Return how long things take in a check of so many minutes."""
+    whole = minutes * 60
+    short = min(30.0, max(3.0, whole / 20))
+    return CheckTimes(whole=whole, patience=short, give_up=short, turn=whole / 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckGround:
+    """What a course is played on."""
+
+    service: str  # value of the EPR's own
+    admin_url: str  # of the sandbox
+    session: aiohttp.ClientSession
+    sightings: EprSightings
+    relay: SocketRelay
+    again: Callable[[SeenNotice], Awaitable[None]]  # gives a notice once more
+    restart: Callable[[], Awaitable[None]]  # of the gateway
+    say: Say
+    times: CheckTimes
+    asks: bool  # questions are put to the EPR
+    sends: bool  # the EPR sends messages of its own
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTurn:
+    """One fate that a message of the EPR is to meet."""
+
+    asks: str
+    arm: Callable[["CheckCourse"], Awaitable[None]]
+    met: Callable[["CheckCourse", int], object]  # since notice number so and so
+
+
+class CheckCourse:
+    """Plays everything once."""
+
+    def __init__(self, ground: CheckGround) -> None:
+        self._ground = ground
+        self._seen = ground.sightings
+        self._first: Json = {}  # what the counterparty sent first
+
+    async def begin(self) -> None:
+        """Let a referral come, for the EPR to find, and return once it is seen."""
+        self._first = await self._request("a1t1", "a referral")
+        await self._seen.until(lambda: self._seen.first_at is not None)
+        minutes = self._ground.times.whole / 60
+        self._ground.say(CHECK, f"sees your EPR; {minutes:g} minutes begin")
+
+    async def run(self) -> None:
+        """Play until all is played, and the EPR had its time for the last of it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._others())
+            if self._ground.sends:
+                group.create_task(self._own())
+        await asyncio.sleep(self._ground.times.patience)
+
+    async def _others(self) -> None:
+        """Let others write to the EPR."""
+        times = self._ground.times
+        notice = await self._notice_of(self._first)
+        if notice is not None and await self._until(lambda: notice.taken, times.patience):
+            self._ground.say(CHECK, f"gives notice {notice.number} once more, as a crash would")
+            notice.repeated_at = self._seen.seconds
+            await self._ground.again(notice)
+            await self._until(lambda: len(notice.taken) > 1, times.patience)
+        await self._request("a1t1", "another referral", nhs_number=_OTHER_PATIENT)
+        await self._request("a4t1", "a request for validation, and waits for the answer")
+        if self._ground.asks:
+            await self._request("a1t1", "for a booking", books=True)
+            self._ground.say(OTHERS, "asks to cancel its first referral")
+            sent = await self._post(f"/counterparty/held/{self._first['id']}/cancel", {})
+            self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
+
+    async def _request(self, use_case: str, what: str, **more: object) -> Json:
+        self._ground.say(OTHERS, f"sends {what}" if "booking" not in what else f"asks {what}")
+        wanted = {"use_case": use_case, "to": self._ground.service, **more}
+        sent = await self._post("/counterparty/requests", wanted)
+        if sent["http_status"] == _UNATTENDED and self._ground.asks:
+            self._seen.unattended += 1
+        self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
+        return sent
+
+    async def _notice_of(self, sent: Json) -> SeenNotice | None:
+        request_id = sent["request_id"]
+        await self._until(
+            lambda: self._seen.notice(request_id=request_id), self._ground.times.patience
+        )
+        return self._seen.notice(request_id=request_id)
+
+    async def _own(self) -> None:
+        """Let messages of the EPR meet one fate after another."""
+        for number, turn in enumerate(TURNS, 1):
+            last = max(self._seen.notices, default=0)
+            await turn.arm(self)
+            self._ground.say(CHECK, f"message {number} of {len(TURNS)}: {turn.asks}")
+            if not await self._until(partial(turn.met, self, last), self._limit()):
+                self._ground.say(CHECK, "none came that met this; goes on")
+            await self.disarm()
+
+    def _limit(self) -> float:
+        return self._ground.times.turn + 2 * self._ground.times.give_up
+
+    def outcome(self, state: str, since: int) -> SeenNotice | None:
+        """Return a request's outcome of that *state* that was told behind notice *since*."""
+        for number, notice in self._seen.notices.items():
+            if number > since and notice.is_(kind="outcome", state=state, move="request"):
+                return notice
+        return None
+
+    def answered_late(self, since: int) -> object:
+        """Tell whether an answer is overdue, or the request is one to which none is owed."""
+        taken = self.outcome("acknowledged", since)
+        if taken is not None and taken.document["use_case"][:2] not in {"a4", "a6"}:
+            return taken
+        return any(
+            number > since and each.is_(kind="overdue", direction="outbound")
+            for number, each in self._seen.notices.items()
+        )
+
+    def refused_at_the_door(self) -> bool:
+        """Tell whether a message was refused before it was taken."""
+        return any(self._seen.refused_fingerprints())
+
+    async def script(self, **members: object) -> None:
+        """Let the counterparty do something otherwise."""
+        await self._post("/counterparty/scripts", members)
+
+    async def fault(self, **members: object) -> None:
+        """Let the national side do something to the next calls."""
+        await self._post("/faults", members)
+
+    async def lose_answers(self) -> None:
+        """Let the answers of the counterparty get lost on their way back."""
+        for service in SERVICES:
+            await self.fault(kind="drop_after", method="POST", target=service)
+
+    async def lose_tokens(self) -> None:
+        """Start the gateway anew while no access token is to be had."""
+        await self.fault(kind="token_outage")
+        self._ground.say(CHECK, "stops the gateway and starts it again")
+        await self._ground.restart()
+        self._seen.restarted_at = self._seen.seconds
+
+    async def cut_an_answer(self) -> None:
+        """Cut off the answer to the next message that is posted."""
+        self._ground.relay.cuts = True
+
+    async def disarm(self) -> None:
+        """Let everything be as it should be."""
+        self._ground.relay.cuts = False
+        for path in ("/faults", "/counterparty/scripts"):
+            async with self._ground.session.delete(self._ground.admin_url + path):
+                pass
+
+    async def _post(self, path: str, document: Json) -> Json:
+        url = self._ground.admin_url + path
+        async with self._ground.session.post(url, json=document) as answer:
+            found: Json = await answer.json(content_type=None)
+            if not answer.ok:
+                raise SandboxError(f"the sandbox did not do {path}: {found.get('error')}")
+            return found
+
+    async def _until(self, condition: Callable[[], object], seconds: float) -> bool:
+        """Return whether *condition* held within *seconds*."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._seen.until(condition)
+        except TimeoutError:
+            return False
+        return True
+
+
+async def _nothing(_course: CheckCourse) -> None:
+    """Arm nothing."""
+
+
+TURNS = (
+    CheckTurn(
+        f"send one to the service {UNKNOWN_SERVICE}, which BaRS does not know. It is refused",
+        _nothing,
+        lambda course, _: course.refused_at_the_door(),
+    ),
+    CheckTurn(
+        "send a request. It will be taken",
+        CheckCourse.cut_an_answer,
+        lambda course, since: course.outcome("acknowledged", since),
+    ),
+    CheckTurn(
+        "send another request. The Receiver will refuse it",
+        lambda course: course.script(verb="refuse", status=422),
+        lambda course, since: course.outcome("refused", since),
+    ),
+    CheckTurn(
+        "send a request for validation (2000000904). It is taken, and no answer will come",
+        lambda course: course.script(verb="never", of="responses"),
+        lambda course, since: course.answered_late(since),
+    ),
+    CheckTurn(
+        "send another request. Nobody will know whether it arrived",
+        CheckCourse.lose_answers,
+        lambda course, since: course.outcome("unconfirmed", since),
+    ),
+    CheckTurn(
+        "send another request. It will never leave",
+        CheckCourse.lose_tokens,
+        lambda course, since: course.outcome("not_sent", since),
+    ),
+)

@@ -1,0 +1,378 @@
+"""
+What an EPR did right and wrong, by what was seen at its doors. Pure: sightings in, findings out.
+
+    EprSightings ──RULES, one after the other──► EprFinding: right │ wrong │ look │ untried
+
+*Right* and *wrong* are what the doors show. *Look* is what they cannot show: a notice was taken in
+time, and whether anybody was told of it stands on a screen. *Untried* is what did not come up,
+for the EPR sent nothing, or goes by the other door.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from bars_gateway.epr.spool import Sort, sort_of, stem_of
+from bars_gateway.epr_check.sightings import EprSightings, SeenAct, SeenNotice
+
+HASTE_SECONDS = 10.0  # in which nobody has telephoned: what is sent again by then, a program sends
+_MOST_AGAIN = 2  # times that the same refused bytes may come: a person may be puzzled once
+
+
+class EprResult(StrEnum):
+    """How an EPR did, by one rule."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    LOOK = "look"  # the doors cannot show it: somebody has to look at a screen
+    UNTRIED = "untried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EprFinding:
+    """What was found by one rule."""
+
+    rule: str
+    clause: str  # of docs/epr-contract.md
+    title: str
+    result: EprResult
+    says: str  # what was seen
+    look: tuple[str, ...] = ()  # what to look for on a screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTerms:
+    """What is expected of the EPR."""
+
+    by_socket: bool  # notices and questions
+    asks: bool  # questions are put to it
+    patience_seconds: float  # for a notice to be collected
+
+
+Judgement = tuple[EprResult, str] | tuple[EprResult, str, tuple[str, ...]]
+_NOTHING_CAME: Judgement = (EprResult.UNTRIED, "no notice came")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRule:
+    """Something that an EPR does or not."""
+
+    clause: str
+    title: str
+    judge: Callable[[EprSightings, CheckTerms], Judgement]
+
+
+def judged(seen: EprSightings, terms: CheckTerms) -> list[EprFinding]:
+    """Return what was found, rule by rule."""
+    return list(_judged(seen, terms))
+
+
+def _judged(seen: EprSightings, terms: CheckTerms) -> Iterator[EprFinding]:
+    for name, rule in RULES.items():
+        result, says, *look = rule.judge(seen, terms)
+        yield EprFinding(
+            rule=name,
+            clause=rule.clause,
+            title=rule.title,
+            result=result,
+            says=says,
+            look=look[0] if look else (),
+        )
+
+
+def _right_or(wrong: Sequence[str], right: str) -> Judgement:
+    return (EprResult.WRONG, "; ".join(wrong)) if wrong else (EprResult.RIGHT, right)
+
+
+def _came(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    if seen.first_at is None:
+        return EprResult.WRONG, "nobody came to the folder or to the socket"
+    return EprResult.RIGHT, "it was seen"
+
+
+def _due(seen: EprSightings, terms: CheckTerms) -> list[SeenNotice]:
+    """Return the notices that an EPR has had its time for."""
+    last = seen.seconds - terms.patience_seconds
+    told = [each for each in seen.notices.values() if not each.is_known]
+    return [each for each in told if each.taken or _since(each, seen) <= last]
+
+
+def _since(notice: SeenNotice, seen: EprSightings) -> float:
+    """Return from when its time to collect counts: what came before it did, waited for it."""
+    return max(notice.told_at, seen.first_at or 0.0)
+
+
+def _waited(notice: SeenNotice, seen: EprSightings) -> float:
+    """Return how many seconds a notice that was collected had waited."""
+    return notice.taken[0] - _since(notice, seen)
+
+
+def _collected(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    due = _due(seen, terms)
+    if not due:
+        return _NOTHING_CAME
+    never = [each.number for each in due if not each.taken]
+    late = [
+        f"{each.number} after {_waited(each, seen):.0f} s"
+        for each in due
+        if each.taken and _waited(each, seen) > terms.patience_seconds
+    ]
+    left = f"{len(never)} of {len(due)} notices still lie there ({_some(never)})"
+    wrong = [left] if never else []
+    wrong += [f"late: {_some(late)}"] if late else []
+    slowest = max((_waited(each, seen) for each in due if each.taken), default=0.0)
+    return _right_or(wrong, f"all {len(due)} notices, the slowest after {slowest:.1f} s")
+
+
+def _some(values: Sequence[object]) -> str:
+    shown = ", ".join(str(each) for each in values[:5])
+    return shown + (", …" if len(values) > 5 else "")  # noqa: PLR2004
+
+
+def _kept(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    taken = [each for each in seen.notices.values() if each.taken]
+    if not taken:
+        return EprResult.UNTRIED, "nothing was collected"
+    lost = [each.number for each in taken if each.lost]
+    how = "collected before its message was read" if terms.by_socket else "deleted unread"
+    wrong = [f"{how}, and so lost: {_some(lost)}"] if lost else []
+    return _right_or(wrong, f"all {len(taken)} were read, or moved whole")
+
+
+def _in_order(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    by_workflow: dict[object, list[tuple[float, int]]] = {}
+    for each in seen.notices.values():
+        if each.taken and each.document:
+            found = by_workflow.setdefault(each.document["workflow_id"], [])
+            found.append((each.taken[0], each.number))
+    several = [sorted(found) for found in by_workflow.values() if len(found) > 1]
+    if not several:
+        return EprResult.UNTRIED, "of no workflow came two"
+    wrong = [
+        f"{later} was taken before {number}"
+        for found in several
+        for (_, later), (_, number) in pairwise(found)
+        if later > number
+    ]
+    return _right_or(wrong[:3], f"in each of {len(several)} workflows")
+
+
+def _survived(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    again = [each for each in seen.notices.values() if each.repeated_at is not None]
+    if not again:
+        return EprResult.UNTRIED, "no notice was collected that could be given again"
+    wrong, looks = [], []
+    for each in again:
+        assert each.repeated_at is not None
+        if len(each.taken) < 2:  # noqa: PLR2004
+            wrong.append(f"{each.number} was given again, and not collected again")
+        since = [n for n in _due(seen, terms) if n.told_at > each.repeated_at and n is not each]
+        if since and not any(n.taken for n in since):
+            wrong.append(f"nothing was collected after {each.number} was given again")
+        looks.append(f"notice {each.number} came twice: is what it says there once? {_means(each)}")
+    text = f"{_some([each.number for each in again])} was collected again, and what came after it"
+    return (*_right_or(wrong, text), tuple(looks))
+
+
+def _means(notice: SeenNotice) -> str:
+    return f"“{notice.document.get('means', '')}” ({notice.document.get('request_id', '')})"
+
+
+def _renamed(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    if not seen.drops:
+        return EprResult.UNTRIED, "no file was handed over"
+    in_place = Counter(each.folder for each in seen.drops if each.in_place)
+    wrong = [f"{count} written in place in {folder}" for folder, count in in_place.items()]
+    return _right_or(wrong, f"all {len(seen.drops)} files came by rename")
+
+
+def _named_once(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    names = Counter(each.name for each in seen.drops if each.folder == "outbox/new")
+    if not names:
+        return EprResult.UNTRIED, "no message was handed over by folder"
+    twice = sum(count > 1 for count in names.values())
+    wrong = [f"{twice} names were used more than once"] if twice else []
+    return _right_or(wrong, f"{len(names)} names, each once")
+
+
+def _envelope_first(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    messages: dict[str, float] = {}
+    late = count = 0
+    for drop in seen.drops:
+        if drop.folder == "outbox/new" and sort_of(drop.name) is Sort.MESSAGE:
+            messages.setdefault(stem_of(drop.name), drop.at)
+        elif drop.folder == "outbox/new" and sort_of(drop.name) is Sort.ENVELOPE:
+            count += 1
+            late += stem_of(drop.name) in messages
+    if not count:
+        return EprResult.UNTRIED, "no envelope was handed over"
+    return _right_or([f"{late} came after their messages"] if late else [], f"all {count}")
+
+
+def _fates_read(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    last = seen.seconds - terms.patience_seconds
+    due = [each for each in seen.fates if each.read or each.at <= last]
+    if not due:
+        return EprResult.UNTRIED, "no message was handed over by folder"
+    receipts = sum(not each.read for each in due if not each.refused)
+    reasons = sum(not each.read for each in due if each.refused)
+    wrong = [f"{receipts} receipts were never read"] if receipts else []
+    wrong += [f"{reasons} reasons were never read: nobody knows why"] if reasons else []
+    return _right_or(wrong, f"all {len(due)} were read")
+
+
+def _refusal_shown(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    refused = len(list(seen.refused_fingerprints()))
+    if not refused:
+        return EprResult.UNTRIED, "no message was refused at the door"
+    look = "a message was refused at the door: was its sender shown why, and what to correct?"
+    return EprResult.LOOK, f"{refused} refused; who was shown why is not seen", (look,)
+
+
+def _same_again(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    cut = next((each for each in seen.submissions if each.http_status is None), None)
+    if cut is None:
+        return EprResult.UNTRIED, "no message was posted whose answer could be cut off"
+    later = [each for each in seen.submissions if each.at > cut.at]
+    if any(each.fingerprint == cut.fingerprint for each in later):
+        return EprResult.RIGHT, "its answer was cut off, and the same bytes came again"
+    if later:
+        return EprResult.WRONG, (
+            "its answer was cut off, and other bytes came next: there may be two of it, or the"
+            " first is forgotten"
+        )
+    return EprResult.WRONG, "its answer was cut off, and it never came again"
+
+
+def _not_hammered(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    refused = Counter(seen.refused_fingerprints())
+    if not refused:
+        return EprResult.UNTRIED, "no message was refused at the door"
+    often = max(refused.values())
+    wrong = [f"the same refused bytes came {often} times"] if often > _MOST_AGAIN else []
+    return _right_or(wrong, "what was refused was not sent unchanged for long")
+
+
+def _answered(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    if not terms.asks:
+        return EprResult.UNTRIED, "the EPR is asked nothing (--no-questions)"
+    if not seen.questions and seen.unattended:
+        return EprResult.WRONG, "it did not ask for questions: who wanted to book was told 503"
+    if not seen.questions:
+        return EprResult.UNTRIED, "no question was put"
+    never = [each.number for each in seen.questions.values() if each.in_time is None]
+    late = [each.number for each in seen.questions.values() if each.in_time is False]
+    wrong = [f"not answered: {_some(never)}"] if never else []
+    wrong += [f"answered when nobody waited any more: {_some(late)}"] if late else []
+    return _right_or(wrong, f"all {len(seen.questions)} within their time")
+
+
+def _usable(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    if all(each.in_time is None for each in seen.questions.values()) and not seen.refused_answers:
+        return EprResult.UNTRIED, "no question was answered"
+    wrong = [f"{seen.refused_answers} answers were refused"] if seen.refused_answers else []
+    return _right_or(wrong, "every answer could be used")
+
+
+def _back(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    again = seen.restarted_at
+    if again is None:
+        return EprResult.UNTRIED, "the gateway was not restarted"
+    due = [each for each in _due(seen, terms) if each.told_at >= again]
+    if seen.last_at is not None and seen.last_at > again:
+        return EprResult.RIGHT, "it went on when the gateway was there again"
+    if not terms.by_socket and not due:
+        return EprResult.UNTRIED, "nothing came after the restart"
+    return EprResult.WRONG, "nobody came any more when the gateway was there again"
+
+
+def _told(state: str) -> Callable[[EprSightings, CheckTerms], Judgement]:
+    """Return what judges how an EPR takes an outcome of that state."""
+    words = state.replace("_", " ")
+
+    def judge(seen: EprSightings, terms: CheckTerms) -> Judgement:
+        found = [each for each in seen.notices.values() if each.is_(kind="outcome", state=state)]
+        if not found:
+            return EprResult.UNTRIED, f"no message of its ended as {words}"
+        return _acted_on(found, seen, terms)
+
+    return judge
+
+
+def _overdue(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    found = [each for each in seen.notices.values() if each.is_(kind="overdue")]
+    if not found:
+        return EprResult.UNTRIED, "no answer was owed to it, or by it, for too long"
+    return _acted_on(found, seen, terms)
+
+
+def _acted_on(found: Sequence[SeenNotice], seen: EprSightings, terms: CheckTerms) -> Judgement:
+    """Judge what became of notices upon which a person has to act."""
+    due = [each for each in _due(seen, terms) if each in found]
+    late = [
+        each.number
+        for each in due
+        if not each.taken or _waited(each, seen) > terms.patience_seconds
+    ]
+    hasty = [each.number for each in found if _sent_in_haste(each, seen)]
+    wrong = [f"not collected in time: {_some(late)}"] if late else []
+    wrong += [f"sent again at once, by no person: {_some(hasty)}"] if hasty else []
+    if wrong:
+        return EprResult.WRONG, "; ".join(wrong)
+    if not due:
+        return EprResult.UNTRIED, "it came too late in the check to be judged"
+    recorded = [act.what for each in due for act in _acts_upon(each, seen)]
+    if recorded:
+        return EprResult.RIGHT, f"collected, and somebody acted: {_some(recorded)}"
+    looks = tuple(f"who was shown this, and where? {_means(each)}" for each in due)
+    return EprResult.LOOK, f"collected in time ({len(due)}); who was shown it is not seen", looks
+
+
+def _acts_upon(notice: SeenNotice, seen: EprSightings) -> Iterator[SeenAct]:
+    request_id = str(notice.document.get("request_id"))
+    for act in seen.acts:
+        if notice.taken and act.at >= notice.taken[0] and request_id in act.what + act.names:
+            yield act
+
+
+def _sent_in_haste(notice: SeenNotice, seen: EprSightings) -> bool:
+    """Tell whether the message went out again before anybody can have telephoned."""
+    if not notice.taken or notice.document.get("kind") != "outcome":
+        return False
+    until = notice.taken[0] + HASTE_SECONDS
+    fingerprint = notice.document.get("fingerprint")
+    posted = any(
+        notice.taken[0] < at <= until and given == fingerprint for at, given in seen.handed()
+    )
+    ordered = any(
+        act.at <= until and act.what.rpartition("/")[2] in {"retry", "resend"}
+        for act in _acts_upon(notice, seen)
+    )
+    return posted or ordered
+
+
+RULES: Mapping[str, CheckRule] = {
+    "came": CheckRule("doors-3", "Came to its gateway", _came),
+    "collected": CheckRule("notices-6", "Collected every notice, soon", _collected),
+    "kept": CheckRule("socket-2", "Kept what it collected", _kept),
+    "in_order": CheckRule("notices-4", "Took them in order", _in_order),
+    "repeats": CheckRule("notices-3", "Survived a notice that came twice", _survived),
+    "renamed": CheckRule("messages-1", "Handed files over by rename", _renamed),
+    "named_once": CheckRule("messages-2", "Used each name once", _named_once),
+    "envelope_first": CheckRule(
+        "messages-3", "Put the envelope before its message", _envelope_first
+    ),
+    "fates_read": CheckRule("messages-4", "Read receipts and reasons", _fates_read),
+    "refusal_shown": CheckRule("messages-9", "Showed why a message was refused", _refusal_shown),
+    "same_again": CheckRule("messages-6", "Posted the same bytes after a lost answer", _same_again),
+    "not_hammered": CheckRule("messages-9", "Did not repeat what was refused", _not_hammered),
+    "answered": CheckRule("questions-1", "Answered questions in time", _answered),
+    "usable": CheckRule("questions-7", "Gave answers that can be used", _usable),
+    "back": CheckRule("doors-3", "Went on after the gateway's restart", _back),
+    "refused": CheckRule("never-1", "Acted on *refused*", _told("refused")),
+    "not_sent": CheckRule("never-1", "Acted on *not sent*", _told("not_sent")),
+    "unconfirmed": CheckRule("never-1", "Acted on *unconfirmed*", _told("unconfirmed")),
+    "overdue": CheckRule("notices-7", "Acted on *overdue*", _overdue),
+}

@@ -1,0 +1,152 @@
+"""
+Stands on the socket between the EPR and its gateway: passes everything on, and notes what it was.
+
+    EPR ──► relay ──► gateway's own socket        the answer goes back as it came
+              └─► EprSightings
+
+It does what cannot be seen otherwise in ten minutes: it gives a notice a second time, as a crash
+would, and it cuts off the answer to a submission, which the gateway has taken by then. While the
+gateway is gone, whoever connects here is hung up on.
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+from yarl import URL
+
+from bars_gateway import listeners
+from bars_gateway.epr.socket import bound
+from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
+
+_ONE_HOP = frozenset(
+    "connection content-length date host keep-alive server transfer-encoding".split()
+)
+_LONGEST_WAIT = 1.0  # seconds that a question for notices may wait: so a repeat soon comes
+_COLLECTED = re.compile(r"/notices/(\d{1,18})/collected")
+_PART = re.compile(r"/notices/(\d{1,18})/(message|answer)")
+_ANSWERED = re.compile(r"/questions/\d{1,18}/answer")
+_ACTS = re.compile(r"/messages/[^/]+/\w+|/moves|/interventions|/alarms/handled")
+_MAX_BYTES = 64 * 1024 * 1024
+_OK, _NO_CONTENT, _REFUSED = 200, 204, range(400, 500)
+
+
+class SocketRelay:
+    """Serves an EPR at a socket of its own."""
+
+    def __init__(self, gateway: Path, sightings: EprSightings) -> None:
+        self._gateway = gateway
+        self._sightings = sightings
+        self._again: dict[int, Mapping[str, Any]] = {}  # notices to be given once more
+        self.cuts = False  # whether the answer to the next submission is cut off
+        self._session: aiohttp.ClientSession
+
+    @asynccontextmanager
+    async def serving(self, path: Path) -> AsyncIterator[None]:
+        """Serve at *path* in the block."""
+        connector = aiohttp.UnixConnector(str(self._gateway), limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            trust_env=False,
+            auto_decompress=False,
+        ) as self._session:
+            application = web.Application(client_max_size=_MAX_BYTES)
+            application.router.add_route("*", "/{path:.*}", self._pass_on)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+            await runner.setup()
+            server = await listeners.serve(runner, bound(path))
+            try:
+                yield
+            finally:
+                server.close()
+                await runner.cleanup()
+                _gone(path)
+
+    async def give_again(self, notice: SeenNotice) -> None:
+        """Let a notice be in the next answers until it is collected again."""
+        self._again[notice.number] = notice.document
+
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        try:
+            status, headers, answer = await self._asked(request, body)
+        except aiohttp.ClientError:
+            return _hung_up(request)
+        if (request.method, request.path) == ("GET", "/notices") and status == _OK:
+            answer = self._with_repeats(answer)
+        if self._note(request, body, status):
+            return _hung_up(request)
+        return web.Response(status=status, headers=headers, body=answer)
+
+    async def _asked(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        self._sightings.seen()
+        url = URL(f"http://gateway{request.raw_path}", encoded=True)  # as the EPR wrote it
+        if request.path == "/notices" and _is_long(request.query.get("wait", "")):
+            url = url.update_query(wait="0" if self._again else str(_LONGEST_WAIT))
+        async with self._session.request(
+            request.method,
+            url,
+            data=body or None,
+            headers=_kept(request.headers),
+            skip_auto_headers=("Content-Type", "User-Agent"),
+            allow_redirects=False,
+        ) as answer:
+            return answer.status, _kept(answer.headers), await answer.read()
+
+    def _with_repeats(self, answer: bytes) -> bytes:
+        found = orjson.loads(answer)
+        again = [each for _, each in sorted(self._again.items())]
+        found["notices"] = again + found["notices"]
+        for each in found["notices"]:
+            self._sightings.offered(each)
+        return orjson.dumps(found)
+
+    def _note(self, request: web.Request, body: bytes, status: int) -> bool:
+        """Note what was asked and how it ended; tell whether the answer is to be cut off."""
+        seen, path = self._sightings, request.path
+        if request.method == "GET":
+            if (part := _PART.fullmatch(path)) and status == _OK:
+                seen.part_read(int(part[1]), part[2])
+            return False
+        if (collected := _COLLECTED.fullmatch(path)) and status == _NO_CONTENT:
+            self._again.pop(int(collected[1]), None)
+            seen.collected(int(collected[1]))
+        elif path == "/messages":
+            cut, self.cuts = self.cuts, False
+            seen.submitted(hashlib.sha256(body).hexdigest(), None if cut else status)
+            return cut
+        elif _ANSWERED.fullmatch(path) and status in _REFUSED:
+            seen.refused_answers += 1
+        elif _ACTS.fullmatch(path):
+            seen.acted(f"{request.method} {path}", body.decode("utf-8", "replace"))
+        return False
+
+
+def _hung_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # nobody is there to get it
+
+
+def _gone(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that go beyond one connection."""
+    return {name: each for name, each in headers.items() if name.lower() not in _ONE_HOP}
+
+
+def _is_long(wait: str) -> bool:
+    try:
+        return float(wait) > _LONGEST_WAIT
+    except ValueError:
+        return False  # the gateway says what is wrong with it

@@ -1,0 +1,369 @@
+"""What `epr-check` makes of what was seen at an EPR's doors."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bars_gateway.epr_check.judging import RULES, CheckTerms, EprFinding, EprResult, judged
+from bars_gateway.epr_check.sightings import EprSightings, FileEvent
+
+PATIENCE = 10.0
+INBOX, OUTBOX, ACCEPTED, REFUSED = "inbox/new", "outbox/new", "outbox/accepted", "outbox/refused"
+REQUEST_ID = "7a1c3f0e-1111-4222-8333-444455556666"
+
+
+class Watch:
+    """A clock that goes on when it is told to, and what is seen by it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.seen = EprSightings(lambda: self.now)
+
+    def told(self, number: int, **members: Any) -> None:
+        """Let the gateway have a notice for the EPR."""
+        document = {"notice_id": number, "kind": "message", "state": "received", "move": "request"}
+        document |= {"workflow_id": 1, "request_id": REQUEST_ID, "fingerprint": "f", "means": "So."}
+        self.seen.learn_notice(document | members)
+
+    def files(self, number: int, event: FileEvent, part: str = "outcome") -> None:
+        self.seen.note_file(INBOX, f"{number:012d}.{part}.json", event)
+
+    def taken(self, number: int) -> None:
+        """Let a notice lie there and be moved away, with a moment between."""
+        self.files(number, FileEvent.RENAMED_IN)
+        self.now += 1
+        self.files(number, FileEvent.RENAMED_OUT)
+
+    def dropped(self, name: str) -> None:
+        self.seen.note_file(OUTBOX, name, FileEvent.RENAMED_IN)
+        self.now += 1
+
+    def found(self, rule: str, *, by_socket: bool = False, asks: bool = True) -> EprFinding:
+        terms = CheckTerms(by_socket=by_socket, asks=asks, patience_seconds=PATIENCE)
+        return next(each for each in judged(self.seen, terms) if each.rule == rule)
+
+    def result(self, rule: str, **terms: bool) -> EprResult:
+        return self.found(rule, **terms).result
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def test_nobody_came(watch: Watch) -> None:
+    """That is wrong, and everything else is untried."""
+    results = [watch.result(rule) for rule in RULES if rule != "came"]
+
+    assert EprResult.WRONG is watch.result("came")
+    assert {EprResult.UNTRIED} == set(results)
+
+
+def test_what_was_taken_soon_is_right(watch: Watch) -> None:
+    """Moved away with all its files, which keeps them."""
+    watch.told(1)
+    watch.taken(1)
+
+    assert EprResult.RIGHT is watch.result("collected")
+    assert EprResult.RIGHT is watch.result("kept")
+
+
+def test_what_lies_there_is_wrong_once_there_was_time(watch: Watch) -> None:
+    """And untried before that."""
+    watch.dropped("a.json")
+    watch.told(1)
+    early = watch.result("collected")
+    watch.now += PATIENCE + 1
+
+    assert EprResult.UNTRIED is early
+    assert "1 of 1 notices still lie there (1)" == watch.found("collected").says
+
+
+def test_what_was_taken_late_is_wrong(watch: Watch) -> None:
+    """Somebody waited for it."""
+    watch.dropped("a.json")
+    watch.told(1)
+    watch.now += PATIENCE + 1
+    watch.taken(1)
+
+    assert "late: 1 after 12 s" == watch.found("collected").says
+
+
+def test_time_counts_from_when_the_epr_came(watch: Watch) -> None:
+    """What lay there before is no fault of it."""
+    watch.told(1)
+    watch.now += 600
+    watch.dropped("a.json")
+    watch.taken(1)
+
+    assert EprResult.RIGHT is watch.result("collected")
+
+
+def test_what_the_epr_decided_itself_is_not_given_to_it(watch: Watch) -> None:
+    """A booking that it said yes to is collected from the beginning."""
+    watch.dropped("a.json")
+    watch.told(1, collected_at="2026-03-02T09:00:00Z")
+    watch.told(2, collected_at=None)
+    watch.now += PATIENCE + 1
+
+    assert "1 of 1 notices still lie there (2)" == watch.found("collected").says
+
+
+def test_what_was_deleted_unread_is_lost(watch: Watch) -> None:
+    """What was read before it was deleted is not."""
+    for number, read in ((1, False), (2, True)):
+        watch.told(number)
+        watch.files(number, FileEvent.RENAMED_IN)
+        if read:
+            watch.files(number, FileEvent.READ)
+        watch.files(number, FileEvent.REMOVED)
+
+    assert "deleted unread, and so lost: 1" == watch.found("kept").says
+
+
+def test_what_was_collected_before_it_was_read_is_lost(watch: Watch) -> None:
+    """On the socket: the message has to be here first."""
+    for number in (1, 2):
+        watch.told(number)
+    watch.seen.part_read(2, "message")
+    watch.seen.collected(1)
+    watch.seen.collected(2)
+
+    assert "collected before its message was read, and so lost: 1" == (
+        watch.found("kept", by_socket=True).says
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "result"), [((1, 2), EprResult.RIGHT), ((2, 1), EprResult.WRONG)]
+)
+def test_one_workflow_goes_in_order(
+    watch: Watch, order: tuple[int, int], result: EprResult
+) -> None:
+    """A cancellation must not be filed before what it cancels."""
+    watch.told(1)
+    watch.told(2)
+    for number in order:
+        watch.taken(number)
+
+    assert result is watch.result("in_order")
+
+
+def test_several_workflows_go_in_any_order(watch: Watch) -> None:
+    """They have nothing to do with each other."""
+    watch.told(1)
+    watch.told(2, workflow_id=2)
+    watch.taken(2)
+    watch.taken(1)
+
+    assert EprResult.UNTRIED is watch.result("in_order")
+
+
+def repeated(watch: Watch) -> None:
+    watch.told(1)
+    watch.taken(1)
+    watch.seen.notices[1].repeated_at = watch.seen.seconds
+
+
+def test_a_repeat_is_collected_and_what_comes_after_it(watch: Watch) -> None:
+    """Whether it is there twice, a person has to look for."""
+    repeated(watch)
+    watch.taken(1)
+    watch.told(2)
+    watch.taken(2)
+
+    assert EprResult.RIGHT is watch.result("repeats")
+    assert "there once?" in watch.found("repeats").look[0]
+
+
+def test_a_repeat_that_stays_is_wrong(watch: Watch) -> None:
+    """At least once means that it may come again."""
+    repeated(watch)
+    watch.files(1, FileEvent.RENAMED_IN)
+
+    assert EprResult.WRONG is watch.result("repeats")
+
+
+def test_who_stops_at_a_repeat_is_told(watch: Watch) -> None:
+    """Everything behind it waits."""
+    repeated(watch)
+    watch.taken(1)
+    watch.told(2)
+    watch.now += PATIENCE + 1
+
+    assert "nothing was collected after 1" in watch.found("repeats").says
+
+
+@pytest.mark.parametrize(
+    ("events", "result"),
+    [
+        ((FileEvent.RENAMED_IN,), EprResult.RIGHT),
+        ((FileEvent.CREATED,), EprResult.RIGHT),  # a hard link is as whole
+        ((FileEvent.CREATED, FileEvent.WRITTEN, FileEvent.CLOSED), EprResult.WRONG),
+        ((FileEvent.RENAMED_IN, FileEvent.WRITTEN), EprResult.WRONG),
+    ],
+)
+def test_a_file_comes_whole(watch: Watch, events: tuple[FileEvent, ...], result: EprResult) -> None:
+    """What is written where it is read may be read half."""
+    for event in events:
+        watch.seen.note_file(OUTBOX, "a.json", event)
+
+    assert result is watch.result("renamed")
+
+
+def test_a_half_that_is_named_so_is_no_fault(watch: Watch) -> None:
+    """It gets its name once it is whole."""
+    for event in (FileEvent.CREATED, FileEvent.WRITTEN, FileEvent.CLOSED):
+        watch.seen.note_file(OUTBOX, "a.json.part", event)
+    watch.dropped("a.json")
+
+    assert EprResult.RIGHT is watch.result("renamed")
+
+
+def test_a_name_is_used_once(watch: Watch) -> None:
+    """An envelope and its message share one."""
+    watch.dropped("a.envelope.json")
+    watch.dropped("a.json")
+    once = watch.result("named_once")
+    watch.dropped("a.json")
+
+    assert EprResult.RIGHT is once
+    assert EprResult.WRONG is watch.result("named_once")
+
+
+@pytest.mark.parametrize(
+    ("names", "result"),
+    [
+        (("a.envelope.json", "a.json"), EprResult.RIGHT),
+        (("a.json", "a.envelope.json"), EprResult.WRONG),
+    ],
+)
+def test_an_envelope_comes_first(watch: Watch, names: tuple[str, str], result: EprResult) -> None:
+    """One that is late may belong to the next."""
+    for name in names:
+        watch.dropped(name)
+
+    assert result is watch.result("envelope_first")
+
+
+def test_a_reason_that_nobody_reads(watch: Watch) -> None:
+    """Whoever sent the message believes that it is on its way."""
+    watch.dropped("a.json")
+    watch.seen.note_file(ACCEPTED, "a.receipt.json", FileEvent.RENAMED_IN)
+    watch.seen.note_file(REFUSED, "b.reason.json", FileEvent.RENAMED_IN)
+    watch.seen.note_file(ACCEPTED, "a.receipt.json", FileEvent.READ)
+    watch.now += PATIENCE + 1
+
+    assert "1 reasons were never read: nobody knows why" == watch.found("fates_read").says
+
+
+@pytest.mark.parametrize(
+    ("next_ones", "result"),
+    [(("one",), EprResult.RIGHT), (("other",), EprResult.WRONG), ((), EprResult.WRONG)],
+)
+def test_what_is_posted_after_a_lost_answer(
+    watch: Watch, next_ones: tuple[str, ...], result: EprResult
+) -> None:
+    """The same bytes: others would be a second referral."""
+    watch.seen.submitted("one", None)
+    for fingerprint in next_ones:
+        watch.now += 1
+        watch.seen.submitted(fingerprint, 201)
+
+    assert result is watch.result("same_again")
+
+
+@pytest.mark.parametrize(("times", "result"), [(2, EprResult.RIGHT), (3, EprResult.WRONG)])
+def test_what_was_refused_is_not_repeated(watch: Watch, times: int, result: EprResult) -> None:
+    """It is refused again."""
+    for _ in range(times):
+        watch.seen.submitted("one", 422)
+
+    assert result is watch.result("not_hammered")
+
+
+def question(number: int, decided: str | None) -> dict[str, Any]:
+    return {"question_id": number, "answer_by": "2026-03-02T09:00:04Z", "decided_at": decided}
+
+
+def test_questions_are_answered_in_time(watch: Watch) -> None:
+    """One that was answered late, or never, is named."""
+    watch.seen.learn_question(question(1, "2026-03-02T09:00:01Z"))
+    good = watch.result("answered")
+    watch.seen.learn_question(question(2, "2026-03-02T09:00:05Z"))
+    watch.seen.learn_question(question(3, None))
+
+    assert EprResult.RIGHT is good
+    assert "not answered: 3; answered when nobody waited any more: 2" == (
+        watch.found("answered").says
+    )
+
+
+def test_who_never_asks_for_questions_is_told(watch: Watch) -> None:
+    """Unless it is not to be asked."""
+    watch.seen.unattended += 1
+
+    assert EprResult.WRONG is watch.result("answered")
+    assert EprResult.UNTRIED is watch.result("answered", asks=False)
+
+
+ENDED = {"kind": "outcome", "state": "not_sent", "means": "It never left. Act now."}
+
+
+def test_what_people_were_shown_is_to_be_looked_for(watch: Watch) -> None:
+    """The doors show that it was collected, and no more."""
+    watch.told(1, **ENDED)
+    watch.taken(1)
+
+    assert EprResult.LOOK is watch.result("not_sent")
+    assert "It never left. Act now." in watch.found("not_sent").look[0]
+    assert EprResult.UNTRIED is watch.result("unconfirmed")
+
+
+def test_what_is_sent_again_at_once_was_sent_by_no_person(watch: Watch) -> None:
+    """By a verb, or as the same bytes by either door."""
+    for again in (
+        lambda: watch.seen.acted(f"POST /messages/{REQUEST_ID}/resend", '{"why": "x"}'),
+        lambda: watch.seen.submitted("f", 409),
+    ):
+        watch.seen.notices.clear()
+        watch.told(1, **ENDED)
+        watch.taken(1)
+        watch.now += 1
+        again()
+
+        assert EprResult.WRONG is watch.result("not_sent")
+
+
+def test_what_somebody_recorded_is_right(watch: Watch) -> None:
+    """An EPR that says so by the socket shows that a person has acted."""
+    watch.told(1, **ENDED)
+    watch.taken(1)
+    watch.now += 60
+    watch.seen.acted("POST /alarms/handled", f'{{"request_ids": ["{REQUEST_ID}"]}}')
+
+    assert EprResult.RIGHT is watch.result("not_sent")
+
+
+@pytest.mark.parametrize(("comes", "result"), [(True, EprResult.RIGHT), (False, EprResult.WRONG)])
+def test_who_goes_on_after_a_restart(watch: Watch, *, comes: bool, result: EprResult) -> None:
+    """A gateway is started anew at every upgrade."""
+    watch.seen.seen()
+    watch.now += 1
+    watch.seen.restarted_at = watch.seen.seconds
+    watch.now += 1
+    if comes:
+        watch.seen.seen()
+
+    assert result is watch.result("back", by_socket=True)
+
+
+def test_every_clause_that_is_cited_stands_in_the_contract() -> None:
+    """Whoever is told that something is wrong finds what is asked."""
+    page = (Path(__file__).parents[2] / "docs" / "epr-contract.md").read_text("utf-8")
+    clauses = re.findall(r"^- \*\*([a-z]+-\d+)\*\* ", page, re.MULTILINE)
+
+    assert len(set(clauses)) == len(clauses)
+    assert {rule.clause for rule in RULES.values()} <= set(clauses)

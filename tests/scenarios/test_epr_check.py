@@ -1,0 +1,217 @@
+"""`bars-gateway epr-check`, at the example EPRs and at some that no patient should meet."""
+
+import asyncio
+import contextlib
+import io
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from messages import referral
+from rich.console import Console
+
+from bars_gateway.epr_check.course import SERVICES, TURNS
+from bars_gateway.epr_check.judging import EprFinding, EprResult
+from bars_gateway.epr_check.play import CheckSettings, check
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+Epr = Callable[["Told", Path], Awaitable[None]]
+
+
+class Told(io.StringIO):
+    """What the check tells whoever sits before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self._more.set()
+        self._more = asyncio.Event()
+        return written
+
+    async def until(self, words: str) -> None:
+        """Return once it has said so."""
+        while words not in self.getvalue():
+            await self._more.wait()
+
+
+async def checked(
+    folder: Path, epr: Epr, *, minutes: float = 0.75, **changes: Any
+) -> dict[str, EprFinding]:
+    """Run a check at *epr*; return what was found, by rule."""
+    values: dict[str, Any] = {"by_socket": False, "asks": False, "sends": True}
+    settings = CheckSettings(
+        minutes=minutes,
+        service="2000000101",
+        ods_code="ZX901",
+        folder=folder,
+        **values | changes,
+    )
+    told = Told()
+
+    async def lives() -> None:
+        await told.until("The check begins")
+        try:
+            await epr(told, folder)
+        except* aiohttp.ClientConnectionError:
+            pass  # the check is over, and its socket is gone
+
+    async with asyncio.TaskGroup() as group:
+        living = group.create_task(lives())
+        findings = await check(settings, Console(file=told, soft_wrap=True))
+        living.cancel()
+    return {each.rule: each for each in findings}
+
+
+def results(found: dict[str, EprFinding], result: EprResult) -> dict[str, str]:
+    return {rule: each.says for rule, each in found.items() if each.result is result}
+
+
+@contextlib.asynccontextmanager
+async def running(*command: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(
+        *map(str, command), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+        await started.wait()
+
+
+async def an_example(told: Told, folder: Path, program: str, door: Path) -> None:
+    """Let an example send each message when it is asked for; begin it again where it ends early."""
+    received = folder / "received"
+    received.mkdir()
+    messages = sorted((folder / "messages").glob("*.json"))
+    for number, message in enumerate(messages, 1):
+        await told.until(f"message {number} of {len(TURNS)}:" if number > 1 else "check begins")
+        for _ in range(1 if number == 1 else 20):  # the first is refused, and never repeated
+            async with running(sys.executable, EXAMPLES / program, door, message, received) as one:
+                if await one.wait() == 0:
+                    break
+            await asyncio.sleep(0.2)
+    async with running(sys.executable, EXAMPLES / program, door, messages[1], received) as one:
+        await one.wait()  # its outcome was told before: it collects until the check is over
+
+
+@pytest.mark.timeout(120)
+async def test_the_example_by_the_socket_does_everything_right(tmp_path: Path) -> None:
+    """As far as the doors can show it: what it prints, a person has to look at."""
+    found = await checked(
+        tmp_path,
+        lambda told, folder: an_example(told, folder, "epr_by_socket.py", folder / "epr.sock"),
+        by_socket=True,
+        asks=True,
+    )
+
+    assert {} == results(found, EprResult.WRONG)
+    assert {"renamed", "named_once", "envelope_first", "fates_read"} == set(
+        results(found, EprResult.UNTRIED)
+    )
+    assert {"refusal_shown", "refused", "not_sent", "unconfirmed", "overdue"} == set(
+        results(found, EprResult.LOOK)
+    )
+
+
+@pytest.mark.timeout(120)
+async def test_the_example_by_folders_does_everything_right(tmp_path: Path) -> None:
+    """It is asked nothing, for it answers nothing."""
+    found = await checked(
+        tmp_path,
+        lambda told, folder: an_example(
+            told, folder, "epr_by_folders.py", folder / "gateway" / "spool"
+        ),
+    )
+
+    assert {} == results(found, EprResult.WRONG)
+    assert {"envelope_first", "same_again", "answered", "usable"} == set(
+        results(found, EprResult.UNTRIED)
+    )
+
+
+def dropped(spool: Path, *, in_place: bool = False) -> None:
+    body = referral(sender=f"{SYSTEM}|2000000101", receiver=f"{SYSTEM}|{SERVICES[0]}")
+    outbox = spool / "outbox"
+    (outbox / ("new" if in_place else "tmp") / "a.json").write_bytes(body)
+    if not in_place:
+        (outbox / "tmp" / "a.json").rename(outbox / "new" / "a.json")
+
+
+async def never_collects(_told: Told, folder: Path) -> None:
+    """Send, and never look at what comes."""
+    dropped(folder / "gateway" / "spool")
+
+
+async def stops_at_a_repeat(_told: Told, folder: Path) -> None:
+    """Write in place, and take a number that is known for a reason to stop."""
+    spool = folder / "gateway" / "spool"
+    dropped(spool, in_place=True)
+    known: set[str] = set()
+    while True:
+        for last in sorted((spool / "inbox" / "new").glob("*.message.json")):
+            number = last.name.partition(".")[0]
+            if number in known:
+                return
+            known.add(number)
+            for file in sorted(last.parent.glob(f"{number}.*"), key=last.__eq__):
+                shutil.move(file, folder / file.name)
+        await asyncio.sleep(0.1)
+
+
+async def answers_late(_told: Told, folder: Path) -> None:
+    """Collect as an EPR should, and ask a person before a question is answered."""
+    connector = aiohttp.UnixConnector(str(folder / "epr.sock"))
+    async with (
+        aiohttp.ClientSession("http://gateway", connector=connector) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(_answers(session))
+        while True:
+            for each in (await _got(session, "/notices?wait=30"))["notices"]:
+                await _got(session, f"/notices/{each['notice_id']}/message")
+                async with session.post(f"/notices/{each['notice_id']}/collected"):
+                    pass
+
+
+async def _got(session: aiohttp.ClientSession, path: str) -> Any:
+    async with session.get(path) as answer:
+        return json.loads(await answer.read())
+
+
+async def _answers(session: aiohttp.ClientSession) -> None:
+    after = 0
+    while True:
+        for each in (await _got(session, f"/questions?wait=30&after={after}"))["questions"]:
+            after = each["question_id"]
+            await asyncio.sleep(5)  # longer than anybody waits
+            async with session.post(f"/questions/{after}/answer", json={"accept": True}):
+                pass
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("epr", "by_socket", "wrong"),
+    [
+        (answers_late, True, {"answered"}),
+        (never_collects, False, {"collected", "fates_read"}),
+        (stops_at_a_repeat, False, {"collected", "fates_read", "renamed", "repeats"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_what_an_epr_does_wrong_is_told(
+    tmp_path: Path, *, epr: Epr, by_socket: bool, wrong: set[str]
+) -> None:
+    """One that does not answer in time is told from one that breaks, and from one that sleeps."""
+    found = await checked(tmp_path, epr, by_socket=by_socket, asks=by_socket, sends=False)
+
+    assert wrong == set(results(found, EprResult.WRONG))
