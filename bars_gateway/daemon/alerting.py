@@ -21,6 +21,7 @@ from bars_gateway.status.deliveries import (
     Whence,
 )
 from bars_gateway.status.running import RuntimeState
+from bars_gateway.store.nodes import others_live
 from bars_gateway.store.store import Store
 
 Clock = Callable[[], datetime]
@@ -78,8 +79,9 @@ class Alerting:
         return {f"tell-{each.channel}": each for each in self._couriers}
 
     async def begin(self) -> None:
-        """Forget what was to be told by a way that there is no more."""
-        await self._store.alerts.forget_others(self.channels)
+        """Forget what was to be told by a way that there is no more; another node may have it."""
+        if not others_live(self._store.nodes):
+            await self._store.alerts.forget_others(self.channels)
 
 
 def ways_of(settings: Settings) -> Iterator[Way]:

@@ -35,6 +35,7 @@ from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.nodes import others_live
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -272,9 +273,7 @@ class CircuitBreakers:
             self._kept = set(known)
             for circuits in (self.receivers, self.providers):
                 circuits.remember(known)
-            if not any(
-                not each.is_this and not each.is_away for each in self._store.nodes.listed()
-            ):
+            if not others_live(self._store.nodes):
                 await self._store.waiting.forget()
         except Exception as error:  # unit of work
             # Pauses that stay last a minute at most, or until an answer comes.

@@ -97,6 +97,11 @@ class OnlyNode:
         return ()
 
 
+def others_live(nodes: Nodes) -> bool:
+    """Tell whether another node is at work, too: then a start of this one begins nothing anew."""
+    return any(not each.is_this and not each.is_away for each in nodes.listed())
+
+
 def folder_lease(provider: str) -> str:
     """Return by which lease one node gives *provider*'s EPR notices and questions in a folder."""
     return f"folder {provider}"

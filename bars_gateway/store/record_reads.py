@@ -53,7 +53,7 @@ from bars_gateway.store.links import name_focus
 from bars_gateway.store.records import add_message_event, began, move_workflow, notify, read_payload
 from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.work import Noun, Shared, WakeUp, WakeUps, reads, wakes, writes
+from bars_gateway.store.work import Noun, Shared, WakeUps, reads, wakes, writes
 
 UNRECONCILED = "message.unreconciled"
 ANSWERED = "message.answered"
@@ -271,10 +271,6 @@ class Unreconciled:
 class Reconciliations(Noun):
     """What is to be found out after a duplicate. Nothing is claimed: to look twice does no harm."""
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared)
-        self._wake_up = WakeUp()
-
     async def next(self) -> Unreconciled | None:
         """Return the message that is to be looked for first, due or not."""
         while True:
@@ -337,11 +333,11 @@ class Reconciliations(Noun):
 
     async def wait_for_work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""
-        await self._wake_up.wait(seconds)
+        await self._wake_ups.reconciliations.wait(seconds)
 
     def wake(self) -> None:
         """Wake whoever waits for work."""
-        self._wake_up.wake()
+        self._wake_ups.reconciliations.wake()
 
 
 def _unreconciled(connection: Connection, row: Row) -> Unreconciled:

@@ -107,6 +107,7 @@ class WakeUps:
         nodes.hear(self.heard)
         self.outbound = WakeUp("outbound", tell)  # a message may have become due
         self.cancellations = WakeUp("cancellations", tell)  # one may be read for
+        self.reconciliations = WakeUp("reconciliations", tell)  # ids may be looked for
         self.notices = _ByName("notices", tell, wakes_all=True)  # by provider
         self.purger = WakeUp("purger", tell)  # somebody has begun a purge
         self.couriers = _ByName("couriers", tell)  # something is to be told
@@ -167,6 +168,7 @@ class WakeUps:
         return {
             "outbound": self.outbound,
             "cancellations": self.cancellations,
+            "reconciliations": self.reconciliations,
             "purger": self.purger,
         }
 

@@ -200,10 +200,17 @@ class Mortal:
         self._rng = rng
         self.log = node.folder / "gateway.log"
         self.process: asyncio.subprocess.Process | None = None
+        self._before = 0  # how often it had opened its doors before this time
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its doors are open."""
+        lives = self.process is not None and self.process.returncode is None
+        return lives and self._starts() > self._before
 
     async def start(self) -> None:
         """Start it; return once its doors are open."""
-        starts = self._starts()
+        starts = self._before = self._starts()
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 *self.node.command("run"), stdout=output, stderr=output
@@ -372,6 +379,8 @@ async def proof(
                 await asyncio.sleep(0.2)
             world.sandbox.faults.clear()
             await _until_read(sides)
+            while not all(each.is_open for each in mortals):
+                await asyncio.sleep(0.1)
             done.set()
             for each in living:
                 each.cancel()

@@ -1,0 +1,94 @@
+"""Two gateways of one organisation, with their EPR at one of them, or at either."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from asked_epr import YES, epr_at
+from bookings import booking
+from messages import referral
+from postgres_server import postgres_server, programs
+from two_nodes import Member
+from world import World, eventually, headers, post, world_in
+
+pytestmark = pytest.mark.needs("postgres")
+if (folder := programs()) is not None:  # Debian keeps it off everybody's path
+    os.environ["PATH"] += f":{folder}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """A world, and the two nodes of its hospital."""
+
+    world: World
+    one: Member
+    two: Member
+
+
+@pytest.fixture
+async def shared(tmp_path: Path) -> AsyncIterator[Shared]:
+    with postgres_server() as server:
+        async with world_in(tmp_path, asked='questions = "socket"') as world:
+            await world.hospital.stop()
+            store = f'[store]\nurl = "{server.ready()}"\nseveral_nodes = true\n'
+            nodes = [Member.of(world.hospital, name, store) for name in ("one", "two")]
+            async with asyncio.TaskGroup() as group:
+                for each in nodes:
+                    await each.start(group)
+                yield Shared(world=world, one=nodes[0], two=nodes[1])
+                for each in nodes:
+                    await each.stop()
+
+
+async def test_a_question_is_put_by_one_node_and_answered_through_the_other(shared) -> None:
+    """The Sender has its answer while it waits; a repeat at either node is a duplicate."""
+    body, sent = booking(), headers()
+    async with epr_at(shared.two.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        await eventually(lambda: shared.one.gateway._store.nodes.attended("hospital"))
+        waiting = group.create_task(post(shared.world, body, sent, node=shared.one))
+        question = await epr.question()
+        early, _, _ = await post(shared.world, body, sent, node=shared.two)
+        await epr.answer(question["question_id"], YES)
+        asked_again = await epr.questions(wait=0)
+    late = [(await post(shared.world, body, sent, node=at))[0] for at in (shared.one, shared.two)]
+
+    assert 200 == waiting.result()[0]
+    assert 425 == early
+    assert [] == asked_again
+    assert [409, 409] == late
+
+
+async def test_where_one_node_stops_the_other_gives_the_epr_its_notices(shared) -> None:
+    """Within seconds, in its own folder; each was given once."""
+    first, second = shared.one, shared.two
+    if second.gateway._store.nodes.holds("folder hospital"):
+        first, second = second, first
+    first.drop(
+        "before.json", referral(sender=first.service, receiver=shared.world.ambulance.service)
+    )
+    await eventually(lambda: first.files("inbox/new/*.outcome.json"))
+    await first.stop()
+    second.drop(
+        "after.json", referral(sender=first.service, receiver=shared.world.ambulance.service)
+    )
+    await eventually(lambda: second.files("inbox/new/*.outcome.json"))
+
+    given = [
+        file.name for node in (first, second) for file in node.files("inbox/new/*.outcome.json")
+    ]
+    assert 2 == len(given) == len(set(given))
+
+
+async def test_doctor_lists_the_nodes(shared) -> None:
+    """Who is there, and which of them keeps house for all."""
+    nodes = shared.one.gateway._store.nodes
+    await eventually(lambda: len(nodes.listed()) == 2 and any(e.leases for e in nodes.listed()))
+    printed = (await shared.one.typed("doctor", "--json")).out
+
+    assert "nodes: one (there, since " in printed
+    assert "two (there, since " in printed
+    assert "housekeeping" in printed
