@@ -451,9 +451,11 @@ def _act(
 
 def _print_act(answer: Mapping[str, Any]) -> None:
     if answer["dry_run"]:
-        typer.echo(f"{answer['records']} records are meant")
+        count = answer["records"]
+        typer.echo(f"{count} record{' is' if count == 1 else 's are'} meant")
         if more := answer["linked_records"]:
-            typer.echo(f"{more} more are linked to them: --linked holds those as well")
+            verb = "is" if more == 1 else "are"
+            typer.echo(f"{more} more {verb} linked to what is meant: --linked holds that as well")
         return
     for each in answer["holds"]:
         typer.echo(_hold_lines(each))

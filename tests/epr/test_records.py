@@ -88,7 +88,7 @@ async def test_a_dry_run_holds_nothing(desk: Operator, named: str) -> None:
     dry = await desk.types(f"hold-record {named} --why INC-7 --dry-run")
     listed = await desk.types("held-records")
 
-    assert "1 records are meant" in dry.out
+    assert "1 record is meant" in dry.out
     assert "Nothing is under legal hold." in listed.out
 
 
@@ -172,7 +172,7 @@ async def test_a_dry_run_says_what_is_linked(desk: Operator, paired: None) -> No
     """Before anything is held."""
     dry = await desk.types("hold-record --workflow 1 --why INC-7 --dry-run")
 
-    assert "2 more are linked to them: --linked holds those as well" in dry.out
+    assert "2 more are linked to what is meant: --linked holds that as well" in dry.out
 
 
 async def test_a_purge_that_is_asked_for_is_begun_with_its_reason(
