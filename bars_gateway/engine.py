@@ -92,12 +92,14 @@ def server_examined(settings: Settings) -> "DatabaseReport":
     return examine(address, vault_of(settings))
 
 
-def server_made_safe(settings: Settings, now: datetime, *, by: str, told: int) -> "PutBack":
+def server_made_safe(
+    settings: Settings, now: datetime, *, by: str, why: str, told: int
+) -> "PutBack":
     """Make the server's database safe after it was put back; raise StoreError (its `restore`)."""
     address = address_of(settings)
     from bars_gateway.store.postgresql.restore import make_safe
 
-    return make_safe(address, vault_of(settings), now, by=by, told=told)
+    return make_safe(address, vault_of(settings), now, by=by, why=why, told=told)
 
 
 def server_found(settings: Settings) -> str:

@@ -9,6 +9,11 @@ that nobody may enter; SQLite says "unable to open database file". So each part 
 looked at again, from the top, and the first that does not let us pass is named.
 
 Whoever makes or moves a file puts its name on disk as well (`sync_folder`).
+
+Who that is, the audit trail is told, too. Whoever works as `root`, or as the gateway's user, has
+logged in under a name of their own: the kernel keeps that over `su` and `sudo`, and where it does
+not (a container), `sudo` says so. The environment's own name for the user says nothing: anybody
+may set it.
 """
 
 import errno
@@ -22,6 +27,9 @@ from pathlib import Path
 
 from bars_gateway.frozen import dataclass
 
+LONGEST_AUTHOR = 64  # characters, as of whoever acts by the socket
+_LOGGED_IN = Path("/proc/self/loginuid")
+_NOBODY_LOGGED_IN = 2**32 - 1
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -31,6 +39,29 @@ class Denial:
 
     cause: str
     cure: str
+
+
+def whoever_types() -> str:
+    """Return who types: the user, and before that whoever logged in, where that is another."""
+    user, behind = _name_of(os.geteuid()), _logged_in() or os.environ.get("SUDO_USER")
+    who = user if behind in {None, "", user} else f"{behind} as {user}"
+    return "".join(each for each in who if each.isprintable())[:LONGEST_AUTHOR]
+
+
+def _logged_in() -> str | None:
+    """Return who logged in, as the kernel keeps it; None: nobody did, or it does not."""
+    try:
+        number = int(_LOGGED_IN.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return None if number == _NOBODY_LOGGED_IN else _name_of(number)
+
+
+def _name_of(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a user without a name, as in many a container
+        return f"uid {number}"
 
 
 def require(*paths: Path, write: bool = False) -> None:

@@ -11,10 +11,10 @@ import pytest
 import typer
 from aiohttp import web
 
+from bars_gateway import permissions
 from bars_gateway.cli import messages
 from bars_gateway.cli.messages import as_receipt, signed, submit
 from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
-from bars_gateway.onboarding import reported
 
 GO_ON = "stay so; of the next, some may be. The same command goes on with the rest\n"
 UNHEARD = (lambda _status, _answer: None, lambda _done, _total: None)
@@ -224,9 +224,9 @@ def test_whoever_logged_in_is_told_beside_the_user_that_they_became(
 ):
     """The kernel knows it over `sudo` and `su`; what the environment says comes after that."""
     (tmp_path / "loginuid").write_bytes(logged_in)
-    monkeypatch.setattr(reported, "_LOGGED_IN", tmp_path / "loginuid")
+    monkeypatch.setattr(permissions, "_LOGGED_IN", tmp_path / "loginuid")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_USER", sudo)
     monkeypatch.setenv("LOGNAME", "somebody.else")
 
-    assert who == reported.whoever_types()
+    assert who == permissions.whoever_types()

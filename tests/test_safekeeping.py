@@ -217,6 +217,20 @@ async def test_what_was_received_since_is_handed_over(home: Home) -> None:
     assert f"- Nothing: all that {aside} has is here already.\n" == again.out
 
 
+@pytest.mark.parametrize(("typed_why", "told"), [(("--why", "INC-7"), "INC-7"), ((), None)])
+async def test_the_trail_says_why_there_was_a_restore(
+    home: Home, typed_why: tuple[str, ...], told: str | None
+) -> None:
+    """Where nobody is asked and nobody says, it is done all the same: a night may not wait."""
+    home.bars_gateway("backup", home.copy)
+    done = home.bars_gateway("restore", home.copy, "--older", *typed_why)
+    lines = home.bars_gateway("audit", "--kind", "operator.restored", "--json").out
+    (line,) = map(json.loads, lines.splitlines())
+
+    assert 0 == done.code
+    assert told == line["detail"].get("why")
+
+
 async def test_a_restore_is_told_to_machines_too(home: Home) -> None:
     """Each message with its ids and its fate, and nothing of what is in it."""
     back_up(home.database, home.copy)

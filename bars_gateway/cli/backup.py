@@ -29,8 +29,10 @@ from bars_gateway.config.encryption import vault_of
 from bars_gateway.engine import name_of, server_examined, server_made_safe
 from bars_gateway.errors import ConfigurationError, NoFile
 from bars_gateway.keyring import Vault
-from bars_gateway.onboarding.reported import try_report, whoever_types
+from bars_gateway.model.messages import Actor
+from bars_gateway.onboarding.reported import WhyOrAsked, reason_if_told, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.permissions import whoever_types
 from bars_gateway.store import chain
 from bars_gateway.store.heads import last_line_told
 
@@ -315,6 +317,7 @@ def restore(
         ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
+    why: WhyOrAsked = None,
     *,
     older: Older = False,
     hand_over: HandOver = False,
@@ -331,25 +334,26 @@ def restore(
     if hand_over and older:
         raise typer.BadParameter("give --older or --hand-over, not both")
     settings = load(config, os.environ)
+    actor = Actor(role="operator", who=whoever_types(), why=reason_if_told(why) or "")
     if settings.store.url is not None:
         if file is not None or older or hand_over:
             _refuse_server(settings, "FILE", _BY_RESTORE)
-        _make_safe(settings, as_json=as_json)
+        _make_safe(settings, actor, as_json=as_json)
     elif file is None:
         raise typer.BadParameter("is missing: the backup to go back to", param_hint="FILE")
     elif hand_over:
-        _hand_over(file, settings, as_json=as_json)
+        _hand_over(file, settings, actor, as_json=as_json)
     else:
-        _restore(file, settings, older=older, as_json=as_json)
+        _restore(file, settings, actor, older=older, as_json=as_json)
 
 
-def _restore(file: Path, settings: Settings, *, older: bool, as_json: bool) -> None:
+def _restore(file: Path, settings: Settings, actor: Actor, *, older: bool, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import restore as put_back
 
     database, vault = settings.database_path, vault_of(settings)
     with shown("Restoring"):
-        now, by = datetime.now(UTC), whoever_types()
-        restored = put_back(file, database, now, older=older, by=by, vault=vault)
+        now = datetime.now(UTC)
+        restored = put_back(file, database, now, older=older, actor=actor, vault=vault)
     if as_json:
         print_lines([_document(restored)])
         return
@@ -359,11 +363,11 @@ def _restore(file: Path, settings: Settings, *, older: bool, as_json: bool) -> N
     echo(meaning(restored))
 
 
-def _make_safe(settings: Settings, *, as_json: bool) -> None:
+def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
     """Make a server's database safe that somebody has put back."""
-    now, by = datetime.now(UTC), whoever_types()
+    now, told = datetime.now(UTC), last_line_told(settings.heads_file)
     log.configure("warning", stream=sys.stderr)  # standard output is for what it means
-    done = server_made_safe(settings, now, by=by, told=last_line_told(settings.heads_file))
+    done = server_made_safe(settings, now, by=actor.who, why=actor.why, told=told)
     if as_json:
         found = {"messages": _messages(done.lines), "uncollected": done.uncollected}
         print_lines([{"database": done.name, "since": done.last_change_at, **found}])
@@ -378,12 +382,12 @@ def _make_safe(settings: Settings, *, as_json: bool) -> None:
     typer.echo(f"- {_TO_COLLECT.format(notices=_of(done.uncollected, 'notice'))}")
 
 
-def _hand_over(kept: Path, settings: Settings, *, as_json: bool) -> None:
+def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -> None:
     from bars_gateway.store.sqlite.restore import hand_over
 
     database, vault = settings.database_path, vault_of(settings)
     with shown("Handing over"):
-        done = hand_over(kept, database, datetime.now(UTC), by=whoever_types(), vault=vault)
+        done = hand_over(kept, database, datetime.now(UTC), actor=actor, vault=vault)
     if as_json:
         found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
         print_lines([{"listed": done.listed, **found}])

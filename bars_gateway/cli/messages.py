@@ -49,8 +49,8 @@ from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.interventions import DOES, IN_BULK, IN_FLIGHT, WRONG_STATE, Verb
-from bars_gateway.onboarding.reported import whoever_types
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
+from bars_gateway.permissions import whoever_types
 from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity

@@ -23,8 +23,9 @@ from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.engine import address_at, address_of
 from bars_gateway.keyring import Vault
-from bars_gateway.onboarding.reported import WhyOrAsked, reason, whoever_types
+from bars_gateway.onboarding.reported import WhyOrAsked, reason
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.permissions import whoever_types
 from bars_gateway.store.copying import Copied, CopyEnd
 from bars_gateway.store.copying import copy as copy_all
 from bars_gateway.store.copying import reopen as open_again

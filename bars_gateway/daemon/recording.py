@@ -24,6 +24,7 @@ from bars_gateway.daemon.reload import Reloader
 from bars_gateway.errors import DatabaseSetBack, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens
+from bars_gateway.permissions import whoever_types
 from bars_gateway.store.heads import last_line_told
 from bars_gateway.store.in_force import Facts
 from bars_gateway.store.nodes import HOUSEKEEPING
@@ -77,6 +78,7 @@ class Recording:
     async def started(self) -> None:
         """Add a line about a start, and what changed since the last."""
         told = {
+            "who": whoever_types(),
             "version": __version__,
             "environment": self._reloader.settings.environment,
             "after_orderly_stop": self._store.soundness.after_orderly_stop,

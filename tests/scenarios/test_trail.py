@@ -10,6 +10,7 @@ import pytest
 from messages import referral
 from world import Node, World, eventually, in_time, world_in
 
+from bars_gateway.permissions import whoever_types
 from bars_gateway.sandbox.registry import Authority
 from bars_gateway.store.chain import walked
 
@@ -35,6 +36,7 @@ async def test_starts_stops_and_what_changed_are_in_the_trail(world: World) -> N
     assert 3 == len(told(node, "gateway.started"))
     assert 2 == len(told(node, "gateway.stopped"))
     assert [True] * 3 == [each["after_orderly_stop"] for each in told(node, "gateway.started")]
+    assert [whoever_types()] * 3 == [each["who"] for each in told(node, "gateway.started")]
     changed = [each["names"] for each in told(node, "settings.changed")]
     assert ["callers.max_connections_per_address"] in changed
     assert "517" not in json.dumps(told(node, "settings.changed"))

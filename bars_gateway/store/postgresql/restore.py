@@ -16,7 +16,7 @@ It may be done again: what was released since is held once more.
 Decisions: D-restore.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,10 +53,10 @@ class PutBack:
 
 
 def make_safe(
-    address: ServerAddress, vault: Vault, now: datetime, *, by: str, told: int = 0
+    address: ServerAddress, vault: Vault, now: datetime, *, by: str, why: str = "", told: int = 0
 ) -> PutBack:
     """
-    Make the database at *address* safe; the trail says *by* whom.
+    Make the database at *address* safe; the trail says *by* whom and *why*.
 
     *told*: the last line of its trail of which somebody knows. Raises DatabaseInUse while a gateway
     runs there, BackupDamaged where it was not put back whole, DatabaseNewer, CopyRefused and
@@ -66,7 +66,8 @@ def make_safe(
         prepare(held.raw, held.name, vault)
         with held.alone():
             _require_whole(held)
-            return _made_safe(held, now, by, told)
+            typed = {"who": by, "role": "operator"} | ({"why": why} if why else {})
+            return _made_safe(held, now, typed, told)
 
 
 def _require_whole(held: CopiedServer) -> None:
@@ -81,7 +82,9 @@ def _require_whole(held: CopiedServer) -> None:
         )
 
 
-def _made_safe(held: CopiedServer, now: datetime, by: str, told: int) -> PutBack:
+def _made_safe(
+    held: CopiedServer, now: datetime, typed: Mapping[str, object], told: int
+) -> PutBack:
     connection = held.connection
     before = newest_line(connection)
     ((last,),) = held.ask("SELECT max(at) FROM events")
@@ -93,7 +96,7 @@ def _made_safe(held: CopiedServer, now: datetime, by: str, told: int) -> PutBack
     forget_pauses(connection)
     place = {"place": since(instant(last))}
     add_message_event(connection, _NOBODYS, "restore.forgotten", now, place)
-    done: dict[str, object] = {"who": by, "role": "operator", "kept": "absent", "listed": False}
+    done = {**typed, "kept": "absent", "listed": False}
     done |= {"messages": len(lines)}
     add_message_event(connection, _NOBODYS, "operator.restored", now, done)
     chain_new(connection, before)

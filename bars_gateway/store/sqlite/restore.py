@@ -64,6 +64,7 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
 from bars_gateway.permissions import sync_folder
@@ -180,11 +181,11 @@ def restore(
     now: datetime,
     *,
     older: bool = False,
-    by: str | None = None,
+    actor: Actor | None = None,
     vault: Vault = CLEAR,
 ) -> Restored:
     """
-    Put *backup* in the place of *database*, whose file is kept beside it; the trail says *by* whom.
+    Put *backup* in the place of *database*, whose file is kept beside it; the trail says by whom.
 
     Raises DatabaseInUse while a gateway has it, RestoreRefused where something happened
     in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, KeyMissing
@@ -195,13 +196,13 @@ def restore(
         raise StoreError(f"{database} is not a file, and a database is one")
     try:
         with _locked(database):
-            return _restore(backup, database, now, older=older, by=by, vault=vault)
+            return _restore(backup, database, now, older=older, actor=actor, vault=vault)
     except OSError as error:
         raise StoreError(f"{database} could not be restored: {error.strerror}") from None
 
 
 def hand_over(
-    kept: Path, database: Path, now: datetime, *, by: str | None = None, vault: Vault = CLEAR
+    kept: Path, database: Path, now: datetime, *, actor: Actor | None = None, vault: Vault = CLEAR
 ) -> HandedOver:
     """
     Enter what only *kept* has into *database*: the EPR is given it by the next start.
@@ -224,13 +225,16 @@ def hand_over(
         hold_doubtful(works, lines, now)
         _settle_alarms(connection, now)
         raise_alarms(works, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
-        done = _typed(by) | {"messages": given, "kept": kept.name}
+        done = _typed(actor) | {"messages": given, "kept": kept.name}
         _audit(connection, "operator.handed_over", now, done)
         return HandedOver(listed=adoption.whole, lines=lines, alarms=adoption.alarms)
 
 
-def _typed(by: str | None) -> dict[str, object]:
-    return {"who": by, "role": "operator"} if by else {}
+def _typed(actor: Actor | None) -> dict[str, object]:
+    if actor is None:
+        return {}
+    told = {"who": actor.who, "role": actor.role, "why": actor.why}
+    return {name: value for name, value in told.items() if value}
 
 
 def _require_ours(kept: Path) -> None:
@@ -241,7 +245,7 @@ def _require_ours(kept: Path) -> None:
 
 
 def _restore(
-    backup: Path, database: Path, now: datetime, *, older: bool, by: str | None, vault: Vault
+    backup: Path, database: Path, now: datetime, *, older: bool, actor: Actor | None, vault: Vault
 ) -> Restored:
     _require_whole(backup)
     condition, beyond = _judge(database, backup)
@@ -254,7 +258,7 @@ def _restore(
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
-        restored = _make_safe(restoring, database, now, held, condition, aside, by, vault)
+        restored = _make_safe(restoring, database, now, held, condition, aside, actor, vault)
         belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
@@ -326,7 +330,7 @@ def _make_safe(  # noqa: PLR0917
     held: DatabaseReport,
     condition: DatabaseCondition,
     aside: Path | None,
-    by: str | None,
+    actor: Actor | None,
     vault: Vault,
 ) -> Restored:
     """Change what a restore makes dangerous; return what that means."""
@@ -348,7 +352,7 @@ def _make_safe(  # noqa: PLR0917
         forget_pauses(works)
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
-        done = _typed(by) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
+        done = _typed(actor) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
         _audit(connection, "operator.restored", now, done | _lost_head(connection, askable=askable))
     return Restored(
         held=held,
