@@ -29,6 +29,9 @@ ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "build" / "pictures"  # by the tests of the console: make docs
 OTHERS = {"security.md": ROOT / "SECURITY.md"}  # pages that people look for elsewhere
 NAMED = re.compile(r"`(?:docs/)?([\w/-]+\.md)`")
+CODE = re.compile(
+    r"`[^`\n]+`"
+)  # elsewhere a bar in it is escaped within a table; here it needs none
 MARK = re.compile(r"^<!--.*?-->$", re.MULTILINE)
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 FROM_ELSEWHERE = re.compile(
@@ -73,6 +76,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Make a link of each page that is named, and leave out the marks of what prints and tests."""
 
     def changed(text: str) -> str:
+        text = CODE.sub(lambda found: found[0].replace(r"\|", "|"), text)
         return MARK.sub("", _linked(text, page.file.src_uri))
 
     done, at = [], 0

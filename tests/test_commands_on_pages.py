@@ -10,6 +10,7 @@ import typer.main
 from pages import PAGES, ROOT, Block, blocks, outside_fences
 
 from bars_gateway.cli.main import app
+from bars_gateway.epr.openapi import OPERATIONS
 
 COMMAND = re.compile(r"^ *(?:bars-gateway|make|curl|systemctl|apt|python3?|sudo) ", re.MULTILINE)
 BLOCKS = [each for page in PAGES for each in blocks(page)]
@@ -96,5 +97,28 @@ def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
                 option = word.partition("=")[0].rstrip(".,;:)…")
                 if option not in options | {"--help", "--version"}:
                     unknown.append((command.name, option))
+
+    assert [] == unknown
+
+
+def asked_of_the_socket(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield method and path of each request to it, in blocks and in sentences."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    for command in re.findall(r"curl [^\n]*http://gateway/[^\n]*", text):
+        method = re.search(r"-X (\w+)", command)
+        posts = re.search(r" (?:-d|--data-binary) ", command)
+        for path in re.findall(r"http://gateway(/[^ ?'\"]*)", command):
+            yield (method[1] if method else "POST" if posts else "GET").lower(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_asked_of_the_socket_is_an_operation_of_it(page: Path) -> None:
+    """Also where a page names a path that needs more than a trial has."""
+    known = [(method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path))) for method, path in OPERATIONS]
+    unknown = [
+        (method, path)
+        for method, path in asked_of_the_socket(page)
+        if not any(one == method and form.fullmatch(path) for one, form in known)
+    ]
 
     assert [] == unknown

@@ -69,16 +69,48 @@ def use_cases(of: Application) -> list[str]:
     return [code for code in USE_CASE_NAMES if application_of(code) == of.code]
 
 
-def diagram() -> str:
-    """Return the states as a diagram that browsers of repositories draw."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> requested: the EPR submits it"]
-    for state, moves in workflow.TRANSITIONS.items():
-        leads: dict[State, list[str]] = {}
-        for move, after in moves.items():
-            leads.setdefault(after, []).append(move)
-        lines += [f"    {state} --> {after}: {', '.join(by)}" for after, by in leads.items()]
-    lines += [f"    {state} --> [*]" for state in workflow.TRANSITIONS if state in workflow.FINAL]
-    return "\n".join([*lines, "```"])
+OVER = [state for state in workflow.TRANSITIONS if state in workflow.FINAL]
+OPEN = [
+    state for state in workflow.TRANSITIONS if state not in {*workflow.FINAL, State.CONTRADICTED}
+]
+ENDS = {move: end for move, end in workflow.TRANSITIONS[State.ACTIVE].items() if end in OVER}
+
+
+def drawing() -> str:
+    """Return the states for `dot`: what ends all that are open is drawn once."""
+    lines = ["```dot", 'digraph "The states of a workflow" {']
+    lines.append("  rankdir=LR; compound=true; nodesep=0.25; ranksep=0.3")
+    for name, states in (("Open", OPEN), ("Over", OVER)):
+        inside = "; ".join(states)
+        lines.append(f'  subgraph cluster_{name} {{ label="{name}"; style=rounded; {inside} }}')
+    for state in OPEN:
+        lines += [f'  {state} -> {to} [label="{by}"]' for to, by in _leads(state).items()]
+    ways, against = r",\n".join(ENDS), r"something newer\nspeaks against it"
+    lines.append(
+        f'  in_progress -> cancelled [label="{ways}" ltail=cluster_Open lhead=cluster_Over]'
+    )
+    lines.append(f'  cancelled -> contradicted [label="{against}" ltail=cluster_Over]')
+    return "\n".join([*lines, "}", "```"])
+
+
+def _leads(state: State) -> dict[State, str]:
+    leads: dict[State, str] = {}
+    for move, after in workflow.TRANSITIONS[state].items():
+        if after not in {state, State.UNCLEAR} and ENDS.get(move) != after:
+            leads[after] = rf"{leads[after]},\n{move}" if after in leads else move
+    return leads
+
+
+def transitions() -> str:
+    """Return where each move leads from each state."""
+    moves = list(dict.fromkeys(move for each in workflow.TRANSITIONS.values() for move in each))
+    return table(
+        ("From", *moves),
+        (
+            (f"`{state}`", *(f"`{led[move]}`" if move in led else "-" for move in moves))
+            for state, led in workflow.TRANSITIONS.items()
+        ),
+    )
 
 
 def words() -> str:
@@ -249,7 +281,10 @@ def document() -> str:
             "## The Applications\n",
             f"{applications()}\n",
             "## The states\n",
-            f"{diagram()}\n",
+            f"{drawing()}\n",
+            "A response that does not add up leads from each open one to *unclear*. Each move in",
+            "full; a dash is one that is not allowed there, or changes nothing:\n",
+            f"{transitions()}\n",
             "## What moves a workflow\n",
             "The first row that fits says what a request means; one that fits none is refused.",
             "What a response means is in the table after it.\n",

@@ -1,16 +1,13 @@
 """What the pages tell to type is typed, as it stands there, and works."""
 
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from terminals import free_ports, own_environment, with_ports
 
 PAGE = Path(__file__).parents[2] / "docs" / "connecting.md"
 SECTION = "## Before all that: with the sandbox"
@@ -26,27 +23,15 @@ def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody had a moment ago, all of them different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 @pytest.fixture
 def ports() -> dict[str, int]:
     """Stand in for those of the page, which somebody else may use."""
-    names = ("8440", "8441", "8443", "8480")
-    return dict(zip(names, free_ports(len(names)), strict=True))
+    return free_ports()
 
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {name: v for name, v in os.environ.items() if not name.startswith("BARS_GATEWAY")}
-    return {**own, "PATH": path}
+    return own_environment()
 
 
 @pytest.fixture
@@ -68,12 +53,6 @@ def first_terminal(
         assert any(line.startswith("Settings for trust") for line in running.stdout)
         yield others
         running.send_signal(signal.SIGINT)
-
-
-def with_ports(text: str, ports: dict[str, int]) -> str:
-    for name, port in ports.items():
-        text = text.replace(f":{name}", f":{port}")
-    return text
 
 
 def typed(second: str, third: str, ports: dict[str, int]) -> str:

@@ -1,6 +1,7 @@
 """Three terminals, as `docs/first-message.md` has them: what pages tell to type is typed here."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -9,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pages import ROOT, blocks
@@ -26,10 +27,11 @@ newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | he
 curl() { command curl --silent --show-error --fail-with-body --max-time 40 "$@"; }
 """
 # Here a command may be told no, with a reason; what is not understood, or fails, ends the script.
+# What asks for an NHS number is typed that of nobody.
 LENIENT = """
 set -eu
 newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
-bars-gateway() { command bars-gateway "$@" || [ $? = 1 ]; }
+bars-gateway() { command bars-gateway "$@" <<< 9990000026 || [ $? = 1 ]; }
 curl() {
   local status
   status=$(command curl -sS --max-time 40 --output said --write-out '%{http_code}' "$@")
@@ -39,13 +41,21 @@ curl() {
 """
 
 
-def free_ports(names: tuple[str, ...] = NAMES) -> dict[str, int]:
-    """Return ports that nobody had a moment ago, for those of the pages, all of them different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in names]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+def free_ports() -> dict[str, int]:
+    """
+    Return ports for those of the pages, all of them different.
+
+    They are of those that the system gives to nobody by itself (from 32768 on), so that no other
+    test gets one of them in the moment before it is used.
+    """
+    free: list[int] = []
+    for port in random.SystemRandom().sample(range(12_000, 32_000), 200):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            free.append(port)
+        if len(free) == len(NAMES):
+            break
+    return dict(zip(NAMES, free, strict=True))
 
 
 def with_ports(text: str, ports: Mapping[str, int]) -> str:
