@@ -17,7 +17,7 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
+.PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
         docs lock sbom wheel sdist dist deb deb-test matrix release-check release clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
@@ -34,6 +34,7 @@ help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make test-postgresql the tests of whole gateways, each on a PostgreSQL server (needs the package postgresql)'
 	@echo 'make quick           the pure standard alone, but for what goes through everything there is'
 	@echo 'make coverage        which branches of the standard its tests take, with a floor'
 	@echo 'make wheel-compiled  a wheel in dist/, for this kind of machine, with the busiest modules compiled (needs gcc)'
@@ -82,6 +83,14 @@ test: $(VENV)/tests
 	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
 	  --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+
+# What keeps everything in a file runs in make test; what tells most runs there on both engines.
+ON_SERVER := tests/scenarios tests/conformance tests/console tests/test_on_a_server.py
+test-postgresql: $(VENV)/tests
+	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
+	chmod 711 "$$folder" && \
+	TMPDIR="$$folder" BARS_TEST_ENGINE=postgresql $(BIN)/pytest --basetemp "$$folder/t" \
+	  --numprocesses $(WORKERS) --dist worksteal $(ON_SERVER) $(ARGS)
 
 # Two processes with half of the files each: to hand 3,400 tests of a millisecond out one by one, and
 # to report each, takes pytest-xdist longer than they do. 5 says that ARGS chose nothing in a half.

@@ -72,8 +72,9 @@ def pytest_generate_tests(metafunc):
 def gateways_engine(request) -> Iterator[None]:
     """Let the gateways of this test keep everything in that engine."""
     engines.use(getattr(request, "param", engines.WANTED))
+    before = engines.made()
     yield
-    engines.forget()
+    engines.forget(before)
 
 
 def pytest_collection_modifyitems(items, config):

@@ -58,6 +58,7 @@ async def test_a_new_certificate_is_in_the_trail_by_its_fingerprint(world: World
     assert line["certificates"]
 
 
+@pytest.mark.of_sqlite
 async def test_what_an_operator_did_beside_the_gateway_is_in_the_trail(world: World) -> None:
     """A backup, an export, a user: who, what and when."""
     node = world.hospital

@@ -354,3 +354,35 @@ def test_an_id_that_cannot_be_told_is_left_alone(body: bytes, media_type: str) -
     """Rather no resend than one with something else replaced."""
     with pytest.raises(MalformedBundle):
         renewed(body, media_type, NEW)
+
+
+NAMES = {
+    "Bundle.id": lambda tree, name: tree.update(id=name),
+    "Bundle.entry[0].resource.source.endpoint": lambda tree, name: header_of(tree).update(
+        source={"endpoint": name}
+    ),
+    "Bundle.entry[0].resource.destination[0].endpoint": lambda tree, name: header_of(tree).update(
+        destination=[{"endpoint": name}]
+    ),
+    "Bundle.entry[0].resource.response.identifier": lambda tree, name: header_of(tree).update(
+        response={"identifier": name, "code": "ok"}
+    ),
+}
+
+
+def header_of(tree):
+    return tree["entry"][0]["resource"]
+
+
+@pytest.mark.parametrize("name", ["x" * 1001, "ü" * 501, "a\0b"], ids=["long", "wide", "NUL"])
+@pytest.mark.parametrize("path", sorted(NAMES))
+def test_what_no_database_finds_anything_by_is_refused_with_its_place(path, name):
+    """An index holds no more than that; and what is as long as it may be is read."""
+    tree = json.loads(referral())
+    NAMES[path](tree, name)
+    with pytest.raises(MalformedBundle) as refused:
+        read(json.dumps(tree).encode())
+    NAMES[path](tree, "x" * 1000)
+
+    assert path == refused.value.issue.path
+    assert read(json.dumps(tree).encode())

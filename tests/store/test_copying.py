@@ -525,3 +525,38 @@ def test_reopening_asks_why_and_says_what_to_leave_alone(clear_file, server, typ
 
     assert (2, 0) == (refused.code, done.code)
     assert f"Let none start on {server.name}: remove it." == done.out.splitlines()[-1]
+
+
+@pytest.fixture
+def locked(postgres: PostgresServer) -> Iterator[str]:
+    """Return the URL of a database whose owner has to give a password."""
+    hba = postgres.data / "pg_hba.conf"
+    before = hba.read_text("utf-8")
+    hba.write_text(f"local all locked scram-sha-256\n{before}", "utf-8")
+    postgres.say("SELECT pg_reload_conf()")
+    postgres.say("CREATE ROLE locked LOGIN PASSWORD 'the right one'")
+    postgres.say("CREATE DATABASE locked OWNER locked TEMPLATE template0")
+    yield f"postgresql://locked@/locked?host={postgres.folder}"
+    postgres.say("DROP DATABASE locked WITH (FORCE)")
+    postgres.say("DROP ROLE locked")
+    hba.write_text(before, "utf-8")
+    postgres.say("SELECT pg_reload_conf()")
+
+
+def test_a_password_is_taken_from_its_file(clear_file, locked, tmp_path, type_it):
+    """A wrong one, or a file that is not there, is said, and nothing of it is printed."""
+    file = tmp_path / "password"
+    copies = ("store", "copy", "--to", locked, "--password-file", file)
+    lacking = type_it("", *copies)
+    file.write_text("the wrong one\n", "utf-8")
+    wrong = type_it("", *copies)
+    file.write_text("the right one\n", "utf-8")
+    done = type_it("", *copies)
+
+    assert "the password of the database cannot be read" in lacking.err
+    assert "the database server refuses the password" in wrong.err
+    assert "holds all that" in done.out
+    assert not any(
+        "the wrong one" in said or "the right one" in said
+        for said in (lacking.err, wrong.err, done.out, done.err)
+    )

@@ -1,6 +1,8 @@
 """What the store promises for an inbound request."""
 
 import asyncio
+import random
+import string
 from collections import Counter
 
 from store_values import NEW, NOW, arrival, refusal
@@ -13,6 +15,9 @@ from bars_gateway.model.messages import (
     RefusedBefore,
     Repeated,
 )
+from bars_gateway.standard.bundle import LONGEST_NAME
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.inbound import keep_aside
 from bars_gateway.store.store import Store
 
 
@@ -126,3 +131,22 @@ async def test_a_provider_cannot_collect_for_another(store: Store) -> None:
 
     assert 0 == await store.notices.collect("other", [notice.notice_id], NOW)
     assert await store.notices.notice("other", notice.notice_id) is None
+
+
+async def test_the_longest_names_that_are_read_are_stored(store: Store) -> None:
+    """What they are found by holds them, however little it can be made smaller."""
+    rng = random.Random(7)
+    sender, bundle_id, responds_to = (
+        "".join(rng.choices(string.ascii_letters + string.digits, k=LONGEST_NAME)) for _ in range(3)
+    )
+    names = {"sender": sender, "bundle_id": bundle_id, "responds_to": responds_to}
+    await store.inbound.receive(arrival(**names), NOW)
+    aside = arrival(**names)
+
+    def put_aside(connection: Connection) -> None:
+        keep_aside(connection, aside, "orphan", NOW)
+
+    await store._database.write(put_aside)
+    (found,) = await store.quarantine.waiting(None, 10)
+
+    assert sender == found.sender

@@ -70,10 +70,15 @@ def url_of(path: Path) -> str:
     return _made[path]
 
 
-def forget() -> None:
-    """Remove every database that was made."""
-    while _made:
-        server().drop(_made.popitem()[1])
+def made() -> frozenset[Path]:
+    """Return for which files a database stands."""
+    return frozenset(_made)
+
+
+def forget(before: frozenset[Path]) -> None:
+    """Remove every database that was made since: those *before* are of tests yet to come."""
+    for path in made() - before:
+        server().drop(_made.pop(path))
 
 
 @asynccontextmanager
