@@ -42,6 +42,7 @@ from bars_gateway.daemon.limits import longest_life, longest_wait
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
+    asked_lately,
     inbound_server,
     open_doors,
     outbound_parts,
@@ -64,6 +65,7 @@ from bars_gateway.errors import CallersShutOut
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
+from bars_gateway.outbound.shares import Shares
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.status.concerns import MISSING
 from bars_gateway.status.metrics import Measured
@@ -257,6 +259,12 @@ class Gateway:
         self._missing, self._started_at, self._stopping = missing, clock(), False
         self._housekeeper = self._keeps_house()
         self._purger = purger_of(settings, store, clock)
+        self._shares = Shares(
+            dispatcher.budgets,
+            settings.outbound.requests_per_minute,
+            living=store.nodes.living,
+            asked=partial(asked_lately, store, now),
+        )
         self._inspector = Inspector(store.soundness, clock, monotonic=time.monotonic)
         store.measure(measured := Measured(registry))
         self._lag = LoopLag(measured.lagged, time.monotonic)
@@ -317,6 +325,7 @@ class Gateway:
             notifier=notifier,
             reread=reread,
         )
+        await gateway._shares.keep()
         await gateway._recording.started()
         await gateway._alerting.begin()
         await gateway.status.start()
@@ -378,6 +387,7 @@ class Gateway:
             "purger": self._purger,
             "encrypter": self._encrypter,
             "trail": self._recording.keeper,
+            **({"shares": self._shares} if self._store.nodes.several else {}),
         }
 
     @property

@@ -176,6 +176,13 @@ async def outbound_parts(
     return tokens, dispatcher, reads, cancels
 
 
+async def asked_lately(store: Store, now: Clock) -> dict[str, list[float]]:
+    """Return how many seconds ago each call of the last minute began, by provider."""
+    moment = now() - NOTE_HOLDS  # as if each had begun as late after its note as it may
+    asked = await store.calls.since(moment - timedelta(minutes=1))
+    return {name: [(moment - at).total_seconds() for at in each] for name, each in asked.items()}
+
+
 async def budgets_of(
     settings: Settings,
     store: Store,
@@ -183,12 +190,10 @@ async def budgets_of(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, Budget]:
     """Return each provider's budget, in which what was asked in the last minute counts."""
-    moment = now() - NOTE_HOLDS  # as if each had begun as late after its note as it may
-    asked = await store.calls.since(moment - timedelta(minutes=1))
+    asked = await asked_lately(store, now)
     ages: dict[str, list[float]] = {}
     for name, provider in settings.providers.items():
-        found = [(moment - at).total_seconds() for at in asked.get(name, ())]
-        ages.setdefault(provider.api_key, []).extend(found)
+        ages.setdefault(provider.api_key, []).extend(asked.get(name, ()))
     made = {
         key: Budget(settings.outbound.requests_per_minute, monotonic=monotonic, ages=of_key)
         for key, of_key in ages.items()

@@ -47,17 +47,24 @@ class Budget:
         An age below zero is taken as now: after a step of the wall clock, what was sent
         before it may seem to lie ahead, and must not be waited for.
         """
-        now = monotonic()
-        self.per_minute = per_minute
-        self._burst = max(1, per_minute // _BURST_SHARE)
-        self._spacing = _MINUTE / per_minute
         self._monotonic = monotonic
-        self._taken = deque(sorted(now - max(age, 0.0) for age in ages if age < _MINUTE))
-        self._paused_until = now
+        self._taken: deque[float] = deque()
+        self.share(per_minute, ages)
+        self._paused_until = monotonic()
         self._urgent: deque[asyncio.Event] = deque()
         self._others: deque[asyncio.Event] = deque()
         self._first: asyncio.Event | None = None  # of both lines; set, and no other is
         self._urgent_in_a_row = 0
+
+    def share(self, per_minute: int, ages: Iterable[float]) -> None:
+        """Go on at that rate, and count what *ages* says in place of what was counted."""
+        now = self._monotonic()
+        self.per_minute = per_minute
+        self._burst = max(1, per_minute // _BURST_SHARE)
+        self._spacing = _MINUTE / per_minute
+        unnoted = [at for at in self._taken if at > now - NOTE_HOLDS.total_seconds()]
+        known = (now - max(age, 0.0) for age in ages if age < _MINUTE)
+        self._taken = deque(sorted([*known, *unnoted]))
 
     async def take(self, *, urgent: bool = False) -> None:
         """Return when one more request may begin; each line is served in order."""

@@ -64,6 +64,9 @@ class Nodes(Protocol):
     def listed(self) -> Sequence[Node]:
         """Return those that there are, this one included, by their names; none where it is one."""
 
+    def living(self) -> Sequence[str]:
+        """Return the names of those that are not away, this one included; none where it is one."""
+
 
 class OnlyNode:
     """The one gateway of its database: nobody is told, and nobody is in its way."""
@@ -93,6 +96,10 @@ class OnlyNode:
         return None
 
     def listed(self) -> Sequence[Node]:
+        """Return none."""
+        return ()
+
+    def living(self) -> Sequence[str]:
         """Return none."""
         return ()
 

@@ -253,6 +253,10 @@ class ServerNodes:
         """Return those that there are, as they were at the last beat."""
         return self._nodes or ()
 
+    def living(self) -> Sequence[str]:
+        """Return the names of those that were not away at the last beat, this one included."""
+        return [each.name for each in self.listed() if each.is_this or not each.is_away]
+
     async def join(self) -> None:
         """Beat for the first time; raise StoreError."""
         await self._beat_once()
