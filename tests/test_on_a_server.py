@@ -14,7 +14,7 @@ import engines
 import pytest
 from store_values import NOW, TERMS, arrival, attempt, claim_next, payload, submission
 from typed import WHY, Done, settings_text, typed
-from world import world_in
+from world import eventually, world_in
 
 from bars_gateway.cli.main import SECTIONS
 from bars_gateway.daemon import gateway
@@ -332,3 +332,21 @@ async def test_no_gateway_starts_on_what_was_set_back(tmp_path: Path) -> None:
 
     assert f"tells of line {line + 5}" in str(refused.value)
     assert [] == walk.breaches
+
+
+async def test_gateways_of_one_database_share_the_rate(tmp_path: Path) -> None:
+    """Half for each while there are two, and all for the one that is left; the page has both."""
+    engines.use(engines.POSTGRESQL)
+    async with world_in(tmp_path) as world:
+        node = world.hospital
+        node.store += "several_nodes = true\n"
+        await node.restart()
+        budget = node.gateway._dispatcher.budgets["hospital"]
+        all_of_it = budget.per_minute
+        south = ServerAddress(url=engines.url_of(node.database), node="south")
+        async with open_server(south, alone=False):
+            await eventually(lambda: budget.per_minute == all_of_it // 2)
+            named = [each.name for each in node.gateway._runtime_state().nodes]
+        await eventually(lambda: budget.per_minute == all_of_it)
+
+    assert ["hospital", "south"] == named

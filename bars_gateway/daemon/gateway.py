@@ -502,6 +502,7 @@ class Gateway:
             undelivered=self._alerting.undelivered,
             minimum_free_bytes=self._settings.store.minimum_free_bytes,
             budgets=budget_states(self._dispatcher.budgets),
+            nodes=self._store.nodes.listed(),
             observes_until=self.reloader.settings.callers.observe_until if inbound else None,
         )
 

@@ -18,6 +18,7 @@ from enum import StrEnum
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.alarms import ALARMS, AlarmWords
 from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.permissions import cure_of_stalled
@@ -31,6 +32,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.store.figures import bucket_of
+from bars_gateway.store.nodes import folder_lease
 from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
 from bars_gateway.upkeep.purging import PurgeState
@@ -132,7 +134,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     return [
         *_unavailable(running.unavailable),
         *_alarms(overview, severe=True),
-        *_unread(overview.at, running.eprs),
+        *_unread(overview.at, running),
         *_not_asking(overview.at, running),
         *_held(overview),
         *_not_rebuilt(running.inspection),
@@ -323,11 +325,11 @@ def _marking(
             yield f"bars-gateway mark-handled {which}{whose} --why …"
 
 
-def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
+def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return what lies for an EPR for longer than its use case allows, the oldest first."""
     late = [
         (each, epr.provider)
-        for epr in eprs
+        for epr in running.eprs
         for each in epr.unread
         if now - each.since >= each.late_after
     ]
@@ -337,13 +339,25 @@ def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
             about=f"{provider} {each.use_case}",
             name=f"{provider}, {each.use_case}" if each.use_case else provider,
             text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
-            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC",
+            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC"
+            + _nobody_writes(running.nodes, provider),
             advice=_UNREAD,
             notices=each.oldest,
             more=each.count - len(each.oldest),
         )
         for each, provider in sorted(late, key=lambda found: found[0].since)
     ]
+
+
+def _nobody_writes(nodes: Sequence[Node], provider: str) -> str:
+    """Return, in words, that no living gateway has the folder of that EPR, if one had it."""
+    having = [each for each in nodes if folder_lease(provider) in each.leases]
+    if not having or not all(each.is_away for each in having):
+        return ""
+    return (
+        f". No living gateway writes into its folder: {having[0].name} did, and is away. Start that"
+        " one again, or let the EPR collect them from the socket of this gateway"
+    )
 
 
 def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:

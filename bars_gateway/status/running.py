@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 
 from bars_gateway.frozen import dataclass
+from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.store.readings import EprCondition
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry
@@ -105,6 +106,7 @@ class RuntimeState:
     inspection: Inspection | None = None  # None: nobody looks whether the database is sound
     minimum_free_bytes: int = 0  # below it nothing is taken; 0: nobody asks
     budgets: Sequence[BudgetState] = ()
+    nodes: Sequence[Node] = ()  # all that share the database; none: it is one gateway's
     undelivered: Mapping[str, datetime] = field(default_factory=dict)  # channels, and since when
     purges: PurgeState | None = None  # None: nobody purges
     trail: TrailState | None = None  # None: nobody looks after the audit trail

@@ -11,6 +11,8 @@ from console_side import STATE, THIRD, Console, refused, sent, tried
 from store_values import NOW, THEIRS, arrival, submission
 
 from bars_gateway.console import rendering
+from bars_gateway.model.nodes import Node
+from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 
 
 def plain(page: str) -> str:
@@ -107,3 +109,56 @@ async def test_a_concern_leads_to_what_it_speaks_of(console: Console) -> None:
 
     assert "dos-service-id%7C2000000202&amp;state=queued" in page
     assert "/messages/1" == (await console.get(link)).path
+
+
+NODES = [
+    Node(
+        name="north",
+        version="0.1.0",
+        started_at=NOW - timedelta(days=2),
+        seen_at=NOW,
+        silent=timedelta(0),
+        clock_ahead=timedelta(seconds=0.4),
+        leases=["housekeeping"],
+        is_this=True,
+    ),
+    Node(
+        name="south",
+        version="0.1.0",
+        started_at=NOW - timedelta(days=1),
+        seen_at=NOW - timedelta(minutes=5),
+        silent=timedelta(minutes=5),
+        clock_ahead=timedelta(seconds=-7),
+        leases=["folder trust"],
+    ),
+]
+
+
+async def test_the_gateways_of_a_database_are_listed(console: Console) -> None:
+    """Who, since when, last seen, how far each clock is off; nothing of it where there is one."""
+    alone = plain((await console.get("/")).text)
+    console.running = replace(STATE, nodes=NODES)
+    page = plain((await console.get("/")).text)
+
+    assert "The gateways of this database" not in alone
+    assert "north (this one) yes 28 Feb 09:00:00 02 Mar 09:00:00 +0.4 s from the server's" in page
+    assert "south away 01 Mar 09:00:00 02 Mar 08:55:00 -7.0 s from the server's" in page
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_a_folder_that_no_living_gateway_has_is_named(
+    console: Console, *, another: bool
+) -> None:
+    """With what lies uncollected for too long; another that has it now writes there."""
+    notice = UnreadNotice(
+        notice_id=7, request_id="r", workflow_id=3, created_at=NOW - timedelta(hours=1)
+    )
+    minutes = timedelta(minutes=5)
+    unread = Unread(use_case="a3t1", count=2, late_after=minutes, oldest=[notice])
+    epr = EprCondition(provider="trust", asks=False, unread=[unread], known=True)
+    here = replace(NODES[0], leases=["folder trust"] if another else [])
+    console.running = replace(STATE, nodes=[here, NODES[1]], eprs=[epr])
+    page = plain((await console.get("/")).text)
+
+    assert "The EPR of trust has not taken 2 notices of a3t1" in page
+    assert another is not ("its folder: south did, and is away" in page)
