@@ -22,8 +22,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
-from importlib import resources
 
 import orjson
 
@@ -48,6 +46,7 @@ from bars_gateway.model.trail import (
     seal_of,
 )
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.migrating import POSTGRESQL, SQLITE, migrations
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.rows import text
 from bars_gateway.store.work import Noun, reads, writes
@@ -317,7 +316,7 @@ def _look_at_anchors(connection: Connection, walk: Walk) -> None:
 
 def _look_at_triggers(connection: Connection, walk: Walk) -> None:
     """See that what refuses changes is there, and nothing that swallows lines before they are."""
-    written = _migrations()
+    written = _written()
     there = {
         row["name"]: bool(row["sql"]) and row["sql"] in written for row in connection.rows("guards")
     }
@@ -327,12 +326,10 @@ def _look_at_triggers(connection: Connection, walk: Walk) -> None:
             walk.tell(Breach(kind=BreachKind.UNGUARDED, line=walk.reached, of=of))
 
 
-@cache
-def _migrations() -> str:
-    store = resources.files("bars_gateway.store")
-    folders = [store / "migrations", store / "postgresql" / "migrations"]
-    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".sql")]
-    return "\n".join(file.read_text("utf-8") for file in files)
+def _written() -> str:
+    """Return all that any schema was made by."""
+    engines = (SQLITE, POSTGRESQL)
+    return "\n".join(made for engine in engines for made in migrations(engine).values())
 
 
 def seek(walk: Walk, witnesses: Iterable[Witness]) -> None:

@@ -24,6 +24,7 @@ from bars_gateway.keyring import Vault
 from bars_gateway.model.readings import Inspected
 from bars_gateway.store.chain import walked
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.migrating import migrations, told_apart
 from bars_gateway.store.rows import decrypted, digest_of, instant, place_of
 
 COUNTED = (
@@ -129,12 +130,15 @@ def last_change_at(held: Contents) -> datetime | None:
     return instant(at)
 
 
-def unknown_schema(schema: int, newest: int) -> str | None:
+def unknown_schema(engine: str, schema: int, made_by: int) -> str | None:
     """Return why a database of that *schema* cannot be looked at here; None: it can."""
     if schema < 1:
         return "it is not a database of this gateway"
-    if schema > newest:
-        return f"its schema {schema} is of a later release; this one knows {newest}"
+    known = migrations(engine)
+    if schema > max(known):
+        return f"its schema {schema} is of a later release; this one knows {max(known)}"
+    if made_by != told_apart(known, schema):
+        return "it was made by a build that was never released: its schema is another one"
     return None
 
 

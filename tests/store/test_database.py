@@ -23,6 +23,7 @@ from bars_gateway.errors import (
     DatabaseHeld,
     DatabaseInUse,
     DatabaseNewer,
+    DatabaseUnfit,
     StorageFull,
     StoreError,
     StoreUnavailable,
@@ -30,6 +31,7 @@ from bars_gateway.errors import (
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.sqlite import SqliteConnection, checkpoints, translated
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
 
@@ -195,6 +197,21 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseNewer):
         async with open_database(path):
             pass
+
+
+async def test_another_schema_of_the_same_number_is_refused(tmp_path: Path) -> None:
+    """A build that nobody released has made it: what it lacks would show in the middle of work."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 1")
+    with pytest.raises(DatabaseUnfit, match="never released"):
+        async with open_database(path):
+            pass
+    assert ["it was made by a build that was never released: its schema is another one"] == [
+        *examine(path).problems
+    ]
 
 
 async def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:

@@ -450,6 +450,14 @@ def test_a_machine_that_is_gone_keeps_the_database_for_seconds() -> None:
     assert int(asked["tcp_user_timeout"]) <= 10_000
 
 
+async def test_another_schema_of_the_same_number_is_refused(postgres, url) -> None:
+    """A build that nobody released has made it: what it lacks would show in the middle of work."""
+    postgres.say("UPDATE schema_version SET made_by = 1", url.split("/")[3].partition("?")[0])
+    with pytest.raises(DatabaseUnfit, match="never released"):
+        async with node(url):
+            pass
+
+
 async def test_a_schema_of_a_later_release_is_left_alone(postgres, url) -> None:
     """What it means is not known here."""
     postgres.say("UPDATE schema_version SET number = 99", url.split("/")[3].partition("?")[0])

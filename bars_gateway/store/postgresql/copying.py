@@ -16,9 +16,10 @@ from psycopg.rows import tuple_row
 from bars_gateway.errors import DatabaseInUse, RowRefused
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store.copying import NUMBERED, Rows
+from bars_gateway.store.migrating import POSTGRESQL, newest
 from bars_gateway.store.postgresql import PostgresConnection, Raw, row, translated
 from bars_gateway.store.postgresql.database import NAMED
-from bars_gateway.store.postgresql.schema import newest_schema, prepare
+from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import ServerAddress, connect, require_fit
 
 _TABLES = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'"
@@ -41,7 +42,7 @@ class CopiedServer:
 
     def __init__(self, raw: Raw, name: str, vault: Vault) -> None:
         self.raw, self.name = raw, name
-        self.newest = newest_schema()
+        self.newest = newest(POSTGRESQL)
         self.connection = PostgresConnection(raw, vault)
 
     def schema(self) -> int:

@@ -29,8 +29,9 @@ from bars_gateway.store.integrity import (
     last_change_at,
     unknown_schema,
 )
+from bars_gateway.store.migrating import POSTGRESQL, migrations
 from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, row_of, translated
-from bars_gateway.store.postgresql.schema import migrations, newest_schema
+from bars_gateway.store.postgresql.schema import made_by_of
 from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect
 from bars_gateway.store.postgresql.transactions import Reader
 
@@ -104,7 +105,7 @@ def contents_of(connection: PostgresConnection) -> Contents:
 def _examined(connection: PostgresConnection) -> DatabaseReport:
     held = contents_of(connection)
     schema = _schema(held)
-    unknown = unknown_schema(schema, newest_schema())
+    unknown = unknown_schema(POSTGRESQL, schema, made_by_of(connection.raw) if schema else 0)
     if unknown:
         return DatabaseReport(
             schema=schema, counts={}, last_change_at=None, damage=[unknown], contradictions=()
@@ -168,7 +169,7 @@ def lacking(held: Contents) -> Iterator[str]:
         for kind, query in _THERE.items()
         for row in held.each(query.format(here=_HERE))
     }
-    for kind, name in (each for sql in migrations().values() for each in made_by(sql)):
+    for kind, name in (each for sql in migrations(POSTGRESQL).values() for each in made_by(sql)):
         if (kind, name) not in there:
             yield f"it lacks the {kind} {name}, or that is not in force"
 

@@ -8,7 +8,6 @@ it in PostgreSQL's words.
 """
 
 from contextlib import ExitStack
-from importlib import resources
 from typing import Any
 
 import psycopg
@@ -19,6 +18,7 @@ from bars_gateway.keyring import Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.encryption import require
+from bars_gateway.store.migrating import POSTGRESQL, migrations, told_apart, unreleased
 from bars_gateway.store.postgresql import PostgresConnection, Raw, row, say, translated
 
 log = structlog.get_logger(__name__)
@@ -29,8 +29,9 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
     """
     Let the database of *raw* have this release's schema.
 
-    Raises DatabaseNewer where it is of a later one, KeyMissing where *vault* cannot open what is
-    stored there, and CopyRefused where it is half a copy, or was copied away; nothing was changed.
+    Raises DatabaseNewer where it is of a later one, DatabaseUnfit where it is of none, KeyMissing
+    where *vault* cannot open what is stored there, and CopyRefused where it is half a copy, or was
+    copied away; nothing was changed.
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
@@ -60,19 +61,17 @@ def _refuse_copies(raw: Raw, name: str) -> None:
     require_no_copy(ask, tables, name)
 
 
-def newest_schema() -> int:
-    """Return the number of the last migration that this release knows."""
-    return max(migrations())
-
-
 def _migrate(raw: Raw, name: str) -> None:
-    known = migrations()
+    known = migrations(POSTGRESQL)
     version = _version(raw)
     if version > max(known):
         raise DatabaseNewer(f"{name} has schema {version}; this release knows {max(known)}")
+    if version and made_by_of(raw) != told_apart(known, version):
+        raise unreleased(name)
     for number in sorted(n for n in known if n > version):
         say(raw, known[number])
-        say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES ({number})")  # noqa: S608
+        row_of_it = f"({number}, {told_apart(known, number)})"
+        say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES {row_of_it}")  # noqa: S608
         log.info("store.migrated", version=number)
 
 
@@ -80,6 +79,12 @@ def _version(raw: Raw) -> int:
     if not row(raw, "SELECT to_regclass('public.schema_version') IS NOT NULL AS there")["there"]:
         return 0
     return int(row(raw, "SELECT max(number) AS number FROM schema_version")["number"])
+
+
+def made_by_of(raw: Raw) -> int:
+    """Return what tells its schema from another of that number; 0: a build had none yet."""
+    found = raw.execute(b"SELECT to_jsonb(s) AS found FROM schema_version AS s").fetchone()
+    return int(found["found"].get("made_by", 0)) if found else 0
 
 
 def _learn_alarms(raw: Raw) -> None:
@@ -95,13 +100,3 @@ def _learn_alarms(raw: Raw) -> None:
             raw.execute(f"DELETE FROM {table}".encode())  # noqa: S608
             query = f"INSERT INTO {table} ({one}, {other}) VALUES (%s, %s)"  # noqa: S608
             raw.cursor().executemany(query.encode(), sorted(wanted))
-
-
-def migrations() -> dict[int, str]:
-    """Return the text of each migration, by its number."""
-    folder = resources.files("bars_gateway.store.postgresql") / "migrations"
-    return {
-        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }

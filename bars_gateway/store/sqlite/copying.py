@@ -14,6 +14,7 @@ from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store.copying import NUMBERED, Rows
+from bars_gateway.store.migrating import SQLITE, newest
 from bars_gateway.store.sqlite import SqliteConnection, connector, translated
 from bars_gateway.store.sqlite.database import (
     BUSY_SECONDS,
@@ -23,7 +24,7 @@ from bars_gateway.store.sqlite.database import (
     take_lock,
 )
 from bars_gateway.store.sqlite.inspection import mark
-from bars_gateway.store.sqlite.integrity import examine, examined, newest_schema, reading
+from bars_gateway.store.sqlite.integrity import examine, examined, reading
 
 _OF_EACH_CONNECTION = ("PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
 
@@ -34,7 +35,7 @@ class CopiedFile:
     def __init__(self, path: Path, raw: sqlite3.Connection, lock: int, vault: Vault) -> None:
         self.path, self.raw, self._lock, self._vault = path, raw, lock, vault
         self.name = str(path.absolute())
-        self.newest = newest_schema()
+        self.newest = newest(SQLITE)
         self.connection = SqliteConnection(raw)
 
     def schema(self) -> int:

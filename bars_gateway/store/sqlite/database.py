@@ -47,7 +47,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +70,7 @@ from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.groups import Fate, Gathering, Group, GroupEnd
+from bars_gateway.store.migrating import SQLITE, migrations, told_apart, unreleased
 from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.sqlite import (
     SqliteConnection,
@@ -277,14 +277,23 @@ def _refused(
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the schema up to this release's; raise DatabaseNewer where it is of a later one."""
-    migrations = _migrations()
+    """
+    Bring the schema up to this release's.
+
+    Raises DatabaseNewer where it is of a later release, DatabaseUnfit where it is of none.
+    """
+    known = migrations(SQLITE)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > max(migrations):
-        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(migrations)}")
-    for number in sorted(n for n in migrations if n > version):
+    if version > max(known):
+        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(known)}")
+    (made_by,) = connection.execute("PRAGMA application_id").fetchone()
+    if version and made_by != told_apart(known, version):
+        raise unreleased(str(path))
+    for number in sorted(n for n in known if n > version):
+        made_by = told_apart(known, number)
         connection.executescript(
-            f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
+            f"BEGIN IMMEDIATE;\n{known[number]}\nPRAGMA user_version = {number};\n"
+            f"PRAGMA application_id = {made_by};\nCOMMIT;"
         )
         log.info("store.migrated", version=number)
     _learn_alarms(connection)
@@ -300,15 +309,6 @@ def _learn_alarms(connection: sqlite3.Connection) -> None:
             connection.execute(forget)
             connection.executemany(enter, sorted(wanted))
             connection.execute("COMMIT")
-
-
-def _migrations() -> dict[int, str]:
-    folder = resources.files("bars_gateway.store") / "migrations"
-    return {
-        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
 
 
 class _Writer(aiosqlite.Connection):

@@ -11,7 +11,6 @@ go on working meanwhile. What a database holds is looked at by `store.integrity`
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 from bars_gateway import permissions
@@ -25,6 +24,7 @@ from bars_gateway.store.integrity import (
     last_change_at,
     unknown_schema,
 )
+from bars_gateway.store.migrating import SQLITE
 from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
 from bars_gateway.store.sqlite.inspection import last
 
@@ -84,7 +84,8 @@ def examined(connection: FileConnection, *, contents: bool) -> DatabaseReport:
     """Examine the snapshot of *connection*; without *contents*, its structure alone."""
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     damage = _tried(_integrity(connection), _references(connection))
-    unknown, held = unknown_schema(schema, newest_schema()), contents_of(connection)
+    (made_by,) = connection.execute("PRAGMA application_id").fetchone()
+    unknown, held = unknown_schema(SQLITE, schema, made_by), contents_of(connection)
     checks = CHECKS if contents and not unknown else ()
     whole = not (unknown or damage)  # a figure from a damaged table would be a guess
     return DatabaseReport(
@@ -100,13 +101,6 @@ def examined(connection: FileConnection, *, contents: bool) -> DatabaseReport:
 def contents_of(connection: FileConnection) -> Contents:
     """Return the snapshot of *connection*, for the checks that both engines share."""
     return Contents(each=connection.execute, connection=SqliteConnection(connection))
-
-
-def newest_schema() -> int:
-    """Return the number of the last migration that this release knows."""
-    folder = resources.files("bars_gateway.store") / "migrations"
-    names = (file.name for file in folder.iterdir())
-    return max(int(name.removesuffix(".sql")) for name in names if name.endswith(".sql"))
 
 
 def _tried(*checks: Iterator[str]) -> list[str]:

@@ -82,6 +82,7 @@ from bars_gateway.store.aftermath import (
 )
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.integrity import DatabaseReport, last_change_at
+from bars_gateway.store.migrating import SQLITE, newest
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
 from bars_gateway.store.sqlite.adopted import StandsAgain
@@ -93,7 +94,6 @@ from bars_gateway.store.sqlite.integrity import (
     contents_of,
     examined,
     is_damage,
-    newest_schema,
     reading,
 )
 from bars_gateway.store.sqlite.unlocking import encrypt_anew, require_keys
@@ -240,7 +240,7 @@ def _typed(actor: Actor | None) -> dict[str, object]:
 def _require_ours(kept: Path) -> None:
     with reading(kept) as connection:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    if not 1 <= schema <= newest_schema():
+    if not 1 <= schema <= newest(SQLITE):
         raise StoreError(f"{kept} is not a database of this gateway, or is one of a later release")
 
 
@@ -302,9 +302,9 @@ def _require_whole(backup: Path) -> None:
             found = examined(connection, contents=False)
     except DatabaseDamaged as error:
         raise BackupDamaged(str(error)) from None
-    if found.schema > newest_schema():
+    if found.schema > newest(SQLITE):
         raise DatabaseNewer(
-            f"{backup} has schema {found.schema}; this release knows {newest_schema()}"
+            f"{backup} has schema {found.schema}; this release knows {newest(SQLITE)}"
         )
     if found.damage:
         raise BackupDamaged(f"{backup} is not a whole backup: {'; '.join(found.damage)}")

@@ -63,7 +63,8 @@ CREATE TABLE nodes (                            -- the gateways that work here b
     session_since     TEXT COLLATE "C"            -- when that began: a number is given again
 );
 CREATE TABLE schema_version (                   -- one row
-    number            BIGINT NOT NULL
+    number            BIGINT NOT NULL,
+    made_by           BIGINT NOT NULL             -- tells it from another schema of that number
 );
 CREATE TABLE given (                            -- the last number that was given, where numbers may have no gaps
     of                TEXT COLLATE "C" PRIMARY KEY,

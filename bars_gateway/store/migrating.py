@@ -1,0 +1,48 @@
+"""
+Which schemas there are, and how one is told from another of the same number.
+
+What was released never changes: a later schema is a file more. Only a build that nobody released
+can have made another one under a number; nothing here knows what it lacks, and a gateway that began
+to work on it would fail in the middle of a message.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+from bars_gateway.errors import DatabaseUnfit
+
+SQLITE = "bars_gateway.store"
+POSTGRESQL = "bars_gateway.store.postgresql"
+
+
+@cache
+def migrations(engine: str) -> Mapping[int, str]:
+    """Return the text of each migration of that engine's package, by its number."""
+    folder = resources.files(engine) / "migrations"
+    return {
+        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    }
+
+
+def newest(engine: str) -> int:
+    """Return the number of the last migration that this release knows."""
+    return max(migrations(engine))
+
+
+def told_apart(known: Mapping[int, str], version: int) -> int:
+    """Return what a database of schema *version* has to say of itself: 31 bits of a SHA-256."""
+    made = "\0".join(known[number] for number in sorted(known) if number <= version)
+    return int.from_bytes(hashlib.sha256(made.encode()).digest()[:4], "big") >> 1
+
+
+def unreleased(name: str) -> DatabaseUnfit:
+    """Return what is said of a database that no release has made."""
+    return DatabaseUnfit(
+        f"{name} was made by a build that was never released: its schema is another one",
+        "Let that build send what waits and give its EPR what is left. Then stop it, keep the"
+        " database, and begin with an empty one in its place.",
+    )
