@@ -31,10 +31,10 @@ WITH RECURSIVE near (id) AS (
     SELECT CAST(:id AS BIGINT)
      UNION
     SELECT CASE WHEN l.workflow_id = n.id THEN l.to_id ELSE l.workflow_id END
-      FROM near AS n CROSS JOIN links AS l WHERE l.workflow_id = n.id OR l.to_id = n.id)
+      FROM near AS n CROSS JOIN links AS l ON l.workflow_id = n.id OR l.to_id = n.id)
 SELECT w.id, w.request_type, w.role, w.state,
        EXISTS (SELECT 1 FROM record_holds AS h WHERE h.workflow_id = w.id AND h.released_at IS NULL) AS is_held
-  FROM near AS n CROSS JOIN workflows AS w WHERE w.id = n.id AND w.id <> :id ORDER BY w.id LIMIT 200;
+  FROM near AS n CROSS JOIN workflows AS w ON w.id = n.id WHERE w.id <> :id ORDER BY w.id LIMIT 200;
 
 -- name: workflow_to_hold
 -- The workflow of that number.

@@ -42,6 +42,7 @@ from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType, request_type_of
+from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.sqlite.integrity import examine
@@ -494,3 +495,19 @@ async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
     assert ([], 1) == (list(whole.problems), whole.counts["links"])
     assert "1 messages link workflows" in problem
     assert first.request_id in problem
+
+
+async def test_a_hold_tells_what_is_linked_to_it_and_holds_it_when_asked(store: Store) -> None:
+    """Whichever of the two names the other; what is linked is held by a hold of its own."""
+    first = await booked(store)
+    second = await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
+    booking_alone = HeldThing(workflow_id=first.workflow_id)
+    (alone,) = await store.record_holds.hold_record("trust", booking_alone, OPERATOR, NOW)
+    both = HeldThing(workflow_id=second.workflow_id, with_linked=True)
+    held = await store.record_holds.hold_record("trust", both, OPERATOR, NOW)
+
+    assert [(second.workflow_id, "referral", False)] == [
+        (each.workflow_id, each.request_type, each.is_held) for each in alone.linked
+    ]
+    assert {first.workflow_id, second.workflow_id} == {each.workflow_id for each in held}
+    assert all(other.is_held for each in held for other in each.linked)
