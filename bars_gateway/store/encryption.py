@@ -31,6 +31,7 @@ from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.store.connection import LOOKING, Connection, Row
+from bars_gateway.store.nodes import others_live
 from bars_gateway.store.records import add_message_event, note_subjects
 from bars_gateway.store.rows import (
     decrypted,
@@ -192,6 +193,11 @@ class Encryption(Noun):
                 " encrypted, though it has the same id"
             )
         if vault.key_id is not None and vault.key_id not in needed:
+            if others_live(self._database.nodes):
+                raise KeyMissing(
+                    f"other nodes are at work without the key {vault.key_id}, and could not read"
+                    f" what it encrypts: put {vault.file} on each of them, stop all, and start them"
+                )
             connection.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
 
 

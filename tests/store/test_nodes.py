@@ -14,7 +14,8 @@ import pytest
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, decision, submission
 
-from bars_gateway.errors import DatabaseAway, DatabaseInUse
+from bars_gateway.errors import DatabaseAway, DatabaseInUse, KeyMissing
+from bars_gateway.keyring import CLEAR, EncryptionRing, RingKey, Vault
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.questions import QuestionOpen, Unattended
 from bars_gateway.store.claims import Openings
@@ -46,8 +47,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def node(url: str, name: str) -> AsyncIterator[PostgresDatabase]:
-    async with open_server(ServerAddress(url=url, node=name), alone=False) as database:
+async def node(url: str, name: str, vault: Vault = CLEAR) -> AsyncIterator[PostgresDatabase]:
+    address = ServerAddress(url=url, node=name)
+    async with open_server(address, vault=vault, alone=False) as database:
         yield database
 
 
@@ -300,6 +302,22 @@ async def test_who_wants_the_database_alone_is_kept_out(url) -> None:
         with pytest.raises(DatabaseInUse, match="bars-gateway three at"):
             async with node(url, "one"):
                 pass
+
+
+async def test_a_key_that_others_lack_encrypts_nothing(url) -> None:
+    """They could not read what it encrypted; it is taken once all were stopped."""
+    async with node(url, "one") as one, node(url, "two"):
+        await until(lambda: "two" in names(one))
+        with pytest.raises(KeyMissing, match="other nodes are at work without the key first"):
+            await Store(one, node="one").encryption.use(RING, encrypts=True)
+        with pytest.raises(DatabaseInUse, match=r"one, two work on .* without the key first"):
+            async with node(url, "three", Vault(RING)):
+                pass
+    async with node(url, "one", Vault(RING)), node(url, "two", Vault(RING)):
+        pass
+
+
+RING = EncryptionRing(keys=(RingKey(key_id="first", secret=bytes(range(32))),))
 
 
 async def test_whoever_looks_from_beside_sees_them(url) -> None:

@@ -193,7 +193,8 @@ class PostgresDatabase:
     def _prepare(self) -> None:
         raw = self.sessions["writing"].opened()
         require_fit(raw, self.address.name)
-        prepare(raw, self.address.name, self.vault)
+        node = None if self._several is None else self.address.node
+        prepare(raw, self.address.name, self.vault, node)
 
     async def write(self, work: Work[T]) -> T:
         """

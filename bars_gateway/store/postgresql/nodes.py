@@ -94,6 +94,10 @@ _TAKE = (
     "SELECT lease FROM json_array_elements_text(%(leases)s::json) AS wanted (lease)"
     " WHERE pg_try_advisory_lock(hashtext('bars-gateway lease'), hashtext(lease))"
 )
+_OTHERS = (
+    f"SELECT name FROM nodes WHERE name <> %(node)s AND seen_at > {_BEFORE.format('10 seconds')}"  # noqa: S608
+    " ORDER BY name"
+)
 _TELL = "SELECT pg_notify(%(channel)s, %(told)s)"
 _END = (
     "WITH ended AS (UPDATE nodes SET pid = NULL WHERE name = %(name)s AND pid = %(pid)s"
@@ -429,6 +433,12 @@ def _asked(nodes: Iterable[Values]) -> Mapping[str, datetime]:
             for provider, at in json.loads(each["asked"]).items():
                 found[provider] = max(instant(at), found.get(provider, _EPOCH))
     return found
+
+
+def names_of_others(raw: Raw, node: str) -> list[str]:
+    """Return which nodes beside *node* are at work; raise psycopg's errors."""
+    found = raw.execute(_OTHERS.encode(), {"node": node}).fetchall()
+    return [each["name"] for each in found]
 
 
 def nodes_at(address: ServerAddress) -> list[Node]:

@@ -13,25 +13,27 @@ from typing import Any
 import psycopg
 import structlog
 
-from bars_gateway.errors import DatabaseNewer
+from bars_gateway.errors import DatabaseInUse, DatabaseNewer
 from bars_gateway.keyring import Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.encryption import require
 from bars_gateway.store.migrating import POSTGRESQL, migrations, told_apart, unreleased
 from bars_gateway.store.postgresql import PostgresConnection, Raw, row, say, translated
+from bars_gateway.store.postgresql.nodes import names_of_others
 
 log = structlog.get_logger(__name__)
 _ALONE = "SELECT pg_advisory_xact_lock(hashtext('bars-gateway schema'))"
 
 
-def prepare(raw: Raw, name: str, vault: Vault) -> None:
+def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
     """
     Let the database of *raw* have this release's schema.
 
     Raises DatabaseNewer where it is of a later one, DatabaseUnfit where it is of none, KeyMissing
     where *vault* cannot open what is stored there, and CopyRefused where it is half a copy, or was
-    copied away; nothing was changed.
+    copied away; nothing was changed. *node*: which of several this is; None: there is no other.
+    Raises DatabaseInUse where others are at work who could not read what this one would encrypt.
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
@@ -44,11 +46,21 @@ def prepare(raw: Raw, name: str, vault: Vault) -> None:
             needed = [(row["key_id"], row["proof"]) for row in within.rows("keys_needed")]
             require(needed, vault, name)
             if vault.key_id is not None and vault.key_id not in dict(needed):
+                _require_no_others(raw, name, vault.key_id, node)
                 within.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
             unless_ready.pop_all()
         say(raw, "COMMIT")
     except psycopg.Error as error:
         raise translated(error) from error
+
+
+def _require_no_others(raw: Raw, name: str, key_id: str, node: str | None) -> None:
+    others = [] if node is None else names_of_others(raw, node)
+    if others:
+        raise DatabaseInUse(
+            f"{', '.join(others)} work on {name} without the key {key_id}",
+            "Put the key ring on each node, stop all of them, and start them again.",
+        )
 
 
 def _refuse_copies(raw: Raw, name: str) -> None:
