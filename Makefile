@@ -17,8 +17,9 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak bench bench-old bench-parts bench-purge \
-        docs lock sbom wheel sdist dist deb deb-test matrix release-check release clean
+.PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
+        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-test matrix release-check release \
+        clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 97
@@ -41,6 +42,8 @@ help:
 	@echo 'make compiled        the tests of the standard against that wheel, which must say what the pure one says'
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
+	@echo 'make two-nodes       kill two gateways of one database, it and the wire, under load (needs PostgreSQL; SEED=…)'
+	@echo 'make failover        kill a primary under load and promote its standby: what was lost, and for how long'
 	@echo 'make bench           print docs/performance.md (BASE=COMMIT: with ratios to that build; ARGS=--write)'
 	@echo 'make bench COMPILED=build/compiled   the same, with what make compiled has installed there beside it'
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
@@ -138,6 +141,9 @@ soak: $(VENV)/tests
 	while [ "$$(date +%s)" -lt "$$end" ]; do \
 	  $(BIN)/pytest -q -s tests/scenarios/test_kills.py || exit 1; \
 	done
+
+two-nodes failover: $(VENV)/tests
+	@PYTHONPATH=tests:tests/support $(BIN)/python tests/support/$(subst -,_,$@).py $(SEED) | tail -n 1
 
 bench: $(VENV)/tests
 	@BASE='$(BASE)' COMPILED='$(COMPILED)' $(BIN)/python tests/bench/run.py $(ARGS)

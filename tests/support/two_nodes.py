@@ -259,14 +259,13 @@ class Mortal:
 
 @asynccontextmanager
 async def two_nodes(
-    folder: Path, server: PostgresServer, rng: random.Random
-) -> AsyncIterator[tuple[World, list[Mortal], Wire, str]]:
+    folder: Path, url: str, rng: random.Random
+) -> AsyncIterator[tuple[World, list[Mortal]]]:
     """Run a world whose hospital has two nodes, and whose gateways are all processes."""
-    url = server.ready()
-    async with world_in(folder) as world, Wire(server, folder / "wire", rng) as wire:
+    async with world_in(folder) as world:
         for each in (world.ambulance, world.hospital):
             await each.stop()
-        store = f'[store]\nurl = "{wire.url(url)}"\nseveral_nodes = true\n'
+        store = f'[store]\nurl = "{url}"\nseveral_nodes = true\n'
         members = [Member.of(world.hospital, name, store) for name in ("one", "two")]
         async with Balancer([each.port for each in members], rng) as balancer:
             world.hospital._port = balancer.port
@@ -276,7 +275,7 @@ async def two_nodes(
             mortals = [Mortal(each, random.Random(rng.random())) for each in members]
             mortals.append(Mortal(world.ambulance, random.Random(rng.random())))
             try:
-                yield world, mortals, wire, url
+                yield world, mortals
             finally:
                 for each in mortals:
                     if each.process is not None and each.process.returncode is None:
@@ -362,8 +361,11 @@ async def proof(
     folder: Path, server: PostgresServer, seed: int, strain: Strain
 ) -> Mapping[str, object]:
     """Let messages go both ways under *strain*, and compare; return what was done to whom."""
-    rng = random.Random(seed)
-    async with two_nodes(folder, server, rng) as (world, mortals, wire, url):
+    rng, url = random.Random(seed), server.ready()
+    async with (
+        Wire(server, folder / "wire", rng) as wire,
+        two_nodes(folder, wire.url(url), rng) as (world, mortals),
+    ):
         for fault in FAULTS:
             world.sandbox.faults.arm(fault)
         done = asyncio.Event()
