@@ -1,11 +1,12 @@
 """What the pages tell to type in the third terminal is typed, as it stands there, and works."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pages import PAGES, blocks
-from terminals import Terminals, three_terminals
+from terminals import BY_SOCKET, Terminals, three_terminals, with_ports
 
 AT_THE_SOCKET = "at the socket"
 pytestmark = [pytest.mark.needs("curl", "jq", "sqlite3"), pytest.mark.timeout(240)]
@@ -28,13 +29,13 @@ def script(page: Path, what: str, *, by_socket: bool) -> str:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
-    with three_terminals(tmp_path_factory.mktemp("f"), by_socket=False) as opened:
+    with three_terminals(tmp_path_factory.mktemp("f"), {}) as opened:
         yield sent(opened)
 
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
-    with three_terminals(tmp_path_factory.mktemp("s"), by_socket=True) as opened:
+    with three_terminals(tmp_path_factory.mktemp("s"), BY_SOCKET) as opened:
         yield sent(opened)
 
 
@@ -74,5 +75,36 @@ def test_what_a_page_tells_to_type_is_understood(folders: Terminals, page: Path)
 def test_what_a_page_asks_of_the_socket_is_understood(door: Terminals, page: Path) -> None:
     """A message of another state than this one may be needed: then the answer says so."""
     done = door.type(script(page, "understood", by_socket=True), may_be_told_no=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+BEHIND = 'listen = "127.0.0.1:8443"'
+ARRIVES = """
+bars-gateway send referral.json
+until ls spool/inbox/new | grep outcome; do sleep 0.1; done
+jq -e '.state == "acknowledged"' spool/inbox/new/*.outcome.json
+"""
+
+
+@pytest.mark.needs("haproxy")
+def test_a_message_comes_through_the_balancer_of_the_page(tmp_path: Path) -> None:
+    """HAProxy, set as it stands there, passes it on, and the gateway believes for whom."""
+    (page,) = [page for page in PAGES if page.name == "load-balancer.md"]
+    (balancer,) = [each.text for each in blocks(page) if "backend" in each.text]
+    (callers,) = re.findall(r"^\[callers\]\n.+\n", page.read_text("utf-8"), re.MULTILINE)
+    (first,) = [page for page in PAGES if page.name == "first-message.md"]
+    made = script(first, "run", by_socket=False).partition("bars-gateway send")[0]
+    behind = {BEHIND: 'listen = "127.0.0.1:9443"', "[epr]": f"{callers}[epr]"}
+    with three_terminals(tmp_path, behind) as terminals:
+        ports = terminals.ports
+        written = with_ports(balancer.replace("127.0.0.1:8443", "127.0.0.1:9443"), ports)
+        written = written.replace(":443", f"127.0.0.1:{ports['8443']}")
+        (tmp_path / "haproxy.cfg").write_text(
+            written.replace("port 8480", f"port {ports['8480']}"), "utf-8"
+        )
+        with terminals.running("exec haproxy -db -f haproxy.cfg") as haproxy:
+            done = terminals.type(f"{made}{ARRIVES}")
+            assert haproxy.poll() is None, (tmp_path / "said").read_text("utf-8")
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,8 +16,9 @@ from pathlib import Path
 from pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "first-message.md"
-NAMES = ("8440", "8441", "8443", "8480")
-BY_SOCKET = 'spool_dir = "$PWD/spool"\nnotices = "socket"\nquestions = "socket"'
+NAMES = ("8440", "8441", "8443", "8480", "9443")  # the last: behind a balancer
+SPOOL = 'spool_dir = "$PWD/spool"'
+BY_SOCKET = {SPOOL: f'{SPOOL}\nnotices = "socket"\nquestions = "socket"'}
 PATIENCE = 60.0  # seconds, for what others of this machine take of the processor
 HERE = ". .venv/bin/activate && cd try && export BARS_GATEWAY_CONFIG=$PWD/bars-gateway.toml\n"
 # An answer that is an error ends the script, as an exit code does. `newest` is for REQUEST_ID.
@@ -148,15 +149,20 @@ class Terminals:
 
 
 @contextmanager
-def three_terminals(folder: Path, *, by_socket: bool) -> Iterator[Terminals]:
-    """Type the first two blocks of the page, wait for each, and leave the third to the caller."""
+def three_terminals(folder: Path, settings: Mapping[str, str]) -> Iterator[Terminals]:
+    """
+    Type the first two blocks of the page, wait for each, and leave the third to the caller.
+
+    *settings* says what stands in the place of lines of the gateway's settings.
+    """
     written = {each.where: each.text for each in blocks(PAGE) if each.what == "run"}
     terminals = Terminals(folder)
     ports = f"--port {terminals.ports['8440']} --admin-port {terminals.ports['8441']}"
     first = written["first terminal"].replace("\nbars-gateway", "\nexec bars-gateway").strip()
     second = written["second terminal"].replace("&& bars-gateway run", "&& exec bars-gateway run")
-    if by_socket:
-        second = second.replace('spool_dir = "$PWD/spool"', BY_SOCKET)
+    for line, instead in settings.items():
+        assert line in second
+        second = second.replace(line, instead)
     with terminals.running(f"{first} {ports}") as sandbox:
         terminals.wait_for("try/national/sandbox.json", sandbox)
         with terminals.running(second) as gateway:
