@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 
 import structlog
 
@@ -59,7 +58,8 @@ from bars_gateway.standard.answers import (
     AnswerSubject,
     read_acknowledgement,
 )
-from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.bundle import MalformedBundle
+from bars_gateway.standard.our_message import OurMessage
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import (
     KEPT_OUT,
@@ -504,18 +504,14 @@ def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
 
 def _said(claim: Claim, body: bytes) -> Acknowledgement:
     """Return what the body of a 2xx says; the ids of what is there are not changed by a change."""
-
-    @cache
-    def ours() -> Message:
-        return read(claim.request.body, claim.request.media_type)
-
+    ours = OurMessage(claim.request.body, claim.request.media_type)
     try:
         found = read_acknowledgement(ours, body)
     except MalformedBundle:
         return NO_BODY
     if claim.move is Move.REQUEST or found.focus_id is None:
         return found
-    if found.focus_id != ours().focus_id:
+    if found.focus_id != ours.message.focus_id:
         log.warning("outbound.other_id", provider=claim.provider, request_id=claim.request_id)
     return replace(found, focus_id=None)
 

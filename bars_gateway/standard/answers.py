@@ -35,6 +35,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, islice
+from typing import Protocol
 
 import orjson
 
@@ -451,11 +452,27 @@ class Acknowledgement:
 NO_BODY = Acknowledgement(said=AnswerSubject.NOTHING)
 
 
-def read_acknowledgement(ours: Callable[[], Message], body: bytes) -> Acknowledgement:
+class _SentMessage(Protocol):
+    """What an answer is compared with, as far as it asks for that."""
+
+    @property
+    def message(self) -> Message: ...
+    @property
+    def names(self) -> tuple[str, str]: ...
+
+
+class _ReadBefore:
+    """A message that was read before."""
+
+    def __init__(self, message: Message) -> None:
+        self.message, self.names = message, (message.bundle_id, message.focus_url)
+
+
+def read_acknowledgement(ours: _SentMessage, body: bytes) -> Acknowledgement:
     """
     Return what *body* says as an answer to *ours*; it raises nothing, wherever it came from.
 
-    *ours* is called only where the answer holds something to be compared with it.
+    *ours*, an `OurMessage`, is read only where the answer holds something to be compared with it.
     """
     tree = _tree(body)
     if tree is not None:
@@ -478,18 +495,18 @@ def bundle_about(ours: Message, body: bytes) -> Resource:
 
 def judged(ours: Message, tree: Resource) -> Acknowledgement:
     """Return what *tree* says as an answer to *ours*, whoever of the two sides has written it."""
-    return _judged(lambda: ours, tree)
+    return _judged(_ReadBefore(ours), tree)
 
 
-def _judged(ours: Callable[[], Message], tree: Resource) -> Acknowledgement:
+def _judged(ours: _SentMessage, tree: Resource) -> Acknowledgement:
     found = as_message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=AnswerSubject.FOREIGN)
-    if _tells_error(tree, lambda: ours().root):
+    if _tells_error(tree, lambda: ours.message.root):
         return Acknowledgement(said=AnswerSubject.ERROR)
     if found is None or found.root is not tree or _is_without_message(found):
         return NO_BODY
-    return _taken(ours(), found)
+    return _taken(ours, found)
 
 
 def _tree(body: bytes) -> Resource | None:
@@ -529,40 +546,41 @@ def _is_without_message(found: Message) -> bool:
     return all(entry.type == "OperationOutcome" for entry in found.entries)
 
 
-def _taken(ours: Message, found: Message) -> Acknowledgement:
+def _taken(ours: _SentMessage, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
     theirs = patient_of(found)
-    if theirs != NOBODY and compare(patient_of(ours), theirs) is Sameness.OTHER_PATIENT:
+    if theirs != NOBODY and compare(patient_of(ours.message), theirs) is Sameness.OTHER_PATIENT:
         # By the name alone, which may be spelt otherwise.
         return Acknowledgement(said=AnswerSubject.OTHER)
-    entry = found.resolve(ours.focus_url)
+    bundle_id, focus_url = ours.names
+    entry = found.resolve(focus_url)
     if entry is not None:
         return Acknowledgement(
             said=AnswerSubject.OURS, focus_id=text_of(entry.resource, "id") or None
         )
-    if ours.bundle_id and found.bundle_id == ours.bundle_id:
+    if bundle_id and found.bundle_id == bundle_id:
         return Acknowledgement(said=AnswerSubject.OURS, focus_id=found.focus_id)
     return Acknowledgement(said=AnswerSubject.OTHER)
 
 
-def _contradicts(ours: Callable[[], Message], found: Message) -> bool:
-    if found.event and ours().event and ours().event != found.event:
+def _contradicts(ours: _SentMessage, found: Message) -> bool:
+    if found.event and ours.message.event and ours.message.event != found.event:
         return True
     return _is_other_case(ours, found)
 
 
-def _names_another(ours: Callable[[], Message], tree: Resource) -> bool:
+def _names_another(ours: _SentMessage, tree: Resource) -> bool:
     """Tell whether any number in it is of nobody whom ours names, in a Patient or in a record."""
     theirs = numbered_in(tree)
     if not theirs:
         return False  # as nearly always, and then whose ours is need not be found out
-    here = patient_of(ours()).everybody
+    here = patient_of(ours.message).everybody
     return any(each.nhs_numbers for each in here) and any(
         compare_with(each, here) is Sameness.OTHER_PATIENT for each in theirs
     )
 
 
-def _is_other_case(ours: Callable[[], Message], found: Message) -> bool:
+def _is_other_case(ours: _SentMessage, found: Message) -> bool:
     """
     Tell whether what comes back as our Encounter has another case number.
 
@@ -576,5 +594,5 @@ def _is_other_case(ours: Callable[[], Message], found: Message) -> bool:
     )
     if not is_numbered:
         return False
-    here = case_numbers_of(ours())
+    here = case_numbers_of(ours.message)
     return bool(here) and here.isdisjoint(case_numbers_of(found))

@@ -66,6 +66,7 @@ __all__ = [
     "Resource",
     "bare_id",
     "edge_or_instant",
+    "focus_url_in",
     "from_json",
     "instant",
     "is_id",
@@ -144,7 +145,7 @@ class Message:
     @cached_property
     def focus_url(self) -> str:
         """What the MessageHeader says that the message is about, or an empty text."""
-        return next((text_of(each, "reference") for each in maps_of(self.header, "focus")), "")
+        return focus_url_in(self.header)
 
     @property
     def focus(self) -> Resource:
@@ -277,6 +278,11 @@ def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
     return said_by(xml.to_tree(body).tree if "xml" in media_type else from_json(body))
 
 
+def focus_url_in(header: Resource) -> str:
+    """Return what a MessageHeader says that its message is about, or an empty text."""
+    return next((text_of(each, "reference") for each in maps_of(header, "focus")), "")
+
+
 def said_by(root: Resource, objects: Sequence[Resource] = ()) -> Message:
     """
     Return what a Bundle says that was read before; raise MalformedBundle if it is none.
@@ -293,7 +299,7 @@ def said_by(root: Resource, objects: Sequence[Resource] = ()) -> Message:
 def _message(
     root: Resource, entries: tuple[Entry, ...], header: Resource, objects: Sequence[Resource]
 ) -> Message:
-    focus_reference = next((text_of(f, "reference") for f in maps_of(header, "focus")), "")
+    focus_reference = focus_url_in(header)
     focus = next(
         (e.resource for e in entries if focus_reference and e.full_url == focus_reference), {}
     )
