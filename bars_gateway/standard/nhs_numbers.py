@@ -32,6 +32,7 @@ NUMBER_IN_TEXT = (
 )
 _ESCAPE = re.compile(rb"\\u([0-9a-fA-F]{4})")
 _REFERENCE = re.compile(rb"&#?[0-9A-Za-z]{1,40};")
+_LONGEST_REFERENCE = len("&#") + 40 + len(";")
 # Single bytes that may be a part of what stands between two digits: which of them are, is asked of
 # the few that are found. `re` looks for sets of bytes much faster than for alternatives. Where the
 # letters of \n, \r and \t stand before a digit, that may be the first as well.
@@ -96,8 +97,24 @@ def _written_in(text: bytes) -> Iterator[bytes]:
 
 def _plain(text: bytes) -> bytes:
     """Return *text* with every character as itself. Where nothing is escaped, it is that."""
-    found = _ESCAPE.sub(lambda escape: _escaped(escape[1]), text)
-    return _REFERENCE.sub(lambda reference: _referred_to(reference[0]), found)
+    found = b"".join(
+        _ESCAPE.sub(lambda escape: _escaped(escape[1]), piece) for piece in _pieces(text, b"\\")
+    )
+    return b"".join(
+        _REFERENCE.sub(lambda reference: _referred_to(reference[0]), piece)
+        for piece in _pieces(found, b"&")
+    )
+
+
+def _pieces(text: bytes, begins: bytes) -> Iterator[bytes]:
+    """Yield *text* in pieces, none of which ends within what that sign *begins*."""
+    begin = 0
+    while begin < len(text):
+        end = begin + _PIECE
+        cut = text.rfind(begins, end - _LONGEST_REFERENCE, end) if end < len(text) else -1
+        end = end if cut < 0 else cut
+        yield text[begin:end]
+        begin = end
 
 
 @lru_cache(256)  # they are few, and each stands in a text many times

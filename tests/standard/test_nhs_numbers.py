@@ -116,6 +116,15 @@ def test_a_number_is_found_where_two_pieces_of_a_long_text_meet(before: int) -> 
     assert [{NUMBER}, set(), {NUMBER}] == found
 
 
+@pytest.mark.parametrize("before", range(nhs_numbers._PIECE - 70, nhs_numbers._PIECE + 2))
+def test_no_escape_is_cut_where_two_pieces_of_a_long_text_meet(before: int) -> None:
+    """Nor a reference, however long."""
+    blank = b" " * before
+
+    assert {NUMBER} == numbers_in(blank + b"\\u003943\\u0034765919")
+    assert {NUMBER} == numbers_in(blank + b"943&#0000000000000052;765919 &amp;")
+
+
 def test_a_text_with_very_many_numbers_is_a_list_of_people() -> None:
     """It stands under one name for all, so that nobody can fill the index with one message."""
     from_one = (f"{n:09d}" for n in range(400_000_000, 400_002_000))
