@@ -63,7 +63,8 @@ def _allowed(item):
 def pytest_generate_tests(metafunc):
     """Let what tells most run on both engines, unless the switch names one for all."""
     markers = {marker.name for marker in metafunc.definition.iter_markers()}
-    if "both_engines" in markers - {"of_sqlite"} and engines.WANTED == engines.SQLITE:
+    both = "both_engines" in markers and "of_sqlite" not in markers
+    if both and engines.WANTED == engines.SQLITE:
         of_server = pytest.param(engines.POSTGRESQL, marks=pytest.mark.needs("postgres"))
         metafunc.parametrize("gateways_engine", [engines.SQLITE, of_server], indirect=True)
 

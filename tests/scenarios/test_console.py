@@ -4,11 +4,14 @@ import asyncio
 from types import SimpleNamespace
 
 import aiohttp
+import pytest
 from console_visitors import person, users
 from messages import FAMILY, referral
 from world import World
 
 from bars_gateway.standard.workflow import State
+
+pytestmark = pytest.mark.both_engines
 
 
 async def test_an_operator_acts_on_a_running_gateway(world: World) -> None:

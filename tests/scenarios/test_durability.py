@@ -13,7 +13,7 @@ from messages import referral
 from tracing import read, traced
 from world import World, headers, post, world_in
 
-pytestmark = pytest.mark.needs("strace")
+pytestmark = [pytest.mark.needs("strace"), pytest.mark.of_sqlite]
 
 CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,recvfrom,read,sendto,sendmsg,write,writev"
 OPTIONS = ("-y", "-s", "0")  # paths, and no data

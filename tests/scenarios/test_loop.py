@@ -10,6 +10,8 @@ from world import World, eventually, in_time
 
 from bars_gateway.model.messages import OutboundState
 
+pytestmark = pytest.mark.both_engines
+
 
 async def test_a_referral_arrives_byte_for_byte_and_its_acknowledgement_comes_home(
     world: World,

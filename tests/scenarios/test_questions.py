@@ -15,6 +15,8 @@ from bookings import booking, change_of, focus
 from messages import RECEIVER, referral, validation_request
 from world import World, headers, issue, post, world_in
 
+pytestmark = pytest.mark.both_engines
+
 BRIEF = "answer_within_seconds = 0.5"
 
 

@@ -14,6 +14,8 @@ from bars_gateway.permissions import whoever_types
 from bars_gateway.sandbox.registry import Authority
 from bars_gateway.store.chain import walked
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:

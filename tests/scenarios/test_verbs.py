@@ -3,10 +3,13 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from messages import referral, validation_request
 from world import SYSTEM, World, eventually, in_time
 
 from bars_gateway.demo.messages import response
+
+pytestmark = pytest.mark.both_engines
 
 UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 

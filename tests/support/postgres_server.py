@@ -125,13 +125,13 @@ class PostgresServer:
             ) as connection:
                 prepare(adapted(connection), "ready", CLEAR)
         name = f"d{next(self._numbers)}"
-        self.say(f"CREATE DATABASE {name} TEMPLATE ready")
+        self.say(f"CREATE DATABASE {name} TEMPLATE ready STRATEGY file_copy")
         return self.url(name)
 
     def copy_of(self, url: str) -> str:
         """Make a database that is as that one, on which nobody works; return its URL."""
         name = f"d{next(self._numbers)}"
-        self.say(f"CREATE DATABASE {name} TEMPLATE {_name_in(url)}")
+        self.say(f"CREATE DATABASE {name} TEMPLATE {_name_in(url)} STRATEGY file_copy")
         return self.url(name)
 
     def drop(self, url: str) -> None:
