@@ -39,13 +39,15 @@ class CheckTimes:
     patience: float  # for a notice to be collected
     give_up: float  # until a message that nobody answers ends, and an answer is overdue
     turn: float  # to wait for the EPR to send something
+    last: float  # for people to act on what came last
 
 
 def times_of(minutes: float) -> CheckTimes:
     """Return how long things take in a check of so many minutes."""
     whole = minutes * 60
     short = min(30.0, max(3.0, whole / 20))
-    return CheckTimes(whole=whole, patience=short, give_up=short, turn=whole / 8)
+    last = max(short, whole / 10)
+    return CheckTimes(whole=whole, patience=short, give_up=short, turn=whole / 8, last=last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,8 @@ class CheckCourse:
             group.create_task(self._others())
             if self._ground.sends:
                 group.create_task(self._own())
-        await asyncio.sleep(self._ground.times.patience)
+        self._ground.say(CHECK, "all was played; waits for what is done about the last of it")
+        await asyncio.sleep(self._ground.times.last)
 
     async def _others(self) -> None:
         """Let others write to the EPR."""

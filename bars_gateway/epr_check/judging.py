@@ -355,7 +355,7 @@ def _sent_in_haste(notice: SeenNotice, seen: EprSightings) -> bool:
 
 RULES: Mapping[str, CheckRule] = {
     "came": CheckRule("doors-3", "Came to its gateway", _came),
-    "collected": CheckRule("notices-6", "Collected every notice, soon", _collected),
+    "collected": CheckRule("notices-8", "Collected every notice, soon", _collected),
     "kept": CheckRule("socket-2", "Kept what it collected", _kept),
     "in_order": CheckRule("notices-4", "Took them in order", _in_order),
     "repeats": CheckRule("notices-3", "Survived a notice that came twice", _survived),
@@ -374,5 +374,5 @@ RULES: Mapping[str, CheckRule] = {
     "refused": CheckRule("never-1", "Acted on *refused*", _told("refused")),
     "not_sent": CheckRule("never-1", "Acted on *not sent*", _told("not_sent")),
     "unconfirmed": CheckRule("never-1", "Acted on *unconfirmed*", _told("unconfirmed")),
-    "overdue": CheckRule("notices-7", "Acted on *overdue*", _overdue),
+    "overdue": CheckRule("notices-9", "Acted on *overdue*", _overdue),
 }

@@ -4,10 +4,15 @@ The contract for programs: a schema of each document, shipped, and that of the c
 To write the schemas anew after a change:
 
     .venv/bin/python tests/epr/test_contract.py
+
+What was promised lies in `promised-1.0.json`, and is held against what is written now. A release
+makes it a promise for good: from then on nobody edits it. Before that, take it away where a member
+has to go, and it is written anew with the schemas.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,10 +22,20 @@ import pytest
 
 import bars_gateway
 from bars_gateway.epr import contract, documents, openapi
-from bars_gateway.epr.contract import FILES, encoded, file_name, published, strict, writers
+from bars_gateway.epr.contract import (
+    FILES,
+    DocumentWriter,
+    encoded,
+    file_name,
+    published,
+    strict,
+    writers,
+)
 from bars_gateway.epr.documents import CONTRACT_VERSION
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
 
+PROMISED = Path(__file__).parent / "promised-1.0.json"
+WORDS = frozenset({"description", "examples", "title", "$id", "$schema", "default"})
 SCHEMAS = Path(bars_gateway.__file__).parent / "epr" / "schemas"
 NAMES = list(writers())
 RECEIPT: dict[str, Any] = {
@@ -170,6 +185,108 @@ def test_the_version_is_told_everywhere() -> None:
     assert CONTRACT_VERSION == openapi.document()["info"]["x-epr-contract"]
 
 
+def promised() -> dict[str, Any]:
+    """Return what was promised with version 1.0; nothing while it is to be written."""
+    if not PROMISED.exists():
+        return {"documents": {}, "files": []}
+    found: dict[str, Any] = json.loads(PROMISED.read_bytes())
+    return found
+
+
+def promise(name: str) -> dict[str, Any]:
+    """Return what a schema promises, without what is for people."""
+    found: dict[str, Any] = without_words(published(name))
+    return found
+
+
+def without_words(part: Any, *, members: bool = False) -> Any:
+    """Return *part* without descriptions; where it holds *members*, those may be called so."""
+    if isinstance(part, list):
+        return [without_words(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: without_words(each, members=name in {"properties", "$defs"})
+        for name, each in part.items()
+        if members or name not in WORDS
+    }
+
+
+def broken(old: Any, new: Any, writer: DocumentWriter, path: str = "") -> Iterator[str]:
+    """Yield where *new* does not keep what *old* promised to who reads it, or who writes it."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        if old != new:
+            yield f"{path}: {old} became {new}"
+        return
+    yield from broken_lists(old, new, writer, path)
+    for name in old.keys() - {"required", "enum", "anyOf"}:
+        yield from broken(old[name], new.get(name), writer, f"{path}/{name}")
+    if writer is DocumentWriter.EPR and not path.endswith(("/properties", "/$defs")):
+        asked = new.keys() - old.keys() - {"required", "enum", "anyOf"}
+        yield from (f"{path}: {name} is asked for" for name in sorted(asked))
+
+
+def broken_lists(
+    old: dict[str, Any], new: dict[str, Any], writer: DocumentWriter, path: str
+) -> Iterator[str]:
+    """Yield the same of what is a list: members that are required, values, alternatives."""
+    before, after = set(old.get("required", ())), set(new.get("required", ()))
+    lost = before - after if writer is DocumentWriter.GATEWAY else after - before
+    yield from (f"{path}: {member} is not required as it was" for member in sorted(lost))
+    values, later = set(old.get("enum", ())), set(new.get("enum", ()))
+    gone = (
+        values ^ later if old.get("x-fixed") or ("enum" in new and not values) else values - later
+    )
+    yield from (f"{path}: the value {value}" for value in sorted(gone))
+    pairs = zip(old.get("anyOf", ()), new.get("anyOf", ()), strict=False)
+    for number, (one, other) in enumerate(pairs):
+        yield from broken(one, other, writer, f"{path}/anyOf/{number}")
+    if len(old.get("anyOf", ())) > len(new.get("anyOf", ())):
+        yield f"{path}: an alternative is gone"
+
+
+@pytest.mark.parametrize("name", sorted(promised()["documents"]))
+def test_what_was_promised_is_kept(name: str) -> None:
+    """No member goes, none gets another type, and nothing more is asked of an EPR."""
+    old = promised()["documents"][name]
+
+    assert [] == list(broken(old, promise(name), writers()[name]))
+
+
+def test_every_file_that_was_promised_is_there() -> None:
+    """In its folder, by its name, before or behind the same others."""
+    old = promised()["files"]
+    now = [[each.folder, each.name, each.schema] for each in FILES]
+
+    assert old
+    assert old == [each for each in now if each in old]
+
+
+@pytest.mark.parametrize(
+    ("writer", "old", "new", "kept"),
+    [
+        ("gateway", {"required": ["a"]}, {"required": ["a", "b"]}, True),
+        ("gateway", {"required": ["a", "b"]}, {"required": ["a"]}, False),
+        ("EPR", {"required": ["a"]}, {"required": ["a", "b"]}, False),
+        ("EPR", {}, {"required": ["a"]}, False),
+        ("EPR", {"type": "string"}, {"type": "string", "maxLength": 3}, False),
+        ("EPR", {"properties": {}}, {"properties": {"a": {"maxLength": 3}}}, True),
+        ("EPR", {"anyOf": [{}, {}]}, {"anyOf": [{}]}, False),
+        ("EPR", {"enum": ["x"]}, {"enum": ["x", "y"]}, True),
+        ("EPR", {"enum": ["x", "y"]}, {"enum": ["x"]}, False),
+        ("gateway", {"enum": ["x"], "x-fixed": True}, {"enum": ["x", "y"], "x-fixed": True}, False),
+        ("gateway", {"properties": {"a": {"type": "string"}}}, {"properties": {}}, False),
+        ("gateway", {"type": "string"}, {"type": "integer"}, False),
+        ("gateway", {"properties": {}}, {"properties": {"a": {}}}, True),
+    ],
+)
+def test_a_broken_promise_would_be_seen(
+    writer: str, *, old: dict[str, Any], new: dict[str, Any], kept: bool
+) -> None:
+    """What an EPR reads may grow; what it writes may be asked less of."""
+    assert kept is not any(broken(old, new, DocumentWriter(writer)))
+
+
 def test_schemas_are_written_out(tmp_path: Path) -> None:
     """Into a folder that need not be there."""
     written = contract.write_schemas(tmp_path / "new")
@@ -183,3 +300,9 @@ if __name__ == "__main__":
         left.unlink()
     for each in NAMES:
         (SCHEMAS / file_name(each)).write_bytes(encoded(each))
+    if not PROMISED.exists():
+        now = {
+            "documents": {each: promise(each) for each in NAMES},
+            "files": [[each.folder, each.name, each.schema] for each in FILES],
+        }
+        PROMISED.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
