@@ -84,6 +84,8 @@ def epr_check(
 
     from bars_gateway.epr_check.play import CheckSettings, check
 
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise typer.BadParameter("is not empty: a check begins anew", param_hint="--folder")
     settings = CheckSettings(
         minutes=minutes,
         by_socket=by is CheckDoor.SOCKET,

@@ -52,7 +52,7 @@ class CheckTerms:
 
 
 Judgement = tuple[EprResult, str] | tuple[EprResult, str, tuple[str, ...]]
-_NOTHING_CAME: Judgement = (EprResult.UNTRIED, "no notice came")
+_NOTHING_CAME: Judgement = (EprResult.UNTRIED, "no notice lay there for long enough")
 
 
 @dataclass(frozen=True, slots=True)

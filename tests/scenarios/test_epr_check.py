@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 from messages import referral
 from rich.console import Console
+from typed import typed_beside
 
 from bars_gateway.epr_check.course import SERVICES, TURNS
 from bars_gateway.epr_check.judging import EprFinding, EprResult
@@ -196,6 +198,35 @@ async def _answers(session: aiohttp.ClientSession) -> None:
             await asyncio.sleep(5)  # longer than anybody waits
             async with session.post(f"/questions/{after}/answer", json={"accept": True}):
                 pass
+
+
+@pytest.mark.timeout(60)
+async def test_who_ends_it_early_gets_what_was_seen(tmp_path: Path) -> None:
+    """By Ctrl-C: the table comes, and nothing that was started is left."""
+    home = tmp_path / "check"
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bars_gateway", "epr-check", "--folder", str(home)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert started.stdout is not None
+    said = await started.stdout.readuntil(b"The check begins")
+    started.send_signal(signal.SIGINT)
+    printed, complaint = await started.communicate()
+
+    assert (1, b"") == (started.returncode, complaint)
+    assert b"nobody came to the folder or to the socket" in said + printed
+    assert not (home / "epr.sock").exists()
+    assert not (home / "sandbox" / "sandbox.json").exists()
+
+
+async def test_a_check_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """What another has left there would be taken for what came."""
+    (tmp_path / "file").touch()
+    done = await typed_beside("epr-check", "--folder", tmp_path)
+
+    assert 2 == done.code
+    assert "is not empty" in done.err
 
 
 @pytest.mark.timeout(60)
