@@ -76,16 +76,14 @@ def epr_check(
     Play the national side and a counterparty at an EPR, and say what it did right and wrong.
 
     Starts a gateway and a sandbox of its own, says where the EPR connects and what to send, and
-    watches the doors: files and socket. Everything is invented, and nothing leaves this machine.
-    Exits with 1 where something was wrong. What the doors cannot show is listed, to be looked for
-    on screens.
+    watches the doors. Everything is invented, and nothing leaves this machine. Exits with 1 where
+    something was wrong. What the doors cannot show is listed, to be looked for on screens.
     """
     from rich.console import Console
 
     from bars_gateway.epr_check.play import CheckSettings, check
 
-    if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        raise typer.BadParameter("is not empty: a check begins anew", param_hint="--folder")
+    _require_new(folder)
     settings = CheckSettings(
         minutes=minutes,
         by_socket=by is CheckDoor.SOCKET,
@@ -103,6 +101,11 @@ def epr_check(
         _print(findings)
     if any(each.result == "wrong" for each in findings):
         raise typer.Exit(1)
+
+
+def _require_new(folder: Path | None) -> None:
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise typer.BadParameter("is not empty: a check begins anew", param_hint="--folder")
 
 
 def _print(findings: Sequence["EprFinding"]) -> None:
