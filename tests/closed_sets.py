@@ -77,6 +77,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "sandbox.counterparty.message_handler.Direction": ("who asked the counterparty", GLOSSARY),
     "standard.requirements.Conformity": ("how much of a statement is there", GLOSSARY),
     "evidence.gaps.GapKind": ("what evidence lacks", GLOSSARY),
+    "epr_check.judging.EprResult": ("how an EPR did by a rule", "docs/epr-contract.md"),
 }
 # Whose words nobody meets, or meets as sentences that say what they mean; and why.
 UNMET: Mapping[str, str] = {
@@ -84,6 +85,9 @@ UNMET: Mapping[str, str] = {
     "evidence.tape.Leg": "each is its own sentence",
     "standard.requirements.Unshown": "each chooses a sentence, in docs/conformance.md",
     "cli.completion.Shell": "names of programs, listed by `--help`",
+    "cli.suppliers.CheckDoor": "the two doors, listed by `--help`",
+    "epr_check.sightings.FileEvent": "each is its own words, in what the check prints",
+    "epr.contract.DocumentWriter": "each is its own words, in docs/epr-contract.md",
     "epr.outbox.Mark": "letters in names of files that are the gateway's own",
     "epr.spool.Cause": "each chooses a sentence about a file",
     "epr.spool.Sort": "what a file is by its name, for the flow alone",
