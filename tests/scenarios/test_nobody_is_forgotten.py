@@ -103,6 +103,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.timeout(400)
 async def test_nobody_is_forgotten(world: World) -> None:
     """Thirty courses, drawn again in the same way each time; each third ends with a restore."""
@@ -135,6 +136,7 @@ async def test_activity_after_an_end_is_told_whatever_its_stamp(
     await play(world, words, swapped=False, answers="right", resent=None, restored=None)
 
 
+@pytest.mark.of_sqlite
 @pytest.mark.parametrize("handed_over", [True, False])
 async def test_activity_that_a_restore_has_lost_is_told(world: World, handed_over: bool) -> None:  # noqa: FBT001
     """Declined in the backup, and somebody went after it: handed over or not, a person hears."""

@@ -13,6 +13,8 @@ from asked_epr import YES, Epr, epr_at
 from bookings import booking
 from world import World, eventually, headers, post, world_in
 
+pytestmark = pytest.mark.of_sqlite  # its transactions are what it is killed at
+
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 
 

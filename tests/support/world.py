@@ -261,8 +261,9 @@ class Node:
         return int(count)
 
     def _store(self) -> str:
-        url = f'url = "{engines.url_of(self.database)}"\n' if engines.on_server() else ""
-        return self.store + url
+        if not engines.on_server() or "\nurl = " in self.store:  # it names one of its own
+            return self.store
+        return f'{self.store}url = "{engines.url_of(self.database)}"\n'
 
     def _toml(self) -> str:
         mine, sandbox = self.registered, self._sandbox
