@@ -1,11 +1,13 @@
 """When a purge begins by itself, when it is late, and how much it does at a time."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store.test_purges import collected
 from store_values import arrival
 
 from bars_gateway.config.retention import (
@@ -14,11 +16,20 @@ from bars_gateway.config.retention import (
     RetentionSettings,
     rules_of,
 )
+from bars_gateway.epr.inbox import LeftCopies
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.purging import LATE_AFTER, Portion, Purger, PurgeState, Purging, latest
+from bars_gateway.upkeep.purging import (
+    LATE_AFTER,
+    OwnFolders,
+    Portion,
+    Purger,
+    PurgeState,
+    Purging,
+    latest,
+)
 
 NIGHT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 JO = Actor(role="operator", who="jo", why="IG-7")
@@ -236,3 +247,98 @@ def test_the_most_particular_time_holds(provider: str, use_case: str, days: int)
     rules = rules_of(everybody, {"trust": own, "other": ProviderRetention()})
 
     assert days == rules.rule_for(RecordClass.PAYLOADS, provider, use_case).days
+
+
+COPIES_ALONE = RetentionRules(
+    [
+        RetentionRule(record_class=each, days=30 if each is RecordClass.INBOX else 0)
+        for each in PURGED
+    ]
+)
+
+
+async def with_copies(store: Store, folder: Path) -> OwnFolders:
+    """Store three notices, two of which the EPR has, and leave a copy of each in *folder*."""
+    for _ in range(2):
+        await store.inbound.receive(arrival(), NIGHT - timedelta(days=40))
+    await collected(store)
+    await store.inbound.receive(arrival(), NIGHT - timedelta(days=40))
+    leave(folder, range(1, 4), NIGHT - timedelta(days=40))
+    copies = {"trust": LeftCopies(folder)}
+    return OwnFolders(store.purges, copies, node="south", now=lambda: NIGHT)
+
+
+def leave(folder: Path, numbers: range, at: datetime) -> None:
+    for number in numbers:
+        left = folder / f"{number:012}.message.json"
+        left.write_text("{}")
+        os.utime(left, (at.timestamp(), at.timestamp()))
+
+
+async def purge_elsewhere(store: Store, rules: RetentionRules = COPIES_ALONE) -> None:
+    """Let another node carry out a purge of everything: this one's folders are not its own."""
+    await store.purges.begin_purge(None, JO, rules, NIGHT)
+    await purger_at(store, Time(NIGHT), nightly_at=None).look()
+
+
+async def test_each_node_clears_its_own_folders_after_a_purge(store: Store, tmp_path: Path) -> None:
+    """By its rules; what was not collected stays, and a certificate has the rest."""
+    own = await with_copies(store, tmp_path)
+    await own.look()
+    before = len([*tmp_path.glob("*.json")])
+    await purge_elsewhere(store)
+    await own.look()
+    newest, first = await store.purges.newest(9)
+    (copies,) = newest.classes
+
+    assert 3 == before
+    assert ["000000000003.message.json"] == [each.name for each in tmp_path.glob("*.json")]
+    assert ("trust", "purge 1, in the folders of node south") == (
+        newest.purge.provider,
+        newest.purge.why,
+    )
+    assert (RecordClass.INBOX, 2) == (copies.record_class, copies.count)
+    assert first.purge.counts_to == newest.purge.counts_to
+    assert [] == await store.purges.flaws(newest.purge.number)
+    assert [] == await store.purges.flaws(first.purge.number)
+
+
+async def test_a_purge_is_followed_once(store: Store, tmp_path: Path) -> None:
+    """What comes to lie there later waits for the next; no certificate of copies moves that."""
+    own = await with_copies(store, tmp_path)
+    await purge_elsewhere(store)
+    known = await store.purges.last_moment()
+    await own.look()
+    leave(tmp_path, range(1, 2), NIGHT - timedelta(days=40))
+    await own.look()
+    same = sorted(each.name for each in tmp_path.glob("*.json"))
+    await purge_elsewhere(store)
+    await own.look()
+
+    assert ["000000000001.message.json", "000000000003.message.json"] == same
+    assert ["000000000003.message.json"] == [each.name for each in tmp_path.glob("*.json")]
+    assert known == await store.purges.last_moment()
+
+
+async def test_copies_that_were_entered_by_a_start_that_died_are_removed(
+    store: Store, tmp_path: Path
+) -> None:
+    """The next start follows the last purge once more."""
+    own = await with_copies(store, tmp_path)
+    await purge_elsewhere(store)
+    last = await store.purges.last_ended()
+    assert last is not None
+    await store.purges.certify_copies(last.purge, "trust", [1, 2], JO, NIGHT)
+    await own.look()
+
+    assert ["000000000003.message.json"] == [each.name for each in tmp_path.glob("*.json")]
+
+
+async def test_where_copies_stay_for_good_no_node_removes_any(store: Store, tmp_path: Path) -> None:
+    """Which is so unless somebody sets a time."""
+    own = await with_copies(store, tmp_path)
+    await purge_elsewhere(store, FOR_GOOD)
+    await own.look()
+
+    assert 3 == len([*tmp_path.glob("*.json")])
+    assert 1 == len(await store.purges.newest(9))

@@ -49,7 +49,7 @@ from bars_gateway.daemon.parts import (
 )
 from bars_gateway.daemon.recording import Recording, require_not_set_back
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
-from bars_gateway.daemon.retention import purger_of
+from bars_gateway.daemon.retention import own_folders_of, purger_of
 from bars_gateway.daemon.states import (
     budget_states,
     egress_state,
@@ -259,6 +259,7 @@ class Gateway:
         self._missing, self._started_at, self._stopping = missing, clock(), False
         self._housekeeper = self._keeps_house()
         self._purger = purger_of(settings, store, clock)
+        self._own_folders = own_folders_of(settings, store, clock)
         self._shares = Shares(
             dispatcher.budgets,
             settings.outbound.requests_per_minute,
@@ -387,8 +388,13 @@ class Gateway:
             "purger": self._purger,
             "encrypter": self._encrypter,
             "trail": self._recording.keeper,
-            **({"shares": self._shares} if self._store.nodes.several else {}),
+            **(self._beside_others if self._store.nodes.several else {}),
         }
+
+    @property
+    def _beside_others(self) -> Mapping[str, _Slow]:
+        """Return what each of several nodes runs for its own part."""
+        return {"shares": self._shares, "copies": self._own_folders}
 
     @property
     def _of_one_node(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from bars_gateway.config import Settings
 from bars_gateway.epr.inbox import LeftCopies
 from bars_gateway.epr.record_requests import RecordRequests
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.purging import RESTS, Purger, Purging
+from bars_gateway.upkeep.purging import RESTS, OwnFolders, Purger, Purging
 
 Clock = Callable[[], datetime]
 
@@ -51,6 +51,11 @@ def purging_of(
         stopping=stopping,
         rests=rests,
     )
+
+
+def own_folders_of(settings: Settings, store: Store, now: Clock) -> OwnFolders:
+    """Return what clears this node's folders after a purge that another one carried out."""
+    return OwnFolders(store.purges, dict(_copies(settings)), node=settings.node, now=now)
 
 
 def _copies(settings: Settings) -> Iterator[tuple[str, LeftCopies]]:

@@ -29,7 +29,6 @@ from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     APPOINTMENT,
     OPEN,
-    PURGED,
     Certificate,
     Purge,
     PurgedClass,
@@ -41,99 +40,13 @@ from bars_gateway.model.retention import (
 )
 from bars_gateway.store.ages import Ages, counted_to, last_moment
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.purge_statements import IN_DATABASE, STATEMENTS_OF
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes
 
 JUDGED_AT_ONCE = 500  # rows of one look
 BY_ITSELF = Actor(role="gateway", who="gateway", why="nightly")
-_OF_MESSAGES = (
-    "remember_sent",
-    "forget_in_ledger",
-    "forget_questions",
-    "forget_notices",
-    "part_resends",
-    "remove_messages",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Statements:
-    """How one class is walked through, judged and removed, and up to where."""
-
-    to_judge: str
-    judged: str
-    remove: Sequence[str]
-    last: str
-    left: str  # how many are there of a span of numbers
-    names: str  # of a span of numbers, where they still are
-    named: str | None = None  # by other ids than those that were judged
-    by: Sequence[str] = ()  # which moments `last` asks for
-
-
-_OF: Mapping[RecordClass, _Statements] = {
-    RecordClass.PAYLOADS: _Statements(
-        to_judge="payloads_to_judge",
-        judged="payloads_judged",
-        remove=("remove_payloads",),
-        last="last_message_before",
-        by=("before", "now"),
-        left="left_payloads",
-        names="names_of_payloads",
-    ),
-    RecordClass.ANSWERS: _Statements(
-        to_judge="answers_to_judge",
-        judged="payloads_judged",
-        remove=("remove_answers",),
-        last="last_message_before",
-        by=("before", "now"),
-        left="left_answers",
-        names="names_of_payloads",
-    ),
-    RecordClass.QUARANTINE: _Statements(
-        to_judge="quarantine_to_judge",
-        judged="quarantine_judged",
-        remove=("remove_quarantine",),
-        last="last_quarantined",
-        left="left_quarantine",
-        names="names_of_quarantine",
-    ),
-    RecordClass.MESSAGES: _Statements(
-        to_judge="messages_to_judge",
-        judged="messages_judged",
-        remove=_OF_MESSAGES,
-        last="last_workflow_before",
-        by=("before",),
-        left="left_messages",
-        names="names_of_payloads",
-        named="messages_in",
-    ),
-    RecordClass.CONVERSATIONS: _Statements(
-        to_judge="conversations_to_judge",
-        judged="conversations_judged",
-        remove=("remove_conversations",),
-        last="last_workflow",
-        left="left_conversations",
-        names="names_of_conversations",
-    ),
-    RecordClass.REFUSALS: _Statements(
-        to_judge="refusals_to_judge",
-        judged="refusals_judged",
-        remove=("part_refusals", "forget_refused_questions", "remove_refusals"),
-        last="last_refusal",
-        left="left_refusals",
-        names="names_of_refusals",
-    ),
-    RecordClass.ALARMS: _Statements(
-        to_judge="alarms_to_judge",
-        judged="alarms_judged",
-        remove=("remove_alarms",),
-        last="last_ended_alarm",
-        left="left_alarms",
-        names="names_of_alarms",
-    ),
-}
-IN_DATABASE = tuple(each for each in PURGED if each in _OF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +186,42 @@ class Purges(Noun):
         return sorted(free)
 
     @writes
+    def certify_copies(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        purge: Purge,
+        provider: str,
+        numbers: Sequence[int],
+        actor: Actor,
+        now: datetime,
+    ) -> tuple[list[int], Certificate | None]:
+        """
+        Enter which copies another node than that of *purge* removes next, and return them.
+
+        The certificate of *purge* is closed, and so they have one of their own, which is whole with
+        this; None: there are none. It counts ages as *purge* does, and is dated as that is, so that
+        no later night counts from it.
+        """
+        free = _free_copies(connection, purge, provider, numbers)
+        if not free:
+            return [], None
+        number = connection.inserted(
+            "begin_purge",
+            provider=provider,
+            began_by=actor.who,
+            why=actor.why,
+            rules=purge.rules.written(),
+            now=text(purge.began_at),
+            counts_to=text(purge.counts_to),
+        )
+        part = _purge(connection, number)
+        copies = [(each, str(each)) for each in sorted(free)]
+        none = PurgedClass(record_class=RecordClass.INBOX, by_rule={})
+        done = _further(none, free, copies, copies[-1][0])
+        _note(connection, part, done, copies, ended_at=now)
+        return sorted(free), _ended(connection, part, now)
+
+    @writes
     def end_class(
         self, connection: Connection, purge: Purge, record_class: RecordClass, now: datetime
     ) -> None:
@@ -283,11 +232,7 @@ class Purges(Noun):
     @writes
     def end_purge(self, connection: Connection, purge: Purge, now: datetime) -> Certificate:
         """End it, with a line in the audit trail; return its certificate, without its numbers."""
-        connection.run("end_purge", id=purge.number, now=text(now))
-        found = _certificate(connection, _purge(connection, purge.number), whole=False)
-        about = (purge.provider, None, None)
-        add_message_event(connection, about, "records.purged", now, found.told)
-        return found
+        return _ended(connection, purge, now)
 
     async def give_back(self, pages: int) -> tuple[int, float]:
         """Give up to so many empty pages of the file back; return what is left, and seconds."""
@@ -303,7 +248,7 @@ def judge(  # noqa: PLR0917
     provider: str | None,
 ) -> Judged:
     """Return what of the rows beyond *after* may leave by *rules*, and why others of age stay."""
-    of = _OF[record_class]
+    of = STATEMENTS_OF[record_class]
     up_to = _up_to(connection, record_class, rules, now)
     values = {"after": after, "up_to": up_to, "limit": JUDGED_AT_ONCE}
     found = connection.rows(of.to_judge, **values) if up_to is not None else []
@@ -338,7 +283,9 @@ def _prospect(
     after, more = 0, True
     while more:
         found = judge(connection, record_class, rules, now, after, provider)
-        rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(found.due)))
+        rows = connection.rows(
+            STATEMENTS_OF[record_class].judged, numbers=json.dumps(list(found.due))
+        )
         by_rule.update(_rule_name(row, record_class, rules) for row in rows)
         kept.update(found.kept)
         in_state.update(found.open)
@@ -363,7 +310,7 @@ def left_of(connection: Connection, shown: Certificate) -> dict[RecordClass, int
     found = {
         record_class: sum(_left(connection, record_class, *span) for span in of_class)
         for record_class, of_class in shown.spans.items()
-        if record_class in _OF
+        if record_class in STATEMENTS_OF
     }
     return {record_class: count for record_class, count in found.items() if count}
 
@@ -415,7 +362,7 @@ def names_of(
     found = [
         (row["workflow_id"], row["number"], str(row["name"]))
         for first, last in shown.spans.get(record_class, ())
-        for row in connection.rows(_OF[record_class].names, first=first, last=last)
+        for row in connection.rows(STATEMENTS_OF[record_class].names, first=first, last=last)
     ]
     if record_class is RecordClass.MESSAGES:  # they leave workflow by workflow
         found.sort()
@@ -423,7 +370,7 @@ def names_of(
 
 
 def _left(connection: Connection, record_class: RecordClass, first: int, last: int) -> int:
-    row = connection.one(_OF[record_class].left, first=first, last=last)
+    row = connection.one(STATEMENTS_OF[record_class].left, first=first, last=last)
     assert row is not None  # a count is always one row
     return int(row["n"])
 
@@ -446,6 +393,14 @@ def _purge(connection: Connection, number: int) -> Purge:
     row = connection.one("purge_numbered", id=number)
     assert row is not None
     return purge_of(row)
+
+
+def _ended(connection: Connection, purge: Purge, now: datetime) -> Certificate:
+    connection.run("end_purge", id=purge.number, now=text(now))
+    found = _certificate(connection, _purge(connection, purge.number), whole=False)
+    about = (purge.provider, None, None)
+    add_message_event(connection, about, "records.purged", now, found.told)
+    return found
 
 
 def _certificate(connection: Connection, purge: Purge, *, whole: bool) -> Certificate:
@@ -490,7 +445,7 @@ def _up_to(
     before = rules.last_moment(record_class, now)
     if before is None:
         return None
-    of = _OF[record_class]
+    of = STATEMENTS_OF[record_class]
     moments = {"before": text(before), "now": text(now)}
     row = connection.one(of.last, **{name: moments[name] for name in of.by})
     return None if row is None else row["id"]
@@ -504,7 +459,7 @@ def _free(
     connection: Connection, purge: Purge, record_class: RecordClass, numbers: Sequence[int]
 ) -> dict[int, str]:
     """Return those of *numbers* that may leave still, each with the rule that says so."""
-    rows = connection.rows(_OF[record_class].judged, numbers=json.dumps(list(numbers)))
+    rows = connection.rows(STATEMENTS_OF[record_class].judged, numbers=json.dumps(list(numbers)))
     return _that_may_leave(connection, purge, record_class, rows, by_order=False)
 
 
@@ -537,7 +492,7 @@ def _removed(
     connection: Connection, record_class: RecordClass, free: Sequence[int]
 ) -> list[tuple[int, str]]:
     """Remove them; return number and name of each record that left."""
-    of, numbers = _OF[record_class], json.dumps(list(free))
+    of, numbers = STATEMENTS_OF[record_class], json.dumps(list(free))
     if not free:
         return []
     named = connection.rows(of.named or of.judged, numbers=numbers)

@@ -22,19 +22,25 @@ counts them no further than the gateway has been up since the last one (`store.a
 the clock more than a week has passed since then, none begins by itself: it may have been set ahead,
 by years perhaps. A person looks at it, and begins one.
 
-Decisions: D-retention.
+Of several nodes on one database, one carries a purge out, with the copies in its own folders. Each
+other one follows when that has ended, and removes the copies in its folders by the same rules and
+to the same moment (`OwnFolders`).
+
+Decisions: D-retention, D-several-nodes.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import dataclass
+from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     PURGED,
     Certificate,
@@ -171,14 +177,24 @@ class Purging:
         for provider, copies in self._copies.items():
             if purge.provider not in {None, provider}:
                 continue
-            numbers = await asyncio.to_thread(copies.numbers, before)
-            for start in range(0, len(numbers), COPIES_AT_ONCE):
-                if self._stopping.is_set():
-                    return
-                some = numbers[start : start + COPIES_AT_ONCE]
-                gone = await self._purges.note_copies(purge, provider, some)
-                await asyncio.to_thread(copies.remove, gone)
-                await pause(self._stopping, SHORTEST_REST)
+            note = partial(self._purges.note_copies, purge, provider)
+            await _cleared(copies, before, note, self._stopping)
+
+
+async def _cleared(
+    copies: Copies,
+    before: datetime,
+    note: Callable[[Sequence[int]], Awaitable[Sequence[int]]],
+    stopping: asyncio.Event,
+) -> None:
+    """Remove what of *copies* nobody has touched since *before* and *note* has entered."""
+    numbers = await asyncio.to_thread(copies.numbers, before)
+    for start in range(0, len(numbers), COPIES_AT_ONCE):
+        if stopping.is_set():
+            return
+        gone = await note(numbers[start : start + COPIES_AT_ONCE])
+        await asyncio.to_thread(copies.remove, gone)
+        await pause(stopping, SHORTEST_REST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +299,67 @@ class Purger:
             log.error("purge.clock_doubted", days=(now - known).days, advice=_CLOCK_ADVICE)
         self.state = replace(self.state, doubted=now)
         return True
+
+
+class OwnFolders:
+    """
+    Removes the copies in one node's folders, as each purge of everything would have at its end.
+
+    What was entered when the process died lies there still: the next start follows the last purge
+    once more, and enters it again with its removal.
+    """
+
+    def __init__(
+        self,
+        purges: Purges,
+        copies: Mapping[str, Copies],
+        *,
+        node: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Make one; *copies*: of each provider whose EPR is given files by this node."""
+        self._purges, self._copies, self._node, self._now = purges, copies, node, now
+        self._followed: int | None = None  # the number of a purge
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End with the copies that are being removed."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Follow each purge until stopped."""
+        LOOKING.set(True)
+        while not self._stopping.is_set():
+            seconds = LOOKS_EVERY
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
+                seconds = AFTER_TROUBLE
+            await pause(self._stopping, seconds)
+
+    async def look(self) -> None:
+        """Follow the last purge of everything, where that has not been done."""
+        last = await self._purges.last_ended()
+        if last is None or last.purge.number == self._followed:
+            return
+        purge = last.purge
+        before = purge.rules.last_moment(RecordClass.INBOX, purge.counts_to)
+        for provider, copies in self._copies.items():
+            if before is None:
+                break
+            await _cleared(copies, before, partial(self._note, purge, provider), self._stopping)
+        if not self._stopping.is_set():
+            self._followed = purge.number
+
+    async def _note(self, purge: Purge, provider: str, numbers: Sequence[int]) -> Sequence[int]:
+        why = f"purge {purge.number}, in the folders of node {self._node}"
+        actor = Actor(role="gateway", who="gateway", why=why)
+        gone, own = await self._purges.certify_copies(purge, provider, numbers, actor, self._now())
+        if own is not None:
+            name = f"{own.purge.number}"
+            log.info("records.purged", name=name, kind=RecordClass.INBOX, count=len(gone))
+        return gone
 
 
 def latest(at: str, now: datetime) -> datetime:

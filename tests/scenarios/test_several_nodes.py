@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,22 @@ from asked_epr import YES, epr_at
 from bookings import booking
 from messages import referral
 from postgres_server import postgres_server, programs
+from store_values import arrival
 from two_nodes import Member
 from world import World, eventually, headers, post, world_in
+
+from bars_gateway.model.messages import Actor
+from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
 
 pytestmark = pytest.mark.needs("postgres")
 if (folder := programs()) is not None:  # Debian keeps it off everybody's path
     os.environ["PATH"] += f":{folder}"
+COPIES_ALONE = RetentionRules(
+    [
+        RetentionRule(record_class=each, days=30 if each is RecordClass.INBOX else 0)
+        for each in PURGED
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,34 @@ async def test_where_one_node_stops_the_other_gives_the_epr_its_notices(shared) 
         file.name for node in (first, second) for file in node.files("inbox/new/*.outcome.json")
     ]
     assert 2 == len(given) == len(set(given))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for half a minute until a node looks for a purge."""
+    monkeypatch.setattr("bars_gateway.upkeep.purging.LOOKS_EVERY", 0.2)
+
+
+async def test_what_lies_in_the_folders_of_each_node_is_purged(quick, shared) -> None:
+    """One of them carries the purge out, and each clears its own folders."""
+    store, nodes = shared.one.gateway._store, (shared.one, shared.two)
+
+    def lying() -> list[Path]:
+        return [file for node in nodes for file in node.files("inbox/new/*")]
+
+    await store.inbound.receive(arrival(provider="hospital"), datetime.now(UTC))
+    await eventually(lambda: [each for each in lying() if each.match("*.message.json")])
+    for given in lying():
+        for node in nodes:
+            (node.spool / "inbox" / "new" / given.name).write_bytes(given.read_bytes())
+    actor = Actor(role="operator", who="jo", why="a month later")
+    later = datetime.now(UTC) + timedelta(days=40)
+    await store.purges.begin_purge(None, actor, COPIES_ALONE, later)
+    await eventually(lambda: not lying())
+    other, first = await store.purges.newest(9)
+
+    assert first.purge.why == actor.why
+    assert "in the folders of node " in other.purge.why
 
 
 async def test_doctor_lists_the_nodes(shared) -> None:
