@@ -18,6 +18,7 @@ from bars_gateway.config.local import Status
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import Actor
+from bars_gateway.model.nodes import Node
 from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions, of_node
@@ -65,6 +66,26 @@ def test_of_several_nodes_the_leader_tells_of_what_is_so_for_all() -> None:
     assert ["Messages wait", "Nothing gets out (node one)", "No answer"] == [e.says for e in leads]
     assert ["Nothing gets out (node two)", "No answer"] == [each.says for each in follows]
     assert ["", " @one", "x|1"] == [each.about for each in leads]
+
+
+@pytest.mark.parametrize(("silent", "codes"), [(9, []), (11, ["node.away"])])
+def test_a_node_that_is_away_is_told_by_the_one_that_leads(silent: int, codes: list[str]) -> None:
+    """Until it is back: as a warning, under its name, and once for all that are there."""
+    other = Node(
+        name="south",
+        version="1",
+        started_at=AT,
+        seen_at=AT,
+        silent=timedelta(seconds=silent),
+        clock_ahead=timedelta(0),
+    )
+    this = replace(other, name="north", silent=timedelta(0), is_this=True)
+    seen = replace(SEEN, running=replace(SEEN.running, nodes=[this, other]))
+    leads, follows = (list(of_node(found(seen), "north", leads=each)) for each in (True, False))
+
+    assert codes == [each.code for each in leads]
+    assert [] == follows
+    assert all((each.about, each.urgent) == ("south", False) for each in leads)
 
 
 def test_an_alert_is_ended_by_the_node_that_it_is_of() -> None:

@@ -25,6 +25,7 @@ from store_values import (
 
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Attempt, OutboundState, Settled, TryAgain
+from bars_gateway.model.nodes import Node
 from bars_gateway.model.questions import OpenQuestions, QuestionOpen, Terms
 from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.model.standing_alarms import StandingAlarms
@@ -76,6 +77,14 @@ ENDS = Expiry(
     name="The certificate for receiving",
     begins_at=AT - timedelta(days=360),
     ends_at=AT + timedelta(days=5),
+)
+OTHER_NODE = Node(
+    name="south",
+    version="1",
+    started_at=AT - AN_HOUR,
+    seen_at=AT - timedelta(minutes=1),
+    silent=timedelta(minutes=1),
+    clock_ahead=timedelta(0),
 )
 LYING = Lying(folder="/spool/new", count=2, seconds=60, means="nothing was sent", cure="drop them")
 
@@ -131,6 +140,7 @@ SITUATIONS = {
     ConcernKind.DATABASE_UNCOMPARED: inspected(waits_since=AT - AN_HOUR),
     ConcernKind.PURGE_LATE: running(purges=PurgeState(nightly=True, since=AT - timedelta(days=4))),
     ConcernKind.AUDIT_LATE: running(trail=TrailState(since=AT - timedelta(hours=4))),
+    ConcernKind.NODE_AWAY: running(nodes=[OTHER_NODE]),
     ConcernKind.DISK_LOW: (replace(EMPTY, free_bytes=1), replace(AT_REST, minimum_free_bytes=1)),
     ConcernKind.ALERT_UNDELIVERED: running(undelivered={"mail": AT}),
     ConcernKind.MESSAGE_WAITING: seen(oldest_waiting_at=AT - AN_HOUR),

@@ -49,6 +49,7 @@ FIRES = {
     "database.uncompared": "bars_database_uncompared_seconds 25000",
     "purge.late": "bars_purge_late_seconds 300000",
     "audit.late": "bars_audit_late_seconds 11000",
+    "node.away": "bars_nodes_away 1",
     "disk.low": "bars_disk_free_bytes 399",
     "message.waiting": "bars_oldest_waiting_seconds 301",
     "alert.undelivered": "bars_alerts_undelivered 1",

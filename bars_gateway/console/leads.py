@@ -147,6 +147,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.DISK_LOW: _MACHINE,
     ConcernKind.PURGE_LATE: _MACHINE,
     ConcernKind.AUDIT_LATE: _to("/audit", "the audit trail"),
+    ConcernKind.NODE_AWAY: _to("/#nodes", "the gateways of this database"),
     ConcernKind.MESSAGE_WAITING: _late,
     ConcernKind.ALERT_UNDELIVERED: _to("/alarms#alerts", "the alerts that are open"),
 }

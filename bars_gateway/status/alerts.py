@@ -185,7 +185,7 @@ _OF_ALL_NODES = frozenset(
         *(ConcernKind.MESSAGE_HELD, ConcernKind.QUESTION_LATE, ConcernKind.MESSAGE_WAITING),
         *(ConcernKind.EPR_NOT_ASKING, ConcernKind.PROVIDER_MISSING, ConcernKind.DISK_LOW),
         *(ConcernKind.PURGE_LATE, ConcernKind.AUDIT_LATE, ConcernKind.ALERT_UNDELIVERED),
-        ConcernKind.CLOCK_STEPPED,
+        *(ConcernKind.CLOCK_STEPPED, ConcernKind.NODE_AWAY),
     }
 )
 # What any of them may find out, and the store then has for all.

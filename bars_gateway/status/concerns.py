@@ -94,6 +94,7 @@ class ConcernKind(StrEnum):
     ALERT_UNDELIVERED = "alert.undelivered"
     PURGE_LATE = "purge.late"
     AUDIT_LATE = "audit.late"
+    NODE_AWAY = "node.away"
 
 
 class FlowKind(StrEnum):
@@ -161,6 +162,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_undelivered(running.undelivered),
         *_unpurged(overview.at, running.purges),
         *_untended(overview.at, running.trail),
+        *_nodes_away(running.nodes),
     ]
 
 
@@ -547,6 +549,20 @@ def _clock_doubted(doubted: datetime) -> Concern:
         advice="The clock may be ahead, and everything would be of age. See that it is right"
         " (timedatectl). If it is, begin one: bars-gateway purge --why TEXT.",
     )
+
+
+def _nodes_away(nodes: Sequence[Node]) -> Iterator[Concern]:
+    for each in nodes:
+        if each.is_away and not each.is_this:
+            yield Concern(
+                kind=ConcernKind.NODE_AWAY,
+                about=each.name,
+                name=each.name,
+                text=f"The gateway of node {each.name} is away since {each.seen_at:%d %b %H:%M}"
+                " UTC",
+                advice="The others go on. Start it again: what lies in its folders is taken by"
+                " nobody else.",
+            )
 
 
 def _disk_low(overview: Overview, minimum: int) -> list[Concern]:

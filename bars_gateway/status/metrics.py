@@ -61,6 +61,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.ALERT_UNDELIVERED: "bars_alerts_undelivered",
     ConcernKind.PURGE_LATE: "bars_purge_late_seconds",
     ConcernKind.AUDIT_LATE: "bars_audit_late_seconds",
+    ConcernKind.NODE_AWAY: "bars_nodes_away",
 }
 _ATTEMPT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.1, 5.0, 10.0, 20.0, 45.0)
 _ANSWER_SECONDS = (0.1, 0.5, 1.0, 2.1, 4.5, 10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -148,6 +149,9 @@ class Collected(Collector):
         yield from _told(self._running)
         yield from _purges(self._overview.at, self._running.purges)
         yield from _trail(self._overview.at, self._counted, self._running.trail)
+        text = "Other gateways of this database that have said nothing for ten seconds."
+        away = sum(each.is_away and not each.is_this for each in self._running.nodes)
+        yield _gauge("bars_nodes_away", text, away)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -435,6 +435,24 @@ _CONCERNS: tuple[Runbook, ...] = (
         urgent=False,
     ),
     Runbook(
+        code=ConcernKind.NODE_AWAY,
+        title="Another gateway of this database is away",
+        whose=Whose.OURS,
+        harm="None while this one works. What the EPR has dropped in the other's folders is not"
+        " sent, and if this one is lost as well, nothing is sent or received.",
+        look="`bars-gateway doctor` (`database.server`) or the overview: which one, and since when."
+        " On its machine: `systemctl status`, the journal, and the way to the database.",
+        do="Start it. Where its machine is lost, see that the balancer sends it nothing and that"
+        " the EPR drops nothing there, and set up another one of the same name."
+        " One that is to be there no more is stopped in order (`systemctl stop`): then it is"
+        " listed no more. Where it cannot be started for that, remove its row in the database:"
+        " `DELETE FROM nodes WHERE name = '…'`.",
+        ends="It is back, or was stopped in order, or its row was removed: that happens by itself"
+        " when a node starts more than seven days after it was last seen.",
+        urgent=False,
+        after=_A_MINUTE,
+    ),
+    Runbook(
         code=ConcernKind.DISK_LOW,
         title="The disk of the database fills",
         whose=Whose.OURS,
