@@ -143,8 +143,14 @@ RUNNING: Sequence[Hazard] = (
                 ),
             ),
             Control(
-                says="A second gateway on the same database or folder does not start.",
+                says="A second gateway on the same database or folder does not start; several share"
+                " a database on PostgreSQL where each is told of others (store.several_nodes), and"
+                " then a message is sent by one of them and is one record, whoever dies over it.",
                 tests=(
+                    "scenarios/test_two_nodes.py::test_two_nodes_lose_nothing_and_double_nothing",
+                    "store/test_nodes.py::test_who_wants_the_database_alone_is_kept_out",
+                    "store/test_nodes.py::test_nothing_of_a_node_that_lives_is_taken_by_anothers_start",
+                    "store/test_nodes.py::test_a_key_that_others_lack_encrypts_nothing",
                     "scenarios/test_processes.py::test_a_second_gateway_on_the_same_database_is_refused",
                     "epr/test_drop.py::test_one_gateway_holds_a_folder",
                 ),
@@ -153,7 +159,9 @@ RUNNING: Sequence[Hazard] = (
         after=Risk(Harm.MAJOR, Likelihood.VERY_LOW),
         counters=(CounterName.DAMAGED, CounterName.SET_ASIDE),
         figures=("bars_disk_free_bytes", "bars_store_unavailable", "bars_database_gaps"),
-        not_shown="There is one node and one copy: while the machine is down, nothing is taken.",
+        not_shown="By default there is one node and one copy: while the machine is down, nothing is"
+        " taken. Nodes that share a database share its loss: a second copy is a standby's of the"
+        " server, which is yours to run.",
         left="Back up on a schedule, to another machine, and restore one for practice. Decide how"
         " you go on without the gateway, and for how long.",
     ),
@@ -200,8 +208,8 @@ RUNNING: Sequence[Hazard] = (
         " is known to its Senders alone.",
         left="Read docs/restoring.md before you need it; keep the telephone numbers that it asks"
         " for on paper. Never put a copy back by hand.",
-        borne="There is one copy of what came since the last backup; a second node would be needed"
-        " for more.",
+        borne="Of what came since the last backup there is one copy, unless the database is on"
+        " PostgreSQL and has a synchronous standby; a second node alone is no second copy.",
     ),
     Hazard(
         code="HAZ-18",
@@ -428,6 +436,18 @@ RUNNING: Sequence[Hazard] = (
                 ),
             ),
             Control(
+                says="With store.several_nodes, what one node alone did passes to another within"
+                " some 15 seconds where it dies, stands still or is cut off, and that it is away is"
+                " told.",
+                tests=(
+                    "scenarios/test_two_nodes.py::test_two_nodes_lose_nothing_and_double_nothing",
+                    "store/test_nodes.py::test_a_lease_passes_on_when_its_holder_is_killed",
+                    "store/test_nodes.py::test_one_that_stands_still_loses_what_it_alone_did",
+                    "store/test_nodes.py::test_one_that_stands_still_is_away",
+                    "test_alerting.py::test_a_node_that_is_away_is_told_by_the_one_that_leads",
+                ),
+            ),
+            Control(
                 says="What ended or became late while it did not run is told at its next start.",
                 tests=(
                     "scenarios/test_time.py::test_what_ends_while_no_gateway_runs_is_told_of_its_end",
@@ -446,10 +466,12 @@ RUNNING: Sequence[Hazard] = (
         after=Risk(Harm.MAJOR, Likelihood.LOW),
         counters=(CounterName.NOT_SENT, CounterName.OVERDUE),
         figures=("bars_loop_lag_seconds", "bars_last_received_seconds"),
-        not_shown="A machine that is off tells nobody. There is no second node.",
+        not_shown="A machine that is off tells nobody. By default there is no second node; with"
+        " store.several_nodes another one goes on and tells of it, and while all of them are off,"
+        " nobody does.",
         left="Watch /readyz from another machine, with an alarm of its own. Have the EPR show that"
         " its gateway does not answer, and practise working without it.",
-        borne="A program that is off tells nobody; a second node, or a watch elsewhere, would be"
-        " needed.",
+        borne="A program that is off tells nobody; a second node, or a watch elsewhere, is needed,"
+        " and yours to set up.",
     ),
 )
