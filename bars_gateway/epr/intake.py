@@ -30,7 +30,7 @@ anybody's work. Nothing of that is kept for longer.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -51,7 +51,6 @@ from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
 from bars_gateway.standard.headers import (
-    LONGEST,
     Ids,
     SenderIdentity,
     TargetIdentifier,
@@ -448,7 +447,6 @@ class Intake:
             media_type=examined.written_in,
             practitioner=envelope.practitioner,
         )
-        _refuse_long(headers)
         return Payload(media_type=examined.written_in, headers=headers, body=body)
 
     def _submission(
@@ -518,21 +516,6 @@ def _refuse_anothers(envelope: Envelope, message: Message, fingerprint: str) -> 
     ]
     if issues:
         raise SubmissionRefused(issues, http_status=409)
-
-
-def _refuse_long(headers: Mapping[str, str]) -> None:
-    """Refuse what no hop would let through: each try would end in a 431, or in silence."""
-    text = (
-        f"what the message says makes it longer than {LONGEST} characters, and no hop would let it"
-        " through: write it shorter in the Bundle"
-    )
-    issues = [
-        Issue(rule="E08", path=f"header {name}", text=text, issue="too-long")
-        for name, value in headers.items()
-        if len(value) > LONGEST
-    ]
-    if issues:
-        raise SubmissionRefused(issues)
 
 
 def too_large(max_bytes: int) -> Issue:

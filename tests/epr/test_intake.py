@@ -385,14 +385,6 @@ async def test_what_cannot_be_read_is_refused(
     )
 
 
-async def test_what_fits_in_no_header_is_refused(intake: Intake) -> None:
-    """Each try would end in a 431, or in silence."""
-    body = messages.referral(receiver="https://fhir.nhs.uk/Id/dos-service-id|" + "1" * 4000)
-    problem = await refused(intake, body)
-
-    assert [("E08", "header NHSD-Target-Identifier")] == [(i.rule, i.path) for i in problem.issues]
-
-
 async def test_a_large_message_is_taken(intake: Intake) -> None:
     """A message that is parsed in a thread is taken like any other."""
     body = messages.referral(notes="long " * 80_000)
