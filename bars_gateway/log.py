@@ -467,7 +467,7 @@ EVENTS = {
         "Something was set aside, and not even that could be written down.", _SEND_US
     ),
     "unit.set_aside": LogEvent(
-        "The gateway failed over one file, message, notice or request; the rest goes on.",
+        "An internal error with one file, message, notice or request; the rest goes on.",
         _BY_ITS_KIND,
     ),
     "workflow.answers_due_soon": LogEvent("`count` answers are due soon; their EPRs were told."),

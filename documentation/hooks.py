@@ -28,6 +28,7 @@ from bars_gateway.epr import openapi
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "build" / "pictures"  # by the tests of the console: make docs
 OTHERS = {"security.md": ROOT / "SECURITY.md"}  # pages that people look for elsewhere
+ALSO = {path.name: name for name, path in OTHERS.items()}  # what docs/ calls them
 NAMED = re.compile(r"`(?:docs/)?([\w/-]+\.md)`")
 CODE = re.compile(
     r"`[^`\n]+`"
@@ -90,7 +91,8 @@ def _linked(text: str, here: str) -> str:
     folder = posixpath.dirname(here)
 
     def link(found: re.Match[str]) -> str:
-        for name in (found[1], posixpath.join(folder, found[1])):
+        named = ALSO.get(found[1], found[1])
+        for name in (named, posixpath.join(folder, named)):
             if name in _titles:
                 return f"[{_titles[name]}]({posixpath.relpath(name, folder or '.')})"
         return found[0]

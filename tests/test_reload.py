@@ -138,7 +138,7 @@ async def test_what_is_gone_is_told_as_well(reading):
 @pytest.mark.parametrize("fails", ["files", "take"])
 @pytest.mark.parametrize("asked", [True, False])
 async def test_what_nobody_foresaw_keeps_nothing_else_from_renewal(reading, fails, asked):
-    """The first fails over something; the one behind it is taken, and the page names the first."""
+    """The first hits an internal error; the next is taken, and the page names the first."""
     armed = []
 
     def stumble(_settings: Settings) -> list[Path]:

@@ -252,7 +252,7 @@ async def test_what_needs_a_person_comes_first(shown: Shown) -> None:
     ]
 
     assert sorted(order) == order
-    assert "<title>Look here:" in page
+    assert "<title>Action needed:" in page
 
 
 async def test_every_state_has_its_count(shown: Shown) -> None:

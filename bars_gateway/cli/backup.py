@@ -94,9 +94,9 @@ AT_RESTORE: Mapping[str, str] = {
         " See to each by hand, with its Sender or Receiver."
     ),
     "failed": (
-        "Could not be taken over: {count}. The gateway itself failed over {them}; all the rest was"
-        " taken over, and what waits of the same conversation is held. See to each by hand, with"
-        " its Sender or Receiver, and send us the type and place of the error."
+        "Could not be taken over: {count}. The gateway hit an internal error with {them}; all the"
+        " rest was taken over, and what waits of the same conversation is held. See to each by"
+        " hand, with its Sender or Receiver, and send us the type and place of the error."
     ),
     "cancelled": (
         "Not sent, for {they} cancelled since: {count}. An earlier attempt may have arrived, so"

@@ -145,12 +145,12 @@ class Reloader:
             await self._alone(reloadable.name, self._take_if_changed(reloadable))
 
     async def _alone(self, name: str, renewing: Awaitable[None]) -> None:
-        """Let what fails over one of them in a way that nobody foresaw end that one alone."""
+        """Let an internal error in one of them, which nobody foresaw, end that one alone."""
         try:
             await renewing
         except Exception as error:  # unit of work
             what = unforeseen(error)
-            reason = f"the gateway itself failed over it ({what.exception} at {what.place})"
+            reason = f"the gateway hit an internal error with it ({what.exception} at {what.place})"
             if self._refused.get(name) != reason:  # it may fail at every look
                 self._refuse(name, reason, _SEND_US)
 

@@ -97,10 +97,11 @@ def refusal(
 
 
 def unknown(issues: Sequence[Issue]) -> Document:
-    """Return why the gateway failed over a submission, of which it may have taken all."""
+    """Return the internal error with a submission, of which all may have been taken."""
     return {
         **refusal(issues),
-        "error": "the gateway itself failed over this file, and does not know whether it was taken",
+        "error": "the gateway hit an internal error with this file, and does not know whether it"
+        " was taken",
         "cure": "Drop it again: what was taken is never sent twice, and then has its receipt.",
     }
 

@@ -11,7 +11,7 @@ written, so that they share the store's commits and nothing overtakes (D-group-c
 
 No trouble with a folder or a full disk ends the gateway: what was claimed stays in
 claimed/ and is taken up by the next scan, and the store knows the bytes that it has. A
-file that the gateway itself fails over, in a way that nobody foresaw, raises an alarm, and the
+file with which the gateway hits an internal error, that nobody foresaw, raises an alarm, and the
 others of its batch go on. It has its receipt where the store has taken it already, and is refused
 otherwise: a reason that nothing was sent is read as one to refer the patient again.
 
@@ -52,8 +52,8 @@ MOVES = ".move.json"  # a move of a few words, and no Bundle
 _FAILED = Issue(
     rule="E07",
     path="file",
-    text="the gateway itself failed over this file, and its operator has been told. Drop it again:"
-    " what was taken already is never sent twice. If it is refused again, telephone",
+    text="the gateway hit an internal error with this file, and its operator has been told. Drop it"
+    " again: what was taken already is never sent twice. If it is refused again, telephone",
     issue="exception",
 )
 _ENDED_US = Issue(
@@ -257,7 +257,7 @@ class DropFolder:
         return await self._intake.prepare(drop.body, media_type, envelope)
 
     async def _set_aside(self, drop: Drop, cause: Exception) -> Accepted | SubmissionRefused:
-        """Tell the operator that we failed over a file; return what the EPR is told."""
+        """Tell the operator of an internal error with a file; return what the EPR is told."""
         await self._tell(cause)
         issue = _ENDED_US if isinstance(cause, EndedTwice) else _FAILED
         if _is_move(drop):  # it is found by its own key, which is not read here
@@ -334,7 +334,7 @@ class EndedTwice(Exception):
 
 
 class _NobodyKnows(SubmissionRefused):
-    """The gateway failed over a file, and cannot tell whether it had taken it."""
+    """The gateway hit an internal error with a file, and cannot tell whether it had taken it."""
 
 
 def _is_move(drop: Drop) -> bool:

@@ -13,7 +13,7 @@ The EPR's inbox: writes what we owe it into inbox/new, and knows whether it is t
 
 The number is the EPR's key. It is the notice's for good, so that a delivery which a
 crash interrupts is written again under the same name: at least once, and never under
-two names. A notice that the gateway itself fails over, in a way that nobody foresaw, is kept
+two names. A notice with which the gateway hits an internal error, that nobody foresaw, is kept
 back until the next start, with an alarm; the others are delivered.
 
 The EPR acts on `.message.` and on what is named for a kind; whatever
@@ -197,7 +197,7 @@ class Deliveries:
         return [notice for notice, _ in composed]
 
     async def _files_or_none(self, notice: Notice) -> list[_File]:
-        """Return the files of one notice; none where we fail over it: it is kept back, and told."""
+        """Return the files of a notice; none after an internal error: it is kept back, and told."""
         try:
             return await self._files(notice)
         except StoreUnavailable:

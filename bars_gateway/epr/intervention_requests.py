@@ -276,9 +276,6 @@ def uid_of(request: web.Request) -> int | None:
     return uid
 
 
-log = structlog.get_logger(__name__)
-
-
 class AlertRequests:
     """Serves who sees to alerts."""
 

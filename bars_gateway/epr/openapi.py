@@ -41,7 +41,7 @@ _OF = {"": "", "/{id}": "_one", f"/{{id}}/{TEMPLATE}": "_template"}
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _BODY: Schema = {name: {"schema": {}} for name in _FHIR}
 _TO_EVERYTHING = (
-    (500, "the gateway itself failed over it", "Problem"),
+    (500, "the gateway hit an internal error", "Problem"),
     (503, "try again later", "Problem"),
 )
 _NOT_THERE = (404, "there is no such thing", "Problem")
@@ -110,7 +110,7 @@ def _operation(method: str, path: str) -> Schema:
                 },
                 "content": _ANY,
             },
-            "500": _own("the gateway itself failed over it, or theirs"),
+            "500": _own("the gateway hit an internal error, or theirs"),
             "501": _own("it is a preview operation, and switched off; or theirs"),
             "502": _own("no answer came, or theirs"),
             "503": _own("no access token, or theirs"),

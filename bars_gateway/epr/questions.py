@@ -29,8 +29,8 @@ answers four times a second, so a folder costs an EPR about half a second of tha
 shares may cost more, and then the socket is the better door. A question that is over is
 taken away again. Its number is the EPR's key: a restart may write it a second time. An
 answer is claimed before it is read, so that one that corrects it, under the same name and
-maybe as soon as the reason can be seen, is another file. An answer that the gateway itself
-fails over is refused with that reason; a question that it cannot write is told by an alarm, and
+maybe as soon as the reason can be seen, is another file. An answer that causes an
+internal error is refused with that reason; a question that it cannot write is told by an alarm, and
 lapses as one that nobody answers. The others go on.
 """
 
@@ -90,8 +90,8 @@ _WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASC
 _FAILED = Issue(
     rule="Q02",
     path="answer",
-    text="the gateway itself failed over this answer, and its operator has been told. Give it"
-    " again: the first that is taken is what the Sender is told. If it fails again, telephone",
+    text="the gateway hit an internal error with this answer, and its operator has been told. Give"
+    " it again: the first that is taken is what the Sender is told. If it fails again, telephone",
     issue="exception",
 )
 _MISNAMED = Issue(
@@ -261,7 +261,7 @@ class QuestionFolder:
         self._waiting: dict[str, float] = {}  # what is named like no answer, and since when
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
-        self._failing: set[str | int] = set()  # answers and questions that we failed over
+        self._failing: set[str | int] = set()  # answers and questions with an internal error
         try:
             self._open = contextlib.ExitStack()
             for name in ("questions", "answers", "answers/tmp"):
@@ -383,7 +383,7 @@ class QuestionFolder:
         return _Given(name, int(match[1]), media_type, too_much if body is None else body)
 
     async def _submit_or_refuse(self, given: _Given) -> None:
-        """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""
+        """Take an answer in; one that causes an internal error is refused with that."""
         try:
             await self._submit(given)
         except (OSError, StoreUnavailable):
@@ -440,7 +440,7 @@ class QuestionFolder:
         folder.sync()
 
     def _offer(self, open_ones: Mapping[int, Question]) -> list[tuple[Question, Exception]]:
-        """Write what is new, and take away what is over; return what we failed over."""
+        """Write what is new, and take away what is over; return what hit an internal error."""
         self._new.refresh()
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)

@@ -252,7 +252,7 @@ class EprSocket:
         if listeners.has_left(request, error):
             raise error  # nobody waits for an answer, and nothing of ours failed
         await self._tell(error)
-        return _problem(500, "the gateway itself failed over this request", cure)
+        return _problem(500, "the gateway hit an internal error with this request", cure)
 
     async def _tell(self, error: Exception) -> None:
         now = self._now()
@@ -311,7 +311,7 @@ class EprSocket:
         )
 
     async def _composed(self, notice: Notice) -> Document | None:
-        """Return what the EPR is told; None where we fail over it: it is kept back, and told."""
+        """Return what the EPR is told; None after an internal error: it is kept back, and told."""
         try:
             document = documents.notice(notice)
             documents.encode(document)

@@ -306,8 +306,8 @@ CURES: Mapping[Cause, str] = {
     " (mode 0640, group bars-gateway-epr)",
     Cause.IRREGULAR: "they are links, folders or pipes, which are never opened: drop the files"
     " themselves",
-    Cause.FAILING: "the gateway itself fails over them: see its alarm, telephone, and have them"
-    " dropped again, as new files; what was taken already is never sent twice",
+    Cause.FAILING: "the gateway hits an internal error with them: see its alarm, telephone, and"
+    " have them dropped again, as new files; what was taken already is never sent twice",
     Cause.UNFINISHED: "they never got their final name: look at the program that writes them",
 }
 

@@ -181,7 +181,7 @@ class CheckCourse:
             await self.fault(kind="drop_after", method="POST", target=service)
 
     async def lose_tokens(self) -> None:
-        """Start the gateway anew while no access token is to be had."""
+        """Start the gateway anew while no access token is available."""
         await self.fault(kind="token_outage")
         self._ground.say(CHECK, "stops the gateway and starts it again")
         await self._ground.restart()

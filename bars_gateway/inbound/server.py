@@ -25,7 +25,7 @@ The 4.5 s of the Answerer run from the last byte of the body. When they are over
 Sender gets 408 and comes again; if the message was stored all the same, the retry
 gets *duplicate*, which is true both times. An exception that nobody foresaw ends one request:
 its Sender gets 500 and comes again, and an alarm names type and place; it is taken once.
-What even that fails over is left to aiohttp, which asks `_failed` for the answer.
+An error even in that is left to aiohttp, which asks `_failed` for the answer.
 """
 
 import asyncio

@@ -227,7 +227,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} held, for the gateway itself failed over the sending",
+        says="{n} held because of an internal error in sending",
         whose=Whose.OURS,
         advice="Nothing of it leaves, nor of what waits behind it: telephone. Send us the type and"
         " place of the error; release it once that is mended, or withdraw it.",
@@ -474,7 +474,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.REQUEST,
         severe=False,
         noun="question",
-        says="{n} that the gateway itself failed over, or over the answer",
+        says="{n} with an internal error in asking, or in taking the answer",
         whose=Whose.OURS,
         advice="Its Sender does not know. Find out what was decided, and telephone. Send us the"
         " type and place of the error.",

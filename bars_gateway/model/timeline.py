@@ -71,7 +71,7 @@ ANSWERS: Mapping[str, str] = {
     ),
     "timeout": f"it was said that no answer came in time: {_PERHAPS}",
     "too-many-requests": "there were too many requests at that moment: this attempt was not taken",
-    "unavailable": f"the service was not to be had at that moment; {_PERHAPS}",
+    "unavailable": f"the service was unavailable at that moment; {_PERHAPS}",
     "quota-as-500": "there were too many requests at that moment: this attempt was not taken",
     "server-error": f"a server had an error, which proves nothing: {_PERHAPS}",
     "not-implemented-in-doubt": f"it was said that this is not supported there; {_NO_PROOF}",

@@ -9,7 +9,7 @@ at any of them costs an attempt and never a message: the claim lapses, and the s
 bytes go out again under the same X-Request-Id, which is what the standard calls a
 retry.
 
-A failed message is settled. One that the gateway itself fails over, in a way that nobody
+A failed message is settled. One with which the gateway hits an internal error, that nobody
 foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
 its claim lapses, and it is met again.
 

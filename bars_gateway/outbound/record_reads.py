@@ -101,7 +101,7 @@ class CancelReader:
         self._now = now
         self._new_id = new_id
         self._stopping = asyncio.Event()
-        self._left_out: dict[int, datetime] = {}  # what we failed over a moment ago
+        self._left_out: dict[int, datetime] = {}  # an internal error a moment ago
         self._asked: dict[tuple[str, str], asyncio.Task[None]] = {}  # the read for whom, and where
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:

@@ -141,7 +141,7 @@ COUNTERS: Mapping[CounterName, Counter] = {
         events=("question.decided_late",),
     ),
     CounterName.SET_ASIDE: Counter(
-        says="messages, notices, files and rounds that the gateway itself failed over",
+        says="messages, notices, files and rounds with an internal error of the gateway",
         events=(
             "message.set_aside",
             "notice.set_aside",

@@ -58,7 +58,8 @@ _FAILING = (
 )
 MISSING = (
     "Put it back under that name, and start again: what waits goes on then. A provider's name is"
-    " never changed: its messages go by it. Have the clinicians telephone what cannot wait."
+    " never changed: its messages go by it. Ask clinicians to telephone anything that cannot"
+    " wait."
 )
 _STALLED = "What is to go there waits, and is kept."
 

@@ -62,7 +62,7 @@ _HARM_OF_ALARMS: Mapping[str, str] = {
     " that number could end the care of another patient.",
     "message.no_record": "What was to be changed or cancelled may go on as it was, and nobody here"
     " knows what was changed.",
-    "message.unreconciled": "Nobody may be seeing to the patient there.",
+    "message.unreconciled": "It is possible that nobody there is looking after the patient.",
     "message.set_aside": "Others may not know what it says, and what waits behind it is not sent.",
     "payload.damaged": "What it says about a patient cannot be sent, or shown, as it was written.",
     "database.damaged": "What stands in the damaged part may not be sent, or not told to the EPR.",
@@ -141,7 +141,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         " and what the EPR submits waits there.",
         look="The page says why; `df -h` and `df -i` for the disk of the database.",
         do="Make room, or see what holds the database (`fuser -v`). Nothing that was promised is"
-        " lost. Tell the clinicians to telephone what cannot wait.",
+        " lost. Ask clinicians to telephone anything that cannot wait.",
         ends="A write succeeds again.",
         urgent=True,
         after=_A_MINUTE,
@@ -205,8 +205,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="Nothing is sent, for anybody: referrals and answers wait here until their time ends.",
         look="The page says since when and why; `bars-gateway doctor` tries each step of the way.",
-        do="Do what the page says of the reason: the egress proxy, its log-in, the firewall. Have"
-        " the clinicians telephone what cannot wait: the page lists what does.",
+        do="Do what the page says of the reason: the egress proxy, its log-in, the firewall. Ask"
+        " clinicians to telephone anything that cannot wait: the page lists what waits.",
         ends="Something gets out.",
         urgent=True,
         after=_A_MINUTE,
@@ -220,8 +220,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         " service; `bars-gateway doctor` tries it.",
         do="Do what the page says of the reason. Where the key is not known, see what is"
         " registered;"
-        " where the service does not answer, ask the national service desk. Have the clinicians"
-        " telephone what cannot wait.",
+        " where the service does not answer, ask the national service desk. Ask clinicians to"
+        " telephone anything that cannot wait.",
         ends="A token is given.",
         urgent=True,
         after=_A_MINUTE,
@@ -235,7 +235,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         look="The page names it; `bars-gateway queue` and `explain` say what waits. See what was"
         " changed in the settings before the last start.",
         do="Put it back under the same name and start again. If it was to go, let what is open of"
-        " it end first. Have the clinicians telephone what cannot wait.",
+        " it end first. Ask clinicians to telephone anything that cannot wait.",
         ends="The gateway is started with it in the settings, or with nothing of it left.",
         urgent=True,
         after=_A_MINUTE,
@@ -248,8 +248,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         look="The page says since when and why; `bars-gateway doctor` says more.",
         do="Check that the key and the addresses are of one environment, and that the"
         " application is"
-        " approved there. `bars-gateway letters` says to whom to write. Have the clinicians"
-        " telephone what cannot wait.",
+        " approved there. `bars-gateway letters` says to whom to write. Ask clinicians to"
+        " telephone anything that cannot wait.",
         ends="The proxy takes something of it.",
         urgent=True,
         after=_A_MINUTE,
@@ -294,8 +294,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="What they say is known to nobody else.",
         look="The page names the folder, how many, since when and why.",
-        do="Do what the page says of the cause; have the EPR drop them again. Telephone what cannot"
-        " wait.",
+        do="Do what the page says of the cause; have the EPR drop them again. Ask clinicians to"
+        " telephone anything that cannot wait.",
         ends="None lies there any more.",
         urgent=True,
         after=_A_MINUTE,
@@ -307,8 +307,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="What is for it waits until its time ends; some of it may have arrived.",
         look="The page names it, and since when. Where all are silent, the proxy may be: see"
         " whether anything was acknowledged lately.",
-        do="Tell whoever runs it. Have the clinicians telephone what cannot wait: `bars-gateway"
-        " queue` lists it. The gateway goes on trying.",
+        do="Tell whoever runs it. Ask clinicians to telephone anything that cannot wait:"
+        " `bars-gateway queue` lists it. The gateway goes on trying.",
         ends="It answers a message.",
         urgent=True,
         after=_A_MINUTE,
@@ -319,8 +319,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.THEIRS,
         harm="What is for it waits until its time ends; some of it may have arrived.",
         look="The page names it, and since when. Where it is so for all, the proxy has trouble.",
-        do="Tell whoever runs it; where it is so for all, ask the national service desk. Have the"
-        " clinicians telephone what cannot wait: `bars-gateway queue` lists it.",
+        do="Tell whoever runs it; where it is so for all, ask the national service desk. Ask"
+        " clinicians to telephone anything that cannot wait: `bars-gateway queue` lists it.",
         ends="It answers a message otherwise.",
         urgent=True,
         after=_A_MINUTE,
@@ -521,7 +521,7 @@ _OUTSIDE = Runbook(
     " waits there.",
     look="`systemctl status bars-gateway` and its log (`journalctl -u bars-gateway`).",
     do="Start it: what was promised goes on from the disk. If it does not start, the log says why."
-    " Have the clinicians telephone what cannot wait.",
+    " Ask clinicians to telephone anything that cannot wait.",
     ends="It answers.",
     urgent=True,
     after=timedelta(minutes=2),

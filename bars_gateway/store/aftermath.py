@@ -43,7 +43,7 @@ class Became(StrEnum):
     UNDECIDED = "undecided"  # a question to the EPR that it had not answered
     QUARANTINED = "quarantined"  # a response that answered nothing, and waits for a person
     LEFT = "left"  # it could not be entered
-    FAILED = "failed"  # the gateway itself failed over it: it is as it was before, or not here
+    FAILED = "failed"  # an internal error of the gateway: it is as it was before, or not here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 """
-What was set aside because the gateway itself failed over it, and what a person hears of it.
+What was set aside because of an internal error, and what a person hears of it.
 
     outbound message ─► held: nothing of it leaves until somebody releases it   alarm, notice
     notice           ─► not given to the EPR until the next start               alarm
@@ -276,7 +276,7 @@ def log_set_aside(kind: Aside, error: BaseException, **about: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a step looks for: what is due now, but for what it failed over a moment ago."""
+    """What a step looks for: what is due now, but for what hit an internal error a moment ago."""
 
     now: datetime
     left_out: Sequence[int]
@@ -322,7 +322,7 @@ Step = Callable[[Connection, Look], Sequence[object | Failed]]
 
 
 class Rounds:
-    """Does steps, and remembers of each what it failed over."""
+    """Does steps, and remembers what hit an internal error in each."""
 
     def __init__(self, database: Database, asides: Asides) -> None:
         self._database = database

@@ -1,11 +1,11 @@
--- What is set aside because the gateway itself failed over it.
+-- What is set aside because of an internal error of the gateway.
 
 -- name: request_of_message
 -- The X-Request-Id of a message.
 SELECT request_id FROM messages WHERE id = :id;
 
 -- name: keep_notice_back
--- A notice that the gateway fails over: it is not given before the next start. By the database's own clock.
+-- A notice with an internal error: it is not given before the next start. By the database's own clock.
 UPDATE notices SET kept_back_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
  WHERE id = :notice_id AND provider = :provider AND kept_back_at IS NULL
 RETURNING message_id, kept_back_at;

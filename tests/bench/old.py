@@ -172,7 +172,7 @@ async def submits(gateway: Gateway, until: Awaitable[object] | None = None) -> S
 
 
 async def outage(build: Build, at: Ground, there: Sink) -> AsyncIterator[Row]:
-    """Submit while no token is to be had and more and more waits."""
+    """Submit while no token is available and more and more waits."""
     nowhere = {"extra": {"token": "https://127.0.0.1:1/token"}}
     gateway = await made(build, at, there, "outage", **nowhere)
     waiting = 0

@@ -556,7 +556,7 @@ async def test_a_receipt_that_cannot_be_written_stops_nobody_else(
 async def test_a_failure_after_it_was_taken_is_no_refusal(
     folder: DropFolder, hospital: Hospital, store: Store, monkeypatch: Any
 ) -> None:
-    """The gateway fails over what comes after the store has it: the message goes out."""
+    """An internal error comes after the store has it: the message goes out."""
     monkeypatch.setattr("bars_gateway.epr.intake.log.info", Mock(side_effect=ZeroDivisionError))
     async with at_work(folder.stop, folder.collect()):
         hospital.drop("one.json", messages.referral())

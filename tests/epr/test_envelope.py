@@ -111,7 +111,7 @@ def test_a_wrong_header_is_named() -> None:
 
 
 def test_a_practitioner_that_cannot_be_written_again_is_refused() -> None:
-    """Nested 254 levels deep it can be read, and would then fail over every attempt."""
+    """Nested 254 levels deep it can be read, and would then fail at every attempt."""
     content = b'{"practitioner": {"resourceType": "PractitionerRole", "a": %s}}'
     deep = b'{"a":' * 254 + b"1" + b"}" * 254
     with pytest.raises(EnvelopeProblem) as caught:

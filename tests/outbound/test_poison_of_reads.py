@@ -141,7 +141,7 @@ async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
 async def test_what_cannot_be_held_is_not_read_for_again_and_again(
     store: Store, database: SqliteDatabase
 ) -> None:
-    """A Receiver is not asked at full speed for what we fail over; others are read for."""
+    """A read that hits an internal error is not repeated at full speed; others are read for."""
     submitted = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
     await store.outbound.submit(submitted, NOW)
     refused = (
@@ -152,7 +152,7 @@ async def test_what_cannot_be_held_is_not_read_for_again_and_again(
     reader = CancelReader(
         store.cancellations, store.asides, Receiver(), {}, now=lambda: LATER, new_id=str
     )
-    reader._identities = {"trust": None}  # type: ignore[assignment,dict-item]  # it fails over that
+    reader._identities = {"trust": None}  # type: ignore[assignment,dict-item]  # an internal error
     begun = []
     with capture_logs() as logs:
         for _ in range(3):

@@ -74,7 +74,7 @@ async def _acknowledged(node: Node, body: bytes | None = None) -> str:
     ):
         name = (await answer.json()).get("request_id")
     if name is not None:
-        # The step may have failed over the notice itself, which is kept back then.
+        # The step's internal error may be with the notice itself, which is kept back then.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await node.outcome(name)

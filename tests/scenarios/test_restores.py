@@ -245,7 +245,7 @@ async def test_what_nobody_has_seen_stands_on_the_page_after_a_restore(
         (a.kind, a.request_id, a.since) for a in after.alarms
     }
     assert State.CONTRADICTED is await state_of(world.ambulance, one)
-    assert "Look here" in page
+    assert "Action needed" in page
     assert "No action needed" not in page
 
 

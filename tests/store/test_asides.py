@@ -1,4 +1,4 @@
-"""What a disk has spoilt, or the gateway fails over, is set aside; the rest goes on."""
+"""What a disk has spoilt, or causes an internal error, is set aside; the rest goes on."""
 
 from datetime import UTC, datetime
 

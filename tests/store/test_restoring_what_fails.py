@@ -1,4 +1,4 @@
-"""One message that a restore fails over is listed; the rest is restored, and nothing half."""
+"""One message that a restore cannot take is listed; the rest is restored, and nothing half."""
 
 import pytest
 from poison import SECRET, Injector, PoisonError, Step, steps_of

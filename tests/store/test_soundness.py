@@ -357,7 +357,7 @@ async def test_an_orderly_stop_leaves_its_mark(path: Path) -> None:
 
 
 async def test_an_error_elsewhere_leaves_the_mark_too(path: Path) -> None:
-    """A start that fails over a taken port, after an orderly stop, is not called a power cut."""
+    """A start that a taken port ends, after an orderly stop, is not called a power cut."""
     await fill(path)
     with pytest.raises(OSError, match="in use"):
         async with open_database(path):

@@ -11,7 +11,7 @@ DELIVERY: Sequence[Hazard] = (
         code="HAZ-01",
         title="A message that the EPR handed over is lost",
         causes="The process dies or the power goes between the hand-over and the Receiver's"
-        " answer; a file is read half-written; the gateway fails over one message again and again.",
+        " answer; a file is read half-written; a message causes an internal error again and again.",
         effect="Nobody takes the patient on, while whoever referred believes that somebody has.",
         before=Risk(Harm.MAJOR, Likelihood.HIGH),
         controls=(
@@ -44,8 +44,8 @@ DELIVERY: Sequence[Hazard] = (
                 ),
             ),
             Control(
-                says="What the gateway itself fails over is set aside with an alarm, and the next"
-                " goes on.",
+                says="What causes an internal error is set aside with an alarm, and the next goes"
+                " on.",
                 tests=(
                     "scenarios/test_poison.py::test_a_failure_at_any_step_of_a_door_ends_one_unit",
                     "scenarios/test_poison.py::test_each_kind_of_unit_raises_its_alarm",

@@ -413,8 +413,8 @@ RUNNING: Sequence[Hazard] = (
     Hazard(
         code="HAZ-22",
         title="The gateway does not run, or hangs, and nobody notices",
-        causes="The machine is down; a loop hangs; a start fails over a setting; the process is"
-        " stopped and not started again.",
+        causes="The machine is down; a loop hangs; a start fails because of a setting; the process"
+        " is stopped and not started again.",
         effect="Nothing is sent or received; answers become overdue that nobody tells of.",
         before=Risk(Harm.MAJOR, Likelihood.MEDIUM),
         controls=(

@@ -423,8 +423,8 @@ REMARKED: Mapping[Remark, Sentence] = {
         " has been answered."
     ),
     Remark.SET_ASIDE: telephone(
-        "Nobody has stopped this on purpose: the gateway itself failed over it. Telephone, and do"
-        " not wait for it to go."
+        "Nobody has stopped this on purpose: the gateway hit an internal error with it. Telephone,"
+        " and do not wait for it to go."
     ),
     Remark.ARRIVED_AFTER_ALL: check(
         "You were told that nobody knew whether the request had arrived: it had, and the call about"

@@ -244,7 +244,7 @@ CREATE TABLE notices (                          -- what we owe the EPR
     remarks      TEXT NOT NULL DEFAULT '',      -- standard.remarks, of a response: late, out_of_order, …
     created_at   TEXT NOT NULL,
     collected_at TEXT,
-    kept_back_at TEXT,                          -- when the gateway failed over giving it to the EPR; NULL again at a start
+    kept_back_at TEXT,                          -- when giving it to the EPR hit an internal error; NULL again at a start
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
                                              'cancel_not_sent', 'cancel_turned_away', 'amended', 'decided_late',
                                              'held', 'released', 'retried', 'resent'))

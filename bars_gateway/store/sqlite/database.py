@@ -403,7 +403,7 @@ class SqliteDatabase:
         self._readers = readers
         self._gathering = Gathering[SqliteConnection](limit)
         self._checkpoints = Schedule()
-        self._failing = False  # the last checkpoint was not to be had
+        self._failing = False  # the last checkpoint was unavailable
         self._emptied: asyncio.Future[None] | None = None  # set: the log's file is to be emptied
         self._log_watch = LogWatch()
         self._stuck_is_told = False
