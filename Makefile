@@ -56,7 +56,8 @@ help:
 	@echo 'make deb             Debian packages, to dist/ (SUITES="bookworm trixie noble": what the mirror offers)'
 	@echo 'make deb-test        install, use, upgrade, remove and purge them in clean root file systems'
 	@echo 'make matrix          the whole suite in a root file system of another release (SUITE=trixie)'
-	@echo 'make release-check   whether version, changelog, schema and documents are ready; make release also tags'
+	@echo 'make keep-release    database, spool and settings as this version leaves them, to tests/upgrades/VERSION'
+	@echo 'make release-check   whether version, changelog, schema, documents and what is kept are ready; make release also tags'
 	@echo 'make clean           remove what these have made'
 
 demo: $(VENV)/runs
@@ -238,6 +239,11 @@ SUITE := trixie
 matrix: export ARGS := $(ARGS)
 matrix:
 	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE)
+
+# What every later version is tried on; to be made anew as often as wanted until the tag is there.
+.PHONY: keep-release
+keep-release: $(VENV)/tests
+	@$(BIN)/python tests/support/kept_release.py
 
 release-check: dist
 	@packaging/release check
