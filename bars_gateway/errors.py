@@ -115,7 +115,11 @@ class DatabaseDamaged(StoreError):
 class DatabaseNewer(StoreError):
     """The database was written by a later release of the gateway."""
 
-    advice = "Install that release again, or restore a backup that this release wrote."
+    advice = (
+        "Install that version again. Or go back to the backup that was made before the upgrade:"
+        " stop the gateway, and run `bars-gateway restore FILE --older` (of a server's database:"
+        " see `docs/restoring.md`). It keeps the newer database beside it."
+    )
 
 
 class DatabaseInUse(StoreError):

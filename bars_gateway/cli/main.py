@@ -16,7 +16,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,10 +46,12 @@ from bars_gateway.cli.completion import completion
 from bars_gateway.cli.evidence import app as evidence
 from bars_gateway.cli.output import print_lines
 from bars_gateway.cli.root import root
-from bars_gateway.config import describe, in_words, load
+from bars_gateway.config import Settings, describe, in_words, load
 from bars_gateway.config.doubts import doubts
-from bars_gateway.config.problems import problems
-from bars_gateway.errors import SandboxError
+from bars_gateway.config.problems import placed, problems
+from bars_gateway.config.sources import SettingsProblem
+from bars_gateway.config.values import Flaw
+from bars_gateway.errors import DatabaseNewer, SandboxError, StoreError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 
@@ -157,7 +159,7 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     with 2.
     """
     settings = load(config, os.environ)
-    found = problems(settings, datetime.now(UTC))
+    found = [*problems(settings, datetime.now(UTC)), *_of_a_later_version(settings)]
     less = [*doubts(settings), *users.doubts_of_users(settings)]
     if as_json:
         print_lines({"severity": "error", "text": str(each)} for each in found)
@@ -171,6 +173,25 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
         raise typer.Exit(2 if found else 1)
     providers = ", ".join(settings.providers)
     typer.echo(f"{config}: nothing is wrong ({settings.environment}; {providers})")
+
+
+def _of_a_later_version(settings: Settings) -> Iterator[SettingsProblem]:
+    """Yield that the file which *settings* name was written by one (a server's, `doctor` sees)."""
+    from bars_gateway.store.sqlite import require_known
+    from bars_gateway.store.sqlite.integrity import reading
+
+    path = settings.database_path
+    if settings.store.url is not None or not os.access(path, os.R_OK):
+        return
+    try:
+        with reading(path) as connection:
+            require_known(connection, path)
+    except DatabaseNewer as error:
+        key = ("store", "path") if settings.store.path else ("state_dir",)
+        cause = f"holds a database of a later version: {error}"
+        yield placed(settings, Flaw(key=key, cause=cause, cure=error.advice))
+    except StoreError:  # what else is wrong with it, `doctor` and `verify` say
+        return
 
 
 @app.command(name="config")

@@ -7,14 +7,19 @@ to work on it would fail in the middle of a message.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
-from bars_gateway.errors import DatabaseUnfit
+from bars_gateway import __version__
+from bars_gateway.errors import DatabaseNewer, DatabaseUnfit
 
 SQLITE = "bars_gateway.store"
 POSTGRESQL = "bars_gateway.store.postgresql"
+# What a database says of the last gateway that began to work on it. A later schema may lack this.
+LAST_START = "SELECT detail FROM events WHERE kind = 'gateway.started' ORDER BY id DESC LIMIT 1"
+_VERSION = re.compile(r'"version": ?"([0-9][0-9A-Za-z.+-]{0,30})')
 
 
 @cache
@@ -45,4 +50,18 @@ def unreleased(name: str) -> DatabaseUnfit:
         f"{name} was made by a build that was never released: its schema is another one",
         "Let that build send what waits and give its EPR what is left. Then stop it, keep the"
         " database, and begin with an empty one in its place.",
+    )
+
+
+def later(engine: str, name: str, schema: int, last_start: str | None) -> DatabaseNewer:
+    """
+    Return what is said of a database that a later release has written.
+
+    *last_start* is what LAST_START finds there, which names that release; None: nothing.
+    """
+    written_by = _VERSION.search(last_start or "")
+    release = f"version {written_by[1]}" if written_by else "a later version"
+    return DatabaseNewer(
+        f"{name} was written by {release} of the gateway (schema {schema}); this is {__version__},"
+        f" which knows schema {newest(engine)} at most"
     )

@@ -37,6 +37,7 @@ ROOT = Path(__file__).parent.parent.parent
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests")]
 
+import engines  # noqa: E402
 from bookings import booking  # noqa: E402
 from messages import referral, validation_request  # noqa: E402
 from world import (  # noqa: E402
@@ -121,6 +122,17 @@ def going_by(clock: Clock) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _in_files() -> Iterator[None]:
+    """Let gateways keep everything in a file, whatever the test around this has in mind."""
+    on_server = engines.on_server()
+    engines.use(engines.SQLITE)
+    try:
+        yield
+    finally:
+        engines.use(engines.POSTGRESQL if on_server else engines.SQLITE)
+
+
 @asynccontextmanager
 async def _world(folder: Path, clock: Clock) -> AsyncIterator[tuple[World, asyncio.TaskGroup]]:
     """Yield a world whose gateways are not begun, and the group to begin them in."""
@@ -151,6 +163,12 @@ async def kept_world(
             yield world, known, clock
 
 
+def released() -> list[str]:
+    """Return the versions that are kept, the latest last."""
+    found = [folder.name for folder in KEPT.iterdir() if (folder / "kept.json").exists()]
+    return sorted(found, key=lambda name: [int(part) for part in name.split(".")])
+
+
 def unpacked(kept: Path, node: KeptNode, folder: Path) -> None:
     """Put into *folder* what *kept* holds of *node*."""
     with tarfile.open(kept / f"{node.name}.tar.xz") as archive:
@@ -169,7 +187,7 @@ async def make(target: Path) -> None:
     """Live two days and a morning, and keep in *target* what they have left."""
     with tempfile.TemporaryDirectory(prefix="kept") as name:
         folder, clock = Path(name), Clock(BEGAN)
-        with going_by(clock):
+        with going_by(clock), _in_files():
             async with _world(folder, clock) as (world, group):
                 known = await _life(world, group, clock, folder)
         target.mkdir(parents=True)

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from kept_release import KEPT, ORDER, Clock, kept_world, make
+from kept_release import KEPT, ORDER, Clock, kept_world, make, released
 from messages import NHS_NUMBER, referral
 from world import Node, World, eventually, headers, issue, post
-
-from bars_gateway import __version__
 
 pytestmark = pytest.mark.of_sqlite
 
@@ -47,20 +45,9 @@ class Upgraded(NamedTuple):
         return str(self.known["request_ids"][name])
 
 
-def released() -> list[str]:
-    """Return the versions that are kept."""
-    return sorted(folder.name for folder in KEPT.iterdir() if (folder / "kept.json").exists())
-
-
-@pytest.fixture(scope="module")
-def todays(tmp_path_factory) -> Path:
-    """Return where to keep what this program leaves, as a release of it would be kept."""
-    return tmp_path_factory.mktemp("kept") / __version__
-
-
 @pytest.fixture(params=[*released(), TODAY])
 async def upgraded(request, todays: Path, tmp_path: Path) -> AsyncIterator[Upgraded]:
-    kept = KEPT / request.param if request.param != TODAY else todays
+    kept = todays if request.param == TODAY else KEPT / request.param
     if not kept.exists():
         await make(kept)
     async with kept_world(kept, tmp_path) as (world, known, clock):

@@ -32,6 +32,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.store import migrating
 from bars_gateway.store.statements import POSTGRESQL, for_psycopg, statements_of
 
 T = TypeVar("T")
@@ -218,3 +219,24 @@ def told(error: psycopg.Error) -> str:
     if constraint and constraint not in says:
         return f"{says} ({constraint})"
     return says
+
+
+def require_known(raw: Raw, name: str) -> None:
+    """Raise DatabaseNewer where a later release has written the database of *raw*."""
+    schema = schema_of(raw)
+    if schema > migrating.newest(migrating.POSTGRESQL):
+        try:
+            with raw.transaction():
+                found = raw.execute(migrating.LAST_START.encode()).fetchone()
+        except psycopg.Error:  # it may have no such table any more
+            found = None
+        raise migrating.later(
+            migrating.POSTGRESQL, name, schema, found["detail"] if found else None
+        )
+
+
+def schema_of(raw: Raw) -> int:
+    """Return the number of its schema; 0: it has no tables of a gateway."""
+    if not row(raw, "SELECT to_regclass('public.schema_version') IS NOT NULL AS there")["there"]:
+        return 0
+    return int(row(raw, "SELECT max(number) AS number FROM schema_version")["number"])

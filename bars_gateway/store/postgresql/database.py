@@ -41,7 +41,7 @@ from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.groups import Fate, Gathering, Group
 from bars_gateway.store.nodes import Nodes, OnlyNode
-from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, row
+from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, require_known, row
 from bars_gateway.store.postgresql.nodes import ServerNodes
 from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import (
@@ -367,6 +367,8 @@ async def open_looks(address: ServerAddress, vault: Vault = CLEAR) -> AsyncItera
     """Look at the database at *address*, beside whoever works there."""
     session = ServerSession(partial(connect, address))
     try:
-        yield _Looks(Reader(session, vault))
+        looks = _Looks(Reader(session, vault))
+        await looks(lambda connection: require_known(connection.raw, address.name))
+        yield looks
     finally:
         session.drop()

@@ -39,7 +39,7 @@ from bars_gateway.errors import DatabaseAway, StoreError
 from bars_gateway.frozen import dataclass
 from bars_gateway.model.nodes import AWAY_AFTER, Node
 from bars_gateway.store.nodes import Clock, Heard, Tell
-from bars_gateway.store.postgresql import Raw, Values, row, say, translated
+from bars_gateway.store.postgresql import Raw, Values, require_known, row, say, translated
 from bars_gateway.store.postgresql.server import (
     ServerAddress,
     ServerSession,
@@ -447,6 +447,7 @@ def nodes_at(address: ServerAddress) -> list[Node]:
     try:
         if not row(raw, "SELECT to_regclass('public.nodes') IS NOT NULL AS there")["there"]:
             return []
+        require_known(raw, address.name)
         query = f"SELECT n.*, {_NOW} AS at FROM nodes AS n ORDER BY name"  # noqa: S608
         return [_node_of(each, "") for each in raw.execute(query.encode()).fetchall()]
     except psycopg.Error as error:

@@ -13,13 +13,20 @@ from typing import Any
 import psycopg
 import structlog
 
-from bars_gateway.errors import DatabaseInUse, DatabaseNewer
+from bars_gateway.errors import DatabaseInUse
 from bars_gateway.keyring import Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.encryption import require
 from bars_gateway.store.migrating import POSTGRESQL, migrations, told_apart, unreleased
-from bars_gateway.store.postgresql import PostgresConnection, Raw, row, say, translated
+from bars_gateway.store.postgresql import (
+    PostgresConnection,
+    Raw,
+    require_known,
+    say,
+    schema_of,
+    translated,
+)
 from bars_gateway.store.postgresql.nodes import names_of_others
 
 log = structlog.get_logger(__name__)
@@ -75,9 +82,8 @@ def _refuse_copies(raw: Raw, name: str) -> None:
 
 def _migrate(raw: Raw, name: str) -> None:
     known = migrations(POSTGRESQL)
-    version = _version(raw)
-    if version > max(known):
-        raise DatabaseNewer(f"{name} has schema {version}; this release knows {max(known)}")
+    require_known(raw, name)
+    version = schema_of(raw)
     if version and made_by_of(raw) != told_apart(known, version):
         raise unreleased(name)
     for number in sorted(n for n in known if n > version):
@@ -85,12 +91,6 @@ def _migrate(raw: Raw, name: str) -> None:
         row_of_it = f"({number}, {told_apart(known, number)})"
         say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES {row_of_it}")  # noqa: S608
         log.info("store.migrated", version=number)
-
-
-def _version(raw: Raw) -> int:
-    if not row(raw, "SELECT to_regclass('public.schema_version') IS NOT NULL AS there")["there"]:
-        return 0
-    return int(row(raw, "SELECT max(number) AS number FROM schema_version")["number"])
 
 
 def made_by_of(raw: Raw) -> int:

@@ -26,10 +26,12 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.store import migrating
 from bars_gateway.store.statements import SQLITE, statements_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S")
 
 _TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
     ({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}, StorageFull, "the database could not write"),
@@ -208,14 +210,33 @@ async def open_reader(path: Path, vault: Vault = CLEAR) -> AsyncIterator[aiosqli
             connection.row_factory = sqlite3.Row
             await connection.execute("PRAGMA query_only = ON")
             await connection.execute("PRAGMA busy_timeout = 5000")
+            await _on(connection, require_known, path)
         except sqlite3.Error as error:
             raise translated(error) from None
         yield connection
 
 
+def require_known(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise DatabaseNewer where a later release has written what *connection* is open to."""
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema > migrating.newest(migrating.SQLITE):
+        try:
+            found = connection.execute(migrating.LAST_START).fetchone()
+        except sqlite3.Error:  # it may have no such table any more
+            found = None
+        raise migrating.later(migrating.SQLITE, str(path), schema, str(found[0]) if found else None)
+
+
 async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
     """Run *work* on *reader*, on one snapshot; raise StoreError where SQLite says no."""
-    return await reader._execute(_snapshot, reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
+    return await _on(reader, _snapshot, work)
+
+
+async def _on(
+    reader: aiosqlite.Connection, done: Callable[[sqlite3.Connection, S], T], given: S
+) -> T:
+    """Return what *done* returns on the thread of *reader*."""
+    return await reader._execute(done, reader._conn, given)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
 
 
 def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:

@@ -24,7 +24,7 @@ from pathlib import Path
 from bars_gateway.errors import BackupFailed
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.integrity import DatabaseReport, counts
-from bars_gateway.store.sqlite import FileConnection
+from bars_gateway.store.sqlite import FileConnection, require_known
 from bars_gateway.store.sqlite.integrity import contents_of, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
@@ -45,6 +45,7 @@ def back_up(database: Path, target: Path, advance: Advance | None = None) -> Dat
     partial = beside(target, ".partial")
     try:
         with fresh_file(partial) as descriptor, reading(database) as source:
+            require_known(source, database)
             copy = copied(source, partial, descriptor, advance)
             _appear(partial, target)
         sync_folder(target.parent)

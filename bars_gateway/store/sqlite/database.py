@@ -58,7 +58,6 @@ from bars_gateway.errors import (
     DatabaseDamaged,
     DatabaseHeld,
     DatabaseInUse,
-    DatabaseNewer,
     StoreError,
     StoreUnavailable,
 )
@@ -80,6 +79,7 @@ from bars_gateway.store.sqlite import (
     open_reader,
     read_with,
     require_fit,
+    require_known,
     translated,
 )
 from bars_gateway.store.sqlite.checkpoints import (
@@ -210,6 +210,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
     Raises DatabaseDamaged, DatabaseNewer, KeyMissing or CopyRefused; the file is as it was.
     """
     vault = SqliteConnection(connection).vault
+    require_known(connection, path)
     _refuse_copies(connection, path)
     require_keys(connection, vault, path)
     # First of all: some of the pragmas write, and what is damaged is left as it is.
@@ -282,10 +283,9 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises DatabaseNewer where it is of a later release, DatabaseUnfit where it is of none.
     """
+    require_known(connection, path)
     known = migrations(SQLITE)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > max(known):
-        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(known)}")
     (made_by,) = connection.execute("PRAGMA application_id").fetchone()
     if version and made_by != told_apart(known, version):
         raise unreleased(str(path))

@@ -59,7 +59,6 @@ from bars_gateway.errors import (
     BackupDamaged,
     DatabaseDamaged,
     DatabaseInUse,
-    DatabaseNewer,
     RestoreRefused,
     StoreError,
 )
@@ -84,7 +83,13 @@ from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.integrity import DatabaseReport, last_change_at
 from bars_gateway.store.migrating import SQLITE, newest
 from bars_gateway.store.rows import text
-from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
+from bars_gateway.store.sqlite import (
+    FileConnection,
+    SqliteConnection,
+    keyed,
+    read_only,
+    require_known,
+)
 from bars_gateway.store.sqlite.adopted import StandsAgain
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.backup import beside, copied, fresh_file
@@ -299,13 +304,10 @@ def _locked(database: Path) -> Iterator[None]:
 def _require_whole(backup: Path) -> None:
     try:
         with reading(backup) as connection:
+            require_known(connection, backup)
             found = examined(connection, contents=False)
     except DatabaseDamaged as error:
         raise BackupDamaged(str(error)) from None
-    if found.schema > newest(SQLITE):
-        raise DatabaseNewer(
-            f"{backup} has schema {found.schema}; this release knows {newest(SQLITE)}"
-        )
     if found.damage:
         raise BackupDamaged(f"{backup} is not a whole backup: {'; '.join(found.damage)}")
 
