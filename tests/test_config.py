@@ -15,7 +15,7 @@ from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
 from bars_gateway.config.retention import RetentionOverrides, RetentionSettings
-from bars_gateway.config.sources import purpose
+from bars_gateway.config.sources import RENAMED, purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
@@ -617,3 +617,26 @@ def test_a_near_id_is_recognised(refused):
 def test_a_number_that_is_nobodys_never_leaves_for_production(written, environment, side, expected):
     """Elsewhere it is a warning: test numbers fail it."""
     assert expected == agreement(written(within(environment)), side)
+
+
+@pytest.mark.parametrize(
+    ("former", "new", "text"),
+    [
+        ("inbound.port", "inbound.listen", "[inbound]\nport = 1\n"),
+        ("providers.*.folder", "providers.*.spool_dir", "[providers.a-trust]\nfolder = 1\n"),
+    ],
+    ids=["of the gateway", "of a provider"],
+)
+def test_a_setting_that_was_renamed_gives_the_new_name(
+    tmp_path: Path, monkeypatch, former: str, new: str, text: str
+) -> None:
+    """Whoever upgrades is told what to write, and where it stands."""
+    monkeypatch.setitem(RENAMED, former, new)
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load(file, {})
+    said = str(refused.value).replace("a-trust", "*")
+
+    assert f"{file}:2: {former} has another name in this version" in said
+    assert f"try: Write {new} in its place" in said

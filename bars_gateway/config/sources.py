@@ -36,6 +36,9 @@ from bars_gateway.frozen import dataclass
 PREFIX = "BARS_GATEWAY_"
 NOT_A_SETTING = frozenset({"BARS_GATEWAY_CONFIG"})  # where the file is, for the command line
 
+# Each setting that had another name in a release: dotted, with * for the name of a provider.
+RENAMED: dict[str, str] = {}
+
 _TABLE = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""^\s*([A-Za-z0-9_."'-]+?)\s*=""")
 
@@ -190,10 +193,22 @@ def _flaws(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Flaw, ...]:
 
 
 def _unknown(keys: list[str], model: type[BaseModel]) -> Flaw:
+    new_name = _new_name(keys)
+    if new_name is not None:
+        cure = f"Write {new_name} in its place, with the same value."
+        return Flaw(cause="has another name in this version", cure=cure)
     table = model_at(keys[:-1], model)
     near = difflib.get_close_matches(keys[-1], table.model_fields if table else [], n=1)
     cure = f"Did you mean {near[0]}?" if near else "Remove it; `bars-gateway config` lists all."
     return Flaw(cause="is not a setting", cure=cure)
+
+
+def _new_name(keys: list[str]) -> str | None:
+    """Return what the setting at *keys* is called since it was renamed; None: it never was."""
+    if keys[0] != "providers":
+        return RENAMED.get(".".join(keys))
+    new_name = RENAMED.get(".".join(["providers", "*", *keys[2:]]))
+    return new_name and new_name.replace("*", keys[1])
 
 
 def model_at(keys: list[str], model: type[BaseModel]) -> type[BaseModel] | None:

@@ -52,6 +52,7 @@ from world import (  # noqa: E402
 )
 
 from bars_gateway import __version__  # noqa: E402
+from bars_gateway.config import describe  # noqa: E402
 from bars_gateway.daemon import gateway  # noqa: E402
 from bars_gateway.demo.messages import response  # noqa: E402
 from bars_gateway.onboarding.encryption import add_key  # noqa: E402
@@ -290,6 +291,9 @@ async def _last_morning(
     return {
         "at": at.isoformat(timespec="milliseconds"),
         "question": int(question.name.partition(".")[0]),
+        "settings": sorted(
+            {each.key for node in (ambulance, hospital) for each in describe(node.settings())}
+        ),
         "asked": asked["X-Request-Id"],
         "asked_about": body.decode(),
         "request_ids": ids,

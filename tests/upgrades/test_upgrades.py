@@ -19,6 +19,9 @@ from kept_release import KEPT, ORDER, Clock, kept_world, make, released
 from messages import NHS_NUMBER, referral
 from world import Node, World, eventually, headers, issue, post
 
+from bars_gateway.config import describe
+from bars_gateway.config.sources import RENAMED
+
 pytestmark = pytest.mark.of_sqlite
 
 ROOT = KEPT.parent.parent
@@ -171,6 +174,16 @@ async def test_records_leave_when_their_time_is_over(upgraded: Upgraded) -> None
         for each in payloads
     ]
     assert "INC-7" in held
+
+
+async def test_each_setting_is_there_or_has_a_new_name(upgraded: Upgraded) -> None:
+    """What was removed without a word would keep a gateway from starting after an upgrade."""
+    nodes = (upgraded.world.ambulance, upgraded.world.hospital)
+    now = {each.key for node in nodes for each in describe(node.settings())}
+    former = {each.replace("*", node.name) for each in RENAMED for node in nodes}
+
+    assert [] == sorted({*upgraded.known["settings"]} - now - former)
+    assert [] == sorted(former & now)
 
 
 def missing(changelog: str, tags: str, kept: list[str]) -> list[str]:
