@@ -21,13 +21,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from socket import AF_UNIX, socket
 from typing import Annotated, Any
 
 import typer
 
 from bars_gateway import log
 from bars_gateway.cli import listings
-from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed
+from bars_gateway.cli.messages import By, DryRun, Why, asked, refuse_whole, signed, socket_of
 from bars_gateway.cli.output import clock, print_each, print_lines
 from bars_gateway.config import Settings, load
 from bars_gateway.engine import open_engine
@@ -86,6 +87,7 @@ Linked = Annotated[
     bool, typer.Option("--linked", help="And all that it is linked to, such as its booking.")
 ]
 _LOOKS_EVERY = 0.3  # seconds
+_GONE_AFTER = 10.0  # seconds: systemd has started it again by then
 _TOLD_AFTER = timedelta(hours=2)  # what a restart takes is no news
 _SQLITE = b"SQLite format 3\0"
 _VACUUM = (
@@ -212,7 +214,8 @@ def _purge(
         typer.echo("No gateway runs: it is done here.", err=True)
         print_certificates(_here(settings, provider, wanted), as_json=as_json)
         return
-    print_certificates([_ended(settings, number) for number in begun], as_json=as_json)
+    ended = zip(providers, begun, strict=True)
+    print_certificates([_ended(settings, *each) for each in ended], as_json=as_json)
 
 
 def _tell_of_the_clock(settings: Settings, now: datetime) -> None:
@@ -237,16 +240,36 @@ def _begin(config: Path, provider: str, order: Mapping[str, object]) -> int:
         found = listings.read(settings, partial(certificate, number=number))
         if found is None or found.purge.provider == provider:
             return number
-        _ended(settings, number)
+        _ended(settings, provider, number)
 
 
-def _ended(settings: Settings, number: int) -> Certificate:
-    """Wait until a purge has ended; whoever stops waiting does not stop it."""
+def _ended(settings: Settings, provider: str, number: int) -> Certificate:
+    """
+    Wait until a purge has ended; whoever stops waiting does not stop it.
+
+    Raises what ends the command, where its gateway is not there for so long that it did not only
+    start again: then nobody goes on with it.
+    """
+    seen = time.monotonic()
     while True:
         found = listings.read(settings, partial(certificate, number=number))
         if found is not None and found.purge.ended_at is not None:
             return found
+        if _takes_orders(settings, provider):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _GONE_AFTER:
+            typer.echo(
+                f"The gateway has stopped. Purge {number} goes on as soon as it runs again, and"
+                " nothing of it is half done. Then see: bars-gateway purge --certificates",
+                err=True,
+            )
+            raise typer.Exit(1)
         time.sleep(_LOOKS_EVERY)
+
+
+def _takes_orders(settings: Settings, provider: str) -> bool:
+    with socket(AF_UNIX) as opened:
+        return opened.connect_ex(str(socket_of(settings, provider))) == 0
 
 
 def _here(

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 from own_words import said
 from store.test_purges import collected
 from store_values import arrival, refusal
 from typed import settings_text
 
+from bars_gateway.cli import records
 from bars_gateway.cli.records import against_database, carried_out
 from bars_gateway.config import load
 from bars_gateway.model.messages import Actor
@@ -165,3 +167,20 @@ async def test_a_purge_that_ends_an_older_one_first_prints_both(settings: Path) 
 
     assert [("first", 1), ("second", 2)] == [(each["why"], each["purge_id"]) for each in found]
     assert [20, 0] == [each["removed"] for each in found]
+
+
+async def test_whoever_waits_for_a_gateway_that_has_died_is_told_so(
+    settings: Path, monkeypatch, capsys
+) -> None:
+    """The next start goes on with the purge; until then no script has to wait."""
+    monkeypatch.setattr(records, "_GONE_AFTER", 0.0)
+    known = load(settings, {})
+    async with open_database(known.database_path) as database:
+        begun = await Store(database, node="here").purges.begin_purge(
+            None, JO, known.retention_rules, datetime.now(UTC)
+        )
+    with pytest.raises(typer.Exit) as ended:
+        await asyncio.to_thread(records._ended, known, "trust", begun.number)
+
+    assert 1 == ended.value.exit_code
+    assert "Purge 1 goes on as soon as it runs again" in capsys.readouterr().err
