@@ -12,6 +12,7 @@ Where CI is set, they fail instead: a check that nobody ran is no check.
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -37,6 +38,9 @@ settings.load_profile("however busy the machine")
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of whatever a script runs behind it
+        # A child has it from us, and would not hear a Ctrl-C that a test sends.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", f"reference_data: needs the folder that {VARIABLE} names")
     config.addinivalue_line("markers", "needs(*tools): needs these programs on the path")
     # Scenarios use what tests of the store have, and are run without these.
