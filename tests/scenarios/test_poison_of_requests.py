@@ -218,7 +218,7 @@ async def peopled(tmp_path: Path, course: str) -> AsyncIterator[World]:
     """Run a world whose hospital has an EPR that answers."""
     asked = 'questions = "folder"' if course == "folder" else 'questions = "socket"'
     outbound = READS if course == "cancels" else f"{READS}\nread_before_cancel = false"
-    async with world_in(tmp_path, asked=asked, outbound=outbound) as world:
+    async with world_in(tmp_path, asked=asked, outbound=outbound, poisoned=True) as world:
         if course == "folder":
             yield world
             return

@@ -423,12 +423,14 @@ async def world_in(
     outbound: str = "target_check_seconds = 0\nread_before_cancel = false",
     services: tuple[str, str] = ("2000000101", "2000000202"),
     counterparty: bool = False,
+    poisoned: bool = False,
 ) -> AsyncIterator[World]:
     """
     Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
 
     *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
-    *counterparty*: whether the sandbox's own services are there as well.
+    *counterparty*: whether the sandbox has its own services as well. *poisoned*: something is to
+    fail between any two steps, so what lies in the folders is not held to the contract.
     """
     settings = SandboxSettings(
         folder=folder / "sandbox", key_bits=2048, counterparty=counterparty, pause_seconds=0.05
@@ -454,4 +456,5 @@ async def world_in(
         finally:
             for node in nodes:
                 await node.stop()
-        assert [] == [each for node in nodes for each in faults_of_files(node.spool)]
+        wrong = [each for node in nodes for each in faults_of_files(node.spool)]
+        assert poisoned or not wrong, wrong
