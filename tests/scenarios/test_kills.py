@@ -16,12 +16,12 @@ import sys
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import engines
 import pytest
 from messages import referral
+from two_nodes import drop_again
 from world import Node, World, eventually, world_in
 
 CONVERSATIONS = 100
@@ -122,26 +122,6 @@ async def drop_all(
         expected[correlation_id] = [json.loads(body)["id"] for body in bodies]
         await asyncio.sleep(rng.uniform(0, 0.25))
     return expected
-
-
-async def drop_again(nodes: Sequence[Node], finished: asyncio.Event) -> set[str]:
-    """Drop again what two kills have set aside, as its reason asks; return whose it was."""
-    seen: set[Path] = set()
-    again: set[str] = set()
-    while not finished.is_set():
-        for node in nodes:
-            for reason in set(node.files("outbox/refused/*.reason.json")) - seen:
-                seen.add(reason)
-                (issue,) = json.loads(reason.read_bytes())["issues"]
-                assert "E07" == issue["rule"]
-                stem = reason.name.removesuffix(".reason.json")
-                body = reason.with_name(f"{stem}.json")
-                await eventually(body.exists)
-                again.add(stem[:36])
-                envelope = json.dumps({"correlation_id": stem[:36]}).encode()
-                node.drop(f"{stem}-{len(seen)}.json", body.read_bytes(), envelope)
-        await asyncio.sleep(0.1)
-    return again
 
 
 def query(node: Node, sql: str) -> list[tuple[object, ...]]:
