@@ -20,8 +20,8 @@ from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.outcomes import known_before
 from bars_gateway.store.records import add_message_event, notify
-from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, text
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})

@@ -14,7 +14,7 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.replacements import is_beside_another, known_before
+from bars_gateway.store.outcomes import is_beside_another, known_before
 from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.work import Noun, reads, writes
 

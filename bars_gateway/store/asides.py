@@ -55,8 +55,8 @@ from bars_gateway.model.alarms import ALARMS, AlarmScope
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Database, Row
+from bars_gateway.store.outcomes import known_before
 from bars_gateway.store.records import add_message_event, notify
-from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, Shared, writes
 

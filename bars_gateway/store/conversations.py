@@ -32,8 +32,8 @@ from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, Role, State
 from bars_gateway.store.asides import Aside, Failed, Look, Rounds, each_alone
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.outcomes import seen
 from bars_gateway.store.records import add_message_event, links, notify, read_kept
-from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import instant, payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, submitted_as, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes

@@ -33,8 +33,8 @@ from bars_gateway.standard.links import TIES, By, Relation
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import CAME_TO_NOTHING, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.outcomes import known_before, seen, tell_outcome
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
-from bars_gateway.store.replacements import known_before, seen, tell_outcome
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, promises, reads, wakes, writes
 

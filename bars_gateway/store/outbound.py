@@ -47,8 +47,9 @@ from bars_gateway.store.asides import (
 )
 from bars_gateway.store.claims import Lease, Openings
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.links import name_focus
+from bars_gateway.store.outcomes import CHANGES, LookedFor, known_before, tell_outcome
 from bars_gateway.store.pacing import forget, note
+from bars_gateway.store.record_ids import name_focus
 from bars_gateway.store.records import (
     WorkflowStanding,
     add_message_event,
@@ -58,7 +59,6 @@ from bars_gateway.store.records import (
     notify,
     standing,
 )
-from bars_gateway.store.replacements import CHANGES, LookedFor, known_before, tell_outcome
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, promises, reads, wakes, writes
 

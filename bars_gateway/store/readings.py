@@ -18,9 +18,9 @@ from bars_gateway.standard.findings import ReadProgress
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
 from bars_gateway.store.connection import Connection, Room, Row
+from bars_gateway.store.outcomes import seen
 from bars_gateway.store.record_holds import hold_of_workflow
 from bars_gateway.store.records import links
-from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import (
     attempt_of,
     event_of,

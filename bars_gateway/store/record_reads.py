@@ -49,9 +49,9 @@ from bars_gateway.store.asides import (
     log_set_aside,
 )
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.links import name_focus
+from bars_gateway.store.outcomes import known_before
+from bars_gateway.store.record_ids import name_focus
 from bars_gateway.store.records import add_message_event, began, move_workflow, notify, read_payload
-from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads, wakes, writes
 

@@ -141,3 +141,9 @@ UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :pro
 -- name: workflow
 -- A workflow, by its number.
 SELECT * FROM workflows WHERE id = :id;
+
+-- name: patients_named
+-- Whom later messages of a workflow named again, where somebody has said that it is the same patient.
+SELECT p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
+ WHERE m.workflow_id = :workflow_id AND m.patient = 'changed' ORDER BY m.id;

@@ -109,9 +109,9 @@ from bars_gateway.store.inbound import (
     take,
     tell_of_two,
 )
+from bars_gateway.store.outcomes import is_one_agreed_to, tell_outcome
 from bars_gateway.store.record_reads import answer_alarms
 from bars_gateway.store.records import began, move_workflow, other_records, read_kept, read_payload
-from bars_gateway.store.replacements import is_one_agreed_to, tell_outcome
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, promises, writes
 

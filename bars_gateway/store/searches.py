@@ -21,8 +21,8 @@ from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow
 from bars_gateway.standard.verdict import FaultSide
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.outcomes import seen
 from bars_gateway.store.readings import history_of
-from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads
 

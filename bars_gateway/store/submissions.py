@@ -37,7 +37,7 @@ from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
-from bars_gateway.store.links import claimant, meant
+from bars_gateway.store.record_ids import claimant, meant, open_of_patient
 from bars_gateway.store.records import (
     bring_forward,
     keep,
@@ -233,7 +233,7 @@ def _warned_of_no_record(
     """Return what the receipt warns of: the patient's own requests there stay as they are."""
     others = [
         _named(each["id"], each["focus_id"])
-        for each in links.open_of_patient(connection, change)
+        for each in open_of_patient(connection, change)
         if each["id"] != workflow_id
     ]
     problem = f"{NO_RECORD.text}: {', '.join(others)}"

@@ -29,7 +29,7 @@ from bars_gateway.store import aftermath
 from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Became, Line, failed, line_of
 from bars_gateway.store.asides import is_of_one_row
 from bars_gateway.store.integrity import wrong_with
-from bars_gateway.store.links import name_focus
+from bars_gateway.store.record_ids import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import FileConnection, SqliteConnection, adopted, translated

@@ -35,8 +35,8 @@ from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, Request
 from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.outbound import lead_on
+from bars_gateway.store.outcomes import known_before
 from bars_gateway.store.records import move_workflow, notify, read_payload
-from bars_gateway.store.replacements import known_before
 from bars_gateway.store.responses import (
     JudgedResponse,
     follow,
