@@ -59,7 +59,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 _PACKAGE = Path(__file__).parent
 _OTHER = "elsewhere"
@@ -422,7 +422,7 @@ class SandboxError(GatewayError):
     advice = "Choose free ports and a folder that you may write to."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unforeseen:
     """An error, as far as it may be told."""
 

@@ -1,40 +1,45 @@
 """
 Makes the values that parts hand one another: Python's own dataclasses, made in a third of the time.
 
-    @dataclass(frozen=True, slots=True, kw_only=True) ──► fields, slots: Python's
-                                                      ──► its constructor, compiled
-                                                      ──► comparing, hashing, refusing: shared
+    @frozen                 ──► fields, slots: Python's
+    @frozen(kw_only=True)   ──► its constructor, compiled
+    @frozen(slots=False)    ──► comparing, hashing, refusing: shared
 
 Python writes six methods for each such class as texts, and compiles each by itself: half a
 millisecond and 13 kB a class. A gateway has 350, which was a third of its start; whoever looks into
 the queue waits for 150. What these find and refuse is what Python's would, word for word. One thing
 is as it was until Python 3.12: values that hold the very same thing are equal, a NaN as well.
 
-A class that is not frozen, or has an order, is Python's own altogether. For types, `fields`,
-`replace` and `asdict` there is no difference.
+A class that changes, or has an order, is Python's own `dataclass`. For types, `fields`, `replace`
+and `asdict` there is no difference.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, TypeVar, dataclass_transform, overload
 
-if TYPE_CHECKING:
-    from dataclasses import dataclass
-else:
-
-    def dataclass(*, frozen: bool = False, order: bool = False, **options: Any) -> Callable:
-        """Return what makes a class one of values."""
-        if order or not frozen:
-            return dataclasses.dataclass(frozen=frozen, order=order, **options)
-        return lambda cls: _frozen(cls, options)
+T = TypeVar("T")
 
 
-__all__ = ["dataclass"]
+@overload
+def frozen(cls: type[T], /) -> type[T]: ...
+@overload
+def frozen(*, slots: bool = True, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def frozen(cls: Any = None, /, *, slots: bool = True, kw_only: bool = False) -> Any:
+    """
+    Make *cls* a class of values, which compare and hash by their fields and never change.
+
+    Without *slots*, it can keep what a `cached_property` finds. With *kw_only*, fields are named.
+    """
+    if cls is None:
+        return lambda cls: _made(cls, slots=slots, kw_only=kw_only)
+    return _made(cls, slots=slots, kw_only=kw_only)
 
 
-def _frozen(cls: type, options: dict[str, bool]) -> type:
+def _made(cls: type, **options: bool) -> type:
     made: type[Any] = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)
     each = fields(made)
     methods = {

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bars_gateway.errors import KeyRingUnusable, PayloadDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -54,7 +54,7 @@ _HEAD = """\
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RingKey:
     """One key of a ring."""
 
@@ -62,7 +62,7 @@ class RingKey:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EncryptionRing:
     """The keys of one installation, the oldest first."""
 
@@ -143,7 +143,7 @@ def _instant(words: Sequence[str]) -> datetime | None:
         return None
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class _Opened:
     """What is made of one key, once; the library is loaded for that, and not for a look at ids."""
 

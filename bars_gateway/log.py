@@ -22,10 +22,11 @@ Decisions: D-nothing-of-the-patient.
 import logging
 import sys
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
+
+from bars_gateway.frozen import frozen
 
 FIELDS = frozenset(
     """
@@ -105,7 +106,7 @@ class _NamesOnly(logging.Handler):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogEvent:
     """What one event says, and what a person does about it."""
 

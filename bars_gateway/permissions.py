@@ -25,7 +25,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 LONGEST_AUTHOR = 64  # characters, as of whoever acts by the socket
 _LOGGED_IN = Path("/proc/self/loginuid")
@@ -33,7 +33,7 @@ _NOBODY_LOGGED_IN = 2**32 - 1
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Denial:
     """A lack of permission, in an operator's words."""
 

@@ -25,7 +25,7 @@ PROCESS = FLOW | {*ENGINES, "engine", "outbound", "inbound", "epr", "upkeep", "s
 MAY_IMPORT = {
     "errors": {"frozen"},
     "frozen": set(),
-    "log": set(),
+    "log": {"frozen"},
     "listeners": set(),
     "stopping": set(),
     "libraries": set(),

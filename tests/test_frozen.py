@@ -8,15 +8,15 @@ from functools import partial
 
 import pytest
 
-from bars_gateway import frozen
+from bars_gateway.frozen import frozen
 
 NOT_A_NUMBER = float("nan")
 
 
-def kinds(dataclass):
-    """Return a class of each kind that the package has, made by *dataclass*."""
+def kinds(value):
+    """Return a class of each kind that the package has, made by *value*."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @value(kw_only=True)
     class Named:
         """Has names, one of which is not shown."""
 
@@ -25,7 +25,7 @@ def kinds(dataclass):
         third: list[str] = field(default_factory=list, compare=False)
         hidden: str = field(default="", repr=False)
 
-    @dataclass(frozen=True, slots=True)
+    @value
     class Placed:  # noqa: PLW1641 - that it is hashed all the same is what is asked
         """Is given by place; compares in a way of its own."""
 
@@ -35,7 +35,7 @@ def kinds(dataclass):
         def __eq__(self, other):
             return isinstance(other, Placed) and self.first[:1] == other.first[:1]
 
-    @dataclass(frozen=True)
+    @value(slots=False)
     class Checked:
         """Looks at what it is given."""
 
@@ -45,11 +45,11 @@ def kinds(dataclass):
             if not self.first:
                 raise ValueError("empty")
 
-    @dataclass(frozen=True, slots=True)
+    @value
     class Nothing:
         """Has none."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @value(kw_only=True)
     class More(Named):
         """Has one more than another."""
 
@@ -58,7 +58,13 @@ def kinds(dataclass):
     return {each.__name__: each for each in (Named, Placed, Checked, Nothing, More)}
 
 
-OURS, PYTHONS = kinds(frozen.dataclass), kinds(dataclasses.dataclass)
+def pythons(cls=None, /, *, slots=True, kw_only=False):
+    """Make a class of values in Python's own way."""
+    made = dataclasses.dataclass(frozen=True, slots=slots, kw_only=kw_only)
+    return made if cls is None else made(cls)
+
+
+OURS, PYTHONS = kinds(frozen), kinds(pythons)
 MADE = [
     pytest.param(name, arguments, named, id=f"{name}-{number}")
     for number, (name, arguments, named) in enumerate(
@@ -105,14 +111,14 @@ def test_a_value_is_as_python_would_have_it(name, arguments, named):
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_a_class_looks_as_python_would_have_it(name):
     """To whoever asks it for its fields, its slots, or how it is made."""
-    ours, pythons = OURS[name], PYTHONS[name]
+    ours, theirs = OURS[name], PYTHONS[name]
 
-    assert list(inspect.signature(pythons).parameters) == list(inspect.signature(ours).parameters)
-    assert [(f.name, f.kw_only) for f in dataclasses.fields(pythons)] == [
+    assert list(inspect.signature(theirs).parameters) == list(inspect.signature(ours).parameters)
+    assert [(f.name, f.kw_only) for f in dataclasses.fields(theirs)] == [
         (f.name, f.kw_only) for f in dataclasses.fields(ours)
     ]
-    assert hasattr(pythons, "__slots__") is hasattr(ours, "__slots__")
-    assert pythons.__match_args__ == ours.__match_args__
+    assert hasattr(theirs, "__slots__") is hasattr(ours, "__slots__")
+    assert theirs.__match_args__ == ours.__match_args__
 
 
 @pytest.mark.parametrize("change", [setattr, lambda value, name, _: delattr(value, name)])
@@ -145,32 +151,10 @@ def test_a_default_is_made_for_each():
     assert OURS["Named"](first="a").third is not OURS["Named"](first="a").third
 
 
-def test_what_is_not_frozen_or_has_an_order_is_pythons():
-    """Nothing else is taken from Python."""
-
-    @frozen.dataclass(slots=True)
-    class Open:
-        """Changes."""
-
-        first: int
-
-    @frozen.dataclass(frozen=True, order=True)
-    class Ordered:
-        """Has an order."""
-
-        first: int
-
-    one = Open(1)
-    one.first = 2
-
-    assert 2 == one.first
-    assert Ordered(1) < Ordered(2)
-
-
 def test_a_field_may_have_any_name() -> None:
     """What the constructor itself knows has names that no field has."""
 
-    @frozen.dataclass(frozen=True, slots=True, kw_only=True)
+    @frozen(kw_only=True)
     class Named:
         of: str | None = None
         set: str | None = None

@@ -145,7 +145,7 @@ def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> N
 
 
 def test_a_start_compiles_and_reads_nothing_that_it_does_not_use() -> None:
-    """Values are made by `frozen`, for a third of what Python's cost; R4's types wait until asked.
+    """Values are made by `@frozen`, for a third of what Python's cost; R4's types wait until asked.
 
     A class that has an order, or that changes, is Python's; so is what `make compiled` compiles.
     """

@@ -23,7 +23,7 @@ import typer
 
 from bars_gateway import log
 from bars_gateway.cli.listings import read
-from bars_gateway.cli.output import print_lines, shown
+from bars_gateway.cli.output import document_of, print_lines, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.engine import name_of, server_examined, server_made_safe
@@ -369,7 +369,7 @@ def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
     log.configure("warning", stream=sys.stderr)  # standard output is for what it means
     done = server_made_safe(settings, now, by=actor.who, why=actor.why, told=told)
     if as_json:
-        found = {"messages": _messages(done.lines), "uncollected": done.uncollected}
+        found = {"messages": _documents(done.lines), "uncollected": done.uncollected}
         print_lines([{"database": done.name, "since": done.last_change_at, **found}])
         return
     from bars_gateway.store.aftermath import since
@@ -389,7 +389,7 @@ def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -
     with shown("Handing over"):
         done = hand_over(kept, database, datetime.now(UTC), actor=actor, vault=vault)
     if as_json:
-        found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
+        found = {"messages": _documents(done.lines), "alarms": _documents(done.alarms)}
         print_lines([{"listed": done.listed, **found}])
         return
     echo(handed_over(done, kept))
@@ -402,17 +402,13 @@ def _document(restored: "Restored") -> Mapping[str, object]:
         "since": restored.held.last_change_at,
         "listed": restored.listed,
         "uncollected": restored.uncollected,
-        "messages": _messages(restored.lines),
-        "alarms": _alarms(restored.alarms),
+        "messages": _documents(restored.lines),
+        "alarms": _documents(restored.alarms),
     }
 
 
-def _messages(lines: Sequence["Line"]) -> Sequence[Mapping[str, object]]:
-    return [{name: getattr(line, name) for name in line.__slots__} for line in lines]
-
-
-def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
-    return [{name: getattr(alarm, name) for name in alarm.__slots__} for alarm in alarms]
+def _documents(found: Sequence[object]) -> Sequence[Mapping[str, object]]:
+    return [document_of(each) for each in found]
 
 
 def meaning(restored: "Restored") -> Iterator[str]:

@@ -8,11 +8,12 @@ settings cannot be read. Print it again after an upgrade.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from bars_gateway.frozen import frozen
 
 _PROGRAM = "bars-gateway"
 _BASH = """\
@@ -70,7 +71,7 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Place:
     """One place of a command line: what may come next there."""
 

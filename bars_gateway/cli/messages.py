@@ -47,7 +47,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import DOES, IN_BULK, IN_FLIGHT, WRONG_STATE, Verb
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.permissions import whoever_types
@@ -319,7 +319,7 @@ def _line(answer: Mapping[str, Any]) -> str:
     return f"{answer['request_id']}: {'; '.join(words)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FileIssue:
     """One thing that is wrong with a file."""
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 # What a bundle brings to [outbound], where the settings do not say it themselves.
 BUNDLED = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")
@@ -37,7 +37,7 @@ class Environment(StrEnum):
     PROD = "prod"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Bundle:
     """What one environment brings along (onboarding page, section 1.1)."""
 

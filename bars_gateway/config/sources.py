@@ -31,7 +31,7 @@ from pydantic_core import ErrorDetails
 
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import ConfigurationError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 PREFIX = "BARS_GATEWAY_"
 NOT_A_SETTING = frozenset({"BARS_GATEWAY_CONFIG"})  # where the file is, for the command line
@@ -43,7 +43,7 @@ _TABLE = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""^\s*([A-Za-z0-9_."'-]+?)\s*=""")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SettingsProblem:
     """Something that is wrong with the settings, or with a file that they name."""
 
@@ -57,7 +57,7 @@ class SettingsProblem:
         return f"{self.file}: {self.key or 'the file'} {self.cause}\n   try: {self.cure}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sources:
     """The settings as they were written, and where."""
 

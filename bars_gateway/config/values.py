@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 # They look like nothing, and are of no class that says so.
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
@@ -42,7 +42,7 @@ Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)]
 Seconds = Annotated[float, Field(ge=0.1, le=300)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Flaw:
     """One thing that is wrong with a setting."""
 
@@ -70,7 +70,7 @@ class Section(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """Where to listen: an IP address, and a port (0: any free one)."""
 

@@ -39,7 +39,7 @@ from bars_gateway.console.sessions import Session, Sessions, Tries
 from bars_gateway.console.users import LONGEST, UserFile, Users, checked
 from bars_gateway.console.visitor import ANYBODY, VISITING, UserRole, Visitor
 from bars_gateway.errors import UsersUnusable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.status.server import host_of, is_of_this_machine
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ _SAYS: Mapping[RefusalReason, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rules:
     """What the settings say of who may come, and how."""
 
@@ -99,7 +99,7 @@ class Rules:
     groups: Mapping[UserRole, Collection[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Came:
     """Who a request comes from."""
 

@@ -16,7 +16,7 @@ it has to follow.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -27,7 +27,7 @@ from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.hands import ActionOutcome, Hands, Wish
 from bars_gateway.console.messages import FILTERS, PLACE, wanted_of
 from bars_gateway.console.visitor import VISITING
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
 from bars_gateway.standard.workflow import CONFIRMABLE
 from bars_gateway.store.searches import MessageFilter
@@ -298,7 +298,7 @@ class ActPages:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Foreseeable:
     heading: str
     does: str

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 _HEIGHT = 48
 _STEP = 10  # one column with its gap
 _GAP = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Bars:
     """Columns, the last of them now."""
 
@@ -51,7 +51,7 @@ _TOP = 44
 _EDGE = 90
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Arrow:
     """One thing that goes from one lifeline to another, or stays with one."""
 
@@ -60,7 +60,7 @@ class Arrow:
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Course:
     """Who did what towards whom, downwards in time: each arrow has the number of its line."""
 

@@ -7,13 +7,13 @@ from http import HTTPStatus
 from aiohttp import web
 
 from bars_gateway.console.rendering import Frame, render
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.timing import typed_instant
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Publication:
     """What a service has published about itself, as it is kept here."""
 
@@ -23,7 +23,7 @@ class Publication:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Desk:
     """What every page has at hand."""
 

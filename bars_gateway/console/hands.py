@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.explanation import Option
 from bars_gateway.model.interventions import PAST_ITS_TIME, Verb
 from bars_gateway.model.messages import Objection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Wish:
     """Who wants something done, why, and what they have read of it."""
 
@@ -29,7 +29,7 @@ class Wish:
     after_its_time: bool = False  # that its clinical time has passed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Effect:
     """What became, or would become, of one thing."""
 
@@ -42,7 +42,7 @@ class Effect:
     also: Sequence[str] = ()  # X-Request-Ids of what went with it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ActionOutcome:
     """What became, or would become, of everything that was asked for."""
 

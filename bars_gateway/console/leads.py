@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.status.concerns import LATE, Concern, ConcernKind
 from bars_gateway.store.figures import Waiting, WaitingCounted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Lead:
     """One place, and what is seen there."""
 
@@ -26,7 +26,7 @@ class Lead:
     words: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class HeldUp:
     """What waits because of it, and is not held."""
 

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from bars_gateway.console.desk import Asked, Desk, missing, shown
 from bars_gateway.console.hands import place_of
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState, Part
 from bars_gateway.model.timeline import ANSWERS
@@ -185,7 +185,7 @@ _SYSTEM = re.compile(r"https://fhir\.nhs\.uk/Id/[\w-]{1,60}", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9-]{1,24}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ShownHeader:
     """One header as it may be seen."""
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.leads import holds_up, leads_of, waits_for
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alerts import Alert
 from bars_gateway.status.concerns import Concern, concerns
 from bars_gateway.status.runbooks import RUNBOOKS
@@ -28,7 +28,7 @@ _MEBIBYTE = 2**20
 _UP = 99.9  # per cent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Meter:
     """One promise about speed, and how far it is kept."""
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.store.audit import Visits
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class RefusalReason(StrEnum):
     PROXY_SECRET = "proxy_secret"  # names a user, and is not the server that may  # noqa: S105
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RefusalKind:
     """What is counted together."""
 

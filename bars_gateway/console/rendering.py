@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.status.ages import ago, lasting
 from bars_gateway.status.running import RuntimeState
 
@@ -43,7 +43,7 @@ PLACES: Sequence[tuple[str, str]] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Frame:
     """What stands around every page."""
 

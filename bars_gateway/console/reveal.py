@@ -22,7 +22,7 @@ from aiohttp import web
 from bars_gateway.config.values import is_hidden
 from bars_gateway.console.desk import Desk, missing, shown
 from bars_gateway.console.visitor import VISITING, UserRole
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import LONGEST_REASON
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.answers import own_words
@@ -103,7 +103,7 @@ class RevealPage:
         return missing(self._desk.frame(kept.place), f"payload of {kept.name}", why)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Kept:
     """What has a payload: a message, or what lies in quarantine."""
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from bars_gateway.console.visitor import UserRole
 from bars_gateway.errors import UsersUnusable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.permissions import sync_folder
 
 SHORTEST = 12  # characters of a password
@@ -42,7 +42,7 @@ class UserProblem(ValueError):
     """What was typed cannot be a user; the text says why, without a password."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fault:
     """What is wrong in the file of users; never what is written there."""
 
@@ -50,7 +50,7 @@ class Fault:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Hashed:
     """What is kept of a password."""
 
@@ -66,7 +66,7 @@ class Hashed:
         return hmac.compare_digest(made, self.digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class User:
     """Somebody who may log in."""
 

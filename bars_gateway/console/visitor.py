@@ -11,7 +11,7 @@ from collections.abc import Collection
 from contextvars import ContextVar
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
 class UserRole(StrEnum):
@@ -22,7 +22,7 @@ class UserRole(StrEnum):
     REVEAL = "reveal"  # has a payload shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Visitor:
     """Who looks at a page."""
 

@@ -32,7 +32,7 @@ from bars_gateway.epr.orders import (
     read_order,
     who_of,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS, IN_BULK, Verb
 from bars_gateway.model.messages import Actor, OutboundState
 from bars_gateway.standard.timing import timing_for
@@ -70,7 +70,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _OfProvider:
     name: str
     verbs: Verbs

@@ -44,7 +44,7 @@ from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Callers, InboundLimits
 from bars_gateway.inbound.exchange import ByName
@@ -398,7 +398,7 @@ class Stoppable(Protocol):
         """Begin nothing new."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Door:
     """How one provider's EPR comes in and is served."""
 
@@ -431,7 +431,7 @@ class Door:
                 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Given:
     """What every part of one provider's doors is made of."""
 

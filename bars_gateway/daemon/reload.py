@@ -49,7 +49,7 @@ from bars_gateway.errors import (
     KeyRingUnusable,
     unforeseen,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.keyring import EncryptionRing
@@ -73,7 +73,7 @@ OF_ALERTS = ("maintenance_from", "maintenance_until")
 Look = tuple[object, ...]  # what tells one state of some files from another
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reloadable:
     """Files that are read together, because they only make sense together."""
 

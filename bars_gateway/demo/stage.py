@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bars_gateway.errors import SandboxError
+from bars_gateway.frozen import frozen
 
 Document = dict[str, Any]
 Fits = Callable[[Document], bool]
@@ -40,7 +40,7 @@ _NEVER_BY_CHANCE = (20_000, 32_000)  # Linux gives ports above these to whoever 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Organisation:
     """One of those who take part."""
 
@@ -378,7 +378,7 @@ async def socket_epr(socket: Path) -> AsyncIterator[SocketEpr]:
         yield SocketEpr(session)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Stage:
     """Those who take part, and what lies between them."""
 
@@ -414,7 +414,7 @@ class Stage:
                 raise SandboxError(f"the sandbox takes no fault {fault['kind']}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Chapter:
     """One thing that is shown."""
 

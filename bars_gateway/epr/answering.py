@@ -31,7 +31,7 @@ from datetime import datetime
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Decided, Decision, Question
 from bars_gateway.standard import answers, structure, xml
@@ -73,7 +73,7 @@ _OF_ANOTHER = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ComposedAnswer:
     """What the Sender gets, and what is remembered of it."""
 

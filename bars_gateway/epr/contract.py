@@ -28,7 +28,7 @@ from bars_gateway.epr import openapi
 from bars_gateway.epr.documents import CONTRACT_VERSION
 from bars_gateway.epr.inbox import file_of
 from bars_gateway.epr.openapi_schemas import Schema, flag, instant, some, text, uuid
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -63,7 +63,7 @@ class DocumentWriter(StrEnum):
 _EPR, _US = DocumentWriter.EPR, DocumentWriter.GATEWAY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EprFile:
     """A file that one side writes for the other, below the provider's spool folder."""
 

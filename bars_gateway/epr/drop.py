@@ -36,7 +36,7 @@ from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.outbox import Drop, DropOutcome, Mark, Outbox
 from bars_gateway.epr.spool import Spool, Stuck, is_xml
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.formats import Format
@@ -99,7 +99,7 @@ _NEVER_SENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Prepared:
     drop: Drop
     result: Submission | Made | Accepted | SubmissionRefused | StoreUnavailable

@@ -16,7 +16,7 @@ from datetime import datetime
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     LONGEST,
@@ -42,7 +42,7 @@ _SAID = {"true": True, "false": False}
 _LONGEST_JSON = LONGEST // 4 * 3  # of which Base64 makes so much
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Envelope:
     """What goes with a message; None where the EPR says nothing."""
 

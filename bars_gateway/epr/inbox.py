@@ -46,7 +46,7 @@ from bars_gateway import permissions
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.stopping import pause, unless_stopped
@@ -67,7 +67,7 @@ _AFTER_TROUBLE = 5.0  # seconds until a folder or store that takes nothing is tr
 _WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _File:
     name: str
     body: bytes

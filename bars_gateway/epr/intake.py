@@ -38,7 +38,7 @@ from functools import partial
 import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.libraries import undisturbed
 from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow
@@ -110,7 +110,7 @@ _OVER = {
 _ANEW = "To ask for it again, submit a new message with a Bundle.id of its own"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unchecked:
     """Nobody knows whether the service takes the request, and it is sent all the same."""
 
@@ -230,7 +230,7 @@ class SubmissionRefused(Exception):
         self.code = code  # what the Receiver said then
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Examined:
     message: Message
     move: Move

@@ -27,7 +27,7 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Attachment, Confirmation, Order, who_of
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import (
     IN_BULK,
     IN_FLIGHT,
@@ -59,7 +59,7 @@ MOST_AT_ONCE = 500  # messages of one round
 GROUP = 25  # of them, looked up together, and changed in one transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Intervention:
     """What became, or would become, of a verb on one message."""
 
@@ -74,7 +74,7 @@ class Intervention:
     also: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Report:
     """What became, or would become, of a verb on everything that a filter found."""
 
@@ -282,7 +282,7 @@ def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AttachedResponse:
     """What became, or would become, of an attachment."""
 
@@ -335,7 +335,7 @@ class Attaching:
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ConfirmedWorkflow:
     """What became, or would become, of a workflow in doubt."""
 

@@ -25,7 +25,7 @@ from aiohttp import web
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import body_of
 from bars_gateway.model.messages import Accepted, Part, Submission
 from bars_gateway.standard.answers import bundle_about
@@ -46,7 +46,7 @@ _MOVES = sorted({row.move.value for row in COMPOSITIONS})
 _REQUIRED = frozenset({"submission_id", "in_reply_to", "move"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AskedMove:
     """A move as the EPR asks for it."""
 
@@ -135,7 +135,7 @@ def problem(path: str, text: str) -> Issue:
     return Issue(rule="E10", path=path, text=text, issue="value")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """What was composed and taken, with the Bundle as it is sent."""
 

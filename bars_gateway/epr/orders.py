@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
 from bars_gateway.model.messages import OutboundState
@@ -43,7 +43,7 @@ class OrderProblem(ValueError):
         self.member = member
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Order:
     """What is to be done, by whom and why."""
 
@@ -56,7 +56,7 @@ class Order:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Attachment:
     """To which workflow a quarantined response belongs, who says so and why."""
 
@@ -67,7 +67,7 @@ class Attachment:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Confirmation:
     """How a workflow in doubt stands, who says so and why."""
 
@@ -78,7 +78,7 @@ class Confirmation:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Handling:
     """Which alarms somebody has dealt with, who says so and why."""
 
@@ -89,7 +89,7 @@ class Handling:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AlertAcknowledgement:
     """That somebody sees to an alert, who says so and why."""
 
@@ -98,7 +98,7 @@ class AlertAcknowledgement:
     role: str = "epr"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordOrder:
     """What is to become of a record, who says so and why: one thing, or none for a purge."""
 

@@ -59,7 +59,7 @@ from bars_gateway.epr.spool import (
     split,
     stem_of,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.tree import unmarked
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ _DROPPED = frozenset(Mark) - {Mark.ENVELOPE, Mark.FATE}
 _ENVELOPED = frozenset({Mark.WITH_ENVELOPE, Mark.REUSED_WITH_ENVELOPE})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ticket:
     """The name of a file in claimed/: unique, and saying what it is."""
 
@@ -114,7 +114,7 @@ class Ticket:
         return Ticket(self.token, mark, name).text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Drop:
     """A message that the EPR dropped, and that is ours now."""
 
@@ -125,7 +125,7 @@ class Drop:
     ended_us: bool = False  # we died twice while we worked on it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DropOutcome:
     """What became of a drop, and the document that tells the EPR."""
 

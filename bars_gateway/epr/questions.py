@@ -64,7 +64,7 @@ from bars_gateway.epr.spool import (
     split,
 )
 from bars_gateway.errors import ConfigurationError, StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled
@@ -221,7 +221,7 @@ def _is_there(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Given:
     name: str
     question_id: int

@@ -43,6 +43,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,7 @@ from typing import Final
 import structlog
 
 from bars_gateway.errors import ConfigurationError, FolderInUse
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.permissions import sync_folder, sync_names
 
 ENVELOPES: Final = ".envelope.json"
@@ -73,7 +74,7 @@ log = structlog.get_logger(__name__)
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sheet:
     """A file as it was read."""
 
@@ -317,7 +318,7 @@ def is_of_the_file(error: OSError) -> bool:
     return error.errno not in _OF_THE_MACHINE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Stuck:
     """Files of one folder that cannot be taken, for one cause."""
 

@@ -12,7 +12,6 @@ started anew: what it had of an access token is gone, and there is no other.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ import aiohttp
 from bars_gateway.epr_check.relay import SocketRelay
 from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
 from bars_gateway.errors import SandboxError
+from bars_gateway.frozen import frozen
 
 SERVICES = tuple(f"20000009{number:02}" for number in range(1, 9))  # of the counterparty
 UNKNOWN_SERVICE = "2000000999"  # that nobody is entered for
@@ -31,7 +31,7 @@ Say = Callable[[str, str], None]
 CHECK, OTHERS = "check", "counterparty"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CheckTimes:
     """How long things take in a check, in seconds."""
 
@@ -50,7 +50,7 @@ def times_of(minutes: float) -> CheckTimes:
     return CheckTimes(whole=whole, patience=short, give_up=short, turn=whole / 8, last=last)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CheckGround:
     """What a course is played on."""
 
@@ -67,7 +67,7 @@ class CheckGround:
     sends: bool  # the EPR sends messages of its own
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckTurn:
     """One fate that a message of the EPR is to meet."""
 

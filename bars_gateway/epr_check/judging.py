@@ -10,12 +10,12 @@ for the EPR sent nothing, or goes by the other door.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
 from bars_gateway.epr.spool import Sort, sort_of, stem_of
 from bars_gateway.epr_check.sightings import EprSightings, SeenAct, SeenNotice
+from bars_gateway.frozen import frozen
 
 HASTE_SECONDS = 10.0  # in which nobody has telephoned: what is sent again by then, a program sends
 _MOST_AGAIN = 2  # times that the same refused bytes may come: a person may be puzzled once
@@ -30,7 +30,7 @@ class EprResult(StrEnum):
     UNTRIED = "untried"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EprFinding:
     """What was found by one rule."""
 
@@ -42,7 +42,7 @@ class EprFinding:
     look: tuple[str, ...] = ()  # what to look for on a screen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CheckTerms:
     """What is expected of the EPR."""
 
@@ -55,7 +55,7 @@ Judgement = tuple[EprResult, str] | tuple[EprResult, str, tuple[str, ...]]
 _NOTHING_CAME: Judgement = (EprResult.UNTRIED, "no notice lay there for long enough")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckRule:
     """Something that an EPR does or not."""
 

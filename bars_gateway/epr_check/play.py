@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,13 +35,14 @@ from bars_gateway.epr_check.gateway_view import give_again, viewed
 from bars_gateway.epr_check.judging import CheckTerms, EprFinding, judged
 from bars_gateway.epr_check.relay import SocketRelay
 from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenNotice
+from bars_gateway.frozen import frozen
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _LOOK_SECONDS = 0.1
 _EPR = "your EPR"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CheckSettings:
     """What is checked, and how."""
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from bars_gateway.epr.spool import Sort, sort_of, stem_of
+from bars_gateway.frozen import frozen
 
 _OF_A_NOTICE = re.compile(r"(\d{12,18})\.(\w+)\.(?:json|xml)", re.ASCII)
 _FATES = {"outbox/accepted": ".receipt.json", "outbox/refused": ".reason.json"}
@@ -92,7 +93,7 @@ class SeenFate:
     read: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeenSubmission:
     """A message that was posted to the socket."""
 
@@ -101,7 +102,7 @@ class SeenSubmission:
     http_status: int | None  # None: the answer was cut off, to see what comes of it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeenAct:
     """Something that the EPR did about a message, through the socket."""
 

@@ -24,12 +24,13 @@ from bars_gateway.evidence.receiving import BEFORE_THE_EPR
 from bars_gateway.evidence.scene import Scene
 from bars_gateway.evidence.screenshots import PAGES, browser, photographed
 from bars_gateway.evidence.tape import Tape
+from bars_gateway.frozen import frozen
 
 SCENE_SECONDS = 20.0
 _EVERY_LINE = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PlayedScene:
     """What became of a scene."""
 

@@ -18,7 +18,7 @@ import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from bars_gateway.errors import EvidenceError
 from bars_gateway.evidence import course, figures, installation, manifest, page
 from bars_gateway.evidence.course import Played, PlayedScene
 from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
+from bars_gateway.frozen import frozen
 from bars_gateway.permissions import sync_folder
 from bars_gateway.safety.hazards import HAZARDS
 
@@ -35,7 +36,7 @@ _FOLDER, _HALF = 0o750, 0o700
 _SCRATCH = "bars-gateway-export-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Summary:
     """What an export has."""
 
@@ -52,7 +53,7 @@ class Summary:
         return {each.name for each in self.scenes if not each.missing} | set(self.pieces)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Exported:
     """What was made."""
 

@@ -7,11 +7,11 @@ What is missing, and why: of the statements, of the self-assessment, and of an e
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.evidence.pieces import PIECES, SCENES
 from bars_gateway.evidence.questions import AnsweredBy, questions
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.requirements import Conformity, statements
 
 
@@ -23,7 +23,7 @@ class GapKind(StrEnum):
     QUESTION = "question"  # somebody responsible must answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EvidenceGap:
     """One thing that is missing."""
 

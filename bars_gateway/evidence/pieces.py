@@ -5,11 +5,11 @@ What an export is made of, beside the scenes: one name and one file each.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bars_gateway.evidence.receiving import BEFORE_THE_EPR, RECEIVING
 from bars_gateway.evidence.scene import Scene
 from bars_gateway.evidence.sending import SENDING
+from bars_gateway.frozen import frozen
 
 SUMMARY = "summary.json"
 INDEX = "index.html"
@@ -17,7 +17,7 @@ EXCHANGES = "exchanges"
 ATTACHED = "attached"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Piece:
     """One file of an export."""
 

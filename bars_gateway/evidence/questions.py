@@ -9,10 +9,11 @@ others; the list itself is shown to whoever fills it in. Names in small letters 
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+
+from bars_gateway.frozen import frozen
 
 
 class AnsweredBy(StrEnum):
@@ -22,7 +23,7 @@ class AnsweredBy(StrEnum):
     PERSON = "person"  # somebody responsible must give it; the export may have a part
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AssuranceQuestion:
     """One question of the self-assessment."""
 

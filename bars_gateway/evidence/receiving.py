@@ -10,7 +10,7 @@ What is refused is refused for one reason: everything else of the call is as it 
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from bars_gateway.evidence.ground import (
     sent_headers,
 )
 from bars_gateway.evidence.scene import Scene
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.counterparty.correspondence import cancellation, request, update
 from bars_gateway.sandbox.counterparty.services import own_service
 from bars_gateway.standard.headers import ODS, encode
@@ -63,7 +64,7 @@ def _header(bundle: Document) -> Document:
     return header
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Asked:
     """A scene of one call."""
 

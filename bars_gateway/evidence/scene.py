@@ -1,12 +1,12 @@
 """One thing that a run shows: what is done, and which answers show it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from bars_gateway.evidence.ground import ProvingGround
+from bars_gateway.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Scene:
     """One thing that is shown, and recorded in a folder of its own."""
 

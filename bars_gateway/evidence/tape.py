@@ -13,7 +13,6 @@ import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -21,6 +20,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import read_outcome
 
 Headers = Sequence[tuple[str, str]]
@@ -38,7 +38,7 @@ class Leg(StrEnum):
     RECEIVER = "the proxy asks the gateway's Receiver"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordedExchange:
     """One request and what came of it."""
 

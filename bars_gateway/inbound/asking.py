@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.exchange import (
     NOT_OFFERED,
     UNATTENDED,
@@ -38,7 +38,7 @@ from bars_gateway.store.questions import Questions
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Patience:
     """How long who waits for an EPR."""
 

@@ -46,7 +46,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.certificates import RevocationStatus
 from bars_gateway.tls.contexts import NOBODY, Caller, CurrentIdentity, allowed, caller_of
@@ -139,7 +139,7 @@ class CallerRefused(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Callers:
     """Who may call, as the settings have it."""
 
@@ -152,7 +152,7 @@ class Callers:
     revocation_is_required: bool = False  # whether an unknown standing keeps a caller out
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallerJudgement:
     """Whether a caller is let in."""
 
@@ -206,7 +206,7 @@ def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
     return any(found in network for network in networks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InboundLimits:
     """How much, how many and how long, on the inbound side; times in seconds."""
 
@@ -224,7 +224,7 @@ class InboundLimits:
     accept_pause_seconds: float = 1  # when the system has no room for another connection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dealings:
     """What a connection leaves to others."""
 

@@ -24,7 +24,7 @@ from typing import Protocol
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.model.messages import (
     BundleReused,
@@ -51,7 +51,7 @@ _GZIP_LEVEL = 1
 _NOT_WELCOME = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InboundRequest:
     """One request, complete, from a caller that may call."""
 
@@ -67,7 +67,7 @@ class InboundRequest:
     query: str = ""  # as it came, still encoded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reply:
     """What goes back. The two ids are added to it, whatever it is."""
 

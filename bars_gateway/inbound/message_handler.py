@@ -38,7 +38,7 @@ from typing import Final, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import (
     BUSY,
@@ -273,7 +273,7 @@ class MessageHandler:
         return reply_to(await self._store.inbound.refuse(refusal, self._now()), refusal.answer)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Judged:
     """A message that breaks no rule for which it would be refused, as it is to be stored."""
 

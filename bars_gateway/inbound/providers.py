@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.exchange import (
     InboundRequest,
     Reply,
@@ -59,7 +59,7 @@ NOT_LET_IN = Issue(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Hosted:
     """One provider that we receive for."""
 
@@ -76,7 +76,7 @@ class Hosted:
     same_organisation: bool = False  # whether header and message have to name the same Sender
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Addressed:
     """A request for one of the providers, which may be answered."""
 

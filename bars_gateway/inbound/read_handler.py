@@ -24,7 +24,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import NOT_OFFERED, InboundRequest, Reply, problem_reply, refused
 from bars_gateway.inbound.providers import Addressed, Hosted, Providers
@@ -41,7 +41,7 @@ from bars_gateway.standard.tree import Json
 _NO_PARAMETERS: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Understood:
     resource_id: str | None
     parameters: Mapping[str, object]

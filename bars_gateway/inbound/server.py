@@ -47,7 +47,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
     unforeseen,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.connection import (
     Admission,
@@ -139,7 +139,7 @@ _NOT_FOUND = Problem(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Route:
     """What a request asks for, in words of ours that may be logged."""
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.workflow import Role
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
@@ -72,7 +72,7 @@ MEANWHILE: Mapping[Meanwhile, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AlarmWords:
     """What the page says of an alarm, where it sends people, and what it has them do."""
 
@@ -81,7 +81,7 @@ class AlarmWords:
     advice: str  # the log has it too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AlarmKind:
     """What the page says of alarms of one kind, and what ends them."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 ON_NODE = " @"  # in what an alert is about, before the name of the node that it is of
 
@@ -34,7 +34,7 @@ class AlertStep(StrEnum):
     RESOLVED = "resolved"  # it is so no longer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Condition:
     """Something that is so, and that somebody is to be told of."""
 
@@ -48,7 +48,7 @@ class Condition:
     waits_for_maintenance: bool = True  # False: a patient may be waiting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Alert:
     """One alert, as it is kept."""
 
@@ -69,7 +69,7 @@ class Alert:
         return "acknowledged" if self.acknowledged_at else "open"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Delivery:
     """One thing that is to be told by one channel: at least once."""
 
@@ -81,7 +81,7 @@ class Delivery:
     alert: Alert
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Telling:
     """By what people are told, and when."""
 
@@ -101,7 +101,7 @@ class Telling:
         return due
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StandingConditions:
     """What stands at one moment, and what is not known yet to have ended."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
 class AlarmEnd(StrEnum):
@@ -14,7 +14,7 @@ class AlarmEnd(StrEnum):
     SETTLED = "settled"  # what it was about came right by itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AlarmSpan:
     """For how long one alarm stood; raised again meanwhile, it is the same one."""
 
@@ -24,7 +24,7 @@ class AlarmSpan:
     ended_how: AlarmEnd | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Counts:
     """What was counted between two instants."""
 

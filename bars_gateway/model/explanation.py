@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import (
     DOES,
@@ -121,7 +121,7 @@ _NOTHING_NEAR = Objection(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Ahead:
     """An earlier message of its conversation, to the same Receiver: it has to be settled first."""
 
@@ -130,7 +130,7 @@ class Ahead:
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Case:
     """What is known of one message, as it was read in one moment."""
 
@@ -150,7 +150,7 @@ class Case:
         return self.history.message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Waits:
     """One thing that is waited for."""
 
@@ -160,7 +160,7 @@ class Waits:
     then: str | None = None  # what happens at that time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Option:
     """One thing that somebody may do, or may not do now."""
 
@@ -171,7 +171,7 @@ class Option:
     may_happen: str | None = None  # of a resend: what it may lead to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Told:
     """What the EPR was told in one notice."""
 
@@ -182,7 +182,7 @@ class Told:
     means: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Explanation:
     """How a message stands, in words."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.explanation import Case
 from bars_gateway.model.interventions import Quarantine
 from bars_gateway.model.readings import AuditLine
@@ -20,7 +20,7 @@ class IncidentKind(StrEnum):
     QUARANTINE = "quarantine"  # the number of what lies there, or lay
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RaisedAlarm:
     """An alarm that an incident is about, or that was raised about it."""
 
@@ -35,7 +35,7 @@ class RaisedAlarm:
     ended_how: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class IncidentFacts:
     """All that is known here of what somebody names."""
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Objection, OutboundState, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.timing import Limits
@@ -165,7 +165,7 @@ OBJECTIONS: Mapping[str, Objection] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Selection:
     """Which of a provider's outbound messages: all that is given has to fit."""
 
@@ -179,7 +179,7 @@ class Selection:
     up_to: int | None = None  # none that came after the first round began
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Candidate:
     """A message, and what would become of a verb on it."""
 
@@ -195,7 +195,7 @@ def may_happen(candidate: Candidate) -> str:
     return f"{text}; there may be others of its request already: {others}" if others else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Resent:
     """A payload under new ids, ready to be queued."""
 
@@ -205,7 +205,7 @@ class Resent:
     request: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Done:
     """What a verb led to."""
 
@@ -300,7 +300,7 @@ AGAINST: Mapping[str, Objection] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Quarantine:
     """A response or a change that belongs to no workflow yet, without what it says."""
 
@@ -318,7 +318,7 @@ class Quarantine:
     attached_to: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Attached:
     """The response is in its workflow, and the EPR will hear of it."""
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
+from typing import final
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.consistency import CaseDetails
 from bars_gateway.standard.guards import enforced
@@ -22,7 +23,7 @@ from bars_gateway.standard.verdict import TABLE_VERSION, Before, FaultSide, Verd
 from bars_gateway.standard.workflow import Move, RequestType, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Actor:
     """Who acts, and why, as the audit trail keeps it."""
 
@@ -32,7 +33,7 @@ class Actor:
     after_its_time: bool = False  # they know that its time has passed, and want it all the same
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Objection:
     """Why a verb is not carried out."""
 
@@ -86,7 +87,7 @@ class Part(StrEnum):
     UNPROVEN = "unproven"  # a 2xx that does not prove that it arrived: for a person to look at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Payload:
     """Bytes as they were on the wire, and the headers that said what they were."""
 
@@ -104,7 +105,7 @@ class Names(StrEnum):
     CHANGED = "changed"  # traced or merged since, and somebody has said so: it is the same patient
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Warned:
     """What is not as it should be about a message that was taken all the same."""
 
@@ -114,7 +115,7 @@ class Warned:
     refused_in_production: bool = False  # there it would not have been taken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Word:
     """What a response says, as it was read beside its request, and where that stands in time."""
 
@@ -125,7 +126,7 @@ class Word:
     sent_at: datetime  # Bundle.timestamp, likewise: between two that were said at one time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Submission:
     """What the EPR submits, checked, with everything decided that a retry must repeat."""
 
@@ -164,7 +165,7 @@ class Submission:
     appointment_until: datetime | None = None  # when the appointment that it names is over
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Change:
     """What an update or a cancellation of ours says about the record that it is of."""
 
@@ -176,7 +177,7 @@ class Change:
     patient_changed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Accepted:
     """The receipt for a submission, the same however often the same bytes are submitted."""
 
@@ -195,7 +196,7 @@ class Accepted:
     warnings: Sequence[Warned] = ()  # what was not as it should be when it was taken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Claim:
     """
     A message that this process alone may send now.
@@ -223,7 +224,7 @@ class Claim:
     claimed_at: datetime | None = None  # when it was noted as a call that counts for the quota
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Attempt:
     """One POST and what its answer meant, as it is kept for good."""
 
@@ -240,14 +241,14 @@ class Attempt:
     table_version: int = TABLE_VERSION  # of the verdict table, as it was then
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TryAgain:
     """The attempt proved nothing; the message goes back to the queue until `at`."""
 
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Settled:
     """The message has reached a final state."""
 
@@ -259,7 +260,8 @@ class Settled:
 Settlement = TryAgain | Settled
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@final
+@frozen(kw_only=True)
 class Arrival:
     """An inbound message that every rule has passed, with the answer it will get."""
 
@@ -293,7 +295,7 @@ class Arrival:
     appointment_until: datetime | None = None  # when the appointment that it names is over
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Refusal:
     """An inbound request that a rule refused, with the answer it will get again and again."""
 
@@ -307,7 +309,7 @@ class Refusal:
     is_response: bool = False  # it would have answered something of ours: a person is told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Received:
     """The message is on disk; its acknowledgement may go out."""
 
@@ -315,14 +317,14 @@ class Received:
     workflow_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Repeated:
     """The same message was taken before: 409 duplicate."""
 
     reference: str | None  # what its first answer called it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RefusedBefore:
     """A rule refused it, now or before: this is the answer."""
 
@@ -330,12 +332,12 @@ class RefusedBefore:
     answer: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Conflicting:
     """The same X-Request-Id, other bytes: 409 conflict, and an alarm (D-same-request-id)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Quarantined:
     """What belongs to no workflow, or to several: 404, a copy kept, an alarm (D-correlation)."""
 
@@ -343,12 +345,12 @@ class Quarantined:
     answer: Payload  # the 404
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Processing:
     """The EPR is asked about it and has not answered yet: 425 (D-asked-once)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BundleReused:
     """A new message has the Bundle.id of another one from that Sender: 400 (B05)."""
 

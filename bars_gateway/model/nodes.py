@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 AWAY_AFTER = timedelta(seconds=10)  # without a word: others take over what it alone did
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Node:
     """One of several gateways, as the database has it."""
 

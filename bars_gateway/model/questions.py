@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Payload
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.remarks import Remark
@@ -33,7 +33,7 @@ ATTENDED = timedelta(seconds=30)  # since an EPR last asked for questions, to co
 PROCESS_MESSAGE = "$process-message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Terms:
     """Until when an answer is of use, and to whom."""
 
@@ -41,7 +41,7 @@ class Terms:
     alarm_at: datetime  # then the operator is told that nobody has answered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ResourceRequest:
     """A request that is no message: a read, or a preview write."""
 
@@ -57,7 +57,7 @@ class ResourceRequest:
     body: Payload | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Question:
     """What the EPR is asked, open or answered."""
 
@@ -91,7 +91,7 @@ class Question:
         return self.is_message and Move(str(self.about["move"])) not in REQUESTER_MOVES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Decision:
     """What the EPR has said, as it is to be answered."""
 
@@ -105,7 +105,7 @@ class Decision:
     answered_with: str  # SHA-256 of the EPR's words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Decided:
     """How a question stands after `decide`, the same however often the same answer comes."""
 
@@ -115,14 +115,14 @@ class Decided:
     again: bool = False  # it was answered before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class QuestionOpen:
     """The question is on disk, and the EPR may see it."""
 
     question_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Answered:
     """The EPR has answered: this goes to the Sender."""
 
@@ -131,12 +131,12 @@ class Answered:
     answer: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unattended:
     """No EPR is there to be asked: 503, and nothing is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OpenQuestion:
     """One question that an EPR has not answered: ids and times."""
 
@@ -149,7 +149,7 @@ class OpenQuestion:
     answer_by: datetime  # until then its Sender waits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OpenQuestions:
     """How many of one provider's questions wait, for the status page."""
 

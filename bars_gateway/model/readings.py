@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.retention import RecordHold
@@ -26,7 +26,7 @@ _OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDI
 _NOT_THERE = frozenset({OutboundState.REFUSED, OutboundState.NOT_SENT, OutboundState.WITHDRAWN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Link:
     """Another workflow that belongs to the one that is looked at."""
 
@@ -41,7 +41,7 @@ class Link:
     followed: bool  # the other was over already when this one was sent again for it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Notice:
     """Something that we owe the EPR, until it has collected it."""
 
@@ -115,7 +115,7 @@ class Notice:
         return ReadProgress.OTHER_PATIENT if another else ReadProgress.UNREAD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MessageRow:
     """One message as the operator's lists show it: no payload."""
 
@@ -251,7 +251,7 @@ def _has_come(at: datetime | None, now: datetime) -> bool:
     return at is not None and at <= now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Event:
     """One line of the audit trail."""
 
@@ -262,7 +262,7 @@ class Event:
     detail: str  # JSON of ids, rules and codes; never a payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MessageHistory:
     """One message with all that happened to it."""
 
@@ -273,7 +273,7 @@ class MessageHistory:
     held: RecordHold | None = None  # kept from every purge, by whom and why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WorkflowRow:
     """One workflow as the operator's lists show it."""
 
@@ -292,7 +292,7 @@ class WorkflowRow:
     links: Sequence[Link]  # oldest first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Debt:
     """One answer that is owed and has not come: to us, or by us."""
 
@@ -312,7 +312,7 @@ class Debt:
 _OF_SOMEBODY = frozenset({"who", "role", "why"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AuditLine:
     """One line of the audit trail: who did what, why, and to which message."""
 
@@ -337,7 +337,7 @@ class AuditLine:
         return "; ".join(f"{name} {text}" for name, text in zip(named, texts, strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LastAttempt:
     """One attempt with the message it was for."""
 
@@ -347,7 +347,7 @@ class LastAttempt:
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Overview:
     """What the status page and the metrics show, read in one moment."""
 
@@ -373,7 +373,7 @@ class Overview:
         return sum(each.count for each in self.standing if each.kind == kind)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StuckLog:
     """The log grows, because somebody has been reading in it all the time."""
 
@@ -381,7 +381,7 @@ class StuckLog:
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EncryptionStanding:
     """How what is stored is encrypted, and how far it has come to be encrypted as it is wanted."""
 
@@ -394,7 +394,7 @@ class EncryptionStanding:
     needed: Sequence[str]  # the ids of the keys by which something is encrypted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SubjectHeld:
     """One thing that is held about a person: ids, states and times, nothing of what it says."""
 
@@ -416,7 +416,7 @@ class SubjectHeld:
     notices: Sequence[int]  # by which the EPR was given it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Inspected:
     """The last comparison of everything."""
 
@@ -425,7 +425,7 @@ class Inspected:
     found: Sequence[str]  # in our words, with names of tables and indexes; empty: all was well
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Inspection:
     """How far the file of a running gateway is known to be sound."""
 
@@ -435,7 +435,7 @@ class Inspection:
     left: Sequence[str] = ()  # indexes that lack rows and could not be rebuilt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Findings:
     """What one step found, and what was done about it."""
 

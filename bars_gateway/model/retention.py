@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import RequestType, State
 
@@ -78,7 +78,7 @@ ENDED_BY: Mapping[State, str] = {
 START = hashlib.sha256(b"").hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RetentionRule:
     """How long one class is kept, and whose."""
 
@@ -94,7 +94,7 @@ class RetentionRule:
         return f"{about}: {self.days} days" if self.days else f"{about}: for good"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RetentionRules:
     """Every rule of one gateway."""
 
@@ -168,7 +168,7 @@ def spans(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Purge:
     """One purge, begun by somebody and perhaps not at its end."""
 
@@ -182,7 +182,7 @@ class Purge:
     ended_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PurgedClass:
     """What one purge has removed of a class, or how far it is with it."""
 
@@ -194,7 +194,7 @@ class PurgedClass:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Certificate:
     """What a purge shows for itself."""
 
@@ -227,7 +227,7 @@ class Certificate:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LinkedRecord:
     """A conversation that is linked to one that is held, if only through others."""
 
@@ -238,7 +238,7 @@ class LinkedRecord:
     is_held: bool  # by a hold of its own: one does not hold what it is linked to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RecordHold:
     """That something is kept from every purge, by whom and why; perhaps until it was released."""
 

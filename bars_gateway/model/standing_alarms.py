@@ -13,7 +13,7 @@ Decisions: D-alarms-stay.
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, AlarmWords, Meanwhile
 from bars_gateway.model.messages import Objection
 from bars_gateway.standard.workflow import Role
@@ -21,7 +21,7 @@ from bars_gateway.standard.workflow import Role
 MOST_AT_ONCE = 500  # alarms of one round
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Told:
     kind: str
     role: Role | None  # ours in its workflow, where it has one
@@ -33,7 +33,7 @@ class _Told:
         return ALARMS[self.kind].words(self.role, self.meanwhile)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Alarm(_Told):
     """One alarm that stands: ids and codes, nothing else."""
 
@@ -49,7 +49,7 @@ class Alarm(_Told):
     told: str | None = None  # what the EPR was told last of its message, where one is meant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StandingAlarms(_Told):
     """How many alarms of one kind stand."""
 
@@ -59,7 +59,7 @@ class StandingAlarms(_Told):
     newest: int  # the highest number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Chosen:
     """Which of a provider's alarms are meant: named ones, or all of some kinds up to a number."""
 
@@ -70,7 +70,7 @@ class Chosen:
     after: int = 0  # of those up to it: only behind that number, where the last round ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Handled:
     """What became, or would become, of one alarm that was named."""
 

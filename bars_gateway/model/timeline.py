@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Attempt, OutboundState
 from bars_gateway.model.readings import Event, MessageHistory, Notice
@@ -140,7 +140,7 @@ class Party(StrEnum):
     PERSON = "person"  # an operator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TimelineStep:
     """One thing that happened."""
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 NOTHING_BEFORE = "0" * 64  # stands for the hash before the first line
 SEALED = "audit.sealed"
@@ -46,7 +46,7 @@ class BreachKind(StrEnum):
     UNGUARDED = "unguarded"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Told:
     says: str  # {line}, {until}, {of}
     do: str
@@ -108,7 +108,7 @@ BREACHES: Mapping[BreachKind, _Told] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Breach:
     """One thing that is wrong with the trail."""
 
@@ -130,7 +130,7 @@ class Breach:
         return BREACHES[self.kind].do
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Witness:
     """What somebody beside the database knows of a line: its hash."""
 
@@ -140,7 +140,7 @@ class Witness:
     at: datetime | None = None  # the line was there at that time, or before; None: not told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TrailHead:
     """The last line of the trail, and its hash, which stands for all that is before it."""
 
@@ -148,7 +148,7 @@ class TrailHead:
     hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Seal:
     """A day that is over: what the trail came to."""
 
@@ -159,7 +159,7 @@ class Seal:
     line: int  # the line that has the seal itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Anchor:
     """A line that says up to where the oldest lines leave, and by which rule."""
 
@@ -181,7 +181,7 @@ class Anchor:
         return datetime.combine(self.day, time.max, UTC) > self.older_than
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LastWalk:
     """What the gateway found when it walked the trail by itself."""
 

@@ -18,7 +18,6 @@ nobody looks at names, so that any name of a machine will do.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +34,7 @@ from bars_gateway.config.environments import (
     strange,
 )
 from bars_gateway.config.values import Flaw
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.grades import Seen, failed, passed, warned
 from bars_gateway.tls.certificates import dns_names, is_authority, is_root, issued_by
 
@@ -46,7 +46,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _FORMS = {"provider": ".nhs.uk", "supplier": ".thirdparty.nhs.uk"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Delivered:
     """A certificate as it was sent to us."""
 

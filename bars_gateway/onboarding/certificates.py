@@ -17,7 +17,6 @@ two, the same command completes it.
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +35,7 @@ from cryptography.x509.oid import NameOID
 
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.errors import OnboardingError
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import (
     Delivered,
@@ -86,7 +86,7 @@ Password = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Request:
     """A request and the key that it was made with."""
 

@@ -8,7 +8,6 @@ open firewall) is *not seen from here*: `bars-gateway doctor` goes and looks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,6 +15,7 @@ from bars_gateway.config import Environment, Settings
 from bars_gateway.config.doubts import api_key_is_told, is_of_the_example, unknown_callers
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.errors import KeyRingUnusable
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import form_for
@@ -37,7 +37,7 @@ class StepState(StrEnum):
     UNSEEN = "look"  # it cannot be seen from here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ChecklistStep:
     """One step of the checklist."""
 

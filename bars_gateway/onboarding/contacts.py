@@ -8,10 +8,10 @@ nothing is sent to them by the gateway.
 """
 
 from bars_gateway.config import Environment
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Contact:
     """Somebody who has to do something before we are connected."""
 

@@ -5,8 +5,9 @@ What one look at something brings: a grade, what was seen, and the cure.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from bars_gateway.frozen import frozen
 
 
 class Grade(StrEnum):
@@ -23,7 +24,7 @@ class Grade(StrEnum):
         return list(Grade).index(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Seen:
     """What one look brought."""
 

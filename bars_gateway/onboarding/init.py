@@ -25,7 +25,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -42,6 +42,7 @@ from bars_gateway.config.environments import BUNDLED, BUNDLES
 from bars_gateway.config.provider import SERVICE_SYSTEM
 from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import checklist, encryption, keys
 from bars_gateway.onboarding.files import BITS, explained, make_folder, read, write_new
@@ -84,7 +85,7 @@ _HEAD = """\
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Paths:
     """The folders of one installation."""
 
@@ -121,7 +122,7 @@ class Paths:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InitOptions:
     """What an installation is to be; None: not said."""
 

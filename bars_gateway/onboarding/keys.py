@@ -21,7 +21,7 @@ import asyncio
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Self
@@ -41,6 +41,7 @@ from cryptography.hazmat.primitives.serialization import (
 from bars_gateway.config import Environment, Provider, Settings, load
 from bars_gateway.config.environments import BUNDLES
 from bars_gateway.errors import OnboardingError
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.files import (
     BITS,
     PRIVATE,
@@ -81,7 +82,7 @@ Named = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeyId:
     """The name of one signing key."""
 
@@ -127,7 +128,7 @@ class KeyId:
         return f"{self.family}-{self.rotation}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeyFiles:
     """Where one key lies."""
 
@@ -147,7 +148,7 @@ class KeyFiles:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeptKey:
     """One key as it lies in the folder."""
 

@@ -10,7 +10,7 @@ what its reader needs and the settings do not say is an error, not a gap in the 
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.config import Environment, Provider, Settings, load
 from bars_gateway.errors import OnboardingError
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificates import read_key, requests_in
 from bars_gateway.onboarding.contacts import Contact
@@ -46,7 +47,7 @@ _SETTING = {"receiver_address": "fqdn"}
 _IN_PROD = {"key": ("int_application_id",)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Letter:
     """One letter, complete."""
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import permissions
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, shown
 
 LONGEST = timedelta(hours=24)
@@ -25,7 +25,7 @@ _OK = 200
 _MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CachedAnswer:
     """One answer that is kept, for the operator's list."""
 

@@ -25,12 +25,12 @@ Decisions: D-circuit-breaker, D-our-trouble.
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
@@ -50,7 +50,7 @@ _BETWEEN = "|"  # system and value of a service: no name of a provider has it
 _OURS_TO_MEND = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OurTrouble:
     """One way in which we are refused."""
 
@@ -83,7 +83,7 @@ OUR_TROUBLE: Mapping[str, OurTrouble] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeptOut:
     """A provider that the proxy refuses, since when, and why."""
 
@@ -92,7 +92,7 @@ class KeptOut:
     trouble: OurTrouble
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Pauses:
     """For how long to back off from somebody: doubling, from probe to probe."""
 
@@ -100,7 +100,7 @@ class Pauses:
     longest: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FailedPost:
     """A POST of which no answer of its own came."""
 
@@ -109,7 +109,7 @@ class FailedPost:
     is_error: bool = False  # an answer came, and was a 500 or its like
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Break:
     """For how long to back off from somebody, from a failure on."""
 
@@ -239,7 +239,7 @@ def _count(circuit: _Circuit, failure: FailedPost) -> None:
 PAUSES_FOR_OUR_TROUBLE = Pauses(first=timedelta(minutes=1), longest=timedelta(minutes=15))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Answered:
     """A message that its Receiver has answered."""
 

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StaleState, StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.circuit_breaker import CircuitBreakers
 from bars_gateway.outbound.proxy import Proxy
@@ -39,7 +39,7 @@ _SHORTEST_SLEEP = 0.001
 Asked = asyncio.Future[Claim | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SendWindow:
     """Who may send at one moment, and when the next one may."""
 

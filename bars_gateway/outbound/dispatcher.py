@@ -34,7 +34,7 @@ from bars_gateway.errors import (
     StoreUnavailable,
     TokenUnavailable,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import (
     Attempt,
     Claim,
@@ -165,7 +165,7 @@ def backoff(timing: Timing, attempt: int, rng: random.Random) -> timedelta:
     return longest * rng.uniform(0.5, 1.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Policy:
     """How hard to try."""
 
@@ -462,7 +462,7 @@ def _pause_without(tokens: Tokens) -> timedelta:
     return timedelta(seconds=0 if tokens.closed_until else 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Reply:
     """What came back for one POST, and what is to be believed of it."""
 
@@ -474,7 +474,7 @@ class _Reply:
     damage: PayloadDamaged | None = None  # that answer is kept, and cannot be read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Ended:
     """An attempt whose message is settled, or waits to be tried again."""
 

@@ -25,7 +25,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ import structlog
 from yarl import URL
 
 from bars_gateway.errors import EgressBlocked, IdentityError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +133,7 @@ _MOST_HEADERS = 1000
 LONGEST_RETRY_AFTER = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EgressProxy:
     """The way out, where there is but one."""
 

@@ -29,7 +29,7 @@ import structlog
 from yarl import URL
 
 from bars_gateway.errors import EgressBlocked, TokenUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.budget import Budget, Turns
 from bars_gateway.outbound.cache import Cache
@@ -161,7 +161,7 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | Non
     return ours if came.lower() == ours.lower() else came or None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ReadLimits:
     """How long to wait, and how much to read."""
 

@@ -38,7 +38,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.errors import EgressBlocked, IdentityError, unforeseen
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
 from bars_gateway.outbound.token_refusals import TokenRefused, classify
@@ -57,7 +57,7 @@ _OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 REST_SECONDS = 3600.0  # as long as the token service keeps its copy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SigningKey:
     """A key with the name that its public half is registered under."""
 
@@ -140,7 +140,7 @@ def _read_private(path: Path, descriptor: int) -> bytes:
         return file.read()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Credentials:
     """As whom, and to where, one provider asks."""
 
@@ -148,7 +148,7 @@ class Credentials:
     api_key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TokenReply:
     """What came back, whatever it means; silence has no status."""
 
@@ -209,7 +209,7 @@ def skew_seconds(date: str | None, now: datetime, before: float | None = None) -
     return before if theirs is None else round((now - theirs).total_seconds(), 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TokenStatus:
     """How a provider stands with the token service, for people."""
 
@@ -249,7 +249,7 @@ class NoToken:
         """Do nothing: there is nothing to forget."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Token:
     text: str
     renew_at: float  # monotonic

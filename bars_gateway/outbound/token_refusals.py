@@ -26,7 +26,7 @@ from bars_gateway.errors import (
     TokenServiceDown,
     TokenUnavailable,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.verdict import OF_OUR_APPLICATION, is_fault
 
@@ -119,7 +119,7 @@ class JwtUsedTwice(TokenServiceDown):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RefusalRow:
     """One line of the table: a refusal with all of these is that."""
 
@@ -318,7 +318,7 @@ UNKNOWN = _setting(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TokenRefused:
     """Why there is no token, in words of ours, and when to ask again."""
 

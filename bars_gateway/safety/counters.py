@@ -11,7 +11,7 @@ message.
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
 class CounterName(StrEnum):
@@ -43,7 +43,7 @@ class CounterName(StrEnum):
     BY_HAND = "by_hand"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Counter:
     """What one counter counts."""
 

@@ -11,7 +11,7 @@ asks a Sender to tell the Receiver of its repeated faults, and the national side
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.contacts import Contact
 from bars_gateway.standard.verdict import FaultSide
@@ -29,7 +29,7 @@ class DeskName(StrEnum):
     MAKER = "maker"  # whoever makes this program, or supports it here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DeskEntry:
     """How one desk is reached, and what it wants to know."""
 

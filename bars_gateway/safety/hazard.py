@@ -12,12 +12,12 @@ A control that no test shows is a hope: the tests hold that each names one that 
 
 from collections.abc import Sequence
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.safety.counters import CounterName
 from bars_gateway.safety.risk import Risk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Control:
     """One thing that the gateway does against a hazard."""
 
@@ -25,7 +25,7 @@ class Control:
     tests: Sequence[str]  # path below `tests`, `::` and the name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Hazard:
     """Something that may come to harm a patient."""
 

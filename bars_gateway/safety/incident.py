@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, Whose
 from bars_gateway.model.explanation import Case, explain
 from bars_gateway.model.incidents import IncidentFacts, IncidentKind, RaisedAlarm
@@ -57,7 +57,7 @@ _OF_WHOSE: Mapping[tuple[str, Whose], FaultSide | None] = {
 _SERVER_ERROR = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DraftedStep:
     """One thing that happened, without who or why where a person did it."""
 
@@ -66,7 +66,7 @@ class DraftedStep:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ToldNotice:
     """What our EPR was told, and when it was given it."""
 
@@ -77,7 +77,7 @@ class ToldNotice:
     means: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class IncidentMessage:
     """One message of an incident: whose, which, how it stands, and all that happened with it."""
 
@@ -100,7 +100,7 @@ class IncidentMessage:
     alarms: Sequence[str]  # kinds of those that stand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class IncidentDraft:
     """What is known of an incident, and whom it goes to."""
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from types import MappingProxyType
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.counts import AlarmEnd, AlarmSpan, Counts
 from bars_gateway.safety.counters import COUNTERS, CounterName
@@ -29,7 +29,7 @@ _OF_HAZARD: Mapping[CounterName, Sequence[str]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CounterLine:
     """One counter, in the period and in the one before."""
 
@@ -41,7 +41,7 @@ class CounterLine:
     before: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class HandlingLine:
     """How alarms of one kind that were raised in the period ended, or did not."""
 
@@ -58,7 +58,7 @@ class HandlingLine:
     oldest_since: datetime | None  # of those that stand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SafetyReport:
     """What was counted in a period, beside the one before it."""
 

@@ -11,7 +11,7 @@ safety case; these are the ones to begin with.
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
 class Harm(StrEnum):
@@ -51,7 +51,7 @@ MEANINGS: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Risk:
     """How bad and how likely one hazard is."""
 

@@ -18,10 +18,11 @@ the platform refuses to decode such a JWT (`jwt`) before anybody looks for its a
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
+
+from bars_gateway.frozen import frozen
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"
 VALUE_SET = "http://hl7.org/fhir/ValueSet/operation-outcome"
@@ -30,7 +31,7 @@ EARLIER_PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationO
 _COMMON_ID = "531e073a-3295-4e67-ae90-e00bd96a9cdd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Body:
     """One error of the proxy."""
 

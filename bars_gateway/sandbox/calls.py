@@ -9,10 +9,12 @@ A call says who asked for what, under which ids, and how it ended: never with a 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from urllib.parse import unquote
 
 import structlog
+
+from bars_gateway.frozen import frozen
 
 KEPT_CALLS = 10_000
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - an address
@@ -24,7 +26,7 @@ _FIRST_SEGMENTS = frozenset(
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Call:
     """One call that the national side answered: never with a body."""
 

@@ -10,11 +10,12 @@ not be what somebody meant.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.bodies import REFUSALS
 
 STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
@@ -52,7 +53,7 @@ class FaultProblem(ValueError):
     """A fault was described wrongly; the text names what, and the cure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ArmedFault:
     """One armed fault."""
 
@@ -91,7 +92,7 @@ _COMMON = frozenset({"kind", "count", "probability"})
 _CALL = frozenset({"target", "method"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FaultBehaviour:
     """What a kind of fault does, and which members it uses besides count and probability."""
 

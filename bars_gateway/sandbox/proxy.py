@@ -49,6 +49,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import Body, as_json, capability_statement
 from bars_gateway.sandbox.calls import Call, CallLog
@@ -394,7 +395,7 @@ async def leave_untyped(_request: web.Request, response: web.StreamResponse) -> 
         response.headers.popall(hdrs.CONTENT_TYPE, None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Forwarded:
     """What became of a call that was passed on."""
 

@@ -25,7 +25,7 @@ import ipaddress
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -44,6 +44,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from yarl import URL
 
 from bars_gateway.errors import SandboxError
+from bars_gateway.frozen import frozen
 
 DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
 
@@ -71,7 +72,7 @@ def make_private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Authority:
     """A root that signs certificates."""
 
@@ -201,7 +202,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Registered:
     """One gateway as the national side knows it."""
 

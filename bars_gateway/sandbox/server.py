@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from aiohttp.typedefs import Middleware
 
 from bars_gateway import listeners
 from bars_gateway.errors import SandboxError
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import (
     BodyRefused,
     allow_of,
@@ -73,7 +74,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SandboxSettings:
     """Where the sandbox lives and how patient it is."""
 

@@ -23,7 +23,6 @@ import binascii
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA512
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import OfThePlatform, TokenDenied, refusal
 from bars_gateway.sandbox.faults import ArmedFault, FaultKind
@@ -48,7 +48,7 @@ ALLOWANCE = 10  # seconds that a clock may be fast, for nbf
 _QUOTA = 300  # tokens a minute for one application; told in the answer, and not counted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Assertion:
     """A JWT, taken apart and not yet believed."""
 
@@ -151,7 +151,7 @@ def _verifies(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Grant:
     """What was issued, to whom."""
 

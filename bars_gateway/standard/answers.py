@@ -39,7 +39,7 @@ from typing import Protocol
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import (
     Entry,
@@ -78,7 +78,7 @@ _MOST_ECHOED = 16
 NOTHING: Resource = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Problem:
     """A refusal that no rule of the message decided: the transport's, or our own trouble."""
 
@@ -88,7 +88,7 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Outcome:
     """What somebody's error body says, as far as it can be read."""
 
@@ -97,7 +97,7 @@ class Outcome:
     issue: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OwnWords:
     """One issue of an OperationOutcome as it was written: it may hold anything about anybody."""
 
@@ -107,7 +107,7 @@ class OwnWords:
     says: Sequence[str]  # its texts, in order: display, text, diagnostics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Minted:
     """The ids and the reference that we give to a new workflow."""
 
@@ -441,7 +441,7 @@ MEANINGS: Mapping[AnswerSubject, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Acknowledgement:
     """What is to be believed of the body of a 2xx, and what may be taken from it."""
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
 from bars_gateway.standard.workflow import Move, RequestType
@@ -81,7 +81,7 @@ class Answers(StrEnum):
     STREAM = "stream"  # a response each time that things have moved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Application:
     """One Application of the guide."""
 
@@ -165,7 +165,7 @@ _ALL = (
 APPLICATIONS: Mapping[str, Application] = {each.code: each for each in _ALL}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Owed:
     """An answer that is owed: until when, and when to say that this comes near."""
 
@@ -212,7 +212,7 @@ def application(use_case: str) -> Application | None:
     return APPLICATIONS.get(application_of(use_case))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Offer:
     """
     The services that a provider answers to, and what it has switched on.

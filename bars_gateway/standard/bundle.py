@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard import xml
 from bars_gateway.standard.r4 import ABOUT, matcher, resources, vocabulary
 from bars_gateway.standard.tree import (
@@ -109,7 +109,7 @@ class Entry(NamedTuple):
     resource: Resource
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(slots=False, kw_only=True)
 class Message:
     """
     What a message says about itself. Texts are empty where the Bundle has none.
@@ -233,7 +233,7 @@ class Message:
         return {entry.full_url: entry for entry in reversed(self.entries)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Seen:
     """What one walk over every object of a message has found."""
 

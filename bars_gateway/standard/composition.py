@@ -29,7 +29,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import is_id, map_of, maps_of, said_by, text_of
 from bars_gateway.standard.compositions import Composition, Need, chosen, known_for
 from bars_gateway.standard.definitions import DEFINITIONS, cited
@@ -47,7 +47,7 @@ PROFILES = f"{_NHS}/StructureDefinition/BARS"
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Wanted:
     """What the EPR says has happened, or wants."""
 
@@ -57,7 +57,7 @@ class Wanted:
     resources: tuple[Resource, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Exchanged:
     """One message of the conversation."""
 

@@ -13,7 +13,7 @@ the ServiceRequest stays active in a response, and its focus is the Responder's 
 from collections.abc import Iterator
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.rules.substance import REJECTIONS, VALIDATED
 from bars_gateway.standard.timing import application_of
@@ -33,7 +33,7 @@ class Need(StrEnum):
     CHANGE = "what has changed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Composition:
     """One row of the table."""
 

@@ -44,7 +44,7 @@ from dataclasses import field
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import (
     Entry,
     Json,
@@ -75,7 +75,7 @@ _GIVEN = frozenset("HealthcareService Location Practitioner PractitionerRole Sch
 _WRITTEN_ON = {"ServiceRequest": "authoredOn", "Appointment": "created"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CaseDetails:
     """Whom a message is about, and in which use case."""
 

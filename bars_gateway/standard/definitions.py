@@ -12,7 +12,7 @@ a request's update carries the Encounter that the Receiver added, so one more is
 
 from collections.abc import Mapping
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 EVENTS_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
 # Of services. The second is Application 8's; the third is what the test proxies know.
@@ -29,7 +29,7 @@ _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-"
 MANY = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Focus:
     """How often a resource is in a message."""
 
@@ -39,7 +39,7 @@ class Focus:
     most: int | None  # None: as often as one likes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Definition:
     """One kind of message."""
 

@@ -40,7 +40,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard import bundle, guards, meaning, rules, structure, xml
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
@@ -74,7 +74,7 @@ _STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 _INDEX = re.compile(r"\[[0-9]+\]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Examined:
     """What was found. There are errors, or a message with its move: never both."""
 

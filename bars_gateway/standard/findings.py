@@ -32,7 +32,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import eq
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
 from bars_gateway.standard.patients import (
     NHS_NUMBER_SYSTEM,
@@ -89,7 +89,7 @@ class Current(StrEnum):
     OTHER_PATIENT = "other_patient"  # the record is of somebody else: nothing is sent to it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """What a read has shown, and for what is over, how that ended."""
 
@@ -150,7 +150,7 @@ def _by_status(record: Resource) -> Finding:
     return Finding(Current.YES if status in CURRENT.get(kind, ()) else Current.UNSHOWN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Search:
     """A search of a Receiver for what it has of one patient."""
 
@@ -184,7 +184,7 @@ class Reconciliation(StrEnum):
     UNREAD = "unread"  # nobody could be asked, or by nothing: the Bundle names no NHS number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Matched:
     """What a searchset shows of what a message made."""
 

@@ -20,7 +20,7 @@ Decisions: D-other-patient, D-never-too-late.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import CaseDetails, other_patient, other_use_case
@@ -45,7 +45,7 @@ _EVERY = frozenset(State)
 _EVERYBODY = frozenset(APPLICATIONS) | {""}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Guard(Rule):
     """One row of the table."""
 

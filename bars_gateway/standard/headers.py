@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import orjson
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.tree import unmarked
@@ -44,7 +44,7 @@ class HeaderProblem(ValueError):
     """A header cannot be read; the text says why, without its value."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TargetIdentifier:
     """Names one service: what the proxy looks the Receiver up by."""
 
@@ -79,7 +79,7 @@ class TargetIdentifier:
         return cls(system, value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SenderIdentity:
     """Who we say that we are, in the access-control headers."""
 
@@ -92,7 +92,7 @@ class SenderIdentity:
     core_version: str  # of BaRS Core, that we expect answers in
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ids:
     """
     The two ids of one request.

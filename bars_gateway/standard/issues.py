@@ -8,7 +8,7 @@ the cure, and that is what a person needs (Core, Diagnostics-Text).
 from enum import StrEnum
 from typing import TypedDict
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 
 class Severity(StrEnum):
@@ -19,7 +19,7 @@ class Severity(StrEnum):
     INFORMATION = "information"  # no problem: something about the list of them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Issue:
     """One rule that a message breaks, and the answer that the guide has for it."""
 

@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.consistency import journey_of, likeness_of
 from bars_gateway.standard.headers import same_service
@@ -75,7 +75,7 @@ class Relation(StrEnum):
     SAME_RECORD = "same_record"  # the Receiver keeps both as one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Tie:
     """One row: how a new request is tied to an earlier workflow."""
 
@@ -166,7 +166,7 @@ def _id_in(message: Message, reference: str, kind: str) -> str:
     return match[2] if match and match[1] == kind else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Named:
     """The workflow that a new request names."""
 
@@ -212,7 +212,7 @@ def _was_booked_before(new: Message, named: Named) -> bool:
     return request_type_of(new) is RequestType.BOOKING and State.CANCELLED in named.pairs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LinkRule(Rule):
     """One row of the table."""
 
@@ -334,7 +334,7 @@ LINK_RULES: tuple[LinkRule, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Ties:
     """What a new request says of other workflows, and how that is taken: nothing of a patient."""
 

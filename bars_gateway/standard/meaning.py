@@ -36,7 +36,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import chain
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Entry, Message, bare_id, instant, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import PREFIX
 from bars_gateway.standard.timing import application_of
@@ -125,7 +125,7 @@ class Owner(StrEnum):
     OTHER = "something else"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MeaningRow:
     """One way to say something. None: whatever it is."""
 
@@ -273,7 +273,7 @@ ROWS: tuple[MeaningRow, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Written:
     """One Encounter, as a response has it."""
 
@@ -284,7 +284,7 @@ class Written:
     reason: Reason | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Wording:
     """Everything in a response that its meaning follows from."""
 
@@ -310,7 +310,7 @@ class Wording:
         return len(theirs := self.theirs(ours)) == 1 and len(theirs) < len(self.encounters)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Reading:
     """What a response says."""
 
@@ -328,7 +328,7 @@ class Reading:
         return MOVES[self.said]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Case:
     """A response beside its workflow: what a row is held against."""
 
@@ -514,7 +514,7 @@ _TELLS_NOTHING = frozenset({Said.UNCLEAR, Said.ACCEPTED})  # of what *planned* f
 _SENT = frozenset({Said.ASSIGNED, Said.ON_SCENE, Said.STOOD_DOWN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Spoken:
     """A word that came, and when it was said, as far as its stamps can be believed."""
 
@@ -524,7 +524,7 @@ class Spoken:
     came_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Place:
     """Where a new word stands among those that came before it."""
 

@@ -50,7 +50,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 from itertools import islice
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, once, text_of
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.r4 import ABOUT, resources
@@ -83,7 +83,7 @@ class Sameness(StrEnum):
 ONE_PATIENT = frozenset({Sameness.SAME, Sameness.NEWLY_TRACED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Patient:
     """Whom a message is about: what of it can be compared, and is never shown."""
 
@@ -272,7 +272,7 @@ def _may_be_to_a_patient(reference: Resource) -> bool:
     return said in {"", "Patient"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Beside:
     """What came with a record, and may be meant by what it refers to."""
 

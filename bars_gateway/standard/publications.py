@@ -46,7 +46,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import Outcome
 from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn
 from bars_gateway.standard.bundle import USE_CASES, Message, map_of, maps_of, text_of
@@ -82,7 +82,7 @@ _RESOURCES = frozenset(focus.type for each in DEFINITIONS.values() for focus in 
 _UNKNOWN, _TWICE = "PROXY_NOT_FOUND", "multiple-matches"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class About:
     """What the statement says of the gateway itself."""
 
@@ -95,7 +95,7 @@ class About:
     asks: bool = True  # whether the EPR is asked: without it no bookings, and no reads
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Row:
     type: str
     interactions: tuple[str, ...]
@@ -198,7 +198,7 @@ def _needs_epr(definition: Definition) -> bool:
     return definition.event == "booking-request" or definition.url.endswith("-cancelled")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublicationRequest:
     """What is to be published: of one service, and of some use cases or of all."""
 

@@ -44,7 +44,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import tells_error
 from bars_gateway.standard.bundle import (
     MalformedBundle,
@@ -122,7 +122,7 @@ _COUNT = re.compile(r"[0-9]{1,10}")
 Values = Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BarsRequest:
     """One request to the proxy that is no message."""
 
@@ -150,7 +150,7 @@ class BarsRequest:
         return self.method == "GET" and self.resource in KEPT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BarsAnswer:
     """What came back, as it came."""
 
@@ -161,7 +161,7 @@ class BarsAnswer:
     kept_since: datetime | None = None  # None: it is new
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unanswered:
     """Nothing came back: a value, because a read may simply be asked again."""
 
@@ -353,7 +353,7 @@ class SearchProblem(ValueError):
         self.issues = tuple(issues)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SlotSearch:
     """What `GET /Slot` asks for."""
 
@@ -364,7 +364,7 @@ class SlotSearch:
     includes: Sequence[str]  # as they were asked for; the EPR may leave out what it has not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PatientSearch:
     """Whose Appointments or ServiceRequests are asked for: by number, or by the other three."""
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import NOBODY_ACTS, PROVED, matters, stands
@@ -274,7 +274,7 @@ def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:
     return tuple(remark for remark, numbers in said if numbers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CaseSoFar:
     """Where a workflow is before a response comes into it."""
 
@@ -285,7 +285,7 @@ class CaseSoFar:
     says: Said | None = None  # the newest word so far
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Response:
     """What a response says of itself."""
 
@@ -403,7 +403,7 @@ def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:
     return old_refusal or not REMARKABLE.isdisjoint(remarks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CaseWord:
     """One message of a case, of either side, and what is known of it."""
 

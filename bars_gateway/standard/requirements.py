@@ -8,10 +8,11 @@ The statements are told in our own words; their ids are those by which code and 
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+
+from bars_gateway.frozen import frozen
 
 
 class Conformity(StrEnum):
@@ -38,7 +39,7 @@ UNSHOWN: Mapping[Unshown, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Statement:
     """One conformance statement."""
 

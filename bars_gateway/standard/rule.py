@@ -25,7 +25,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any, Required, TypedDict, Unpack
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.headers import ODS, normalised
@@ -72,7 +72,7 @@ _SEVERITIES = {
 _NOTHING: Agreement = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Rule:
     """One row, of any table."""
 
@@ -105,7 +105,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MessageRule(Rule):
     """
     One row about a message alone, and the function that looks whether it is broken.
@@ -136,7 +136,7 @@ def rule(rule: str, text: str, **row: Unpack[_Row]) -> Callable[[Broken], Messag
     return lambda broken: MessageRule(rule=rule, text=text, broken=broken, **row)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overrides:
     """What is agreed, by service (`system|value`, normalised), ODS code, or EVERYBODY."""
 

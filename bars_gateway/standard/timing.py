@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.workflow import Move, RequestType
 
 
@@ -48,7 +48,7 @@ class AtItsTime(StrEnum):
     GOES_ON = "goes_on"  # it has no lead, and goes on past its time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Timing:
     """The figures of one Application."""
 
@@ -68,7 +68,7 @@ class Timing:
     urgent: bool = False  # goes out before what is not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Limits:
     """Until when a message is tried, and when its EPR is told that it is late."""
 

@@ -28,7 +28,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import field
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import AnswerSubject
 
 # Our access token: it ran out, or is not known.
@@ -84,7 +84,7 @@ class FaultSide(StrEnum):
     HERE = "HERE"  # our token, our registration or our own network, as it is seen from here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ProxyAnswer:
     """What came back over HTTP for one POST. Silence is `status=None`."""
 
@@ -107,7 +107,7 @@ class ProxyAnswer:
         return rest if prefix in FaultSide.__members__ else code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class VerdictRow:
     """One line of the table: an answer with all of these is judged so."""
 
@@ -127,7 +127,7 @@ class VerdictRow:
     kept_out: bool = False  # it shows that the Receiver does not have what it answers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Judgement:
     """The verdict, the row that it was read from, and whose fault it was."""
 

@@ -22,7 +22,7 @@ never is: it is read by `meaning`.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.bundle import Message
 
 
@@ -152,7 +152,7 @@ def led_on(state: State, *moves: Move) -> State:
     return state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DispatchRow:
     """One row of the standard's dispatch table: what these words together mean."""
 

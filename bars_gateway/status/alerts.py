@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import ON_NODE, Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
@@ -45,7 +45,7 @@ AFTER_A_START = timedelta(minutes=3)  # every part has looked by then
 _A_MONTH = 10_000  # beyond any stage of an expiry, in days
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Silences:
     """How long nothing may flow, each way, until that is news; zero: for ever."""
 
@@ -53,7 +53,7 @@ class Silences:
     acknowledged: timedelta = timedelta()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Snapshot:
     """Everything that is looked at, at one moment."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, AlarmWords
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
@@ -111,7 +111,7 @@ class OutsideKind(StrEnum):
     GATEWAY_DOWN = "gateway.down"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Concern:
     """One thing that a person should look at."""
 

@@ -30,7 +30,7 @@ import orjson
 import structlog
 
 from bars_gateway.errors import IdentityError, StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alerts import AlertStep, Channel, Delivery
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause, unless_stopped
@@ -63,7 +63,7 @@ class Way(Protocol):
         """Return once they were told, or raise NotDelivered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Whence:
     """Which gateway it is that tells."""
 
@@ -144,7 +144,7 @@ class Command:
             raise NotDelivered(f"it ended with {running.returncode}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MailServer:
     """How it is reached, and as whom."""
 

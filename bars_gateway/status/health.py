@@ -23,7 +23,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from bars_gateway.errors import StoreError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import (
     LOW_TIMES,
@@ -39,7 +39,7 @@ from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import OVER, stage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Readiness:
     """What stands in the way; empty where nothing does."""
 
@@ -102,7 +102,7 @@ class HealthState(StrEnum):
 _WORST_FIRST = (HealthState.FAILING, HealthState.WARNING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Dependency:
     """One thing that we need: names from the settings, states and times, no secrets."""
 

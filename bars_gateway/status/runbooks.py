@@ -13,7 +13,7 @@ of a message is in any of them, so that an alert may quote them.
 from collections.abc import Mapping
 from datetime import timedelta
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmScope, Whose
 from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
 
@@ -22,7 +22,7 @@ _NOW = timedelta()
 _A_MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Runbook:
     """What to do about one code."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, StuckLog
 from bars_gateway.store.readings import EprCondition
@@ -13,7 +13,7 @@ from bars_gateway.upkeep.purging import PurgeState
 from bars_gateway.upkeep.trail import TrailState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TokenState:
     """How one provider stands with the token service."""
 
@@ -27,7 +27,7 @@ class TokenState:
     clock_skew_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeptOutState:
     """A provider whose token or registration the proxy refuses."""
 
@@ -37,7 +37,7 @@ class KeptOutState:
     advice: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UnavailableState:
     """Nothing can be stored."""
 
@@ -45,7 +45,7 @@ class UnavailableState:
     advice: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EgressState:
     """Nothing gets out of our own network."""
 
@@ -54,7 +54,7 @@ class EgressState:
     advice: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Lying:
     """Files that an EPR has dropped and that cannot be taken, for one reason."""
 
@@ -65,7 +65,7 @@ class Lying:
     cure: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BudgetState:
     """How much of a minute's quota is used; providers under one application key share it."""
 
@@ -75,7 +75,7 @@ class BudgetState:
     paused_seconds: float  # for which the platform has asked us to send nothing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RuntimeState:
     """What the running parts know of themselves, beside the store."""
 

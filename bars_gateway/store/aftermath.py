@@ -11,11 +11,11 @@ Decisions: D-restore.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.errors import unforeseen
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
@@ -46,7 +46,7 @@ class Became(StrEnum):
     FAILED = "failed"  # an internal error of the gateway: it is as it was before, or not here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Line:
     """One message, and what became of it."""
 

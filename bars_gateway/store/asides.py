@@ -50,7 +50,7 @@ from bars_gateway.errors import (
     Unforeseen,
     unforeseen,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, AlarmScope
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
@@ -83,7 +83,7 @@ class Aside(StrEnum):
     WORK = "work.failed"  # what the gateway does by itself
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spoilt:
     """A row that cannot be read, and why."""
 
@@ -274,7 +274,7 @@ def log_set_aside(kind: Aside, error: BaseException, **about: Any) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What a step looks for: what is due now, but for what hit an internal error a moment ago."""
 
@@ -289,7 +289,7 @@ class Look:
         return {"now": text(self.now), "left_out": left_out, "limit": self.most}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """A row that something fell due for and could not be done, and why: it is as it was."""
 

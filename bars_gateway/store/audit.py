@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.store.connection import Connection, Row
@@ -33,7 +33,7 @@ _NOBODYS = (None, None, None)
 _CONSOLE = "console"  # who came, left or was refused: in no role
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sought:
     """Which lines of the audit trail: all that is given has to fit."""
 

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from bars_gateway.errors import DatabaseDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim, Part
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Before
 from bars_gateway.standard.workflow import Move
@@ -38,7 +38,7 @@ _BESIDE = 8  # that may have to wait, of those that are due first
 _NONE_MET: Mapping[str, Any] = {"n": 0, "previous_at": None, "first_error_at": None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Lease:
     """For whom messages are claimed, and how many may be in flight to one Receiver."""
 
@@ -47,7 +47,7 @@ class Lease:
     per_receiver: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Openings:
     """Who may send at one moment."""
 

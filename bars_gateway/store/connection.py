@@ -31,7 +31,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Findings, StuckLog
@@ -44,7 +44,7 @@ T = TypeVar("T")
 LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Room:
     """What an engine takes of its disk."""
 

@@ -22,7 +22,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.interventions import NOT_CONFIRMED
 from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload
@@ -41,7 +41,7 @@ from bars_gateway.store.work import Noun, Shared, reads, writes
 _PARTS = ("message_id", "part", "media_type", "headers", "encoding", "body", "digest")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SharedMessage:
     """One message of a workflow that both sides have, or will have."""
 
@@ -51,7 +51,7 @@ class SharedMessage:
     arrived: bool  # the other side has it, and no doubt about it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Conversation:
     """A workflow with all that was said in it, oldest first."""
 
@@ -171,7 +171,7 @@ def _tell(
     add_message_event(connection, about, f"workflow.{kind}", now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Confirmed:
     """The workflow stands as somebody has said."""
 

@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bars_gateway.errors import CopyRefused, DatabaseDamaged, DatabaseInUse, RowRefused
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.trail import TrailHead
 from bars_gateway.store.chain import chain_new, head, newest_line, walked
@@ -46,7 +46,7 @@ _NOBODYS = (None, None, None)
 _FEW = 50  # rows of a batch that hold bodies
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopiedPart:
     """Rows of one table, and the columns by which they are told apart and put in order."""
 
@@ -158,7 +158,7 @@ class CopyEnd(Protocol):
         """Note, within the last transaction, that all is in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Copied:
     """What a copy has brought over."""
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Attempt
 from bars_gateway.standard.verdict import ROWS, SILENCE
 from bars_gateway.store.connection import Connection, Row
@@ -96,7 +96,7 @@ _ENDED_BY: Mapping[Standing, frozenset[Standing]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Run:
     """The attempts that met the same, up to now: what they met, and where they begin."""
 
@@ -126,7 +126,7 @@ def run_of(last_of: Mapping[str, datetime]) -> Run | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Counterparty:
     """One service at the other side, as it stands now."""
 

@@ -21,11 +21,11 @@ Decisions: D-encryption, D-subject-hash.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import EncryptionRing, Vault, encrypted_by, unarmoured
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.model.readings import EncryptionStanding
@@ -311,7 +311,7 @@ def _answer(
         batch.changes.append((change[0], {**change[1], "answer": after, "before": before}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Table:
     """A table that has something to encrypt, and how one walks through it."""
 

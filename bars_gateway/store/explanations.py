@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.explanation import Ahead, Case, Explanation, Stall, explain
 from bars_gateway.model.interventions import Candidate, Verb
 from bars_gateway.model.messages import OutboundState
@@ -35,7 +35,7 @@ class Where(StrEnum):
     ASKED = "asked"  # the EPR is asked about it, and has not answered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Elsewhere:
     """What is known of an X-Request-Id that no message here has."""
 

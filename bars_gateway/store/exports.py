@@ -12,10 +12,10 @@ has that, too. What is between is computed anew by whoever wants to (`docs/recor
 import json
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.store.audit import EVER, NEVER
 from bars_gateway.store.chain import COLUMNS, STEP, beginning, digest_of_line, hash_at, seals
@@ -27,7 +27,7 @@ _END = 2**63 - 1
 Record = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WantedLines:
     """Which lines of the trail: all that is given has to fit."""
 

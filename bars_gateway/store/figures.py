@@ -24,7 +24,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.store.chain import newest_line
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, text
@@ -53,7 +53,7 @@ def bucket_of(receiver: str) -> str:
     return hashlib.sha256(receiver.encode()).hexdigest()[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Heap:
     """How much lies there, and since when the oldest does."""
 
@@ -61,7 +61,7 @@ class Heap:
     oldest_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Waiting:
     """For whom something waits that is not held, and since when the oldest does."""
 
@@ -70,7 +70,7 @@ class Waiting:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WaitingCounted(Waiting):
     """How much of it waits."""
 
@@ -78,7 +78,7 @@ class WaitingCounted(Waiting):
     workflows: int  # each is about one patient
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Counted:
     """What the figures show of one moment."""
 
@@ -149,7 +149,7 @@ def _heap(row: Row) -> Heap:
     return Heap(count=row["n"], oldest_at=instant(row["oldest"]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Flow:
     """What went one way."""
 
@@ -162,7 +162,7 @@ class Flow:
         return sum(self.hours)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AnswerTimes:
     """How fast others answered what we sent."""
 
@@ -171,7 +171,7 @@ class AnswerTimes:
     within_5000: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Backlog:
     """What is not settled and is for one Receiver."""
 
@@ -185,7 +185,7 @@ class Backlog:
         return sum(self.ages)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Traffic:
     """What flows and what waits, read in one moment."""
 
@@ -257,7 +257,7 @@ def _backlog(connection: Connection, now: datetime) -> list[Backlog]:
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Up:
     """For how long it was up, of a time that is known of."""
 
@@ -271,7 +271,7 @@ class Up:
         return max(timedelta(), self.of - self.up)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Uptime:
     """How long the gateway was up, and how its database grew."""
 

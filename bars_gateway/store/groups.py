@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from bars_gateway.errors import StoreError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fate:
     """What became of one work: what it returned, or why it came to nothing."""
 
@@ -30,7 +30,7 @@ class Fate:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupEnd:
     """What became of a group of works."""
 

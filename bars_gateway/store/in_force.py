@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.work import Noun, Shared, writes
@@ -29,7 +29,7 @@ _UNKNOWN = {"unknown": "the key to compare them with is new"}
 STARTED, STOPPED = "gateway.started", "gateway.stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Facts:
     """What is in force: by kind and name, what tells it from another."""
 

@@ -14,12 +14,12 @@ of which none may. Both engines read each of them.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import zstandard
 
 from bars_gateway.errors import PayloadDamaged, StoreError
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.readings import Inspected
 from bars_gateway.store.chain import walked
@@ -81,7 +81,7 @@ _CONTRADICTIONS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DatabaseReport:
     """What a database holds, and all that is wrong with it."""
 
@@ -98,7 +98,7 @@ class DatabaseReport:
         return [*self.damage, *self.contradictions]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Contents:
     """One snapshot of a database that cannot be written to."""
 

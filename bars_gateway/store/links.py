@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Arrival, Received, Submission
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import journey_of
@@ -47,7 +47,7 @@ _CARRIED_ON = frozenset({RequestType.REFERRAL, RequestType.VALIDATION})
 _MOST = 8  # candidates of one conversation whose Bundles are read; more are no choice
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundLinks:
     """What a new request belongs to, and what of it could not be linked."""
 
@@ -55,7 +55,7 @@ class FoundLinks:
     broken: Sequence[LinkRule] = ()
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class _Asking:
     """A new request, and the side that we are on in it."""
 

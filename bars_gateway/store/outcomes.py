@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.readings import Link, MessageRow
 from bars_gateway.standard.consistency import matters, stands
@@ -47,7 +47,7 @@ _ALARMS: Mapping[Remark, str] = {
 CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LookedFor:
     """What has to be looked for, to be told with an outcome; whoever knows better leaves it out."""
 

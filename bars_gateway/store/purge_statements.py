@@ -8,7 +8,7 @@ Decisions: D-retention.
 
 from collections.abc import Mapping, Sequence
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.retention import PURGED, RecordClass
 
 _OF_MESSAGES = (
@@ -21,7 +21,7 @@ _OF_MESSAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClassStatements:
     """How one class is walked through, judged and removed, and up to where."""
 

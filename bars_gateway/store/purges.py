@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     APPOINTMENT,
@@ -49,7 +49,7 @@ JUDGED_AT_ONCE = 500  # rows of one look
 BY_ITSELF = Actor(role="gateway", who="gateway", why="nightly")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Judged:
     """What one look has found."""
 
@@ -60,7 +60,7 @@ class Judged:
     more: bool  # whether there is more beyond it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Prospect:
     """What a purge would do with a class."""
 

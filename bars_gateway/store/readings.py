@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Overview
@@ -37,7 +37,7 @@ LISTED = 20
 LISTED_ALARMS = 10  # of each kind; bars-gateway alarms lists them all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UnreadNotice:
     """One of them, by its ids."""
 
@@ -47,7 +47,7 @@ class UnreadNotice:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unread:
     """The notices of one use case that lie there."""
 
@@ -62,7 +62,7 @@ class Unread:
         return self.oldest[0].created_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EprCondition:
     """How one provider's EPR attends to what it is given."""
 

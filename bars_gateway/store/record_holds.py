@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import LinkedRecord, RecordHold
 from bars_gateway.standard.workflow import RequestType, State
@@ -26,7 +26,7 @@ from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class HeldThing:
     """What somebody names: one of these."""
 

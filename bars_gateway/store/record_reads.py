@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bars_gateway.errors import StaleState, unforeseen
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, Part, Payload
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.findings import ENDED, Current, Matched, Reconciliation
@@ -68,7 +68,7 @@ OTHER_PATIENT = "cancel.other_patient"
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Cancellation:
     """A cancellation that is to be read for."""
 
@@ -254,7 +254,7 @@ _ENDED_AS_TOLD: Mapping[State, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Unreconciled:
     """A message that the Receiver has, under ids that we do not know."""
 

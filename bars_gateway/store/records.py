@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
 from bars_gateway.model.readings import Link
@@ -166,7 +166,7 @@ def bring_forward(
     connection.run("bring_forward", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WorkflowStanding:
     """Where a workflow stands, and what it is about."""
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import add_message_event
@@ -47,7 +47,7 @@ REPORTED: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DoneBeside:
     """What somebody did beside the gateway."""
 

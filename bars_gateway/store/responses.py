@@ -42,7 +42,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import (
     Arrival,
     Fate,
@@ -119,7 +119,7 @@ from bars_gateway.store.work import Noun, promises, writes
 _ENDS = frozenset({Move.DECLINE, Move.CONCLUDE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Heard:
     """A response as it was read, and where it stands among those of its workflow."""
 
@@ -229,7 +229,7 @@ def sends_plans_back(
     return is_sent_back(answer, asked)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class JudgedResponse:
     """A response, read beside its workflow, and what is to be told of it."""
 

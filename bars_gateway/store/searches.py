@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import MessageHistory, MessageRow
 from bars_gateway.standard.verdict import FaultSide
@@ -43,7 +43,7 @@ RECEIVED = "received"  # the one state of what came
 _NEARLY_ALL = frozenset({OutboundState.ACKNOWLEDGED, RECEIVED})  # any other index is narrower
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MessageFilter:
     """What messages are asked for; None: any."""
 
@@ -59,7 +59,7 @@ class MessageFilter:
     before: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class FoundMessage:
     """One message of a list."""
 
@@ -68,7 +68,7 @@ class FoundMessage:
     fault: FaultSide | None  # whose that was
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Page:
     """Some of the messages that fit, the newest first."""
 
@@ -77,7 +77,7 @@ class Page:
     looked_back_to: datetime | None  # so far, where the bound came first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Trouble:
     """Messages that did not go well in the same way, with the same Receiver."""
 
@@ -91,7 +91,7 @@ class Trouble:
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KeptPart:
     """One part that is kept of a message, without its bytes."""
 
@@ -101,7 +101,7 @@ class KeptPart:
     size: int  # bytes, as they are kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Whole:
     """One message with all that happened to it, and what is kept of it."""
 

@@ -10,7 +10,7 @@ A workflow is told as a whole: an answer that came under another X-Correlation-I
 
 from collections.abc import Iterator, Sequence
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import Debt, MessageRow, WorkflowRow
 from bars_gateway.model.timeline import Party, TimelineStep, steps
 from bars_gateway.store.connection import Connection, Row
@@ -23,7 +23,7 @@ from bars_gateway.store.work import Noun, reads
 LONGEST = 200  # messages of one conversation that are told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Timeline:
     """What was exchanged in one conversation."""
 

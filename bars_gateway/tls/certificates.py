@@ -49,7 +49,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 
 _LONGEST = 8  # certificates above the leaf: no chain has so many, and a circle would have more
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # the object id that a PKCS#7 file begins with
@@ -276,7 +276,7 @@ class RevocationStatus(Enum):
     UNKNOWN = auto()  # no list of its authority covers it, or the list is out of date
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RevocationList:
     """One list, or one part of an authority's list."""
 
@@ -286,7 +286,7 @@ class RevocationList:
     next_update: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revocations:
     """Every list that was loaded, by the name of its authority in DER."""
 

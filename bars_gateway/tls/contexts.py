@@ -19,7 +19,7 @@ import ssl
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.tls.certificates import (
     NoPem,
     Revocations,
@@ -85,7 +85,7 @@ class SpeakingContext(ssl.SSLContext):
         return begun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Identity:
     """A server certificate that has been checked, ready for connections."""
 
@@ -104,7 +104,7 @@ class Identity:
         return _first_end(self.chain)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Caller:
     """What a caller's certificate says, once its chain has been verified."""
 

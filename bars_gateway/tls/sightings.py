@@ -24,7 +24,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.tls.certificates import Revocations, RevocationStatus, flaw
 from bars_gateway.tls.contexts import Caller, allowed, caller_from
 
@@ -36,7 +36,7 @@ _MOST = 64  # certificates: the proxy shows one or two, and the file is to stay 
 _KEPT_EVERY = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sighting:
     """A caller that was let in, and when last."""
 
@@ -54,7 +54,7 @@ class Sighting:
         return tuple(map(x509.load_der_x509_certificate, self.caller.presented))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Trust:
     """What a caller's certificate is held against."""
 
@@ -78,7 +78,7 @@ class Trust:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ShutOut:
     """Somebody who called recently, and would not get in."""
 

@@ -61,7 +61,7 @@ from enum import StrEnum
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import Inspected, Inspection
 from bars_gateway.stopping import pause
@@ -108,7 +108,7 @@ ADVICE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Expiry:
     """One thing that will end."""
 
@@ -249,7 +249,7 @@ class Inspector:
                 return
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ClockStep:
     """The wall clock was set, or the machine slept."""
 

@@ -31,7 +31,7 @@ Decisions: D-retention, D-several-nodes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -39,7 +39,7 @@ from typing import Protocol
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     PURGED,
@@ -197,7 +197,7 @@ async def _cleared(
         await pause(stopping, SHORTEST_REST)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PurgeState:
     """What is known of purges, for the page and its figures."""
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import structlog
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.trail import BreachKind, Seal, TrailHead, Witness
 from bars_gateway.stopping import pause
 from bars_gateway.store.chain import Chain, Walk
@@ -57,7 +57,7 @@ _FILE_ADVICE = (
 _REPORT_ADVICE = "Whoever wrote it was no command of this release: see who did, and remove it."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TrailState:
     """How the audit trail is looked after, for the page and its figures."""
 

@@ -26,7 +26,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -41,6 +41,7 @@ from bars_gateway.config import Provider, Settings
 from bars_gateway.config.doubts import doubts
 from bars_gateway.config.problems import problems
 from bars_gateway.config.sources import SettingsProblem
+from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.certificate_rules import Delivered
 from bars_gateway.onboarding.certificates import read_delivered
 from bars_gateway.onboarding.contacts import Contact
@@ -127,7 +128,7 @@ def unit_in(*folders: str) -> Path:
     return next((unit for unit in units if unit.exists()), units[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Machine:
     """The machine that is looked at."""
 
@@ -192,7 +193,7 @@ class CheckedSite:
 Look = Callable[[CheckedSite], Seen | Awaitable[Seen]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Check:
     """One thing to look at."""
 
@@ -210,7 +211,7 @@ class Check:
         return self.name.partition(".")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CheckResult:
     """A check with what was seen."""
 
@@ -231,7 +232,7 @@ class CheckResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DoctorReport:
     """What all the checks brought."""
 
@@ -287,7 +288,7 @@ def _most_severe(
     return grade(f"{found[0].key} {found[0].cause}{more}", found[0].cure)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Fetched:
     """What came back."""
 
@@ -351,7 +352,7 @@ def cause_of(error: Exception) -> str:
     return "the connection broke off"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Probe:
     """What was sent, and what came back."""
 

@@ -35,7 +35,7 @@ import ssl
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from bars_gateway.frozen import frozen
 from bars_gateway.listeners import body_of
 from bars_gateway.sandbox.bodies import as_document
 from bars_gateway.sandbox.counterparty import correspondence
@@ -72,7 +73,7 @@ NAME = "counterparty"
 ENCOUNTERS = ("planned", "in-progress", "arrived", "finished", "cancelled")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Surroundings:
     """What the counterparty needs of the national side."""
 

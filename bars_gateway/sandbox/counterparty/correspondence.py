@@ -22,7 +22,6 @@ import json
 import ssl
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from bars_gateway.demo.messages import (
     referral,
     validation_request,
 )
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.counterparty.message_handler import Direction, Held, Holdings, held_for
 from bars_gateway.sandbox.counterparty.services import (
     ODS_CODE,
@@ -91,7 +91,7 @@ RESPONSE_ATTEMPTS = 12  # with their pauses, some minutes
 _FATES = {Verdict.ACKNOWLEDGED: Move.REQUEST, Verdict.REFUSED: Move.REFUSE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sent:
     """What became of one message."""
 

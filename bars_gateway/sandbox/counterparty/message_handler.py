@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.counterparty import replies
 from bars_gateway.sandbox.counterparty.replies import (
     BEFORE,
@@ -124,7 +125,7 @@ class Held:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Met:
     fingerprint: str
     reply: SandboxReply | None  # None: not decided yet
@@ -249,7 +250,7 @@ def _standing() -> Iterator[Held]:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Incoming:
     """One message as it came."""
 
@@ -259,7 +260,7 @@ class Incoming:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Read:
     """One message, understood."""
 

@@ -19,13 +19,13 @@ a slot's id is made of its service and its time.
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.counterparty import replies
 from bars_gateway.sandbox.counterparty.message_handler import (
     Held,
@@ -69,7 +69,7 @@ _LENGTH = timedelta(minutes=30)
 _BUSY_HOURS = 4  # every so many hours one is busy from the start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ReadRequest:
     """One read as it came."""
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from bars_gateway.frozen import frozen
 from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format, to_bytes
@@ -34,7 +35,7 @@ from bars_gateway.standard.tree import Json
 from bars_gateway.standard.workflow import RequestType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SandboxReply:
     """One answer, in JSON: whoever asked for XML gets it in that."""
 
@@ -117,7 +118,7 @@ _REFERRAL = frozenset({RequestType.REFERRAL})
 _VALIDATION = frozenset({RequestType.VALIDATION})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Sentinel:
     """What a new request about one patient gets."""
 

@@ -23,9 +23,10 @@ and is done. The others end with the acknowledgement.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 
+from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.counterparty.replies import PROBLEMS
 from bars_gateway.sandbox.registry import DOS_SERVICE
 from bars_gateway.standard.applications import VERSIONS, Offer
@@ -46,7 +47,7 @@ class Habit(StrEnum):
     UNKNOWN = "404 to whoever asks for its definitions"  # MD-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Service:
     """One service of the counterparty."""
 
@@ -149,7 +150,7 @@ class ScriptProblem(ValueError):
     """A script was described wrongly; the text names what, and the cure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Script:
     """One thing to do otherwise."""
 
@@ -283,7 +284,7 @@ def _check_member(name: str, value: object) -> None:
         raise ScriptProblem("seconds is between 0 and 600")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ScriptedResponse:
     """One response."""
 

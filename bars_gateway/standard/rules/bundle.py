@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, once, text_of
 from bars_gateway.standard.definitions import Focus, cited
@@ -26,7 +26,7 @@ _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/"
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Demand:
     """What one element must be wherever the element around it is."""
 

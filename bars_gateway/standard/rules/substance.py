@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from html import unescape
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import (
     Entry,
@@ -90,7 +90,7 @@ _OF_CODES = frozenset({"id", "system", "version", "userSelected", "url"})
 _TAG = re.compile("<[^>]*>")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Around:
     """What stands beside a CarePlan, by how it may be referred to from there."""
 

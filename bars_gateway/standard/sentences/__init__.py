@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.findings import ENDED, ReadProgress
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, Remark
@@ -115,7 +115,7 @@ _TOLD_IN = frozenset(  # a kind of notice
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Situation:
     """A message as somebody hears of it."""
 

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import application_of
@@ -31,7 +31,7 @@ class Asks(IntEnum):
     ACT = 5  # act now: the patient is this organisation's
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sentence:
     """What is so and what to do about it, with slots such as {it} and {by}."""
 
@@ -55,7 +55,7 @@ CONTROL_ROOMS = (Matter.OUT_OF_AREA, Matter.CALL_ASSIST, Matter.MUTUAL_AID)
 HELP = (Matter.CALL_ASSIST, Matter.MUTUAL_AID)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Words:
     """How the parts of a matter are called."""
 
@@ -149,7 +149,7 @@ def matter_of(request_type: RequestType, use_case: str) -> Matter:
     return Matter.TRANSFER if application_of(use_case) else Matter.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """How a message of ours is called, and what is so as long as it has not arrived."""
 
@@ -232,7 +232,7 @@ _BY_WORD: Mapping[Said, Parts] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GoesBy:
     """What is so of an answer of ours that has not arrived, where they have another one."""
 
@@ -272,7 +272,7 @@ def parts(
     return PARTS[move]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Details:
     """What only the message at hand can tell; without it, what names it is left out."""
 

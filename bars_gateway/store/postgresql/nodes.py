@@ -36,7 +36,7 @@ import structlog
 
 from bars_gateway import __version__
 from bars_gateway.errors import DatabaseAway, StoreError
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.nodes import AWAY_AFTER, Node
 from bars_gateway.store.nodes import Clock, Heard, Tell
 from bars_gateway.store.postgresql import Raw, Values, require_known, row, say, translated
@@ -133,7 +133,7 @@ class ServerTime:
         return _EPOCH + timedelta(seconds=self._ahead + time.monotonic())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Beat:
     """What a beat has found."""
 

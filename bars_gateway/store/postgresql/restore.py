@@ -17,10 +17,10 @@ Decisions: D-restore.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.errors import BackupDamaged
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
 from bars_gateway.model.trail import LEAP
 from bars_gateway.store.aftermath import (
@@ -42,7 +42,7 @@ from bars_gateway.store.rows import instant
 _NOBODYS = (None, None, None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PutBack:
     """What was done, and what whoever did it has to know."""
 

@@ -18,7 +18,6 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +26,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from bars_gateway.errors import DatabaseAway, DatabaseInUse, DatabaseUnfit
+from bars_gateway.frozen import frozen
 from bars_gateway.store.postgresql import Raw, adapted, is_lost, row, row_of, say, told
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ServerAddress:
     """A database on a server, as `store.url` names it."""
 

@@ -29,10 +29,10 @@ The statements walk whole tables, which is why they are none of the named ones.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.store.aftermath import LEFT_BEHIND, Became, Line, line_of
@@ -87,7 +87,7 @@ def is_used(connection: sqlite3.Connection, table: str, number: int) -> bool:
     return connection.execute(query, [number]).fetchone() is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StandsAgain:
     """An alarm that the kept database had, and this one had not: ids and codes."""
 
@@ -97,7 +97,7 @@ class StandsAgain:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _There:
     """An alarm of the kept database, and what it is about here."""
 

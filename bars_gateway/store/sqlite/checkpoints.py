@@ -21,7 +21,7 @@ Decisions: D-checkpoints.
 
 import sqlite3
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import StuckLog
 
 SOON = 0.25  # seconds after a commit, where nobody waits for the writer
@@ -33,7 +33,7 @@ STUCK_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader befor
 STUCK_SECONDS = 60.0  # after so long: none of our own readers takes that
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """How a checkpoint ended."""
 

@@ -61,7 +61,7 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
@@ -195,7 +195,7 @@ def _has_content(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opening:
     """What was found when the file was opened."""
 
@@ -375,7 +375,7 @@ def _refuse_what_is_lost(connection: SqliteConnection, error: Exception) -> None
         raise sqlite3.OperationalError("the transaction was lost in the middle") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Readers:
     """The connections that cannot write, each with a thread of its own."""
 

@@ -53,7 +53,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from bars_gateway.frozen import dataclass
+from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import Inspected
 from bars_gateway.store.rows import instant, text
 
@@ -90,7 +90,7 @@ DAMAGED = "database.damaged"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Index:
     """How SQLite finds rows of a table by other than their key."""
 
@@ -99,7 +99,7 @@ class Index:
     only: str  # which rows it is about, in SQL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """A table, how to read it without any index, and its indexes."""
 
@@ -109,7 +109,7 @@ class Table:
     indexes: Sequence[Index]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """An index that does not hold what its table does, and by how many rows."""
 
@@ -118,7 +118,7 @@ class Gap:
     rows: int  # 0: nobody counted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InspectionStep:
     """What one step has looked at, and what it found."""
 

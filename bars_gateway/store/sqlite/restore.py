@@ -49,7 +49,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +61,7 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.frozen import frozen
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import RecordClass
@@ -138,7 +138,7 @@ class DatabaseCondition(StrEnum):
     WHOLE = "whole"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Beyond:
     """What a database holds that a backup does not."""
 
@@ -148,7 +148,7 @@ class Beyond:
     newer: bool  # whether anything at all happened in it after the backup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Restored:
     """What was done, and what whoever did it has to know."""
 
@@ -161,7 +161,7 @@ class Restored:
     uncollected: int  # notices that the EPR is given (again)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class HandedOver:
     """What was entered from a kept database for the EPR to be given."""
 
@@ -170,7 +170,7 @@ class HandedOver:
     alarms: Sequence[StandsAgain]  # what nobody had seen to, and was not here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class _Known:
     """What a kept database has told."""
 
