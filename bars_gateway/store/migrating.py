@@ -15,8 +15,10 @@ from importlib import resources
 from bars_gateway import __version__
 from bars_gateway.errors import DatabaseNewer, DatabaseUnfit
 
-SQLITE = "bars_gateway.store"
-POSTGRESQL = "bars_gateway.store.postgresql"
+# Where an engine's are in this package. Nobody needs its driver to read them: the trail is held
+# against both.
+SQLITE = "migrations"
+POSTGRESQL = "postgresql/migrations"
 # What a database says of the last gateway that began to work on it. A later schema may lack this.
 LAST_START = "SELECT detail FROM events WHERE kind = 'gateway.started' ORDER BY id DESC LIMIT 1"
 _VERSION = re.compile(r'"version": ?"([0-9][0-9A-Za-z.+-]{0,30})')
@@ -24,8 +26,8 @@ _VERSION = re.compile(r'"version": ?"([0-9][0-9A-Za-z.+-]{0,30})')
 
 @cache
 def migrations(engine: str) -> Mapping[int, str]:
-    """Return the text of each migration of that engine's package, by its number."""
-    folder = resources.files(engine) / "migrations"
+    """Return the text of each migration of *engine* (SQLITE, POSTGRESQL), by its number."""
+    folder = resources.files("bars_gateway.store") / engine
     return {
         int(file.name.removesuffix(".sql")): file.read_text("utf-8")
         for file in folder.iterdir()

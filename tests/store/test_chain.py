@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -353,6 +355,21 @@ def test_what_refuses_changes_has_to_be_there(trail: Trail, name: str) -> None:
 
     assert BreachKind.UNGUARDED is breach.kind
     assert name in breach.says
+
+
+def test_the_trail_of_a_file_is_walked_without_the_driver_of_a_server(trail: Trail) -> None:
+    """Who keeps everything in a file has not installed it, and has the trail walked each night."""
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from pathlib import Path\n"
+        "from bars_gateway.store.sqlite.integrity import examine\n"
+        "print(examine(Path(sys.argv[1])).problems)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, trail.path], capture_output=True, text=True, check=True
+    )
+
+    assert "[]\n" == told.stdout
 
 
 def test_what_swallows_lines_is_found(trail: Trail) -> None:
