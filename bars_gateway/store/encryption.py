@@ -110,7 +110,7 @@ class Encryption(Noun):
 
     async def step(self, now: datetime) -> bool:
         """Do a little more; tell whether anything is left to do."""
-        place = (await self._state()).place
+        place = (await self.standing()).place
         if place is None:
             return False
         if place == _LOG:
@@ -124,10 +124,6 @@ class Encryption(Noun):
             LOOKING.reset(token)
         await self._encrypt_batch(place, batch)
         return True
-
-    @reads
-    def _state(self, connection: Connection) -> EncryptionStanding:
-        return standing(connection)
 
     @reads
     def _next_batch(self, connection: Connection, place: str) -> _Batch:

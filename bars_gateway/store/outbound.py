@@ -93,22 +93,21 @@ class Outbound(Noun):
         self._per_receiver = per_receiver
         self._own = partial(release_own, node=node)
 
+    @promises
+    @wakes(WakeUps.wake_outbound)
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """
         Queue the message, or return the receipt that the same bytes were given before.
 
         Raises MoveRefused where its workflow is past such a move: nothing was taken then.
         """
-        accepted = await self._submit(await self._searched(submission), now)
+        searched = await self._searched(submission)
+        accepted = await self._database.write(
+            partial(submissions.submit, submission=searched, now=now)
+        )
         if submission.read_first:
             self._wake_ups.cancellations.wake()
         return accepted
-
-    @promises
-    @wakes(WakeUps.wake_outbound)
-    @writes
-    def _submit(self, connection: Connection, submission: Submission, now: datetime) -> Accepted:
-        return submissions.submit(connection, submission, now)
 
     @reads
     def submitted(self, connection: Connection, provider: str, fingerprint: str) -> Accepted | None:
@@ -137,8 +136,11 @@ class Outbound(Noun):
 
         What is urgent goes first, and of that what has been due longest.
         """
+        until = openings.at + self._lease
+        lease = Lease(node=self._node, until=until, per_receiver=self._per_receiver)
+        work = partial(claims.claim, wanted=wanted, openings=openings, lease=lease)
         while any(openings.places.values()):
-            found = await self._claim(wanted, openings)
+            found = await self._database.write(work)
             taken = [each for each in found if isinstance(each, Claim)]
             spoilt = [each for each in found if isinstance(each, Spoilt)]
             for each in spoilt:
@@ -149,33 +151,22 @@ class Outbound(Noun):
                 return taken
         return []
 
-    @writes
-    def _claim(
-        self, connection: Connection, wanted: int, openings: Openings
-    ) -> list[Claim | Spoilt]:
-        until = openings.at + self._lease
-        lease = Lease(node=self._node, until=until, per_receiver=self._per_receiver)
-        return claims.claim(connection, wanted, openings, lease)
-
     async def settle(
         self, claim: Claim, answer: ProxyAnswer, *, attempt: Attempt, settlement: Settlement
     ) -> None:
         """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
-        await self._settle(claim, answer, attempt, settlement)
+        work = partial(
+            settle,
+            claim=claim,
+            answer=answer,
+            attempt=attempt,
+            settlement=settlement,
+            node=self._node,
+        )
+        await self._database.write(work)
         self._shared.measures.attempted(attempt)
         self._wake_ups.outbound.wake()
         self._wake_ups.notices[claim.provider].wake()
-
-    @writes
-    def _settle(
-        self,
-        connection: Connection,
-        claim: Claim,
-        answer: ProxyAnswer,
-        attempt: Attempt,
-        settlement: Settlement,
-    ) -> None:
-        settle(connection, claim, answer, attempt, settlement, self._node)
 
     @wakes(WakeUps.wake_outbound)
     @writes

@@ -78,7 +78,7 @@ from bars_gateway.store.inbound import (
 from bars_gateway.store.records import add_message_event, note_subjects, notify
 from bars_gateway.store.responses import answered_workflow, tell
 from bars_gateway.store.rows import instant, packed, payload_of, place_of, question_of, text
-from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads, writes
+from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads
 
 T = TypeVar("T")
 
@@ -143,30 +143,23 @@ class Questions(Noun):
             self._wake_ups.notices[provider].wake()
         return met
 
+    @promises
     async def turn_away(self, arrival: Arrival, now: datetime) -> None:
         """Tell EPR and operator of a cancellation that is refused because nobody is asked here."""
-        await self._turn_away(arrival, now)
+        await self._database.write(partial(turn_away, arrival=arrival, now=now))
         self._wake_ups.notices[arrival.provider].wake()
-
-    @promises
-    @writes
-    def _turn_away(self, connection: Connection, arrival: Arrival, now: datetime) -> None:
-        turn_away(connection, arrival, now)
 
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
         waking = self._wake_ups.answers[question_id] = WakeUp()
         net = _LOOK_ELSEWHERE if self._nodes.several else _LOOK_AGAIN
         try:
-            while (found := await self._answer_to(question_id)) is None:
+            look = partial(decision, question_id=question_id)
+            while (found := await self._database.read(look)) is None:
                 await waking.wait(net)
             return found
         finally:
             del self._wake_ups.answers[question_id]
-
-    @reads
-    def _answer_to(self, connection: Connection, question_id: int) -> Answered | None:
-        return decision(connection, question_id)
 
     def attend(self, provider: str, now: datetime) -> None:
         """Note that *provider*'s EPR has just asked for questions."""
@@ -217,33 +210,25 @@ class Questions(Noun):
         self, provider: str, question_id: int, decision: Decision, now: datetime
     ) -> Decided | None:
         """Do what the EPR has decided, with ledger, message, workflow and notice."""
-        decided = await self._decide(provider, question_id, decision, now)
+        work = partial(
+            decisions.decide,
+            provider=provider,
+            question_id=question_id,
+            decision=decision,
+            now=now,
+        )
+        decided = await self._database.write(work)
         self._wake_ups.wake_answer(question_id)
         self._wake_ups.notices[provider].wake()
         if decided and not decided.again:
             self._shared.measures.answered((now - decided.question.asked_at).total_seconds())
         return decided
 
-    @writes
-    def _decide(
-        self,
-        connection: Connection,
-        provider: str,
-        question_id: int,
-        decision: Decision,
-        now: datetime,
-    ) -> Decided | None:
-        return decisions.decide(connection, provider, question_id, decision, now)
-
     async def tell_unanswered(self, now: datetime) -> int:
         """Raise an alarm for each question that nobody answers, and forget old reads."""
         told = await self._rounds.go(decisions.tell_unanswered, Aside.ANSWER, now)
-        await self._forget_reads(now)
+        await self._database.write(partial(decisions.forget_reads, now=now))
         return told
-
-    @writes
-    def _forget_reads(self, connection: Connection, now: datetime) -> None:
-        decisions.forget_reads(connection, now)
 
     async def question_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new question, after *seconds* at the latest."""

@@ -11,9 +11,9 @@ one. A caller that is cancelled stops waiting: its change is made or not made, n
     @promises                  above it: refused beforehand where there is too little room
     @wakes(WakeUps.…)          above it: somebody is woken afterwards
 
-What depends on more is an async method as any other, around a private one that is decorated. Only
-what is given a function as a value hands that to the database itself: the steps of `Rounds`, what
-`Asides` write down, and the ways in which a question is put.
+What depends on more is an async method as any other, around a private one that is decorated. Where
+the function is there already, because others run it in transactions of theirs, it hands that to the
+database itself: what takes a submission, a claim's settlement, the ways in which a question is put.
 
 By wake-ups the flows learn that there is work, without polling and without calling each other:
 
