@@ -12,7 +12,7 @@ Some say another thing where their message failed while something else went on: 
 without it, or there may be another one with the same request. Then nobody has to act as if nobody
 else knew.
 
-To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
+To add one: write the event as ever (`add_event`), and give its kind a row
 in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
 most severe stand first. One that is raised only when something gets worse is written only then.
 

@@ -21,7 +21,7 @@ from bars_gateway.model.questions import PROCESS_MESSAGE
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import known_before
-from bars_gateway.store.records import add_message_event, notify
+from bars_gateway.store.records import EventAbout, add_event, notify
 from bars_gateway.store.rows import instant, text
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
@@ -140,8 +140,8 @@ def raise_alarms(connection: Connection, lines: Sequence[Line], now: datetime) -
     """Raise an alarm for each message that is to be handed over, or could not be taken over."""
     for line in lines:
         if line.fate in _ALARMS:
-            about = (line.provider, None, line.request_id)
-            add_message_event(connection, about, _ALARMS[line.fate], now)
+            about = EventAbout(line.provider, None, line.request_id)
+            add_event(connection, about, _ALARMS[line.fate], now)
 
 
 def hold_one(connection: Connection, row: Row, here: int, now: datetime) -> None:
@@ -150,8 +150,7 @@ def hold_one(connection: Connection, row: Row, here: int, now: datetime) -> None
     assert held is not None
     remarks = [Remark.FATE_UNKNOWN, *known_before(connection, here)]
     notify(connection, NoticeKind.HELD, held, now, remarks)
-    about = (row["provider"], here, row["request_id"])
-    add_message_event(connection, about, "restore.held", now)
+    add_event(connection, EventAbout(row["provider"], here, row["request_id"]), "restore.held", now)
 
 
 def doubt(connection: Connection, number: int | None = None) -> None:

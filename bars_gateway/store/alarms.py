@@ -15,6 +15,7 @@ from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import is_beside_another, known_before
+from bars_gateway.store.records import EventAbout, add_event
 from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.work import Noun, reads, writes
 
@@ -169,15 +170,8 @@ def _end(connection: Connection, alarm: Alarm, actor: Actor, now: datetime) -> N
     if ended is None:  # named twice
         return
     detail = {"who": actor.who, "why": actor.why, "alarm": alarm.number, "of": alarm.kind}
-    connection.run(
-        "add_message_event",
-        now=text(now),
-        provider=alarm.provider,
-        kind=f"{actor.role}.marked_handled",
-        message_id=ended["message_id"],
-        request_id=alarm.request_id,
-        detail=json.dumps(detail),
-    )
+    about = EventAbout(alarm.provider, ended["message_id"], alarm.request_id)
+    add_event(connection, about, f"{actor.role}.marked_handled", now, detail)
 
 
 def alarm_of(connection: Connection, row: Row) -> Alarm:

@@ -26,7 +26,7 @@ from bars_gateway.model.alerts import (
 )
 from bars_gateway.model.messages import Actor
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
 
@@ -74,7 +74,7 @@ class Alerts(Noun):
         connection.run("acknowledge_alert", id=number, now=text(now), **values)
         told = {**values, "alert": number, "of": row["code"]}
         kind = f"{actor.role}.acknowledged"
-        add_message_event(connection, (None, None, None), kind, now, told)
+        add_event(connection, THE_GATEWAY, kind, now, told)
         row = connection.one("open_alert", id=number)
         assert row is not None  # it was open a line above
         return alert_of(row)

@@ -56,7 +56,7 @@ from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Database, Row
 from bars_gateway.store.outcomes import known_before
-from bars_gateway.store.records import add_message_event, notify
+from bars_gateway.store.records import EventAbout, add_event, notify
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, Shared, writes
 
@@ -209,7 +209,7 @@ def tell(
     message_id: int | None,
 ) -> None:
     """Add the line of the audit trail that raises the alarm."""
-    add_message_event(connection, (provider, message_id, request_id), kind, now, asdict(what))
+    add_event(connection, EventAbout(provider, message_id, request_id), kind, now, asdict(what))
 
 
 def hold(
@@ -229,8 +229,7 @@ def hold(
     remarks = [Remark.SET_ASIDE, *known_before(connection, row["id"])]
     notify(connection, NoticeKind.HELD, row, now, remarks)
     kind = kind_of(error, Aside.MESSAGE)
-    about = (row["provider"], row["id"], row["request_id"])
-    add_message_event(connection, about, kind, now, asdict(unforeseen(error)))
+    add_event(connection, EventAbout.message(row), kind, now, asdict(unforeseen(error)))
     return str(row["request_id"])
 
 

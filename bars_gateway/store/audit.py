@@ -22,14 +22,13 @@ from bars_gateway.model.messages import Part, Payload
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.readings import payload
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, EventAbout, add_event
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, reads, writes
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 _OF_MESSAGES = "message"  # kinds of the gateway's own doing with messages
-_NOBODYS = (None, None, None)
 _CONSOLE = "console"  # who came, left or was refused: in no role
 
 
@@ -105,7 +104,7 @@ class Visits(Noun):
         self, connection: Connection, kind: str, detail: Mapping[str, object], now: datetime
     ) -> None:
         """Add a line to the audit trail that is about no message."""
-        add_message_event(connection, _NOBODYS, kind, now, detail)
+        add_event(connection, THE_GATEWAY, kind, now, detail)
 
     @writes
     def reveal(
@@ -121,9 +120,9 @@ class Visits(Noun):
         found = payload(connection, message_id, part)
         if row is None or found is None:
             return None
-        about = (row["provider"], message_id, row["request_id"])
+        about = EventAbout(row["provider"], message_id, row["request_id"])
         told = {**detail, "part": part.value}
-        add_message_event(connection, about, "console.revealed", now, told)
+        add_event(connection, about, "console.revealed", now, told)
         return found
 
     @writes
@@ -135,7 +134,7 @@ class Visits(Noun):
         if row is None:
             return None
         found = payload_of(row, connection.vault, "quarantine")
-        about = (row["provider"], None, row["request_id"])
+        about = EventAbout(row["provider"], None, row["request_id"])
         told = {**detail, "part": "request", "quarantine": number}
-        add_message_event(connection, about, "console.revealed", now, told)
+        add_event(connection, about, "console.revealed", now, told)
         return found

@@ -47,7 +47,7 @@ from bars_gateway.model.trail import (
 )
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.migrating import POSTGRESQL, SQLITE, migrations
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import text
 from bars_gateway.store.work import Noun, reads, writes
 
@@ -68,7 +68,6 @@ GUARDS = (
 _TEXTS = ("at", "provider", "kind", "request_id", "detail")
 _SEALS_LOOKED_AT = 10
 _ALL = 2**62  # more than there ever are
-_NOBODYS = (None, None, None)
 
 
 def digest_of_line(values: Sequence[object]) -> str:
@@ -438,7 +437,7 @@ class Chain(Noun):
             "lines": int(row["n"]) if row else 0,
             "hash": reached.hash,
         }
-        add_message_event(connection, _NOBODYS, SEALED, now, detail)
+        add_event(connection, THE_GATEWAY, SEALED, now, detail)
         return True
 
     @reads
@@ -473,7 +472,7 @@ class Chain(Noun):
         if _first_that_stays(connection, beginning(connection)[0], seal.through, now):
             return False
         detail = {"day": seal.day, "through": seal.through, "hash": seal.hash, "kept_days": days}
-        add_message_event(connection, _NOBODYS, ANCHORED, now, detail)
+        add_event(connection, THE_GATEWAY, ANCHORED, now, detail)
         connection.run("anchor", through=seal.through, line=newest_line(connection))
         return True
 
@@ -512,8 +511,8 @@ class Chain(Noun):
     def note_walk(self, connection: Connection, walk: Walk, now: datetime) -> None:
         """Add a line about a walk, and an alarm for each place that had none, standing or ended."""
         detail = {"through": walk.reached, "lines": walk.lines, "hash": walk.hash}
-        add_message_event(connection, _NOBODYS, VERIFIED, now, {**detail, "found": walk.found})
+        add_event(connection, THE_GATEWAY, VERIFIED, now, {**detail, "found": walk.found})
         for breach in walk.breaches[:MOST_ALARMS]:
             place = {"place": f"line {breach.line}: {breach.kind}"}
             if connection.one("broken_before", about=f"place  {json.dumps(place)}") is None:
-                add_message_event(connection, _NOBODYS, BROKEN, now, place)
+                add_event(connection, THE_GATEWAY, BROKEN, now, place)

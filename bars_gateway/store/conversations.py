@@ -33,7 +33,7 @@ from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, Role, State
 from bars_gateway.store.asides import Aside, Failed, Look, Rounds, each_alone
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import seen
-from bars_gateway.store.records import add_message_event, links, notify, read_kept
+from bars_gateway.store.records import EventAbout, add_event, links, notify, read_kept
 from bars_gateway.store.rows import instant, payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, submitted_as, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes
@@ -167,8 +167,7 @@ def _tell(
         return
     known = OF_SILENCE.get(State(workflow["state"]))
     notify(connection, kind, request, now, () if known is None else (known,))
-    about = (request["provider"], request["id"], request["request_id"])
-    add_message_event(connection, about, f"workflow.{kind}", now)
+    add_event(connection, EventAbout.message(request), f"workflow.{kind}", now)
 
 
 @frozen(kw_only=True)
@@ -210,9 +209,9 @@ class Confirmations(Noun):
         connection.run("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
         message = connection.one("request_of", id=workflow_id)
         assert message is not None
-        about = (provider, int(message["id"]), str(message["request_id"]))
+        about = EventAbout.message(message)
         said = {"who": actor.who, "why": actor.why, "was": before, "state": state}
-        add_message_event(connection, about, f"{actor.role}.confirmed", now, said)
+        add_event(connection, about, f"{actor.role}.confirmed", now, said)
         return Confirmed(state=state)
 
 

@@ -35,14 +35,13 @@ from bars_gateway.model.trail import TrailHead
 from bars_gateway.store.chain import chain_new, head, newest_line, walked
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.encryption import require
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import text
 
 Rows = Sequence[tuple[Any, ...]]
 Ask = Callable[..., Rows]
 COPIED = "store.copied"
 REOPENED = "store.reopened"
-_NOBODYS = (None, None, None)
 _FEW = 50  # rows of a batch that hold bodies
 
 
@@ -235,7 +234,7 @@ def reopen(source: CopyEnd, now: datetime, *, by: str, why: str) -> str:
 
 def _tell(connection: Connection, kind: str, now: datetime, detail: Mapping[str, object]) -> None:
     before = newest_line(connection)
-    add_message_event(connection, _NOBODYS, kind, now, detail)
+    add_event(connection, THE_GATEWAY, kind, now, detail)
     chain_new(connection, before)
 
 

@@ -31,15 +31,10 @@ from bars_gateway.store import links
 from bars_gateway.store.asides import Failed, Look, each_alone
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import names, remarks_on_change, whose
-from bars_gateway.store.inbound import (
-    add_event,
-    changed_workflow,
-    given_to,
-    open_workflow,
-    remember,
-    take,
-)
+from bars_gateway.store.inbound import changed_workflow, given_to, open_workflow, remember, take
 from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
     bring_forward,
     move_due,
     move_workflow,
@@ -163,7 +158,8 @@ def _tell_given_twice(connection: Connection, arrival: Arrival, now: datetime) -
         if compare_with(patient, patients_of(connection, row["id"])) not in ONE_PATIENT
     ]
     if others:
-        add_event(connection, arrival, "question.shared_id", now, workflows=others)
+        about = EventAbout.request(arrival)
+        add_event(connection, about, "question.shared_id", now, {"workflows": others})
 
 
 def _take_response(
@@ -290,11 +286,5 @@ def _tell_unanswered(connection: Connection, now: datetime, row: Row) -> None:
 
 
 def _alarm(connection: Connection, row: Row, kind: str, now: datetime) -> None:
-    connection.run(
-        "add_event",
-        now=text(now),
-        provider=row["provider"],
-        kind=kind,
-        request_id=row["request_id"],
-        detail=json.dumps({"question_id": row["id"]}),
-    )
+    about = EventAbout(row["provider"], None, row["request_id"])
+    add_event(connection, about, kind, now, {"question_id": row["id"]})

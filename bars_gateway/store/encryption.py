@@ -32,7 +32,7 @@ from bars_gateway.model.readings import EncryptionStanding
 from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.store.connection import LOOKING, Connection, Row
 from bars_gateway.store.nodes import others_live
-from bars_gateway.store.records import add_message_event, note_subjects
+from bars_gateway.store.records import THE_GATEWAY, add_event, note_subjects
 from bars_gateway.store.rows import (
     decrypted,
     encrypted,
@@ -46,7 +46,6 @@ from bars_gateway.store.work import Noun, reads, writes
 ROWS = 20  # looked at in one step
 BYTES = 512 * 1024  # of what is written in one: so it holds up nobody
 COMPLETED = "encryption.completed"
-_NOBODYS = (None, None, None)
 _LOG = "log"
 
 
@@ -167,7 +166,7 @@ class Encryption(Noun):
             connection.run("keys_done", key_id=key_id, now=text(now))
         connection.run("end_encryption", now=text(now))
         detail = {"key_id": key_id, "changed": found.changed, "left": found.left_over}
-        add_message_event(connection, _NOBODYS, COMPLETED, now, detail)
+        add_event(connection, THE_GATEWAY, COMPLETED, now, detail)
 
     async def use(self, ring: EncryptionRing, *, encrypts: bool) -> None:
         """Go on with *ring*; raise KeyMissing where it lacks a key, or has another of its name."""

@@ -31,8 +31,15 @@ from bars_gateway.standard.patients import Sameness, sameness_among
 from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
-from bars_gateway.store.records import began, notify, other_records, patients_of
+from bars_gateway.store.inbound import changed_workflow, keep_aside, refuse_for
+from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
+    began,
+    notify,
+    other_records,
+    patients_of,
+)
 
 OTHERS = "patient.other"
 
@@ -120,7 +127,7 @@ def tell_of_ended(
     told = {"provider": arrival.provider, "request_id": arrival.request_id, "kind": OTHERS}
     if connection.one("alarm_named", **told) is not None:
         return
-    add_event(connection, arrival, OTHERS, now, workflow_id=workflow_id)
+    add_event(connection, EventAbout.request(arrival), OTHERS, now, {"workflow_id": workflow_id})
     if arrival.move is Move.CANCEL:
         request = connection.one("request_of", id=workflow_id)
         assert request is not None
@@ -135,7 +142,7 @@ def _refuse_unknown(connection: Connection, arrival: Arrival, now: datetime) -> 
     if arrival.earlier_records or _is_given(connection, arrival):
         return None
     keep_aside(connection, arrival, UNKNOWN, now)
-    add_event(connection, arrival, "change.unknown", now)
+    add_event(connection, EventAbout.request(arrival), "change.unknown", now)
     refused = refuse_for(connection, arrival, [UNKNOWN_RECORD], now)
     return Quarantined(reason=UNKNOWN, answer=refused.answer)
 
@@ -154,5 +161,5 @@ def refuse_mixed_up(
     if not issues:
         return None
     rules = [issue.rule for issue in issues]
-    add_event(connection, arrival, "link.refused", now, rules=rules)
+    add_event(connection, EventAbout.request(arrival), "link.refused", now, {"rules": rules})
     return refuse_for(connection, arrival, issues, now)

@@ -18,10 +18,9 @@ from datetime import datetime
 
 from bars_gateway.frozen import frozen
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.work import Noun, Shared, writes
 
-_NOBODYS = (None, None, None)
 _OF_A_NODE = " has "  # behind its name, where there are several
 SETTING, KEY, CERTIFICATE, USER = "setting", "key", "certificate", "user"
 _COMPARED_BY = ("compared by", "")  # whether the key of this machine is the one of last time
@@ -51,7 +50,7 @@ class InForce(Noun):
         self, connection: Connection, facts: Facts, told: Mapping[str, object], now: datetime
     ) -> None:
         """Add a line about a start, as *told*, and one for each thing that changed meanwhile."""
-        add_message_event(connection, _NOBODYS, STARTED, now, told)
+        add_event(connection, THE_GATEWAY, STARTED, now, told)
         self._compare(connection, facts, "start", now)
 
     @writes
@@ -62,7 +61,7 @@ class InForce(Noun):
     @writes
     def stopped(self, connection: Connection, now: datetime) -> None:
         """Add a line about an orderly stop."""
-        add_message_event(connection, _NOBODYS, STOPPED, now)
+        add_event(connection, THE_GATEWAY, STOPPED, now)
 
     def _compare(self, connection: Connection, facts: Facts, by: str, now: datetime) -> None:
         known = self._known(connection)
@@ -106,11 +105,11 @@ def _tell(
     for kind, listed in sorted(names.items()):
         if kind in {SETTING, USER}:
             which: Mapping[str, object] = {"names": listed} if comparable else _UNKNOWN
-            add_message_event(connection, _NOBODYS, f"{kind}s.changed", now, {**told, **which})
+            add_event(connection, THE_GATEWAY, f"{kind}s.changed", now, {**told, **which})
             continue
         for name in listed:
             detail = {**told, "name": name, **facts.details.get((kind, name), {"gone": True})}
-            add_message_event(connection, _NOBODYS, f"{kind}.changed", now, detail)
+            add_event(connection, THE_GATEWAY, f"{kind}.changed", now, detail)
 
 
 def _put(connection: Connection, of: str, name: tuple[str, str], what: str | None) -> None:

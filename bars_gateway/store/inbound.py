@@ -6,7 +6,6 @@ answered before, with these bytes or others that say the same, or with others, o
 So twenty identical requests at once make one record, whatever the network does (D-same-request-id).
 """
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -36,6 +35,8 @@ from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
     keep_exchange,
     note_subjects,
     notify,
@@ -96,7 +97,7 @@ def tell_of_two(
 ) -> None:
     """Raise the alarm of what names two patients; what is another's has an alarm of its own."""
     if Remark.TWO_PATIENTS in remarks and Remark.OTHER_PATIENT not in remarks:
-        add_event(connection, arrival, "patient.two", now)
+        add_event(connection, EventAbout.request(arrival), "patient.two", now)
 
 
 def refused_links(
@@ -113,7 +114,7 @@ def refused_links(
         return None
     if links.is_alarming(found):
         rules = [row.rule for row in found.broken]
-        add_event(connection, arrival, "link.refused", now, rules=rules)
+        add_event(connection, EventAbout.request(arrival), "link.refused", now, {"rules": rules})
     return refuse_for(connection, arrival, issues, now)
 
 
@@ -175,7 +176,8 @@ def _note_other_conversation(
     row = connection.one("conversation_of", id=workflow_id)
     assert row is not None
     if row["correlation_id"].lower() != arrival.correlation_id.lower():
-        add_event(connection, arrival, "inbound.other_conversation", now, rules=["H04"])
+        about = EventAbout.request(arrival)
+        add_event(connection, about, "inbound.other_conversation", now, {"rules": ["H04"]})
 
 
 def _enter(connection: Connection, arrival: Arrival, message_id: int, now: datetime) -> None:
@@ -284,8 +286,8 @@ def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime)
         rules=" ".join(refusal.rules),
         now=text(now),
     )
-    rules = list(refusal.rules)
-    add_event(connection, refusal, kind, now, rules=rules, http_status=refusal.http_status)
+    detail = {"rules": list(refusal.rules), "http_status": refusal.http_status}
+    add_event(connection, EventAbout.request(refusal), kind, now, detail)
 
 
 def already_met(
@@ -296,7 +298,7 @@ def already_met(
     if entry is None:
         return _bundle_reused(connection, came, now) if isinstance(came, Arrival) else None
     if not _is_the_same(entry, came):
-        add_event(connection, came, "inbound.request_id_reused", now)
+        add_event(connection, EventAbout.request(came), "inbound.request_id_reused", now)
         return Conflicting()
     if entry["state"] == "processing":
         return Processing()
@@ -306,7 +308,7 @@ def already_met(
         answer = Payload(media_type=entry["media_type"], headers={}, body=body)
         return RefusedBefore(http_status=entry["http_status"], answer=answer)
     if isinstance(came, Arrival):  # a read makes no record
-        add_event(connection, came, "inbound.repeated", now)
+        add_event(connection, EventAbout.request(came), "inbound.repeated", now)
     return Repeated(reference=entry["reference"])
 
 
@@ -316,7 +318,7 @@ def _note_heard(
     """Tell the EPR that the Sender knows now what was decided when it had stopped waiting."""
     keys = {"provider": came.provider, "request_id": came.request_id}
     for row in connection.rows("question_heard", now=text(now), **keys):
-        add_event(connection, came, "question.heard", now)
+        add_event(connection, EventAbout.request(came), "question.heard", now)
         if row["id"] is not None:
             notify(connection, NoticeKind.DECIDED_LATE, row, now, [Remark.HEARD])
 
@@ -336,7 +338,7 @@ def _bundle_reused(connection: Connection, arrival: Arrival, now: datetime) -> B
     seen = connection.one("bundle_seen", bundle_id=arrival.bundle_id, **values) is not None
     if not seen and not _is_of_others_elsewhere(connection, arrival):
         return None
-    add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
+    add_event(connection, EventAbout.request(arrival), "inbound.refused", now, {"rules": ["B05"]})
     return BundleReused()
 
 
@@ -370,21 +372,3 @@ def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datet
         **packed(arrival.request, connection.vault, "quarantine", named),
     )
     note_subjects(connection, "quarantine", number, arrival.request)
-
-
-def add_event(
-    connection: Connection,
-    came: Arrival | Refusal | ResourceRequest,
-    kind: str,
-    now: datetime,
-    **detail: object,
-) -> None:
-    """Add a line about the request to the audit trail."""
-    connection.run(
-        "add_event",
-        now=text(now),
-        provider=came.provider,
-        kind=kind,
-        request_id=came.request_id,
-        detail=json.dumps(detail),
-    )

@@ -34,7 +34,7 @@ from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import CAME_TO_NOTHING, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import known_before, seen, tell_outcome
-from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
+from bars_gateway.store.records import EventAbout, add_event, keep, links, move_workflow, notify
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, promises, reads, wakes, writes
 
@@ -406,8 +406,8 @@ def _audit(  # noqa: PLR0917
     now: datetime,
     more: Mapping[str, str],
 ) -> None:
-    about = (row["provider"], row["id"], row["request_id"])
+    about = EventAbout.message(row)
     kind = f"{actor.role}.{_DONE_WORD[verb]}"
     late = {"after_its_time": "yes"} if actor.after_its_time else {}
     detail = {"who": actor.who, "why": actor.why, **late, **more}
-    add_message_event(connection, about, kind, now, detail)
+    add_event(connection, about, kind, now, detail)

@@ -40,7 +40,7 @@ from bars_gateway.standard.patients import ONE_PATIENT, compare, is_among, patie
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, led_on
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event, began, links, read_payload
+from bars_gateway.store.records import EventAbout, add_event, began, links, read_payload
 from bars_gateway.store.rows import text
 
 _CARRIED_ON = frozenset({RequestType.REFERRAL, RequestType.VALIDATION})
@@ -142,13 +142,13 @@ def link(
             message_id=taken.message_id,
             now=text(now),
         )
-    about = (request.provider, taken.message_id, request.request_id)
+    about = EventAbout(request.provider, taken.message_id, request.request_id)
     alike = [to_id for to_id, by in found.to if by is By.ALIKE]
     if alike:
-        add_message_event(connection, about, "record.other", now, {"workflows": alike})
+        add_event(connection, about, "record.other", now, {"workflows": alike})
     if found.broken:
         rules = [row.rule for row in found.broken]
-        add_message_event(connection, about, "link.not_made", now, {"rules": rules})
+        add_event(connection, about, "link.not_made", now, {"rules": rules})
 
 
 def written(ties: Ties | None) -> dict[str, object] | None:

@@ -51,8 +51,9 @@ from bars_gateway.store.outcomes import CHANGES, LookedFor, known_before, tell_o
 from bars_gateway.store.pacing import forget, note
 from bars_gateway.store.record_ids import name_focus
 from bars_gateway.store.records import (
+    EventAbout,
     WorkflowStanding,
-    add_message_event,
+    add_event,
     keep,
     move_due,
     move_workflow,
@@ -254,8 +255,8 @@ def settle(  # noqa: PLR0917
 ) -> None:
     """Record the attempt and what it led to."""
     if attempt.row in FOREIGN:
-        about = (claim.provider, claim.message_id, claim.request_id)
-        add_message_event(connection, about, "message.foreign_ack", attempt.ended_at)
+        about = EventAbout(claim.provider, claim.message_id, claim.request_id)
+        add_event(connection, about, "message.foreign_ack", attempt.ended_at)
     if isinstance(settlement, Settled):
         _settle_for_good(connection, claim, answer, attempt, settlement, node)
     else:
@@ -367,8 +368,7 @@ def lead_on(
     if is_worse(before.state, state):  # our EPR went on with what had ended
         message = connection.one("message", id=row["id"])
         assert message is not None
-        about = (message["provider"], message["id"], message["request_id"])
-        add_message_event(connection, about, f"workflow.{state}", now)
+        add_event(connection, EventAbout.message(message), f"workflow.{state}", now)
     if acknowledged and move is Move.UPDATE and row["answer_due_at"]:
         _count_update(connection, row)
     return move

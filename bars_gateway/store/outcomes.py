@@ -34,7 +34,7 @@ from bars_gateway.standard.remarks import (
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import CAME_TO_NOTHING, FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event, links, notify, other_records
+from bars_gateway.store.records import EventAbout, add_event, links, notify, other_records
 from bars_gateway.store.rows import message_of, word_of
 
 _ALARMS: Mapping[Remark, str] = {
@@ -218,5 +218,4 @@ def _is_unreplaced(connection: Connection, workflow_id: int) -> bool:
 def _alarm(connection: Connection, message: Row, kind: str, now: datetime) -> None:
     found = connection.one("message", id=message["id"])
     assert found is not None
-    about = (found["provider"], found["id"], found["request_id"])
-    add_message_event(connection, about, kind, now)
+    add_event(connection, EventAbout.message(found), kind, now)

@@ -41,7 +41,7 @@ from bars_gateway.model.retention import (
 from bars_gateway.store.ages import Ages, counted_to, last_moment
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.purge_statements import IN_DATABASE, STATEMENTS_OF
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import EventAbout, add_event
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes
 
@@ -101,9 +101,7 @@ class Purges(Noun):
             counts_to=text(counts_to),
         )
         done = {"who": actor.who, "why": actor.why, "purge": number}
-        add_message_event(
-            connection, (provider, None, None), f"{actor.role}.purge_began", now, done
-        )
+        add_event(connection, EventAbout(provider), f"{actor.role}.purge_began", now, done)
         return _purge(connection, number)
 
     @reads
@@ -398,8 +396,7 @@ def _purge(connection: Connection, number: int) -> Purge:
 def _ended(connection: Connection, purge: Purge, now: datetime) -> Certificate:
     connection.run("end_purge", id=purge.number, now=text(now))
     found = _certificate(connection, _purge(connection, purge.number), whole=False)
-    about = (purge.provider, None, None)
-    add_message_event(connection, about, "records.purged", now, found.told)
+    add_event(connection, EventAbout(purge.provider), "records.purged", now, found.told)
     return found
 
 

@@ -22,7 +22,7 @@ from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.inbound import take
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import EventAbout, add_event
 from bars_gateway.store.responses import follow, named_by, prove_arrival, response_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
 from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
@@ -158,9 +158,9 @@ class Quarantines(Noun):
         follow(connection, workflow, told, now)
         copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
         connection.run("attach_quarantined", workflow_id=workflow_id, **copies)
-        about = (arrival.provider, taken.message_id, arrival.request_id)
+        about = EventAbout(arrival.provider, taken.message_id, arrival.request_id)
         done = {"who": actor.who, "why": actor.why, "quarantine": number}
-        add_message_event(connection, about, f"{actor.role}.attached", now, done)
+        add_event(connection, about, f"{actor.role}.attached", now, done)
         return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
 
 

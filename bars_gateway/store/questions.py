@@ -68,14 +68,13 @@ from bars_gateway.store.guards import (
     whose,
 )
 from bars_gateway.store.inbound import (
-    add_event,
     already_met,
     changed_workflow,
     named_workflows,
     refused_links,
     tell_of_two,
 )
-from bars_gateway.store.records import add_message_event, note_subjects, notify
+from bars_gateway.store.records import EventAbout, add_event, note_subjects, notify
 from bars_gateway.store.responses import answered_workflow, tell
 from bars_gateway.store.rows import instant, packed, payload_of, place_of, question_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads
@@ -295,7 +294,8 @@ def _remarks_on_change(
 ) -> tuple[Remark, ...]:
     whose_it_is = whose(connection, arrival, workflow_id)
     if whose_it_is is Sameness.OTHER_PATIENT:
-        add_event(connection, arrival, OTHERS, now, workflow_id=workflow_id)
+        about = EventAbout.request(arrival)
+        add_event(connection, about, OTHERS, now, {"workflow_id": workflow_id})
     return remarks_on_change(connection, arrival.move, workflow_id, whose_it_is)
 
 
@@ -483,7 +483,7 @@ def _tell_of_unknown(connection: Connection, arrival: Arrival, now: datetime) ->
     """Raise the alarm alone: there is nothing here that a notice could be about."""
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     if connection.one("alarm_named", kind=TURNED_AWAY, **values) is None:
-        add_event(connection, arrival, TURNED_AWAY, now)
+        add_event(connection, EventAbout.request(arrival), TURNED_AWAY, now)
         tell_of_two(connection, arrival, arrival.doubts, now)
 
 
@@ -494,8 +494,7 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
     told = {"message_id": request["id"], "kind": TURNED_AWAY, "detail": json.dumps(detail)}
     if connection.one("event_told", **told):
         return
-    about = (request["provider"], request["id"], request["request_id"])
-    add_message_event(connection, about, TURNED_AWAY, now, detail)
+    add_event(connection, EventAbout.message(request), TURNED_AWAY, now, detail)
     remarks = (*_remarks_on_change(connection, arrival, workflow_id, now), *arrival.doubts)
     tell_of_two(connection, arrival, remarks, now)
     kind = NoticeKind.CANCEL_TURNED_AWAY
@@ -514,5 +513,4 @@ def asked(connection: Connection, arrival: Arrival, now: datetime) -> None:
         return
     request = connection.one("request_of", id=workflow["id"])
     assert request is not None
-    about = (request["provider"], request["id"], request["request_id"])
-    add_message_event(connection, about, ASKED, now, {"cancel": arrival.request_id})
+    add_event(connection, EventAbout.message(request), ASKED, now, {"cancel": arrival.request_id})

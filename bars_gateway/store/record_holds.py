@@ -21,7 +21,7 @@ from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import LinkedRecord, RecordHold
 from bars_gateway.standard.workflow import RequestType, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import EventAbout, add_event
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, reads, writes
 
@@ -188,7 +188,7 @@ def _told(
     row = connection.one("record_hold", id=number)
     assert row is not None
     held = _hold_of(row)
-    about = (held.provider, *_first_of(connection, held))
+    about = EventAbout(held.provider, *_first_of(connection, held))
     known = {"workflow": held.workflow_id, "quarantine": held.quarantine_id}
     detail = {
         "who": actor.who,
@@ -196,7 +196,7 @@ def _told(
         "hold": number,
         **{name: value for name, value in known.items() if value is not None},
     }
-    add_message_event(connection, about, f"{actor.role}.{done}", now, detail)
+    add_event(connection, about, f"{actor.role}.{done}", now, detail)
     return held
 
 

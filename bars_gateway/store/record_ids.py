@@ -43,7 +43,7 @@ from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compa
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, RequestType, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event, began, links, patients_of
+from bars_gateway.store.records import EventAbout, add_event, began, links, patients_of
 from bars_gateway.store.rows import text
 
 _MOST_OPEN = 200  # open requests with ids of their own whose Bundles are read, the newest
@@ -197,7 +197,7 @@ def _not_taken(
     connection.run("claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
     found = connection.one("message", id=message["id"])
     assert found is not None
-    about = (found["provider"], found["id"], found["request_id"])
+    about = EventAbout.message(found)
     held_by = [each["id"] for each in others if each["provider"] == found["provider"]]
-    add_message_event(connection, about, "message.shared_id", now, {"workflows": held_by})
+    add_event(connection, about, "message.shared_id", now, {"workflows": held_by})
     return [Remark.SHARED_ID]

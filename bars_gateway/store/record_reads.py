@@ -51,7 +51,14 @@ from bars_gateway.store.asides import (
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import known_before
 from bars_gateway.store.record_ids import name_focus
-from bars_gateway.store.records import add_message_event, began, move_workflow, notify, read_payload
+from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
+    began,
+    move_workflow,
+    notify,
+    read_payload,
+)
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, reads, wakes, writes
 
@@ -121,8 +128,7 @@ class Cancellations(Noun):
     def confirm(self, connection: Connection, message_id: int, now: datetime) -> None:
         """Let it be sent: there is something to cancel."""
         for row in connection.rows("confirm_cancellation", id=message_id, shown=None):
-            about = (row["provider"], row["id"], row["request_id"])
-            add_message_event(connection, about, "cancel.confirmed", now)
+            add_event(connection, EventAbout.message(row), "cancel.confirmed", now)
 
     @wakes(WakeUps.wake_everybody)
     @writes
@@ -131,9 +137,9 @@ class Cancellations(Noun):
         values = {"shown": status, "now": text(now)}
         for row in connection.rows("refuse_cancellation", id=message_id, **values):
             notify(connection, NoticeKind.OUTCOME, row, now, known_before(connection, row["id"]))
-            about = (row["provider"], row["id"], row["request_id"])
+            about = EventAbout.message(row)
             detail = {"status": status}
-            add_message_event(connection, about, "cancel.nothing_to_cancel", now, detail)
+            add_event(connection, about, "cancel.nothing_to_cancel", now, detail)
 
     @wakes(WakeUps.wake_everybody)
     @writes
@@ -148,8 +154,7 @@ class Cancellations(Noun):
             connection.run("note_unshown", id=message_id, at=text(at), now=text(now))
             return False
         for row in connection.rows("confirm_cancellation", id=message_id, shown=Current.UNSHOWN):
-            about = (row["provider"], row["id"], row["request_id"])
-            add_message_event(connection, about, "cancel.sent_unshown", now)
+            add_event(connection, EventAbout.message(row), "cancel.sent_unshown", now)
         return True
 
     @reads
@@ -178,8 +183,7 @@ class Cancellations(Noun):
         told = {"message_id": message_id, "kind": OTHER_PATIENT, "detail": "{}"}
         if message is None or connection.one("event_told", **told):
             return
-        about = (message["provider"], message_id, message["request_id"])
-        add_message_event(connection, about, OTHER_PATIENT, now)
+        add_event(connection, EventAbout.message(message), OTHER_PATIENT, now)
         notify(connection, NoticeKind.CANCEL_NOT_SENT, message, now, [Remark.OTHER_PATIENT])
 
     @writes
@@ -241,8 +245,7 @@ def tell_unread(connection: Connection, look: Look) -> list[Failed | None]:
 
 
 def _tell_unread(connection: Connection, now: datetime, row: Row) -> None:
-    about = (row["provider"], row["id"], row["request_id"])
-    add_message_event(connection, about, "cancel.not_sent", now)
+    add_event(connection, EventAbout.message(row), "cancel.not_sent", now)
     notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now, known_before(connection, row["id"]))
 
 
@@ -293,8 +296,8 @@ class Reconciliations(Noun):
         if row is not None:
             at, kind = instant(row["settled_at"]), kind_of(spoilt.error, Aside.NOTICE)
             notify(connection, NoticeKind.RECONCILED, row, at)
-            about = (row["provider"], row["id"], row["request_id"])
-            add_message_event(connection, about, kind, at, asdict(unforeseen(spoilt.error)))
+            detail = asdict(unforeseen(spoilt.error))
+            add_event(connection, EventAbout.message(row), kind, at, detail)
 
     @writes
     def later(self, connection: Connection, message_id: int, at: datetime) -> None:
@@ -328,8 +331,8 @@ class Reconciliations(Noun):
             return
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)
         if matched.result in _TO_ASK_ABOUT:
-            about = (row["provider"], row["id"], row["request_id"])
-            add_message_event(connection, about, UNRECONCILED, now, {"result": matched.result})
+            detail = {"result": matched.result}
+            add_event(connection, EventAbout.message(row), UNRECONCILED, now, detail)
 
     async def wait_for_work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""
@@ -364,8 +367,7 @@ def answer_alarms(connection: Connection, workflow_id: int, now: datetime) -> No
     for row in connection.rows("unreconciled_standing", workflow_id=workflow_id):
         result = Reconciliation(row["reconciliation"])
         if _is_no_news(connection, workflow_id, result, row["shown"]):
-            about = (row["provider"], row["id"], row["request_id"])
-            add_message_event(connection, about, ANSWERED, now)
+            add_event(connection, EventAbout.message(row), ANSWERED, now)
 
 
 def _is_no_news(

@@ -10,11 +10,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple, Self
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
-from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Submission
+from bars_gateway.model.messages import Arrival, NoticeKind, Part, Payload, Refusal, Submission
+from bars_gateway.model.questions import ResourceRequest
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
@@ -37,23 +39,41 @@ _NOTED: Mapping[str, str] = {
 SPOKEN = frozenset({Move.WAIT, Move.PROGRESS})
 
 
-def add_message_event(
+class EventAbout(NamedTuple):
+    """What a line of the audit trail is about, as far as that is known; all None: the gateway."""
+
+    provider: str | None = None
+    message_id: int | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def message(cls, row: Row) -> Self:
+        """Return what names the message in *row*."""
+        return cls(row["provider"], row["id"], row["request_id"])
+
+    @classmethod
+    def request(cls, came: Arrival | Refusal | ResourceRequest) -> Self:
+        """Return what names a request that is no message here, or not yet."""
+        return cls(came.provider, None, came.request_id)
+
+
+THE_GATEWAY = EventAbout()
+
+
+def add_event(
     connection: Connection,
-    about: tuple[str | None, int | None, str | None],
+    about: EventAbout,
     kind: str,
     now: datetime,
     detail: Mapping[str, object] = _NOTHING,
 ) -> None:
-    """Add a line to the audit trail about a message: provider, number, request id, if known."""
-    provider, message_id, request_id = about
+    """Add a line to the audit trail."""
     connection.run(
-        "add_message_event",
+        "add_event",
         now=text(now),
-        provider=provider,
         kind=kind,
-        message_id=message_id,
-        request_id=request_id,
         detail=json.dumps(dict(detail)),
+        **about._asdict(),
     )
 
 

@@ -126,11 +126,7 @@ UPDATE workflows SET state = :state, focus_id = coalesce(focus_id, :focus_id), c
 SELECT * FROM messages_seen WHERE id = :id;
 
 -- name: add_event
--- A line of the audit trail about what has no message here.
-INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
-
--- name: add_message_event
--- A line of the audit trail about a message.
+-- A line of the audit trail: about a message, a request that is none here, a provider, or the gateway.
 INSERT INTO events (at, provider, kind, message_id, request_id, detail)
 VALUES (:now, :provider, :kind, :message_id, :request_id, :detail);
 

@@ -23,13 +23,12 @@ from typing import Any
 from bars_gateway.frozen import frozen
 from bars_gateway.permissions import sync_folder
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import text
 from bars_gateway.store.work import Noun, writes
 
 _LARGEST = 65_536  # bytes
 KEYS_COPIED = "encryption.keys_copied"
-_NOBODYS = (None, None, None)
 # What may be reported: kind of the line ─► what was done.
 REPORTED: Mapping[str, str] = {
     "operator.backed_up": "A backup was written.",
@@ -110,5 +109,5 @@ class Reports(Noun):
         """Add it to the trail, unless it is there; return whether it was added."""
         if not connection.run("note_report", name=done.path.name):
             return False
-        add_message_event(connection, _NOBODYS, done.kind, now, done.detail)
+        add_event(connection, THE_GATEWAY, done.kind, now, done.detail)
         return True

@@ -101,17 +101,18 @@ from bars_gateway.standard.rules.substance import is_sent_back, plans_said, says
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import OTHERS, whose
-from bars_gateway.store.inbound import (
-    add_event,
-    already_met,
-    keep_aside,
-    remember,
-    take,
-    tell_of_two,
-)
+from bars_gateway.store.inbound import already_met, keep_aside, remember, take, tell_of_two
 from bars_gateway.store.outcomes import is_one_agreed_to, tell_outcome
 from bars_gateway.store.record_reads import answer_alarms
-from bars_gateway.store.records import began, move_workflow, other_records, read_kept, read_payload
+from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
+    began,
+    move_workflow,
+    other_records,
+    read_kept,
+    read_payload,
+)
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, promises, writes
 
@@ -373,18 +374,19 @@ def follow(connection: Connection, workflow: Row, told: JudgedResponse, now: dat
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
+    about, which = EventAbout.request(arrival), {"workflow_id": workflow["id"]}
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
-        add_event(connection, arrival, OTHERS, now, workflow_id=workflow["id"])
+        add_event(connection, about, OTHERS, now, which)
     tell_of_two(connection, arrival, (*told.remarks, *arrival.doubts), now)
     if told.moves:
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:
-            add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
+            add_event(connection, about, f"workflow.{state}", now, which)
     answer_alarms(connection, workflow["id"], now)
     if is_alarming(told.remarks, says):
         detail = {"remarks": told.remarks, "says": says}
-        add_event(connection, arrival, "response.remarked", now, **detail)
+        add_event(connection, about, "response.remarked", now, detail)
 
 
 def make_move(connection: Connection, workflow: Row, told: JudgedResponse, now: datetime) -> State:

@@ -27,7 +27,7 @@ from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
 from bars_gateway.store.heads import keep_head, witnesses_in
 from bars_gateway.store.record_holds import HeldThing
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
@@ -456,7 +456,7 @@ async def test_a_work_that_fails_leaves_no_link(tmp_path: Path) -> None:
     """It is undone with its lines, first or not, and the chain goes on."""
 
     def right(connection: SqliteConnection) -> None:
-        add_message_event(connection, (None, None, None), "a.b", NOW)
+        add_event(connection, THE_GATEWAY, "a.b", NOW)
 
     def failing(connection: SqliteConnection) -> None:
         right(connection)

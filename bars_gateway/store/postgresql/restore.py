@@ -36,10 +36,8 @@ from bars_gateway.store.postgresql.copying import CopiedServer, hold_server
 from bars_gateway.store.postgresql.integrity import contents_of, lacking
 from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import ServerAddress
-from bars_gateway.store.records import add_message_event
+from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import instant
-
-_NOBODYS = (None, None, None)
 
 
 @frozen(kw_only=True)
@@ -95,10 +93,10 @@ def _made_safe(
     lines = leave_unknown(connection, now, hold=True)
     forget_pauses(connection)
     place = {"place": since(instant(last))}
-    add_message_event(connection, _NOBODYS, "restore.forgotten", now, place)
+    add_event(connection, THE_GATEWAY, "restore.forgotten", now, place)
     done = {**typed, "kept": "absent", "listed": False}
     done |= {"messages": len(lines)}
-    add_message_event(connection, _NOBODYS, "operator.restored", now, done)
+    add_event(connection, THE_GATEWAY, "operator.restored", now, done)
     chain_new(connection, before)
     return PutBack(
         name=held.name,

@@ -30,7 +30,7 @@ from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Became, Line, failed
 from bars_gateway.store.asides import is_of_one_row
 from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.record_ids import name_focus
-from bars_gateway.store.records import add_message_event, move_workflow, notify
+from bars_gateway.store.records import EventAbout, add_event, move_workflow, notify
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import FileConnection, SqliteConnection, adopted, translated
 from bars_gateway.store.sqlite.adopted import change, columns, insert, is_used
@@ -571,9 +571,9 @@ class Adoption:
         return clash.fetchone() is None
 
     def _audit(self, row: sqlite3.Row, here: int, fate: Became) -> None:
-        about = (row["provider"], here, row["request_id"])
+        about = EventAbout(row["provider"], here, row["request_id"])
         detail = {"state": row["state"]}
-        add_message_event(self._works, about, f"restore.{fate}", self._now, detail)
+        add_event(self._works, about, f"restore.{fate}", self._now, detail)
 
 
 def _given(row: sqlite3.Row) -> sqlite3.Row:
