@@ -46,6 +46,7 @@ help:
 	@echo 'make failover        kill a primary under load and promote its standby: what was lost, and for how long'
 	@echo 'make bench           print docs/performance.md (BASE=COMMIT: with ratios to that build; ARGS=--write)'
 	@echo 'make bench COMPILED=build/compiled   the same, with what make compiled has installed there beside it'
+	@echo 'make bench ONLY=server ARGS=--write   that section alone, and in its place of the page (doors, probes, ...)'
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
 	@echo 'make bench-purge     what a purge of two years costs the messages beside it (STORED=10000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
@@ -147,7 +148,7 @@ two-nodes failover: $(VENV)/tests
 	@PYTHONPATH=tests:tests/support $(BIN)/python tests/support/$(subst -,_,$@).py $(SEED) | tail -n 1
 
 bench: $(VENV)/tests
-	@BASE='$(BASE)' COMPILED='$(COMPILED)' $(BIN)/python tests/bench/run.py $(ARGS)
+	@BASE='$(BASE)' COMPILED='$(COMPILED)' ONLY='$(ONLY)' $(BIN)/python tests/bench/run.py $(ARGS)
 
 # The same when old and full. STORED, QUEUED, LATE and HELD make it smaller, for trying.
 bench-old: $(VENV)/tests

@@ -48,6 +48,16 @@ def test_gateways_are_measured() -> None:
     assert some <= {line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()}
 
 
+@pytest.mark.timeout(180)
+def test_gateways_on_a_server_are_measured() -> None:
+    """One short round of all: what PostgreSQL takes has a figure and a ratio to the file."""
+    printed = printed_by("on_a_server.py", **FEW)
+
+    some = {"drain, PostgreSQL", "drain, 100 ms away, two nodes", "drain, PostgreSQL to SQLite"}
+    shown = (line.split(" | ") for line in printed.splitlines() if line.startswith("| "))
+    assert some <= {name.removeprefix("| ") for name, value, *_ in shown if value != "-"}
+
+
 @pytest.mark.parametrize(
     ("program", "few", "last"),
     [

@@ -48,7 +48,7 @@ class Build:
 @contextmanager
 def builds(temporary: Path) -> Iterator[list[Build]]:
     """Yield this build, and the base and the compiled one where there are such."""
-    found = [Build("this build", ROOT, Path(sys.executable), _commit(ROOT))]
+    found = [Build("this build", ROOT, Path(sys.executable), commit_of(ROOT))]
     if base := os.environ.get("BASE"):
         found.append(_base(base, temporary))
     if compiled := os.environ.get("COMPILED"):
@@ -72,7 +72,7 @@ def _base(named: str, temporary: Path) -> Build:
         folder = temporary / "base"
         _unpack(named, folder)
     own = folder.resolve() / ".venv" / "bin" / "python"
-    commit = _commit(folder) if folder != temporary / "base" else _commit(ROOT, named)
+    commit = commit_of(folder) if folder != temporary / "base" else commit_of(ROOT, named)
     return Build("base", folder.resolve(), own if own.exists() else _python(folder), commit)
 
 
@@ -99,7 +99,8 @@ def _python(folder: Path) -> Path:
     return python
 
 
-def _commit(folder: Path, reference: str = "HEAD") -> str:
+def commit_of(folder: Path, reference: str = "HEAD") -> str:
+    """Return the short name of that commit of the checkout in *folder*."""
     found = subprocess.run(
         ["git", "-C", str(folder), "rev-parse", "--short", reference],
         capture_output=True,

@@ -37,10 +37,15 @@ def _missing(folder: Path) -> str | None:
         return "PEER=none says so"
     if not (SERVER.exists() and EPMD.exists()):
         return "RabbitMQ is not installed (Debian: rabbitmq-server)"
+    return None if installed(HERE / "peer.lock", folder) else "aio-pika cannot be installed"
+
+
+def installed(lock: Path, folder: Path) -> bool:
+    """Install what *lock* pins into *folder*; return whether that could be."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     how = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(folder)]
-    done = subprocess.run([*pip, *how, "--requirement", str(HERE / "peer.lock")], check=False)
-    return "aio-pika cannot be installed" if done.returncode else None
+    done = subprocess.run([*pip, *how, "--requirement", str(lock)], check=False)
+    return not done.returncode
 
 
 @asynccontextmanager

@@ -4,35 +4,39 @@ Prints docs/performance.md: `make bench`, or `make bench BASE=v0.1.0` with ratio
 `COMPILED=build/compiled` measures the compiled one, too (`builds`).
 
 What is measured, and how, is said in the module of each section. `ONLY=doors,probes` prints only
-those; `ROUNDS` and `MESSAGES` make everything shorter, for trying. `ARGS=--write` writes the file.
+those; `ROUNDS` and `MESSAGES` make everything shorter, for trying. `ARGS=--write` writes the file;
+with `ONLY` it writes those sections anew, and leaves the others as they are.
 """
 
 import asyncio
 import os
 import platform
+import re
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import doors
 import examining
 import growth
+import on_a_server
 import probes
 import resident
 import starts
 import uvloop
 from bodies import AS_IT_IS, body_of
-from builds import ROOT, builds
+from builds import ROOT, builds, commit_of
 from doors import MESSAGES, ROUNDS
 from staging import CALLERS, OURS
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 SECTIONS: dict[str, tuple[str, ModuleType]] = {
     "doors": ("The doors", doors),
+    "server": ("On a database server", on_a_server),
     "examining": ("Saying all that is wrong with a message", examining),
     "starts": ("Starts, commands, memory", starts),
     "resident": ("What is in memory before anything was done", resident),
@@ -83,21 +87,38 @@ def names() -> Iterator[str]:
             yield f"| {each.name} |"
 
 
-async def document() -> list[str]:
-    """Measure everything; return the lines."""
-    wanted = os.environ.get("ONLY", ",".join(SECTIONS)).split(",")
+async def section(name: str, folder: Path) -> list[str]:
+    """Measure what it is about; return its lines, of which the first is its heading."""
+    title, module = SECTIONS[name]
+    load, began = os.getloadavg()[0], time.monotonic()
+    folder.mkdir()
+    samples = await module.measured(folder)
+    print(f"{title}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    said = f"Printed with load {load:.0f}, this build {commit_of(ROOT)}."
+    return [f"## {title}", "", said, "", *module.printed(samples), ""]
+
+
+async def document(wanted: Sequence[str]) -> list[str]:
+    """Measure everything that is *wanted*; return the lines."""
     lines = [_HEAD]
     with tempfile.TemporaryDirectory(prefix="bars-bench-") as made:
         (Path(made) / "who").mkdir()
         lines += [*machine(Path(made) / "who"), ""]
         for name in wanted:
-            title, module = SECTIONS[name]
-            began = time.monotonic()
-            folder = Path(made) / name
-            folder.mkdir()
-            lines += [f"## {title}", "", *module.printed(await module.measured(folder)), ""]
-            print(f"{title}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+            lines += await section(name, Path(made) / name)
     return lines
+
+
+def within(written: str, lines: Sequence[str]) -> str:
+    """Return the document as *written*, with the sections of *lines* in the place of its own."""
+    head, old = _sections(written)
+    _, new = _sections("\n".join(lines))
+    return "\n\n".join(each.strip() for each in (head, *(old | new).values())) + "\n"
+
+
+def _sections(text: str) -> tuple[str, dict[str, str]]:
+    head, *rest = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    return head, {each.partition("\n")[0]: each for each in rest}
 
 
 def main() -> None:
@@ -105,10 +126,12 @@ def main() -> None:
     if "--names" in sys.argv:
         print(*names(), sep="\n")
         return
+    only = os.environ.get("ONLY")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        text = "\n".join(runner.run(document()))
+        lines = runner.run(document(only.split(",") if only else list(SECTIONS)))
+    text = "\n".join(lines)
     if "--write" in sys.argv:
-        DOCUMENT.write_text(text, "utf-8")
+        DOCUMENT.write_text(within(DOCUMENT.read_text("utf-8"), lines) if only else text, "utf-8")
     else:
         print(text, end="")
 

@@ -2,10 +2,10 @@
 A stand-in for the token service, the proxy and the Receiver that costs as little as possible.
 
 It echoes the ids at once and names the record, as a Receiver should (one that does not is asked
-for it, by a read for each message), or keeps everybody waiting while it is shut. What it is to do
-comes as lines on its input (`shut`, `open`, `seen`, `clear`), and to each there is one line back:
-how many messages it has answered since it was last opened or cleared, and when the first and the
-last of them went.
+for it, by a read for each message), or keeps everybody waiting while it is shut. One that is `far`
+takes 100 ms over each answer. What it is to do comes as lines on its input (`shut`, `open`, `seen`,
+`clear`, `far`, `near`), and to each there is one line back: how many messages it has answered since
+it was last opened or cleared, and when the first and the last of them went.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import uvloop
 
+FAR_SECONDS = 0.1
 NOTHING = b'{"resourceType":"Bundle","type":"searchset"}'
 ANSWER = (
     b'{"resourceType":"Bundle","type":"message","entry":'
@@ -40,6 +41,7 @@ class Sink:
         self._open = asyncio.Event()
         self._open.set()
         self._done: list[float] = []
+        self._seconds = 0.0  # that it takes over an answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer what comes on one connection."""
@@ -58,6 +60,8 @@ class Sink:
         if b"/token" in request:
             return HEAD % (b"-", b"-", len(self._token), self._token)
         await self._open.wait()
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
         answer = NOTHING
         if request.startswith(b"POST"):
             self._done.append(time.monotonic())
@@ -73,6 +77,8 @@ class Sink:
         elif word in {"open", "clear"}:
             self._done.clear()
             self._open.set()
+        elif word in {"far", "near"}:
+            self._seconds = FAR_SECONDS if word == "far" else 0.0
         first, last = (self._done[0], self._done[-1]) if self._done else (0.0, 0.0)
         opened = time.monotonic() if word == "open" else 0.0
         return json.dumps({"count": len(self._done), "first": first, "last": last, "now": opened})

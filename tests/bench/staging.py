@@ -192,6 +192,7 @@ class Gateway:
         self.providers = options.get("providers", 1)
         self.probed = options.get("probed", False)
         self.extra: Mapping[str, str] = options.get("extra", {})
+        self.node = options.get("node", "bench")
         self.port, self.status_port = free_ports(2)
         self.settings = folder / "gateway.toml"
         self.process: asyncio.subprocess.Process | None = None
@@ -350,7 +351,7 @@ class Gateway:
         more = {table: self.extra.get(table, "") for table in ("outbound", "store")}
         return f"""\
 environment = "local"
-node = "bench"
+node = "{self.node}"
 state_dir = "{self.folder}/state"
 {providers}
 [outbound]
