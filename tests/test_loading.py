@@ -144,6 +144,22 @@ def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> N
     assert "True True" == told.splitlines()[-1]
 
 
+def test_a_gateway_keeps_nothing_of_what_was_made_only_to_load() -> None:
+    """Each class with slots is made twice: what was left of the first was kept for months."""
+    code = (
+        "import gc\nfrom pathlib import Path\nfrom bars_gateway.daemon import start\n"
+        "from bars_gateway.errors import ConfigurationError\n"
+        "try:\n    start.start(Path('nowhere.toml'), {})\nexcept ConfigurationError:\n    pass\n"
+        "kept = gc.get_freeze_count()\ngc.unfreeze()\n"
+        "print(kept > 10_000, gc.collect() < 100)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+    assert "True True" == told.splitlines()[-1]
+
+
 def test_a_start_compiles_and_reads_nothing_that_it_does_not_use() -> None:
     """Values are made by `@frozen`, for a third of what Python's cost; R4's types wait until asked.
 

@@ -7,6 +7,7 @@ Nothing that reads or prints commands is loaded on this way: it would stay for a
 gateway runs.
 """
 
+import gc
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +27,7 @@ def start(config: Path, environ: Mapping[str, str]) -> None:
         from bars_gateway.daemon import gateway
         from bars_gateway.errors import ConfigurationError
 
+        gc.collect()  # of each class with slots there were two, for one
         libraries.settle()
     settings = load(config, environ)
     log.configure(settings.log_level)

@@ -48,6 +48,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import field, replace
 from enum import StrEnum
+from functools import cache
 from itertools import islice
 
 from bars_gateway.frozen import frozen
@@ -64,7 +65,6 @@ _NOT_IN_NAMES = re.compile(r"[\u0300-\u036f'`\u2018\u2019\u02bc]")  # accents, a
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
 _WHOM = frozenset(ABOUT)
-_TYPES = frozenset(each.lower() for each in resources())
 _SPELLING = re.compile(r"^https?://|/$")  # what writers of one system differ in
 _VERSION = re.compile(r"/_history/[^/]*$")
 _TO_A_TYPE = re.compile(r"(?:^|/)([a-z]+)/([^/]+)$")
@@ -237,9 +237,14 @@ def _is_another_actor(reference: Resource, numbers: frozenset[str], beside: "_Be
     """Tell whether what an actor is referred to by, without a type, is no Patient's: a mother's."""
     literal = text_of(reference, "reference")
     kind, _ = _typed(literal) or ("", "")
-    other = literal in beside.others or (kind in _TYPES and kind != _PATIENT)
+    other = literal in beside.others or (kind in _types() and kind != _PATIENT)
     by_number_alone = not literal and numbers <= beside.relatives
     return not text_of(reference, "type") and (other or by_number_alone)
+
+
+@cache
+def _types() -> frozenset[str]:
+    return frozenset(each.lower() for each in resources())
 
 
 def _about(node: Resource) -> Iterator[tuple[str, Resource]]:

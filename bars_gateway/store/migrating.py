@@ -9,7 +9,6 @@ to work on it would fail in the middle of a message.
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 
 from bars_gateway import __version__
@@ -24,7 +23,6 @@ LAST_START = "SELECT detail FROM events WHERE kind = 'gateway.started' ORDER BY 
 _VERSION = re.compile(r'"version": ?"([0-9][0-9A-Za-z.+-]{0,30})')
 
 
-@cache
 def migrations(engine: str) -> Mapping[int, str]:
     """Return the text of each migration of *engine* (SQLITE, POSTGRESQL), by its number."""
     folder = resources.files("bars_gateway.store") / engine
