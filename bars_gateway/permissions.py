@@ -8,8 +8,6 @@ The system says "permission denied" of the file that was wanted, and not of the 
 that nobody may enter; SQLite says "unable to open database file". So each part of the path is
 looked at again, from the top, and the first that does not let us pass is named.
 
-Whoever makes or moves a file puts its name on disk as well (`sync_folder`).
-
 Who that is, the audit trail is told, too. Whoever works as `root`, or as the gateway's user, has
 logged in under a name of their own: the kernel keeps that over `su` and `sudo`, and where it does
 not (a container), `sudo` says so. The environment's own name for the user says nothing: anybody
@@ -93,22 +91,10 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the names in *folder* on disk, where its filesystem can."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_names(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_names(descriptor: int) -> None:
-    """Put the names in an open folder on disk, where its filesystem can."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network filesystems sync no folders
-            raise
+def belong(file: Path | int, owner: os.stat_result) -> None:
+    """Where root works, give *file*, a path or descriptor, to its *owner*: the gateway's user."""
+    if os.geteuid() == 0:
+        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def behind(error: BaseException | None) -> OSError | None:

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from bars_gateway.console.visitor import UserRole
+from bars_gateway.disk import put_in_place
 from bars_gateway.errors import UsersUnusable
 from bars_gateway.frozen import frozen
-from bars_gateway.permissions import sync_folder
 
 SHORTEST = 12  # characters of a password
 LONGEST = 256
@@ -263,15 +263,4 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _write(path: Path, users: Users) -> None:
     text = json.dumps({"users": [_written(users[name]) for name in sorted(users)]}, indent=1)
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
-        file.write(text.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    sync_folder(path.parent)
+    put_in_place(path, text.encode() + b"\n", owner=path.parent.stat())

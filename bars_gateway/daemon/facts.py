@@ -22,9 +22,9 @@ from cryptography.x509 import Certificate
 
 from bars_gateway.config import Settings, values
 from bars_gateway.console.users import UserFile
+from bars_gateway.disk import put_in_place
 from bars_gateway.errors import UsersUnusable
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.permissions import sync_folder
 from bars_gateway.store.in_force import CERTIFICATE, KEY, SETTING, USER, Facts
 from bars_gateway.tls.contexts import Identity
 
@@ -111,12 +111,6 @@ def _key_in(path: Path) -> bytes:
         found = b""
     if len(found) == _KEY_BYTES:
         return found
-    key, beside = os.urandom(_KEY_BYTES), path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    sync_folder(path.parent)
+    key = os.urandom(_KEY_BYTES)
+    put_in_place(path, key)
     return key

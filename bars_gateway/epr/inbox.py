@@ -42,7 +42,7 @@ from pathlib import Path
 
 import structlog
 
-from bars_gateway import permissions
+from bars_gateway.disk import sync_folder
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
@@ -356,7 +356,7 @@ class LeftCopies:
         for name in gone:
             (self._inbox / name).unlink(missing_ok=True)
         if gone:
-            permissions.sync_folder(self._inbox)
+            sync_folder(self._inbox)
 
 
 def _lies_since(entry: "os.DirEntry[str]", before: datetime) -> bool:

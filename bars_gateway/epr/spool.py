@@ -50,9 +50,9 @@ from typing import Final
 
 import structlog
 
+from bars_gateway.disk import sync_folder, sync_names
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.frozen import frozen
-from bars_gateway.permissions import sync_folder, sync_names
 
 ENVELOPES: Final = ".envelope.json"
 CUT: Final = "~"  # stands in every name that was cut, before its mark

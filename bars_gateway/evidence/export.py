@@ -24,12 +24,12 @@ from pathlib import Path
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings
+from bars_gateway.disk import sync_folder
 from bars_gateway.errors import EvidenceError
 from bars_gateway.evidence import course, figures, installation, manifest, page
 from bars_gateway.evidence.course import Played, PlayedScene
 from bars_gateway.evidence.pieces import ATTACHED, INDEX, PIECES, SUMMARY
 from bars_gateway.frozen import frozen
-from bars_gateway.permissions import sync_folder
 from bars_gateway.safety.hazards import HAZARDS
 
 _FOLDER, _HALF = 0o750, 0o700

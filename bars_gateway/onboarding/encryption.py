@@ -7,7 +7,6 @@ Makes the key ring that encrypts what is stored, adds keys to it, and copies it 
 Nothing is ever taken out here: a backup of years ago may need its key.
 """
 
-import os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,8 +30,8 @@ def add_key(file: Path, now: datetime) -> RingKey:
         ring = EncryptionRing.read(file)
         _write(file, replace(ring, keys=(*ring.keys, key)))
     else:
-        write_new(file, EncryptionRing(keys=(key,)).text.encode(), PRIVATE)
-        _belong(file, file.parent.stat())
+        ring = EncryptionRing(keys=(key,))
+        write_new(file, ring.text.encode(), PRIVATE, file.parent.stat())
     return key
 
 
@@ -53,12 +52,4 @@ def require_ours(file: Path) -> None:
 
 
 def _write(file: Path, ring: EncryptionRing) -> None:
-    before = file.stat()
-    put_in_place(file, ring.text.encode(), PRIVATE)
-    _belong(file, before)
-
-
-def _belong(file: Path, before: os.stat_result) -> None:
-    """Where root works, leave it to whoever had it: the gateway must read it."""
-    if os.geteuid() == 0:
-        os.chown(file, before.st_uid, before.st_gid)
+    put_in_place(file, ring.text.encode(), PRIVATE, file.stat())

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from bars_gateway import disk
+from bars_gateway.disk import half_written, sync_folder
 from bars_gateway.errors import OnboardingError
-from bars_gateway.permissions import sync_folder
 
 PRIVATE, PUBLIC = 0o600, 0o644
 BITS = 4096  # of a key that is made here
@@ -61,10 +62,10 @@ def make_folder(folder: Path, mode: int = _FOLDER) -> bool:
     return True
 
 
-def write_new(path: Path, content: bytes, mode: int) -> None:
+def write_new(path: Path, content: bytes, mode: int, owner: os.stat_result | None = None) -> None:
     """Write *path*, and refuse where something is there."""
     with explained(path, "written"):
-        half = _written(path, content, mode)
+        half = half_written(path, content, mode, owner)
         try:
             os.link(half, path)
         except FileExistsError:
@@ -77,11 +78,12 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         sync_folder(path.parent)
 
 
-def put_in_place(path: Path, content: bytes, mode: int) -> None:
+def put_in_place(
+    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
+) -> None:
     """Write *path* over whatever is there, at one moment."""
     with explained(path, "written"):
-        _written(path, content, mode).replace(path)
-        sync_folder(path.parent)
+        disk.put_in_place(path, content, mode, owner)
 
 
 def move(path: Path, target: Path) -> None:
@@ -93,18 +95,6 @@ def move(path: Path, target: Path) -> None:
         path.rename(target)
         sync_folder(path.parent)
         sync_folder(target.parent)
-
-
-def _written(path: Path, content: bytes, mode: int) -> Path:
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    half.unlink(missing_ok=True)
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    return half
 
 
 def private_pem(key: PrivateKeyTypes) -> bytes:

@@ -18,8 +18,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from bars_gateway.disk import sync_folder
 from bars_gateway.model.trail import MOST_LINES, Witness
-from bars_gateway.permissions import sync_folder
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -20,8 +20,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bars_gateway.disk import put_in_place
 from bars_gateway.frozen import frozen
-from bars_gateway.permissions import sync_folder
+from bars_gateway.permissions import belong
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import text
@@ -61,24 +62,9 @@ def report(folder: Path, kind: str, detail: Mapping[str, object], now: datetime)
     above = folder.parent.stat()
     if not folder.exists():
         folder.mkdir(mode=0o700)
-        _belong(folder, above)
+        belong(folder, above)
     told = json.dumps({"kind": kind, "detail": {**detail, "at": text(now)}})
-    name = str(uuid.uuid4())
-    beside, path = folder / f".{name}", folder / f"{name}.json"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(told)
-        file.flush()
-        os.fsync(file.fileno())
-    _belong(beside, above)
-    beside.rename(path)
-    sync_folder(folder)
-
-
-def _belong(path: Path, above: os.stat_result) -> None:
-    """Where root works, give it to whoever has the folder: the gateway must read it."""
-    if os.geteuid() == 0:
-        os.chown(path, above.st_uid, above.st_gid)
+    put_in_place(folder / f"{uuid.uuid4()}.json", told.encode(), owner=above)
 
 
 def reported(folder: Path) -> Iterator[DoneBeside | Path]:

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bars_gateway.disk import sync_folder
 from bars_gateway.errors import BackupFailed
-from bars_gateway.permissions import sync_folder
 from bars_gateway.store.integrity import DatabaseReport, counts
 from bars_gateway.store.sqlite import FileConnection, require_known
 from bars_gateway.store.sqlite.integrity import contents_of, examined, is_damage, reading

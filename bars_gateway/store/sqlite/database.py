@@ -54,6 +54,7 @@ import aiosqlite
 import structlog
 
 from bars_gateway import permissions
+from bars_gateway.disk import sync_folder
 from bars_gateway.errors import (
     DatabaseDamaged,
     DatabaseHeld,
@@ -65,6 +66,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
+from bars_gateway.permissions import belong
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
@@ -147,10 +149,10 @@ def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStac
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True)
-        permissions.sync_folder(path.parent.parent)
+        sync_folder(path.parent.parent)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, descriptor)
-    belong(descriptor, path.parent)
+    belong(descriptor, path.parent.stat())
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -159,16 +161,9 @@ def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStac
         _refuse_to_forget(path, descriptor)
     if not path.exists():
         empty = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        belong(empty, path.parent)
+        belong(empty, path.parent.stat())
         os.close(empty)
     return descriptor
-
-
-def belong(descriptor: int, folder: Path) -> None:
-    """Where root works, give the file to whoever has the folder: the gateway must open it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def mark_in_use(lock: int) -> None:

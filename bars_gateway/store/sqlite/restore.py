@@ -54,6 +54,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bars_gateway import permissions
+from bars_gateway.disk import sync_folder
 from bars_gateway.errors import (
     BackupDamaged,
     DatabaseDamaged,
@@ -66,7 +67,7 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
-from bars_gateway.permissions import sync_folder
+from bars_gateway.permissions import belong
 from bars_gateway.store.aftermath import (
     LEFT_BEHIND,
     Became,
@@ -93,7 +94,7 @@ from bars_gateway.store.sqlite import (
 from bars_gateway.store.sqlite.adopted import StandsAgain
 from bars_gateway.store.sqlite.adoption import Adoption
 from bars_gateway.store.sqlite.backup import beside, copied, fresh_file
-from bars_gateway.store.sqlite.database import belong, migrate
+from bars_gateway.store.sqlite.database import migrate
 from bars_gateway.store.sqlite.inspection import mark
 from bars_gateway.store.sqlite.integrity import (
     contents_of,
@@ -264,7 +265,7 @@ def _restore(
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
         restored = _make_safe(restoring, database, now, held, condition, aside, actor, vault)
-        belong(descriptor, database.parent)
+        belong(descriptor, database.parent.stat())
         os.fsync(descriptor)
         if aside is not None:
             _keep(database, aside)
@@ -292,7 +293,7 @@ def _locked(database: Path) -> Iterator[None]:
     """Hold the lock that a running gateway holds; unlike it, create no database."""
     descriptor = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        belong(descriptor, database.parent)
+        belong(descriptor, database.parent.stat())
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:

@@ -1,0 +1,62 @@
+"""
+Puts a file under its name at one moment, and on disk: whole, or not at all.
+
+    content ──► .NAME.PID.tmp, synced ──► renamed to NAME ──► the folder, synced
+
+A rename takes the place of what was there, so whoever reads NAME meets the one or the other. It is
+the folder that keeps names: until that is synced, a power cut may bring the old one back, though
+the new file is on disk. So whoever makes, moves or removes a file in another way syncs its folder.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from bars_gateway.permissions import belong
+
+
+def put_in_place(
+    path: Path, content: bytes, mode: int = 0o600, owner: os.stat_result | None = None
+) -> None:
+    """
+    Write *path* over whatever is there; return once that is on disk. Raises OSError.
+
+    Where root works, the file is given to the user and group of *owner*.
+    """
+    half_written(path, content, mode, owner).rename(path)
+    sync_folder(path.parent)
+
+
+def half_written(
+    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
+) -> Path:
+    """Return where, beside *path*, its *content* is on disk, to be renamed or linked to it."""
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    half.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(half, flags, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask took
+        if owner is not None:
+            belong(file.fileno(), owner)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return half
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in *folder* on disk, where its filesystem can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_names(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_names(descriptor: int) -> None:
+    """Put the names in an open folder on disk, where its filesystem can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network filesystems sync no folders
+            raise
