@@ -30,12 +30,10 @@ from bars_gateway.epr.orders import (
     read_confirmation,
     read_handling,
     read_order,
-    who_of,
 )
 from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS, IN_BULK, Verb
-from bars_gateway.model.messages import Actor, OutboundState
-from bars_gateway.standard.timing import timing_for
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -84,7 +82,7 @@ class ProvidersHands:
     at_once = MOST_AT_ONCE
 
     def __init__(self, settings: Settings, store: Store, now: Clock) -> None:
-        timing = partial(timing_for, overrides=settings.timing_overrides)
+        timing = settings.timing_for
         self._store, self._now = store, now
         self._each = [
             _OfProvider(
@@ -138,7 +136,7 @@ class ProvidersHands:
         order = _read(read_handling, wish, {"alarms": list(alarms)})
         if isinstance(order, ActionOutcome):
             return order
-        actor = Actor(role=order.role, who=who_of(order, _VIA), why=order.why)
+        actor = order.actor(_VIA)
         found: dict[str, Effect] = {}
         for each in self._each:
             done = await self._store.alarms.handle(
@@ -165,9 +163,7 @@ class ProvidersHands:
             return _not_read(problem)
         found = next((e for e in await self._store.alerts.standing() if e.number == alert), None)
         if found is not None and not wish.dry_run:
-            who = f"{order.by or order.role} ({_VIA})"
-            actor = Actor(role=order.role, who=who, why=order.why)
-            found = await self._store.alerts.acknowledge(alert, actor, self._now())
+            found = await self._store.alerts.acknowledge(alert, order.actor(_VIA), self._now())
             if found is not None:
                 log.info("alerts.acknowledged", name=found.number, kind=found.code)
         if found is None:

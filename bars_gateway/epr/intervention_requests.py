@@ -45,12 +45,11 @@ from bars_gateway.epr.orders import (
     read_confirmation,
     read_handling,
     read_order,
-    who_of,
 )
 from bars_gateway.listeners import body_of
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.interventions import Selection, Verb
-from bars_gateway.model.messages import Actor, Objection
+from bars_gateway.model.messages import Objection
 from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.alarms import Alarms
@@ -83,21 +82,22 @@ class VerbRequests:
         if verb not in list(Verb):
             raise web.HTTPNotFound(reason="there is no such verb")
         order = read_order(await body_of(request), verb)
-        via = _via(request)
-        done = await self._verbs.act(order, request_id, via) if is_uuid(request_id) else None
+        done = (
+            await self._verbs.act(order, request_id, via(request)) if is_uuid(request_id) else None
+        )
         if done is None:
             raise web.HTTPNotFound(reason="no outbound message has that request id")
         return json_answer(_intervention(done), 409 if done.objection else 200)
 
     async def _act_on_all(self, request: web.Request) -> web.Response:
         order, selection = read_bulk_order(await body_of(request))
-        report = await self._verbs.act_on_all(order, selection, _via(request))
+        report = await self._verbs.act_on_all(order, selection, via(request))
         return json_answer(_report(report))
 
     async def _attach(self, request: web.Request) -> web.Response:
         order = read_attachment(await body_of(request))
         number = int(request.match_info["id"])
-        done = await self._attaching.attach(order, number, _via(request))
+        done = await self._attaching.attach(order, number, via(request))
         if done is None:
             raise web.HTTPNotFound(reason="no quarantined response has that number")
         return json_answer(_outcome(done, order.dry_run), 409 if done.objection else 200)
@@ -105,7 +105,7 @@ class VerbRequests:
     async def _confirm(self, request: web.Request) -> web.Response:
         order = read_confirmation(await body_of(request))
         number = int(request.match_info["id"])
-        done = await self._confirming.confirm(order, number, _via(request))
+        done = await self._confirming.confirm(order, number, via(request))
         if done is None:
             raise web.HTTPNotFound(reason="no workflow has that number")
         return json_answer(_settlement(done, order.dry_run), 409 if done.objection else 200)
@@ -202,15 +202,10 @@ class AlarmRequests:
 
     async def _handle(self, request: web.Request) -> web.Response:
         order = read_handling(await body_of(request))
-        actor = Actor(
-            role=order.role,
-            who=who_of(order, _via(request)),
-            why=order.why,
-        )
         done = await self._alarms.handle(
             self._provider,
             order.chosen,
-            actor,
+            order.actor(via(request)),
             self._now(),
             dry_run=order.dry_run,
             at_once=self._at_once,
@@ -261,7 +256,8 @@ def _handled(order: Handling, done: Sequence[Handled], at_once: int) -> Document
     }
 
 
-def _via(request: web.Request) -> str:
+def via(request: web.Request) -> str:
+    """Return how an order came, as the audit trail has it."""
     return f"uid {uid_of(request)}"
 
 
@@ -288,8 +284,7 @@ class AlertRequests:
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         order = read_acknowledgement(await body_of(request))
-        who = f"{order.by or order.role} (uid {uid_of(request)})"
-        actor = Actor(role=order.role, who=who, why=order.why)
+        actor = order.actor(via(request))
         alert = await self._alerts.acknowledge(int(request.match_info["id"]), actor, self._now())
         if alert is None:
             raise web.HTTPNotFound(reason="no alert is open under that number")

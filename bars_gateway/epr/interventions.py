@@ -26,7 +26,7 @@ from datetime import datetime
 
 import structlog
 
-from bars_gateway.epr.orders import Attachment, Confirmation, Order, who_of
+from bars_gateway.epr.orders import Attachment, Confirmation, Order
 from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import (
     IN_BULK,
@@ -181,12 +181,7 @@ class Verbs:
         objection = _standing(order, candidate) or _unconfirmed(order, candidate)
         if order.dry_run or objection is not None:
             return _told(order, candidate, objection)
-        actor = Actor(
-            role=order.role,
-            who=who_of(order, via),
-            why=order.why,
-            after_its_time=order.after_its_time,
-        )
+        actor = replace(order.actor(via), after_its_time=order.after_its_time)
         done = await self._do(order.verb, message, actor)
         objection = done if isinstance(done, Objection) else None
         log.info(
@@ -331,7 +326,7 @@ class Attaching:
         quarantine, workflow_id = self._store.quarantine, order.workflow_id
         if order.dry_run:
             return await quarantine.against(kept.number, workflow_id, arrival)
-        actor = Actor(role=order.role, who=who_of(order, via), why=order.why)
+        actor = order.actor(via)
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
 
 
@@ -356,7 +351,7 @@ class Confirming:
         self, order: Confirmation, workflow_id: int, via: str
     ) -> ConfirmedWorkflow | None:
         """Do it, or say what stands against it; None if there is no such workflow."""
-        actor = Actor(role=order.role, who=who_of(order, via), why=order.why)
+        actor = order.actor(via)
         done = await self._store.confirmations.confirm(
             self._provider, workflow_id, order.state, actor, self._now(), dry_run=order.dry_run
         )

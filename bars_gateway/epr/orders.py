@@ -20,7 +20,7 @@ import orjson
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
-from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.messages import Actor, OutboundState
 from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
@@ -44,67 +44,61 @@ class OrderProblem(ValueError):
 
 
 @frozen(kw_only=True)
-class Order:
-    """What is to be done, by whom and why."""
+class SignedOrder:
+    """What every order says of whoever gives it."""
 
-    verb: Verb
     why: str
     by: str | None = None  # as they call themselves
     role: str = "epr"
+
+    def actor(self, via: str) -> Actor:
+        """Return whose order it is, as the audit trail has it; *via* says how it came."""
+        return Actor(role=self.role, who=f"{self.by or self.role} ({via})", why=self.why)
+
+
+@frozen(kw_only=True)
+class Order(SignedOrder):
+    """What is to be done with messages."""
+
+    verb: Verb
     confirmed: bool = False  # what may come of a resend was read
     after_its_time: bool = False  # that its clinical time has passed was read, too
     dry_run: bool = False
 
 
 @frozen(kw_only=True)
-class Attachment:
-    """To which workflow a quarantined response belongs, who says so and why."""
+class Attachment(SignedOrder):
+    """To which workflow a quarantined response belongs."""
 
     workflow_id: int
-    why: str
-    by: str | None = None
-    role: str = "epr"
     dry_run: bool = False
 
 
 @frozen(kw_only=True)
-class Confirmation:
-    """How a workflow in doubt stands, who says so and why."""
+class Confirmation(SignedOrder):
+    """How a workflow in doubt stands."""
 
     state: State
-    why: str
-    by: str | None = None
-    role: str = "epr"
     dry_run: bool = False
 
 
 @frozen(kw_only=True)
-class Handling:
-    """Which alarms somebody has dealt with, who says so and why."""
+class Handling(SignedOrder):
+    """Which alarms somebody has dealt with."""
 
     chosen: Chosen
-    why: str
-    by: str | None = None
-    role: str = "epr"
     dry_run: bool = False
 
 
 @frozen(kw_only=True)
-class AlertAcknowledgement:
-    """That somebody sees to an alert, who says so and why."""
-
-    why: str
-    by: str | None = None
-    role: str = "epr"
+class AlertAcknowledgement(SignedOrder):
+    """That somebody sees to an alert."""
 
 
 @frozen(kw_only=True)
-class RecordOrder:
-    """What is to become of a record, who says so and why: one thing, or none for a purge."""
+class RecordOrder(SignedOrder):
+    """What is to become of a record: one thing, or none for a purge."""
 
-    why: str
-    by: str | None = None
-    role: str = "epr"
     dry_run: bool = False
     request_id: str | None = None
     message_id: int | None = None
@@ -150,11 +144,6 @@ def read_acknowledgement(body: bytes) -> AlertAcknowledgement:
         raise OrderProblem("is missing: what is done about it, or the number of a ticket", "why")
     values = {name: _ACKNOWLEDGEMENT[name](value) for name, value in found.items()}
     return AlertAcknowledgement(**values)
-
-
-def who_of(order: Order | Attachment | Confirmation | Handling, via: str) -> str:
-    """Return who it was, as the audit trail has it: as they call themselves, and how they came."""
-    return f"{order.by or order.role} ({via})"
 
 
 def read_handling(body: bytes) -> Handling:

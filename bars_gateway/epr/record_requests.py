@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 
 from bars_gateway.epr.documents import Document, json_answer, problem
-from bars_gateway.epr.intervention_requests import uid_of
+from bars_gateway.epr.intervention_requests import via
 from bars_gateway.epr.orders import (
     RecordOrder,
     read_hold_order,
@@ -28,7 +28,6 @@ from bars_gateway.epr.orders import (
     read_release_order,
 )
 from bars_gateway.listeners import body_of
-from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import Certificate, RecordHold, RetentionRules
 from bars_gateway.store.purges import Purges
 from bars_gateway.store.record_holds import HeldThing, RecordHolds
@@ -72,7 +71,7 @@ class RecordRequests:
             every = await self._holds.named(self._provider, replace(thing, with_linked=True))
             return json_answer(_dry(named, every - named))
         held = await self._holds.hold_record(
-            self._provider, thing, _actor(order, request), self._now()
+            self._provider, thing, order.actor(via(request)), self._now()
         )
         log.info("records.held", provider=self._provider, count=len(held))
         return json_answer(_held(named, held))
@@ -86,14 +85,14 @@ class RecordRequests:
         if order.dry_run:
             held = await self._holds.held(self._provider, thing)
             return json_answer(_dry(len(held), 0))
-        actor = _actor(order, request)
+        actor = order.actor(via(request))
         released = await self._holds.release_record(self._provider, thing, actor, self._now())
         log.info("records.released", provider=self._provider, count=len(released))
         return json_answer(_held(named, released), 200 if released else 409)
 
     async def _begin(self, request: web.Request) -> web.Response:
         order = read_purge_order(await body_of(request))
-        actor = _actor(order, request)
+        actor = order.actor(via(request))
         purge = await self._purges.begin_purge(self._provider, actor, self._rules, self._now())
         self._wake()
         return json_answer({"purge_id": purge.number, "provider": purge.provider}, 202)
@@ -123,11 +122,6 @@ def thing_of(order: RecordOrder) -> HeldThing:
         quarantine_id=order.quarantine_id,
         with_linked=order.linked,
     )
-
-
-def _actor(order: RecordOrder, request: web.Request) -> Actor:
-    who = f"{order.by or order.role} (uid {uid_of(request)})"
-    return Actor(role=order.role, who=who, why=order.why)
 
 
 def _dry(named: int, linked: int) -> Document:
