@@ -3,6 +3,8 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,14 @@ from variants import a_referral
 
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
-from bars_gateway.config.environments import BUNDLES
+from bars_gateway.config.environments import PRESETS
 from bars_gateway.config.retention import RetentionOverrides, RetentionSettings
 from bars_gateway.config.sources import RENAMED, purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.rule import AgreedSeverity, Side
-from bars_gateway.standard.timing import TIMINGS
+from bars_gateway.standard.timing import TIMINGS, shipped_timing
 
 SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
 TABLES = [
@@ -120,15 +122,15 @@ def test_the_least_that_must_be_written(written):
 
 
 @pytest.mark.parametrize("environment", [e for e in Environment if e is not Environment.LOCAL])
-def test_an_environment_brings_its_bundle(written, environment):
+def test_an_environment_brings_its_preset(written, environment):
     """Addresses and limits come with the environment's name."""
     settings = written(within(environment))
-    bundle = BUNDLES[environment]
+    preset = PRESETS[environment]
 
-    assert bundle.token_url == settings.outbound.token_url
-    assert bundle.proxy_url == settings.outbound.proxy_url
-    assert bundle.requests_per_minute == settings.outbound.requests_per_minute
-    assert bundle.token_required is settings.outbound.token_required
+    assert preset.token_url == settings.outbound.token_url
+    assert preset.proxy_url == settings.outbound.proxy_url
+    assert preset.requests_per_minute == settings.outbound.requests_per_minute
+    assert preset.token_required is settings.outbound.token_required
 
 
 def test_the_local_environment_has_no_addresses(refused):
@@ -426,15 +428,17 @@ def test_addresses_are_read_and_written_alike(written):
     assert "[::1]:0" == str(settings.inbound.listen)
 
 
-def test_timing_overrides_hold_what_was_set(written):
-    """Only what the safety officer changed replaces what is shipped."""
+def test_what_was_set_replaces_what_is_shipped(written):
+    """Only what the safety officer changed, and only where they changed it."""
     settings = written(f"{GOOD}[timing.a4]\nlead_minutes = 3\n")
+    shipped = shipped_timing("a4t1")
 
-    assert {"a4": {"lead_minutes": 3}} == settings.timing_overrides
+    assert replace(shipped, lead=timedelta(minutes=3)) == settings.timing_for("a4t1")
+    assert shipped_timing("a3t1") == settings.timing_for("a3t1")
 
 
 def test_describe_says_where_a_value_comes_from(written, tmp_path):
-    """Default, file, environment bundle and variable are told apart."""
+    """Default, file, environment and variable are told apart."""
     settings = written(f"{GOOD}[outbound]\nmax_in_flight = 7\n", LOG_LEVEL="debug")
     origins = {row.key: row.origin for row in describe(settings)}
 

@@ -3,7 +3,7 @@ Every setting with its reason, and what is wrong with it or with what it names.
 
     bars-gateway.toml ─┐
     BARS_GATEWAY_… ────┼─► load ─► Settings (frozen) ──► problems · doubts · describe
-    environment bundle ┘
+    environment preset ┘
 """
 
 from bars_gateway.config.alerts import AlertSettings

@@ -63,7 +63,7 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
     if file is None or not file.exists():
         return
     yield from _strange_owner(settings, (), file)
-    national = settings.bundle.own_name_prefix is not None
+    national = settings.preset.own_name_prefix is not None
     if file.stat().st_mode & stat.S_IWOTH:
         cause = "can be written by everybody on this machine, keys and addresses included"
         yield Flaw(cause=cause, cure=f"Leave it to root and the gateway's group: chmod 0640 {file}")
@@ -82,7 +82,7 @@ def _two_databases(settings: Settings) -> Iterator[Flaw]:
 def _encryption(settings: Settings) -> Iterator[Flaw]:
     """Yield that patients' data is stored in clear, or that its key may be lost with this disk."""
     file = settings.store.encryption_keys_file
-    national = settings.bundle.own_name_prefix is not None
+    national = settings.preset.own_name_prefix is not None
     if national and file is None:
         cause = "is not set: what is stored of patients is in clear, and in every backup"
         cure = "Make a key ring: bars-gateway encryption rotate, which says what to write here."
@@ -155,14 +155,14 @@ def unknown_callers(settings: Settings) -> list[str]:
 
 def is_of_the_example(settings: Settings, table: str, name: str) -> bool:
     """Tell whether that setting is the example file's own, which leads nowhere."""
-    national = settings.bundle.own_name_prefix is not None
+    national = settings.preset.own_name_prefix is not None
     value = getattr(getattr(settings, table), name)
     return national and str(value).lower() == _EXAMPLES[table, name]
 
 
 def placeholders(settings: Settings) -> Iterator[Flaw]:
     """Yield every setting that still has what was shipped."""
-    national = settings.bundle.own_name_prefix is not None
+    national = settings.preset.own_name_prefix is not None
     for name, provider in settings.providers.items():
         key = ("providers", name)
         if not api_key_is_told(settings, provider):

@@ -1,7 +1,7 @@
 """
-What belongs together: one bundle of addresses, names and limits per environment.
+The preset of each environment: addresses, names and limits that belong together.
 
-    environment = "int" ──► BUNDLES ──► token service, proxy, rate, key size
+    environment = "int" ──► PRESETS ──► token service, proxy, rate, key size
                                 └─────► hosts that no other environment may use
 
 A message about a real patient that goes to a test system is lost, and a test message
@@ -19,11 +19,11 @@ Decisions: D-environments.
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from bars_gateway.frozen import frozen
 
-# What a bundle brings to [outbound], where the settings do not say it themselves.
-BUNDLED = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")
+PRESET_OUTBOUND = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")
 _KEY_ID = re.compile(r"(?:^|-)(LOCAL|SANDBOX|INT|PROD)-\d+", re.IGNORECASE)
 _FOR_TESTS = "tests"  # the naming system of the services that only answer tests
 
@@ -38,7 +38,7 @@ class Environment(StrEnum):
 
 
 @frozen(kw_only=True)
-class Bundle:
+class Preset:
     """What one environment brings along (onboarding page, section 1.1)."""
 
     token_url: str | None  # also the audience of our JWT, character for character; None: no default
@@ -50,9 +50,15 @@ class Bundle:
     own_name_prefix: str | None  # what a Receiver's certificate name starts with here
     caller_addresses: tuple[str, ...] = ()  # of the proxy (section 0.3); empty: every address
 
+    @property
+    def outbound(self) -> dict[str, Any]:
+        """What it brings to [outbound], where the settings do not say it themselves."""
+        brought = {name: getattr(self, name) for name in PRESET_OUTBOUND}
+        return {name: value for name, value in brought.items() if value is not None}
 
-BUNDLES: Mapping[Environment, Bundle] = {
-    Environment.LOCAL: Bundle(
+
+PRESETS: Mapping[Environment, Preset] = {
+    Environment.LOCAL: Preset(
         token_url=None,
         proxy_url=None,
         token_required=True,
@@ -61,7 +67,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         hosts=(),
         own_name_prefix=None,
     ),
-    Environment.SANDBOX: Bundle(
+    Environment.SANDBOX: Preset(
         token_url="https://sandbox.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
         proxy_url="https://sandbox.api.service.nhs.uk/booking-and-referral/FHIR/R4",
         token_required=False,
@@ -70,7 +76,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         hosts=("sandbox.api.service.nhs.uk",),
         own_name_prefix=None,
     ),
-    Environment.INT: Bundle(
+    Environment.INT: Preset(
         token_url="https://int.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
         proxy_url="https://int.api.service.nhs.uk/booking-and-referral/FHIR/R4",
         token_required=True,
@@ -80,7 +86,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         own_name_prefix="bars-int-",
         caller_addresses=("35.197.254.55", "35.246.55.143"),
     ),
-    Environment.PROD: Bundle(
+    Environment.PROD: Preset(
         token_url="https://api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
         proxy_url="https://api.service.nhs.uk/booking-and-referral/FHIR/R4",
         token_required=True,
@@ -96,14 +102,14 @@ BUNDLES: Mapping[Environment, Bundle] = {
 def environment_of_host(host: str) -> Environment | None:
     """Return the environment that *host* is known to belong to, or None."""
     name = host.lower().rstrip(".")
-    return next((e for e, bundle in BUNDLES.items() if name in bundle.hosts), None)
+    return next((e for e, preset in PRESETS.items() if name in preset.hosts), None)
 
 
 def environment_of_own_name(name: str) -> Environment | None:
     """Return the environment that a Receiver's certificate *name* is made for, or None."""
     name = name.lower()
     return next(
-        (e for e, b in BUNDLES.items() if b.own_name_prefix and name.startswith(b.own_name_prefix)),
+        (e for e, b in PRESETS.items() if b.own_name_prefix and name.startswith(b.own_name_prefix)),
         None,
     )
 

@@ -239,7 +239,7 @@ def _signing_key(settings: Settings, name: str) -> Iterator[Flaw]:
         flaws, signing_key = _private_key(key, file)
         yield from flaws
         if signing_key is not None:
-            yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
+            yield from _signs(key, signing_key, settings.preset.minimum_key_bits)
 
 
 def _spool_folders(provider: Provider) -> Mapping[str, tuple[str, ...]]:

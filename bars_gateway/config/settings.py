@@ -3,7 +3,7 @@ Every setting, its unit, its bounds and its reason.
 
     bars-gateway.toml ─┐
     BARS_GATEWAY_… ────┼─► load ─► Settings (frozen)      or everything that is wrong, at once
-    environment bundle ┘             └─describe─► each with its value, where that came from, and why
+    environment preset ┘             └─describe─► each with its value, where that came from, and why
 
 A setting comes from the environment variable, else from the file, else from what the
 chosen environment brings, else from its default. Nothing secret is in any of them:
@@ -37,10 +37,10 @@ from pydantic import (
 
 from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.environments import (
-    BUNDLED,
-    BUNDLES,
-    Bundle,
+    PRESET_OUTBOUND,
+    PRESETS,
     Environment,
+    Preset,
     environment_of_host,
     environment_of_key_id,
     environment_of_own_name,
@@ -62,6 +62,7 @@ from bars_gateway.config.sources import Sources, explain, purpose
 from bars_gateway.config.values import AbsolutePath, Flaw, UseCase, reject
 from bars_gateway.errors import ConfigurationError, NoFile
 from bars_gateway.model.retention import RetentionRules
+from bars_gateway.standard.timing import Timing, timing_for
 
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of Linux, less the final zero
@@ -69,7 +70,7 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of Linux, less the final zero
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Marks = Iterable[tuple[tuple[str, ...], Environment | None]]  # a setting, and whose it is
 _USERINFO = re.compile(r"//[^/@\s]*@")
-_FROM_BUNDLE = frozenset(f"outbound.{name}" for name in BUNDLED)
+_PRESET = frozenset(f"outbound.{name}" for name in PRESET_OUTBOUND)
 
 
 def _node() -> str:
@@ -164,13 +165,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _bring_the_bundle(cls, values: Any) -> Any:
+    def _bring_the_preset(cls, values: Any) -> Any:
         environment = values.get("environment")
         if environment not in list(Environment):
             return values
-        bundle = BUNDLES[Environment(environment)]
-        brought = {name: getattr(bundle, name) for name in BUNDLED}
-        brought = {name: value for name, value in brought.items() if value is not None}
+        brought = PRESETS[Environment(environment)].outbound
         outbound = values.get("outbound", {})
         if isinstance(outbound, Mapping):
             values = {**values, "outbound": {**brought, **outbound}}
@@ -286,18 +285,18 @@ class Settings(BaseModel):
     def caller_addresses(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Who may connect: `callers.addresses`, else the proxy of the environment; empty: all."""
         own = self.callers.addresses
-        brought = tuple(map(ip_network, self.bundle.caller_addresses))
+        brought = tuple(map(ip_network, self.preset.caller_addresses))
         return brought if own is None else own
 
     @property
-    def bundle(self) -> Bundle:
+    def preset(self) -> Preset:
         """What the environment brings along."""
-        return BUNDLES[self.environment]
+        return PRESETS[self.environment]
 
-    @property
-    def timing_overrides(self) -> dict[str, dict[str, float | str]]:
-        """What `standard.timing.timing_for` takes: per Application, what was set."""
-        return {a: timing.model_dump(exclude_none=True) for a, timing in self.timing.items()}
+    def timing_for(self, use_case: str) -> Timing:
+        """Return the figures for *use_case*: what was set for it, else what is shipped."""
+        overrides = {a: one.model_dump(exclude_none=True) for a, one in self.timing.items()}
+        return timing_for(use_case, overrides)
 
     @property
     def sources(self) -> Sources:
@@ -404,7 +403,7 @@ class Described(NamedTuple):
 def describe(settings: Settings) -> Iterator[Described]:
     """Yield every setting in the order of the settings file; slow, so call it in a thread."""
     for each in _below(settings, ""):
-        brought = "environment" if each.key in _FROM_BUNDLE else "default"
+        brought = "environment" if each.key in _PRESET else "default"
         sources = settings.sources
         origin = sources.origin(each.key) if sources.written(each.key) else brought
         text = _paragraphs(purpose(each.table, each.name))

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from bars_gateway.config import Settings
 from bars_gateway.outbound.egress import LONGEST_RETRY_AFTER
-from bars_gateway.standard.timing import TIMINGS, Timing, timing_for
+from bars_gateway.standard.timing import TIMINGS, Timing
 
 
 def longest_wait(settings: Settings) -> timedelta:
@@ -24,4 +24,4 @@ def longest_life(settings: Settings) -> timedelta:
 
 def _timings(settings: Settings) -> list[Timing]:
     names = (*TIMINGS, *settings.timing)
-    return [timing_for(name, settings.timing_overrides) for name in names]
+    return [settings.timing_for(name) for name in names]

@@ -71,7 +71,6 @@ from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.publications import About
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
-from bars_gateway.standard.timing import timing_for
 from bars_gateway.status.running import Lying
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.pacing import EGRESS, token_service_of
@@ -161,7 +160,7 @@ async def outbound_parts(
     tokens = await _tokens(settings, session, turns, egress, known)
     proxy = _proxy(settings, session, budgets, egress)
     policy = Policy(
-        timing=partial(timing_for, overrides=settings.timing_overrides),
+        timing=settings.timing_for,
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
@@ -254,7 +253,7 @@ async def _tokens(
     egress: Egress,
     known: Mapping[str, datetime],
 ) -> dict[str, Tokens]:
-    outbound, bits = settings.outbound, settings.bundle.minimum_key_bits
+    outbound, bits = settings.outbound, settings.preset.minimum_key_bits
     if not outbound.token_required:
         return {name: NoToken() for name in settings.providers}
     return {
@@ -340,7 +339,7 @@ def _hosted(settings: Settings) -> list[Hosted]:
     return [
         Hosted(
             provider=name,
-            timing=partial(timing_for, overrides=settings.timing_overrides),
+            timing=settings.timing_for,
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,
@@ -506,7 +505,7 @@ def _folder(given: _Given, intake: Intake, attendance: Attendance) -> DropFolder
 
 def _attendance(given: _Given) -> Attendance:
     provider = given.provider
-    timing = partial(timing_for, overrides=given.settings.timing_overrides)
+    timing = given.settings.timing_for
     return Attendance(
         given.store,
         provider=given.name,
@@ -525,7 +524,7 @@ def _intake(given: _Given) -> Intake:
         provider=given.name,
         identity=sender_identity(provider),
         offer=offer_of(provider),
-        timing=partial(timing_for, overrides=settings.timing_overrides),
+        timing=settings.timing_for,
         now=given.now,
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
@@ -552,7 +551,7 @@ def _target_check(given: _Given) -> TargetCheck:
 
 def _verbs(given: _Given) -> VerbRequests:
     store, name, now = given.store, given.name, given.now
-    timing = partial(timing_for, overrides=given.settings.timing_overrides)
+    timing = given.settings.timing_for
     verbs = Verbs(store, provider=name, timing=timing, now=now, new_id=new_id)
     attaching = Attaching(store, provider=name, now=now)
     return VerbRequests(verbs, attaching, Confirming(store, provider=name, now=now))

@@ -297,7 +297,7 @@ async def _take_key(
     provider: str, source: TokenSource, wake_outbound: Callable[[], None], settings: Settings
 ) -> None:
     _require_none(await asyncio.to_thread(problems_of_keys, settings, provider))
-    bits = settings.bundle.minimum_key_bits
+    bits = settings.preset.minimum_key_bits
     source.use(await asyncio.to_thread(keys_of, settings.providers[provider], bits))
     wake_outbound()
 

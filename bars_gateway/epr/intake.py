@@ -71,7 +71,7 @@ from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Reads, Unanswer
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
 from bars_gateway.standard.rules.substance import plans_said
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.workflow import CHANGES, Move, State
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -421,7 +421,7 @@ class Intake:
     def _change(self, message: Message, move: Move) -> Change | None:
         """Return whose record a later request names: the Receiver may call two patients' so."""
         focus_id = message.focus_id
-        if move not in {Move.UPDATE, Move.CANCEL} or focus_id is None:
+        if move not in CHANGES or focus_id is None:
             return None
         return Change(
             provider=self._provider,

@@ -231,7 +231,7 @@ RULES: Mapping[str, Rule] = {
 
 def form_for(settings: Settings) -> str:
     """Return the form that is asked for, such as BaRS-INT-RAE.<provider>.nhs.uk."""
-    if settings.bundle.own_name_prefix is None:
+    if settings.preset.own_name_prefix is None:
         return "<any>.<name>"
     hosting, ods_code = (
         settings.onboarding.hosting,
@@ -243,7 +243,7 @@ def form_for(settings: Settings) -> str:
 def flaws_of(fqdn: str, settings: Settings) -> list[Flaw]:
     """Return what is wrong with *fqdn* for this installation."""
     found = list(_everywhere(fqdn))
-    if settings.bundle.own_name_prefix:
+    if settings.preset.own_name_prefix:
         found += _by_the_rules(fqdn, settings)
     return found
 

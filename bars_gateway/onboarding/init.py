@@ -38,7 +38,7 @@ from pydantic_core import PydanticUndefined
 
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
-from bars_gateway.config.environments import BUNDLED, BUNDLES
+from bars_gateway.config.environments import PRESETS
 from bars_gateway.config.provider import SERVICE_SYSTEM
 from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
@@ -194,7 +194,7 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
     _add(values, "onboarding", supplier=options.supplier, fqdn=options.fqdn)
     if options.sandbox is not None:
         _point_at_sandbox(values, options.sandbox)
-    if BUNDLES[options.environment].own_name_prefix is not None:
+    if PRESETS[options.environment].own_name_prefix is not None:
         values["store"] = {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)}
     _require_valid(values)
     return values
@@ -211,7 +211,7 @@ def _receiving(paths: Paths) -> dict[str, Any]:
 
 def _stored(environment: Environment, paths: Paths) -> dict[str, Any]:
     """Encrypt where patients' data will be."""
-    national = BUNDLES[environment].own_name_prefix is not None
+    national = PRESETS[environment].own_name_prefix is not None
     return {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)} if national else {}
 
 
@@ -433,15 +433,10 @@ def render(values: Mapping[str, Any]) -> str:
     """Return the settings file for *values*, nested as the file is."""
     lines = [_HEAD, *_table(Settings, values, "")]
     text = "\n".join(lines).rstrip() + "\n"
-    for name, brought in _brought(values).items():  # the environment's, not the model's
+    preset = PRESETS[Environment(values["environment"])]
+    for name, brought in preset.outbound.items():  # the environment's, not the model's
         text = re.sub(rf"^#{name} =.*$", f"#{name} = {_value(brought)}", text, flags=re.MULTILINE)
     return text
-
-
-def _brought(values: Mapping[str, Any]) -> dict[str, Any]:
-    bundle = BUNDLES[Environment(values["environment"])]
-    found = {name: getattr(bundle, name) for name in BUNDLED}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _table(model: type[BaseModel], values: Mapping[str, Any], path: str) -> Iterator[str]:

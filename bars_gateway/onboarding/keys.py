@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.config import Environment, Provider, Settings, load
-from bars_gateway.config.environments import BUNDLES
+from bars_gateway.config.environments import PRESETS
 from bars_gateway.errors import OnboardingError
 from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.files import (
@@ -374,7 +374,7 @@ def _require_fit(settings: Settings, key_id: KeyId, bits: int) -> None:
 
 def require_bits(environment: Environment, bits: int, option: str) -> None:
     """Raise OnboardingError where *bits*, as *option* says, are too few for a key there."""
-    minimum = BUNDLES[environment].minimum_key_bits
+    minimum = PRESETS[environment].minimum_key_bits
     if bits < minimum:
         cure = f"Leave out {option}, or write {option} {minimum}."
         raise OnboardingError(f"{environment} takes keys of {minimum} bits", cure)

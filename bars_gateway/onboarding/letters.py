@@ -84,7 +84,7 @@ class Letter:
 
 def write(kind: str, settings: Settings) -> Letter:
     """Return the letter called *kind*; raise OnboardingError with all that is missing for it."""
-    if settings.bundle.own_name_prefix is None:
+    if settings.preset.own_name_prefix is None:
         cure = "Letters are for int and prod; `bars-gateway init` says what is left to do here."
         raise OnboardingError(f"nobody is to be written to in {settings.environment}", cure)
     needed = [*_NEEDED[kind], *(_IN_PROD.get(kind, ()) if _in_prod(settings) else ())]
@@ -116,7 +116,7 @@ Environment: {settings.environment.upper()}
 Product, as in the SCAL: {product.name} {product.version}
 {_organisations(settings)}
 {_lines("Key id (kid)", keys)}
-Signed with RS512, RSA of at least {settings.bundle.minimum_key_bits} bits.
+Signed with RS512, RSA of at least {settings.preset.minimum_key_bits} bits.
 {how}
 """
     attached = {} if hosted else {f"{kid}.public.pem": _public(file) for kid, file in keys.items()}

@@ -34,13 +34,13 @@ from bars_gateway.standard.issues import (
 )
 from bars_gateway.standard.rule import HEADER, NOTHING_AGREED, Overrides, Rule, Side
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, request_type_of
+from bars_gateway.standard.workflow import CHANGES, FINAL, Move, RequestType, State, request_type_of
 
 OTHER_PATIENT = "G14"  # the rule that who knows that a patient was traced or merged overrules
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
 _RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
-_LATER = _RESPONSES | {Move.UPDATE, Move.CANCEL}
+_LATER = _RESPONSES | CHANGES
 _EVERY = frozenset(State)
 _EVERYBODY = frozenset(APPLICATIONS) | {""}
 
@@ -186,7 +186,7 @@ GUARDS: tuple[Guard, ...] = (
         rule="G15",
         text="what this belongs to began in another use case: cancel, and send a new request",
         source="Core: Cancellation (category unchanged)",
-        moves=frozenset({Move.UPDATE, Move.CANCEL}),
+        moves=CHANGES,
         path="ServiceRequest.category",
         differs=other_use_case,
     ),

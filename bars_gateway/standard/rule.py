@@ -41,7 +41,7 @@ CODES = "https://fhir.nhs.uk/CodeSystem/"
 REQUEST = "servicerequest-request"
 RESPONSE = "servicerequest-response"
 BOOKING = "booking-request"
-CHANGES = frozenset({"update", "delete"})
+_CHANGES = frozenset({"update", "delete"})
 TAKEN_BACK = frozenset({"revoked", "entered-in-error"})  # a ServiceRequest
 CALLED_OFF = frozenset({"cancelled", "entered-in-error"})  # an Appointment
 # How the MessageDefinitions of cancellations and of answers to a validation end.
@@ -219,7 +219,7 @@ def is_new_transfer(message: Message) -> bool:
 
 def is_change(message: Message) -> bool:
     """Tell whether a request is changed or taken back."""
-    return message.event == REQUEST and message.reason in CHANGES
+    return message.event == REQUEST and message.reason in _CHANGES
 
 
 def cites_cancellation(message: Message) -> bool:

@@ -42,6 +42,10 @@ class Move(StrEnum):
     ABANDON = "abandon"  # it never left: given up or withdrawn before the first POST
 
 
+# What changes a record there, rather than ask for one or answer.
+CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
+
+
 class RequestType(StrEnum):
     """What a workflow is about."""
 
@@ -121,12 +125,12 @@ TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
 FINAL = frozenset(
     {State.COMPLETED, State.DECLINED, State.CANCELLED, State.REFUSED, State.ABANDONED}
 )
+# It never led anywhere: the Receiver did not take it, or it never left.
+CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 # A person has to settle these; the higher, the worse.
 DOUBTS: Mapping[State, int] = {State.UNCLEAR: 1, State.CONTRADICTED: 2}
 
 # What somebody who has telephoned may say of them.
-# It never led anywhere: the Receiver did not take it, or it never left.
-CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 CONFIRMABLE = frozenset({State.ACTIVE, State.IN_PROGRESS} | FINAL - {State.ABANDONED})
 
 

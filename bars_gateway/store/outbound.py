@@ -33,7 +33,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, ProxyAnswer
-from bars_gateway.standard.workflow import Move, Role, State, is_worse
+from bars_gateway.standard.workflow import CHANGES, Move, Role, State, is_worse
 from bars_gateway.store import claims, submissions
 from bars_gateway.store.asides import (
     Aside,
@@ -47,7 +47,7 @@ from bars_gateway.store.asides import (
 )
 from bars_gateway.store.claims import Lease, Openings
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.outcomes import CHANGES, LookedFor, known_before, tell_outcome
+from bars_gateway.store.outcomes import LookedFor, known_before, tell_outcome
 from bars_gateway.store.pacing import forget, note
 from bars_gateway.store.record_ids import name_focus
 from bars_gateway.store.records import (

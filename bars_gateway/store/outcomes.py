@@ -43,10 +43,6 @@ _ALARMS: Mapping[Remark, str] = {
 }
 
 
-# What changes a record there, rather than ask for one or answer.
-CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
-
-
 @frozen(kw_only=True)
 class LookedFor:
     """What has to be looked for, to be told with an outcome; whoever knows better leaves it out."""

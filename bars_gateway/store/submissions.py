@@ -33,7 +33,7 @@ from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD, PLAN_SENT_BACK
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.remarks import FINDS
 from bars_gateway.standard.rules import said_unclearly
-from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
+from bars_gateway.standard.workflow import CHANGES, Move, Role, State, led_on, role_of
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
@@ -49,7 +49,6 @@ from bars_gateway.store.records import (
 from bars_gateway.store.responses import hear, sends_plans_back
 from bars_gateway.store.rows import instant, text, written
 
-_CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 _TIMED = frozenset({Move.REQUEST, Move.UPDATE})
 
 
@@ -326,7 +325,7 @@ def _workflow_of(connection: Connection, submission: Submission) -> Row | None:
 def _change_of(submission: Submission) -> Change | None:
     """Return what a change names its record by; None where it names none by the Receiver's id."""
     said = submission.case_details
-    if submission.move not in _CHANGES or submission.focus_id is None or said is None:
+    if submission.move not in CHANGES or submission.focus_id is None or said is None:
         return None
     return Change(
         provider=submission.provider,
@@ -372,12 +371,12 @@ def _refuse_what_does_not_fit(
 def _misnamed(submission: Submission, workflow: Row) -> Sequence[Issue]:
     """Return whether a change has another id than the Receiver gave."""
     ids = {submission.focus_id, workflow["focus_id"]}
-    return [OTHER_ID] if submission.move in _CHANGES and len(ids - {None}) > 1 else []
+    return [OTHER_ID] if submission.move in CHANGES and len(ids - {None}) > 1 else []
 
 
 def _refuse_anothers_id(connection: Connection, submission: Submission) -> None:
     """Raise MoveRefused where a change goes on with a conversation, under an id of none in it."""
-    if submission.move not in _CHANGES:
+    if submission.move not in CHANGES:
         return
     values = {"provider": submission.provider, "correlation_id": submission.correlation_id}
     begun = connection.rows("workflows_in_talk", request_type=submission.request_type, **values)

@@ -187,7 +187,7 @@ class CheckedSite:
     @property
     def national(self) -> bool:
         """Whether this is INT or PROD, where others have to act and names matter."""
-        return self.settings.bundle.own_name_prefix is not None
+        return self.settings.preset.own_name_prefix is not None
 
 
 Look = Callable[[CheckedSite], Seen | Awaitable[Seen]]
@@ -365,7 +365,7 @@ class Probe:
 
 def credentials_of(settings: Settings, provider: Provider) -> tuple[Credentials, SigningKey]:
     """Return what *provider* signs with; raise IdentityError. Slow: call it in a thread."""
-    key = load_signing_key(provider.private_key_file, settings.bundle.minimum_key_bits)
+    key = load_signing_key(provider.private_key_file, settings.preset.minimum_key_bits)
     credentials = Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key)
     return credentials, SigningKey(key_id=provider.key_id, key=key)
 

@@ -106,7 +106,7 @@ def _addresses(site: CheckedSite) -> Seen:
     outbound, environment = site.settings.outbound, site.settings.environment
     hosts = {urlsplit(url).hostname or "" for url in (outbound.token_url, outbound.proxy_url)}
     strange = sorted(h for h in hosts if environment_of_host(h) is not environment)
-    if site.settings.bundle.hosts and strange:
+    if site.settings.preset.hosts and strange:
         cure = "Take token_url and proxy_url out of the settings: the environment brings them."
         return warned(f"{strange[0]} is not an address of {environment}", cure)
     return passed(", ".join(sorted(hosts)))

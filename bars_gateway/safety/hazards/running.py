@@ -225,7 +225,7 @@ RUNNING: Sequence[Hazard] = (
                 " two do not load.",
                 tests=(
                     "test_config.py::test_environments_are_not_mixed",
-                    "test_config.py::test_an_environment_brings_its_bundle",
+                    "test_config.py::test_an_environment_brings_its_preset",
                     "test_config.py::test_prod_keeps_strangers_out",
                 ),
             ),
