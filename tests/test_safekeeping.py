@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hiding import hide
 from store_values import NOW, arrival, submission
-from typed import Done, typed
+from typed import Done, settings_text, typed
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
 from bars_gateway.store.aftermath import Became, Line
@@ -23,28 +23,6 @@ from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.sqlite.restore import DatabaseCondition, HandedOver, Restored
 from bars_gateway.store.store import Store
-
-SETTINGS = """\
-environment = "local"
-state_dir = "{folder}"
-
-[providers.trust]
-ods_code = "ZX901"
-name = "Northshire Ambulance Service"
-services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000101"]
-key_id = "trust-1"
-api_key = "trust-api-key"
-private_key_file = "{folder}/jwt.key"
-spool_dir = "{folder}/spool"
-
-[outbound]
-token_url = "https://127.0.0.1:8440/oauth2/token"
-proxy_url = "https://127.0.0.1:8440/booking-and-referral/FHIR/R4"
-ca_file = "{folder}/ca.pem"
-
-[inbound]
-enabled = false
-"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,8 @@ class Home:
 @pytest.fixture
 async def home(tmp_path: Path) -> Home:
     home = Home(tmp_path)
-    (tmp_path / "bars-gateway.toml").write_text(SETTINGS.format(folder=tmp_path), "utf-8")
+    settings = settings_text(tmp_path, state_dir=str(tmp_path))
+    (tmp_path / "bars-gateway.toml").write_text(settings, "utf-8")
     await one_each_way(home)
     return home
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +19,7 @@ from bars_gateway.demo.stage import (
     TimelinePrinter,
     end,
     free_ports,
+    home_of,
     socket_epr,
     start_gateway,
     start_sandbox,
@@ -41,7 +41,7 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     timeline = TimelinePrinter(console)
     chapters = [chapter for chapter in CHAPTERS if not names or chapter.name in names]
-    with _home(folder) as home:
+    with home_of("demo", folder) as home:
         async with _stage(home, timeline) as stage, asyncio.TaskGroup() as group:
             watching = group.create_task(_watch(stage))
             missing = [missed for one in chapters if (missed := await _play(one, stage))]
@@ -69,16 +69,6 @@ async def _play(chapter: Chapter, stage: Stage) -> frozenset[str]:
         missing = ", ".join(sorted(stage.timeline.missing(chapter.steps)))
         stage.timeline.say("demo", f"gave up after {CHAPTER_SECONDS:.0f} s; not seen: {missing}")
     return stage.timeline.missing(chapter.steps)
-
-
-@contextmanager
-def _home(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="bars-gateway-demo-") as made:
-        yield Path(made)
 
 
 def _organisations() -> tuple[Organisation, Organisation, Organisation]:

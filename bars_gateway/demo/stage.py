@@ -13,9 +13,10 @@ import random
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ _LIBC = ctypes.CDLL(None)  # loaded before any fork
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 _NEVER_BY_CHANCE = (20_000, 32_000)  # Linux gives ports above these to whoever asks for any
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
+
+
+@contextmanager
+def home_of(play: str, folder: Path | None) -> Iterator[Path]:
+    """Yield where *play* has its files: in *folder*, else in one that is removed at its end."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix=f"bars-gateway-{play}-") as made:
+        yield Path(made)
 
 
 @frozen(kw_only=True)

@@ -2,10 +2,9 @@
 
 import asyncio
 import hashlib
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bars_gateway.demo.stage import (
     TimelinePrinter,
     end,
     free_ports,
+    home_of,
     start_gateway,
     start_sandbox,
 )
@@ -68,21 +68,11 @@ async def check(settings: CheckSettings, console: Console) -> list[EprFinding]:
     )
     timeline = TimelinePrinter(console)
     sightings = EprSightings(time.monotonic)
-    with _home(settings.folder) as home, suppress(asyncio.CancelledError):
+    with home_of("check", settings.folder) as home, suppress(asyncio.CancelledError):
         async with _ground(home, settings, times, sightings, timeline) as ground:
             _introduce(console, home, settings)
             await _play(ground, Narrator(sightings, timeline))
     return judged(sightings, terms)
-
-
-@contextmanager
-def _home(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="bars-gateway-check-") as made:
-        yield Path(made)
 
 
 def _introduce(console: Console, home: Path, settings: CheckSettings) -> None:
@@ -211,7 +201,7 @@ def _write_messages(folder: Path, service: str) -> None:
 
 
 class GatewayProcess:
-    """The gateway under the EPR, which may be started anew."""
+    """The gateway under the EPR, which may be started again."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, attempt, claim_next, payload, submission
-from typed import WHY, Done, typed
+from typed import WHY, Done, settings_text, typed
 
 from bars_gateway.errors import CopyRefused, DatabaseInUse, KeyMissing
 from bars_gateway.keyring import CLEAR, EncryptionRing, RingKey, Vault
@@ -442,29 +442,12 @@ def test_a_text_that_a_server_does_not_keep_is_named_by_its_table(file, server):
         to_server(file, server)
 
 
-SETTINGS = """\
-environment = "local"
-state_dir = "{folder}"
-
-[providers.trust]
-ods_code = "ZX901"
-name = "Northshire Ambulance Service"
-services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000101"]
-key_id = "trust-1"
-api_key = "trust-api-key"
-private_key_file = "{folder}/jwt.key"
-spool_dir = "{folder}/spool"
-
-[outbound]
-token_url = "https://127.0.0.1:8440/oauth2/token"
-proxy_url = "https://127.0.0.1:8440/booking-and-referral/FHIR/R4"
-ca_file = "{folder}/ca.pem"
-
+OF_STORE = """\
 [inbound]
 enabled = false
 
 [store]
-{store}
+{}
 """
 
 
@@ -474,7 +457,9 @@ def type_it(tmp_path: Path) -> Callable[..., Done]:
 
     def type_with(store: str, *words: str | Path) -> Done:
         settings = tmp_path / "bars-gateway.toml"
-        settings.write_text(SETTINGS.format(folder=tmp_path, store=store), "utf-8")
+        settings.write_text(
+            settings_text(tmp_path, state_dir=str(tmp_path), rest=OF_STORE.format(store)), "utf-8"
+        )
         return typed(*map(str, words), environ={"BARS_GATEWAY_CONFIG": str(settings)})
 
     return type_with

@@ -85,6 +85,7 @@ def settings_text(folder: Path, **changes: str) -> str:
     """Return settings of an organisation that only sends, for the local environment."""
     values = {
         "environment": "local",
+        "state_dir": f"{folder}/state",
         "key_id": "Northshire-LOCAL-1",
         "private_key_file": f"{folder}/keys/Northshire-LOCAL-1.pem",
         "token_url": "https://127.0.0.1:1/oauth2/token",
@@ -93,7 +94,7 @@ def settings_text(folder: Path, **changes: str) -> str:
     } | changes
     return f"""\
 environment = "{values["environment"]}"
-state_dir = "{folder}/state"
+state_dir = "{values["state_dir"]}"
 
 [providers.trust]
 ods_code = "ZX901"
