@@ -1,5 +1,6 @@
 """Whatever form a desk sends a certificate in, it is taken, or named with what helps."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_a_file_name_can_be_pasted() -> None:
 def test_pkcs7_is_read(form: str) -> None:
     """All its certificates, whatever their order."""
     assert set(ALL) == set(from_pkcs7(FORMS[form][0]) or ())
+
+
+def test_pkcs7_may_be_in_an_order_of_its_own() -> None:
+    """DER sorts what is in a set; OpenSSL does not, and its file is as good: nothing is said."""
+    inside = [one.public_bytes(Encoding.DER) for one in from_pkcs7(FORMS["p7b"][0]) or ()]
+    turned = FORMS["p7b"][0].replace(b"".join(inside), b"".join(reversed(inside)))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        read = from_pkcs7(turned) or ()
+
+    assert list(reversed(inside)) == [one.public_bytes(Encoding.DER) for one in read]
+    assert [] == said
 
 
 @pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])

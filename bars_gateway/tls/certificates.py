@@ -29,6 +29,7 @@ Decisions: D-revocation.
 
 import codecs
 import shlex
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
@@ -195,9 +196,12 @@ def from_pem(data: bytes, file: Path) -> list[x509.Certificate]:
 def from_pkcs7(data: bytes) -> list[x509.Certificate] | None:
     """Return the certificates of a PKCS#7 file (.p7b), in its order; None if it is none."""
     try:
-        if any(mark in data for mark in _PKCS7):
-            return pkcs7.load_pem_pkcs7_certificates(data)
-        return pkcs7.load_der_pkcs7_certificates(data) if _is_pkcs7(data) else None
+        with warnings.catch_warnings():
+            # That its set is not sorted, as OpenSSL writes it, is nothing that a person could mend.
+            warnings.filterwarnings("ignore", "PKCS#7 certificates could not be parsed as DER")
+            if any(mark in data for mark in _PKCS7):
+                return pkcs7.load_pem_pkcs7_certificates(data)
+            return pkcs7.load_der_pkcs7_certificates(data) if _is_pkcs7(data) else None
     except ValueError:
         return None
 
