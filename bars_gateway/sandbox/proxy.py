@@ -411,7 +411,7 @@ def open_session(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(receivers)
     context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         # The live proxy keeps an idle connection to a Receiver for 60 s.
         connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=60),
         # Both count silence: a Receiver that goes on talking is listened to.
@@ -424,6 +424,9 @@ def open_session(
         auto_decompress=False,
         trust_env=False,
     )
+    # Or a GET, PUT or DELETE would be sent again, unseen, where a Receiver hangs up.
+    session._retry_connection = False  # noqa: SLF001 # it has no public name
+    return session
 
 
 async def forward(session: aiohttp.ClientSession, request: web.Request, url: str) -> Forwarded:

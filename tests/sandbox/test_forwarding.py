@@ -256,6 +256,15 @@ async def test_hanging_up_is_an_unexpected_end(box):
     assert reply.json["fault"]["detail"]["errorcode"].endswith("UnexpectedEOFAtTarget")
 
 
+@pytest.mark.parametrize("method", ["DELETE", "GET", "PUT"])
+async def test_a_receiver_that_hangs_up_is_called_once(box, method):
+    """As after a POST: what it did before it hung up, nobody has it do again."""
+    box.receiver.answers.append(hanging_up)
+    reply = await box.call("/Appointment/1", method)
+
+    assert (502, 1) == (reply.status, len(box.receiver.heard))
+
+
 async def test_an_answer_that_ends_in_the_middle_is_an_unexpected_end(box):
     """As above: half an answer is none."""
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
