@@ -1,6 +1,5 @@
 """What PostgreSQL is asked: in words that it knows, and found by an index."""
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,12 +12,11 @@ import pytest
 from postgres_server import PostgresServer
 
 from bars_gateway.store.postgresql import adapted
-from bars_gateway.store.statements import POSTGRESQL, for_psycopg, statements_of
+from bars_gateway.store.statements import POSTGRESQL, for_libpq, statements_of
 
 pytestmark = pytest.mark.needs("postgres")
 FULL = Path(__file__).with_name("full_database.postgresql.sql")
 STATEMENTS = statements_of(POSTGRESQL)
-MARK = re.compile(r"%\((\w+)\)s")
 # As `store.postgresql.server` sets a session up; a plan is looked at that fits all values.
 SESSION = "SET jit = off; SET random_page_cost = 1.1; SET plan_cache_mode = force_generic_plan"
 # What walks more than a few rows, and of how much that is: what `WALKS` of `test_database` says.
@@ -33,11 +31,9 @@ FEW = 1000  # rows of a table, or of the part of it that an index is of
 
 
 def numbered(sql: str) -> tuple[str, int]:
-    """Return *sql* with `$1` for each value, as PREPARE asks for, and how many there are."""
-    text = for_psycopg(sql)
-    names = list(dict.fromkeys(MARK.findall(text)))
-    marked = MARK.sub(lambda mark: f"${names.index(mark[1]) + 1}", text)
-    return marked.replace("%%", "%").rstrip(";"), len(names)
+    """Return *sql* as PREPARE asks for it, and how many values it has."""
+    text, names = for_libpq(sql)
+    return text.rstrip(";"), len(names)
 
 
 @pytest.fixture(scope="module")

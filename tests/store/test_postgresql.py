@@ -135,6 +135,18 @@ async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:
     assert "name" in str(refused.value)
 
 
+async def test_a_statement_is_not_prepared_for_each_way_in_which_values_are_null(database) -> None:
+    """Each text that the server keeps takes a session's memory for good."""
+
+    def ask(connection: PostgresConnection) -> list[object]:
+        for part, number in [("request", None), (None, 1), (None, None), ("request", 1)]:
+            assert connection.one("payload", message_id=number, part=part) is None
+        query = b"SELECT name FROM pg_prepared_statements WHERE name LIKE 'payload %'"
+        return connection.raw.execute(query).fetchall()
+
+    assert 2 == len(await database.read(ask))
+
+
 async def test_a_text_that_postgresql_cannot_keep_is_that_works_alone(database, url) -> None:
     """A NUL: the driver refuses it, the session stays, and the others of the group are stored."""
     done = await asyncio.gather(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bars_gateway.store.statements import POSTGRESQL, SQLITE, for_psycopg, statements_of
+from bars_gateway.store.statements import POSTGRESQL, SQLITE, for_libpq, statements_of
 
 
 def test_each_engine_has_every_statement():
@@ -20,11 +20,11 @@ def test_no_text_of_one_engine_reaches_the_other():
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
-        pytest.param("id = :id", "id = %(id)s", id="a-value"),
-        pytest.param(":at::text", "%(at)s::text", id="a-cast"),
-        pytest.param("x = ':no' || '%'", "x = ':no' || '%%'", id="a-literal"),
+        pytest.param("id = :id", "id = $1", id="a-value"),
+        pytest.param(":at::text", "$1::text", id="a-cast"),
+        pytest.param("x = ':no' || '%'", "x = ':no' || '%'", id="a-literal"),
         pytest.param("a -- of :id, 5 %\n+ 1", "a \n+ 1", id="a-comment"),
-        pytest.param("n % 2", "n %% 2", id="a-remainder"),
+        pytest.param("n % 2", "n % 2", id="a-remainder"),
         pytest.param("m INDEXED BY of WHERE", "m WHERE", id="an-index"),
         pytest.param("m NOT INDEXED WHERE", "m WHERE", id="no-index"),
         pytest.param("WHERE +m.id = 1 + 2", "WHERE m.id = 1 + 2", id="a-plus"),
@@ -32,6 +32,11 @@ def test_no_text_of_one_engine_reaches_the_other():
         pytest.param("CAST(e.at AS BLOB)", "convert_to(e.at, 'UTF8')", id="bytes"),
     ],
 )
-def test_psycopg_is_given_its_own_words(sql, expected):
-    """Values are marked as the driver asks for, and what SQLite alone understands is left out."""
-    assert expected == for_psycopg(sql)
+def test_libpq_is_given_its_own_words(sql, expected):
+    """Values are marked as it asks for, and what SQLite alone understands is left out."""
+    assert expected == for_libpq(sql)[0]
+
+
+def test_a_value_that_stands_twice_is_bound_once():
+    """In the order in which they are met."""
+    assert ("$1 < $2 OR $1 > $2", ["now", "then"]) == for_libpq(":now < :then OR :now > :then")

@@ -10,7 +10,7 @@ A statement that fails takes the whole transaction with it, unless a savepoint s
 The seam promises that after `RowRefused` it goes on: works that rely on it take a savepoint.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -33,16 +33,19 @@ from bars_gateway.errors import (
 )
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store import migrating
-from bars_gateway.store.statements import POSTGRESQL, for_psycopg, statements_of
+from bars_gateway.store.postgresql.prepared import (
+    Answer,
+    MadeRow,
+    Prepared,
+    Values,
+    prepared_of,
+    row_with,
+)
 
 T = TypeVar("T")
 Raw = psycopg.Connection[Any]
-_STATEMENTS: Mapping[str, bytes] = {
-    name: for_psycopg(sql).encode() for name, sql in statements_of(POSTGRESQL).items()
-}
 # Its session is over: shut down, taken away, or idle for too long in a transaction.
 _LEFT = ("08", "57P", "25P03")
-_CHANGES = (b"INSERT", b"UPDATE", b"DELETE")
 # By the first letters of SQLSTATE, the longest first (PostgreSQL's manual, appendix A).
 _TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("53100",), StorageFull, "the database server has no room"),
@@ -63,19 +66,9 @@ class _Number(Loader):
         return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-class Values(dict[str, Any]):
-    """A row: the value of each column, the first of those that have one name."""
-
-    __slots__ = ()
-
-
-def row_of(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Values]:
+def row_of(cursor: psycopg.Cursor[Any]) -> MadeRow:
     """Return what makes a row of what *cursor* gets."""
-    names = [column.name for column in cursor.description or ()]
-    if len(set(names)) == len(names):
-        return lambda values: Values(zip(names, values, strict=True))
-    # As SQLite has it: `SELECT m.*, other.id AS id` has the id of `m`.
-    return lambda values: Values(zip(reversed(names), reversed(values), strict=True))
+    return row_with([column.name for column in cursor.description or ()])
 
 
 def adapted(raw: Raw) -> Raw:
@@ -90,41 +83,40 @@ def adapted(raw: Raw) -> Raw:
 class PostgresConnection:
     """The `Connection` of works on PostgreSQL."""
 
-    __slots__ = ("changed", "raw", "vault")
+    __slots__ = ("_prepared", "changed", "raw", "vault")
 
     def __init__(self, raw: Raw, vault: Vault = CLEAR) -> None:
         self.raw = raw
         self.vault = vault  # what encrypts, and opens what was encrypted
         self.changed = False  # whether anything was, so far
+        self._prepared: Prepared = prepared_of(raw)
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run *statement*; return how many rows it changed."""
-        return self._ask(statement, values).rowcount
+        return self._ask(statement, values).count
 
     def one(self, statement: str, /, **values: object) -> Values | None:
         """Run *statement* and return its first row, or None."""
-        found: Values | None = self._ask(statement, values).fetchone()
-        return found
+        found = self._ask(statement, values).rows()
+        return found[0] if found else None
 
     def rows(self, statement: str, /, **values: object) -> list[Any]:
         """Run *statement* and return its rows."""
-        return self._ask(statement, values).fetchall()
+        return self._ask(statement, values).rows()
 
     def inserted(self, statement: str, /, **values: object) -> int:
         """Run an INSERT … RETURNING id and return the id."""
-        ((number,),) = (found.values() for found in self._ask(statement, values))
+        ((number,),) = (found.values() for found in self._ask(statement, values).rows())
         return int(number)
 
-    def _ask(self, statement: str, values: Mapping[str, object]) -> psycopg.Cursor[Any]:
+    def _ask(self, statement: str, values: Mapping[str, object]) -> Answer:
         try:
-            cursor = self.raw.execute(_STATEMENTS[statement], values)
+            answer = self._prepared.ask(statement, values)
         except psycopg.Error as error:
             close_if_lost(self.raw, error)
             raise translated(error) from error
-        done = cursor.pgresult
-        if cursor.rowcount > 0 and done is not None:
-            self.changed |= (done.command_status or b"").startswith(_CHANGES)
-        return cursor
+        self.changed |= answer.has_changed
+        return answer
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

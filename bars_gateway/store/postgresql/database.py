@@ -21,7 +21,7 @@ Decisions: D-durable, D-group-commit, D-one-instance.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -41,7 +41,7 @@ from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.groups import Fate, Gathering, Group
 from bars_gateway.store.nodes import Nodes, OnlyNode
-from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, require_known, row
+from bars_gateway.store.postgresql import PostgresConnection, Raw, require_known, row
 from bars_gateway.store.postgresql.nodes import ServerNodes
 from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import (
@@ -137,7 +137,7 @@ class PostgresDatabase:
         self._unwritten_at = 0.0  # on the loop's clock
         self._asked_at: float | None = None  # since when a group is under way
         self._size = 0
-        self._writes_as: Values | None = (
+        self._writes_as: Mapping[str, object] | None = (
             None  # the session that has the name, as the server knows it
         )
         self.sessions = {name: ServerSession(self._opened) for name in ("serving", "looking")}

@@ -30,7 +30,8 @@ from bars_gateway.store.integrity import (
     unknown_schema,
 )
 from bars_gateway.store.migrating import POSTGRESQL, migrations
-from bars_gateway.store.postgresql import PostgresConnection, Raw, Values, row_of, translated
+from bars_gateway.store.postgresql import PostgresConnection, Raw, row_of, translated
+from bars_gateway.store.postgresql.prepared import Values
 from bars_gateway.store.postgresql.schema import made_by_of
 from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect
 from bars_gateway.store.postgresql.transactions import Reader

@@ -39,7 +39,8 @@ from bars_gateway.errors import DatabaseAway, StoreError
 from bars_gateway.frozen import frozen
 from bars_gateway.model.nodes import AWAY_AFTER, Node
 from bars_gateway.store.nodes import Clock, Heard, Tell
-from bars_gateway.store.postgresql import Raw, Values, require_known, row, say, translated
+from bars_gateway.store.postgresql import Raw, require_known, row, say, translated
+from bars_gateway.store.postgresql.prepared import Values
 from bars_gateway.store.postgresql.server import (
     ServerAddress,
     ServerSession,
