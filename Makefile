@@ -18,7 +18,7 @@ PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
-        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-test matrix release-check release \
+        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-test vm matrix release-check release \
         clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
@@ -56,6 +56,7 @@ help:
 	@echo 'make dist            wheel and source, each built twice with the same bytes, list of parts and checksums, to dist/'
 	@echo 'make deb             Debian packages, to dist/ (SUITES="bookworm trixie noble": what the mirror offers)'
 	@echo 'make deb-test        install, use, upgrade, remove and purge them in clean root file systems'
+	@echo 'make vm              try one of them under systemd in a virtual machine, and cut its power (SUITE=bookworm CUTS=30 SEED=…)'
 	@echo 'make matrix          the whole suite in a root file system of another release (SUITE=trixie)'
 	@echo 'make keep-release    database, spool and settings as this version leaves them, to tests/upgrades/VERSION'
 	@echo 'make release-check   whether version, changelog, schema, documents and what is kept are ready; make release also tags'
@@ -235,6 +236,19 @@ deb: wheel sbom
 
 deb-test:
 	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)
+
+# A machine with the release's own kernel and systemd, emulated: it takes its time. PARTS names what
+# is wanted of it. DISK=liar and DISK=nobarrier show that a power cut can lose something.
+vm: SUITE := bookworm
+vm: PARTS := image service power_cuts
+vm: export CUTS := $(CUTS)
+vm: export SEED := $(SEED)
+vm: export DISK := $(DISK)
+vm: $(VENV)/tests
+	@for part in $(PARTS); do \
+	  if [ "$$part" = image ]; then TMPDIR="$(FOLDER)" packaging/vm-image $(SUITE); \
+	  else PYTHONPATH=tests:tests/support $(BIN)/python tests/vm/$$part.py build/vm/$(SUITE); fi || exit 1; \
+	done
 
 SUITE := trixie
 matrix: export ARGS := $(ARGS)

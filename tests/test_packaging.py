@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
 MAINTAINER_SCRIPTS = ("postinst", "postrm", "preinst", "prerm")
-SCRIPTS = ("deb", "deb-test", "deb-test-within", "matrix", "release", "suites.sh", "twice")
+SCRIPTS = tuple(
+    "deb deb-test deb-test-within matrix release suites.sh twice vm-image vm-prepare".split()
+)
 
 
 def ran(*command: str | Path) -> tuple[int, str]:
