@@ -5,7 +5,7 @@ Databases that are full before anything is measured: made by plain SQL, in a gat
     stored    what was acknowledged and received long ago, a workflow each, with payload and notice
 
 What a gateway counts with triggers is counted at the end, and `ANALYZE` tells SQLite how much there
-is, as it would have been told in life. Only columns that must have a value are named: a build that
+is, as a person may: no gateway does. Only columns that must have a value are named: a build that
 has others fills them itself.
 """
 
@@ -24,18 +24,21 @@ _SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|"
 _N = "WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
 _THEIRS = f"'{_SERVICE}20000099' || substr('0' || (i % 40), -2)"
 _OURS = f"'{_SERVICE}2000000201'"
+_CASE, _REQUEST, _BUNDLE, _FOCUS = (
+    f"printf('{of:08x}-0000-4000-8000-%012x', i)" for of in range(4)
+)
 # `i` is the number of the message and of its workflow; `:open` says which are queued.
 _WORKFLOWS = f"""{_N}
 INSERT INTO workflows (id, provider, correlation_id, counterparty, role, request_type, use_case,
                        focus_id, state, opened_at)
-SELECT i, 'p0', 'c-' || i, {_THEIRS}, iif(i % 2 OR :open, 'requester', 'responder'), 'referral',
-       'a1t1', 'f-' || i, iif(:open, 'requested', 'active'), :at FROM n"""
+SELECT i, 'p0', {_CASE}, {_THEIRS}, iif(i % 2 OR :open, 'requester', 'responder'), 'referral',
+       'a1t1', {_FOCUS}, iif(:open, 'requested', 'active'), :at FROM n"""
 _MESSAGES = f"""{_N}
 INSERT INTO messages (id, workflow_id, provider, direction, request_id, correlation_id, bundle_id,
                       move, use_case, sender, receiver, fingerprint, state, attempts,
                       next_attempt_at, give_up_at, delay_due_at, created_at, settled_at)
-SELECT i, i, 'p0', iif(i % 2 OR :open, 'outbound', 'inbound'), 'r-' || i, 'c-' || i, 'b-' || i,
-       'request', 'a1t1', iif(i % 2 OR :open, {_OURS}, {_THEIRS}),
+SELECT i, i, 'p0', iif(i % 2 OR :open, 'outbound', 'inbound'), {_REQUEST}, {_CASE},
+       {_BUNDLE}, 'request', 'a1t1', iif(i % 2 OR :open, {_OURS}, {_THEIRS}),
        iif(i % 2 OR :open, {_THEIRS}, {_OURS}), 'p-' || i,
        iif(:open, 'queued', iif(i % 2, 'acknowledged', 'received')), iif(i % 2 AND NOT :open, 1, 0),
        iif(:open, :due, NULL), iif(:open, :give_up, NULL), iif(:open, :delay, NULL), :at,
@@ -55,7 +58,7 @@ SELECT 'p0', iif(i % 2, 'outcome', 'message'), i, :at, :at FROM n WHERE NOT :ope
 _EVENTS = f"""{_N}
 INSERT INTO events (at, provider, kind, message_id, request_id)
 SELECT :at, 'p0', 'message.' || iif(:open, 'queued', iif(i % 2, 'acknowledged', 'received')), i,
-       'r-' || i FROM n"""
+       {_REQUEST} FROM n"""
 _STATEMENTS = (_WORKFLOWS, _MESSAGES, _PAYLOADS, _ATTEMPTS, _NOTICES, _EVENTS)
 _TALLY = (
     "DELETE FROM tallies",
