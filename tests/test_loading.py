@@ -27,6 +27,7 @@ NOT_FOR_A_GATEWAY = {
         "jinja2",
         "aiosmtplib",
         "greenlet",
+        "psycopg",
     ),
     *("bars_gateway.cli.main", "bars_gateway.onboarding", "bars_gateway.options"),
     *("bars_gateway.sandbox", "bars_gateway.demo"),
@@ -65,7 +66,7 @@ def settings(tmp_path: Path) -> Path:
 
 
 def test_a_gateway_loads_nothing_that_only_commands_need(settings: Path, tmp_path: Path) -> None:
-    """From its start until it has stopped."""
+    """From its start until it has looked after its trail, and stopped."""
     account = tmp_path / "account"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, account.open("w") as file:
         manager.bind(str(tmp_path / "notify"))
@@ -73,14 +74,17 @@ def test_a_gateway_loads_nothing_that_only_commands_need(settings: Path, tmp_pat
         with subprocess.Popen(
             command("run", "--config", settings),
             env={"NOTIFY_SOCKET": str(tmp_path / "notify")},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=file,
         ) as gateway:
             told = manager.recv(4096)
+            assert gateway.stdout is not None
+            walked = any(b'"audit.verified"' in line for line in gateway.stdout)
             gateway.send_signal(signal.SIGTERM)
+            gateway.stdout.read()  # so that it waits for nobody
     found = loaded(account.read_text("utf-8"))
 
-    assert told.startswith(b"READY=1")
+    assert (True, True) == (told.startswith(b"READY=1"), walked)
     assert {"bars_gateway.daemon.gateway", "aiohttp", "structlog"} <= found
     assert set() == NOT_FOR_A_GATEWAY & found
 
