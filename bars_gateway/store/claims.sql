@@ -30,6 +30,8 @@ SELECT due.*
  LIMIT :wanted;
 
 -- postgresql: foremost
+-- How many are open the server has counted when none was, maybe: it would take an index of what is open for an empty
+-- one, and walk it for each message. `coalesce` leaves it those by which a message and its conversation are found.
 SELECT due.*
   FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
                head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
@@ -43,7 +45,13 @@ SELECT due.*
                                    AND m.provider = p.value AND m.next_attempt_at <= :now
                                  ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
                  ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most) AS early
-          JOIN LATERAL (SELECT * FROM ready AS r WHERE r.id = early.id OFFSET 0) AS head ON true  -- one by one
+          JOIN LATERAL (SELECT * FROM messages AS r  -- as `ready` has them, one by one
+                         WHERE r.id = early.id AND coalesce(r.state, '') = 'queued' AND r.read_due_at IS NULL
+                           AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                       WHERE earlier.correlation_id = r.correlation_id AND earlier.id < r.id
+                                         AND earlier.provider = r.provider AND earlier.receiver = r.receiver
+                                         AND coalesce(earlier.settled_at, '') = '')
+                        OFFSET 0) AS head ON true
          WHERE head.give_up_at > :now
            AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
                 OR NOT EXISTS (SELECT 1 FROM pauses AS p
@@ -144,10 +152,14 @@ SELECT due.*
                                   ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
           FROM queues
           JOIN LATERAL ((SELECT m.id
-                           FROM ready AS m
-                          WHERE NOT queues.paused AND m.urgent = queues.urgent
+                           FROM messages AS m  -- as `ready` has them, here and below: see `foremost`
+                          WHERE NOT queues.paused AND m.state = 'queued' AND m.urgent = queues.urgent
                             AND m.provider = queues.provider AND m.receiver = queues.receiver
-                            AND m.next_attempt_at <= :now AND m.give_up_at > :now
+                            AND m.next_attempt_at <= :now AND m.give_up_at > :now AND m.read_due_at IS NULL
+                            AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                        WHERE earlier.correlation_id = m.correlation_id AND earlier.id < m.id
+                                          AND earlier.provider = m.provider AND earlier.receiver = m.receiver
+                                          AND coalesce(earlier.settled_at, '') = '')
                           ORDER BY m.next_attempt_at, m.id
                           LIMIT min(CAST(:wanted AS BIGINT), :per_receiver))
                          UNION ALL
@@ -160,7 +172,13 @@ SELECT due.*
                                  SELECT ending.id FROM messages AS ending
                                   WHERE ending.settled_at IS NULL AND ending.give_up_at > :now
                                     AND ending.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')) AS few
-                           JOIN LATERAL (SELECT * FROM ready AS r WHERE r.id = few.id OFFSET 0) AS m ON true  -- one by one
+                           JOIN LATERAL (SELECT * FROM messages AS r  -- one by one
+                                          WHERE r.id = few.id AND coalesce(r.state, '') = 'queued' AND r.read_due_at IS NULL
+                                            AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                                        WHERE earlier.correlation_id = r.correlation_id AND earlier.id < r.id
+                                                          AND earlier.provider = r.provider AND earlier.receiver = r.receiver
+                                                          AND coalesce(earlier.settled_at, '') = '')
+                                         OFFSET 0) AS m ON true
                           WHERE queues.paused
                             AND m.urgent = queues.urgent AND m.provider = queues.provider
                             AND m.receiver = queues.receiver

@@ -164,6 +164,27 @@ def test_no_statement_walks_a_table_of_which_much_is_stored(full):
     assert [] == walks
 
 
+@pytest.mark.parametrize("name", ["claimable", "foremost"])
+def test_what_may_leave_is_found_however_few_the_server_has_counted(empty, name):
+    """A queue grows to thousands within minutes, and the server counts later: none is walked."""
+    text, values = numbered(STATEMENTS[name])
+    empty.execute(SESSION)
+    empty.execute(f"PREPARE {name}_when_few AS {text}".encode())
+    given = ", ".join(["NULL"] * values)
+    query = f"EXPLAIN (FORMAT JSON) EXECUTE {name}_when_few({given})"
+    (plan,) = empty.execute(query.encode()).fetchone()
+    looks = [each for each in _nodes(plan[0]["Plan"]) if "Alias" in each and "Index Name" in each]
+    used = {each["Index Name"] for each in looks if each["Alias"] in {"r", "earlier"}}
+
+    assert {"messages_pkey", "messages_talk"} == used
+
+
+def _nodes(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield step
+    for each in step.get("Plans", []):
+        yield from _nodes(each)
+
+
 def _rows_of(full: psycopg.Connection[Any]) -> dict[str, float]:
     found = full.execute(
         "SELECT relname, reltuples FROM pg_class WHERE relnamespace = 'public'::regnamespace"
