@@ -105,7 +105,7 @@ def leave_unknown(connection: Connection, now: datetime, *, hold: bool) -> list[
 
     *hold*: nobody knows what became of them, so none leaves until a person releases it.
     """
-    connection.run("count_as_tried", now=text(now))
+    connection.put("count_as_tried", now=text(now))
     waiting = connection.rows("open_at_restore")
     if hold:
         for row in waiting:
@@ -164,13 +164,13 @@ def doubt(connection: Connection, number: int | None = None) -> None:
         remarks = about.get("remarks") or []
         if number in {None, row["id"]} and Remark.RESTORED not in remarks:
             about["remarks"] = [*remarks, Remark.RESTORED]
-            connection.run("put_otherwise", id=row["id"], about=json.dumps(about))
+            connection.put("put_otherwise", id=row["id"], about=json.dumps(about))
 
 
 def forget_pauses(connection: Connection) -> None:
     """Let nobody be waited for by what a backup knew of them: they may have answered since."""
-    connection.run("open_again")
-    connection.run("unbroken_again")
+    connection.put("open_again")
+    connection.put("unbroken_again")
 
 
 def uncollected(connection: Connection) -> int:

@@ -71,7 +71,7 @@ class Alerts(Noun):
         if row is None:
             return None
         values = {"who": actor.who, "why": actor.why}
-        connection.run("acknowledge_alert", id=number, now=text(now), **values)
+        connection.put("acknowledge_alert", id=number, now=text(now), **values)
         told = {**values, "alert": number, "of": row["code"]}
         kind = f"{actor.role}.acknowledged"
         add_event(connection, THE_GATEWAY, kind, now, told)
@@ -98,20 +98,20 @@ class Alerts(Noun):
     @writes
     def delivered(self, connection: Connection, ids: Sequence[int], now: datetime) -> None:
         """Write down that these were told, and forget a few that were told long ago."""
-        connection.run("delivered", ids=json.dumps(list(ids)), now=text(now))
-        connection.run("forget_told", before=text(now - _KEPT), limit=_FORGOTTEN_AT_ONCE)
+        connection.put("delivered", ids=json.dumps(list(ids)), now=text(now))
+        connection.put("forget_told", before=text(now - _KEPT), limit=_FORGOTTEN_AT_ONCE)
 
     @writes
     def not_delivered(self, connection: Connection, ids: Sequence[int], again: datetime) -> None:
         """Let these be told later."""
-        connection.run("not_delivered", ids=json.dumps(list(ids)), again_at=text(again))
+        connection.put("not_delivered", ids=json.dumps(list(ids)), again_at=text(again))
 
     @writes
     def forget_others(self, connection: Connection, channels: Sequence[Channel]) -> None:
         """Forget what was to be told by channels that are none any more."""
         for channel in Channel:
             if channel not in channels:
-                connection.run("forget_channel", channel=channel)
+                connection.put("forget_channel", channel=channel)
 
     def wake(self, channel: Channel) -> None:
         """Wake whoever tells by it."""
@@ -163,7 +163,7 @@ def _go_on(
     connection: Connection, row: Row, condition: Condition, telling: Telling, now: datetime
 ) -> list[AlertStep]:
     if (row["says"], row["mark"]) != (condition.says, condition.mark):
-        connection.run("change_alert", id=row["id"], says=condition.says, mark=condition.mark)
+        connection.put("change_alert", id=row["id"], says=condition.says, mark=condition.mark)
     seen = row["acknowledged_mark"]
     if seen is not None and condition.mark <= seen:
         return []
@@ -171,7 +171,7 @@ def _go_on(
     due = telling.remind and now >= instant(row["told_at"]) + telling.remind
     if not due or not (condition.urgent or worse):
         return []
-    connection.run("remind_of_alert", id=row["id"], now=text(now))
+    connection.put("remind_of_alert", id=row["id"], now=text(now))
     _tell(connection, row["id"], AlertStep.REMINDED, condition, telling, now)
     return [AlertStep.REMINDED]
 
@@ -183,11 +183,11 @@ def _may_end(row: Row, found: StandingConditions) -> bool:
 
 
 def _resolve(connection: Connection, row: Row, telling: Telling, now: datetime) -> list[AlertStep]:
-    connection.run("resolve_alert", id=row["id"], now=text(now))
+    connection.put("resolve_alert", id=row["id"], now=text(now))
     for channel in telling.channels:
         told = connection.one("untold_of_alert", id=row["id"], channel=channel, now=text(now))
         if told is None or not told["begun"]:  # nobody there has heard of it
-            connection.run("take_back_telling", id=row["id"], channel=channel)
+            connection.put("take_back_telling", id=row["id"], channel=channel)
             continue
         digest = None if row["urgent"] else telling.digest
         due_at = now if channel is Channel.JOURNAL or digest is None else now + digest
@@ -217,4 +217,4 @@ def _tell_by(  # noqa: PLR0917
     due_at: datetime,
 ) -> None:
     values: Mapping[str, object] = {"now": text(now), "due_at": text(due_at)}
-    connection.run("tell_of_alert", id=number, step=step, channel=channel, **values)
+    connection.put("tell_of_alert", id=number, step=step, channel=channel, **values)

@@ -91,7 +91,7 @@ def chain_new(connection: Connection, after: int) -> None:
     for row in added:
         hash_ = hash_after(hash_, digest_of_line([row[name] for name in _STORED]))
         links.append((row["id"], hash_))
-    connection.run("chain_lines", links=json.dumps(links))
+    connection.put("chain_lines", links=json.dumps(links))
 
 
 def _hash_in(stored: bytes) -> str:
@@ -473,7 +473,7 @@ class Chain(Noun):
             return False
         detail = {"day": seal.day, "through": seal.through, "hash": seal.hash, "kept_days": days}
         add_event(connection, THE_GATEWAY, ANCHORED, now, detail)
-        connection.run("anchor", through=seal.through, line=newest_line(connection))
+        connection.put("anchor", through=seal.through, line=newest_line(connection))
         return True
 
     @writes
@@ -493,8 +493,8 @@ class Chain(Noun):
         stays = _first_that_stays(connection, found[0] - 1, found[-1], now)
         leaving = [line for line in found if stays is None or line < stays]
         if leaving:
-            connection.run("remove_lines", through=leaving[-1])
-            connection.run("remove_hashes", through=leaving[-1])
+            connection.put("remove_lines", through=leaving[-1])
+            connection.put("remove_hashes", through=leaving[-1])
         return len(leaving) == limit
 
     @reads

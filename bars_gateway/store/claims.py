@@ -111,7 +111,7 @@ def _step(  # noqa: PLR0917
         rows = connection.rows("claimable", **values)
     if rows:
         ids = json.dumps([row["id"] for row in rows])
-        connection.run("claim", ids=ids, node=lease.node, lease_until=text(lease.until))
+        connection.put("claim", ids=ids, node=lease.node, lease_until=text(lease.until))
     return rows
 
 

@@ -2,10 +2,11 @@
 The seam between works and an engine: all that a work may ask of a database.
 
     work(connection, …) ─► run │ one │ rows │ inserted      a statement, by its name
+                           put                              one whose outcome it does not look at
                            savepoint                        what fails in it is undone alone
 
 A statement is called by its name in the `.sql` file beside a module; values are bound by name.
-An engine is a connection with these five methods, which raises the errors named here and no others
+An engine is a connection with these six methods, which raises the errors named here and no others
 of its own, and the `Database` that runs works on it:
 
     RowRefused        a constraint forbids this row; the transaction goes on
@@ -72,6 +73,13 @@ class Connection(Protocol):
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run *statement*; return how many rows it changed."""
+
+    def put(self, statement: str, /, **values: object) -> None:
+        """
+        Run *statement*, before the next that is asked; how many rows it changes nobody asks.
+
+        What it raises may come with that one, or when the work has ended: no work waits for it.
+        """
 
     def one(self, statement: str, /, **values: object) -> Row | None:
         """Run *statement* and return its first row, or None."""

@@ -161,7 +161,7 @@ def _tell(
     now: datetime,
     workflow: Row,
 ) -> None:
-    connection.run(told, id=workflow["id"])
+    connection.put(told, id=workflow["id"])
     request = connection.one("request_of", id=workflow["id"])
     if request is None:
         return
@@ -206,7 +206,7 @@ class Confirmations(Noun):
         if dry_run:
             return Confirmed(state=before)
         closed_at = text(now) if state in FINAL else None
-        connection.run("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
+        connection.put("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
         message = connection.one("request_of", id=workflow_id)
         assert message is not None
         about = EventAbout.message(message)

@@ -63,7 +63,7 @@ def decide(
     late = instant(row["answer_by"]) < now
     message_id = _carry_out(connection, row, decision, now, late=late)
     place = (*place_of("questions", row), "answer")
-    connection.run(
+    connection.put(
         "decide_question",
         id=question_id,
         now=text(now),
@@ -104,7 +104,7 @@ def _carry_out(
         return None
     if row["operation"] == PROCESS_MESSAGE:
         return _take(connection, row, decision, now, late=late)
-    connection.run("ledger_written", provider=row["provider"], request_id=row["request_id"])
+    connection.put("ledger_written", provider=row["provider"], request_id=row["request_id"])
     return None
 
 
@@ -271,7 +271,7 @@ def _refusal(row: Row, decision: Decision) -> Refusal:
 
 def forget_reads(connection: Connection, now: datetime) -> None:
     """Forget the reads that nobody waits for any more, with their answers."""
-    connection.run("forget_reads", before=text(now - READ_LIVES))
+    connection.put("forget_reads", before=text(now - READ_LIVES))
 
 
 def tell_unanswered(connection: Connection, look: Look) -> list[Failed | None]:
@@ -281,7 +281,7 @@ def tell_unanswered(connection: Connection, look: Look) -> list[Failed | None]:
 
 
 def _tell_unanswered(connection: Connection, now: datetime, row: Row) -> None:
-    connection.run("unanswered_told", id=row["id"])
+    connection.put("unanswered_told", id=row["id"])
     _alarm(connection, row, "question.unanswered", now)
 
 

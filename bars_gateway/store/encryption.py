@@ -104,7 +104,7 @@ class Encryption(Noun):
         if row["wanted"] == wanted:
             return row["place"] is not None
         place = next(iter(_PLACES)) if wanted else None
-        connection.run("begin_encryption", wanted=wanted, place=place, now=text(now))
+        connection.put("begin_encryption", wanted=wanted, place=place, now=text(now))
         return place is not None
 
     async def step(self, now: datetime) -> bool:
@@ -145,12 +145,12 @@ class Encryption(Noun):
         if batch.reached is None:
             following = [*list(_PLACES)[1:], _LOG]
             after = dict(zip(_PLACES, following, strict=True))[place]
-            connection.run("encryption_reached", place=after, reached="[]", changed=0, left_over=0)
+            connection.put("encryption_reached", place=after, reached="[]", changed=0, left_over=0)
             return
         changed = sum(connection.run(statement, **values) for statement, values in batch.changes)
         for of, number, body in batch.named:
             note_anew(connection, of, number, body)
-        connection.run(
+        connection.put(
             "encryption_reached",
             place=place,
             reached=json.dumps(batch.reached),
@@ -163,8 +163,8 @@ class Encryption(Noun):
         found = standing(connection)
         key_id = found.wanted.split()[0]
         if not found.left_over:
-            connection.run("keys_done", key_id=key_id, now=text(now))
-        connection.run("end_encryption", now=text(now))
+            connection.put("keys_done", key_id=key_id, now=text(now))
+        connection.put("end_encryption", now=text(now))
         detail = {"key_id": key_id, "changed": found.changed, "left": found.left_over}
         add_event(connection, THE_GATEWAY, COMPLETED, now, detail)
 
@@ -193,7 +193,7 @@ class Encryption(Noun):
                     f"other nodes are at work without the key {vault.key_id}, and could not read"
                     f" what it encrypts: put {vault.file} on each of them, stop all, and start them"
                 )
-            connection.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
+            connection.put("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
 
 
 def standing(connection: Connection) -> EncryptionStanding:
@@ -216,7 +216,7 @@ def note_anew(connection: Connection, of: str, number: int, body: bytes) -> None
     if vault.hash_id is not None:
         hashes = [each for named in numbers_in(body) for each in vault.every_hash_of(named)]
         values = {"key_id": vault.hash_id, "hashes": json.dumps(hashes)}
-        connection.run(_FORGET[of], number=number, **values)
+        connection.put(_FORGET[of], number=number, **values)
     note_subjects(connection, of, number, body)
 
 

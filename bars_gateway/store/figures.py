@@ -289,7 +289,7 @@ class Uptimes(Noun):
         """Write down that it has been up until *now*, for as long as that."""
         size, begins = self._database.room().size_bytes, now - lasted
         if _hour(begins) < _hour(now) or not lasted:  # once an hour, and at a start
-            connection.run("forget_uptime", before=_hour(now - _MONTH))
+            connection.put("forget_uptime", before=_hour(now - _MONTH))
         while _hour(begins) < _hour(now):
             ends = _begin(begins) + _HOUR
             _note(connection, begins, ends, size)
@@ -319,7 +319,7 @@ def uptime(connection: Connection, now: datetime, size: int) -> Uptime:
 
 def _note(connection: Connection, begins: datetime, ends: datetime, size: int) -> None:
     milliseconds = round((ends - begins) / timedelta(milliseconds=1))
-    connection.run(
+    connection.put(
         "note_up",
         hour=_hour(begins),
         **{"from": text(begins), "until": text(ends), "up_ms": milliseconds, "bytes": size},

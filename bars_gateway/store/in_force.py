@@ -115,9 +115,9 @@ def _tell(
 def _put(connection: Connection, of: str, name: tuple[str, str], what: str | None) -> None:
     written = of + ": ".join(name)
     if what is None:
-        connection.run("out_of_force", name=written)
+        connection.put("out_of_force", name=written)
     else:
-        connection.run("put_in_force", name=written, what=what)
+        connection.put("put_in_force", name=written, what=what)
 
 
 def _parted(written: str) -> tuple[str, str]:

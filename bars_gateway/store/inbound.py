@@ -157,7 +157,7 @@ def take(
     message_id = _insert(connection, arrival, workflow_id, names, now)
     keep_exchange(connection, message_id, arrival.request, arrival.answer)
     _enter(connection, arrival, message_id, now)
-    connection.run(
+    connection.put(
         "write_notice",
         provider=arrival.provider,
         kind=notice,
@@ -182,7 +182,7 @@ def _note_other_conversation(
 
 def _enter(connection: Connection, arrival: Arrival, message_id: int, now: datetime) -> None:
     """Enter the message into the ledger: it is done."""
-    connection.run(
+    connection.put(
         "ledger_done",
         provider=arrival.provider,
         request_id=arrival.request_id,
@@ -276,7 +276,7 @@ def _insert(
 def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime) -> None:
     """Enter the refusal into the ledger, and an event of that *kind* into the audit trail."""
     entered = {"provider": refusal.provider, "request_id": refusal.request_id}
-    connection.run(
+    connection.put(
         "ledger_refused",
         **entered,
         fingerprint=refusal.fingerprint,

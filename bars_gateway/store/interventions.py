@@ -139,10 +139,10 @@ class Interventions(Noun):
         match verb:
             case Verb.HOLD:
                 state = OutboundState.HELD
-                connection.run("hold_message", id=message_id)
+                connection.put("hold_message", id=message_id)
             case Verb.RELEASE:
                 state = OutboundState.QUEUED
-                connection.run("release_message", id=message_id, now=text(now))
+                connection.put("release_message", id=message_id, now=text(now))
             case Verb.WITHDRAW:
                 state = OutboundState.WITHDRAWN
                 also = _withdraw(connection, row, actor, now)
@@ -211,9 +211,9 @@ def _link_records(
     connection: Connection, message_id: int, opened: int, first: int, now: datetime
 ) -> None:
     values = {"workflow_id": opened, "message_id": message_id, "now": text(now)}
-    connection.run("link_as_before", of=first, **values)
+    connection.put("link_as_before", of=first, **values)
     tie = {"kind": TIES[By.RESEND].kind, "by": By.RESEND}
-    connection.run("link_workflows", to_id=first, **tie, **values)
+    connection.put("link_workflows", to_id=first, **tie, **values)
 
 
 def _message(connection: Connection, message_id: int) -> Row:
@@ -341,10 +341,10 @@ def _if_any(found: Row | None, code: str) -> str | None:
 
 def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> list[str]:
     """Withdraw the message; with a request, also what waits behind it in its workflow."""
-    connection.run("withdraw_message", id=row["id"], now=text(now))
+    connection.put("withdraw_message", id=row["id"], now=text(now))
     if row["move"] != Move.REQUEST:
         values = {"id": row["id"], "workflow_id": row["workflow_id"]}
-        connection.run("owed_as_before", **values, now=text(now))
+        connection.put("owed_as_before", **values, now=text(now))
         notify(connection, NoticeKind.OUTCOME, row, now, known_before(connection, row["id"]))
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
@@ -363,10 +363,10 @@ def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> 
 
 def _retry(connection: Connection, row: Row, schedule: Schedule, now: datetime) -> None:
     if row["state"] == OutboundState.QUEUED:
-        connection.run("hasten_message", id=row["id"], now=text(now))
+        connection.put("hasten_message", id=row["id"], now=text(now))
         return
     times = _times(_limits(connection, row, schedule))
-    connection.run("revive_message", id=row["id"], now=text(now), **times)
+    connection.put("revive_message", id=row["id"], now=text(now), **times)
     _revive_workflow(connection, row)
 
 
@@ -389,7 +389,7 @@ def _revive_workflow(connection: Connection, row: Row) -> None:
     """Undo what the fate of a request meant for its workflow: that fate is open again."""
     if row["move"] == Move.REQUEST:
         fates = json.dumps(sorted(CAME_TO_NOTHING))
-        connection.run("revive_workflow", id=row["workflow_id"], fates=fates)
+        connection.put("revive_workflow", id=row["workflow_id"], fates=fates)
 
 
 def _conclude(connection: Connection, row: Row, verb: Verb, actor: Actor, now: datetime) -> None:

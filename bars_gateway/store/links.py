@@ -133,7 +133,7 @@ def link(
 ) -> None:
     """Write the links of a request that was taken, and why others were not made."""
     for to_id, by in found.to:
-        connection.run(
+        connection.put(
             "link_workflows",
             workflow_id=taken.workflow_id,
             to_id=to_id,

@@ -307,7 +307,7 @@ def _let_unproven_be_answer(connection: Connection, message_id: int) -> None:
     kept = None
     if connection.vault.has_ring:
         kept = connection.one("payload", message_id=message_id, part=Part.UNPROVEN)
-    connection.run("unproven_becomes_answer", message_id=message_id)
+    connection.put("unproven_becomes_answer", message_id=message_id)
     if kept is not None:
         with suppress(PayloadDamaged):  # as which it is met by whoever wants to read it
             keep(connection, message_id, Part.ANSWER, payload_of(kept, connection.vault))
@@ -324,7 +324,7 @@ def _lead_on_and_tell(
     if move is Move.REQUEST and settlement.focus_id is not None:
         named = name_focus(connection, row, settlement.focus_id, at)
         if Remark.SHARED_ID in named:
-            connection.run("want_reconciliation", id=row["id"], now=text(at))
+            connection.put("want_reconciliation", id=row["id"], now=text(at))
     taken = settlement.state is OutboundState.ACKNOWLEDGED
     first = [*_REMARKS.get(attempt.row, ()), *named]
     last = _past_its_time(row, at) if taken else []
@@ -385,7 +385,7 @@ def _count_update(connection: Connection, row: Row) -> None:
 
 
 def _record(connection: Connection, claim: Claim, attempt: Attempt) -> None:
-    connection.run(
+    connection.put(
         "record_attempt",
         message_id=claim.message_id,
         number=attempt.number,
@@ -432,7 +432,7 @@ def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:
 
 
 def _tell_delay(connection: Connection, now: datetime, row: Row) -> None:
-    connection.run("delay_told", id=row["id"], now=text(now))
+    connection.put("delay_told", id=row["id"], now=text(now))
     held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
     remarks = [*held, *known_before(connection, row["id"]), *_past_its_time(row, now)]
     notify(connection, NoticeKind.DELAYED, row, now, remarks)
@@ -451,7 +451,7 @@ def release_own(connection: Connection, look: Look, node: str) -> list[Failed | 
 
 
 def _release(connection: Connection, now: datetime, row: Row) -> None:
-    connection.run("release", id=row["id"], now=text(now))
+    connection.put("release", id=row["id"], now=text(now))
 
 
 def _past_its_time(row: Row, now: datetime) -> list[Remark]:

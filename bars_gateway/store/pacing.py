@@ -50,13 +50,13 @@ class Calls(Noun):
 
 def note(connection: Connection, counts: Mapping[str, int], now: datetime) -> None:
     """Note so many calls of each provider, and forget those that no minute holds any more."""
-    connection.run("forget_calls", before=text(now - _KEPT))
-    connection.run("note_calls", counts=json.dumps(list(counts.items())), now=text(now))
+    connection.put("forget_calls", before=text(now - _KEPT))
+    connection.put("note_calls", counts=json.dumps(list(counts.items())), now=text(now))
 
 
 def forget(connection: Connection, provider: str, began_at: datetime) -> None:
     """Forget a call that was noted at that moment: it was not made after all."""
-    connection.run("forget_call", provider=provider, began_at=text(began_at))
+    connection.put("forget_call", provider=provider, began_at=text(began_at))
 
 
 def token_service_of(provider: str) -> str:
@@ -80,12 +80,12 @@ class Breaks(Noun):
     @writes
     def began(self, connection: Connection, name: str, since: datetime) -> None:
         """Keep that nothing came from *name* since then, unless an earlier moment is kept."""
-        connection.run("begin_break", whose=name, since=text(since))
+        connection.put("begin_break", whose=name, since=text(since))
 
     @writes
     def ended(self, connection: Connection, name: str) -> None:
         """Forget it: an answer came."""
-        connection.run("end_break", whose=name)
+        connection.put("end_break", whose=name)
 
     @reads
     def known(self, connection: Connection) -> dict[str, datetime]:
@@ -102,7 +102,7 @@ class Breaks(Noun):
         known = {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}
         for whose in known:
             if whose.startswith(_OF_SETTINGS) and whose not in left:
-                connection.run("end_break", whose=whose)
+                connection.put("end_break", whose=whose)
         for whose in left:
-            connection.run("begin_break", whose=whose, since=text(now))
+            connection.put("begin_break", whose=whose, since=text(now))
         return {name: known.get(whose, now) for whose, name in left.items()}

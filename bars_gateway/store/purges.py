@@ -161,10 +161,10 @@ class Purges(Noun):
     ) -> float:
         """Remove those that may leave still; return for how many seconds others waited for it."""
         began = time.monotonic()
-        connection.run("begin_removing", id=purge.number)
+        connection.put("begin_removing", id=purge.number)
         free = _free(connection, purge, record_class, numbers)
         removed = _removed(connection, record_class, list(free))
-        connection.run("end_removing", id=purge.number)
+        connection.put("end_removing", id=purge.number)
         done = _progress(connection, purge, record_class)
         _note(connection, purge, _further(done, free, removed, numbers[-1]), removed)
         return time.monotonic() - began
@@ -394,7 +394,7 @@ def _purge(connection: Connection, number: int) -> Purge:
 
 
 def _ended(connection: Connection, purge: Purge, now: datetime) -> Certificate:
-    connection.run("end_purge", id=purge.number, now=text(now))
+    connection.put("end_purge", id=purge.number, now=text(now))
     found = _certificate(connection, _purge(connection, purge.number), whole=False)
     add_event(connection, EventAbout(purge.provider), "records.purged", now, found.told)
     return found
@@ -495,7 +495,7 @@ def _removed(
     named = connection.rows(of.named or of.judged, numbers=numbers)
     names = [(row["number"], str(row["name"])) for row in named]
     for statement in of.remove:
-        connection.run(statement, numbers=numbers)
+        connection.put(statement, numbers=numbers)
     return names
 
 
@@ -524,7 +524,7 @@ def _note(
     ended_at: datetime | None = None,
 ) -> None:
     of = {"purge_id": purge.number, "class": done.record_class}
-    connection.run(
+    connection.put(
         "note_purged_class",
         reached=done.reached,
         n=done.count,
@@ -535,4 +535,4 @@ def _note(
     )
     for first, last in spans(sorted(number for number, _ in removed)):
         if not connection.run("lengthen_purged", first=first, last=last, **of):
-            connection.run("note_purged", first=first, last=last, **of)
+            connection.put("note_purged", first=first, last=last, **of)

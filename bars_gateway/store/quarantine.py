@@ -145,7 +145,7 @@ class Quarantines(Noun):
         told = tell(connection, workflow, arrival, now, now)
         remarks = (*told.remarks, Remark.ATTACHED)
         values = {"provider": arrival.provider, "request_id": arrival.request_id}
-        connection.run("forget_refusal", **values)
+        connection.put("forget_refusal", **values)
         taken = take(
             connection,
             told.arrival,
@@ -157,7 +157,7 @@ class Quarantines(Noun):
         )
         follow(connection, workflow, told, now)
         copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
-        connection.run("attach_quarantined", workflow_id=workflow_id, **copies)
+        connection.put("attach_quarantined", workflow_id=workflow_id, **copies)
         about = EventAbout(arrival.provider, taken.message_id, arrival.request_id)
         done = {"who": actor.who, "why": actor.why, "quarantine": number}
         add_event(connection, about, f"{actor.role}.attached", now, done)

@@ -423,7 +423,7 @@ def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, ob
 def _enter(
     connection: Connection, asked: Arrival | ResourceRequest, question_id: int, now: datetime
 ) -> None:
-    connection.run(
+    connection.put(
         "ledger_processing",
         provider=asked.provider,
         request_id=asked.request_id,
@@ -447,7 +447,7 @@ def _repeated(
     if row is None:
         return None
     if instant(row["asked_at"]) + READ_LIVES <= now:
-        connection.run("forget_read", id=row["id"])
+        connection.put("forget_read", id=row["id"])
         return None
     return decision(connection, row["id"]) or Processing()
 

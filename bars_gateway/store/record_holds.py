@@ -177,7 +177,7 @@ def _hold(
 
 def _release(connection: Connection, held: RecordHold, actor: Actor, now: datetime) -> RecordHold:
     values = {"who": actor.who, "why": actor.why, "now": text(now)}
-    connection.run("release_record", id=held.number, **values)
+    connection.put("release_record", id=held.number, **values)
     return _told(connection, held.number, actor, "released_record", now)
 
 

@@ -142,8 +142,8 @@ def name_focus(
         if each["provider"] == workflow["provider"]:  # no provider hears of another's workflows
             _link(connection, message, each, now)
     for each in others:
-        connection.run("lose_focus", id=each["id"])
-    connection.run("name_focus", workflow_id=workflow["id"], focus_id=focus_id)
+        connection.put("lose_focus", id=each["id"])
+    connection.put("name_focus", workflow_id=workflow["id"], focus_id=focus_id)
     return [Remark.ID_USED_BEFORE] if others else []
 
 
@@ -175,7 +175,7 @@ def _is_same_case(connection: Connection, one_: Row, other: Row) -> bool:
 
 
 def _link(connection: Connection, message: Row, other: Row, now: datetime) -> None:
-    connection.run(
+    connection.put(
         "link_as_one",
         workflow_id=message["workflow_id"],
         to_id=other["id"],
@@ -194,7 +194,7 @@ def _not_taken(
     now: datetime,
 ) -> Sequence[Remark]:
     """Keep what the Receiver claims, as a claim alone, and raise the alarm."""
-    connection.run("claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
+    connection.put("claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
     found = connection.one("message", id=message["id"])
     assert found is not None
     about = EventAbout.message(found)

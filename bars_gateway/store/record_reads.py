@@ -151,7 +151,7 @@ class Cancellations(Noun):
         """
         before = connection.one("unshown_before", id=message_id, since=text(now - WITHIN))
         if before is None:
-            connection.run("note_unshown", id=message_id, at=text(at), now=text(now))
+            connection.put("note_unshown", id=message_id, at=text(at), now=text(now))
             return False
         for row in connection.rows("confirm_cancellation", id=message_id, shown=Current.UNSHOWN):
             add_event(connection, EventAbout.message(row), "cancel.sent_unshown", now)
@@ -213,7 +213,7 @@ def _postpone(
     connection: Connection, message_id: int, at: datetime, now: datetime, *, alike: bool
 ) -> None:
     values = {"id": message_id, "at": text(at), "now": text(now), "alike": int(alike)}
-    connection.run("postpone_cancellations", **values)
+    connection.put("postpone_cancellations", **values)
 
 
 def _cancellation(connection: Connection, row: Row) -> Cancellation:
@@ -302,7 +302,7 @@ class Reconciliations(Noun):
     @writes
     def later(self, connection: Connection, message_id: int, at: datetime) -> None:
         """Look again at *at*."""
-        connection.run("reconcile_later", id=message_id, at=text(at))
+        connection.put("reconcile_later", id=message_id, at=text(at))
 
     @wakes(WakeUps.wake_all_notices)
     @writes
@@ -326,7 +326,7 @@ class Reconciliations(Noun):
             _prove(connection, row, now)
             remarks = name_focus(connection, row, matched.focus_id, now)
         if Remark.SHARED_ID in remarks:
-            connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
+            connection.put("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
         elif _is_no_news(connection, row["workflow_id"], matched.result, matched.status):
             return
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)

@@ -68,7 +68,7 @@ def add_event(
     detail: Mapping[str, object] = _NOTHING,
 ) -> None:
     """Add a line to the audit trail."""
-    connection.run(
+    connection.put(
         "add_event",
         now=text(now),
         kind=kind,
@@ -92,7 +92,7 @@ def keep(connection: Connection, message_id: int, part: Part, payload: Payload) 
     """Store the bytes of one part of a message."""
     row = {"message_id": message_id, "part": part}
     kept = packed(payload, connection.vault, "payloads", row)
-    connection.run("keep_payload", **row, **kept)
+    connection.put("keep_payload", **row, **kept)
     note_subjects(connection, "message", message_id, payload)
 
 
@@ -105,7 +105,7 @@ def keep_exchange(
         for each, part in ((request, Part.REQUEST), (answer, Part.ANSWER))
     )
     answered = {f"answer_{column}": value for column, value in said.items()}
-    connection.run("keep_exchange", message_id=message_id, **asked, **answered)
+    connection.put("keep_exchange", message_id=message_id, **asked, **answered)
     note_subjects(connection, "message", message_id, request, answer)
 
 
@@ -115,7 +115,7 @@ def note_subjects(connection: Connection, of: str, number: int, *named_in: Paylo
         return
     hashes = connection.vault.hashes(together(map(_numbers, named_in)))
     if hashes:
-        connection.run(
+        connection.put(
             _NOTED[of],
             number=number,
             hashes=json.dumps(hashes),
@@ -153,7 +153,7 @@ def notify(
     remarks: Sequence[Remark] = (),
 ) -> None:
     """Write a notice about the message in *row* (its id and provider)."""
-    connection.run(
+    connection.put(
         "write_notice",
         provider=row["provider"],
         kind=kind,
@@ -176,14 +176,14 @@ def move_due(
     connection: Connection, workflow_id: int, due: datetime, warn_at: datetime | None
 ) -> None:
     """Set the clock of a workflow that has one: its request was updated."""
-    connection.run("move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
+    connection.put("move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
 def bring_forward(
     connection: Connection, workflow_id: int, due: datetime, warn_at: datetime | None
 ) -> None:
     """Set the clock of an open workflow to a nearer time; a later one leaves it as it is."""
-    connection.run("bring_forward", id=workflow_id, due=text(due), warn_at=text(warn_at))
+    connection.put("bring_forward", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
 @frozen(kw_only=True)
@@ -224,12 +224,12 @@ def move_workflow(
         state = found.state
     values = {"id": workflow_id, "before": found.state, "state": state}
     if focus_id is None and FINAL.isdisjoint({found.state, state}):
-        connection.run("lead_workflow_on", **values)
+        connection.put("lead_workflow_on", **values)
     else:
         closed_at = text(now) if state in FINAL else None
-        connection.run("move_workflow", focus_id=focus_id, closed_at=closed_at, **values)
+        connection.put("move_workflow", focus_id=focus_id, closed_at=closed_at, **values)
     if move in SPOKEN and answers_of(found.use_case) is Answers.STREAM:
-        connection.run("nothing_owed", id=workflow_id)
+        connection.put("nothing_owed", id=workflow_id)
     return state
 
 

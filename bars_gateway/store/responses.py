@@ -182,7 +182,7 @@ def _said(
     for word in ahead:
         before = [row for row in said if row["id"] < word and row["id"] not in ahead]
         at = (before[0]["said_at"], before[0]["sent_at"]) if before else map(text, key)
-        connection.run("doubt_word", id=word, **dict(zip(("said_at", "sent_at"), at, strict=True)))
+        connection.put("doubt_word", id=word, **dict(zip(("said_at", "sent_at"), at, strict=True)))
     return (connection.rows("words_said", id=workflow["id"]) if ahead else said), bool(ahead)
 
 
@@ -399,7 +399,7 @@ def make_move(connection: Connection, workflow: Row, told: JudgedResponse, now: 
     focus_id = told.arrival.focus_id
     state = move_workflow(connection, workflow["id"], told.arrival.move, now, focus_id=focus_id)
     if word and word.status:
-        connection.run("note_told", id=workflow["id"], status=word.status)
+        connection.put("note_told", id=workflow["id"], status=word.status)
     return state
 
 

@@ -9,7 +9,7 @@ what is a hint to SQLite's planner alone is left out: INDEXED BY, +column, the o
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import resources
 
@@ -24,7 +24,7 @@ _PARTS = re.compile(
 )
 
 
-def statements_of(engine: str) -> Mapping[str, str]:
+def statements_of(engine: str) -> dict[str, str]:
     """Return the statements by name, as they are written for *engine*."""
     texts: dict[str, dict[str, str]] = {SQLITE: {}, POSTGRESQL: {}}
     for beside in resources.files("bars_gateway.store").iterdir():

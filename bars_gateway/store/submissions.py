@@ -260,7 +260,7 @@ def _count_at_once(
     """Let an update that makes things more urgent count before it is acknowledged."""
     if update.owed:
         bring_forward(connection, workflow_id, update.owed.due_at, update.owed.warn_at)
-    connection.run(
+    connection.put(
         "press_on",
         workflow_id=workflow_id,
         id=message_id,

@@ -83,7 +83,7 @@ class Pausing(Noun):
         receiver: str | None,
         last: int | None,
     ) -> int:
-        connection.run("begin_pause", whose=provider or receiver, until=text(pause_until))
+        connection.put("begin_pause", whose=provider or receiver, until=text(pause_until))
         values = {"provider": provider, "receiver": receiver, "last": last}
         return connection.run("put_off", until=text(until), limit=MOST_AT_ONCE, **values)
 
@@ -99,7 +99,7 @@ class Pausing(Noun):
     def _hasten(
         self, connection: Connection, now: datetime, provider: str | None, receiver: str | None
     ) -> int:
-        connection.run("end_pause", whose=provider or receiver)
+        connection.put("end_pause", whose=provider or receiver)
         values = {"now": text(now), "limit": MOST_AT_ONCE}
         if provider is not None:
             return connection.run("hasten_provider", provider=provider, **values)
@@ -109,7 +109,7 @@ class Pausing(Noun):
     @writes
     def forget(self, connection: Connection) -> None:
         """Let what was never tried go at once, to whomever it is for: the gateway was started."""
-        connection.run("end_pauses")
+        connection.put("end_pauses")
 
     @wakes(WakeUps.wake_everybody, if_any=True)
     async def reschedule(self, step: timedelta) -> int:
@@ -133,7 +133,7 @@ class Pausing(Noun):
 
     @writes
     def _pauses_moved(self, connection: Connection, step: timedelta) -> int:
-        connection.run("reschedule_pauses", seconds=step.total_seconds())
+        connection.put("reschedule_pauses", seconds=step.total_seconds())
         newest = connection.one("newest_message")
         return 0 if newest is None else int(newest["id"])
 
@@ -170,7 +170,7 @@ class Pausing(Noun):
     def _recall(
         self, connection: Connection, now: datetime, beyond: str, beyond_life: str
     ) -> Sequence[int]:
-        connection.run("recall_pauses", beyond=beyond)
+        connection.put("recall_pauses", beyond=beyond)
         values = {"now": text(now), "beyond": beyond, "limit": MOST_AT_ONCE}
         values["beyond_life"] = beyond_life
         return [connection.run(name, **values) for name in _RECALLED]

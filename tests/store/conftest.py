@@ -115,7 +115,7 @@ async def store(database: Database) -> Store:
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the statements that run from now on: a group's end is none of them."""
-    of_groups = {"newest_event", "unchained", "chain_lines"}
+    of_groups = {"newest_event", "unchained", "chain_lines", "note_group"}
     ran: list[str] = []
 
     def asking(kind: type) -> None:

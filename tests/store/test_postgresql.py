@@ -123,6 +123,33 @@ async def test_a_work_that_fails_is_undone_alone(database, url) -> None:
     assert ["b", "d"] == await names(url)
 
 
+async def test_what_a_work_puts_and_the_server_refuses_is_that_works_alone(database, url) -> None:
+    """Also where the work has ended before the server was asked, and others have run behind it."""
+
+    def putting(name: str | None):
+        def put(connection: PostgresConnection) -> None:
+            connection.put("note_report", name=name)
+
+        return put
+
+    works = [adding("a"), putting("b"), putting(None), putting("c"), adding("d"), putting(None)]
+    done = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+
+    refused = [number for number, each in enumerate(done) if isinstance(each, RowRefused)]
+    assert ([2, 5], ["a", None, None, "d"]) == (refused, [done[n] for n in (0, 1, 3, 4)])
+    assert ["a", "b", "c", "d"] == await names(url)
+
+
+async def test_what_is_put_is_done_before_what_is_asked_next(database) -> None:
+    """A work reads what it has written, in whichever way."""
+
+    def work(connection: PostgresConnection) -> int:
+        connection.put("note_report", name="a")
+        return connection.run("note_report", name="a")
+
+    assert 0 == await database.write(work)
+
+
 async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:
     """And nothing of the row."""
 

@@ -10,7 +10,7 @@ A statement that fails takes the whole transaction with it, unless a savepoint s
 The seam promises that after `RowRefused` it goes on: works that rely on it take a savepoint.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -34,7 +34,6 @@ from bars_gateway.errors import (
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store import migrating
 from bars_gateway.store.postgresql.prepared import (
-    Answer,
     MadeRow,
     Prepared,
     Values,
@@ -44,6 +43,7 @@ from bars_gateway.store.postgresql.prepared import (
 
 T = TypeVar("T")
 Raw = psycopg.Connection[Any]
+_How = Callable[[Prepared, str, Mapping[str, object]], T]
 # Its session is over: shut down, taken away, or idle for too long in a transaction.
 _LEFT = ("08", "57P", "25P03")
 # By the first letters of SQLSTATE, the longest first (PostgreSQL's manual, appendix A).
@@ -83,54 +83,79 @@ def adapted(raw: Raw) -> Raw:
 class PostgresConnection:
     """The `Connection` of works on PostgreSQL."""
 
-    __slots__ = ("_prepared", "changed", "raw", "vault")
+    __slots__ = ("_before", "_prepared", "_put", "raw", "vault")
 
-    def __init__(self, raw: Raw, vault: Vault = CLEAR) -> None:
+    def __init__(self, raw: Raw, vault: Vault = CLEAR, *, gathers: bool = False) -> None:
+        """*gathers*: what is put waits for what is asked next; whoever ends it all settles that."""
         self.raw = raw
         self.vault = vault  # what encrypts, and opens what was encrypted
-        self.changed = False  # whether anything was, so far
+        self._put: _How[object] = Prepared.put if gathers else Prepared.ask
         self._prepared: Prepared = prepared_of(raw)
+        self._prepared.forget()  # what a transaction has put that came to no end
+        self._before = self._prepared.changes
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was, of what has run so far."""
+        return self._prepared.changes > self._before
 
     def run(self, statement: str, /, **values: object) -> int:
         """Run *statement*; return how many rows it changed."""
-        return self._ask(statement, values).count
+        return self._ask(Prepared.ask, statement, values).count
+
+    def put(self, statement: str, /, **values: object) -> None:
+        """Run *statement*; no work looks at what it changes."""
+        self._ask(self._put, statement, values)
+
+    def settle(self) -> None:
+        """Run what was put and has not run yet; raise the errors of the seam."""
+        try:
+            self._prepared.settle()
+        except psycopg.Error as error:
+            close_if_lost(self.raw, error)
+            raise translated(error) from error
+
+    def forget(self) -> None:
+        """Run nothing of what was put and has not run yet."""
+        self._prepared.forget()
 
     def one(self, statement: str, /, **values: object) -> Values | None:
         """Run *statement* and return its first row, or None."""
-        found = self._ask(statement, values).rows()
+        found = self.rows(statement, **values)
         return found[0] if found else None
 
     def rows(self, statement: str, /, **values: object) -> list[Any]:
         """Run *statement* and return its rows."""
-        return self._ask(statement, values).rows()
+        return self._ask(Prepared.ask, statement, values).rows()
 
     def inserted(self, statement: str, /, **values: object) -> int:
         """Run an INSERT … RETURNING id and return the id."""
-        ((number,),) = (found.values() for found in self._ask(statement, values).rows())
+        ((number,),) = (found.values() for found in self.rows(statement, **values))
         return int(number)
 
-    def _ask(self, statement: str, values: Mapping[str, object]) -> Answer:
+    def _ask(self, how: _How[T], statement: str, values: Mapping[str, object]) -> T:
         try:
-            answer = self._prepared.ask(statement, values)
+            return how(self._prepared, statement, values)
         except psycopg.Error as error:
             close_if_lost(self.raw, error)
             raise translated(error) from error
-        self.changed |= answer.has_changed
-        return answer
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block did, and that alone, where it raises."""
+        self.settle()
         self.say("SAVEPOINT alone")
         done = False
         try:
             yield
+            self.settle()
             done = True
         finally:
             # A server that has gone has ended the transaction: then there is nothing to undo.
             if done:
                 self.say("RELEASE alone")
             elif not is_lost(self.raw):
+                self.forget()
                 self.say("ROLLBACK TO alone; RELEASE alone")
 
     def say(self, sql: str) -> None:

@@ -2,11 +2,15 @@
 The statements of the store, as a session of the server has prepared them.
 
     name, values ─► adapted by the driver ─► prepared, once a session and types ─► run ─► rows
+    put, put, ask ─► one way there and back
 
 They go past the driver's cursors, by its own functions straight to libpq, and cost a fifth of the
-processor's time so. What waits there lets other threads run, which `PGconn.get_result` would not.
+processor's time so. What changes something, and whose answer nobody looks at, goes with the next
+that is asked: the way there and back, and the two processes that wake each other for it, cost as
+much as some of the statements.
 """
 
+import select
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +21,7 @@ from psycopg.abc import Transformer
 from psycopg.adapt import PyFormat
 from psycopg.adapt import Transformer as _Adapting
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
 from bars_gateway.frozen import frozen
@@ -25,6 +29,7 @@ from bars_gateway.store.statements import POSTGRESQL, for_libpq, statements_of
 
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _NULL = 0  # as the driver says it: of no type
+_LOOK_MS = 50  # what TLS has read already shows at no socket
 _CHANGES = (b"INSERT", b"UPDATE", b"DELETE")
 
 
@@ -57,8 +62,17 @@ def _statement(sql: str) -> _Statement:
     return _Statement(text.encode(), names, [PyFormat.AUTO] * len(names))
 
 
+# What the engine keeps for itself: which group of a node was the last that was committed.
+_OWN = {
+    "note_group": (
+        "INSERT INTO writers (node, last_group, at) VALUES (:node, :group,"
+        " to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))"
+        " ON CONFLICT (node) DO UPDATE SET last_group = excluded.last_group, at = excluded.at"
+    ),
+    "last_group": "SELECT last_group FROM writers WHERE node = :node",
+}
 _STATEMENTS: Mapping[str, _Statement] = {
-    name: _statement(sql) for name, sql in statements_of(POSTGRESQL).items()
+    name: _statement(sql) for name, sql in (statements_of(POSTGRESQL) | _OWN).items()
 }
 
 
@@ -89,11 +103,6 @@ class Answer:
         """How many rows it changed, or returned."""
         return self._done.command_tuples or 0
 
-    @property
-    def has_changed(self) -> bool:
-        """Whether it changed any row."""
-        return self.count > 0 and (self._done.command_status or b"").startswith(_CHANGES)
-
     def rows(self) -> list[Values]:
         """Return its rows; before the session runs anything else."""
         done, known = self._done, self._known
@@ -104,32 +113,61 @@ class Answer:
         return self._adapting.load_rows(0, done.ntuples, known.made_row)
 
 
+@frozen
+class _Bound:
+    """A statement with its values, as they go to the server."""
+
+    known: _Known
+    values: Sequence[Any]
+    formats: Sequence[Format] | None
+
+
 class Prepared:
     """The statements of one session."""
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self._pgconn = raw.pgconn
-        self._adapting: Transformer = _Adapting(raw)
+        self._adapting: Transformer = _Adapting(raw.adapters)  # and not *raw*: it would hold that
         self._known: dict[str, list[_Known]] = defaultdict(list)
         self._by_types: dict[tuple[str, Sequence[int]], _Known] = {}
+        self._put: list[_Bound] = []
+        self._told, self._taking = select.poll(), select.poll()
+        self._told.register(raw.pgconn.socket, select.POLLIN)
+        self._taking.register(raw.pgconn.socket, select.POLLIN | select.POLLOUT)
+        self.changes = 0  # how many rows were changed so far
 
     def ask(self, name: str, values: Mapping[str, object]) -> Answer:
-        """Run the statement of that name; raise psycopg's errors."""
+        """Run that statement; raise psycopg's errors, too of what was put before."""
+        bound = self._bound(name, values)
+        done = self._together([*self._put, bound]) if self._put else self._alone(bound)
+        return Answer(done, bound.known, self._adapting)
+
+    def put(self, name: str, values: Mapping[str, object]) -> None:
+        """Let that statement run before the next that is asked, on the same way there."""
+        self._put.append(self._bound(name, values))
+
+    def settle(self) -> None:
+        """Run what was put; raise psycopg's errors."""
+        if self._put:
+            self._together(self._put)
+
+    def forget(self) -> None:
+        """Run nothing of what was put: what it belongs to is undone."""
+        self._put = []
+
+    def _bound(self, name: str, values: Mapping[str, object]) -> _Bound:
         statement, adapting = _STATEMENTS[name], self._adapting
         given = [values[each] for each in statement.names]
         adapted: Sequence[Any] = adapting.dump_sequence(given, statement.formats)
         types = adapting.types or ()
         known = self._by_types.get((name, types)) or self._for(name, types)
-        done = self._pgconn.exec_prepared(known.name, adapted, adapting.formats)
-        _require(done)
-        return Answer(done, known, adapting)
+        return _Bound(known, adapted, adapting.formats)
 
     def _for(self, name: str, types: Sequence[int]) -> _Known:
-        """Return the statement for values of those *types*; where some are NULL, one for others."""
+        """Return what takes values of those *types*: one for all ways in which some are NULL."""
         alike = self._known[name]
         known = next((each for each in alike if each.takes(types)), None)
         if known is None:
-            # So that there are few of it, however many of its values are NULL at times.
             before = alike[-1].types if alike else types
             merged = [each or other for each, other in zip(types, before, strict=True)]
             known = self._prepare(name, merged)
@@ -141,6 +179,47 @@ class Prepared:
         _require(self._pgconn.prepare(known.name, _STATEMENTS[name].text, types))
         self._known[name].append(known)
         return known
+
+    def _alone(self, bound: _Bound) -> PGresult:
+        done = self._pgconn.exec_prepared(bound.known.name, bound.values, bound.formats)
+        self._count(done)
+        return done
+
+    def _together(self, bound: Sequence[_Bound]) -> PGresult:
+        """Run them on one way there and back; return what the last came to."""
+        self._put = []
+        self._pgconn.enter_pipeline_mode()
+        for each in bound:
+            self._pgconn.send_query_prepared(each.known.name, each.values, each.formats)
+        self._pgconn.pipeline_sync()
+        answers = [self._answered() for _ in bound]
+        self._answered()  # of the end
+        self._pgconn.exit_pipeline_mode()
+        for done in answers:  # behind one that it refused, the server has run none
+            self._count(done)
+        return answers[-1]
+
+    def _answered(self) -> PGresult:
+        """Return the next answer of those that come together."""
+        done = self._result()
+        if done is None:
+            raise psycopg.OperationalError("the server has answered less than it was asked")
+        if done.status != ExecStatus.PIPELINE_SYNC:
+            self._result()  # nothing: the end of it
+        return done
+
+    def _result(self) -> PGresult | None:
+        """Wait for what libpq has next; its own way to wait would let no other thread run."""
+        pgconn = self._pgconn
+        while (unsent := pgconn.flush()) or pgconn.is_busy():
+            (self._taking if unsent else self._told).poll(_LOOK_MS)
+            pgconn.consume_input()
+        return pgconn.get_result()
+
+    def _count(self, done: PGresult) -> None:
+        _require(done)
+        if (done.command_status or b"").startswith(_CHANGES):
+            self.changes += done.command_tuples or 0
 
 
 _OF: WeakKeyDictionary[psycopg.Connection[Any], Prepared] = WeakKeyDictionary()

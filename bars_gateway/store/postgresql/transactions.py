@@ -10,7 +10,8 @@ node took it, and the chain of the audit trail has one end. `SERIALIZABLE` is th
 a stranger changes meanwhile makes a conflict, and no wrong answer. Then the group runs again, for
 works do nothing but what they do to their connection; one that fails twice is split.
 
-No work has a savepoint at first: each would be asked for, and given back. Where one raises, the
+No work has a savepoint at first: each would be asked for, and given back. What works put waits for
+the next thing that is asked, maybe by another work, and so does its refusal. Where one raises, the
 whole group is undone and runs again, with a savepoint for each, so that it undoes itself alone.
 
 A session that is lost before COMMIT was said has changed nothing: the group runs again on a new
@@ -53,20 +54,15 @@ from bars_gateway.store.postgresql import (
     say,
     translated,
 )
+from bars_gateway.store.postgresql.prepared import prepared_of
 from bars_gateway.store.postgresql.server import ServerSession
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Work = Callable[[PostgresConnection], T]
-_Way = Callable[[PostgresConnection, Work[Any]], Fate]
+_Way = Callable[[PostgresConnection, Sequence[Work[Any]], int], Sequence[Fate]]
 _WRITING = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE turn IN EXCLUSIVE MODE"
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_NOTED = (
-    "INSERT INTO writers (node, last_group, at) VALUES (%(node)s, %(group)s,"
-    " to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))"
-    " ON CONFLICT (node) DO UPDATE SET last_group = excluded.last_group, at = excluded.at"
-)
-_LAST = "SELECT last_group FROM writers WHERE node = %(node)s"
 SPLIT_AFTER = 2  # conflicts of one group
 GIVE_UP_AFTER = 5  # of one work by itself, or sessions that were lost under it
 UNKNOWN_SECONDS = 10.0  # how long callers wait until it is known what came of a COMMIT
@@ -112,21 +108,20 @@ class Writer:
             try:
                 if len(works) > 1:
                     with suppress(_OneFailed):
-                        return self._once(works, [_run_bare] * len(works))
-                return self._once(works, [self._run_first, *[_run_one] * (len(works) - 1)])
+                        return self._once(works, _run_together)
+                return self._once(works, _run_each)
             except _NothingChanged as lost:
                 if not left:
                     raise lost.error from None
         raise AssertionError  # pragma: no cover
 
-    def _once(self, works: Sequence[Work[Any]], ways: Sequence[_Way]) -> GroupEnd:
-        """Run each of *works* in its way, and commit; raise _OneFailed where one is to be alone."""
+    def _once(self, works: Sequence[Work[Any]], run: _Way) -> GroupEnd:
+        """Let *run* run them, and commit; raise _OneFailed where one is to be undone alone."""
         began = time.monotonic()
-        within = PostgresConnection(self._begun(), self._vault)
+        within = PostgresConnection(self._begun(), self._vault, gathers=True)
         try:
             before = newest_line(within)
-            fates = [way(within, work) for way, work in zip(ways, works, strict=True)]
-            chain_new(within, before)
+            fates = run(within, works, before)
         except (psycopg.Error, StoreError, _OneFailed) as error:
             self._undo(within.raw, translated(error))
         flushing = time.monotonic()
@@ -161,27 +156,19 @@ class Writer:
         if is_lost(raw):
             self._session.drop()
             raise _NothingChanged(error) from error
+        prepared_of(raw).forget()
         with suppress(psycopg.Error):
             say(raw, "ROLLBACK")
         raise error
-
-    def _run_first(self, within: PostgresConnection, work: Work[Any]) -> Fate:
-        """Run the work that begins the transaction; to undo it alone is to begin that again."""
-        try:
-            return Fate(value=_sound(within, work))
-        except Exception as error:  # unit of work
-            _raise_for_everybody(within.raw, error)
-            within.say("ROLLBACK")
-            within.say(_WRITING)
-            return Fate(error=translated(error))
 
     def _commit(self, within: PostgresConnection) -> None:
         raw, group = within.raw, secrets.token_hex(8)
         try:
             if within.changed:
-                raw.execute(_NOTED.encode(), {"node": self._node, "group": group})
-        except psycopg.Error as error:
-            self._undo(raw, translated(error))
+                within.put("note_group", node=self._node, group=group)
+            within.settle()
+        except StoreError as error:
+            self._undo(raw, error)
         try:
             _committed(raw)
         except psycopg.Error as error:
@@ -222,7 +209,7 @@ class Writer:
     def _last_committed(self) -> str:
         raw = self._begun()
         last = _last_group(raw, self._node)
-        raw.execute(_NOTED.encode(), {"node": self._node, "group": last})
+        prepared_of(raw).ask("note_group", {"node": self._node, "group": last})
         _committed(raw)
         return last
 
@@ -244,8 +231,8 @@ def _committed(raw: Raw) -> None:
 
 
 def _last_group(raw: Raw, node: str) -> str:
-    found = raw.execute(_LAST.encode(), {"node": node}).fetchone()
-    return found["last_group"] if found else ""
+    found = prepared_of(raw).ask("last_group", {"node": node}).rows()
+    return str(found[0]["last_group"]) if found else ""
 
 
 def _away(error: Exception) -> Exception:
@@ -274,20 +261,45 @@ class _NothingChanged(Exception):
         self.error = error
 
 
-def _run_bare(within: PostgresConnection, work: Work[Any]) -> Fate:
-    """Run one work without a savepoint: few fail, and each savepoint is asked for twice."""
+def _run_together(
+    within: PostgresConnection, works: Sequence[Work[Any]], before: int
+) -> Sequence[Fate]:
+    """Run them without savepoints: few fail, and each savepoint is asked for twice."""
     try:
-        return Fate(value=_sound(within, work))
+        fates = [Fate(value=_sound(within, work)) for work in works]
+        chain_new(within, before)
     except Exception as error:  # unit of work
         _raise_for_everybody(within.raw, error)
         raise _OneFailed from error
+    return fates
+
+
+def _run_each(
+    within: PostgresConnection, works: Sequence[Work[Any]], before: int
+) -> Sequence[Fate]:
+    """Run them one by one; the caller of one that raises gets that, and the others are stored."""
+    fates = [_run_first(within, works[0]), *(_run_one(within, work) for work in works[1:])]
+    chain_new(within, before)
+    return fates
+
+
+def _run_first(within: PostgresConnection, work: Work[Any]) -> Fate:
+    """Run the work that begins the transaction; to undo it alone is to begin that again."""
+    try:
+        return Fate(value=_settled(within, work))
+    except Exception as error:  # unit of work
+        _raise_for_everybody(within.raw, error)
+        within.forget()
+        within.say("ROLLBACK")
+        within.say(_WRITING)
+        return Fate(error=translated(error))
 
 
 def _run_one(within: PostgresConnection, work: Work[Any]) -> Fate:
-    """Run one work; its caller alone gets what it raises, and the others reach the disk."""
+    """Run one of the others; to undo it alone there is a savepoint before it."""
     try:
         with within.savepoint():
-            return Fate(value=_sound(within, work))
+            return Fate(value=_settled(within, work))
     except Exception as error:  # unit of work
         _raise_for_everybody(within.raw, error)
         return Fate(error=translated(error))
@@ -298,6 +310,13 @@ def _sound(within: PostgresConnection, work: Work[T]) -> T:
     value = work(within)
     if within.raw.info.transaction_status == TransactionStatus.INERROR:
         raise StoreError("a statement failed, and its work went on without a savepoint")
+    return value
+
+
+def _settled(within: PostgresConnection, work: Work[T]) -> T:
+    """Return what *work* returns, once all that it put has run."""
+    value = _sound(within, work)
+    within.settle()
     return value
 
 

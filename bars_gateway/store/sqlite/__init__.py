@@ -81,6 +81,10 @@ class SqliteConnection:
         """Run *statement*; return how many rows it changed."""
         return self._ask(_changed, statement, values)
 
+    def put(self, statement: str, /, **values: object) -> None:
+        """Run *statement*."""
+        self._ask(_changed, statement, values)
+
     def one(self, statement: str, /, **values: object) -> sqlite3.Row | None:
         """Run *statement* and return its first row, or None."""
         found: sqlite3.Row | None = self._ask(sqlite3.Cursor.fetchone, statement, values)
