@@ -151,6 +151,13 @@ class Stage:
 
     def __init__(self, stack: AsyncExitStack, at: Ground, server: PostgresServer) -> None:
         self._stack, self._at, self._server = stack, at, server
+        self.taken: list[tuple[str, Turn]] = []
+
+    def warm(self) -> None:
+        """Let the server count its rows, as by itself within the first minute."""
+        for (name,) in self._server.say("SELECT datname FROM pg_database WHERE datallowconn"):
+            if name != "template0":
+                self._server.say("VACUUM (ANALYZE)", str(name))
 
     async def gateway(
         self, build: Build, there: Sink, folder: Path, store: str, **options: str
@@ -179,12 +186,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def turns(at: Ground, temporary: Path) -> AsyncIterator[Sequence[tuple[str, Turn]]]:
+async def stage_of(at: Ground, temporary: Path) -> AsyncIterator[Stage]:
     """Start whatever has a turn in each round."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(postgres_server(_AS_INSTALLED))
         stage = Stage(stack, at, server)
-        taken: list[tuple[str, Turn]] = []
+        taken = stage.taken
         for number, build in enumerate(stack.enter_context(builds(temporary))):
             folder = temporary / f"g{number}"
             taken += [(build.name, turn) async for turn in stage.turns_of(build, folder)]
@@ -192,7 +199,7 @@ async def turns(at: Ground, temporary: Path) -> AsyncIterator[Sequence[tuple[str
         drain = await stack.enter_async_context(jobs(at, there, server, MESSAGES))
         if drain is not None:
             taken.append((THIS, partial(of_jobs, drain)))
-        yield taken
+        yield stage
 
 
 async def measured(temporary: Path) -> Samples:
@@ -201,11 +208,13 @@ async def measured(temporary: Path) -> Samples:
     if programs() is None:
         print("\n*** LEFT OUT: PostgreSQL is not installed (postgresql). ***\n", file=sys.stderr)
         return samples
-    async with ground(temporary) as at, turns(at, temporary) as taken:
+    async with ground(temporary) as at, stage_of(at, temporary) as stage:
         for number in range(ROUNDS + 1) if ROUNDS > 1 else [1]:
-            for side, turn in taken if number % 2 else taken[::-1]:
+            for side, turn in stage.taken if number % 2 else stage.taken[::-1]:
                 into = samples if number else Samples()
                 await turn(lambda name, value, side=side, into=into: into.add(side, name, value))
+            if not number:
+                stage.warm()
     return samples
 
 
