@@ -34,7 +34,7 @@ from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.outbox import Drop, DropOutcome, Mark, Outbox
-from bars_gateway.epr.spool import Spool, Stuck, is_xml
+from bars_gateway.epr.spool import Spool, Stuck, is_move, is_xml
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Accepted, Submission
@@ -48,7 +48,6 @@ from bars_gateway.store.store import Store
 log = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
-MOVES = ".move.json"  # a move of a few words, and no Bundle
 _FAILED = Issue(
     rule="E07",
     path="file",
@@ -252,7 +251,7 @@ class DropFolder:
         envelope = self._envelope(drop)
         if drop.body is None:
             raise self._intake.refusal([too_large(self._intake.max_bytes)])
-        if _is_move(drop):
+        if is_move(drop.ticket.name):
             return await self._moves.prepare(drop.body)
         return await self._intake.prepare(drop.body, media_type, envelope)
 
@@ -260,7 +259,7 @@ class DropFolder:
         """Tell the operator of an internal error with a file; return what the EPR is told."""
         await self._tell(cause)
         issue = _ENDED_US if isinstance(cause, EndedTwice) else _FAILED
-        if _is_move(drop):  # it is found by its own key, which is not read here
+        if is_move(drop.ticket.name):  # it is found by its own key, which is not read here
             return _NobodyKnows([issue])
         try:
             taken = await self._intake.taken(drop.body or b"")
@@ -309,7 +308,7 @@ class DropFolder:
         if isinstance(result, Made):
             return _made(drop, result)
         try:
-            if _is_move(drop):
+            if is_move(drop.ticket.name):
                 return _made(drop, await self._moves.commit(result))
             accepted = await self._intake.commit(result)
         except SubmissionRefused as refused:
@@ -337,10 +336,6 @@ class _NobodyKnows(SubmissionRefused):
     """The gateway hit an internal error with a file, and cannot tell whether it had taken it."""
 
 
-def _is_move(drop: Drop) -> bool:
-    return drop.ticket.name.casefold().endswith(MOVES)
-
-
 def _made(drop: Drop, made: Made) -> DropOutcome:
     document = documents.encode(documents.made(made.accepted, made.message))
     return DropOutcome(drop=drop, accepted=True, document=document)
@@ -362,6 +357,6 @@ def _refused(drop: Drop, refused: SubmissionRefused) -> DropOutcome:
         document = documents.refusal(
             refused.issues, request_id=refused.request_id, code=refused.code
         )
-    if _is_move(drop):  # whatever it was refused for, its reason has the same members
+    if is_move(drop.ticket.name):  # whatever it was refused for, its reason has the same members
         document.setdefault("message", None)
     return DropOutcome(drop=drop, accepted=False, document=documents.encode(document))

@@ -55,6 +55,7 @@ from bars_gateway.epr.spool import (
     is_told,
     is_xml,
     kept,
+    numbered,
     sort_of,
     split,
     stem_of,
@@ -427,7 +428,11 @@ class Outbox:
         return True
 
     def _free_name(self, fate: DropOutcome) -> tuple[str, str, str]:
-        """Return the first of NAME, NAME.2, NAME.3 … under which nothing would be replaced."""
+        """
+        Return the first of NAME, NAME.2, NAME.3 … under which nothing would be replaced.
+
+        A move's are NAME.move, NAME.2.move …: what comes of it is told by its ending.
+        """
         folder = self._folder(fate)
         ticket = fate.drop.ticket
         stem, ending = split(ticket.name)
@@ -437,7 +442,7 @@ class Outbox:
         key = (suffix, stem)
         number = self._numbers.get(key, 1)
         while True:
-            name = stem if number == 1 else f"{stem}.{number}"
+            name = numbered(stem, number)
             if not folder.has(name + ending) and folder.may_write(name + suffix, fate.document):
                 break
             number += 1

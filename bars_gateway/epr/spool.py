@@ -57,6 +57,7 @@ from bars_gateway.frozen import frozen
 ENVELOPES: Final = ".envelope.json"
 CUT: Final = "~"  # stands in every name that was cut, before its mark
 _MESSAGES = (".json", ".xml")
+_MOVE = ".move"  # at the end of a NAME: a move of a few words, and no Bundle
 _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock", "~")
 _LONGEST_STEM, _LONGEST_ENDING = 170, 20  # bytes
 _KEPT = 150  # bytes of a stem that is longer
@@ -401,6 +402,11 @@ def sort_of(name: str) -> Sort:
     return Sort.MESSAGE if plain.endswith(_MESSAGES) else Sort.OTHER
 
 
+def is_move(name: str) -> bool:
+    """Tell whether a message of that name is a move of a few words, and no Bundle."""
+    return name.casefold().endswith(f"{_MOVE}.json")
+
+
 def is_told(name: str) -> bool:
     """
     Tell whether somebody is to hear of a file of that name that is not taken.
@@ -419,6 +425,18 @@ def split(name: str) -> tuple[str, str]:
     return (stem, point + ending) if stem else (name, "")
 
 
+def numbered(stem: str, number: int) -> str:
+    """Return the NAME of whatever comes as *number* under this one; the first keeps it."""
+    own, mark = _of_move(stem)
+    return stem if number == 1 else f"{own}.{number}{mark}"
+
+
+def _of_move(stem: str) -> tuple[str, str]:
+    """Return a NAME without its mark of a move, and that mark."""
+    own = stem[: -len(_MOVE)]
+    return (own, stem[len(own) :]) if own and stem.casefold().endswith(_MOVE) else (stem, "")
+
+
 def is_xml(name: str) -> bool:
     """Tell whether a message of that name is XML."""
     return name.casefold().endswith(".xml")
@@ -430,8 +448,9 @@ def kept(name: str) -> str:
     if len(os.fsencode(stem)) <= _LONGEST_STEM and len(os.fsencode(ending)) <= _LONGEST_ENDING:
         return name
     mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    cut = os.fsencode(stem)[:_KEPT].decode("utf-8", "ignore")
-    return f"{cut}{CUT}{mark}{ending if len(os.fsencode(ending)) <= _LONGEST_ENDING else ''}"
+    own, move = _of_move(stem)
+    cut = os.fsencode(own)[:_KEPT].decode("utf-8", "ignore") + CUT + mark + move
+    return cut + (ending if len(os.fsencode(ending)) <= _LONGEST_ENDING else "")
 
 
 def stem_of(name: str) -> str:

@@ -164,6 +164,7 @@ def test_every_file_has_the_schema_of_its_writer() -> None:
         ("outbox/accepted", "case.move.receipt.json", "Made"),
         ("outbox/refused", "case.2.reason.json", "Refusal"),
         ("outbox/refused", "case.move.reason.json", "MoveRefusal"),
+        ("outbox/refused", "case.2.move.reason.json", "MoveRefusal"),
         ("inbox/new", "000000000012.overdue.json", "Notice"),
         ("inbox/new", "000000000012.notice.json", "Notice"),
         ("questions/new", "000000000012.question.json", "Question"),

@@ -315,6 +315,35 @@ async def test_a_name_that_is_too_long_is_cut(folder: DropFolder, hospital: Hosp
     assert receipt
 
 
+async def test_what_is_refused_again_is_told_as_a_move(
+    folder: DropFolder, hospital: Hospital
+) -> None:
+    """A move that is refused under a NAME in use is still named as one, as its document is."""
+    async with at_work(folder.stop, folder.collect()):
+        for seen in ("one.move.json", "one.2.move.json", "one.3.move.json"):
+            hospital.drop("one.move.json", b"{}")
+            await hospital.sees(f"outbox/refused/{seen}")
+
+    listing = hospital.listing("outbox/refused")
+    assert ["one.2.move.reason.json", "one.3.move.reason.json", "one.move.reason.json"] == sorted(
+        name for name in listing if "reason" in name
+    )
+
+
+async def test_a_name_that_is_too_long_stays_that_of_a_move(
+    folder: DropFolder, hospital: Hospital
+) -> None:
+    """A move whose NAME is cut is read as a move, and answered as one."""
+    stem = "x" * (255 - len(".move.json"))
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop(f"{stem}.move.json", b"{}")
+        await eventually(lambda: len(hospital.listing("outbox/refused")) == 2)
+
+    (reason,) = (name for name in hospital.listing("outbox/refused") if "reason" in name)
+    assert reason.endswith(".move.reason.json")
+    assert "message" in read(hospital.outbox / "refused" / reason)
+
+
 async def test_a_bad_envelope_stops_its_message(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
