@@ -26,7 +26,7 @@ of other messages are the same thing where type and id are the same.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 
 from bars_gateway.frozen import frozen
@@ -230,7 +230,7 @@ def _bundle(
     now: datetime,
 ) -> Resource:
     """Return the message; what is *changed* is stamped with the time."""
-    stamp = now.isoformat(timespec="milliseconds")
+    stamp = _stamp(now)
     first: Fields = {"fullUrl": f"urn:uuid:{new_id()}", "resource": stamped(header, stamp)}
     rest: list[Json] = [
         {"fullUrl": url, "resource": stamped(resource, stamp if url in changed else None)}
@@ -238,6 +238,12 @@ def _bundle(
     ]
     meta = {**map_of(request, "meta"), "lastUpdated": stamp}
     return {**request, "id": new_id(), "meta": meta, "timestamp": stamp, "entry": [first, *rest]}
+
+
+def _stamp(now: datetime) -> str:
+    """Return the moment as BaRS writes an instant: seven decimals, in UTC (rules B11 and B12)."""
+    written = now.astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{written[:-6]}0{written[-6:]}"
 
 
 def _no_such_outcome(rows: tuple[Composition, ...]) -> Issue:

@@ -33,7 +33,7 @@ from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.timing import application_of
 
 EVERYBODY = "*"
-Broken = Callable[[Message, Offer], Iterator[str]]  # yields the FHIR paths
+Broken = Callable[[Message, Offer], Iterator["str | Found"]]  # yields the FHIR paths
 When = Callable[[Message], bool]
 URN = "urn:uuid:"
 HEADER = "Bundle.entry[0].resource"  # where the MessageHeader stands
@@ -72,6 +72,14 @@ _SEVERITIES = {
 _NOTHING: Agreement = {}
 
 
+@frozen
+class Found:
+    """Where a row is broken that says more of each place than the row does of all."""
+
+    path: str
+    wanted: str  # what should be there; nothing of what is there
+
+
 @frozen(kw_only=True)
 class Rule:
     """One row, of any table."""
@@ -92,12 +100,17 @@ class Rule:
             return _SEVERITIES[agreed[self.rule]]
         return self.sending if side is Side.SENDING else self.receiving
 
-    def at(self, path: str, severity: Severity = Severity.ERROR) -> Issue:
-        """Return the row as an issue, broken at *path*."""
+    def at(self, found: str | Found, severity: Severity = Severity.ERROR) -> Issue:
+        """Return the row as an issue, broken at that path."""
+        path, text = (
+            (found, self.text)
+            if isinstance(found, str)
+            else (found.path, f"{self.text}: {found.wanted}")
+        )
         return Issue(
             rule=self.rule,
             path=path,
-            text=self.text,
+            text=text,
             severity=severity,
             http_status=self.http_status,
             code=self.code,

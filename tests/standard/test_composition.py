@@ -1,6 +1,7 @@
 """What the gateway composes for an EPR: valid, addressed, and found again by the other side."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +235,17 @@ def test_a_composed_cancellation_passes_our_own_rules(make: Any, outcome: str) -
     )
     assert {"MessageHeader", "Patient", "Organization"} == kinds - {"ServiceRequest", "Appointment"}
     assert [] == structure.check(made)
+
+
+def test_what_is_composed_is_stamped_as_bars_writes_an_instant() -> None:
+    """Seven decimals, in UTC: nobody is warned of what the gateway itself has written."""
+    given = Case("", asked(json.dumps(a_referral()).encode()))
+    made = given.make(wants(Move.CANCEL, "revoked", text=TEXT))
+    header = made["entry"][0]["resource"]
+
+    stamps = {made["timestamp"], made["meta"]["lastUpdated"], header["meta"]["lastUpdated"]}
+    assert 1 == len(stamps)
+    assert re.fullmatch(r"[-0-9]{10}T[:0-9]{8}\.\d{7}\+00:00", stamps.pop())
 
 
 @pytest.mark.parametrize("use_case", ["a4t1", "a6t1"])

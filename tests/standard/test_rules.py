@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from variants import (
     url_of,
 )
 
-from bars_gateway.standard import rules
+from bars_gateway.standard import rules, structure
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Severity
@@ -36,6 +37,7 @@ from bars_gateway.standard.rule import (
 )
 from bars_gateway.standard.rules import RULES, check
 
+ROOT = Path(__file__).parents[2]
 SENDERS = Offer(services=frozenset({SENDER}), applications={})
 RECEIVERS = Offer(
     services=frozenset({RECEIVER}),
@@ -322,6 +324,37 @@ LISTED = {
     **{f"P{n:02}": "" for n in range(1, 11)},
     **{f"X{n:02}": "" for n in range(1, 7)},
 }
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        ("B21", "authoredOn must be here"),
+        ("B22", "at least 1, and here are 0"),
+    ],
+)
+def test_what_a_profile_or_definition_wants_is_said(rule: str, wanted: str) -> None:
+    """What is missing is named as missing, and what is counted is counted."""
+    bundle = a_referral()
+    request = next(each["resource"] for each in bundle["entry"] if "authoredOn" in each["resource"])
+    del request["authoredOn"]
+    bundle["entry"] = [
+        each for each in bundle["entry"] if each["resource"]["resourceType"] != "PractitionerRole"
+    ]
+    issues = check(read(json.dumps(bundle).encode()), Side.SENDING, SENDERS)
+
+    assert [wanted] == [issue.text.rpartition(": ")[2] for issue in issues if issue.rule == rule]
+
+
+def test_the_example_to_begin_with_breaks_no_rule() -> None:
+    """Nothing is said of it on either side, and the page about it names all that is in it."""
+    message = read((ROOT / "examples/referral.json").read_bytes())
+    page = (ROOT / "docs/sending.md").read_text("utf-8").partition("## A whole referral")[2]
+
+    assert [] == check(message, Side.SENDING, SENDERS)
+    assert [] == check(message, Side.RECEIVING, RECEIVERS)
+    assert [] == structure.check(message.root)
+    assert [] == [entry.type for entry in message.entries if entry.type not in page]
 
 
 def test_no_rule_of_the_list_is_forgotten() -> None:

@@ -286,6 +286,16 @@ BUNDLE = [
         of("CarePlan", ["https://example.org/mine"], "meta", "profile"),
     ),
     Break(
+        "B20U",
+        SENT_WARNS,
+        "ServiceRequest.meta.profile[0]",
+        of(
+            "ServiceRequest",
+            ["https://fhir.nhs.uk/StructureDefinition/BARSServiceRequest-request-referal"],
+            *("meta", "profile"),
+        ),
+    ),
+    Break(
         "B21",
         STRICT,
         "Practitioner.identifier[0].system",

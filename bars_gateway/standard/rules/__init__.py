@@ -89,7 +89,9 @@ def check(
     types = _TYPES.intersection(message.by_type)
     taken = _taken(side, agreed, kinds, types) if agreed else _usually_taken(side, kinds, types)
     issues = [
-        rule.at(path, severity) for rule, severity in taken for path in rule.broken(message, offer)
+        rule.at(found, severity)
+        for rule, severity in taken
+        for found in rule.broken(message, offer)
     ]
     return in_order(issues)
 

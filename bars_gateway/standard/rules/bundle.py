@@ -8,10 +8,10 @@ from functools import cache, cached_property
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, once, text_of
-from bars_gateway.standard.definitions import Focus, cited
+from bars_gateway.standard.definitions import DEFINITIONS, Focus, cited
 from bars_gateway.standard.headers import UUID, is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.rule import CODES, URN, missing, objects_at, resources_at, rule
+from bars_gateway.standard.rule import CODES, URN, Found, missing, objects_at, resources_at, rule
 from bars_gateway.standard.timing import application_of
 
 _WARN = Severity.WARNING
@@ -38,6 +38,12 @@ class Demand:
     def names(self) -> tuple[str, ...]:
         """Its elements, from the resource down."""
         return tuple(self.element.split("."))
+
+    @property
+    def words(self) -> str:
+        """What the element must be, in words."""
+        here = "must be here" if self.fixed is None else f"must be {self.fixed}"
+        return here if self.most is None else f"{here}, and at most {self.most} of it"
 
 
 _IDENTIFIED = (Demand("identifier.system"), Demand("identifier.value"))
@@ -300,12 +306,38 @@ def unlisted_profile(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 @rule(
+    "B20U",
+    "BaRS has no profile of this name, so nothing that it asks for was looked at: see its spelling",
+    source="this project",
+    sending=_WARN,
+    receiving=None,
+)
+def unknown_profile(message: Message, _offer: Offer) -> Iterator[str]:
+    """A misspelt name would switch B21 off. BaRS alone: UK Core has more than its messages need."""
+    for path, resource in (("Bundle", message.root), *resources_at(message)):
+        profiles = map_of(resource, "meta").get("profile")
+        for index, profile in enumerate(profiles if isinstance(profiles, list) else ()):
+            if _is_unknown(profile):
+                yield f"{path}.meta.profile[{index}]"
+
+
+def _is_unknown(profile: Json) -> bool:
+    return isinstance(profile, str) and profile.startswith(_BARS) and profile not in _known()
+
+
+@cache
+def _known() -> frozenset[str]:
+    defined = (focus.profile for each in DEFINITIONS.values() for focus in each.focuses)
+    return frozenset((*DEMANDS, *defined))
+
+
+@rule(
     "B21",
-    "the profile that the resource claims does not allow this",
+    "the profile that the resource claims asks for something else",
     source="profiles: BaRS and UK Core",
     receiving=_WARN,
 )
-def profile_broken(message: Message, _offer: Offer) -> Iterator[str]:
+def profile_broken(message: Message, _offer: Offer) -> Iterator[Found]:
     """Presence, number and fixed values; slices and bindings are not looked at."""
     for index, entry in enumerate(message.entries):
         profiles = map_of(entry.resource, "meta").get("profile")
@@ -332,11 +364,11 @@ def _is_wrong(demand: Demand, values: Json) -> bool:
     return number == 0 or wrong or (demand.most is not None and number > demand.most)
 
 
-def _unmet(demand: Demand, resource: Resource, path: str) -> Iterator[str]:
+def _unmet(demand: Demand, resource: Resource, path: str) -> Iterator[Found]:
     *way, last = demand.names
     for at, owner in _owners(resource, path, way):
         if _is_wrong(demand, owner.get(last)):
-            yield f"{at}.{last}"
+            yield Found(f"{at}.{last}", f"{last} {demand.words}")
 
 
 def _owners(node: Json, path: str, names: list[str]) -> Iterator[tuple[str, Resource]]:
@@ -357,7 +389,7 @@ def _owners(node: Json, path: str, names: list[str]) -> Iterator[tuple[str, Reso
     source="Core: Message-Headers",
     receiving=_WARN,
 )
-def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
+def miscounted(message: Message, _offer: Offer) -> Iterator[Found]:
     """Too few is said of the type, too many of each one that is too many."""
     definition = cited(message.definition)
     if definition is None:
@@ -366,10 +398,11 @@ def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
     for resource_type, least, most in _limits(definition.url):
         number = len(message.all(resource_type))
         if number < least:
-            yield missing(resource_type)
+            yield Found(missing(resource_type), f"at least {least}, and here are {number}")
         if most is not None and number > most:
-            more = 1 if updated and resource_type == "Encounter" else 0
-            yield from (path for path, _ in message.all(resource_type)[most + more :])
+            allowed = most + int(updated and resource_type == "Encounter")
+            for path, _ in message.all(resource_type)[allowed:]:
+                yield Found(path, f"at most {allowed}, and here are {number}")
 
 
 @rule(

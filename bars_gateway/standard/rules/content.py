@@ -35,6 +35,8 @@ _WARN = Severity.WARNING
 _SNOMED = "http://snomed.info/sct"
 _PLACE = "https://fhir.nhs.uk/StructureDefinition/LocationExtension"
 _INCIDENT = "https://fhir.hl7.org.uk/StructureDefinition/BARSLocation-incident-location"
+_CONSENTS = f"{CODES}consent-categories-bars"
+_FLAGS = f"{CODES}flag-categories-bars"
 _MOST_SERVICES = 20
 _POINTS = ("subject", "encounter", "requester", "performer", "locationReference")
 _UPRN = re.compile(r"\d{1,12}", re.ASCII)
@@ -65,7 +67,7 @@ def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "R18",
-    "a new request needs a Consent of the category DRC (direct care)",
+    f"a new request needs a Consent of the category DRC (direct care) of {_CONSENTS}",
     source="tests: NotDirectCare",
     when=is_new_request,
 )
@@ -75,7 +77,8 @@ def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "R18U",
-    "an update needs the Consent of the category DRC (direct care), as its request does",
+    f"an update needs the Consent of the category DRC (direct care) of {_CONSENTS}, as its request"
+    " does",
     source="Applications 4 and 6: payload tables",
     receiving=_WARN,
     when=asks,
@@ -87,14 +90,13 @@ def changed_without_direct_care(message: Message, _offer: Offer) -> Iterator[str
 
 def _other_consents(message: Message) -> Iterator[str]:
     consents = list(message.all("Consent"))
-    system = f"{CODES}consent-categories-bars"
-    if not any(is_coded(maps_of(each, "category"), system, {"DRC"}) for _, each in consents):
+    if not any(is_coded(maps_of(each, "category"), _CONSENTS, {"DRC"}) for _, each in consents):
         yield f"{consents[0][0]}.category" if consents else missing("Consent")
 
 
 @rule(
     "R19",
-    "a validation needs one Flag of the category SS (scene safety)",
+    f"a validation needs one Flag of the category SS (scene safety) of {_FLAGS}",
     source="Application 4: Scope-and-Requirements; tests: ValidationRequest_No…",
     when=asks_to_validate,
 )
@@ -103,7 +105,7 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     flags = [
         path
         for path, each in message.all("Flag")
-        if is_coded(maps_of(each, "category"), f"{CODES}flag-categories-bars", {"SS"})
+        if is_coded(maps_of(each, "category"), _FLAGS, {"SS"})
     ]
     if not flags:
         yield missing("Flag")

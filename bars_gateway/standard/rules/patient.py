@@ -103,7 +103,8 @@ def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "P03",
-    "the NHS number must be verified, or present but not traced; Application 8: verified",
+    "the NHS number must be verified, or present but not traced; Application 8: verified."
+    f" The extension {_STATUS} says so, with the code {_VERIFIED} or {_UNTRACED}",
     source="Applications: Scope-and-Requirements",
     receiving=_WARN,
     of="Patient",

@@ -14,6 +14,7 @@ from bars_gateway.standard.bundle import (
 )
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.rule import (
+    CODES,
     HEADER,
     INTERIM,
     TAKEN_BACK,
@@ -46,7 +47,7 @@ _CHANGEABLE = frozenset({"active", "on-hold"})
 
 @rule(
     "R01",
-    "category must hold referral or validation of message-category-servicerequest",
+    f"category must hold referral or validation of {CODES}message-category-servicerequest",
     source="profile BARSServiceRequest; tests: ChangeCategory",
     when=has_request_event,
     of="ServiceRequest",
