@@ -30,6 +30,7 @@ import orjson
 from aiohttp import web
 
 from bars_gateway import __version__
+from bars_gateway.epr.cures import OF_A_MOVE, cure_of
 from bars_gateway.model.messages import Accepted, Attempt, Warned
 from bars_gateway.model.questions import Decided, Question
 from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
@@ -77,23 +78,36 @@ def made(accepted: Accepted, message: bytes) -> Document:
 def move_refusal(issues: Sequence[Issue], message: bytes | None) -> Document:
     """Return why a move is not made, with what was composed for it, if it came so far."""
     shown = None if message is None else orjson.Fragment(message)
-    return {**refusal(issues), "message": shown}
+    return {**refusal(issues), "cure": cure_of(_errors(issues), OF_A_MOVE), "message": shown}
 
 
 def refusal(
     issues: Sequence[Issue], *, request_id: str | None = None, code: str | None = None
 ) -> Document:
     """Return why a submission is not taken: every issue with its rule, place and cure."""
-    errors = [issue for issue in issues if issue.severity is Severity.ERROR]
+    errors = _errors(issues)
     others = [issue for issue in issues if issue.severity is not Severity.ERROR]
     return {
-        "error": f"the message was not taken, for {len(errors)} reason(s): nothing was sent",
-        "cure": "Correct what the issues name, and submit the message again.",
+        "error": _taken_before(errors, request_id)
+        or f"the message was not taken, for {len(errors)} reason(s): nothing was sent",
+        "cure": cure_of(errors),
         "request_id": request_id,
         "code": code,
         "issues": [_issue(issue) for issue in errors],
         "warnings": [_issue(issue) for issue in others],
     }
+
+
+def _errors(issues: Sequence[Issue]) -> list[Issue]:
+    return [issue for issue in issues if issue.severity is Severity.ERROR]
+
+
+def _taken_before(errors: Sequence[Issue], request_id: str | None) -> str | None:
+    """Return what is said of bytes that were taken once: something of them may have been sent."""
+    if not any(issue.rule == "E04" for issue in errors):
+        return None
+    known = f" as {request_id}" if request_id else ""
+    return f"these bytes were taken before{known}, and are not taken a second time"
 
 
 def unknown(issues: Sequence[Issue]) -> Document:

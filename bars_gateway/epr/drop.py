@@ -242,7 +242,7 @@ class DropFolder:
         except Exception as error:  # unit of work
             return _Prepared(drop, await self._set_aside(drop, error))
 
-    async def _examined(self, drop: Drop) -> Submission | Made:
+    async def _examined(self, drop: Drop) -> Submission | Made | Accepted:
         media_type = Format.XML if is_xml(drop.ticket.name) else Format.JSON
         if drop.ended_us:
             raise EndedTwice
@@ -253,7 +253,7 @@ class DropFolder:
             raise self._intake.refusal([too_large(self._intake.max_bytes)])
         if is_move(drop.ticket.name):
             return await self._moves.prepare(drop.body)
-        return await self._intake.prepare(drop.body, media_type, envelope)
+        return await self._intake.found_or_prepared(drop.body, media_type, envelope)
 
     async def _set_aside(self, drop: Drop, cause: Exception) -> Accepted | SubmissionRefused:
         """Tell the operator of an internal error with a file; return what the EPR is told."""

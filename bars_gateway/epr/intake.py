@@ -8,8 +8,10 @@ Everything that a retry must repeat is decided here, once: the two ids, every he
 the moment to give up. The bytes themselves go on as they came.
 
 The same bytes are sent once, however often they are submitted: the fingerprint finds
-the first receipt again. If they ended badly then, that is repeated, and names the verb
-that sends them a second time on purpose (D-same-bytes): a receipt would promise what nobody does.
+the first receipt again, whatever speaks against them now, and whatever became since of what they
+asked for; a warning says where that is over. Whoever lost the first answer must not read that
+nothing was sent. If they ended badly then, they are refused, with the verb that sends them a second
+time on purpose (D-same-bytes): a receipt would promise what nobody does.
 
 A refusal is an exception of this module and no GatewayError: it is for the EPR's
 people to act on, and not for the operator.
@@ -101,13 +103,13 @@ _ENDED = {
     OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
     OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
 }
-# How what they asked for ended: it was taken, and the same bytes would open nothing again.
+# How what they asked for ended: the receipt holds, and the same bytes open nothing again.
 _OVER = {
-    State.CANCELLED: "what they asked for was cancelled, or is being cancelled",
-    State.DECLINED: "what they asked for was turned down",
-    State.COMPLETED: "what they asked for was answered in full",
+    State.CANCELLED: "has been cancelled since, or is being cancelled",
+    State.DECLINED: "has been turned down since",
+    State.COMPLETED: "has been answered in full since",
 }
-_ANEW = "To ask for it again, submit a new message with a Bundle.id of its own"
+_ANEW = "Where a person asks for it once more, that is a new message, with a Bundle.id of its own"
 
 
 @frozen
@@ -276,7 +278,8 @@ class Intake:
 
         Raises StoreUnavailable where the store is; nothing was taken then, and the EPR keeps it.
         """
-        return await self.commit(await self.prepare(body, media_type, envelope))
+        found = await self.found_or_prepared(body, media_type, envelope)
+        return found if isinstance(found, Accepted) else await self.commit(found)
 
     async def prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         """Check *body* and decide all that a retry must repeat; raise SubmissionRefused."""
@@ -286,6 +289,23 @@ class Intake:
             self._log(refused)
             raise
 
+    async def found_or_prepared(
+        self, body: bytes, media_type: str, envelope: Envelope
+    ) -> Accepted | Submission:
+        """
+        Return what `prepare` makes, or the receipt of bytes that it would refuse and were taken.
+
+        A rule, a clock or a service that speaks against them now did not when they were taken.
+        """
+        try:
+            return await self._prepare(body, media_type, envelope)
+        except SubmissionRefused as refused:
+            accepted = await self.taken(body)
+            if accepted is None:
+                self._log(refused)
+                raise
+        return self._again(accepted)
+
     async def commit(self, submission: Submission) -> Accepted:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
         started = self.now()
@@ -293,11 +313,30 @@ class Intake:
             accepted = await self._store.outbound.submit(submission, started)
         except MoveRefused as too_late:
             raise self.refusal(too_late.issues, http_status=409) from None
-        repeated = accepted.request_id != submission.request_id
-        if repeated and (accepted.state in _ENDED or accepted.led_to in _OVER):
+        if accepted.request_id != submission.request_id:
+            return self._again(accepted)
+        seconds = round((self.now() - started).total_seconds(), 3)
+        self._log_taken(accepted, "accepted", submission, seconds)
+        return accepted
+
+    def _again(self, accepted: Accepted) -> Accepted:
+        """Return the receipt that the same bytes have; raise SubmissionRefused if it is void."""
+        if accepted.state in _ENDED:
             refused = _ended_before(accepted)
             self._log(refused)
             raise refused
+        self._log_taken(accepted, "repeated")
+        if accepted.led_to not in _OVER:
+            return accepted
+        return replace(accepted, warnings=(*accepted.warnings, _over_since(accepted)))
+
+    def _log_taken(
+        self,
+        accepted: Accepted,
+        reason: str,
+        new: Submission | None = None,
+        seconds: float | None = None,
+    ) -> None:
         log.info(
             "epr.submission_ended",
             provider=self._provider,
@@ -305,13 +344,12 @@ class Intake:
             correlation_id=accepted.correlation_id,
             message_id=accepted.message_id,
             receiver=accepted.receiver,
-            move=submission.move,
+            move=new and new.move,
             state=accepted.state,
-            reason="repeated" if repeated else "accepted",
-            bytes=len(submission.request.body),
-            seconds=round((self.now() - started).total_seconds(), 3),
+            reason=reason,
+            bytes=new and len(new.request.body),
+            seconds=seconds,
         )
-        return accepted
 
     async def taken(self, body: bytes) -> Accepted | None:
         """Return the receipt that these very bytes have, without a look into them; None: none."""
@@ -537,9 +575,17 @@ def _format_of(media_type: str) -> Format:
 
 
 def _ended_before(accepted: Accepted) -> SubmissionRefused:
-    how = _ENDED.get(accepted.state, "").format(said=accepted.code or "no code")
-    if not how and accepted.led_to is not None:
-        how = f"{_OVER[accepted.led_to]}. {_ANEW}"
-    text = f"these bytes were submitted before, and {how}"
+    how = _ENDED[accepted.state].format(said=accepted.code or "no code")
+    text = f"these bytes were taken before, as {accepted.request_id}, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)
+
+
+def _over_since(accepted: Accepted) -> Warned:
+    """Return the warning for who asks again, by the same bytes, for what is over."""
+    assert accepted.led_to is not None
+    text = (
+        f"these bytes were taken before, as {accepted.request_id}, and are not sent a second time;"
+        f" what they asked for {_OVER[accepted.led_to]}. {_ANEW}"
+    )
+    return Warned(rule="E04", path="Bundle", problem=text, refused_in_production=False)

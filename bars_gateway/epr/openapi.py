@@ -172,12 +172,12 @@ _SUBMIT: Schema = {
     },
     "responses": _answers(
         (201, "taken", "Receipt"),
-        (200, "the same bytes were taken before: their receipt", "Receipt"),
+        (200, "the same bytes were taken before, and not in vain: their receipt", "Receipt"),
         (408, "the body did not arrive in time", "Problem"),
-        (409, "its workflow is past it: nothing was sent", "Refusal"),
+        (409, "its workflow is past it: cure says what to do", "Refusal"),
         (413, "it is too large", "Refusal"),
         (415, "it is neither FHIR JSON nor FHIR XML", "Refusal"),
-        (422, "it breaks rules: nothing was sent", "Refusal"),
+        (422, "it breaks rules; or (E04) was taken before, and ended badly", "Refusal"),
     ),
 }
 

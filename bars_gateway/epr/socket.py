@@ -52,7 +52,7 @@ from bars_gateway.epr.openapi import OPERATIONS
 from bars_gateway.epr.orders import OrderProblem
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
-from bars_gateway.model.messages import Part
+from bars_gateway.model.messages import Accepted, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.stopping import unless_stopped
@@ -275,9 +275,11 @@ class EprSocket:
         except EnvelopeProblem as problem:
             raise self._intake.refusal(problem.issues) from None
         media_type = request.headers.get("Content-Type", "")
-        submission = await self._intake.prepare(body, media_type, envelope)
-        accepted = await self._intake.commit(submission)
-        is_new = accepted.request_id == submission.request_id
+        found = await self._intake.found_or_prepared(body, media_type, envelope)
+        if isinstance(found, Accepted):
+            return documents.json_answer(documents.receipt(found), 200)
+        accepted = await self._intake.commit(found)
+        is_new = accepted.request_id == found.request_id
         return documents.json_answer(documents.receipt(accepted), 201 if is_new else 200)
 
     async def _show_message(self, request: web.Request) -> web.Response:

@@ -17,8 +17,9 @@ every state needs no workflow to be asked, unless it has something to compare (`
 Decisions: D-other-patient, D-never-too-late.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import APPLICATIONS
@@ -297,6 +298,24 @@ def too_late(
         and state in guard.states
         and guard.about(move, request_type, use_case)
     ]
+
+
+# How people call what is over.
+_ENDS: Mapping[State, str] = {
+    State.CANCELLED: "cancelled",
+    State.DECLINED: "turned down",
+    State.COMPLETED: "answered in full",
+    State.REFUSED: "refused by the Receiver",
+}
+
+
+def with_its_end(issues: Sequence[Issue], state: State, since: datetime | None) -> Sequence[Issue]:
+    """Return what is too late, with how it ended and when; *since* None: that is on its way."""
+    if state not in _ENDS:
+        return issues
+    end = _ENDS[state]
+    said = f"It is being {end}" if since is None else f"It was {end} at {since:%Y-%m-%d %H:%M:%S}Z"
+    return [replace(issue, text=f"{issue.text}. {said}") for issue in issues]
 
 
 def inconsistent(

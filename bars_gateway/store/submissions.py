@@ -26,6 +26,7 @@ from bars_gateway.standard.guards import (
     OTHER_ID,
     SENT_BEFORE,
     MoveRefused,
+    with_its_end,
 )
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
@@ -362,10 +363,23 @@ def _refuse_what_does_not_fit(
     issues = [
         *_misnamed(submission, workflow),
         *mixed_up(connection, submission, workflow["id"]),
-        *out_of_time(submission, workflow, reached),
+        *_too_late(connection, submission, workflow, reached),
     ]
     if issues:
         raise MoveRefused(issues)
+
+
+def _too_late(
+    connection: Connection, submission: Submission, workflow: Row, reached: State
+) -> Sequence[Issue]:
+    """Return what speaks against a move of what is over, or will be, with how it ended and when."""
+    issues = out_of_time(submission, workflow, reached)
+    if not issues:
+        return issues
+    ended = connection.one("end_of_workflow", workflow_id=workflow["id"])
+    assert ended is not None
+    since = ended["closed_at"]
+    return with_its_end(issues, reached, None if since is None else instant(since))
 
 
 def _misnamed(submission: Submission, workflow: Row) -> Sequence[Issue]:

@@ -42,6 +42,10 @@ SELECT w.id, w.correlation_id, w.state, w.counterparty, w.request_type, w.use_ca
  WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
  ORDER BY m.id DESC;
 
+-- name: end_of_workflow
+-- When what a later move came too late for was over; nothing while its end is on its way.
+SELECT closed_at FROM workflows WHERE id = :workflow_id;
+
 -- name: workflows_in_talk
 -- What we began in a conversation: whether what a change names can be one of them.
 SELECT counterparty, focus_id FROM workflows

@@ -1,10 +1,12 @@
 import asyncio
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import messages
 import pytest
@@ -22,10 +24,10 @@ from bars_gateway.epr.envelope import Envelope, envelope_from_headers, read_enve
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, OutboundState, Settled
-from bars_gateway.standard.bundle import read
+from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.rule import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
@@ -409,10 +411,10 @@ async def test_a_refusal_is_repeated(store: Store, intake: Intake) -> None:
 
 
 @pytest.mark.parametrize("arrived", [False, True], ids=["on-its-way", "arrived"])
-async def test_what_was_cancelled_is_no_silent_repeat(
+async def test_what_was_cancelled_since_has_its_receipt_and_a_warning(
     store: Store, intake: Intake, *, arrived: bool
 ) -> None:
-    """The same bytes would open nothing: whoever refers again is told how."""
+    """It was taken and sent, whatever became of it; and whoever refers again is told how."""
     body = messages.referral()
     first = await intake.submit(body, JSON, NOTHING)
     await acknowledge(store)
@@ -428,9 +430,68 @@ async def test_what_was_cancelled_is_no_silent_repeat(
     if arrived:
         await acknowledge(store)
 
+    again = await intake.submit(body, JSON, NOTHING)
+    warning = again.warnings[-1]
+    assert first == replace(
+        again, warnings=again.warnings[:-1], state=first.state, led_to=first.led_to
+    )
+    assert "E04" == warning.rule
+    assert first.request_id in warning.problem
+    assert "cancelled" in warning.problem
+    assert "a new message, with a Bundle.id of its own" in warning.problem
+
+
+async def test_taken_bytes_have_their_receipt_whatever_speaks_against_them_now(
+    store: Store, intake: Intake
+) -> None:
+    """The service takes no such request any more, and says so to who lost the first answer."""
+    body = messages.referral()
+    first = await intake.submit(body, JSON, NOTHING)
+
+    async def no_more(_message: Message) -> Issue:
+        return Issue(rule="E05", path="Bundle", text="it takes none")
+
+    stricter = intake_of(store, target_check=no_more)
+    assert first == await stricter.submit(body, JSON, NOTHING)
+    assert first == await stricter.submit(body, "text/plain", NOTHING)
+    assert "E05" == (await refused(stricter, messages.referral())).issues[0].rule
+
+
+async def test_a_refusal_of_taken_bytes_says_that_they_were_taken(
+    store: Store, intake: Intake
+) -> None:
+    """Nobody knows whether they arrived: who reads that nothing was sent would send another."""
+    body = messages.referral()
+    first = await intake.submit(body, JSON, NOTHING)
+    claim = await claim_next(store, utc_now(), [PROVIDER])
+    assert claim is not None
+    settled = Settled(state=OutboundState.UNCONFIRMED)
+    lost = attempt(claim, Verdict.RETRY)
+    await store.outbound.settle(claim, SILENCE, attempt=lost, settlement=settled)
+
     problem = await refused(intake, body)
-    assert "E04" == problem.issues[0].rule
-    assert "new message with a Bundle.id of its own" in problem.issues[0].text
+    told = documents.refusal(problem.issues, request_id=problem.request_id)
+    assert f"these bytes were taken before as {first.request_id}" in str(told["error"])
+    assert "nothing was sent" not in str(told)
+    assert "Correct what the issues name" not in str(told["cure"])
+
+
+async def test_a_second_cancellation_is_told_when_the_first_was(
+    store: Store, intake: Intake
+) -> None:
+    """That it is over says not that somebody has cancelled it, nor when."""
+    await acknowledged(store, intake)
+    await intake.submit(change(GIVEN, "revoked"), JSON, NOTHING)
+    second = changed(change(GIVEN, "revoked"), "id", value=str(uuid4()))
+
+    under_way = await refused(intake, second)
+    assert ["G02"] == [issue.rule for issue in under_way.issues]
+    assert under_way.issues[0].text.endswith("It is being cancelled")
+    await acknowledge(store)
+
+    over = await refused(intake, second)
+    assert re.search(r"It was cancelled at [\d-]{10} [\d:]{8}Z$", over.issues[0].text)
+    assert "nothing left to cancel" in str(documents.refusal(over.issues)["cure"])
 
 
 async def acknowledge(store: Store) -> None:

@@ -14,7 +14,7 @@ from asked_proxy import echoing
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
-from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.intake import Intake, TargetCheck, everything_goes
 from bars_gateway.epr.intervention_requests import VerbRequests
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionRequests
@@ -44,7 +44,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def intake_of(store: Store, overrides: Overrides = NOTHING_AGREED) -> Intake:
+def intake_of(
+    store: Store,
+    overrides: Overrides = NOTHING_AGREED,
+    target_check: TargetCheck = everything_goes,
+) -> Intake:
     return Intake(
         store,
         provider=PROVIDER,
@@ -54,6 +58,7 @@ def intake_of(store: Store, overrides: Overrides = NOTHING_AGREED) -> Intake:
         now=utc_now,
         new_id=lambda: str(uuid4()),
         overrides=overrides,
+        target_check=target_check,
     )
 
 
