@@ -25,7 +25,7 @@ class Gateway(http.client.HTTPConnection):
         self.request(method, path, body, {"Host": "gateway", "Content-Type": f"application/{kind}"})
         content = (answer := self.getresponse()).read()
         if answer.status >= 400:  # the body says what is wrong, and the cure
-            sys.exit(f"{method} {path}: {answer.status} {content.decode()}")
+            raise OSError(answer.status, f"{method} {path}: {content.decode()}")
         return content
 
 
@@ -35,9 +35,11 @@ def answer_questions(gateway: Gateway) -> None:
     while True:
         asked = gateway.ask("GET", f"/questions?wait=30&after={after}")
         for each in json.loads(asked)["questions"]:
-            after = each["question_id"]
+            at, after = f"/questions/{each['question_id']}", each["question_id"]
+            if each["media_type"]:  # of what it says yes to, no notice comes: it keeps this
+                gateway.ask("GET", f"{at}/request")
             decision = {"refuse": "not-supported"}  # here a real EPR looks into its diary
-            gateway.ask("POST", f"/questions/{after}/answer", json.dumps(decision).encode())
+            gateway.ask("POST", f"{at}/answer", json.dumps(decision).encode())
 
 
 def main(path: str, message: Path, received: Path) -> None:
@@ -46,12 +48,13 @@ def main(path: str, message: Path, received: Path) -> None:
     mine = json.loads(gateway.ask("POST", "/messages", message.read_bytes(), kind))["request_id"]
     while True:  # a real EPR never ends
         for each in json.loads(gateway.ask("GET", "/notices?wait=30"))["notices"]:
-            at, what = f"/notices/{each['notice_id']}", each["kind"]
-            if what in {"message", "amended"}:  # on disk first, collected second
-                body = gateway.ask("GET", f"{at}/message")
-                (received / str(each["notice_id"])).write_bytes(body)
+            number, what = each["notice_id"], each["kind"]
+            parts = {"message": what in {"message", "amended"}, "answer": each["answer_media_type"]}
+            for part in filter(parts.get, parts):  # on disk first, collected second
+                body = gateway.ask("GET", f"/notices/{number}/{part}")
+                (received / f"{number}.{part}").write_bytes(body)
             print(f"{what}: {each['means']}", flush=True)  # people are shown what it means
-            gateway.ask("POST", f"{at}/collected")
+            gateway.ask("POST", f"/notices/{number}/collected")
             if (what, each["request_id"]) == ("outcome", mine):
                 return
 

@@ -2,7 +2,7 @@
 
 from bars_gateway.epr import openapi
 from bars_gateway.epr.contract import FILES, file_name, writers
-from bars_gateway.epr_check.judging import RULES
+from bars_gateway.epr_check.judging import RULES, CheckRule
 from bars_gateway.standard.answers import REFUSALS
 
 
@@ -37,8 +37,12 @@ def refusals_of_questions() -> str:
     return "\n".join(lines)
 
 
+def _clauses(rule: CheckRule) -> str:
+    return f"{rule.clause}, {rule.by_folder}" if rule.by_folder else rule.clause
+
+
 def epr_rules() -> str:
     """Return what `epr-check` judges, in the order in which it tells it."""
     lines = ["| The EPR | Clause | How it is called for programs |", "|---|---|---|"]
-    lines += [f"| {each.title} | {each.clause} | `{rule}` |" for rule, each in RULES.items()]
+    lines += [f"| {each.title} | {_clauses(each)} | `{rule}` |" for rule, each in RULES.items()]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """What a supplier of an EPR needs: the contract's schemas, and a rehearsal of the EPR with it."""
 
 import asyncio
-from collections.abc import Sequence
+import signal
+from collections.abc import Coroutine, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,13 +95,23 @@ def epr_check(
         folder=folder,
     )
     console = Console(soft_wrap=True, highlight=False, stderr=as_json)
-    findings = asyncio.run(check(settings, console))
+    findings = asyncio.run(_until_ended(check(settings, console)))
     if as_json:
         print_lines(document_of(each) for each in findings)
     else:
         _print(findings)
     if any(each.result == "wrong" for each in findings):
         raise typer.Exit(1)
+
+
+async def _until_ended(
+    checking: Coroutine[object, object, list["EprFinding"]],
+) -> list["EprFinding"]:
+    """Return what was found, also where SIGTERM ends it early, as Ctrl-C does by itself."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await checking
 
 
 def _require_new(folder: Path | None) -> None:

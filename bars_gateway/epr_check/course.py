@@ -83,13 +83,14 @@ class CheckCourse:
         self._ground = ground
         self._seen = ground.sightings
         self._first: Json = {}  # what the counterparty sent first
+        self._calm = asyncio.Lock()  # held by who asks the gateway, and while it is started anew
 
     async def begin(self) -> None:
         """Let a referral come, for the EPR to find, and return once it is seen."""
         self._first = await self._request("a1t1", "a referral")
         await self._seen.until(lambda: self._seen.first_at is not None)
         minutes = self._ground.times.whole / 60
-        self._ground.say(CHECK, f"sees your EPR; {minutes:g} minutes begin")
+        self._ground.say(CHECK, f"sees your EPR; {minutes:g} minutes at most begin")
 
     async def run(self) -> None:
         """Play until all is played, and the EPR had its time for the last of it."""
@@ -114,13 +115,15 @@ class CheckCourse:
         if self._ground.asks:
             await self._request("a1t1", "for a booking", books=True)
             self._ground.say(OTHERS, "asks to cancel its first referral")
-            sent = await self._post(f"/counterparty/held/{self._first['id']}/cancel", {})
+            async with self._calm:
+                sent = await self._post(f"/counterparty/held/{self._first['id']}/cancel", {})
             self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
 
     async def _request(self, use_case: str, what: str, **more: object) -> Json:
         self._ground.say(OTHERS, f"sends {what}" if "booking" not in what else f"asks {what}")
         wanted = {"use_case": use_case, "to": self._ground.service, **more}
-        sent = await self._post("/counterparty/requests", wanted)
+        async with self._calm:
+            sent = await self._post("/counterparty/requests", wanted)
         if sent["http_status"] == _UNATTENDED and self._ground.asks:
             self._seen.unattended += 1
         self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
@@ -138,7 +141,9 @@ class CheckCourse:
         for number, turn in enumerate(TURNS, 1):
             last = max(self._seen.notices, default=0)
             await turn.arm(self)
-            self._ground.say(CHECK, f"message {number} of {len(TURNS)}: {turn.asks}")
+            file = f"messages/{number}-{TURN_FILES[number - 1]}.json"
+            self._seen.asked_at.append(self._seen.seconds)
+            self._ground.say(CHECK, f"message {number} of {len(TURNS)}: {turn.asks} ({file})")
             if not await self._until(partial(turn.met, self, last), self._limit()):
                 self._ground.say(CHECK, "none came that met this; goes on")
             await self.disarm()
@@ -183,9 +188,13 @@ class CheckCourse:
     async def lose_tokens(self) -> None:
         """Start the gateway anew while no access token is available."""
         await self.fault(kind="token_outage")
-        self._ground.say(CHECK, "stops the gateway and starts it again")
-        await self._ground.restart()
-        self._seen.restarted_at = self._seen.seconds
+        async with self._calm:
+            await self._until(self._seen.is_calm, self._ground.times.patience / 3)
+            self._ground.say(CHECK, "stops the gateway and starts it again")
+            since = self._seen.seconds
+            await self._ground.restart()
+            self._seen.restarted_at = self._seen.seconds
+            self._seen.away.append((since, self._seen.seconds))
 
     async def cut_an_answer(self) -> None:
         """Cut off the answer to the next message that is posted."""
@@ -220,6 +229,8 @@ async def _nothing(_course: CheckCourse) -> None:
     """Arm nothing."""
 
 
+# The files of messages that meet each turn, for an EPR that has none of its own.
+TURN_FILES = ("unknown-service", "taken", "refused", "overdue", "unconfirmed", "not-sent")
 TURNS = (
     CheckTurn(
         f"send one to the service {UNKNOWN_SERVICE}, which BaRS does not know. It is refused",

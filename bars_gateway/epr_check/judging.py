@@ -62,6 +62,7 @@ class CheckRule:
     clause: str
     title: str
     judge: Callable[[EprSightings, CheckTerms], Judgement]
+    by_folder: str | None = None  # the clause where notices come by folder, if it is another
 
 
 def judged(seen: EprSightings, terms: CheckTerms) -> list[EprFinding]:
@@ -72,9 +73,10 @@ def judged(seen: EprSightings, terms: CheckTerms) -> list[EprFinding]:
 def _judged(seen: EprSightings, terms: CheckTerms) -> Iterator[EprFinding]:
     for name, rule in RULES.items():
         result, says, *look = rule.judge(seen, terms)
+        clause = rule.clause if terms.by_socket else rule.by_folder or rule.clause
         yield EprFinding(
             rule=name,
-            clause=rule.clause,
+            clause=clause,
             title=rule.title,
             result=result,
             says=says,
@@ -99,21 +101,27 @@ def _due(seen: EprSightings, terms: CheckTerms) -> list[SeenNotice]:
     return [each for each in told if each.taken or _since(each, seen) <= last]
 
 
+def _left(notice: SeenNotice) -> str:
+    """Return what still lies there of a notice, by its files where it came so."""
+    files = f": {_some(sorted(notice.lying))}" if notice.lying else ""
+    return f"{notice.number}{files}"
+
+
 def _since(notice: SeenNotice, seen: EprSightings) -> float:
     """Return from when its time to collect counts: what came before it did, waited for it."""
     return max(notice.told_at, seen.first_at or 0.0)
 
 
 def _waited(notice: SeenNotice, seen: EprSightings) -> float:
-    """Return how many seconds a notice that was collected had waited."""
-    return notice.taken[0] - _since(notice, seen)
+    """Return how many seconds a notice that was collected had waited while the gateway ran."""
+    return seen.open_for(_since(notice, seen), notice.taken[0])
 
 
 def _collected(seen: EprSightings, terms: CheckTerms) -> Judgement:
     due = _due(seen, terms)
     if not due:
         return _NOTHING_CAME
-    never = [each.number for each in due if not each.taken]
+    never = [_left(each) for each in due if not each.taken]
     late = [
         f"{each.number} after {_waited(each, seen):.0f} s"
         for each in due
@@ -136,9 +144,32 @@ def _kept(seen: EprSightings, terms: CheckTerms) -> Judgement:
     if not taken:
         return EprResult.UNTRIED, "nothing was collected"
     lost = [each.number for each in taken if each.lost]
-    how = "collected before its message was read" if terms.by_socket else "deleted unread"
+    how = (
+        "collected before its message and answer were read" if terms.by_socket else "deleted unread"
+    )
     wrong = [f"{how}, and so lost: {_some(lost)}"] if lost else []
-    return _right_or(wrong, f"all {len(taken)} were read, or moved whole")
+    unread = [
+        each.number
+        for each in seen.questions.values()
+        if each.is_kept_by_the_epr and each.number not in seen.requests_read
+    ]
+    if unread:
+        wrong.append(
+            f"question {_some(unread)} was said yes to, and its request never read: what was asked"
+            " for comes as no notice (questions-9), and is lost"
+        )
+    return _right_or(
+        wrong, f"all {len(taken)} were read, or moved whole; what was stored is not seen"
+    )
+
+
+def _acted_last(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    several = [each for each in seen.notices.values() if each.taken]
+    if terms.by_socket or not several:
+        return EprResult.UNTRIED, "nothing was taken from the folder"
+    first = [each.number for each in several if each.acted_first]
+    wrong = [f"taken away before the other files of its number: {_some(first)}"] if first else []
+    return _right_or(wrong, "whoever stops between finds it again")
 
 
 def _in_order(seen: EprSightings, _terms: CheckTerms) -> Judgement:
@@ -251,8 +282,10 @@ def _not_hammered(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     if not refused:
         return EprResult.UNTRIED, "no message was refused at the door"
     often = max(refused.values())
-    wrong = [f"the same refused bytes came {often} times"] if often > _MOST_AGAIN else []
-    return _right_or(wrong, "what was refused was not sent unchanged for long")
+    times = f"the same refused bytes came {often} times"
+    wrong = [times] if often > _MOST_AGAIN else []
+    once = "nothing that was refused came again unchanged"
+    return _right_or(wrong, once if often == 1 else f"{times}; {_MOST_AGAIN} are passed over")
 
 
 def _answered(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -264,7 +297,7 @@ def _answered(seen: EprSightings, terms: CheckTerms) -> Judgement:
         return EprResult.UNTRIED, "no question was put"
     never = [each.number for each in seen.questions.values() if each.in_time is None]
     late = [each.number for each in seen.questions.values() if each.in_time is False]
-    wrong = [f"not answered: {_some(never)}"] if never else []
+    wrong = [f"nothing that could be used came in answer to {_some(never)}"] if never else []
     wrong += [f"answered when nobody waited any more: {_some(late)}"] if late else []
     return _right_or(wrong, f"all {len(seen.questions)} within their time")
 
@@ -272,7 +305,8 @@ def _answered(seen: EprSightings, terms: CheckTerms) -> Judgement:
 def _usable(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     if all(each.in_time is None for each in seen.questions.values()) and not seen.refused_answers:
         return EprResult.UNTRIED, "no question was answered"
-    wrong = [f"{seen.refused_answers} answers were refused"] if seen.refused_answers else []
+    told = dict.fromkeys(f"{each.question}: {each.why}" for each in seen.refused_answers)
+    wrong = [f"refused was the answer to {_some(list(told))}"] if told else []
     return _right_or(wrong, "every answer could be used")
 
 
@@ -312,28 +346,34 @@ def _acted_on(found: Sequence[SeenNotice], seen: EprSightings, terms: CheckTerms
     """Judge what became of notices upon which a person has to act."""
     due = [each for each in _due(seen, terms) if each in found]
     late = [
-        each.number
+        _left(each)
         for each in due
         if not each.taken or _waited(each, seen) > terms.patience_seconds
     ]
     hasty = [each.number for each in found if _sent_in_haste(each, seen)]
+    anew = [each.number for each in found if _came_anew(each, seen)]
     wrong = [f"not collected in time: {_some(late)}"] if late else []
     wrong += [f"sent again at once, by no person: {_some(hasty)}"] if hasty else []
+    wrong += [f"built anew at once, by no person: {_some(anew)}"] if anew else []
     if wrong:
         return EprResult.WRONG, "; ".join(wrong)
     if not due:
         return EprResult.UNTRIED, "it came too late in the check to be judged"
-    recorded = [act.what for each in due for act in _acts_upon(each, seen)]
+    recorded = [act.what for each in due for act in _acts_upon(each, seen, HASTE_SECONDS)]
     if recorded:
         return EprResult.RIGHT, f"collected, and somebody acted: {_some(recorded)}"
     looks = tuple(f"who was shown this, and where? {_means(each)}" for each in due)
     return EprResult.LOOK, f"collected in time ({len(due)}); who was shown it is not seen", looks
 
 
-def _acts_upon(notice: SeenNotice, seen: EprSightings) -> Iterator[SeenAct]:
+def _acts_upon(
+    notice: SeenNotice, seen: EprSightings, not_before: float = 0.0
+) -> Iterator[SeenAct]:
+    """Yield what was done about it, by a person who had so many seconds to read it."""
     request_id = str(notice.document.get("request_id"))
     for act in seen.acts:
-        if notice.taken and act.at >= notice.taken[0] and request_id in act.what + act.names:
+        read_for = seen.open_for(notice.told_at, act.at)
+        if notice.taken and read_for >= not_before and request_id in act.what + act.names:
             yield act
 
 
@@ -353,10 +393,33 @@ def _sent_in_haste(notice: SeenNotice, seen: EprSightings) -> bool:
     return posted or ordered
 
 
+def _came_anew(notice: SeenNotice, seen: EprSightings) -> bool:
+    """Tell whether the request came under another Bundle.id, before anybody can have decided it."""
+    if not notice.taken or notice.document.get("kind") != "outcome":
+        return False
+    since, until = notice.taken[0], notice.taken[0] + HASTE_SECONDS
+    before = {given for at, given in seen.handed() if at <= since}
+    new = {given for at, given in seen.handed() if since < at <= until} - before
+    if any(since < at <= until for at in seen.built_anew_at) or new & _other_records(seen):
+        return True
+    asked = [at for at in seen.asked_at if at <= until]
+    asked_since = sum(at >= notice.told_at for at in asked)
+    return bool(asked) and len(new) > asked_since and len(new | before) > len(asked)
+
+
+def _other_records(seen: EprSightings) -> set[str]:
+    """Return the fingerprints of messages that the gateway has told of as another record."""
+    told = [each.document for each in seen.notices.values()]
+    return {
+        str(each.get("fingerprint")) for each in told if "other_record" in each.get("remarks", ())
+    }
+
+
 RULES: Mapping[str, CheckRule] = {
     "came": CheckRule("doors-3", "Came to its gateway", _came),
     "collected": CheckRule("notices-8", "Collected every notice, soon", _collected),
-    "kept": CheckRule("socket-2", "Kept what it collected", _kept),
+    "kept": CheckRule("socket-2", "Read what it collected", _kept, "folder-2"),
+    "acted_last": CheckRule("folder-2", "Took the file to act on away last", _acted_last),
     "in_order": CheckRule("notices-4", "Took them in order", _in_order),
     "repeats": CheckRule("notices-3", "Survived a notice that came twice", _survived),
     "renamed": CheckRule("messages-1", "Handed files over by rename", _renamed),

@@ -24,6 +24,7 @@ from bars_gateway.demo.stage import (
 from bars_gateway.epr_check.course import (
     CHECK,
     SERVICES,
+    TURN_FILES,
     UNKNOWN_SERVICE,
     CheckCourse,
     CheckGround,
@@ -33,13 +34,14 @@ from bars_gateway.epr_check.course import (
 from bars_gateway.epr_check.folder_watch import WATCHED, watched
 from bars_gateway.epr_check.gateway_view import give_again, viewed
 from bars_gateway.epr_check.judging import CheckTerms, EprFinding, judged
-from bars_gateway.epr_check.relay import SocketRelay
+from bars_gateway.epr_check.relay import SocketRelay, why_in
 from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenNotice
 from bars_gateway.frozen import frozen
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _LOOK_SECONDS = 0.1
 _EPR = "your EPR"
+_REASON = ".reason.json"
 
 
 @frozen(kw_only=True)
@@ -83,7 +85,8 @@ Connect your EPR, as the one of the service {_SYSTEM}|{settings.service}:
   socket   {home}/epr.sock
 Notices and questions come by {notices}; messages may be handed over by either. Write to the
 services {SERVICES[0]} to {SERVICES[-1]}, one for each Application. Messages to send, if you have
-none yet, are in {home}/messages. The check begins when your EPR is seen.
+none yet, are in {home}/messages. The check begins when your EPR is seen: it hands over or takes
+away a file, or calls at the socket. It ends when all was played, most often before its minutes do.
 """)
 
 
@@ -192,9 +195,8 @@ def _write_messages(folder: Path, service: str) -> None:
     """Write messages that an EPR without any may send, in the order in which they are asked for."""
     folder.mkdir(exist_ok=True)
     sender = f"{_SYSTEM}|{service}"
-    kinds = ("unknown-service", "taken", "refused", "overdue", "unconfirmed", "not-sent")
     receivers = {"unknown-service": UNKNOWN_SERVICE, "overdue": SERVICES[3]}
-    for number, kind in enumerate(kinds, 1):
+    for number, kind in enumerate(TURN_FILES, 1):
         make = validation_request if kind == "overdue" else referral
         receiver = f"{_SYSTEM}|{receivers.get(kind, SERVICES[0])}"
         (folder / f"{number}-{kind}.json").write_bytes(make(sender=sender, receiver=receiver))
@@ -237,6 +239,8 @@ class FolderDoor:
     def note(self, folder: str, name: str, event: FileEvent) -> None:
         """Note an event."""
         self._sightings.note_file(folder, name, event)
+        if folder == "answers/refused" and event is FileEvent.RENAMED_IN:
+            self._note_reason(name)
         if folder == "outbox/new" and event in {FileEvent.RENAMED_IN, FileEvent.CLOSED}:
             with suppress(OSError):  # the gateway has it by now
                 content = (self._spool / folder / name).read_bytes()
@@ -244,6 +248,12 @@ class FolderDoor:
                     if (drop.folder, drop.name) == (folder, name):
                         drop.fingerprint = hashlib.sha256(content).hexdigest()
                         break
+
+    def _note_reason(self, name: str) -> None:
+        if name.endswith(_REASON):
+            with suppress(OSError):  # the EPR has removed it by now
+                why = why_in((self._spool / "answers/refused" / name).read_bytes())
+                self._sightings.refused_answer(name.removesuffix(_REASON), why)
 
 
 class Narrator:
@@ -278,6 +288,9 @@ class Narrator:
         for number, drop in enumerate(list(seen.drops)):
             how = "writes a file in place" if drop.in_place else "renames a file"
             yield ("drop", number), _EPR, f"{how} into {drop.folder}"
+        for number, each in enumerate(list(seen.refused_answers)):
+            how = f"refuses the answer to question {each.question}: {each.why}"
+            yield ("refused answer", number), "gateway", how
         for number, act in enumerate(list(seen.acts)):
             yield ("act", number), _EPR, act.what
         for question in list(seen.questions.values()):
@@ -292,7 +305,7 @@ class Narrator:
 
 
 def _news_of(notice: SeenNotice) -> Iterator[tuple[tuple[str, object], str, str]]:
-    if notice.document:
+    if notice.document and not notice.is_known:  # what it said yes to is left out (questions-9)
         kind, state = notice.document["kind"], notice.document["state"]
         what = f"{kind} ({state})" if kind == "outcome" else kind
         yield ("notice", notice.number), "gateway", f"has notice {notice.number}: {what}"

@@ -31,10 +31,12 @@ _ONE_HOP = frozenset(
 _LONGEST_WAIT = 1.0  # seconds that a question for notices may wait: so a repeat soon comes
 _COLLECTED = re.compile(r"/notices/(\d{1,18})/collected")
 _PART = re.compile(r"/notices/(\d{1,18})/(message|answer)")
-_ANSWERED = re.compile(r"/questions/\d{1,18}/answer")
+_ANSWERED = re.compile(r"/questions/(\d{1,18})/answer")
+_ASKED_ABOUT = re.compile(r"/questions/(\d{1,18})/request")
+_BUILT_ANEW = "L11"  # the rule that such a request was submitted before
 _ACTS = re.compile(r"/messages/[^/]+/\w+|/moves|/interventions|/alarms/handled")
 _MAX_BYTES = 64 * 1024 * 1024
-_OK, _NO_CONTENT, _REFUSED = 200, 204, range(400, 500)
+_OK, _CREATED, _NO_CONTENT, _REFUSED = 200, 201, 204, range(400, 500)
 
 
 class SocketRelay:
@@ -82,7 +84,7 @@ class SocketRelay:
             return _hung_up(request)
         if (request.method, request.path) == ("GET", "/notices") and status == _OK:
             answer = self._with_repeats(answer)
-        if self._note(request, body, status):
+        if self._note(request, body, status, answer):
             return _hung_up(request)
         return web.Response(status=status, headers=headers, body=answer)
 
@@ -109,12 +111,14 @@ class SocketRelay:
             self._sightings.offered(each)
         return orjson.dumps(found)
 
-    def _note(self, request: web.Request, body: bytes, status: int) -> bool:
+    def _note(self, request: web.Request, body: bytes, status: int, answer: bytes) -> bool:
         """Note what was asked and how it ended; tell whether the answer is to be cut off."""
         seen, path = self._sightings, request.path
         if request.method == "GET":
             if (part := _PART.fullmatch(path)) and status == _OK:
                 seen.part_read(int(part[1]), part[2])
+            if (asked := _ASKED_ABOUT.fullmatch(path)) and status == _OK:
+                seen.requests_read.add(int(asked[1]))
             return False
         if (collected := _COLLECTED.fullmatch(path)) and status == _NO_CONTENT:
             self._again.pop(int(collected[1]), None)
@@ -122,12 +126,33 @@ class SocketRelay:
         elif path == "/messages":
             cut, self.cuts = self.cuts, False
             seen.submitted(hashlib.sha256(body).hexdigest(), None if cut else status)
+            if status == _CREATED and _BUILT_ANEW in rules_in(answer, "warnings"):
+                seen.built_anew_at.append(seen.seconds)
             return cut
-        elif _ANSWERED.fullmatch(path) and status in _REFUSED:
-            seen.refused_answers += 1
+        elif (given := _ANSWERED.fullmatch(path)) and status in _REFUSED:
+            seen.refused_answer(given[1], why_in(answer))
         elif _ACTS.fullmatch(path):
             seen.acted(f"{request.method} {path}", body.decode("utf-8", "replace"))
         return False
+
+
+def rules_in(document: bytes, member: str) -> set[str]:
+    """Return the rules that a receipt or a refusal names in *member*."""
+    return {str(each.get("rule")) for each in _issues_in(document, member)}
+
+
+def why_in(refusal: bytes) -> str:
+    """Return what a refusal of the gateway says is wrong."""
+    issues = _issues_in(refusal, "issues")
+    return "; ".join(f"{each.get('rule')} {each.get('problem')}" for each in issues) or "no reason"
+
+
+def _issues_in(document: bytes, member: str) -> list[Mapping[str, Any]]:
+    try:
+        found = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return []
+    return list(found.get(member) or []) if isinstance(found, dict) else []
 
 
 def _hung_up(request: web.Request) -> web.Response:

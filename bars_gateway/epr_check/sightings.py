@@ -22,6 +22,9 @@ from bars_gateway.frozen import frozen
 _OF_A_NOTICE = re.compile(r"(\d{12,18})\.(\w+)\.(?:json|xml)", re.ASCII)
 _FATES = {"outbox/accepted": ".receipt.json", "outbox/refused": ".reason.json"}
 _WRITTEN_BY_EPR = frozenset({"outbox/new", "answers/new"})
+_OF_A_REQUEST = re.compile(r"(\d{12,18})\.request\.(?:json|xml)", re.ASCII)
+_LEAVES = frozenset({"renamed out", "removed"})
+_GOT = frozenset({"read", "renamed out"})
 _BEFORE_THE_LAST = frozenset({"notice", "answer"})  # parts of a notice that are not acted on
 _REFUSED = range(400, 500)
 
@@ -50,6 +53,7 @@ class SeenNotice:
     read: set[str] = field(default_factory=set)  # of its parts
     lost: set[str] = field(default_factory=set)  # parts that it did away with unread
     lying: set[str] = field(default_factory=set)  # files
+    acted_first: bool = False  # the file to act on was taken away before the others
     repeated_at: float | None = None  # when it was given once more, to see what comes of it
 
     @property
@@ -70,6 +74,12 @@ class SeenQuestion:
     number: int
     document: Mapping[str, Any]
     in_time: bool | None = None  # None: not answered
+
+    @property
+    def is_kept_by_the_epr(self) -> bool:
+        """Whether the EPR alone has what it said yes to: no notice comes of that (questions-9)."""
+        wants = self.document.get("move") in {"request", "update"}
+        return bool(self.in_time and wants and self.document.get("accepted"))
 
 
 @dataclass(slots=True)
@@ -103,6 +113,14 @@ class SeenSubmission:
 
 
 @frozen
+class SeenRefusedAnswer:
+    """An answer to a question that the gateway did not take."""
+
+    question: str  # its number, as the EPR wrote it
+    why: str  # the rules and what is wrong, as the EPR was told
+
+
+@frozen
 class SeenAct:
     """Something that the EPR did about a message, through the socket."""
 
@@ -124,7 +142,11 @@ class EprSightings:
         self.fates: list[SeenFate] = []
         self.submissions: list[SeenSubmission] = []
         self.acts: list[SeenAct] = []
-        self.refused_answers = 0  # to questions
+        self.refused_answers: list[SeenRefusedAnswer] = []
+        self.requests_read: set[int] = set()  # of questions, by number
+        self.asked_at: list[float] = []  # when the check asked for a message
+        self.built_anew_at: list[float] = []  # when one came that was submitted before (L11)
+        self.away: list[tuple[float, float]] = []  # from when until when the gateway was gone
         self.unattended = 0  # who asked and was told that no EPR is there
         self.first_at: float | None = None  # when the EPR was seen first
         self.last_at: float | None = None
@@ -136,6 +158,18 @@ class EprSightings:
         """How long ago the check began, or how long it took."""
         now = self._clock() if self._ended is None else self._ended
         return now - self._began
+
+    def is_calm(self) -> bool:
+        """Tell whether the EPR has nothing in hand: no notice, and no question."""
+        told = [each for each in self.notices.values() if not each.is_known]
+        return all(len(each.taken) >= max(1, len(each.given)) for each in told) and all(
+            each.in_time is not None for each in self.questions.values()
+        )
+
+    def open_for(self, since: float, until: float) -> float:
+        """Return for how many of these seconds the gateway was there."""
+        gone = (min(until, end) - max(since, start) for start, end in self.away)
+        return until - since - sum(each for each in gone if each > 0)
 
     def end(self) -> None:
         """Let the check be over: what it takes to end everything is nobody's time to collect."""
@@ -192,6 +226,8 @@ class EprSightings:
             self._note_fate(folder, name, event)
         elif folder == "inbox/new" and (found := _OF_A_NOTICE.fullmatch(name)):
             self._note_part(self._numbered(int(found[1])), found[2], name, event)
+        elif folder == "questions/new" and (asked := _OF_A_REQUEST.fullmatch(name)):
+            self.requests_read |= {int(asked[1])} if event in _GOT else set()
         self._tell()
 
     def _numbered(self, number: int) -> SeenNotice:
@@ -230,11 +266,15 @@ class EprSightings:
             return
         if event is FileEvent.READ:
             notice.read.add(part)
+            if self.first_at is None:  # somebody who looks round is no EPR
+                return
         if event is FileEvent.REMOVED and part not in notice.read:
             notice.lost.add(part)
         self.seen()
-        if event in {FileEvent.REMOVED, FileEvent.RENAMED_OUT}:
+        if event in _LEAVES:
             notice.lying.discard(name)
+            if notice.lying and part not in _BEFORE_THE_LAST:
+                notice.acted_first = True
             if not notice.lying and len(notice.taken) < len(notice.given):
                 notice.taken.append(self.seconds)
 
@@ -255,7 +295,14 @@ class EprSightings:
         known = self._numbered(number)
         known.taken.append(self.seen())
         wanted = {"message"} if known.document.get("kind") in {"message", "amended"} else set()
+        if known.document.get("answer_media_type") is not None:
+            wanted.add("answer")
         known.lost |= wanted - known.read
+        self._tell()
+
+    def refused_answer(self, question: str, why: str) -> None:
+        """Note that an answer of the EPR was not taken, and why."""
+        self.refused_answers.append(SeenRefusedAnswer(question, why))
         self._tell()
 
     def submitted(self, fingerprint: str, http_status: int | None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from bars_gateway.epr_check.folder_watch import watched
+from bars_gateway.epr_check.play import FolderDoor
 from bars_gateway.epr_check.relay import SocketRelay
-from bars_gateway.epr_check.sightings import EprSightings, FileEvent
+from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenRefusedAnswer
 
 NOTICES = [
     {"notice_id": number, "kind": "message", "workflow_id": number, "means": "So."}
@@ -84,6 +86,7 @@ class SmallGateway:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, bytes]] = []
+        self.says: dict[str, tuple[int, object]] = {}  # by path
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -92,6 +95,9 @@ class SmallGateway:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.raw_path, await request.read()))
+        if request.path in self.says:
+            status, document = self.says[request.path]
+            return web.json_response(document, status=status)
         if request.path == "/notices":
             return web.json_response({"notices": NOTICES})
         if request.path.endswith("/collected"):
@@ -155,6 +161,34 @@ async def test_what_is_collected_is_noted(relayed: Relayed) -> None:
 
     assert [1, 1] == [len(notices[number].taken) for number in (1, 2)]
     assert {"message"} == notices[1].lost
+
+
+async def test_a_refused_answer_and_a_message_built_anew_are_noted(relayed: Relayed) -> None:
+    """With what the gateway says of them; and which request of a question was read."""
+    relayed.gateway.says = {
+        "/questions/7/answer": (422, {"issues": [{"rule": "Q01", "problem": "is no word"}]}),
+        "/messages": (201, {"warnings": [{"rule": "L11"}]}),
+        "/questions/7/request": (200, {}),
+    }
+    await relayed.ask("GET", "/questions/7/request")
+    await relayed.ask("POST", "/questions/7/answer", b"{}")
+    await relayed.ask("POST", "/messages", b"one")
+
+    assert [SeenRefusedAnswer("7", "Q01 is no word")] == relayed.seen.refused_answers
+    assert {7} == relayed.seen.requests_read
+    assert 1 == len(relayed.seen.built_anew_at)
+
+
+async def test_a_refused_answer_in_the_folder_is_noted(folder: Path) -> None:
+    """The gateway renames its reason there."""
+    seen = EprSightings(lambda: 0.0)
+    refused = folder / "answers" / "refused"
+    refused.mkdir(parents=True)
+    reason = {"issues": [{"rule": "Q03", "problem": "is that of no answer"}]}
+    (refused / "7.reason.json").write_text(json.dumps(reason))
+    FolderDoor(folder, seen).note("answers/refused", "7.reason.json", FileEvent.RENAMED_IN)
+
+    assert [SeenRefusedAnswer("7", "Q03 is that of no answer")] == seen.refused_answers
 
 
 async def test_a_notice_is_given_again_until_it_is_collected_again(relayed: Relayed) -> None:

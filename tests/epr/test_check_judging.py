@@ -81,6 +81,78 @@ def test_what_lies_there_is_wrong_once_there_was_time(watch: Watch) -> None:
     assert "1 of 1 notices still lie there (1)" == watch.found("collected").says
 
 
+def test_a_file_that_is_left_behind_is_named(watch: Watch) -> None:
+    """Who has taken the one to act on believes that it has all."""
+    watch.dropped("a.json")
+    watch.told(1, **ENDED)
+    for part in ("answer", "outcome"):
+        watch.files(1, FileEvent.RENAMED_IN, part)
+    watch.files(1, FileEvent.RENAMED_OUT, "outcome")
+    watch.now += PATIENCE + 1
+    left = "1: 000000000001.answer.json"
+
+    assert f"1 of 1 notices still lie there ({left})" == watch.found("collected").says
+    assert f"not collected in time: {left}" == watch.found("not_sent").says
+
+
+@pytest.mark.parametrize(
+    ("order", "result"),
+    [
+        (("answer", "outcome"), EprResult.RIGHT),
+        (("outcome", "answer"), EprResult.WRONG),
+    ],
+)
+def test_the_file_to_act_on_goes_last(
+    watch: Watch, order: tuple[str, str], result: EprResult
+) -> None:
+    """Whoever stops between would find nothing that tells of it."""
+    watch.told(1, **ENDED)
+    for part in ("answer", "outcome"):
+        watch.files(1, FileEvent.RENAMED_IN, part)
+    for part in order:
+        watch.files(1, FileEvent.RENAMED_OUT, part)
+
+    assert result is watch.result("acted_last")
+    assert EprResult.UNTRIED is watch.result("acted_last", by_socket=True)
+
+
+def test_an_answer_that_was_not_read_is_lost_too(watch: Watch) -> None:
+    """On the socket: what the Receiver said is with the notice, and goes with it."""
+    watch.told(1, **ENDED, answer_media_type="application/fhir+json")
+    watch.seen.collected(1)
+
+    assert EprResult.WRONG is watch.result("kept", by_socket=True)
+
+
+def test_each_door_has_its_own_clause(watch: Watch) -> None:
+    """What is asked of an EPR by folder stands elsewhere."""
+    assert "folder-2" == watch.found("kept").clause
+    assert "socket-2" == watch.found("kept", by_socket=True).clause
+
+
+def test_who_only_looks_round_is_no_epr(watch: Watch) -> None:
+    """A person at a terminal reads a file, and takes none away."""
+    watch.told(1)
+    watch.files(1, FileEvent.RENAMED_IN)
+    watch.files(1, FileEvent.READ)
+    before = watch.seen.first_at
+    watch.files(1, FileEvent.RENAMED_OUT)
+
+    assert before is None
+    assert watch.seen.first_at is not None
+
+
+def test_the_time_of_a_restart_is_nobodys(watch: Watch) -> None:
+    """Who comes as soon as the gateway is back has not waited."""
+    watch.dropped("a.json")
+    watch.told(1)
+    watch.seen.away.append((watch.seen.seconds, watch.seen.seconds + PATIENCE))
+    watch.now += PATIENCE
+    watch.taken(1)
+
+    assert EprResult.RIGHT is watch.result("collected")
+
+
 def test_what_was_taken_late_is_wrong(watch: Watch) -> None:
     """Somebody waited for it."""
     watch.dropped("a.json")
@@ -131,7 +203,7 @@ def test_what_was_collected_before_it_was_read_is_lost(watch: Watch) -> None:
     watch.seen.collected(1)
     watch.seen.collected(2)
 
-    assert "collected before its message was read, and so lost: 1" == (
+    assert "collected before its message and answer were read, and so lost: 1" == (
         watch.found("kept", by_socket=True).says
     )
 
@@ -284,8 +356,36 @@ def test_what_was_refused_is_not_repeated(watch: Watch, times: int, result: EprR
     assert result is watch.result("not_hammered")
 
 
-def question(number: int, decided: str | None) -> dict[str, Any]:
-    return {"question_id": number, "answer_by": "2026-03-02T09:00:04Z", "decided_at": decided}
+def question(number: int, decided: str | None, **more: object) -> dict[str, Any]:
+    answer_by = "2026-03-02T09:00:04Z"
+    return {"question_id": number, "answer_by": answer_by, "decided_at": decided} | more
+
+
+@pytest.mark.parametrize(("read", "result"), [(True, EprResult.RIGHT), (False, EprResult.WRONG)])
+@pytest.mark.parametrize("by_socket", [False, True])
+def test_what_is_said_yes_to_was_read(
+    watch: Watch, *, read: bool, by_socket: bool, result: EprResult
+) -> None:
+    """No notice comes of it: a booking whose request nobody read is lost."""
+    watch.told(1)
+    watch.taken(1)
+    watch.seen.part_read(1, "message")
+    if read and by_socket:
+        watch.seen.requests_read.add(2)
+    elif read:
+        name = "000000000002.request.json"
+        watch.seen.note_file("questions/new", name, FileEvent.READ)
+    yes = {"move": "request", "accepted": True}
+    watch.seen.learn_question(question(2, "2026-03-02T09:00:01Z", **yes))
+
+    assert result is watch.result("kept", by_socket=by_socket)
+
+
+def test_a_refused_answer_is_told_with_its_reason(watch: Watch) -> None:
+    """How many there were corrects none of them."""
+    watch.seen.refused_answer("2", "Q01 must be true")
+
+    assert "refused was the answer to 2: Q01 must be true" == watch.found("usable").says
 
 
 def test_questions_are_answered_in_time(watch: Watch) -> None:
@@ -296,8 +396,9 @@ def test_questions_are_answered_in_time(watch: Watch) -> None:
     watch.seen.learn_question(question(3, None))
 
     assert EprResult.RIGHT is good
-    assert "not answered: 3; answered when nobody waited any more: 2" == (
-        watch.found("answered").says
+    assert (
+        "nothing that could be used came in answer to 3; answered when nobody waited any more: 2"
+        == (watch.found("answered").says)
     )
 
 
@@ -335,6 +436,58 @@ def test_what_is_sent_again_at_once_was_sent_by_no_person(watch: Watch) -> None:
         again()
 
         assert EprResult.WRONG is watch.result("not_sent")
+
+
+@pytest.mark.parametrize("told_by", ["warning", "remark", "count"])
+def test_what_is_built_anew_at_once_was_sent_by_no_person(watch: Watch, told_by: str) -> None:
+    """Under another Bundle.id it is a second record of the patient."""
+    watch.seen.submitted("f", 201)
+    if told_by == "count":
+        watch.seen.asked_at.append(watch.seen.seconds)
+    watch.told(1, **ENDED)
+    watch.taken(1)
+    watch.now += 1
+    watch.seen.submitted("g", 201)
+    if told_by == "warning":
+        watch.seen.built_anew_at.append(watch.seen.seconds)
+    elif told_by == "remark":
+        watch.told(2, kind="outcome", fingerprint="g", remarks=["other_record"])
+
+    assert "built anew at once, by no person: 1" == watch.found("not_sent").says
+
+
+def test_what_the_check_asks_for_is_not_built_anew(watch: Watch) -> None:
+    """The next message is asked for as soon as the fate of the last is known."""
+    watch.seen.asked_at.append(watch.seen.seconds)
+    watch.seen.submitted("f", 201)
+    watch.told(1, **ENDED)
+    watch.taken(1)
+    watch.seen.asked_at.append(watch.seen.seconds)
+    watch.now += 1
+    watch.seen.submitted("g", 201)
+
+    assert EprResult.LOOK is watch.result("not_sent")
+
+
+def test_a_mark_by_a_timer_shows_no_person(watch: Watch) -> None:
+    """Nobody has read it by then, and telephoned."""
+    watch.told(1, **ENDED)
+    watch.taken(1)
+    watch.seen.acted("POST /alarms/handled", f'{{"request_ids": ["{REQUEST_ID}"]}}')
+
+    assert EprResult.LOOK is watch.result("not_sent")
+
+
+def test_an_alarm_may_be_marked_before_its_notice_is_collected(watch: Watch) -> None:
+    """Both may have waited for a restart, and come in either order."""
+    watch.now += 1
+    watch.told(1, **ENDED)
+    watch.now += 60
+    watch.seen.acted("POST /alarms/handled", f'{{"request_ids": ["{REQUEST_ID}"]}}')
+    watch.seen.away.append((0.0, 45.0))
+    watch.taken(1)
+
+    assert EprResult.RIGHT is watch.result("not_sent")
 
 
 def test_what_somebody_recorded_is_right(watch: Watch) -> None:

@@ -117,7 +117,7 @@ async def test_the_example_by_the_socket_does_everything_right(tmp_path: Path) -
     )
 
     assert {} == results(found, EprResult.WRONG)
-    assert {"renamed", "named_once", "envelope_first", "fates_read"} == set(
+    assert {"renamed", "named_once", "envelope_first", "fates_read", "acted_last"} == set(
         results(found, EprResult.UNTRIED)
     )
     assert {"refusal_shown", "refused", "not_sent", "unconfirmed", "overdue"} == set(
@@ -180,7 +180,8 @@ async def answers_late(_told: Told, folder: Path) -> None:
         group.create_task(_answers(session))
         while True:
             for each in (await _got(session, "/notices?wait=30"))["notices"]:
-                await _got(session, f"/notices/{each['notice_id']}/message")
+                for part in ("message", "answer"):
+                    await _got(session, f"/notices/{each['notice_id']}/{part}")
                 async with session.post(f"/notices/{each['notice_id']}/collected"):
                     pass
 
