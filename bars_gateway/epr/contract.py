@@ -8,7 +8,7 @@ The contract with EPRs for programs: every file that either side writes, and the
 
 A document of ours may get further members, and a list of values further ones unless it is `fixed`:
 so the published schema allows for them, and an EPR that holds what it reads against it does not
-break on the day that something is added. What the EPR writes is checked to the letter, for a
+break on the day that something is added. What the EPR writes gets no further member, for a
 misspelt member would say nothing: there both are the same.
 
 Each schema stands by itself, in a file: whatever it refers to is in its `$defs`. They are written

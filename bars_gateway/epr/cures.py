@@ -48,8 +48,8 @@ _AGAIN: Mapping[str, str] = {
     "E01": "Correct the envelope or the headers, and submit both again: by folder, the envelope"
     " first, under a name that was never used.",
     "E02": "Attach less, or have the limit raised; the same bytes are refused again.",
-    "E03": "Submit the same bytes again under a Content-Type, or the ending of a name, that says"
-    " what they are.",
+    "E03": "Submit the same again under a Content-Type, a Content-Encoding or the ending of a name"
+    " that is known here, and says what it is.",
     "E06": "Follow your own fallback, and telephone. Only where the time is wrong: correct it, and"
     " submit the message again.",
     "E07": "Submit the same bytes again: what was taken already is never sent twice. If they are"

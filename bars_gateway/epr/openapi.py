@@ -47,9 +47,11 @@ _TO_EVERYTHING = (
 _NOT_THERE = (404, "there is no such thing", "Problem")
 _NO_NUMBER = (400, "a parameter is not a number", "Problem")
 _NOBODY_ASKED = (501, "by the settings this EPR is asked nothing", "Problem")
+_PACKED = (415, "its Content-Encoding is not read here", "Problem")
 _ORDER_ANSWERS = (
     (408, "the body did not arrive in time", "Problem"),
     (413, "it is too large", "Problem"),
+    _PACKED,
     (422, "the order cannot be understood: nothing was done", "OrderProblem"),
 )
 _DESCRIBE: Schema = {
@@ -176,7 +178,7 @@ _SUBMIT: Schema = {
         (408, "the body did not arrive in time", "Problem"),
         (409, "its workflow is past it: cure says what to do", "Refusal"),
         (413, "it is too large", "Refusal"),
-        (415, "it is neither FHIR JSON nor FHIR XML", "Refusal"),
+        (415, "it is neither JSON nor XML of FHIR, or is packed otherwise", "Refusal"),
         (422, "it breaks rules; or (E04) was taken before, and ended badly", "Refusal"),
     ),
 }
@@ -219,6 +221,7 @@ _DECIDE: Schema = {
         (408, "the body did not arrive in time", "Problem"),
         (409, "it was answered before, in other words: those stand", "AnswerRefusal"),
         (413, "it is too large", "AnswerRefusal"),
+        _PACKED,
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
         _NOBODY_ASKED,
     ),
@@ -252,6 +255,7 @@ _MAKE: Schema = {
         (408, "the body did not arrive in time", "Problem"),
         (409, "the workflow is past it, or submission_id was used", "MoveRefusal"),
         (413, "it is too large", "Problem"),
+        _PACKED,
         (422, "something is missing or wrong: nothing was sent", "MoveRefusal"),
     ),
 }

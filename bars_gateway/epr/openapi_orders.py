@@ -35,7 +35,8 @@ _WORD = r"^[!-~]+( [!-~]+)*$"
 
 ORDER_MEMBERS: dict[str, Schema] = {
     "why": text(
-        "the reason, for the audit trail: a ticket, and never a patient",
+        "the reason, for the audit trail: a ticket, and never a patient. Other printable letters"
+        " than those of ASCII are taken too",
         maxLength=LONGEST_REASON,
         pattern=_WORD,
     ),
@@ -196,9 +197,12 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         alarms=_at_least_one(number("its number"), "by number"),
         request_ids=_at_least_one(uuid("X-Request-Id"), "by what they are about"),
         kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
-        up_to=number("all up to this number, which is the highest that was seen"),
+        up_to={
+            **number("all up to this number, which is the highest that was seen"),
+            "minimum": 1,
+        },
         after={**number("of those, only behind this number: from next"), "minimum": 1},
-        **{name: schema for name, schema in ORDER_MEMBERS.items() if name != "confirmed"},
+        **{name: schema for name, schema in ORDER_MEMBERS.items() if name not in OF_MESSAGES},
     ),
     "Handled": closed(
         "What became, or would become, of each.",

@@ -21,6 +21,7 @@ from bars_gateway.standard.workflow import Move, RequestType, State
 
 Schema = dict[str, Any]
 
+_UUID = r"^ *[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12} *$"
 _INBOUND_STATES = ("received",)
 
 
@@ -164,7 +165,7 @@ _NOTICE = closed(
     means=text("what is so and whether to act: for a screen, never for software"),
     remarks=list_of(one_of(Remark, ""), "what a person should know beside what it tells"),
     created_at=instant("when it was written"),
-    collected_at=or_null(instant("when the EPR took it")),
+    collected_at=or_null(instant("when the EPR took it; by folder, when it was written for it")),
     provider=text("as in the settings"),
     direction=fixed(("inbound", "outbound"), "of the message"),
     state=_state(),
@@ -309,8 +310,12 @@ _ANSWER: Schema = {
             "type": "object",
             "properties": {
                 "accept": {"const": True},
-                "focus_id": text("the EPR's own id for what is new"),
-                "reference": text("the EPR's own case number for it"),
+                "focus_id": text("the EPR's own id for what is new: a UUID", pattern=_UUID),
+                "reference": text(
+                    "the EPR's own case number for it: letters and digits of ASCII, blanks, and"
+                    " . _ / -, 64 at most; never a patient's",
+                    pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$",
+                ),
             },
             "required": ["accept"],
             "additionalProperties": False,
@@ -370,26 +375,60 @@ def _with(schema: Schema, **members: Schema) -> Schema:
     return closed(schema["description"], **(schema["properties"] | members))
 
 
+# What the door holds these to, and no more: what it refuses no EPR can have written before.
+_ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_UUID_OR_NUMBER = r"^ *[0-9A-Fa-f-]{36} *$|^[0-9]{1,18}$"
+_A_TEXT = {"minLength": 1, "maxLength": 4000}
+
+
+def _may_be_null(schema: Schema) -> Schema:
+    """Return *schema*, or null, which says as much as to leave it out."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 _MOVE: Schema = {
     "type": "object",
     "description": "What has happened, or is wanted; the message for it is composed here.",
     "properties": {
         "submission_id": text(
-            "your own key: the same words under it are one message, others are refused"
+            "your own key: the same words under it are one message, others are refused. What was"
+            " refused took none: it may be used again",
+            minLength=1,
+            maxLength=200,
+            pattern=_ONE_LINE,
         ),
-        "in_reply_to": text("`request_id` or `workflow_id` of a notice or receipt"),
+        "in_reply_to": {
+            "type": ["string", "integer"],
+            "description": "`request_id` or `workflow_id` of a notice or receipt",
+            "pattern": _UUID_OR_NUMBER,
+            "minimum": 0,
+        },
         "move": one_of({row.move for row in COMPOSITIONS}, "what has happened, or is wanted"),
-        "outcome": text(
-            "how it stands: the word that goes with the move",
-            examples=["arrived", "no_action", "RRNA"],
+        "outcome": _may_be_null(
+            text(
+                "how it stands: the word that goes with the move",
+                examples=["arrived", "no_action", "RRNA"],
+                **_A_TEXT,
+            )
         ),
-        "text": text("the reason in words, for a rejection or a cancellation; refused elsewhere"),
-        "resources": list_of(
-            {"type": "object"},
-            "what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest",
+        "text": _may_be_null(
+            text(
+                "the reason in words, for a rejection or a cancellation; refused elsewhere",
+                **_A_TEXT,
+            )
+        ),
+        "resources": _may_be_null(
+            list_of(
+                {
+                    "type": "object",
+                    "properties": {"resourceType": {"type": "string"}},
+                    "required": ["resourceType"],
+                },
+                "what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest",
+            )
         ),
         "patient_changed": {
-            "type": "boolean",
+            "type": ["boolean", "null"],
             "description": "`true` where it names the patient otherwise than what it belongs to"
             " began with, and somebody has made sure that this is right; else it is refused",
         },

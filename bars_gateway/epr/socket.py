@@ -45,7 +45,7 @@ from bars_gateway.epr import documents, openapi
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.inbox import Attendance, log_collected
-from bars_gateway.epr.intake import Intake, SubmissionRefused
+from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.intervention_requests import refused_order, uid_of
 from bars_gateway.epr.moves import MoveRequests, Moves
 from bars_gateway.epr.openapi import OPERATIONS
@@ -55,6 +55,7 @@ from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
 from bars_gateway.model.messages import Accepted, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.issues import Issue
 from bars_gateway.stopping import unless_stopped
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
@@ -72,6 +73,13 @@ _AFTER_FAILURE = (
 _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 # What nobody but an EPR asks for here; an operator's command line asks for other things.
 _OF_AN_EPR = ("/notices", "/questions", "/moves", "/bars")
+_PACKED = Issue(
+    rule="E03",
+    path="Content-Encoding",
+    text="is none that is read here: send the message packed with gzip, or as it is",
+    http_status=415,
+    issue="not-supported",
+)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -212,7 +220,7 @@ class EprSocket:
         with structlog.contextvars.bound_contextvars(uid=None, method=request.method):
             try:
                 self._note(request)
-                return listeners.refused_encoding(request) or await handler(request)
+                return self._packed(request) or await handler(request)
             except listeners.BodyRefused as refused_body:
                 return refused_body.answer
             except SubmissionRefused as refused:
@@ -233,6 +241,16 @@ class EprSocket:
                 return self._unavailable(error)
             except Exception as error:  # unit of work
                 return await self._failed(request, error, _AFTER_FAILURE)
+
+    def _packed(self, request: web.Request) -> web.Response | None:
+        """Return the answer to a body that cannot be unpacked; to a message, as any refusal."""
+        answer = listeners.refused_encoding(request)
+        if answer is None or (request.method, request.path) != ("POST", "/messages"):
+            return answer
+        refused = self._intake.refusal([_PACKED], http_status=answer.status)
+        told = documents.json_answer(_refusal(refused), refused.http_status)
+        told.headers["Accept-Encoding"] = answer.headers["Accept-Encoding"]
+        return told
 
     def _note(self, request: web.Request) -> None:
         """Let the log know who asks, and the page that somebody does."""
@@ -269,7 +287,11 @@ class EprSocket:
         return documents.json_answer(documents.contract())
 
     async def _take_message(self, request: web.Request) -> web.Response:
-        body = await listeners.body_of(request)
+        try:
+            body = await listeners.body_of(request)
+        except web.HTTPRequestEntityTooLarge:
+            issue = too_large(self._intake.max_bytes)
+            raise self._intake.refusal([issue], http_status=issue.http_status) from None
         try:
             envelope = envelope_from_headers(request.headers)
         except EnvelopeProblem as problem:
