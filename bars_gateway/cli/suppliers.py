@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Coroutine, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -110,7 +111,8 @@ async def _until_ended(
     """Return what was found, also where SIGTERM ends it early, as Ctrl-C does by itself."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if threading.current_thread() is threading.main_thread():  # no other hears signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await checking
 
 
