@@ -370,7 +370,7 @@ EVENTS = {
         "`bars-gateway check` says why, and what to write.",
     ),
     "settings.provider_missing": LogEvent(
-        "`provider` is in no settings any more, and something of it was under way.",
+        "`provider` is no longer in the settings, and had messages under way.",
         "Put it back under its name and start again: nothing of it is sent or told meanwhile.",
     ),
     "status.started": LogEvent("The status page is at `address` and `port`."),

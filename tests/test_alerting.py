@@ -468,7 +468,7 @@ async def test_maintenance_holds_back_mail_but_of_patients(store: Store, tmp_pat
         within = subjects(box)
         await told.at_minute(121)
 
-    spoilt = "OPENED: 1 message with stored bytes that the disk has spoilt"
+    spoilt = "OPENED: 1 message whose stored bytes the disk has damaged"
     assert [f"[int gateway-1] {spoilt}"] == within
     assert any("A Receiver does not answer" in each for each in subjects(box)[1:])
 

@@ -292,7 +292,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, refused={"the signing key of trust": "it is no RSA key"}),
-            "What is new of the signing key of trust was not taken: it is no RSA key",
+            "A change of the signing key of trust was not taken: it is no RSA key",
             id="refused",
         ),
         pytest.param(
@@ -312,17 +312,17 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, egress=BLOCKED),
-            "Nothing gets out since 02 Mar 09:00 UTC: the egress proxy says 407",
+            "Nothing has got out since 02 Mar 09:00 UTC: the egress proxy says 407",
             id="egress",
         ),
         pytest.param(
             replace(WELL, stuck_log=StuckLog(seconds=180.0, size=200 * 2**20)),
-            "write-ahead log has grown to 200 MB: a program has read in it for 3 min",
+            "write-ahead log has grown to 200 MB: a program has been reading it for 3 min",
             id="stuck-log",
         ),
         pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),
-            "Nothing of trust has got past the national proxy since 02 Mar 09:00 UTC:"
+            "Nothing from trust has got past the national proxy since 02 Mar 09:00 UTC:"
             " no registration",
             id="kept-out",
         ),
@@ -338,7 +338,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, stalled={"/spool/trust": "EMFILE"}),
-            "Look for what holds files open; raise LimitNOFILE= of the unit. What is to go there",
+            "Look for what holds files open; raise LimitNOFILE= of the unit. Whatever is to go",
             id="no-descriptor",
         ),
         pytest.param(
@@ -348,7 +348,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, minimum_free_bytes=2**60),
-            "The disk of the database fills: ",
+            "The disk of the database is filling up: ",
             id="disk-low",
         ),
         pytest.param(
@@ -680,7 +680,7 @@ async def test_a_database_that_is_not_compared_yet_is_said(shown: Shown) -> None
     shown.running = replace(WELL, inspection=UNINSPECTED)
     text = (await shown.get("/")).text
 
-    assert "The database is being compared with its indexes, behind the open doors, since" in text
+    assert "The database is being compared with its indexes, in the background, since" in text
     assert "a kill or a power cut: what waits was compared first" in text
 
 
@@ -1067,6 +1067,6 @@ async def test_what_was_cancelled_in_vain_is_a_concern_of_its_own(shown: Shown) 
     text = (await shown.get("/")).text
 
     assert "1 message never left this organisation" in text
-    assert "1 message did not leave this organisation, and the case has gone on without" in text
+    assert "1 message did not leave this organisation, and the case went on regardless" in text
     assert 1 == text.count("Act now by other means")
     assert "--all --kind message.not_sent" not in text

@@ -28,7 +28,7 @@ from bars_gateway.standard.workflow import Role
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
 _RETRIED_SAYS = "it is sent again"
-_CANCELLED_SAYS = "what it asks for is cancelled since"
+_CANCELLED_SAYS = "what it asks for has been cancelled since"
 _LET_GO_SAYS = "it is released, or ends"
 _LET_GO = (
     "message.queued",
@@ -111,7 +111,7 @@ class AlarmKind:
 
 
 _WITHOUT_IT = AlarmWords(
-    says="{n} did not leave this organisation, and the case has gone on without",
+    says="{n} did not leave this organisation, and the case went on regardless",
     whose=Whose.OURS,
     advice="It is over, and nothing is left to cancel or change; or they have had another answer."
     " Its notice says which. Telephone if somebody may still act on what has ended.",
@@ -131,8 +131,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         to_responder=AlarmWords(
             says="{n} ended, and then our EPR went on",
             whose=Whose.OURS,
-            advice="The other side cannot tell whether somebody comes. Ask here which of the two"
-            " holds, and telephone them now; then bars-gateway confirm.",
+            advice="The other side cannot tell whether anybody is coming. Find out here which of"
+            " the two is right, and telephone them now; then bars-gateway confirm.",
         ),
         whose=Whose.THEIRS,
         advice="Somebody may be on the way, or nobody. Telephone now; then bars-gateway confirm.",
@@ -145,9 +145,9 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="workflow",
         says="{n} got a response that does not add up",
         to_responder=AlarmWords(
-            says="{n} got a response of our EPR that does not add up",
+            says="{n} got a response from our EPR that does not add up",
             whose=Whose.OURS,
-            advice="The other side cannot tell from it how the case stands. Say so by telephone;"
+            advice="The other side cannot tell from it how the case stands. Tell them by telephone;"
             " see that the EPR sends a clear one; then bars-gateway confirm.",
         ),
         whose=Whose.THEIRS,
@@ -174,7 +174,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="cancellation",
-        says="{n} for something new that came to nothing",
+        says="{n} made for something new that came to nothing",
         whose=Whose.EITHER,
         advice="The patient has neither the old nor the new: see that somebody sends a new request,"
         " now.",
@@ -195,7 +195,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} of ours called at the Receiver by the number of another patient's record",
+        says="{n} of ours given the number of another patient's record by the Receiver",
         whose=Whose.THEIRS,
         advice="The number was not taken. Telephone that service before anything is cancelled: two"
         " patients may have been mixed up.",
@@ -215,10 +215,10 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} of ours whose record at the Receiver is over there, or could not be found",
+        says="{n} of ours whose record has ended at the Receiver, or could not be found there",
         whose=Whose.THEIRS,
-        advice="The notice says what was found. Telephone that service, and ask who sees to this"
-        " patient now.",
+        advice="The notice says what was found. Telephone that service, and ask who is looking"
+        " after this patient now.",
         ends="a response answers what was to be asked (none found: any; not shown whose: one that"
         f" names the record; over: one that says so), or {_CANCELLED_SAYS}",
         ended_by=("message.answered",),
@@ -229,8 +229,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} held because of an internal error in sending",
         whose=Whose.OURS,
-        advice="Nothing of it leaves, nor of what waits behind it: telephone. Send us the type and"
-        " place of the error; release it once that is mended, or withdraw it.",
+        advice="Neither it nor what waits behind it is sent: telephone. Send us the type and place"
+        " of the error; release it once that is fixed, or withdraw it.",
         ends=_LET_GO_SAYS,
         ended_by=_LET_GO,
     ),
@@ -238,12 +238,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} with stored bytes that the disk has spoilt",
+        says="{n} whose stored bytes the disk has damaged",
         whose=Whose.OURS,
         advice="One that was to be sent is held: telephone, have the EPR submit it again, and"
         " withdraw this. One that came in cannot be shown: ask its Sender. bars-gateway verify"
         " names them all; look at the disk.",
-        ends="one that is held is let go, or ends",
+        ends="one that is held is released, or ends",
         ended_by=_LET_GO[1:],
     ),
     "database.damaged": AlarmKind(
@@ -264,7 +264,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} in the database's indexes: rows were hidden, and are found again",
         whose=Whose.OURS,
         advice="What was hidden goes on now, and may be late: look through what waits. See whether"
-        " anything else than the gateway opens the database; look at the disk.",
+        " anything but the gateway opens the database; look at the disk.",
         ends="nothing else",
     ),
     "audit.broken": AlarmKind(
@@ -274,15 +274,15 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} where the audit trail is not as written",
         whose=Whose.OURS,
         advice="Run bars-gateway audit verify: it says which lines, of which day. Make a backup"
-        " before anything else is done; find out who had the database's file; tell whoever answers"
-        " for information governance. It is told once for each place.",
+        " before anything else is done; find out who had access to the database's file; tell"
+        " whoever answers for information governance. It is told once for each place.",
         ends="nothing else",
     ),
     "notice.set_aside": AlarmKind(
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} of which the EPR cannot be told, for the gateway itself failed in telling",
+        says="{n} that the EPR cannot be told of, because of an internal error",
         whose=Whose.OURS,
         advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again, at"
         " the next start at the latest. Send us the type and place of the error.",
@@ -334,7 +334,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.PLACE,
         severe=True,
         noun="restore",
-        says="{n} of which nobody can say what was forgotten",
+        says="{n} of which nobody can say what was lost",
         whose=Whose.EITHER,
         advice="Ask each Sender what it has sent after the time that is named: it will not send"
         " again what we said we have. Look in the EPR for what was submitted since, and ask each"
@@ -345,7 +345,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.REQUEST,
         severe=True,
         noun="message",
-        says="{n} received before a restore, and not given to the EPR since",
+        says="{n} received before a restore, and not yet given to the EPR",
         whose=Whose.OURS,
         advice="No Sender will send it again. Stop the gateway, `bars-gateway restore KEPT"
         " --hand-over` with the file that the restore has kept, and start it.",
@@ -357,8 +357,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} that a restore could not take over",
         whose=Whose.OURS,
-        advice="What became of it, the kept database alone knows. See to it by hand, with its"
-        " Sender or Receiver; what the restore has printed says why.",
+        advice="Only the database that was kept knows what became of it. Deal with it by hand, with"
+        " its Sender or Receiver; what the restore printed says why.",
         ends="nothing else",
     ),
     "cancel.other_patient": AlarmKind(
@@ -376,12 +376,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="cancellation",
-        says="{n} not gone yet: nobody there says what stands",
+        says="{n} not sent yet: nobody there says what is still to be cancelled",
         whose=Whose.EITHER,
-        advice="What was to be cancelled stands meanwhile: telephone that service now. The gateway"
-        " goes on asking until the time of the cancellation ends; find out why nobody answers.",
+        advice="What was to be cancelled still stands: telephone that service now. The gateway goes"
+        " on asking until the time of the cancellation ends; find out why nobody answers.",
         meanwhile={Meanwhile.GONE_ON: _WITHOUT_IT},
-        ends="it may go, or ends",
+        ends="it may be sent, or ends",
         ended_by=(
             "cancel.confirmed",
             "cancel.sent_unshown",
@@ -428,15 +428,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="request",
         says="{n} of a patient who has the same request already",
         whose=Whose.EITHER,
-        advice="It was asked for twice: sent again as new, or built twice. Find out which record"
-        " holds, and have the other cancelled: who cancels one of two believes that nobody comes.",
+        advice="It was asked for twice: sent again as new, or built twice. Find out which record is"
+        " to stand, and have the other cancelled: whoever cancels one of two believes that nobody"
+        " is coming.",
         ends="one of the two is cancelled, turned down or never taken, or both are over",
     ),
     "question.unanswered": AlarmKind(
         about=AlarmScope.REQUEST,
         severe=False,
         noun="question",
-        says="{n} that our EPR has not answered for long",
+        says="{n} that our EPR has not answered for a long time",
         whose=Whose.OURS,
         advice="See that the EPR answers; the Sender does not know what became of it.",
         ends="the EPR answers",
@@ -464,7 +465,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.REQUEST,
         severe=False,
         noun="file",
-        says="{n} of the EPR's refused, for the gateway itself failed",
+        says="{n} from the EPR refused because of an internal error",
         whose=Whose.OURS,
         advice="The reason lies beside it. Have it dropped again, and telephone if that fails too."
         " Send us the type and place of the error.",
@@ -483,31 +484,31 @@ ALARMS: Mapping[str, AlarmKind] = {
     "inbound.failed": AlarmKind(
         about=AlarmScope.PLACE,
         severe=False,
-        noun="error",
-        says="{n} of the gateway itself over what came from another organisation",
+        noun="internal error",
+        says="{n} in dealing with what came from another organisation",
         whose=Whose.OURS,
-        advice="It got 500 and sends again; what was taken already is not taken twice. Send us"
-        " the type and place.",
+        advice="The Sender got 500 and sends it again; what was taken already is not taken twice."
+        " Send us the type and place of the error.",
         ends="nothing else",
     ),
     "request.failed": AlarmKind(
         about=AlarmScope.PLACE,
         severe=False,
-        noun="error",
-        says="{n} of the gateway itself over what the EPR asked or submitted",
+        noun="internal error",
+        says="{n} in dealing with what the EPR asked or submitted",
         whose=Whose.OURS,
-        advice="The EPR got 500, and has to ask again; what was taken already is never sent"
-        " twice. Send us the type and place.",
+        advice="The EPR got 500, and has to ask again; what was taken already is never sent twice."
+        " Send us the type and place of the error.",
         ends="nothing else",
     ),
     "work.failed": AlarmKind(
         about=AlarmScope.PLACE,
         severe=False,
-        noun="error",
-        says="{n} of the gateway itself in what it does without being asked",
+        noun="internal error",
+        says="{n} in what the gateway does by itself",
         whose=Whose.OURS,
         advice="It goes on with the rest; the log names what is not done. Send us the type and"
-        " place.",
+        " place of the error.",
         ends="nothing else",
     ),
     "link.refused": AlarmKind(

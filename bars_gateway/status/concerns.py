@@ -42,14 +42,16 @@ CLOCK_STEP_SHOWN = timedelta(days=1)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
-UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
+UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _UNREAD = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
     " not take it, and telephone whoever it is for."
 )
-_NOT_ASKING = "Whoever wants a decision of it gets 503. See whether it runs and reaches the socket."
+_NOT_ASKING = (
+    "Whoever wants a decision from it gets 503. See whether it is running and reaches the socket."
+)
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
 _SILENT = f"{_QUEUED} Tell whoever runs it."
 _FAILING = (
@@ -57,11 +59,11 @@ _FAILING = (
     " the national service desk. Otherwise tell whoever runs it."
 )
 MISSING = (
-    "Put it back under that name, and start again: what waits goes on then. A provider's name is"
-    " never changed: its messages go by it. Ask clinicians to telephone anything that cannot"
-    " wait."
+    "Put it back under that name, and start again: what waits goes on then. Never change the name"
+    " of a provider: its messages belong to that name. Ask clinicians to telephone anything that"
+    " cannot wait."
 )
-_STALLED = "What is to go there waits, and is kept."
+_STALLED = "Whatever is to go there waits, and is kept."
 
 
 class ConcernKind(StrEnum):
@@ -179,8 +181,8 @@ def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
         size, minutes = f"{log.size / 2**20:.0f} MB", f"{log.seconds / 60:.0f} min"
         yield Concern(
             kind=ConcernKind.DATABASE_LOG_STUCK,
-            text=f"The database's write-ahead log has grown to {size}: a program has read in it for"
-            f" {minutes} without an end",
+            text=f"The database's write-ahead log has grown to {size}: a program has been reading"
+            f" it for {minutes}",
             advice="Find it (fuser -v on the database) and end it: sqlite3, or a backup program."
             " Nothing is lost; until then the log takes more and more of the disk.",
         )
@@ -191,8 +193,8 @@ def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:
         yield Concern(
             kind=ConcernKind.DATABASE_GAP,
             text=f"The database lacks rows where it looks for them: {', '.join(inspection.left)}",
-            advice="Make room on that disk: to rebuild it is tried again every minute. If it goes"
-            " on, bars-gateway verify says why; the same bytes may have been taken twice.",
+            advice="Make room on that disk: the gateway tries to rebuild it every minute. If this"
+            " lasts, bars-gateway verify says why; the same bytes may have been taken twice.",
         )
 
 
@@ -205,7 +207,7 @@ def _uninspected(inspection: Inspection | None) -> Iterator[Concern]:
     yield Concern(
         kind=ConcernKind.DATABASE_UNCOMPARED,
         text=f"{UNINSPECTED} since {inspection.waits_since:%d %b %H:%M} UTC",
-        advice=f"{before} Nothing is to be done, unless this lasts for hours.",
+        advice=f"{before} There is nothing to do unless this lasts for hours.",
     )
 
 
@@ -214,7 +216,7 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
     for kind, receivers, what, advice in (
         (silent, running.silent, "has not answered", _SILENT),
         (failing, running.failing, "has answered with errors only", _FAILING),
-        (silent, running.remembered, "gave no good answer before this start: none", _SILENT),
+        (silent, running.remembered, "had given no good answer before this start: none", _SILENT),
     ):
         for receiver, since in receivers.items():
             yield Concern(
@@ -228,15 +230,15 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
 
 def _missing(providers: Mapping[str, datetime]) -> Iterator[Concern]:
     for name, since in providers.items():
-        since_when = f"since {since:%d %b %H:%M} UTC, and something of it was under way"
-        text = f"No provider {name} is in the settings {since_when}: it is neither sent nor told"
+        since_when = f"since {since:%d %b %H:%M} UTC, and it had messages under way"
+        text = f"Provider {name} has not been in the settings {since_when}: nothing is sent or told"
         yield _of_provider(ConcernKind.PROVIDER_MISSING, name, text, MISSING)
 
 
 def _egress(egress: EgressState | None) -> Iterator[Concern]:
     if egress is not None:
         since = f"{egress.since:%d %b %H:%M} UTC"
-        text = f"Nothing gets out since {since}: {egress.reason}"
+        text = f"Nothing has got out since {since}: {egress.reason}"
         yield Concern(kind=ConcernKind.EGRESS_BLOCKED, text=text, advice=egress.advice)
 
 
@@ -253,7 +255,7 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
 def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
     for each in kept_out:
         since = f"{each.since:%d %b %H:%M} UTC"
-        text = f"Nothing of {each.provider} has got past the national proxy since {since}:"
+        text = f"Nothing from {each.provider} has got past the national proxy since {since}:"
         text = f"{text} {each.reason}"
         yield _of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, each.advice)
 
@@ -388,8 +390,8 @@ def _held(overview: Overview) -> list[Concern]:
     if not held:
         return []
     advice = (
-        "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
-        " time passes ends: as not sent, or as unconfirmed where it had been tried."
+        "Release or withdraw them: what waits behind them does not leave, and a message whose time"
+        " passes ends: as not sent, or as unconfirmed where it had been tried."
     )
     text = f"{_some(held, 'message')} held, by hand or set aside"
     return [Concern(kind=ConcernKind.MESSAGE_HELD, text=text, advice=advice)]
@@ -403,7 +405,7 @@ def _keys(tokens: Sequence[TokenState]) -> list[Concern]:
             name=f"{token.provider}, {key_id}",
             text=f"The token service does not know the key {key_id} of {token.provider}",
             advice=f"{token.key_id} signs in its place. A key that was published within the last"
-            " hour is noticed by itself; otherwise see what is registered.",
+            " hour is picked up by itself; otherwise check what is registered.",
         )
         for token in tokens
         if token.failing_since is None
@@ -416,7 +418,7 @@ def _skews(tokens: Sequence[TokenState]) -> list[Concern]:
         Concern(
             kind=ConcernKind.CLOCK_SKEWED,
             text=f"Our clock is {token.clock_skew_seconds:+.0f} s off the token service's",
-            advice="Set it right (timedatectl): at 150 s no token is given any more.",
+            advice="Correct it (timedatectl): from 150 s on, no token is given.",
         )
         for token in tokens
         if abs(token.clock_skew_seconds or 0) > SKEW_SHOWN
@@ -439,8 +441,8 @@ def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
         Concern(
             kind=ConcernKind.CALLER_OBSERVED,
             text=f"Callers whose names are not listed are let in until {until:%d %b %H:%M} UTC",
-            advice="Write the name that the log tells into inbound.allowed_client_names, and"
-            " take callers.observe_until out.",
+            advice="Add the name that the log gives to inbound.allowed_client_names, and remove"
+            " callers.observe_until.",
         )
     ]
 
@@ -450,9 +452,9 @@ def _shut_out(callers: Sequence[str]) -> list[Concern]:
         Concern(
             kind=ConcernKind.CALLER_SHUT_OUT,
             about=each,
-            text=f"Would not get in any more: {each}",
-            advice="What it sends is lost on the way. Put the authority that is named, with its"
-            " root, into inbound.client_ca_file; if it is to stay out, take its name from"
+            text=f"Would no longer get in: {each}",
+            advice="What it sends is lost on the way. Add the authority that is named, with its"
+            " root, to inbound.client_ca_file; if it is to stay out, remove its name from"
             " inbound.allowed_client_names.",
         )
         for each in callers
@@ -465,8 +467,9 @@ def _refused(refused: Mapping[str, str]) -> list[Concern]:
             kind=ConcernKind.RENEWAL_REFUSED,
             about=name,
             name=name,
-            text=f"What is new of {name} was not taken: {reason}",
-            advice="The old goes on. Put it right, and it is taken; bars-gateway doctor says more.",
+            text=f"A change of {name} was not taken: {reason}",
+            advice="The old one stays in use. Correct it, and it is taken; bars-gateway doctor says"
+            " more.",
         )
         for name, reason in refused.items()
     ]
@@ -498,7 +501,7 @@ def _waiting(overview: Overview) -> list[Concern]:
     if since is None or overview.at - since < LATE:
         return []
     advice = (
-        "See the last attempts for the reason. The gateway goes on trying, but for what waits"
+        "See the last attempts for the reason. The gateway keeps trying, except with what waits"
         " behind a message that is held."
     )
     text = f"A message has waited since {since:%d %b %H:%M} UTC"
@@ -511,8 +514,9 @@ def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
             kind=ConcernKind.ALERT_UNDELIVERED,
             about=channel,
             name=channel,
-            text=f"Nobody is told by {channel} of what stands here, since {since:%d %b %H:%M} UTC",
-            advice="Look at this page instead. The log says why; it is tried again and again.",
+            text=f"Nobody has been told by {channel} of what stands here since {since:%d %b %H:%M}"
+            " UTC",
+            advice="Look at this page instead. The log says why; the gateway keeps trying.",
         )
 
 
@@ -526,8 +530,8 @@ def _unpurged(now: datetime, purges: PurgeState | None) -> Iterator[Concern]:
         yield Concern(
             kind=ConcernKind.PURGE_LATE,
             text=f"No purge has come to its end since {late:%d %b %H:%M} UTC",
-            advice="Records of age stay, and the database grows. See what the log has of it; the"
-            " gateway has to run at retention.nightly_at.",
+            advice="Records that should have left are still here, and the database grows. See what"
+            " the log says; the gateway has to be running at retention.nightly_at.",
         )
 
 
@@ -536,9 +540,9 @@ def _untended(now: datetime, trail: TrailState | None) -> Iterator[Concern]:
     if late is not None:
         yield Concern(
             kind=ConcernKind.AUDIT_LATE,
-            text=f"The audit trail is not looked after since {late:%d %b %H:%M} UTC",
-            advice="It is to be verified daily, and its head kept every hour. See what the log has"
-            " of it: audit.head_not_kept names the file.",
+            text=f"The audit trail has not been looked after since {late:%d %b %H:%M} UTC",
+            advice="It should be verified daily, and its head kept every hour. See what the log"
+            " says: audit.head_not_kept names the file.",
         )
 
 
@@ -547,8 +551,8 @@ def _clock_doubted(doubted: datetime) -> Concern:
         kind=ConcernKind.PURGE_LATE,
         text=f"Nothing is purged: by the clock it is {doubted:%d %b %Y}, and none has begun for"
         " more than a week",
-        advice="The clock may be ahead, and everything would be of age. See that it is right"
-        " (timedatectl). If it is, begin one: bars-gateway purge --why TEXT.",
+        advice="The clock may be ahead, and then everything would look old enough to leave. Check"
+        " that it is right (timedatectl). If it is, begin one: bars-gateway purge --why TEXT.",
     )
 
 
@@ -559,8 +563,8 @@ def _nodes_away(nodes: Sequence[Node]) -> Iterator[Concern]:
                 kind=ConcernKind.NODE_AWAY,
                 about=each.name,
                 name=each.name,
-                text=f"The gateway of node {each.name} is away since {each.seen_at:%d %b %H:%M}"
-                " UTC",
+                text=f"The gateway of node {each.name} has been away since"
+                f" {each.seen_at:%d %b %H:%M} UTC",
                 advice="The others go on. Start it again: what lies in its folders is taken by"
                 " nobody else.",
             )
@@ -574,7 +578,7 @@ def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
     return [
         Concern(
             kind=ConcernKind.DISK_LOW,
-            text=f"The disk of the database fills: {free} are free",
+            text=f"The disk of the database is filling up: {free} are free",
             advice=f"Make room. Below {asked} (store.minimum_free_bytes) nothing is received, and"
             " nothing is taken from the EPR.",
         )

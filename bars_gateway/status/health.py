@@ -74,7 +74,7 @@ def _of_sending(running: RuntimeState) -> Iterator[str]:
         if token.failing_since:
             yield f"no access token for {token.provider}: {token.reason}"
     for name in running.missing:
-        yield f"no provider {name} is in the settings, and something of it was under way"
+        yield f"provider {name} is not in the settings, and had messages under way"
     for kept_out in running.kept_out:
         yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
     for folder, reason in running.stalled.items():
@@ -195,7 +195,7 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
             name="settings",
             of=name,
             state=HealthState.FAILING,
-            reason="it is not in the settings, and something of it was under way",
+            reason="it is not in the settings, and had messages under way",
             details={"since": _text(since)},
         )
     for kept_out in running.kept_out:

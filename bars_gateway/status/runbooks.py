@@ -68,36 +68,37 @@ _HARM_OF_ALARMS: Mapping[str, str] = {
     "database.damaged": "What stands in the damaged part may not be sent, or not told to the EPR.",
     "index.rebuilt": "What was hidden may have waited for longer than anybody knew.",
     "audit.broken": "None at once: but what was done to messages, and by whom, may not be as the"
-    " list has it.",
+    " list says.",
     "notice.set_aside": "The EPR does not know what came, or what became of what was sent.",
     "message.not_sent": "Nobody else knows what it says: the patient may be waiting for somebody"
     " who was never asked.",
     "message.unconfirmed": "Nobody here knows whether it is acted on: it may be, or not at all.",
     "message.refused": "It was not taken: what it asks for may not be done by anybody.",
     "restore.held": "It may have been sent before, or not at all; until somebody decides it waits.",
-    "restore.forgotten": "What was acknowledged may be unknown here now, and nobody sends it"
+    "restore.forgotten": "What was acknowledged may be unknown here now, and nobody will send it"
     " again.",
     "restore.not_handed_over": "The EPR does not have a message that its Sender believes to be"
     " here.",
     "restore.not_taken_over": "The running gateway does not know what became of it, or of the"
     " patient whom it is about.",
     "cancel.other_patient": "Nothing was cancelled, and two patients may have been mixed up.",
-    "cancel.not_sent": "What was to be cancelled stands meanwhile: somebody may come who is not"
-    " wanted any more.",
-    "cancel.turned_away": "What was to be cancelled goes on here: somebody may go who is not wanted"
-    " any more.",
+    "cancel.not_sent": "What was to be cancelled still stands: somebody may come who is no longer"
+    " wanted.",
+    "cancel.turned_away": "What was to be cancelled goes on here: somebody may go who is no longer"
+    " wanted.",
     "patient.other": "Something may be filed, or acted on, for the wrong patient.",
-    "patient.two": "A part of it may be about somebody else than whom it is filed for.",
-    "record.other": "Both may be acted on, or one may be cancelled in the belief that nobody"
-    " comes.",
-    "question.unanswered": "The Sender does not know whether anybody here sees to its patient.",
+    "patient.two": "A part of it may be about somebody other than the patient it is filed for.",
+    "record.other": "Both may be acted on, or one may be cancelled in the belief that nobody is"
+    " coming.",
+    "question.unanswered": "The Sender does not know whether anybody here is looking after its"
+    " patient.",
     "question.decided_late": "The Sender may not know what was decided about its patient.",
     "question.shared_id": "A later change or cancellation may meet the record of another patient.",
     "file.set_aside": "What the file says has not been sent to anybody.",
     "answer.set_aside": "The Sender does not know what was decided about its patient.",
     "inbound.failed": "What came may be unknown to the EPR until its Sender sends it again.",
     "request.failed": "What the EPR wanted may not have been done until it asks again.",
-    "work.failed": "Something that falls due with time may be late, or told to nobody.",
+    "work.failed": "Something that falls due may be late, or told to nobody.",
     "link.refused": "Two patients may have been mixed up at the Sender, or by it.",
     "change.unknown": "Nothing was changed here: somebody may still be waiting, or on the way.",
     "response.remarked": "It may be taken for more than it is, or for the latest that there is.",
@@ -161,9 +162,9 @@ _CONCERNS: tuple[Runbook, ...] = (
         code=ConcernKind.EPR_NOT_ASKING,
         title="The EPR has stopped asking for questions",
         whose=Whose.OURS,
-        harm="Whoever wants a decision of it gets 503: bookings and searches from outside fail.",
+        harm="Whoever wants a decision from it gets 503: bookings and searches from outside fail.",
         look="The page says when it asked last; then the EPR's own log.",
-        do="See whether the EPR runs, and reaches the socket of its provider.",
+        do="See whether the EPR is running, and reaches the socket of its provider.",
         ends="It asks again.",
         urgent=True,
     ),
@@ -185,7 +186,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="The same bytes may have been taken twice. What waits is looked for without that"
         " index.",
         look="`bars-gateway verify` says which and why.",
-        do="Make room on that disk: to rebuild it is tried again every minute.",
+        do="Make room on that disk: the gateway tries to rebuild it every minute.",
         ends="The index is rebuilt.",
         urgent=False,
     ),
@@ -196,7 +197,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="None until the disk is full; then nothing is received any more.",
         look="`fuser -v` on the database: often a sqlite3 shell, or a backup program.",
         do="End that program. Nothing is lost by it.",
-        ends="It reads no more.",
+        ends="It no longer reads.",
         urgent=False,
     ),
     Runbook(
@@ -260,9 +261,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="None while another key signs in its place.",
         look="The page names the key that is not known, and the one that signs.",
-        do="A key that was published within the last hour is noticed by itself. Otherwise see"
-        " what is"
-        " registered: `bars-gateway letters`.",
+        do="A key that was published within the last hour is picked up by itself. Otherwise check"
+        " what is registered: `bars-gateway letters`.",
         ends="The token service takes it, or it is taken out of the settings.",
         urgent=False,
         after=timedelta(hours=1),
@@ -271,7 +271,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         code=ConcernKind.CLOCK_SKEWED,
         title="Our clock differs from the token service's",
         whose=Whose.OURS,
-        harm="None yet. At 150 s no token is given any more, and nothing is sent.",
+        harm="None yet. From 150 s on no token is given, and nothing is sent.",
         look="`timedatectl`, and what sets the clock of this machine.",
         do="Set it right.",
         ends="The difference is 5 s or less when the next token is given.",
@@ -283,7 +283,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="What the EPR submits there is not sent, or what came is not given to it.",
         look="The page names the folder and the reason: rights, a share that is away, a full disk.",
-        do="Do what the page says of the reason. What is to go there waits, and is kept.",
+        do="Do what the page says of the reason. Whatever is to go there waits, and is kept.",
         ends="The folder can be used.",
         urgent=True,
         after=_A_MINUTE,
@@ -318,10 +318,10 @@ _CONCERNS: tuple[Runbook, ...] = (
         title="A Receiver answers with errors only",
         whose=Whose.THEIRS,
         harm="What is for it waits until its time ends; some of it may have arrived.",
-        look="The page names it, and since when. Where it is so for all, the proxy has trouble.",
-        do="Tell whoever runs it; where it is so for all, ask the national service desk. Ask"
+        look="The page names it, and since when. Where all of them do, the proxy has trouble.",
+        do="Tell whoever runs it; where all of them do, ask the national service desk. Ask"
         " clinicians to telephone anything that cannot wait: `bars-gateway queue` lists it.",
-        ends="It answers a message otherwise.",
+        ends="It answers a message in another way.",
         urgent=True,
         after=_A_MINUTE,
     ),
@@ -343,8 +343,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="Others than the national proxy may hand over messages.",
         look="The log has the name of each (`tls.` events).",
-        do="Write the name into `inbound.allowed_client_names`, and take `callers.observe_until`"
-        " out.",
+        do="Add the name to `inbound.allowed_client_names`, and remove `callers.observe_until`.",
         ends="That time is over, or the setting is taken out.",
         urgent=False,
     ),
@@ -355,7 +354,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="What it sends does not reach us: referrals, answers and cancellations are missing"
         " here.",
         look="The page names the caller, and the authority that is missing.",
-        do="Put that authority, with its root, into `inbound.client_ca_file`; or take the name from"
+        do="Add that authority, with its root, to `inbound.client_ca_file`; or remove the name from"
         " `inbound.allowed_client_names` if it is to stay out.",
         ends="It would get in, or its name is not listed any more.",
         urgent=True,
@@ -366,7 +365,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="None while the old ones hold.",
         look="The page says which and why; `bars-gateway doctor` says more.",
-        do="Put it right: it is taken then.",
+        do="Correct it: then it is taken.",
         ends="What lies there is taken.",
         urgent=False,
         after=_A_MINUTE,
@@ -408,13 +407,14 @@ _CONCERNS: tuple[Runbook, ...] = (
         code=ConcernKind.PURGE_LATE,
         title="No purge has come to its end for days",
         whose=Whose.OURS,
-        harm="None to a patient's care. What should be here no more is, and the database grows.",
+        harm="None to a patient's care. What should have left is still here, and the database"
+        " grows.",
         look="`bars-gateway purge --certificates`, and the log (`store.unavailable`,"
         " `unit.set_aside`).",
-        do="See first that the clock is right (`timedatectl`): where by it more than a week has"
-        " passed without a purge, none begins by itself, for everything may be of age by mistake;"
-        " `bars-gateway purge --dry-run` says so, too."
-        " If it is right, begin one: `bars-gateway purge --why TEXT`. See that the gateway runs at"
+        do="Check first that the clock is right (`timedatectl`): where by that clock more than a"
+        " week has passed without a purge, none begins by itself, for everything may look old"
+        " enough to leave by mistake; `bars-gateway purge --dry-run` says so, too. If it is right,"
+        " begin one: `bars-gateway purge --why TEXT`. See that the gateway runs at"
         " `retention.nightly_at`.",
         ends="A purge of every provider has come to its end: the next night's, after one of yours.",
         urgent=False,
@@ -454,7 +454,7 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.DISK_LOW,
-        title="The disk of the database fills",
+        title="The disk of the database is filling up",
         whose=Whose.OURS,
         harm="None yet. Below `store.minimum_free_bytes` nothing is received, and nothing is taken"
         " from the EPR.",

@@ -64,7 +64,7 @@ TROUBLES = (
         "What waits for it",
         (short(DOWN), "queued", "Withdraw all that fit…"),
         (
-            f"{DOWN} gave no good answer before this start: none since 02 Mar 08:40 UTC",
+            f"{DOWN} had given no good answer before this start: none since 02 Mar 08:40 UTC",
             _WAIT,
             "Look first at the other side",
             "Tell whoever runs it",
@@ -98,7 +98,7 @@ TROUBLES = (
     Trouble(
         "a disk that fills",
         (
-            "The disk of the database fills",
+            "The disk of the database is filling up",
             "MB are free",
             "open since 02 Mar 08:59",
             "Look first here",

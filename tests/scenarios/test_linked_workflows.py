@@ -240,7 +240,7 @@ async def test_scenario_29_a_rebooking_fails_half_way(world: World) -> None:
     assert State.CANCELLED == await state(world.hospital, old["request_id"])
 
 
-UNREPLACED = "for something new that came to nothing"
+UNREPLACED = "made for something new that came to nothing"
 
 
 async def page(node: Node, path: str = "") -> str:

@@ -423,7 +423,7 @@ async def test_a_booking_that_is_over_is_no_success(tmp_path: Path, status: str)
         _, looked_at = await asked(world.ambulance, f"/messages/{receipt['request_id']}")
         shown = await page(world.ambulance)
 
-    assert "1 message of ours whose record at the Receiver is over there" in shown
+    assert "1 message of ours whose record has ended at the Receiver" in shown
     assert ("over", status, FOCUS_ID) == (notice["reconciled"], notice["shown"], notice["focus_id"])
     for told_ in (notice["means"], looked_at["means"]):
         assert "Telephone: ask whether the patient has" in told_
@@ -872,8 +872,8 @@ async def test_who_wanted_to_cancel_reads_that_it_never_left(
         (came,) = await notices(world.ambulance, "notice")
 
     assert ("acknowledged", "not_sent") == (first["state"], fate["state"])
-    assert "1 cancellation not gone yet" in waiting
-    assert "not gone yet" not in over
+    assert "1 cancellation not sent yet" in waiting
+    assert "not sent yet" not in over
     assert "never left this organisation" in over
     assert ["cancel_unsent"] == came["remarks"]
     assert "the cancellation never left" in came["means"]

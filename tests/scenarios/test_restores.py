@@ -164,7 +164,7 @@ async def test_a_restore_that_is_run_again_forgets_nothing_more_quietly(
     assert [True, True] == ["nobody can say all of it" in each for each in (first, second)]
     assert "is whole" not in second
     assert "restore.forgotten" in alarms
-    assert "1 restore of which nobody can say what was forgotten" in page
+    assert "1 restore of which nobody can say what was lost" in page
     assert "No action needed" not in page
 
 

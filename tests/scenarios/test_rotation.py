@@ -294,7 +294,7 @@ async def test_a_start_with_authorities_that_shut_a_caller_out_says_so(world: Wo
     async with aiohttp.ClientSession() as session:
         page = await (await session.get(f"http://127.0.0.1:{node.gateway.status.port}")).text()
 
-    assert "Would not get in any more: bars-proxy.sandbox.local" in page
+    assert "Would no longer get in: bars-proxy.sandbox.local" in page
 
 
 async def test_a_bad_signing_key_leaves_the_old_one_in_use(world: World) -> None:

@@ -80,7 +80,7 @@ REFERRED = "A patient has been referred to this service"
 ASKED_FOR_HELP = "Another control room asks you to take a call on."
 TWO_RECORDS = "There may be two records of this patient's request."
 HAS_ONE_THERE = "who has the same request already"
-LOOKED_FOR = "whose record at the Receiver is over there, or could not be found"
+LOOKED_FOR = "whose record has ended at the Receiver, or could not be found there"
 ABOUT_NO_MESSAGE = {
     None,
     "restore.not_handed_over",
@@ -558,14 +558,14 @@ ROWS = (
     Row(
         course=courses.a_restore_that_forgets_what_was_received,
         requester=Told(),
-        responder=Told(page="nobody can say what was forgotten"),
+        responder=Told(page="nobody can say what was lost"),
         leaves_traces=True,
     ),
     Row(
         course=courses.a_restore_that_lacks_what_was_received,
         requester=Told(),
         responder=Told(
-            page="received before a restore, and not given to the EPR since",
+            page="received before a restore, and not yet given to the EPR",
             alarm="restore.not_handed_over",
         ),
         leaves_traces=True,

@@ -235,7 +235,7 @@ async def test_what_nobody_can_list_stands_on_the_page(home: Home, damage, condi
 
     assert condition is restored.condition
     assert [["after 2026-03-02 09:01:00 UTC"]] == [list(each.codes) for each in forgotten(seen)]
-    assert "1 restore of which nobody can say what was forgotten" == said.text
+    assert "1 restore of which nobody can say what was lost" == said.text
     assert said.advice.startswith("Ask each Sender what it has sent after the time that is named")
 
 
