@@ -332,8 +332,8 @@ class CallersShutOut(IdentityError):
     """Callers who get in today would not get in with the new certificates, lists or settings."""
 
     advice = (
-        "Put the authority that is named, with its root, into inbound.client_ca_file beside those"
-        " of the new file. If that caller is to stay out, take its name from"
+        "Add the authority that is named, with its root, to inbound.client_ca_file beside those of"
+        " the new file. If that caller is to stay out, remove its name from"
         " inbound.allowed_client_names; a restart takes the new as it is."
     )
 

@@ -124,17 +124,19 @@ EVENTS = {
     ),
     "alarms.handled": LogEvent("The EPR has marked alarms as handled."),
     "alert.goes_on": LogEvent(
-        "What alert `name` is about stands still, and nobody has acknowledged it.", _RUNBOOK
+        "What alert `name` is about still stands, and nobody has acknowledged it.", _RUNBOOK
     ),
     "alert.not_delivered": LogEvent(
         "By one way (`name`) `count` alerts could not be told; they are tried again.",
         "`docs/runbooks.md`, at `alert.undelivered`.",
     ),
     "alert.opened": LogEvent(
-        "A condition has come to be: `kind` is its code, `name` the alert's number.", _RUNBOOK
+        "A condition has arisen: `kind` is its code, `name` the alert's number.", _RUNBOOK
     ),
-    "alert.resolved": LogEvent("What alert `name` was about stands no more."),
-    "alerts.acknowledged": LogEvent("Somebody sees to the alert `name`: it is told of no more."),
+    "alert.resolved": LogEvent("What alert `name` was about is over."),
+    "alerts.acknowledged": LogEvent(
+        "Somebody is seeing to alert `name`: nobody is reminded of it any more."
+    ),
     "audit.anchored": LogEvent(
         "The lines of the audit trail up to `line`, of `day` and before, leave: their time is over."
     ),
@@ -151,8 +153,8 @@ EVENTS = {
         "See that the gateway's user may write there, and that there is room.",
     ),
     "audit.report_refused": LogEvent(
-        "A file that says what was done beside the gateway is none that a command wrote.",
-        "See who put it to `path`; it is there under another name now.",
+        "A file that says what was done beside the gateway was not written by a command.",
+        "See who put it at `path`; it has been renamed there.",
     ),
     "audit.reported": LogEvent(
         "What a command did beside the gateway (`kind`) is in the audit trail now."
@@ -179,16 +181,17 @@ EVENTS = {
         "Look at the disk or share on which it works: `docs/debugging.md`.",
     ),
     "daemon.report_lost": LogEvent(
-        "systemd could not be told that the gateway is ready, or moves.",
+        "systemd could not be told that the gateway is ready, or still moving.",
         "Look at `NotifyAccess=` of the unit, if it is restarted for this.",
     ),
     "daemon.started": LogEvent(
         "Every door is open; `count` messages were under way when the last process ended."
     ),
     "daemon.stopped": LogEvent("What was under way has come to its end."),
-    "daemon.stopping": LogEvent("Somebody stops the gateway."),
+    "daemon.stopping": LogEvent("Somebody is stopping the gateway."),
     "encryption.began": LogEvent(
-        "What is stored is encrypted anew, a few rows at a time: there is a new key, or the first."
+        "What is stored is being encrypted again, a few rows at a time: there is a new key, or the"
+        " first."
     ),
     "encryption.completed": LogEvent(
         "All that is stored is encrypted by `key_id` (-: by none); count: rows that were changed."
@@ -250,7 +253,9 @@ EVENTS = {
     "inbound.cancel_turned_away": LogEvent(
         "A cancellation came, and nobody could decide about it.", _SEEN_BY_ALARM
     ),
-    "inbound.connection_failed": LogEvent("A connection of a caller broke in us.", _SEND_US),
+    "inbound.connection_failed": LogEvent(
+        "A caller's connection broke because of an internal error.", _SEND_US
+    ),
     "inbound.header_late": LogEvent("A connection said nothing in time, and was closed."),
     "inbound.listening_started": LogEvent("Others can send."),
     "inbound.message_refused": LogEvent(
@@ -292,7 +297,7 @@ EVENTS = {
     ),
     "outbound.attempt_ended": LogEvent(
         "One POST: what came back, and the `row` that judged it.",
-        "`docs/answers.md` has each row; `fault` says who can mend it.",
+        "`docs/answers.md` has each row; `fault` says who can put it right.",
     ),
     "outbound.cancel_read": LogEvent(
         "The record that is to be cancelled was read; `state` is its own."
@@ -351,7 +356,9 @@ EVENTS = {
     "reconciliation.ended": LogEvent(
         "After a duplicate, the Receiver's record was looked for; `kind` says what came of it."
     ),
-    "reconciliation.failed": LogEvent("That look could not be made; it is made again.", _STORE),
+    "reconciliation.failed": LogEvent(
+        "The Receiver's record could not be looked for; that is tried again.", _STORE
+    ),
     "records.held": LogEvent("Somebody has put `count` records under legal hold."),
     "records.purged": LogEvent(
         "Purge `name` came to its end, and has removed `count` records of one `kind`."
@@ -361,7 +368,7 @@ EVENTS = {
         "Settings were changed that only a start takes.", "Restart, when it suits."
     ),
     "renewal.refused": LogEvent(
-        "A new key, certificate or settings file is wrong; the old goes on.",
+        "A new key, certificate or settings file is wrong; the old one stays in use.",
         "`docs/runbooks.md`, at `renewal.refused`.",
     ),
     "renewal.taken": LogEvent("A new key, certificate or settings file is in use."),
@@ -378,7 +385,9 @@ EVENTS = {
         "The write-ahead log could not be folded into the database; it grows meanwhile.",
         "Look at the disk's room and its errors.",
     ),
-    "store.checkpoint_resumed": LogEvent("It can be again."),
+    "store.checkpoint_resumed": LogEvent(
+        "The write-ahead log can be folded into the database again."
+    ),
     "store.commit_cancelled": LogEvent(
         "Somebody cancelled a COMMIT that waited for the server's standby: it is asked again.",
         "Bring the standby back, or take it out of synchronous_standby_names; cancel nothing.",
@@ -390,14 +399,15 @@ EVENTS = {
     ),
     "store.index_not_rebuilt": LogEvent(
         "An index has lost rows and could not be rebuilt; messages are looked up without it.",
-        "Make room; it is tried again. If it goes on, `bars-gateway verify` says why.",
+        "Make room; it is tried again. If this lasts, `bars-gateway verify` says why.",
     ),
     "store.index_rebuilt": LogEvent(
         "An index had lost rows, so that nobody found them; they are found again, late.",
         "Look through what waits; see who else opens the database; look at the disk.",
     ),
     "store.log_stuck": LogEvent(
-        "A program reads in the database without an end; the write-ahead log grows meanwhile.",
+        "A program has been reading the database for too long; the write-ahead log grows"
+        " meanwhile.",
         "Find it with fuser -v on the database, and end it: nothing is lost by that.",
     ),
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
@@ -411,7 +421,8 @@ EVENTS = {
         _STORE,
     ),
     "store.stop_not_marked": LogEvent(
-        "The mark of an orderly stop could not be written: the next start compares, for nothing.",
+        "The mark of an orderly stop could not be written: the next start compares everything,"
+        " needlessly.",
     ),
     "store.unavailable": LogEvent(
         "Nothing can be stored: nothing is taken from anybody, and nothing is lost.",
@@ -446,14 +457,15 @@ EVENTS = {
         "If `name` should call, add it to `allowed_client_names`.",
     ),
     "tls.connection_failed": LogEvent(
-        "A connection broke in us before its handshake was done.", _SEND_US
+        "A connection broke before its handshake was done, because of an internal error.", _SEND_US
     ),
     "tls.connections_full": LogEvent(
         "`count` callers are connected, which is the limit: new ones are closed.",
-        "Raise `inbound.max_connections`, if they are rightly so many.",
+        "Raise `inbound.max_connections`, if that many are to be expected.",
     ),
     "tls.handshake_failed": LogEvent(
-        "A caller did not get through its handshake; `reason` says why. Who left again is `debug`."
+        "A caller did not get through its handshake; `reason` says why. One that simply left is"
+        " logged at `debug`."
     ),
     "token.key_refused": LogEvent(
         "The token service does not know this key; the next is tried.",
@@ -462,7 +474,7 @@ EVENTS = {
     "token.refused": LogEvent("The token service gives no token.", _TOKEN),
     "token.renewed": LogEvent("There is a new access token."),
     "token.request_failed": LogEvent(
-        "Asking for a token failed in us; it is asked again.", _SEND_US
+        "Asking for a token failed because of an internal error; it is asked for again.", _SEND_US
     ),
     "unit.not_told": LogEvent(
         "Something was set aside, and not even that could be written down.", _SEND_US

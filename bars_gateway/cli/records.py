@@ -535,7 +535,7 @@ def held_records(
 
 def compact(config: Config = DEFAULT_CONFIG) -> None:
     """
-    Write the database anew, without what is empty in it, while no gateway runs.
+    Rewrite the database without its empty pages, while no gateway runs.
 
     Needed once for a file whose empty pages a purge cannot give back: one that was made by an
     earlier release. It needs as much free disk as the database takes, and may be interrupted.
@@ -544,7 +544,7 @@ def compact(config: Config = DEFAULT_CONFIG) -> None:
 
     settings = load(config, os.environ)
     if settings.store.url is not None:
-        raise NoFile("only a database file is written anew, and store.url names a server", _VACUUM)
+        raise NoFile("only a database file can be rewritten, and store.url names a server", _VACUUM)
     path = settings.database_path
     before = path.stat().st_size if path.exists() else 0
     compacted(path)

@@ -118,7 +118,7 @@ async def _until_ended(
 
 def _require_new(folder: Path | None) -> None:
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        raise typer.BadParameter("is not empty: a check begins anew", param_hint="--folder")
+        raise typer.BadParameter("is not empty: a check starts afresh", param_hint="--folder")
 
 
 def _print(findings: Sequence["EprFinding"]) -> None:

@@ -78,7 +78,7 @@ class RetentionOverrides(Section):
     """
     How long a refusal is remembered, in days since it was given.
 
-    Set it where Senders repeat what was refused for longer, or are to be judged anew sooner.
+    Set it where Senders repeat what was refused for longer, or are to be judged again sooner.
     """
 
     alarm_days: Days | None = None
@@ -149,7 +149,7 @@ class RetentionSettings(Section):
     """
     How long a refusal is remembered, in days since it was given, with what the EPR was asked.
 
-    For as long, who repeats a request is refused with the same words. Then it is judged anew: it
+    For as long, who repeats a request is refused with the same words. Then it is judged again: it
     was never taken. What the EPR has refused stays as long as what it was about is kept.
     """
 

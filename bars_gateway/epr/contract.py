@@ -12,7 +12,7 @@ break on the day that something is added. What the EPR writes gets no further me
 misspelt member would say nothing: there both are the same.
 
 Each schema stands by itself, in a file: whatever it refers to is in its `$defs`. They are written
-anew by `python tests/epr/test_contract.py`, and a test holds them against the code.
+again by `python tests/epr/test_contract.py`, and a test holds them against the code.
 `docs/epr-contract.md` is the contract for people.
 """
 

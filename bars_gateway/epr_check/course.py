@@ -7,7 +7,7 @@ What is played at the EPR: others write to it, and what it sends meets one fate 
 Both go on side by side. Nobody but the EPR can send its messages: for each fate the check says that
 it is time for one, and goes on where none comes, so that the fate is then untried. Faults meet the
 services of the counterparty alone, for the rest goes on meanwhile. Before *not sent* the gateway is
-started anew: what it had of an access token is gone, and there is no other.
+started again: what it had of an access token is gone, and there is no other.
 """
 
 import asyncio
@@ -186,7 +186,7 @@ class CheckCourse:
             await self.fault(kind="drop_after", method="POST", target=service)
 
     async def lose_tokens(self) -> None:
-        """Start the gateway anew while no access token is available."""
+        """Start the gateway again while no access token is available."""
         await self.fault(kind="token_outage")
         async with self._calm:
             await self._until(self._seen.is_calm, self._ground.times.patience / 3)

@@ -38,7 +38,7 @@ class GatewayView:
     async def run(self) -> None:
         """Learn of notices and questions until cancelled."""
         while True:
-            with suppress(aiohttp.ClientError):  # the gateway is being started anew
+            with suppress(aiohttp.ClientError):  # the gateway is being started again
                 await self._learn()
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -1,5 +1,5 @@
 """
-`bars-gateway evidence`: what an assessor asks to see, made anew from a run on this machine.
+`bars-gateway evidence`: what an assessor asks to see, made afresh from a run on this machine.
 
     sandbox ◄──► gateway ◄──► an EPR that is played       ProvingGround
        │            ▲

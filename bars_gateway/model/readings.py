@@ -387,7 +387,7 @@ class EncryptionStanding:
 
     wanted: str  # the keys that encrypt ("-": none) and that hash; "": there is no key ring
     place: str | None  # the table that is gone through now; None: everything is as wanted
-    changed: int  # rows that were encrypted anew, or opened, since it began
+    changed: int  # rows that were encrypted again, or opened, since it began
     left_over: int  # rows that cannot be opened, and stay as they are
     began_at: datetime | None
     ended_at: datetime | None  # None: it has not ended

@@ -55,7 +55,7 @@ class SendWindow:
         return Openings(at=self.at, places=self.places, not_for=self.not_for, singly=self.singly)
 
     def is_used_up(self, claims: Sequence[Claim]) -> bool:
-        """Tell whether a provider has no place left, so that who may send is to be asked anew."""
+        """Tell whether a provider has no place left, so that who may send is to be asked again."""
         used = Counter(claim.provider for claim in claims)
         return any(count >= self.places[name] for name, count in used.items())
 

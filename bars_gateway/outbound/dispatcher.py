@@ -361,7 +361,7 @@ class Dispatcher:
         Return when a POST may begin, which is now; raise StaleState if the claim has lapsed.
 
         The claim has noted it, and is as long as a POST may take. Where it is used, or was made a
-        while ago, both are done anew: what was stopped while it waited may not leave.
+        while ago, both are done again: what was stopped while it waited may not leave.
         """
         urgent = again or self._policy.timing(claim.use_case).urgent
         await self._proxy.wait_for_turn(claim.provider, urgent=urgent)

@@ -53,7 +53,7 @@ class Shares:
         self._stopping.set()
 
     async def keep(self) -> None:
-        """Divide anew, if somebody has come or gone."""
+        """Divide again, if somebody has come or gone."""
         living = frozenset(self._living())
         if not living or living == self._known:
             return

@@ -205,7 +205,7 @@ SENT_BEFORE = Issue(
     rule="E04",
     path="Bundle",
     text="these bytes were sent once, so long ago that nothing else is known of them: build the"
-    " message anew, with a new Bundle.id, if it is meant once more",
+    " message again, with a new Bundle.id, if it is meant once more",
     **CONFLICT,
 )
 

@@ -403,7 +403,7 @@ class _Known(dict[str, bool]):
     Which values fit: what was met before is found, in a fraction of the time that a match takes.
 
     Systems, profiles and codes are in each message the same, and an instant all over one. Only what
-    is short is kept, and no name that is given once; when there is much, it begins anew.
+    is short is kept, and no name that is given once; when there is much, it starts afresh.
     """
 
     def __init__(self, matches: Callable[[str], object]) -> None:

@@ -83,7 +83,7 @@ WITH RECURSIVE waiting (urgent, provider, receiver) AS (
                                  AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
       FROM waiting WHERE waiting.receiver IS NOT NULL
 ),
-queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause anew
+queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause again
     SELECT urgent, provider, receiver,
            EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
       FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))
@@ -139,7 +139,7 @@ WITH RECURSIVE waiting (urgent, provider, receiver) AS (
                                  AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
       FROM waiting WHERE waiting.receiver IS NOT NULL
 ),
-queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause anew
+queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause again
     SELECT urgent, provider, receiver,
            EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
       FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))

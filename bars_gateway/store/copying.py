@@ -249,15 +249,15 @@ def _agreed(source: CopyEnd, target: CopyEnd) -> str | None:
     if away and away[0][1] != target.name:
         raise CopyRefused(
             f"{source.name} was copied to {away[0][1]}, or is about to be",
-            "Go on with that one, by the same --to; or begin anew after"
-            " `bars-gateway store reopen --why TEXT`.",
+            "Go on with that one, by the same --to; or start again after `bars-gateway store reopen"
+            " --why TEXT`.",
         )
     if begun and begun[0][0] != mine:
         raise CopyRefused(
             f"{target.name} holds a part of another copy: of another database, or of this one"
             " before a gateway was let start on it again",
             "Make an empty one in its place, and copy into that: a database that was dropped and"
-            " made anew, or another file.",
+            " created again, or another file.",
         )
     if not begun:
         _require_empty(target)
@@ -410,7 +410,7 @@ def _compared(source: CopyEnd, target: CopyEnd) -> tuple[dict[str, int], str]:
 def _difference(end: CopyEnd, what: str) -> CopyRefused:
     return CopyRefused(
         f"{end.name} is not the same in the end: {what}",
-        "Nobody may write to either while they are copied. Make an empty target, and begin anew"
+        "Nobody may write to either while they are copied. Make an empty target, and start again"
         " after `bars-gateway store reopen --why TEXT`.",
     )
 

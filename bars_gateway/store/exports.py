@@ -6,7 +6,7 @@ Lines of the audit trail for somebody else, who can see without us that they are
                       └─ not chosen: its digest and its hash, and nothing of what it says
 
 Each such stretch begins with the hash before it and ends with one that a seal tells: the journal
-has that, too. What is between is computed anew by whoever wants to (`docs/records.md`).
+has that, too. What is between is computed again by whoever wants to (`docs/records.md`).
 """
 
 import json

@@ -105,7 +105,7 @@ class OnlyNode:
 
 
 def others_live(nodes: Nodes) -> bool:
-    """Tell whether another node is at work, too: then a start of this one begins nothing anew."""
+    """Tell whether another node is at work, too: then a start of this one begins nothing afresh."""
     return any(not each.is_this and not each.is_away for each in nodes.listed())
 
 

@@ -131,7 +131,7 @@ SELECT m.id AS number, m.request_id AS name FROM messages AS m
  WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) ORDER BY m.workflow_id, m.id;
 
 -- name: remember_sent
--- The same bytes are never sent anew, however old they are.
+-- The same bytes are never sent again, however old they are.
 INSERT INTO sent_before (provider, fingerprint, submission_id, request_id, settled_at)
 SELECT m.provider, m.fingerprint, m.submission_id, m.request_id, m.settled_at FROM messages AS m
  WHERE m.workflow_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers)) AND +m.direction = 'outbound'
@@ -276,7 +276,7 @@ DELETE FROM questions
                WHERE q.changes = 1 AND q.state = 'answered' AND q.message_id IS NULL);
 
 -- name: remove_refusals
--- Refusals leave: who asks the same once more is judged anew.
+-- Refusals leave: who asks the same once more is judged again.
 DELETE FROM ledger WHERE refusal IN (SELECT CAST(value AS BIGINT) FROM json_each(:numbers));
 
 -- name: last_refusal

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Encrypter:
-    """Encrypts anew what is not as it is wanted."""
+    """Encrypts again what is not as it is wanted."""
 
     def __init__(
         self,

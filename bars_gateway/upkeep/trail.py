@@ -9,7 +9,7 @@ Keeps the audit trail so that it shows what is done to it: sealed, told to other
     a day's time is over ─► a line that says so, with its hash ─► its lines leave
     what commands report that they did beside the gateway ─► a line each
 
-Whoever can write the database can compute the whole chain anew, but not what others were told of
+Whoever can write the database can compute the whole chain again, but not what others were told of
 it. So the head goes to the journal, which ought to leave the machine.
 
 Where the process dies, whatever step it was at: a seal is there or is made at the next look; what

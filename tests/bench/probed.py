@@ -56,7 +56,7 @@ class Probe:
             self.worked = max(self.worked, time.process_time() - spent)
 
     def taken(self) -> bytes:
-        """Return what was counted, and begin anew."""
+        """Return what was counted, and begin again."""
         told = {
             "statements": self.counted["statements"],
             "transactions": self.counted["transactions"],

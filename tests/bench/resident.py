@@ -74,7 +74,7 @@ def loaded(build: Build) -> Mapping[str, int]:
 
 
 async def measured(temporary: Path) -> Samples:
-    """Let this build load everything, in each round anew."""
+    """Let this build load everything, in every round."""
     samples = Samples()
     with builds(temporary) as compared:
         for _ in range(ROUNDS):

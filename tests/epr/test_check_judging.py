@@ -502,7 +502,7 @@ def test_what_somebody_recorded_is_right(watch: Watch) -> None:
 
 @pytest.mark.parametrize(("comes", "result"), [(True, EprResult.RIGHT), (False, EprResult.WRONG)])
 def test_who_goes_on_after_a_restart(watch: Watch, *, comes: bool, result: EprResult) -> None:
-    """A gateway is started anew at every upgrade."""
+    """A gateway is started again at every upgrade."""
     watch.seen.seen()
     watch.now += 1
     watch.seen.restarted_at = watch.seen.seconds

@@ -1,13 +1,13 @@
 """
 The contract for programs: a schema of each document, shipped, and that of the code.
 
-To write the schemas anew after a change:
+To write the schemas again after a change:
 
     .venv/bin/python tests/epr/test_contract.py
 
 What was promised lies in `promised-1.0.json`, and is held against what is written now. A release
 makes it a promise for good: from then on nobody edits it. Before that, take it away where a member
-has to go, and it is written anew with the schemas.
+has to go, and it is written again with the schemas.
 """
 
 import json
@@ -89,7 +89,7 @@ def test_every_document_has_a_schema_that_is_shipped() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_schema_is_that_of_the_code(name: str) -> None:
-    """Whoever changes what is written writes it anew."""
+    """Whoever changes what is written writes it again."""
     assert encoded(name) == contract.shipped()[file_name(name)]
 
 

@@ -101,7 +101,7 @@ async def test_an_epr_that_is_away_is_told_once_and_asked_when_it_is_back(tmp_pa
 
 
 async def test_one_that_names_another_patient_says_so(tmp_path: Path) -> None:
-    """Whoever reads it must not stop what was begun for somebody else; one that does not, anew."""
+    """Whoever reads it must not stop what was begun for somebody else; one that does not, again."""
     async with world_in(tmp_path) as world:
         await requested(world, validation_request())
         (file,) = world.hospital.files("inbox/new/*.answer.json")

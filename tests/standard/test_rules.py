@@ -52,7 +52,7 @@ def _written(make: Callable[[], Bundle]) -> bytes:
 
 
 def unbroken(case: Break) -> Bundle:
-    """Return the message that *case* is to break: made once, read anew for each."""
+    """Return the message that *case* is to break: made once, read again for each."""
     return json.loads(_written(case.message))  # type: ignore[no-any-return]
 
 

@@ -46,7 +46,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def empty_database(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Opener:
-    """Return what opens a database of that engine in which nothing is stored, each time anew."""
+    """Return what opens a database of that engine in which nothing is stored, each time a new one."""
     numbers = count(1)
 
     @asynccontextmanager

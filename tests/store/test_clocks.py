@@ -220,7 +220,7 @@ async def withdrawn(store: Store, accepted: Accepted, at: datetime = NOW) -> Non
 
 
 def no_schedule(*_of: object) -> Limits:
-    raise AssertionError("nothing is sent anew")
+    raise AssertionError("nothing is sent again")
 
 
 async def due_of(store: Store, accepted: Accepted) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What is stored is encrypted, encrypted anew and opened again: found in the file's own bytes."""
+"""What is stored is encrypted, encrypted again and opened again: found in the file's own bytes."""
 
 import sqlite3
 import threading
@@ -219,7 +219,7 @@ async def test_an_old_key_may_go_once_nothing_needs_it(file: Path) -> None:
 
 @pytest.mark.parametrize("steps", range(8))
 async def test_a_rotation_goes_on_where_it_was_stopped(file: Path, steps: int) -> None:
-    """However often: what was encrypted anew is, and what was not is readable meanwhile."""
+    """However often: what was encrypted again is, and what was not is readable meanwhile."""
     async with open_database(file, vault=Vault(ONE)) as database:
         await fill(Store(database, node="here"))
     async with open_database(file, vault=Vault(BOTH)) as database:
@@ -363,7 +363,7 @@ async def test_a_row_that_cannot_be_opened_keeps_its_key_needed(file: Path) -> N
     "lost", ["UPDATE payloads SET body = x'0062673105666972737400'", "DELETE FROM payloads"]
 )
 async def test_whom_a_lost_request_named_is_found_after_a_rotation(file: Path, lost: str) -> None:
-    """Its answer is there still, names nobody, and is hashed anew; the old key is in the ring."""
+    """Its answer is there still, names nobody, and is hashed again; the old key is in the ring."""
     async with open_database(file, vault=Vault(ONE)) as database:
         taken = arrival(body=SHORT, request=payload(SHORT), answer=payload(b"ok"))
         await Store(database, node="here").inbound.receive(taken, NOW)

@@ -309,7 +309,7 @@ async def test_a_repetition_after_years_is_a_duplicate(store: Store) -> None:
 
 
 async def test_the_same_bytes_are_not_sent_anew_after_years(store: Store) -> None:
-    """Whoever means it builds it anew: the Receiver has had these."""
+    """Whoever means it builds it again: the Receiver has had these."""
     body = b"the same"
     await sent(store, body=body)
     await purged(store, YEARS)
@@ -586,7 +586,7 @@ async def test_a_restore_takes_over_holds_and_certificates(tmp_path: Path) -> No
 
 
 async def test_a_file_that_keeps_its_empty_pages_is_made_one_that_does_not(tmp_path: Path) -> None:
-    """It was made by another program, or an earlier release: written anew, it gives them back."""
+    """It was made by another program, or an earlier release: written again, it gives them back."""
     path = tmp_path / "gateway.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA auto_vacuum = NONE")

@@ -51,7 +51,7 @@ async def said_no(store: Store, **changes: Any) -> Arrival:
 
 
 async def test_a_refusal_is_said_again_until_its_time_is_over(store: Store) -> None:
-    """Then the same request is judged anew: it was never taken."""
+    """Then the same request is judged again: it was never taken."""
     message = await refused(store)
     before = await store.inbound.receive(message, NOW + 700 * DAY)
     shown = await purged(store, YEARS)

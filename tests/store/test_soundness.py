@@ -329,7 +329,7 @@ async def test_the_ledger_knows_again_what_was_received(path: Path) -> None:
 
 
 async def test_an_entry_that_the_ledger_only_does_not_find_is_no_second_one(path: Path) -> None:
-    """Its index is built anew: the message is known again, and entered once."""
+    """Its index is built again: the message is known again, and entered once."""
     message = arrival()
     async with open_database(path) as database:
         await Store(database, node="here").inbound.receive(message, NOW)

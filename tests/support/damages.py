@@ -51,7 +51,7 @@ def sites(node: Any, type_name: str = RESOURCE, keys: Keys = ()) -> Iterator[Sit
 
 
 def copied(node: Any) -> Any:
-    """Return *node* anew: its objects and lists, for the values are never changed."""
+    """Return a copy of *node*: its objects and lists, for the values are never changed."""
     if isinstance(node, dict):
         return {name: copied(each) for name, each in node.items()}
     return [copied(each) for each in node] if isinstance(node, list) else node

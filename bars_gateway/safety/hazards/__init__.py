@@ -4,7 +4,7 @@ The hazard log: all of the gateway that may come to harm a patient, and what sta
     delivery   a message is lost, late, doubled, sent astray, out of order or altered
     meaning    it is about the wrong patient, misread, unanswered, or never told to anybody
     running    the machine, its clock, its keys, its callers, and the people who work it
-    changing   what is removed, how much comes, and what is upgraded or set anew
+    changing   what is removed, how much comes, and what is upgraded or reconfigured
 
 `docs/safety/hazard-log.md` is printed from it. To add one: the next free code, a row in one of the
 four, and the tests that show each of its controls.

@@ -1,4 +1,4 @@
-"""Hazards of change: what is removed, how much comes, and what is upgraded or set anew."""
+"""Hazards of change: what is removed, how much comes, and what is upgraded or reconfigured."""
 
 from collections.abc import Sequence
 
@@ -135,8 +135,9 @@ CHANGING: Sequence[Hazard] = (
     Hazard(
         code="HAZ-25",
         title="An upgrade, or a changed setting, changes what is sent, said or alarmed of",
-        causes="A new version reads a response otherwise, or words a sentence anew; a setting is"
-        " mistyped or moved to another provider; an old version is started on a newer database.",
+        causes="A new version reads a response otherwise, or words a sentence differently; a"
+        " setting is mistyped or moved to another provider; an old version is started on a newer"
+        " database.",
         effect="People act on a sentence that nobody has approved; a service is switched off, or"
         " an alarm comes later, without anybody knowing.",
         before=Risk(Harm.MAJOR, Likelihood.MEDIUM),

@@ -185,7 +185,7 @@ DELIVERY: Sequence[Hazard] = (
         not_shown="A Receiver that does not know a repeat again makes two records, and nothing"
         " here can keep it from that. Whether a request made twice is meant so, a person decides.",
         left="Ask each counterparty for its evidence that a repeat makes no second record. Say in"
-        " your procedures that nobody submits anew what is unconfirmed before having telephoned.",
+        " your procedures that nobody submits again what is unconfirmed before having telephoned.",
     ),
     Hazard(
         code="HAZ-04",

@@ -126,8 +126,8 @@ RUNNING: Sequence[Hazard] = (
                 ),
             ),
             Control(
-                says="Nothing starts on a database that is damaged or was begun anew by mistake;"
-                " what to do is said.",
+                says="Nothing starts on a database that is damaged or was started afresh by"
+                " mistake; what to do is said.",
                 tests=(
                     "scenarios/test_damaged_database.py::test_no_gateway_starts_on_it",
                     "scenarios/test_damaged_database.py::test_what_is_advised_mends_it",

@@ -239,7 +239,7 @@ class PostgresDatabase:
         return 0, 0.0
 
     async def empty_log(self) -> None:
-        """Return at once: the server alone knows when it uses its log anew."""
+        """Return at once: the server alone knows when it reuses its log."""
 
     def soundness(self, _wake: Callable[[], None]) -> ServerSoundness:
         """Return what looks after it."""

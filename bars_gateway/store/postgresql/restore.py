@@ -75,8 +75,8 @@ def _require_whole(held: CopiedServer) -> None:
         raise BackupDamaged(
             f"{held.name} was not put back whole: {missing[0]}"
             + (f", and {len(missing) - 1} more" if missing[1:] else ""),
-            "Make the database anew, empty, and let pg_restore run to its end:"
-            " `pg_restore --exit-on-error --no-owner --dbname=… FILE`.",
+            "Create the database again, empty, and let pg_restore run to its end: `pg_restore"
+            " --exit-on-error --no-owner --dbname=… FILE`.",
         )
 
 

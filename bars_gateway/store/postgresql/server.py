@@ -214,7 +214,7 @@ def require_fit(raw: Raw, name: str) -> None:
     if found["encoding"] != "UTF8":
         raise DatabaseUnfit(
             f"{name} keeps text as {found['encoding']}",
-            "Make the database anew, with: ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0.",
+            "Create the database again, with: ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0.",
         )
     if not found["may_create"]:
         raise DatabaseUnfit(

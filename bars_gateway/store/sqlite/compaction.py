@@ -1,5 +1,5 @@
 """
-Writes the whole file anew, while no gateway runs: for one whose empty pages cannot be given back.
+Rewrites the whole file, while no gateway runs: for one whose empty pages cannot be given back.
 
     gateway.db ─► a copy without what is empty ─► gateway.db, in one transaction of SQLite's
 
@@ -18,7 +18,7 @@ from bars_gateway.store.sqlite.database import BUSY_SECONDS, PRAGMAS, take_lock
 
 def compacted(path: Path) -> None:
     """
-    Write the file at *path* anew without its empty pages, so that later ones can be given back.
+    Rewrite the file at *path* without its empty pages, so that later ones can be given back.
 
     Raises DatabaseInUse while a gateway has it, and StoreError where there is no room; it is as it
     was then.

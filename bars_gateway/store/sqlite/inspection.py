@@ -382,7 +382,7 @@ def rebuild(connection: sqlite3.Connection, gap: Gap) -> None:
 
 
 def recount(connection: sqlite3.Connection) -> None:
-    """Count anew what waits: by that, pages and alerts know which Receivers to look at."""
+    """Count again what waits: by that, pages and alerts know which Receivers to look at."""
     connection.execute("DELETE FROM tallies WHERE of IN ('open', 'notice')")
     for of, table, whose, waits in WAITING:
         connection.execute(
