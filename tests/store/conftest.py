@@ -46,7 +46,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def empty_database(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Opener:
-    """Return what opens a database of that engine in which nothing is stored, each time a new one."""
+    """Return what opens an empty database of that engine, a new one each time."""
     numbers = count(1)
 
     @asynccontextmanager

@@ -342,7 +342,7 @@ def cause_of(error: Exception) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return "its certificate is not trusted"
         case aiohttp.ClientSSLError():
-            return "no TLS connection came about"
+            return "no TLS connection could be made"
         case aiohttp.ClientConnectorDNSError():
             return "its name leads nowhere"
         case TimeoutError():

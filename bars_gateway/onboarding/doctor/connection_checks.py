@@ -36,7 +36,8 @@ from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, Ta
 _OK = 200
 _SKEW_WARNED, _SKEW_FAILED = 5.0, 30.0  # seconds
 _UNREACHABLE = (OSError, aiohttp.ClientError, TimeoutError)
-_FIREWALL = "Let this machine out to that address on port 443, without anything that reads along."
+_FIREWALL = "Let this machine out to that address on port 443, with nothing in between that opens"
+" TLS."
 _NOT_ROUND = (
     (404, "PROXY", "the proxy does not know {service}", "bars-gateway letters catalogue"),
     (401, "SEND", "the proxy does not take our token", "bars-gateway doctor token --explain"),
@@ -184,7 +185,7 @@ WAY_OUT = (
     Check(
         name="egress.proxy_variables",
         title="No web proxy is expected to be used",
-        why="What reads along breaks the connection, and patients' data are in it.",
+        why="What opens TLS on the way breaks the connection, and sees patients' data.",
         ask=contacts.NETWORK,
         look=_environment,
     ),
@@ -320,7 +321,7 @@ async def _refuses(site: CheckedSite) -> Seen:
         reply = await fetch(url, None, context=context, seconds=_SECONDS)
     except (OSError, aiohttp.ClientError, TimeoutError):
         return passed("it talks to nobody without a certificate")
-    cure = "See that nothing ends TLS in front of the gateway; it has to be passed through."
+    cure = "See that nothing ends TLS in front of the gateway: it has to be passed through."
     return failed(f"it answers {reply.status} to a caller without a certificate", cure)
 
 
@@ -404,14 +405,14 @@ def _of_unit(unit: Path, key: str) -> str:
 
 def _key_log(site: CheckedSite) -> Seen:
     if site.environ.get("SSLKEYLOGFILE"):
-        cure = "Take SSLKEYLOGFILE out of the environment, and remove the file that it names."
+        cure = "Remove SSLKEYLOGFILE from the environment, and remove the file that it names."
         return failed("SSLKEYLOGFILE is set: whoever reads that file reads every message", cure)
-    return passed("no one writes down the keys of connections")
+    return passed("nobody writes down the keys of connections")
 
 
 def _parser(site: CheckedSite) -> Seen:
     if site.environ.get("AIOHTTP_NO_EXTENSIONS"):
-        cure = "Take AIOHTTP_NO_EXTENSIONS out of the environment."
+        cure = "Remove AIOHTTP_NO_EXTENSIONS from the environment."
         return failed("AIOHTTP_NO_EXTENSIONS is set: the gateway refuses to start", cure)
     return passed("the compiled parser is used")
 
@@ -434,7 +435,7 @@ STANDING = (  # true or not, whether the gateway runs or not
     Check(
         name="service.unit",
         title="The gateway is a service",
-        why="A gateway that somebody started by hand ends with his session.",
+        why="A gateway that somebody started by hand ends with their session.",
         ask=contacts.OURSELVES,
         look=_unit,
     ),

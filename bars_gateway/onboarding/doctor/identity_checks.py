@@ -142,7 +142,7 @@ async def _reachable(site: CheckedSite) -> Seen:
         cure = f"{blocked.advice} Or read it from outside: the token service does not pass there."
         return warned(f"{url} cannot be read from here: {blocked}", cure)
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
-        cure = "See that the whole Internet can read it, with a certificate that all trust."
+        cure = "See that the whole Internet can read it, with a certificate that everybody trusts."
         return failed(f"{url} cannot be read from here: {cause_of(error)}", cure)
     if reply.status != 200:  # noqa: PLR2004
         cure = "Let the address itself answer 200: the token service follows no redirect."
@@ -255,7 +255,7 @@ KEYS = (
     Check(
         name="keys.age",
         title="No key is over a year old",
-        why="The longer a key is in use, the more people have had it before them.",
+        why="The longer a key is in use, the more people have had sight of it.",
         ask=contacts.OURSELVES,
         look=_age,
         after=("keys.file",),
@@ -287,7 +287,7 @@ KEYS = (
     Check(
         name="jwks.shape",
         title="The JWKS is a set of keys",
-        why="A bare key makes the token service fail without a useful word.",
+        why="A bare key makes the token service fail without a useful message.",
         ask=contacts.OURSELVES,
         look=_shape,
         online=True,
@@ -338,7 +338,7 @@ def _callers_environment(site: CheckedSite) -> Seen:
 def _callers_root(site: CheckedSite) -> Seen:
     without = rootless(site.authorities)
     if without:
-        cure = "Add its root, or take it out: whoever it certified is not let in."
+        cure = "Add its root, or remove it: nobody whom it certified is let in."
         return warned(f"the root of {names_of(without)} is not among them", cure)
     return passed("all of them end in a root that is among them")
 
