@@ -102,7 +102,7 @@ class EncryptionRing:
         try:
             return cls.parse(file.read_text("utf-8"))
         except UnicodeDecodeError:
-            raise KeyRingUnusable(f"{file} is no text") from None
+            raise KeyRingUnusable(f"{file} is not text") from None
         except OSError as error:
             raise KeyRingUnusable(f"{file} cannot be read: {error.strerror}") from error
         except KeyRingUnusable as error:

@@ -135,7 +135,7 @@ def _about(draft: IncidentDraft) -> Iterator[str]:
     if draft.alarm is not None and not _is_of_a_request(draft):
         yield "It is about the gateway itself, and about no message of its own."
     elif not draft.involved and draft.quarantined is None:
-        yield "Something that was not taken, and is no message here; see what happened."
+        yield "Something that was not taken, and is not a message here; see what happened."
 
 
 def _is_of_a_request(draft: IncidentDraft) -> bool:

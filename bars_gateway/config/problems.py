@@ -317,7 +317,7 @@ def _key_ring(path: Path | None) -> Iterator[Flaw]:
     try:
         EncryptionRing.parse(data.decode("utf-8", "replace"))
     except KeyRingUnusable as error:
-        cause = f"names a file that is no key ring: {error}"
+        cause = f"names a file that is not a key ring: {error}"
         yield Flaw(key=key, cause=cause, cure="Put its copy back: see `docs/records.md`.")
 
 

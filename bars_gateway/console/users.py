@@ -184,7 +184,7 @@ def _users_in(written: bytes) -> tuple[Users, list[Fault]]:
         except UserProblem as problem:
             faults.append(Fault(line=line, cause=f"begins a user without a name: {problem}"))
         except (ValueError, KeyError, TypeError, AttributeError):
-            faults.append(Fault(line=line, cause="begins what is no user: name, roles, scrypt"))
+            faults.append(Fault(line=line, cause="begins what is not a user: name, roles, scrypt"))
         else:
             if user.name in users:
                 faults.append(Fault(line=line, cause="begins a user who is there already"))

@@ -201,7 +201,7 @@ async def budgets_of(
 
 
 def turns_of(of: Mapping[str, Budget], store: Store, now: Clock) -> dict[str, Turns]:
-    """Return each provider's way into its budget for what is no message."""
+    """Return each provider's way into its budget for what is not a message."""
     return {name: NotedTurns(each, partial(_note, store, name, now)) for name, each in of.items()}
 
 

@@ -158,7 +158,7 @@ class Outbox:
         self._stems = Stems(spool.claimed, now=wall)
         self._page: deque[tuple[str, Mark]] = deque()
         self._watched: dict[str, tuple[tuple[int, int], float]] = {}
-        self._waiting: dict[str, float] = {}  # what is no message, and since when
+        self._waiting: dict[str, float] = {}  # what is not a message, and since when
         self._stuck = StuckFiles(spool.new, spool.claimed, wall=wall)
         self._numbers: dict[tuple[str, str], int] = {}
         self._left_over: frozenset[str] | None = None  # what lay there at the start, by token

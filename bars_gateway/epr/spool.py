@@ -118,9 +118,8 @@ class Folder:
         if not self.path.exists():
             self.path.mkdir(parents=True)
             self.path.chmod(self._mode)  # whatever the umask says
-        sync_folder(
-            self.path.parent
-        )  # or a power cut takes the folder with all that was synced in it
+        # Or a power cut takes the folder with all that was synced in it.
+        sync_folder(self.path.parent)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def entries(self) -> Iterator[FolderEntry]:

@@ -122,7 +122,7 @@ def _begun(folder: Path) -> tuple[Path, Sequence[Path]]:
     Refuses where something is there already.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise EvidenceError(f"{folder} is there, and is no folder")
+        raise EvidenceError(f"{folder} is there, and is not a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise EvidenceError(f"{folder} is not empty, and nothing is written over")
     try:

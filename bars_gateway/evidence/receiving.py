@@ -420,7 +420,7 @@ _ONE_CALL: Sequence[_Asked] = (
         _NOT_SUPPORTED,
         _of_version_nine,
     ),
-    _of("receive-for-another-service", "The destination is no service of ours", "4", _to_nobody),
+    _of("receive-for-another-service", "The destination is not a service of ours", "4", _to_nobody),
     _of("receive-unknown-event", "The event is booking-response", _BAD, _booking_response),
     _of("receive-unknown-reason", "The reason is none that there is", _BAD, _unknown_reason),
     _of(
@@ -556,7 +556,7 @@ _ONE_CALL: Sequence[_Asked] = (
     ),
     _read(
         "receive-search-malformed-patient",
-        "A search whose patient is no identifier",
+        "A search whose patient is not an identifier",
         f"{_BAD} value",
         "/Appointment?patient:identifier=%7C",
     ),

@@ -105,7 +105,7 @@ def _plain(value: object) -> object:
 
 
 def _check_resource(request: InboundRequest, resource_id: str | None) -> None:
-    """Raise SearchProblem where what is to be written is no such resource."""
+    """Raise SearchProblem where what is to be written is not such a resource."""
     if not request.body:
         if request.method in {"POST", "PUT", "PATCH"}:
             raise SearchProblem([_wrong("is missing", request.name, "required")])

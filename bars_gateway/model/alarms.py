@@ -47,7 +47,7 @@ class AlarmScope(StrEnum):
     MESSAGE = "message"
     WORKFLOW = "workflow"  # of the event's message
     REQUEST = "request"  # an X-Request-Id, where nothing was taken that has a number
-    PLACE = "place"  # a line of ours, where it is no one message's
+    PLACE = "place"  # a line of ours, where it is not any one message's
 
 
 class Whose(StrEnum):

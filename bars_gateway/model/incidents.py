@@ -41,6 +41,6 @@ class IncidentFacts:
 
     kind: IncidentKind
     cases: Sequence[Case]  # the messages that are meant, in the order in which they were taken
-    lines: Sequence[AuditLine] = ()  # of what is no message, oldest first
+    lines: Sequence[AuditLine] = ()  # of what is not a message, oldest first
     alarm: RaisedAlarm | None = None
     quarantined: Quarantine | None = None

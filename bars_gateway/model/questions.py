@@ -43,7 +43,7 @@ class Terms:
 
 @frozen(kw_only=True)
 class ResourceRequest:
-    """A request that is no message: a read, or a preview write."""
+    """A request that is not a message: a read, or a preview write."""
 
     provider: str
     request_id: str

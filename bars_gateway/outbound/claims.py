@@ -33,7 +33,7 @@ from bars_gateway.store.claims import Openings
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
-PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
+PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is not any one message's failure
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the wake-up and the timer
 _SHORTEST_SLEEP = 0.001
 Asked = asyncio.Future[Claim | None]

@@ -1,5 +1,5 @@
 """
-What we send to the BaRS proxy: a message, and what is no message (reads, preview operations).
+What we send to the BaRS proxy: a message, and what is not a message (reads, preview operations).
 
     Claim + token ──► budget ──► POST …/$process-message ──► ProxyAnswer
     BarsRequest ─► cache? ─► token ─► budget ─► proxy ─┬─► BarsAnswer, with whatever status

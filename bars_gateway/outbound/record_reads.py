@@ -305,9 +305,8 @@ class Reconciler:
         elif abs(waited) >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
             await self._settle(wanted, _UNREAD)
         else:
-            again = self._now() + max(
-                SEARCH_AGAIN_AFTER, waited
-            )  # each pause as long as all before it
+            pause = max(SEARCH_AGAIN_AFTER, waited)  # each as long as all before it
+            again = self._now() + pause
             await self._reconciliations.later(wanted.message_id, again)
 
     def _request(self, wanted: Unreconciled, search: Search) -> BarsRequest:

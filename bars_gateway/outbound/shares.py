@@ -6,9 +6,9 @@ The rate of one application key over several gateways: each has an equal share o
 The platform counts what all of them send. What waits is one queue, from which any may claim, so
 that nothing waits for one gateway while another is idle. Whoever comes or goes changes every share,
 within a second. What was asked in the last minute counts in each budget then, whoever asked it: so
-together they ask for no more than the quota, too while one still has the share of before.
+together they ask for no more than the quota, even while one still goes by its former share.
 
-One that died goes on to count for ten seconds, until the others know: its share is not used
+One that died still counts for ten seconds, until the others know: its share is not used
 meanwhile.
 
 Decisions: D-quota, D-several-nodes.

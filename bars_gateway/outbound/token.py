@@ -367,7 +367,7 @@ class TokenSource:
         raise refused.error
 
     async def _ask_or_fail(self) -> _Token | TokenRefused:
-        """Ask; what fails in a way that nobody foresaw is no message's trouble, and passes."""
+        """Ask; what fails in a way that nobody foresaw is not a message's trouble, and passes."""
         try:
             return await self._ask()
         except Exception as error:  # unit of work

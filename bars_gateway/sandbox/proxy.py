@@ -15,9 +15,9 @@ Before it forwards, it checks in the live one's order (proxy page, 1.2).
 
 Each check returns the body of its refusal, or None. The look-up is exact, letter by
 letter, and an unknown *system* makes the live script fail with a 500 that looks
-transient and is not; so does Base64 of something that is no JSON. What is decoded, the
+transient and is not; so does Base64 of something that is not JSON. What is decoded, the
 live script reads byte for byte, and looks things up as JavaScript does: a byte order mark
-is no JSON, UTF-8 is not understood, and the number 2000099999 is as good as the text.
+is not JSON, UTF-8 is not understood, and the number 2000099999 is as good as the text.
 
 Then it calls the Receiver, and turns what happens into an answer.
 

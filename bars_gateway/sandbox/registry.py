@@ -314,7 +314,7 @@ class Registry:
         return {key["kid"]: key for key in found["keys"]}
 
     def targets(self) -> Targets:
-        """Return system → value → base URL; raise ValueError where the file is no such table."""
+        """Return system → value → base URL; raise ValueError where the file is not such a table."""
         found = json.loads(self.targets_file.read_text("utf-8"))
         table = found.get("NHSD-Target-Identifier") if isinstance(found, dict) else None
         if not isinstance(table, dict) or not all(map(_is_column, table.values())):

@@ -198,7 +198,7 @@ class TokenService:
         return self._issue(registered, form)
 
     def answer_elsewhere(self, request: web.Request) -> web.Response:
-        """Return the answer to what is below /oauth2 and is no token request."""
+        """Return the answer to what is below /oauth2 and is not a token request."""
         if request.path == "/oauth2/_ping" and request.method in {"GET", "HEAD"}:
             return bodies.as_json(200, bodies.PING)
         return _refused(refusal("path"))

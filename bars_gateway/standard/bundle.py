@@ -536,7 +536,7 @@ def edge_or_instant(text: str) -> datetime | None:
 
 @lru_cache(maxsize=64)
 def instant(text: str) -> datetime | None:
-    """Return a FHIR instant as UTC, cut to microseconds, or None where it is no instant."""
+    """Return a FHIR instant as UTC, cut to microseconds, or None where it is not an instant."""
     match = _INSTANT.fullmatch(text)
     if match is None:
         return None

@@ -142,7 +142,7 @@ def for_asking(
     media_type: str | None = None,
     practitioner: Mapping[str, object] | None = None,
 ) -> dict[str, str]:
-    """Return every header of a request that is no message, but for Authorization."""
+    """Return every header of a request that is not a message, but for Authorization."""
     headers = {
         REQUEST_ID: ids.request_id,
         CORRELATION_ID: ids.correlation_id,

@@ -417,7 +417,7 @@ def move_of(message: Message) -> Move | None:
 
 
 def wording_of(message: Message) -> Wording | None:
-    """Return what the meaning of a response follows from; None: it is no response."""
+    """Return what the meaning of a response follows from; None: it is not a response."""
     if message.event != RESPONSE:
         return None
     absences = [text_of(each, "status") == "noshow" for _, each in message.all("Appointment")]

@@ -5,7 +5,7 @@ R4 as a table: which elements each type has, and the forms of its primitive valu
 
 The table holds every resource, datatype and backbone of FHIR R4 4.0.1, each in a line of its own:
 messages are made of some dozens of the 660, and the others are never read. HL7 publishes the
-definitions that it was made from under CC0. It is no profile: what BaRS and UK Core ask
+definitions that it was made from under CC0. It is not a profile: what BaRS and UK Core ask
 beyond R4 are rules (`rules`).
 
 Two names for one thing: an *element* is what R4 defines (`value[x]`), a *member* is
@@ -386,7 +386,7 @@ def fit(type_name: str, codes: frozenset[str] | None = None) -> Fit:
     Return what is true of nearly every value of that type that `form` finds nothing wrong with.
 
     It is true of no other, and takes a fraction of the time: without a Python function to call,
-    for nearly all values are texts. Of what is no text it may raise TypeError.
+    for nearly all values are texts. Of what is not text it may raise TypeError.
     """
     if codes is not None:
         return codes.__contains__

@@ -124,7 +124,7 @@ Values = Mapping[str, Sequence[str]]
 
 @frozen(kw_only=True)
 class BarsRequest:
-    """One request to the proxy that is no message."""
+    """One request to the proxy that is not a message."""
 
     provider: str
     method: str

@@ -361,7 +361,7 @@ class _Walk:
     numbers: list[tuple[Any, str, Number]] = field(default_factory=list)  # of orjson's
 
     def read(self, owner: Resource, name: str, value: Any) -> Json:
-        """Return what is no text, a number of orjson's as the one that was written."""
+        """Return what is not text, a number of orjson's as the one that was written."""
         if value.__class__ is int or value.__class__ is float:
             value = as_number(value)
             self.numbers.append((owner, name, value))

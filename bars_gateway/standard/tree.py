@@ -199,6 +199,6 @@ def map_of(resource: object, element: str) -> Resource:
 
 
 def maps_of(resource: object, element: str) -> list[Resource]:
-    """Return the objects in the list at *element*; what is no object is left out."""
+    """Return the objects in the list at *element*; what is not an object is left out."""
     value = resource.get(element) if isinstance(resource, dict) else None
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

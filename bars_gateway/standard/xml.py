@@ -176,9 +176,8 @@ class _Frame:
         self.position = -1  # of the last element in it
         self.value: Json = None  # of a primitive
         self.nulls: list[str] | None = None  # lists in it that hold a null
-        self.depth: int = (
-            1 if parent is None else parent.depth
-        )  # in the tree: a list is a level too
+        # In the tree: a list is a level too.
+        self.depth: int = 1 if parent is None else parent.depth
         if member is not None:
             self.depth += 2 if member.many else 1
 
@@ -436,7 +435,7 @@ def _is_in(frame: _Frame, name: str) -> bool:
 
 
 def _value_of(type_name: str, written: str) -> Json:
-    """Return a primitive's value; what is no such value stays a text, for the checker to tell."""
+    """Return a primitive's value; else the text, for the checker to tell."""
     if type_name in NUMBERS:
         return Number(written) if matcher(type_name)(written) else written
     return _TRUTH.get(written, written) if type_name == "boolean" else written

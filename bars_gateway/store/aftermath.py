@@ -157,7 +157,7 @@ def doubt(connection: Connection, number: int | None = None) -> None:
     """
     Say with each question that is asked again that it may have been answered before.
 
-    *number*: with that one alone. What is no message has no remarks: it is read as it stands.
+    *number*: with that one alone. What is not a message has no remarks: it is read as it stands.
     """
     for row in connection.rows("questions_put", operation=PROCESS_MESSAGE):
         about = json.loads(row["about"])

@@ -95,7 +95,7 @@ def chain_new(connection: Connection, after: int) -> None:
 
 
 def _hash_in(stored: bytes) -> str:
-    """Return a hash as it stands there; what a disk has spoilt of it is no hash of any line."""
+    """Return a hash as it stands there; what a disk has spoilt of it is not a hash of any line."""
     return stored.decode("ascii", "replace")
 
 
@@ -134,9 +134,8 @@ class Walk:
     forgotten: list[Witness] = field(default_factory=list)  # told of lines that a restore has lost
     begun: bool = False
     at: str | None = None  # of the last line
-    leaps: list[tuple[int, int]] = field(
-        default_factory=list
-    )  # where numbers leap, as in a restore
+    # Where numbers leap, as in a restore.
+    leaps: list[tuple[int, int]] = field(default_factory=list)
     restores: list[int] = field(default_factory=list)
     anchors: list[Anchor] = field(default_factory=list)
     sought: set[str] = field(default_factory=set)  # hashes of lines that nobody has named
@@ -203,7 +202,7 @@ def _begin(connection: Connection, walk: Walk) -> None:
 
 
 def _anchors(connection: Connection) -> Iterator[Anchor]:
-    """Yield what says which lines leave, the newest first; one that cannot be read is no rule."""
+    """Yield what says which lines leave, the newest first; an unreadable one is not a rule."""
     for row in connection.rows("proofs", kind=ANCHORED, after=0, limit=_ALL):
         anchor = anchor_of(row["id"], row["at"].decode("ascii", "replace"), row["detail"] or b"")
         if anchor is not None:

@@ -6,7 +6,7 @@ Each service that we write to or that writes to us: how it stands, since when, w
 
 It is read from the attempts that are kept, so that no restart forgets since when. What our own
 token, registration or quota was refused for says nothing of the service.
-What it publishes about itself is no message, and is kept apart (`outbound.cache`).
+What it publishes about itself is not a message, and is kept apart (`outbound.cache`).
 """
 
 import json

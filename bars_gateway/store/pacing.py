@@ -36,7 +36,7 @@ class Calls(Noun):
 
     @writes
     def note(self, connection: Connection, provider: str, now: datetime) -> None:
-        """Note a call that is no message."""
+        """Note a call that is not a message."""
         note(connection, {provider: 1}, now)
 
     @reads

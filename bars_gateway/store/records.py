@@ -53,7 +53,7 @@ class EventAbout(NamedTuple):
 
     @classmethod
     def request(cls, came: Arrival | Refusal | ResourceRequest) -> Self:
-        """Return what names a request that is no message here, or not yet."""
+        """Return what names a request that is not a message here, or not yet."""
         return cls(came.provider, None, came.request_id)
 
 

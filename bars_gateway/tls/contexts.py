@@ -94,9 +94,8 @@ class Identity:
     names: frozenset[str]  # what our certificate calls us
     chain: tuple[x509.Certificate, ...]  # ours, leaf first
     authorities: tuple[x509.Certificate, ...]  # of the callers
-    revocations: Revocations = field(
-        default_factory=Revocations
-    )  # what the callers' authorities have withdrawn
+    # What the callers' authorities have withdrawn.
+    revocations: Revocations = field(default_factory=Revocations)
 
     @property
     def not_after(self) -> datetime:

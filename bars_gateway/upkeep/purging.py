@@ -247,24 +247,15 @@ class Purger:
 
     async def run(self) -> None:
         """Purge what is due until stopped."""
-        LOOKING.set(True)  # its looks have time, and stand before nobody's message
-        while not self._stopping.is_set():
-            seconds = LOOKS_EVERY
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.error("store.unavailable", reason=str(error), advice=error.advice)
-                seconds = AFTER_TROUBLE
-            await self._wait(0.0 if self._stopping.is_set() else seconds)
+        await _look_now_and_then(self.look, self._stopping, self._wait)
 
     async def look(self) -> None:
         """Go on with a purge that has not ended, or begin one where it is time."""
         last = await self._purges.last_ended()
         self._note(last, running=False)
         if self.state.doubted is not None:
-            await (
-                self._is_doubted()
-            )  # the clock may have been set right, or a person was sure of it
+            # The clock may have been set right, or a person was sure of it.
+            await self._is_doubted()
         purge = await self._purges.unfinished()
         if purge is None and self._is_due(last) and not await self._is_doubted():
             purge = await self._purges.begin_purge(None, BY_ITSELF, self._rules, self._now())
@@ -301,6 +292,22 @@ class Purger:
         return True
 
 
+async def _look_now_and_then(
+    look: Callable[[], Awaitable[None]],
+    stopping: asyncio.Event,
+    wait: Callable[[float], Awaitable[None]],
+) -> None:
+    LOOKING.set(True)  # such looks have time, and stand before nobody's message
+    while not stopping.is_set():
+        seconds = LOOKS_EVERY
+        try:
+            await look()
+        except StoreUnavailable as error:
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
+            seconds = AFTER_TROUBLE
+        await wait(0.0 if stopping.is_set() else seconds)
+
+
 class OwnFolders:
     """
     Removes the copies in one node's folders, as each purge of everything would have at its end.
@@ -328,15 +335,7 @@ class OwnFolders:
 
     async def run(self) -> None:
         """Follow each purge until stopped."""
-        LOOKING.set(True)
-        while not self._stopping.is_set():
-            seconds = LOOKS_EVERY
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.error("store.unavailable", reason=str(error), advice=error.advice)
-                seconds = AFTER_TROUBLE
-            await pause(self._stopping, seconds)
+        await _look_now_and_then(self.look, self._stopping, partial(pause, self._stopping))
 
     async def look(self) -> None:
         """Follow the last purge of everything, where that has not been done."""

@@ -116,7 +116,7 @@ def test_what_is_no_list_of_users_is_not_used(file: UserFile, text: str) -> None
         (("}\n", "\n"), 16, "is not JSON"),
         (('"users"', '"people"'), 1, "does not begin a list of users"),
         (('"name": "jo"', '"name": "Jo B"'), 16, "begins a user without a name: a user's name"),
-        (('"operator"', '"root"'), 16, "begins what is no user"),
+        (('"operator"', '"root"'), 16, "begins what is not a user"),
         (('"name": "jo"', '"name": "ann"'), 16, "begins a user who is there already"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",

@@ -163,7 +163,7 @@ def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
     ("spoil", "says"),
     [
         (lambda ring: ring.chmod(0o640), "can be read by other users"),
-        (lambda ring: ring.write_text("key\n"), "is no key ring: line 1"),
+        (lambda ring: ring.write_text("key\n"), "is not a key ring: line 1"),
         (lambda ring: ring.unlink(), "cannot be read"),
     ],
 )

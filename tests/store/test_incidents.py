@@ -226,7 +226,7 @@ async def test_an_alarm_about_the_gateway_itself_is_about_no_message(store: Stor
     assert "It is about the gateway itself, and about no message of its own." in told
     assert "Our organisation: Northshire General Hospital (ZX901)" in told
     assert "refused before" not in told
-    assert "is no message here" not in told
+    assert "is not a message here" not in told
 
 
 async def test_what_an_organisation_sent_to_itself_names_both_messages(store: Store) -> None:

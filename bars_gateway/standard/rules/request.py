@@ -176,7 +176,7 @@ def time_at_the_edge(message: Message, _offer: Offer) -> Iterator[str]:
     of="ServiceRequest",
 )
 def time_without_moment(message: Message, _offer: Offer) -> Iterator[str]:
-    """Of a valid dateTime that is no clinical time: the year 1, in short, too."""
+    """Of a valid dateTime that is not a clinical time: the year 1, in short, too."""
     for path, resource in message.all("ServiceRequest"):
         written = text_of(map_of(resource, "occurrencePeriod"), "end")
         if written and edge_or_instant(written) is None:

@@ -321,7 +321,7 @@ _WRITE = (
 
 
 def resource_request(operation: str) -> str:
-    """Return what is asked by a request that is no message."""
+    """Return what is asked by a request that is not a message."""
     return (_READ if operation.startswith("GET ") else _WRITE).format(operation=operation)
 
 

@@ -6,7 +6,7 @@ Judges what came after a restore again, as if what is handed over now had come b
                           remarks that are others now ───┴──► a further notice, and the alarms
 
 A gateway may run between a restore and the hand-over, and what came then was judged without
-what nobody had handed over yet. *Arrived* after a decline that was not known here is no plain
+what nobody had handed over yet. *Arrived* after a decline that was not known here is not a plain
 good news: somebody may be on the way, or nobody, and a person has to hear of it. So each of
 these moves is made once more, in the order in which they were made, and whoever was told
 otherwise of one is told again. What a person has confirmed since holds.
