@@ -87,7 +87,7 @@ class CheckCourse:
 
     async def begin(self) -> None:
         """Let a referral come, for the EPR to find, and return once it is seen."""
-        self._first = await self._request("a1t1", "a referral")
+        self._first = await self._request("a1t1", "sends a referral")
         await self._seen.until(lambda: self._seen.first_at is not None)
         minutes = self._ground.times.whole / 60
         self._ground.say(CHECK, f"sees your EPR; {minutes:g} minutes at most begin")
@@ -110,17 +110,17 @@ class CheckCourse:
             notice.repeated_at = self._seen.seconds
             await self._ground.again(notice)
             await self._until(lambda: len(notice.taken) > 1, times.patience)
-        await self._request("a1t1", "another referral", nhs_number=_OTHER_PATIENT)
-        await self._request("a4t1", "a request for validation, and waits for the answer")
+        await self._request("a1t1", "sends another referral", nhs_number=_OTHER_PATIENT)
+        await self._request("a4t1", "sends a request for validation, and waits for the answer")
         if self._ground.asks:
-            await self._request("a1t1", "for a booking", books=True)
+            await self._request("a1t1", "asks for a booking", books=True)
             self._ground.say(OTHERS, "asks to cancel its first referral")
             async with self._calm:
                 sent = await self._post(f"/counterparty/held/{self._first['id']}/cancel", {})
             self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
 
-    async def _request(self, use_case: str, what: str, **more: object) -> Json:
-        self._ground.say(OTHERS, f"sends {what}" if "booking" not in what else f"asks {what}")
+    async def _request(self, use_case: str, told_as: str, **more: object) -> Json:
+        self._ground.say(OTHERS, told_as)
         wanted = {"use_case": use_case, "to": self._ground.service, **more}
         async with self._calm:
             sent = await self._post("/counterparty/requests", wanted)
@@ -154,7 +154,7 @@ class CheckCourse:
     def outcome(self, state: str, since: int) -> SeenNotice | None:
         """Return a request's outcome of that *state* that was told behind notice *since*."""
         for number, notice in self._seen.notices.items():
-            if number > since and notice.is_(kind="outcome", state=state, move="request"):
+            if number > since and notice.says(kind="outcome", state=state, move="request"):
                 return notice
         return None
 
@@ -164,7 +164,7 @@ class CheckCourse:
         if taken is not None and taken.document["use_case"][:2] not in {"a4", "a6"}:
             return taken
         return any(
-            number > since and each.is_(kind="overdue", direction="outbound")
+            number > since and each.says(kind="overdue", direction="outbound")
             for number, each in self._seen.notices.items()
         )
 

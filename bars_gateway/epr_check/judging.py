@@ -327,7 +327,7 @@ def _told(state: str) -> Callable[[EprSightings, CheckTerms], Judgement]:
     words = state.replace("_", " ")
 
     def judge(seen: EprSightings, terms: CheckTerms) -> Judgement:
-        found = [each for each in seen.notices.values() if each.is_(kind="outcome", state=state)]
+        found = [each for each in seen.notices.values() if each.says(kind="outcome", state=state)]
         if not found:
             return EprResult.UNTRIED, f"no message of its ended as {words}"
         return _acted_on(found, seen, terms)
@@ -336,7 +336,7 @@ def _told(state: str) -> Callable[[EprSightings, CheckTerms], Judgement]:
 
 
 def _overdue(seen: EprSightings, terms: CheckTerms) -> Judgement:
-    found = [each for each in seen.notices.values() if each.is_(kind="overdue")]
+    found = [each for each in seen.notices.values() if each.says(kind="overdue")]
     if not found:
         return EprResult.UNTRIED, "no answer was owed to it, or by it, for too long"
     return _acted_on(found, seen, terms)

@@ -242,12 +242,11 @@ class FolderDoor:
         if folder == "answers/refused" and event is FileEvent.RENAMED_IN:
             self._note_reason(name)
         if folder == "outbox/new" and event in {FileEvent.RENAMED_IN, FileEvent.CLOSED}:
+            drop = self._sightings.last_drop(folder, name)
             with suppress(OSError):  # the gateway has it by now
                 content = (self._spool / folder / name).read_bytes()
-                for drop in self._sightings.drops[::-1]:
-                    if (drop.folder, drop.name) == (folder, name):
-                        drop.fingerprint = hashlib.sha256(content).hexdigest()
-                        break
+                if drop is not None:
+                    drop.fingerprint = hashlib.sha256(content).hexdigest()
 
     def _note_reason(self, name: str) -> None:
         if name.endswith(_REASON):

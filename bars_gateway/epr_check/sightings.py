@@ -62,8 +62,8 @@ class SeenNotice:
         given = self.given or self.taken
         return not given and self.document.get("collected_at") is not None
 
-    def is_(self, **members: object) -> bool:
-        """Tell whether it says that."""
+    def says(self, **members: object) -> bool:
+        """Tell whether its document has all those *members*."""
         return all(self.document.get(name) == value for name, value in members.items())
 
 
@@ -195,10 +195,8 @@ class EprSightings:
 
     def learn_notice(self, document: Mapping[str, Any]) -> SeenNotice:
         """Remember a notice that the gateway has for the EPR."""
-        number = int(document["notice_id"])
-        known = self.notices.setdefault(number, SeenNotice(number))
+        known = self._numbered(int(document["notice_id"]))
         known.document = document
-        known.told_at = known.told_at or self.seconds
         self._tell()
         return known
 
@@ -213,8 +211,8 @@ class EprSightings:
         return known
 
     def notice(self, **members: object) -> SeenNotice | None:
-        """Return the first notice that says that."""
-        return next((each for each in self.notices.values() if each.is_(**members)), None)
+        """Return the first notice whose document has all those *members*, or None."""
+        return next((each for each in self.notices.values() if each.says(**members)), None)
 
     # By folder.
 
@@ -241,10 +239,14 @@ class EprSightings:
         if event in {FileEvent.CREATED, FileEvent.RENAMED_IN}:
             self.drops.append(SeenDrop(folder, name, self.seen()))
         elif event in {FileEvent.WRITTEN, FileEvent.CLOSED}:
-            for drop in self.drops[::-1]:
-                if (drop.folder, drop.name) == (folder, name):
-                    drop.in_place = drop.in_place or event is FileEvent.WRITTEN
-                    return
+            drop = self.last_drop(folder, name)
+            if drop is not None:
+                drop.in_place = drop.in_place or event is FileEvent.WRITTEN
+
+    def last_drop(self, folder: str, name: str) -> SeenDrop | None:
+        """Return the newest file of that name that the EPR wrote there, or None."""
+        named = (each for each in self.drops[::-1] if (each.folder, each.name) == (folder, name))
+        return next(named, None)
 
     def _note_fate(self, folder: str, name: str, event: FileEvent) -> None:
         if not name.endswith(_FATES[folder]):
