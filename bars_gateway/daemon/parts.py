@@ -37,13 +37,14 @@ from bars_gateway.daemon.retention import record_requests_of
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
-from bars_gateway.epr.intake import Intake, TargetCheck, TargetChecks, everything_goes
+from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests, VerbRequests
 from bars_gateway.epr.interventions import Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES
+from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.frozen import frozen
 from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Callers, InboundLimits

@@ -10,7 +10,7 @@ from epr_side import IDENTITY, PROVIDER, Nobody
 from messages import referral
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.intake import TargetChecks, Unchecked
+from bars_gateway.epr.target_checks import TargetChecks, Unchecked
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.reads import BarsAnswer, Unanswered
