@@ -113,7 +113,7 @@ async def test_none_begins_where_nobody_wants_it(store: Store) -> None:
 
 @pytest.mark.parametrize(("days", "begun"), [(1, True), (7, True), (8, False), (365 * 3, False)])
 async def test_a_clock_that_leapt_begins_no_purge(store: Store, days: int, begun: bool) -> None:  # noqa: FBT001
-    """By one that is years ahead everything is of age, and what has left comes back no more."""
+    """By one that is years ahead everything is old enough, and what has left comes back no more."""
     clock = Time(NIGHT)
     purger = purger_at(store, clock)
     await purger.look()
@@ -125,7 +125,7 @@ async def test_a_clock_that_leapt_begins_no_purge(store: Store, days: int, begun
 
 
 async def test_the_first_night_doubts_the_clock_as_well(store: Store) -> None:
-    """A gateway of yesterday has nothing of age, whatever the clock says."""
+    """A gateway of yesterday has nothing old enough, whatever the clock says."""
     await store.inbound.receive(arrival(), NIGHT - timedelta(hours=3))
     clock = Time(NIGHT + timedelta(days=365))
     purger = purger_at(store, clock)

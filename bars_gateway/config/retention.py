@@ -1,5 +1,5 @@
 """
-How long records are kept, and when in the night those of age leave.
+How long records are kept, and when in the night those that are due leave.
 
     [retention]                          for everybody
     [retention.use_cases.a4t1]           for a use case, or a whole Application

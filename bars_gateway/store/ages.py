@@ -7,9 +7,9 @@ How old a record is: by what is written with it, by what came before it, and to 
     what the database has lived through since the last purge ─► to which moment ages are counted
 
 All stamps are of the wall clock, and that may have been wrong. What came while it was *behind*
-looks older than it is: so nothing is of age that came after something which is not. What came while
-it was *ahead* looks younger, and may stay longer; where its stamp is yet to come, the first stamp
-after it that is not counts instead.
+looks older than it is: so nothing is old enough that came after something which is not. What came
+while it was *ahead* looks younger, and may stay longer; where its stamp is yet to come, the first
+stamp after it that is not counts instead.
 
 Where the clock is ahead *now*, everything looks older. So a purge that nobody has asked for counts
 ages no further than the gateway is known to have been up since the last one, and an hour. A stop
@@ -28,7 +28,7 @@ from bars_gateway.store.rows import instant, text
 DOUBTED_AFTER = timedelta(days=7)  # since the last purge: by then a person has heard of it
 SLACK = timedelta(hours=1)  # of a night: what a restart takes, and by how much a lag grows less
 
-# What tells the last of a class that can be of age, and which column is compared with that.
+# What tells the last of a class that can be old enough, and which column is compared with that.
 _LAST_BEFORE = {
     RecordClass.CONVERSATIONS: ("last_workflow_opened_before", "number"),
     RecordClass.QUARANTINE: ("last_quarantined_before", "number"),

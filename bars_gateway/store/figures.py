@@ -32,7 +32,7 @@ from bars_gateway.store.work import Noun, reads, writes
 
 BUCKETS = tuple("0123456789abcdef")
 HOURS = 24
-# From when on a message belongs to the next class of age, as people read it.
+# From when on a message belongs to the next age band, as people read it.
 AGES: Mapping[str, timedelta] = {
     "minute": timedelta(minutes=1),
     "minutes_5": timedelta(minutes=5),

@@ -70,7 +70,7 @@ SELECT CAST(coalesce(sum(asked), 0) AS BIGINT) AS asked,
   FROM hours WHERE direction = 'outbound' AND hour >= :since;
 
 -- name: backlog
--- What is not settled, by whom it is for and in classes of age, and since when the oldest of it waits. Each class is
+-- What is not settled, by whom it is for and in age bands, and since when the oldest of it waits. Each class is
 -- counted as one stretch of the index: a fifth of what it takes to sort every message into its class.
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog

@@ -55,7 +55,7 @@ class Judged:
 
     reached: int  # the last number that it took in
     due: Sequence[int]  # those that may leave
-    kept: Mapping[str, int] = field(default_factory=dict)  # of age, and why they stay
+    kept: Mapping[str, int] = field(default_factory=dict)  # old enough, and why they stay
     open: Mapping[str, int] = field(default_factory=dict)  # of those that are open: their states
     more: bool  # whether there is more beyond it
 
@@ -245,14 +245,14 @@ def judge(  # noqa: PLR0917
     after: int,
     provider: str | None,
 ) -> Judged:
-    """Return what of the rows beyond *after* may leave by *rules*, and why others of age stay."""
+    """Return what of the rows beyond *after* may leave by *rules*, and why other old ones stay."""
     of = STATEMENTS_OF[record_class]
     up_to = _up_to(connection, record_class, rules, now)
     values = {"after": after, "up_to": up_to, "limit": JUDGED_AT_ONCE}
     found = connection.rows(of.to_judge, **values) if up_to is not None else []
     ages = Ages(connection, record_class, rules, now, provider)
-    of_age = [row["number"] for row in found if ages.is_old(row)]
-    judged = connection.rows(of.judged, numbers=json.dumps(of_age)) if of_age else []
+    old = [row["number"] for row in found if ages.is_old(row)]
+    judged = connection.rows(of.judged, numbers=json.dumps(old)) if old else []
     whys = [(row, row["why"] or (APPOINTMENT if ages.is_to_come(row) else None)) for row in judged]
     return Judged(
         reached=found[-1]["number"] if found else after,
@@ -438,7 +438,7 @@ def _noted(connection: Connection, purge: Purge, record_class: RecordClass) -> s
 def _up_to(
     connection: Connection, record_class: RecordClass, rules: RetentionRules, now: datetime
 ) -> int | None:
-    """Return the last number that can be of age; None: there is nothing."""
+    """Return the last number that can be old enough; None: there is nothing."""
     before = rules.last_moment(record_class, now)
     if before is None:
         return None

@@ -576,7 +576,7 @@ async def test_a_seal_of_a_day_that_is_years_to_come_stops_no_removal(tmp_path: 
 
 
 async def test_what_was_sealed_while_the_clock_was_behind_is_young(tmp_path: Path) -> None:
-    """By its stamp it is of age, as the first that is left; but no day was sealed since."""
+    """By its stamp it is old enough, as the first that is left; but no day was sealed since."""
     path = tmp_path / "gateway.db"
     async with open_database(path) as database:
         store = Store(database, node="here")

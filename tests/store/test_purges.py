@@ -171,7 +171,7 @@ async def test_an_update_makes_its_conversation_young(store: Store, database: Da
 async def test_what_came_while_the_clock_was_behind_is_young(
     store: Store, database: Database
 ) -> None:
-    """By its stamp it is of age already; but it came after what is not."""
+    """By its stamp it is old enough already; but it came after what is not."""
     young = arrival()
     await store.inbound.receive(young, NOW + timedelta(days=39))
     await came(store)
@@ -345,7 +345,7 @@ async def test_a_use_case_and_a_provider_have_times_of_their_own(store: Store) -
 
 
 async def test_a_look_removes_nothing(store: Store, database: Database) -> None:
-    """It says what would leave, and what of age stays and why."""
+    """It says what would leave, and what is old enough and stays, and why."""
     await came(store)
     await owes(store, database)
     before = await counts(database)
