@@ -99,7 +99,7 @@ def test_an_authority_without_its_root_is_told(tmp_path: Path) -> None:
     settings = example(inbound={"client_ca_file": file})
     found = [each.cause for each in doubts(settings) if "client_ca" in each.key]
 
-    assert ["has no root for CN=A middle: whoever it certified is not let in"] == found
+    assert ["has no root for CN=A middle: nobody whom it certified is let in"] == found
 
 
 @pytest.mark.parametrize(("alternative", "expected"), [([], 1), (["gateway.example"], 0)])

@@ -82,34 +82,35 @@ AT_RESTORE: Mapping[str, str] = {
         " quarantine` and `attach`."
     ),
     "decided": (
-        "Answered by the EPR {since}, and open in the backup: {count}. The answer holds, and"
-        " the EPR is not asked again. What it said yes to it is told once more, as `restored`."
+        "Answered by the EPR {since}, and open in the backup: {count}. The answer stands, and the"
+        " EPR is not asked again. What it said yes to it is told once more, as `restored`."
     ),
     "undecided": (
         "Put to the EPR and not decided: {count}. The Sender was told that no answer came, and may"
         " send again. See in the EPR whether something was done about it all the same."
     ),
     "left": (
-        "Known to the kept database alone, and not entered: {count}. Nothing here tells of {them}."
-        " See to each by hand, with its Sender or Receiver."
+        "Known only to the database that was kept, and not entered: {count}. Nothing here tells of"
+        " {them}. Deal with each by hand, with its Sender or Receiver."
     ),
     "failed": (
         "Could not be taken over: {count}. The gateway hit an internal error with {them}; all the"
-        " rest was taken over, and what waits of the same conversation is held. See to each by"
+        " rest was taken over, and what waits of the same conversation is held. Deal with each by"
         " hand, with its Sender or Receiver, and send us the type and place of the error."
     ),
     "cancelled": (
-        "Not sent, for {they} cancelled since: {count}. An earlier attempt may have arrived, so"
-        " the EPR is told that it is unconfirmed; its cancellation stands in the queue. See that"
-        " it is acknowledged, or telephone."
+        "Not sent, because {they} cancelled since: {count}. An earlier attempt may have arrived, so"
+        " the EPR is told that it is unconfirmed; its cancellation stands in the queue. See that it"
+        " is acknowledged, or telephone."
     ),
     "settled": (
-        "Not sent, for the kept database knows how {they} settled since: {count}. Each has that"
-        " state here as well, and the EPR is told once more. Nothing to do, unless it ended badly."
+        "Not sent, because the database that was kept knows how {they} settled since: {count}. Each"
+        " has that state here as well, and the EPR is told once more. Nothing to do, unless it"
+        " ended badly."
     ),
     "entered": (
-        "Submitted {since}, and known to the kept database alone: {count}. Each is here now,"
-        " with its state, so that what is answered to it finds it; the EPR is told once more."
+        "Submitted {since}, and known only to the database that was kept: {count}. Each is here"
+        " now, with its state, so that what is answered to it finds it; the EPR is told once more."
     ),
     "waits": (
         "Going out: {count}. Each leaves under the X-Request-Id that it always had. Each counts as"
@@ -124,8 +125,8 @@ AT_HAND_OVER: Mapping[str, str] = {
         " the notices had, with the remark `restored`. What it has already, it knows by number."
     ),
     "entered": (
-        "Sent or submitted, and known to {kept} alone: {count}. Each is here now; what was still"
-        " to be sent is held. Find out what became of it; then release it with a reason, or not."
+        "Sent or submitted, and known only to {kept}: {count}. Each is here now; what was still to"
+        " be sent is held. Find out what became of it; then release it with a reason, or not."
     ),
     "settled": (
         "Held until now, and settled as {kept} knows: {count}. None is sent; the EPR is told."
@@ -468,8 +469,8 @@ def _grouped(sentences: Mapping[str, str], lines: Sequence["Line"], **words: str
 def _standing_again(alarms: Sequence["StandsAgain"]) -> Iterator[str]:
     if alarms:
         yield (
-            f"- Standing again: {_of(len(alarms), 'alarm')} that nobody had marked as handled. See"
-            " to each once the gateway runs: `bars-gateway alarms` names them by new numbers."
+            f"- Standing again: {_of(len(alarms), 'alarm')} that nobody had marked as handled. Deal"
+            " with each once the gateway runs: `bars-gateway alarms` names them by new numbers."
         )
     for alarm in alarms:
         whose = f" ({alarm.provider})" if alarm.provider else ""

@@ -123,7 +123,7 @@ def copy(
         return
     folder = settings.database_path.parent
     if folder.exists() and folder.stat().st_dev == target.stat().st_dev:
-        typer.echo(f"warning: it is on the same disk as {folder}: take it elsewhere", err=True)
+        typer.echo(f"warning: it is on the same disk as {folder}: move it elsewhere", err=True)
 
 
 def _ring_of(settings: Settings, file: Path | None) -> Path:
@@ -187,10 +187,10 @@ def _in_words(
     if found is None:
         yield f"There is no database at {name_of(settings)} yet."
     elif is_done:
-        yield f"Everything is as it is wanted, since {clock(found.ended_at)} UTC."
+        yield f"Everything is as it should be, since {clock(found.ended_at)} UTC."
     else:
         yield (
-            f"Not everything is yet as it is wanted: {found.changed} rows were changed, now in"
+            f"Not everything is as it should be yet: {found.changed} rows were changed, now in"
             f" {found.place or 'nothing: a running gateway does it'}."
         )
     if found is not None and found.left_over:

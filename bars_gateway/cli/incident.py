@@ -44,7 +44,7 @@ _TO_COMPLETE = (
     "Was a patient harmed, or could one have been? How do you know?",
     "What was done for the patient, when, and by whom (roles, no names)?",
     "Who noticed it, when, and how?",
-    "Does it go on? How many more may be touched, since when?",
+    "Is it still going on? How many more may be affected, since when?",
     "What do you ask of whoever reads this, and by when?",
 )
 # What the national service for learning from patient safety events asks about.
@@ -53,7 +53,7 @@ _LFPSE = (
     "how badly a patient was harmed, physically and psychologically, as far as is known",
     "that a digital system was involved: name the EPR and this program, with their versions",
     "what was expected, and what was done at once",
-    "whether it touches a problem that others may have, too",
+    "whether others may have the same problem",
 )
 
 

@@ -44,7 +44,7 @@ ReadEverything = Annotated[
     ),
 ]
 _LARGEST = 32 * 1024 * 1024  # bytes of a file in the EPR's folders
-_NO_KEY = "There is no key ring, so that nothing is indexed by person."
+_NO_KEY = "There is no key ring, so nothing is indexed by person."
 _WITHOUT_KEY = (
     "Make one (bars-gateway encryption rotate), or add --read-everything: every payload that is"
     " kept is looked through."
@@ -54,12 +54,12 @@ _NOT_YET = (
     " Add --read-everything, and every payload that is kept is looked through."
 )
 _SEEN = (
-    "The number stands in this shell's history now, and was seen by every user of this machine that"
-    " looked: remove it there (history -d), and leave it out next time."
+    "The number is in this shell's history now, and any user of this machine could see it: remove"
+    " it there (history -d), and leave it out next time."
 )
 _WRONG = (
-    "that is no NHS number: it has ten digits, of which the last checks the others (modulus 11)."
-    " Compare it with the request, digit by digit"
+    "that is not an NHS number: one has ten digits, of which the last checks the others (modulus"
+    " 11). Compare it with the request, digit by digit"
 )
 
 

@@ -55,7 +55,7 @@ _MOST_SEALS = 100_000
 _UNTOLD = (
     "a gateway makes it as it starts. Without it, and --against, only the trail itself is seen"
 )
-_CURE_OF_MORE = "Mend these first: what follows a change may be listed for it."
+_CURE_OF_MORE = "Deal with these first: what follows a change may be listed because of it."
 From = Annotated[
     str | None, typer.Option("--from", metavar="INSTANT", help="Then or later, ISO 8601.")
 ]

@@ -76,7 +76,7 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
 def _two_databases(settings: Settings) -> Iterator[Flaw]:
     if settings.store.url is not None and settings.store.path is not None:
         cause = "is not used: store.url names the database"
-        yield Flaw(key=("store", "path"), cause=cause, cure="Take out the one that is not meant.")
+        yield Flaw(key=("store", "path"), cause=cause, cure="Remove the one that is not meant.")
 
 
 def _encryption(settings: Settings) -> Iterator[Flaw]:
@@ -138,8 +138,8 @@ def _inbound(settings: Settings) -> Iterator[Flaw]:
         yield Flaw(key=("inbound", "certificate_file"), cause=cause, cure=cure)
     orphans = rootless(certificates_in(settings.inbound.client_ca_file))
     if orphans:
-        cause = f"has no root for {names_of(orphans)}: whoever it certified is not let in"
-        cure = "Add its root, or take it out."
+        cause = f"has no root for {names_of(orphans)}: nobody whom it certified is let in"
+        cure = "Add its root, or remove it."
         yield Flaw(key=("inbound", "client_ca_file"), cause=cause, cure=cure)
 
 

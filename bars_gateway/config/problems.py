@@ -471,7 +471,7 @@ def _authorities_out(settings: Settings) -> Iterator[Flaw]:
     yield from flaws
     for name, other in _strangers(found, settings.environment):
         cause = f"holds {name!a}, which is of {other}, and this is {settings.environment}"
-        cure = "Take it out: whoever has its key could pose as the token service."
+        cure = "Remove it: whoever has its key could pose as the token service."
         yield Flaw(key=key, cause=cause, cure=cure)
         return
 

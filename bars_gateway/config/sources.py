@@ -73,7 +73,7 @@ class Sources:
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            cure = "Mend the line: values are quoted unless they are numbers, true or false."
+            cure = "Correct the line: values are quoted unless they are numbers, true or false."
             problem = SettingsProblem(
                 file=str(path), key="", cause=f"is not TOML: {error}", cure=cure
             )

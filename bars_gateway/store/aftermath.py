@@ -34,7 +34,7 @@ class Became(StrEnum):
 
     SETTLED = "settled"  # it waited in the backup; the kept database knows how it ended
     CANCELLED = "cancelled"  # it waited, and was cancelled since: it is not sent
-    ENTERED = "entered"  # the kept database alone knew that it was sent
+    ENTERED = "entered"  # only the database that was kept knew that it was sent
     WAITS = "waits"  # it goes out, or goes out again, under its own ids
     HELD = "held"  # nobody knows what became of it: it goes nowhere until released
     TO_HAND_OVER = "to_hand_over"  # received since the backup; the restored one lacks it

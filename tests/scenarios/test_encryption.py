@@ -420,7 +420,7 @@ def test_a_number_that_is_none_is_refused_and_not_repeated(house: House, written
     done = house.typed("subject", "--why", "x", said=written)
 
     assert 2 == done.code
-    assert "no NHS number" in done.err
+    assert "not an NHS number" in done.err
     assert not written or written not in done.err
 
 
