@@ -15,7 +15,7 @@ from bars_gateway.cli import output
 from bars_gateway.cli.output import print_lines, print_table
 
 ID = "6f1d0c52-0000-4000-8000-000000000001"
-COLUMNS = ("X-Request-Id", "State", "What is so")
+COLUMNS = ("X-Request-Id", "State", "How it stands")
 ROWS = [(ID, "queued", "The referral is on its way, not confirmed yet. [Wait:] you will be told.")]
 
 

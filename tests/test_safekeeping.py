@@ -283,7 +283,7 @@ RESTORED = Restored(
         "- Received after 2026-03-02 09:00:00 UTC, and not in the backup: 1 message. Their Senders",
         "- Quarantined after 2026-03-02 09:00:00 UTC: 1 message. `--hand-over` brings it along",
         "- Put to the EPR and not decided: 1 message. The Sender was told that no answer came",
-        "- Known only to the database that was kept, and not entered: 1 message. Nothing here tells of it.",
+        "- Known only to the database that was kept, and not entered: 1 message.",
         "- Not sent, because it was cancelled since: 1 message. An earlier attempt may have",
         "- Not sent, because the database that was kept knows how it was settled since: 1 message.",
         "- Submitted after 2026-03-02 09:00:00 UTC, and known only to the database",

@@ -69,7 +69,7 @@ _OWED_COLUMNS = (
     "Use case",
     "Workflow",
     "X-Request-Id",
-    "What is so",
+    "How it stands",
 )
 _SERVICE_COLUMNS = (
     "Service",

@@ -64,7 +64,7 @@ _COLUMNS = (
     "Attempts",
     "Next attempt (UTC)",
     "Gives up (UTC)",
-    "What is so",
+    "How it stands",
 )
 
 

@@ -52,7 +52,7 @@ async def test_what_ends_soon_says_what_to_do(console: Console) -> None:
     )
     console.running = replace(STATE, expiries=[*STATE.expiries, ending])
     page = plain((await console.get("/keys")).text)
-    below = page[page.index("What ends") :]
+    below = page[page.index("What expires") :]
 
     assert below.index("The old one") < below.index("The certificate for receiving")
     assert "ends in 5 days" in below
