@@ -14,7 +14,9 @@ import sys
 from typing import Any
 
 from bars_gateway.store.sqlite import SqliteConnection, database
+from bars_gateway.upkeep import purging
 
+purging.SHORT_SECONDS = 60.0  # on a slow machine, too, a removal takes all that it may
 point, _, when = sys.argv.pop(1).partition(":")
 name, _, nth = when.partition(".")
 NEVER = -1
