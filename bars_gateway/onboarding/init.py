@@ -18,6 +18,7 @@ accident, and `doctor` asks for them. What a person reads in the settings file i
 `bars-gateway config --describe` prints, because both come from the settings themselves.
 """
 
+import grp
 import json
 import os
 import pwd
@@ -49,7 +50,7 @@ from bars_gateway.onboarding.files import BITS, explained, make_folder, read, wr
 from bars_gateway.onboarding.keys import KeyFiles, KeyId
 from bars_gateway.onboarding.reported import try_report
 
-_USER = "bars-gateway"
+_USER, _EPRS = "bars-gateway", "bars-gateway-epr"
 _READABLE = 0o640  # settings hold no secret, and are nobody else's business
 _SHARED = 0o2750  # the EPR's group finds its files in the spool folder
 Where = Annotated[Environment | None, typer.Option(help="Where to connect.", show_default=False)]
@@ -318,7 +319,8 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
         cure = f"Settings are never written over: edit {paths.config}, or leave the flag out."
         raise OnboardingError("; ".join(found), cure)
     made = [*_folders(settings, paths), *_keys(settings, key_bits), *_key_ring(settings)]
-    _hand_over(owner, [paths.config, *made])
+    shared = {settings.epr.socket_dir, *(each.spool_dir for each in settings.providers.values())}
+    _hand_over(owner, [paths.config, *made], shared)
     _tell_of_keys(settings, made)
     yield from (f"{path}: made" for path in made)
     yield f"\nFrom here to live ({settings.environment}, {paths.config}):\n"
@@ -410,23 +412,37 @@ def _key_ring(settings: Settings) -> Iterator[Path]:
     yield file
 
 
-def _owner() -> pwd.struct_passwd | None:
+@frozen()
+class _Owner:
+    """Whose the files of the system are to be."""
+
+    user: int
+    group: int
+    eprs: int  # the group of those who may pass through what is shared
+
+
+def _owner() -> _Owner | None:
     """Return whose the files of the system are to be; None where we may not give them away."""
     if os.geteuid() != 0:
         return None
+    cure = "Make it first, as in docs/installing.md (systemd-sysusers), or add --folder FOLDER."
     try:
-        return pwd.getpwnam(_USER)
+        user = pwd.getpwnam(_USER)
     except KeyError:
-        cure = "Make it first, as in docs/installing.md (systemd-sysusers), or add --folder FOLDER."
         raise OnboardingError(f"there is no user {_USER} on this machine", cure) from None
+    try:
+        return _Owner(user.pw_uid, user.pw_gid, grp.getgrnam(_EPRS).gr_gid)
+    except KeyError:
+        raise OnboardingError(f"there is no group {_EPRS} on this machine", cure) from None
 
 
-def _hand_over(owner: pwd.struct_passwd | None, paths: list[Path]) -> None:
+def _hand_over(owner: _Owner | None, paths: list[Path], shared: Collection[Path]) -> None:
+    """Give *paths* to the gateway; those that are *shared* are of the EPRs' group."""
     if owner is None:
         return
     for path in paths:
         with explained(path, "given to the gateway's user"):
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+            os.chown(path, owner.user, owner.eprs if path in shared else owner.group)
 
 
 def render(values: Mapping[str, Any]) -> str:

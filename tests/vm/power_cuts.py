@@ -44,6 +44,8 @@ User=epr
 ExecStart=/opt/bars-gateway/bin/python -IB /srv/epr_by_folder.py /srv/bodies \\
   /var/spool/bars-gateway/trust
 StandardOutput=file:/dev/virtio-ports/told
+StandardError=journal
+Restart=always
 [Install]
 WantedBy=multi-user.target
 """
