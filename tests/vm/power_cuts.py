@@ -170,7 +170,6 @@ async def main(boot: Path) -> None:
         try:
             await cut_again_and_again(made, facts, cuts, random.Random(seed))
         except (NotSo, TimeoutError) as error:
-            print(f"{error!r}\n{error}", file=sys.stderr)
             await last_words(made, error)
             raise SystemExit(1) from None
     print(f"{facts.seen} facts were seen.")
