@@ -12,32 +12,28 @@ import errno
 import os
 from pathlib import Path
 
-from bars_gateway.permissions import belong
+from bars_gateway.ownership import belong
 
 
-def put_in_place(
-    path: Path, content: bytes, mode: int = 0o600, owner: os.stat_result | None = None
-) -> None:
+def put_in_place(path: Path, content: bytes, mode: int = 0o600, *, belongs: bool = False) -> None:
     """
     Write *path* over whatever is there; return once that is on disk. Raises OSError.
 
-    Where root works, the file is given to the user and group of *owner*.
+    With *belongs*, a file that root writes is the gateway's (`ownership`).
     """
-    half_written(path, content, mode, owner).rename(path)
+    half_written(path, content, mode, belongs=belongs).rename(path)
     sync_folder(path.parent)
 
 
-def half_written(
-    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
-) -> Path:
+def half_written(path: Path, content: bytes, mode: int, *, belongs: bool = False) -> Path:
     """Return where, beside *path*, its *content* is on disk, to be renamed or linked to it."""
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     half.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(half, flags, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)  # whatever the umask took
-        if owner is not None:
-            belong(file.fileno(), owner)
+        if belongs:
+            belong(file.fileno(), path.parent)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -23,6 +23,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from bars_gateway import ownership
 from bars_gateway.frozen import frozen
 
 LONGEST_AUTHOR = 64  # characters, as of whoever acts by the socket
@@ -89,12 +90,6 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     """Return what fits *pattern* in *folder*; where that may not be seen, raise PermissionError."""
     require(folder)  # a glob says that nothing is there
     return sorted(folder.glob(pattern))
-
-
-def belong(file: Path | int, owner: os.stat_result) -> None:
-    """Where root works, give *file*, a path or descriptor, to its *owner*: the gateway's user."""
-    if os.geteuid() == 0:
-        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def behind(error: BaseException | None) -> OSError | None:
@@ -188,14 +183,15 @@ def _cure(found: Path, status: os.stat_result, command: Collection[str]) -> str:
     name, typed = shlex.quote(str(found)), shlex.join(command) if command else "bars-gateway …"
     if status.st_uid == os.geteuid():
         return f"It is yours: chmod u+rw{'x' if stat.S_ISDIR(status.st_mode) else ''} {name}"
-    if found.parent.stat().st_uid == os.geteuid():
-        hint = " A command that root ran has made it: let none run as root."
-        return f"As root: chown {_for_chown()} {name}{'' if status.st_uid else hint}"
+    if ownership.heir(found.parent).user == os.geteuid():
+        return f"As root: chown {_for_chown()} {name}"
     if status.st_uid:
         cure = f"Do it as its owner: sudo -u {shlex.quote(_user(status.st_uid))} {typed}"
         return f"{cure} (or give it to somebody else, as root: chown USER {name})"
     if status.st_gid and status.st_mode & stat.S_IRGRP:
         group = _group(status.st_gid)
+        if _member(group) == _you():
+            return f"Do it as root, which leaves what it makes to {_you()}: sudo {typed}"
         return f"Do it as a user of the group {group}: sudo -u {_member(group)} {typed}"
     return f"Name another, or let root give it to the gateway's user: chown USER {name}"
 

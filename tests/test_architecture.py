@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bars_gateway"
 LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
-GROUND = {"errors", "standard", "permissions", "disk", "keyring", "frozen"}
+GROUND = {"errors", "standard", "permissions", "ownership", "disk", "keyring", "frozen"}
 FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
 LIBRARIES = {
     "sqlite3": "store.sqlite",
@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "listeners": set(),
     "stopping": set(),
     "libraries": set(),
-    "permissions": {"errors", "frozen"},
-    "disk": {"permissions"},
+    "ownership": {"frozen"},
+    "permissions": {"errors", "frozen", "ownership"},
+    "disk": {"ownership"},
     "keyring": {"errors", "standard", "frozen"},
     "options": {"errors", "permissions", "config", "standard"},
     "standard": {"errors", "frozen"},

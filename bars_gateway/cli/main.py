@@ -54,6 +54,7 @@ from bars_gateway.config.values import Flaw
 from bars_gateway.errors import DatabaseNewer, SandboxError, StoreError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
+from bars_gateway.ownership import as_the_gateway
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Running": ("run", "check", "config", "doctor"),
@@ -155,12 +156,14 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
     Looks at the settings, at the keys, certificates and folders that they name, and at the
     file of the console's users.
+    As root it judges for the user as whom the gateway runs.
     Changes nothing. Exits with 0 if nothing is wrong, 1 if a gateway starts all the same, else
     with 2.
     """
     settings = load(config, os.environ)
-    found = [*problems(settings, datetime.now(UTC)), *_of_a_later_version(settings)]
-    less = [*doubts(settings), *users.doubts_of_users(settings)]
+    with as_the_gateway(settings.state_dir, settings.sources.file):
+        found = [*problems(settings, datetime.now(UTC)), *_of_a_later_version(settings)]
+        less = [*doubts(settings), *users.doubts_of_users(settings)]
     if as_json:
         print_lines({"severity": "error", "text": str(each)} for each in found)
         print_lines({"severity": "warning", "text": str(each)} for each in less)

@@ -12,9 +12,11 @@ nobody a token, or in: so it never counts as done, nor as right.
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
+from bars_gateway import ownership
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
 from bars_gateway.config.settings import Settings
@@ -43,6 +45,7 @@ _EXAMPLES: Mapping[tuple[str, str], str] = {
     ("onboarding", "contact"): "a person, a.person@example-trust.nhs.uk, 0113 496 0000",
 }
 _CURE = "Write your own."
+_ACCESS_LIST = "system.posix_acl_access"  # whom it lets in, its mode does not say then
 
 
 def doubts(settings: Settings) -> list[SettingsProblem]:
@@ -54,6 +57,7 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *(_inbound(settings) if settings.inbound.enabled else ()),
         *_encryption(settings),
         *_two_databases(settings),
+        *_shut_to_the_epr(settings),
     ]
     return [placed(settings, flaw) for flaw in found]
 
@@ -101,6 +105,45 @@ def _encryption(settings: Settings) -> Iterator[Flaw]:
         cause = f"has a key that was never copied ({', '.join(lacking)}): if lost, so is all data"
         cure = "bars-gateway encryption copy FILE, for a place apart from the backups."
         yield Flaw(key=("store", "encryption_keys_file"), cause=cause, cure=cure)
+
+
+def _shut_to_the_epr(settings: Settings) -> Iterator[Flaw]:
+    """Yield the folders that the EPR's user shares with us, and cannot use as one of its group."""
+    group = ownership.epr_group()
+    if group is None:
+        return
+    for name, provider in settings.providers.items():
+        key = ("providers", name, "spool_dir")
+        yield from islice(_shut(key, _shared_folders(provider.spool_dir), group), 1)
+    yield from _shut(("epr", "socket_dir"), [(settings.epr.socket_dir, stat.S_IXGRP)], group)
+
+
+def _shared_folders(spool_dir: Path) -> Iterator[tuple[Path, int]]:
+    """Yield what the EPR needs to pass, and where it writes and takes away."""
+    yield spool_dir, stat.S_IXGRP
+    for each in ("outbox", "inbox", "questions", "answers"):
+        yield spool_dir / each, stat.S_IXGRP
+    for each in ("outbox/tmp", "outbox/new", "inbox/new", "questions/new", "answers/new"):
+        yield spool_dir / each, stat.S_IRWXG
+
+
+def _shut(key: tuple[str, ...], folders: Iterable[tuple[Path, int]], group: int) -> Iterator[Flaw]:
+    for folder, needed in folders:
+        try:
+            found = folder.stat()
+            lists = os.listxattr(folder)
+        except OSError:
+            continue  # not there yet; what is in its way is a problem, and said as one
+        if _ACCESS_LIST in lists or not ownership.is_member(found.st_uid, group):
+            continue  # somebody has arranged it in another way
+        if found.st_gid == ownership.own_group(found.st_uid) != group:
+            cause = f"has {folder} for the gateway alone: the EPR's user may not use it"
+            cure = f"As root: chgrp -R {ownership.OF_THE_EPR} {folder}"
+            yield Flaw(key=key, cause=cause, cure=cure)
+        elif found.st_mode & needed != needed:
+            mode = stat.S_IMODE(found.st_mode) | needed
+            cause = f"has {folder} shut to its group: the EPR's user may not use it"
+            yield Flaw(key=key, cause=cause, cure=f"As root: chmod {mode:04o} {folder}")
 
 
 def _keys(settings: Settings) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -112,6 +112,7 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
     *mounts* is the text of /proc/self/mounts, which is read where none is given.
     """
     found = [
+        *_settings_file(settings),
         *_database(settings, _mounts() if mounts is None else mounts),
         *(flaw for name in settings.providers for flaw in _provider(settings, name)),
         *_inbound(settings, now),
@@ -150,6 +151,15 @@ def placed(settings: Settings, flaw: Flaw) -> SettingsProblem:
     key = ".".join(flaw.key)
     place = settings.sources.place(key)
     return SettingsProblem(file=place, key=key, cause=flaw.cause, cure=flaw.cure)
+
+
+def _settings_file(settings: Settings) -> Iterator[Flaw]:
+    """Yield that they may not be read by whoever is judged for: root has read them already."""
+    file = settings.sources.file
+    try:
+        permissions.require(*([file] if file else []))
+    except PermissionError as error:
+        yield _denied((), error)
 
 
 def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:

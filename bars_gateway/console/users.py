@@ -28,6 +28,7 @@ from bars_gateway.console.visitor import UserRole
 from bars_gateway.disk import put_in_place
 from bars_gateway.errors import UsersUnusable
 from bars_gateway.frozen import frozen
+from bars_gateway.ownership import heir
 
 SHORTEST = 12  # characters of a password
 LONGEST = 256
@@ -208,7 +209,7 @@ def _entries(text: str) -> Iterator[tuple[int, Any]]:
 def _require_own(path: Path, found: os.stat_result) -> None:
     owners = {os.geteuid()}
     if os.geteuid() == 0:  # root adds users for the gateway, to whom the folder belongs
-        owners.add(path.parent.stat().st_uid)
+        owners.add(heir(path.parent).user)
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in owners:
         raise UsersUnusable(f"{path} is not a file of this user's")
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -263,4 +264,4 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _write(path: Path, users: Users) -> None:
     text = json.dumps({"users": [_written(users[name]) for name in sorted(users)]}, indent=1)
-    put_in_place(path, text.encode() + b"\n", owner=path.parent.stat())
+    put_in_place(path, text.encode() + b"\n", belongs=True)

@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from bars_gateway.config import Environment, Settings, load
+from bars_gateway.config.problems import problems_of_inbound
 from bars_gateway.errors import OnboardingError
 from bars_gateway.frozen import frozen
 from bars_gateway.onboarding import contacts
@@ -58,6 +59,7 @@ from bars_gateway.onboarding.files import (
 from bars_gateway.onboarding.grades import Grade, worst
 from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config
+from bars_gateway.ownership import as_the_gateway
 from bars_gateway.permissions import files_in
 from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7, is_authority
 
@@ -344,17 +346,31 @@ def install_judged(
     runs takes the new one within seconds, without dropping a connection.
     """
     settings = load(config, os.environ)
+    why = reason(settings, why)
     delivered = read_delivered(settings, file, key, _password(file, password_file))
     if _report(delivered, settings) is Grade.FAIL:
         cure = "Cure what is named above, and run the same command again."
         raise OnboardingError(f"{file} was not installed; nothing was changed", cure)
-    why = reason(settings, why)
     previous = install(delivered, settings, datetime.now(UTC))
     told = {"certificates": [each.fingerprint(hashes.SHA256()).hex() for each in delivered.chain]}
     try_report(settings, "certificate.installed", why=why, **told)
     for kept in previous:
         typer.echo(f"{kept}: what was there before")
     typer.echo(f"{settings.inbound.certificate_file}: installed, with its key beside it")
+    _require_usable(settings)
+
+
+def _require_usable(settings: Settings) -> None:
+    """Raise OnboardingError where the gateway's user cannot use what was installed."""
+    installed = {"inbound.certificate_file", "inbound.private_key_file"}
+    with as_the_gateway(settings.state_dir, settings.sources.file):
+        found = [
+            each
+            for each in problems_of_inbound(settings, datetime.now(UTC))
+            if each.key in installed
+        ]
+    if found:
+        raise OnboardingError(f"the gateway cannot use it: {found[0].cause}", found[0].cure)
 
 
 def _report(delivered: Delivered, settings: Settings) -> Grade:

@@ -28,10 +28,9 @@ def add_key(file: Path, now: datetime) -> RingKey:
     key = new_key(now)
     if file.exists():
         ring = EncryptionRing.read(file)
-        _write(file, replace(ring, keys=(*ring.keys, key)))
+        put_in_place(file, replace(ring, keys=(*ring.keys, key)).text.encode(), PRIVATE)
     else:
-        ring = EncryptionRing(keys=(key,))
-        write_new(file, ring.text.encode(), PRIVATE, file.parent.stat())
+        write_new(file, EncryptionRing(keys=(key,)).text.encode(), PRIVATE)
     return key
 
 
@@ -39,9 +38,9 @@ def copy(file: Path, target: Path, now: datetime) -> EncryptionRing:
     """Write the ring in *file* to *target*, and note in it which keys were copied when."""
     ring = EncryptionRing.read(file)
     noted = replace(ring, copied={**ring.copied, **{each.key_id: now for each in ring.keys}})
-    write_new(target, noted.text.encode(), PRIVATE)
+    write_new(target, noted.text.encode(), PRIVATE, belongs=False)
     if not file.is_relative_to(CREDENTIALS):
-        _write(file, noted)
+        put_in_place(file, noted.text.encode(), PRIVATE)
     return noted
 
 
@@ -49,7 +48,3 @@ def require_ours(file: Path) -> None:
     """Raise OnboardingError where *file* is systemd's: the key would be lost at the next stop."""
     if file.is_relative_to(CREDENTIALS):
         raise OnboardingError(f"{file} is a credential of systemd's", _OF_SYSTEMD)
-
-
-def _write(file: Path, ring: EncryptionRing) -> None:
-    put_in_place(file, ring.text.encode(), PRIVATE, file.stat())

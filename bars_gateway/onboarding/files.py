@@ -5,7 +5,8 @@ Files that appear whole or not at all, and keys that are never written over.
                                 └──► renamed to NAME                              put_in_place
 
 Whatever the disk or the system refuses is an OnboardingError that names the file, so
-that no command of the onboarding ends in a traceback.
+that no command of the onboarding ends in a traceback. What root makes is the gateway's, and not
+root's (`ownership`): it has to read it.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from bars_gateway import disk
 from bars_gateway.disk import half_written, sync_folder
 from bars_gateway.errors import OnboardingError
+from bars_gateway.ownership import belong
 
 PRIVATE, PUBLIC = 0o600, 0o644
 BITS = 4096  # of a key that is made here
@@ -56,16 +58,18 @@ def make_folder(folder: Path, mode: int = _FOLDER) -> bool:
     if folder.is_dir():
         return False
     with explained(folder, "made"):
-        folder.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
-        folder.mkdir(mode=mode)
-        folder.chmod(mode)  # whatever the umask took
+        missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+        for each in reversed(missing):
+            each.mkdir()
+            each.chmod(mode if each == folder else _FOLDER)  # whatever the umask took
+            belong(each, each.parent)
     return True
 
 
-def write_new(path: Path, content: bytes, mode: int, owner: os.stat_result | None = None) -> None:
-    """Write *path*, and refuse where something is there."""
+def write_new(path: Path, content: bytes, mode: int, *, belongs: bool = True) -> None:
+    """Write *path*, and refuse where something is there; without *belongs* root's stays root's."""
     with explained(path, "written"):
-        half = half_written(path, content, mode, owner)
+        half = half_written(path, content, mode, belongs=belongs)
         try:
             os.link(half, path)
         except FileExistsError:
@@ -78,12 +82,10 @@ def write_new(path: Path, content: bytes, mode: int, owner: os.stat_result | Non
         sync_folder(path.parent)
 
 
-def put_in_place(
-    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
-) -> None:
+def put_in_place(path: Path, content: bytes, mode: int) -> None:
     """Write *path* over whatever is there, at one moment."""
     with explained(path, "written"):
-        disk.put_in_place(path, content, mode, owner)
+        disk.put_in_place(path, content, mode, belongs=True)
 
 
 def move(path: Path, target: Path) -> None:

@@ -18,14 +18,13 @@ accident, and `doctor` asks for them. What a person reads in the settings file i
 `bars-gateway config --describe` prints, because both come from the settings themselves.
 """
 
-import grp
 import json
 import os
 import pwd
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -37,6 +36,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from bars_gateway import ownership
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.config.environments import PRESETS
@@ -50,9 +50,7 @@ from bars_gateway.onboarding.files import BITS, explained, make_folder, read, wr
 from bars_gateway.onboarding.keys import KeyFiles, KeyId
 from bars_gateway.onboarding.reported import try_report
 
-_USER, _EPRS = "bars-gateway", "bars-gateway-epr"
 _READABLE = 0o640  # settings hold no secret, and are nobody else's business
-_SHARED = 0o2750  # the EPR's group finds its files in the spool folder
 Where = Annotated[Environment | None, typer.Option(help="Where to connect.", show_default=False)]
 OdsCode = Annotated[str | None, typer.Option(help="Of the provider, in capitals.")]
 Name = Annotated[str | None, typer.Option(help="Of the provider.")]
@@ -84,6 +82,14 @@ _HEAD = """\
 # "#" away to change it. `bars-gateway check` says everything that is wrong, at once.
 # Nothing secret belongs in this file: keys are named by path.
 """
+
+
+class Sharing(Enum):
+    """Who may use a folder of the system's beside the gateway."""
+
+    OURS = "ours"  # nobody
+    SHARED = "shared"  # the EPR's group
+    ROOTS = "roots"  # it is root's, and the gateway may read it
 
 
 @frozen(kw_only=True)
@@ -310,7 +316,10 @@ def init(
 
 def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     """Make what is missing, and yield what was made and the checklist of what is left."""
-    owner = None if paths != Paths.of_the_system() else _owner()
+    ours = _service_user() if paths == Paths.of_the_system() else None
+    if ours is not None:
+        tops = [(paths.config.parent, Sharing.ROOTS), (paths.spool, Sharing.SHARED)]
+        _make_for(ours, [(folder, 0o750, sharing) for folder, sharing in tops])
     if not paths.config.exists():
         yield from _written(options, paths, key_bits)
     settings = load(paths.config, {})
@@ -318,9 +327,7 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     if found:
         cure = f"Settings are never written over: edit {paths.config}, or leave the flag out."
         raise OnboardingError("; ".join(found), cure)
-    made = [*_folders(settings, paths), *_keys(settings, key_bits), *_key_ring(settings)]
-    shared = {settings.epr.socket_dir, *(each.spool_dir for each in settings.providers.values())}
-    _hand_over(owner, [paths.config, *made], shared)
+    made = [*_folders(settings, paths, ours), *_keys(settings, key_bits), *_key_ring(settings)]
     _tell_of_keys(settings, made)
     yield from (f"{path}: made" for path in made)
     yield f"\nFrom here to live ({settings.environment}, {paths.config}):\n"
@@ -367,15 +374,40 @@ def asked_at_terminal(options: InitOptions) -> InitOptions:
     return options
 
 
-def _folders(settings: Settings, paths: Paths) -> Iterator[Path]:
+def _folders(settings: Settings, paths: Paths, service: pwd.struct_passwd | None) -> Sequence[Path]:
     wanted = [
-        (settings.state_dir, 0o700),
-        (settings.epr.socket_dir, 0o750),
-        (paths.keys, 0o700),
-        (settings.inbound.certificate_file.parent, 0o750),
-        *((provider.spool_dir, _SHARED) for provider in settings.providers.values()),
+        (settings.state_dir, 0o700, Sharing.OURS),
+        (settings.epr.socket_dir, 0o750, Sharing.SHARED),
+        (paths.keys, 0o700, Sharing.OURS),
+        (settings.inbound.certificate_file.parent, 0o750, Sharing.OURS),
+        *((provider.spool_dir, 0o2750, Sharing.SHARED) for provider in settings.providers.values()),
     ]
-    yield from (folder for folder, mode in wanted if make_folder(folder, mode))
+    return _make_for(service, wanted)
+
+
+def _make_for(
+    service: pwd.struct_passwd | None, wanted: Iterable[tuple[Path, int, Sharing]]
+) -> Sequence[Path]:
+    """Make the folders that are missing; where root makes those of the system, for *service*."""
+    made = []
+    for folder, mode, sharing in wanted:
+        if not make_folder(folder, mode):
+            continue
+        made.append(folder)
+        if service is None or _is_right(folder, service, sharing):
+            continue  # as the folder above is
+        shared = ownership.epr_group() if sharing is Sharing.SHARED else None
+        user = 0 if sharing is Sharing.ROOTS else service.pw_uid
+        with explained(folder, "given to the gateway's user"):
+            os.lchown(folder, user, shared or service.pw_gid)
+            folder.chmod(mode)  # set-group-ID may have gone with the change
+    return made
+
+
+def _is_right(folder: Path, service: pwd.struct_passwd, sharing: Sharing) -> bool:
+    found = folder.stat()
+    is_shared = found.st_gid not in {0, service.pw_gid}
+    return found.st_uid == service.pw_uid and (is_shared or sharing is not Sharing.SHARED)
 
 
 def _keys(settings: Settings, bits: int) -> Iterator[Path]:
@@ -412,37 +444,16 @@ def _key_ring(settings: Settings) -> Iterator[Path]:
     yield file
 
 
-@frozen()
-class _Owner:
-    """Whose the files of the system are to be."""
-
-    user: int
-    group: int
-    eprs: int  # the group of those who may pass through what is shared
-
-
-def _owner() -> _Owner | None:
-    """Return whose the files of the system are to be; None where we may not give them away."""
+def _service_user() -> pwd.struct_passwd | None:
+    """Return whose the folders of the system are to be; None: whoever types makes their own."""
     if os.geteuid() != 0:
         return None
-    cure = "Make it first, as in docs/installing.md (systemd-sysusers), or add --folder FOLDER."
     try:
-        user = pwd.getpwnam(_USER)
+        return pwd.getpwnam(ownership.SERVICE)
     except KeyError:
-        raise OnboardingError(f"there is no user {_USER} on this machine", cure) from None
-    try:
-        return _Owner(user.pw_uid, user.pw_gid, grp.getgrnam(_EPRS).gr_gid)
-    except KeyError:
-        raise OnboardingError(f"there is no group {_EPRS} on this machine", cure) from None
-
-
-def _hand_over(owner: _Owner | None, paths: list[Path], shared: Collection[Path]) -> None:
-    """Give *paths* to the gateway; those that are *shared* are of the EPRs' group."""
-    if owner is None:
-        return
-    for path in paths:
-        with explained(path, "given to the gateway's user"):
-            os.chown(path, owner.user, owner.eprs if path in shared else owner.group)
+        cure = "Make it first, as in docs/installing.md (systemd-sysusers), or add --folder FOLDER."
+        cause = f"there is no user {ownership.SERVICE} on this machine"
+        raise OnboardingError(cause, cure) from None
 
 
 def render(values: Mapping[str, Any]) -> str:

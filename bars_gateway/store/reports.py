@@ -22,7 +22,7 @@ from typing import Any
 
 from bars_gateway.disk import put_in_place
 from bars_gateway.frozen import frozen
-from bars_gateway.permissions import belong
+from bars_gateway.ownership import belong
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import text
@@ -59,12 +59,11 @@ class DoneBeside:
 def report(folder: Path, kind: str, detail: Mapping[str, object], now: datetime) -> None:
     """Let the trail have it that *kind* was done *now*; return once that is on disk."""
     assert kind in REPORTED
-    above = folder.parent.stat()
     if not folder.exists():
         folder.mkdir(mode=0o700)
-        belong(folder, above)
+        belong(folder, folder.parent)
     told = json.dumps({"kind": kind, "detail": {**detail, "at": text(now)}})
-    put_in_place(folder / f"{uuid.uuid4()}.json", told.encode(), owner=above)
+    put_in_place(folder / f"{uuid.uuid4()}.json", told.encode(), belongs=True)
 
 
 def reported(folder: Path) -> Iterator[DoneBeside | Path]:

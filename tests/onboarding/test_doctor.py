@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import orjson
 import pytest
@@ -27,6 +28,7 @@ from installation import FQDN, NAME, SERVICES, Installation
 from national_side import saying, served
 from typed import Done, typed
 
+from bars_gateway import ownership
 from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.keyring import EncryptionRing
@@ -140,6 +142,9 @@ class Broken:
         self.set("environment", Environment.INT)
         self.set("outbound.token_url", f"{base}/oauth2/token")
         self.set("outbound.proxy_url", f"{base}/booking-and-referral/FHIR/R4")
+
+    def patch(self, module: Any, name: str, value: Any) -> None:
+        self._stack.enter_context(mock.patch.object(module, name, value))
 
     async def serve(self, answering: Callable[..., Any], **site: Any) -> str:
         service = await self._stack.enter_async_context(served(answering, **site))
@@ -341,6 +346,15 @@ def _nowhere(_host: str) -> frozenset[str]:
 def _foreign_address(b: Broken) -> None:
     b.national()
     b.set("outbound.token_url", "https://elsewhere.example/oauth2/token")
+
+
+@breaks("folders.epr")
+def _shut_to_the_epr(b: Broken) -> None:
+    ours = b.folder.stat().st_gid  # the test's user is in it
+    b.patch(ownership, "epr_group", lambda: ours)
+    b.patch(ownership, "is_member", lambda _user, _group: True)
+    b.provider("spool_dir", b.folder / "spool")
+    (b.folder / "spool").mkdir(mode=0o700)
 
 
 @breaks("folders.outbox")

@@ -1,8 +1,5 @@
 """From nothing to an installation that only waits for others, and never a step back."""
 
-import grp
-import os
-import pwd
 import stat
 import subprocess
 import sys
@@ -23,7 +20,7 @@ from bars_gateway.config import describe, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.files import private_pem
-from bars_gateway.onboarding.init import InitOptions, Paths, asked_at_terminal
+from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
 
 FLAGS = (
     *("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire General Hospital"),
@@ -65,39 +62,6 @@ def test_what_was_said_is_in_the_settings(tmp_path):
     assert ("https://fhir.nhs.uk/Id/dos-service-id|2000000101",) == provider.services
     assert "NorthshireGeneralHospital-INT-1" == provider.key_id
     assert "BaRS-INT-ZX901.northshire.nhs.uk" == settings.onboarding.fqdn
-
-
-def test_what_is_shared_belongs_to_the_group_of_eprs(tmp_path, monkeypatch):
-    """On a system, as root: an EPR gets to its folders and its socket, and to nothing else."""
-    paths, given = Paths.below(tmp_path), {}
-    monkeypatch.setattr(Paths, "of_the_system", lambda: paths)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "chown", lambda path, user, group: given.update({path: (user, group)}))
-    user = mock.Mock(pw_uid=996, pw_gid=996)
-    monkeypatch.setattr(pwd, "getpwnam", {"bars-gateway": user}.__getitem__)
-    eprs = mock.Mock(gr_gid=997)
-    monkeypatch.setattr(grp, "getgrnam", {"bars-gateway-epr": eprs}.__getitem__)
-    done = init(tmp_path, *FLAGS)
-    shared = {tmp_path / "run", tmp_path / "spool" / "northshire-general-hospital"}
-    own = {tmp_path / name for name in ("state", "keys", "tls", "bars-gateway.toml")}
-
-    assert 0 == done.code, done.err
-    assert {(996, 997)} == {given[path] for path in shared}
-    assert {(996, 996)} == {given[path] for path in own}
-
-
-def test_without_the_group_of_eprs_nothing_is_made(tmp_path, monkeypatch):
-    """It is missing where the system was not prepared: what to do is said instead."""
-    paths = Paths.below(tmp_path)
-    monkeypatch.setattr(Paths, "of_the_system", lambda: paths)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(pwd, "getpwnam", mock.Mock())
-    monkeypatch.setattr(grp, "getgrnam", {}.__getitem__)
-    done = init(tmp_path, *FLAGS)
-
-    assert "no group bars-gateway-epr" in done.err
-    assert "systemd-sysusers" in done.err
-    assert [] == list(tmp_path.iterdir())
 
 
 # Runs the command line, and notes on standard error whatever it writes, makes, moves or changes.

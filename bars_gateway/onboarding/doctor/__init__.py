@@ -40,8 +40,9 @@ def doctor(
     """
     Look at everything, and say what keeps the gateway from BaRS: cause, cure, whom to ask.
 
-    Changes nothing. Exits with 0 if all is well, 1 if there are warnings, 2 if anything
-    failed. With the network it asks for one access token, and for our own metadata.
+    Changes nothing. Root looks as the user that the gateway runs as. Exits with 0 if all is
+    well, 1 if there are warnings, 2 if anything failed. With the network it asks for one access
+    token, and for our own metadata.
     """
     if context.invoked_subcommand is not None:
         return

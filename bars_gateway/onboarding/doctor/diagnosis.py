@@ -24,6 +24,7 @@ from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.doctor import connection_checks, identity_checks, installation_checks
 from bars_gateway.onboarding.doctor.checks import Check, CheckedSite, CheckResult, DoctorReport
 from bars_gateway.onboarding.grades import Grade, Seen, failed, passed, skipped, worst
+from bars_gateway.ownership import as_the_gateway
 
 _WORDS = {Grade.FAIL: "FAIL", Grade.WARN: "WARN", Grade.PASS: "ok", Grade.SKIP: "not looked at"}
 _IN_FULL = 5  # what needs a person, with why and whom to ask; of the others the cure alone
@@ -77,7 +78,8 @@ async def diagnose_installation(
         seen = failed(f"{cause}{also}", rest.splitlines()[0] if rest else error.advice)
         return DoctorReport("unknown", [CheckResult(check=LOADED, seen=seen)])
     site = CheckedSite(settings, config=config, environ=environ, now=now)
-    return await diagnose(site, offline=offline, begin=begin)
+    with as_the_gateway(settings.state_dir, config):
+        return await diagnose(site, offline=offline, begin=begin)
 
 
 async def diagnose(

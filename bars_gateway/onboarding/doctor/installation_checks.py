@@ -478,6 +478,14 @@ MACHINE = (
         after=("folders.spool",),
     ),
     Check(
+        name="folders.epr",
+        title="The EPR's user may use the folders that it shares",
+        why="It drops its messages there, takes what came, and opens the socket.",
+        ask=contacts.OURSELVES,
+        look=of_doubts("its group may", "providers.*.spool_dir", "epr.socket_dir"),
+        after=("folders.spool",),
+    ),
+    Check(
         name="folders.outbox",
         title="What the EPR hands over is taken",
         why="What lies in outbox/new was not sent, and of an answer in answers/new nobody heard.",

@@ -66,7 +66,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
-from bars_gateway.permissions import belong
+from bars_gateway.ownership import belong
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
@@ -152,7 +152,7 @@ def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStac
         sync_folder(path.parent.parent)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, descriptor)
-    belong(descriptor, path.parent.stat())
+    belong(descriptor, path.parent)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -161,7 +161,7 @@ def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStac
         _refuse_to_forget(path, descriptor)
     if not path.exists():
         empty = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        belong(empty, path.parent.stat())
+        belong(empty, path.parent)
         os.close(empty)
     return descriptor
 

@@ -67,7 +67,7 @@ from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import RecordClass
 from bars_gateway.model.trail import LEAP as LEAP  # noqa: PLC0414 - and from here
-from bars_gateway.permissions import belong
+from bars_gateway.ownership import belong
 from bars_gateway.store.aftermath import (
     LEFT_BEHIND,
     Became,
@@ -265,7 +265,7 @@ def _restore(
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
         restored = _make_safe(restoring, database, now, held, condition, aside, actor, vault)
-        belong(descriptor, database.parent.stat())
+        belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
             _keep(database, aside)
@@ -293,7 +293,7 @@ def _locked(database: Path) -> Iterator[None]:
     """Hold the lock that a running gateway holds; unlike it, create no database."""
     descriptor = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        belong(descriptor, database.parent.stat())
+        belong(descriptor, database.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:

@@ -1,0 +1,234 @@
+"""What root makes is the gateway's; and root judges as the user that the gateway runs as."""
+
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from typed import WHY, Done, typed
+
+from bars_gateway import ownership
+from bars_gateway.onboarding import init, keys
+
+AS_ROOT = os.geteuid() == 0
+DAEMON = pwd.getpwnam("daemon")  # there on every machine, as is its group
+pytestmark = pytest.mark.skipif(not AS_ROOT, reason="only root gives files away")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_key() -> Iterator[None]:
+    """Make one key for all tests: how long a prime takes is no fact about who has it."""
+    with mock.patch.object(keys, "generate_private_key", cache(keys.generate_private_key)):
+        yield
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a folder of root's that every user may enter."""
+    made = Path(tempfile.mkdtemp(prefix="ownership-"))
+    try:
+        made.chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def owners(path: Path) -> tuple[str, int]:
+    found = path.stat()
+    return pwd.getpwuid(found.st_uid).pw_name, found.st_gid
+
+
+def given_to_the_service(home: Path) -> None:
+    """Let *home* be as an older package has left it: root's folders, which let a group in."""
+    for each in [home, *home.rglob("*")]:
+        is_of_etc = each.name in {home.name, "keys", "tls"}
+        os.chown(each, 0 if is_of_etc else DAEMON.pw_uid, DAEMON.pw_gid)
+        if is_of_etc:
+            each.chmod(0o750)
+
+
+def test_what_root_makes_is_of_whoever_has_the_folder(folder: Path) -> None:
+    """Owner and group."""
+    os.chown(folder, DAEMON.pw_uid, 0)
+
+    assert (DAEMON.pw_uid, 0) == _parts(folder)
+
+
+def test_a_folder_that_lets_a_group_in_is_of_the_user_called_so(folder: Path) -> None:
+    """Who else would read what is made there."""
+    os.chown(folder, 0, DAEMON.pw_gid)
+
+    assert (DAEMON.pw_uid, DAEMON.pw_gid) == _parts(folder)
+
+
+def test_a_folder_of_roots_alone_gives_nothing_away(folder: Path) -> None:
+    """In many a container the gateway is root."""
+    assert (0, 0) == _parts(folder)
+
+
+def _parts(folder: Path) -> tuple[int, int]:
+    owner = ownership.heir(folder)
+    return owner.user, owner.group
+
+
+def test_a_link_is_given_away_and_not_what_it_leads_to(folder: Path) -> None:
+    """Whoever has the folder could have put it there meanwhile."""
+    os.chown(folder, DAEMON.pw_uid, DAEMON.pw_gid)
+    with tempfile.NamedTemporaryFile() as roots:
+        (folder / "link").symlink_to(roots.name)
+        ownership.belong(folder / "link", folder)
+
+        assert 0 == Path(roots.name).stat().st_uid
+
+
+def initialised(folder: Path) -> Path:
+    flags = ("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire")
+    home = folder / "gateway"
+    done = typed("init", "--folder", home, *flags, "--service", "2000000101", *FQDN)
+    assert 0 == done.code, done.err
+    given_to_the_service(home)
+    return home
+
+
+FQDN = ("--fqdn", "BaRS-INT-ZX901.provider.nhs.uk")
+MAKES = (
+    ("keys", "new", *WHY),
+    ("keys", "retire", "Northshire-INT-1", "--at-once", *WHY),
+    ("csr", "new", "--bits", "2048", *WHY),
+    ("encryption", "rotate", *WHY),
+    ("encryption", "copy", "{elsewhere}/ring.copy", *WHY),
+    ("init", "--folder", "{home}"),
+)
+
+
+def typed_there(home: Path, command: tuple[str, ...]) -> Done:
+    filled = [word.format(home=home, elsewhere=home.parent) for word in command]
+    config = () if command[0] == "init" else ("--config", str(home / "bars-gateway.toml"))
+    return typed(*filled, *config)
+
+
+@pytest.mark.parametrize("command", MAKES, ids=" ".join)
+def test_no_command_of_roots_leaves_what_the_gateway_cannot_read(
+    folder: Path, command: tuple[str, ...]
+) -> None:
+    """Keys, requests, the ring, reports to the trail: all are the gateway's user's."""
+    home = initialised(folder)
+    before = set(home.rglob("*"))
+    typed_there(home, command)
+    made = set(home.rglob("*")) - before
+    changed = {home / "keys" / "encryption.keys"}
+
+    assert {("daemon", DAEMON.pw_gid)} == {owners(path) for path in made | changed}
+
+
+def test_a_copy_of_the_key_ring_stays_roots(folder: Path) -> None:
+    """It goes elsewhere: whoever has the folder is not who may read every record."""
+    home = initialised(folder)
+    os.chown(folder, DAEMON.pw_uid, DAEMON.pw_gid)
+    done = typed_there(home, ("encryption", "copy", "{elsewhere}/ring.copy", *WHY))
+
+    assert (0, "root") == (done.code, owners(folder / "ring.copy")[0])
+
+
+def test_root_hears_what_the_gateways_user_cannot_read(folder: Path) -> None:
+    """A gateway that runs goes on with the old key, and stands still at its next start."""
+    home = initialised(folder)
+    key = home / "keys" / "Northshire-INT-1.pem"
+    os.chown(key, 0, 0)
+    done = typed("check", "--config", home / "bars-gateway.toml")
+
+    assert 2 == done.code
+    assert f"the file {key} belongs to root (group root, mode 0600), and you are daemon" in done.err
+    assert f"try: As root: chown daemon {key}\n" in done.err
+    assert 0 == os.geteuid()
+
+
+def test_root_hears_that_the_settings_are_roots_alone(folder: Path) -> None:
+    """An editor that writes a new file leaves it to whoever typed."""
+    home = initialised(folder)
+    settings = home / "bars-gateway.toml"
+    os.chown(settings, 0, 0)
+    settings.chmod(0o600)
+    done = typed("check", "--config", settings)
+
+    assert f"the file {settings} belongs to root" in done.err
+
+
+def test_the_doctor_of_roots_looks_as_the_gateways_user(folder: Path) -> None:
+    """What root may read is not the question."""
+    home = initialised(folder)
+    os.chown(home / "keys" / "Northshire-INT-1.pem", 0, 0)
+    done = typed("doctor", "--offline", "--config", home / "bars-gateway.toml")
+
+    assert "FAIL  keys.file" in done.out
+    assert "and you are daemon: you may not use it" in done.out
+
+
+def test_whoever_is_told_to_be_the_gateways_user_is_not_it_already(folder: Path) -> None:
+    """Where a folder is root's, root does it: the user who was just refused cannot."""
+    home = initialised(folder)
+    os.chown(home, 0, 0)
+    home.chmod(0o755)
+    with ownership.as_the_gateway(home / "state", None):
+        done = typed("keys", "new", *WHY, "--config", home / "bars-gateway.toml")
+
+    assert 1 == done.code
+    assert "try: Do it as root, which leaves what it makes to daemon: sudo bars-gateway" in done.err
+
+
+@pytest.mark.parametrize("group", ["the gateway's own", "shut"])
+def test_folders_that_the_epr_cannot_use_are_doubted(folder: Path, group: str) -> None:
+    """Its user finds a refusal, and the gateway an empty folder."""
+    home = initialised(folder)
+    spool = home / "spool" / "northshire"
+    epr = pwd.getpwnam("nobody").pw_gid
+    if group == "shut":
+        os.chown(spool, -1, epr)
+        spool.chmod(0o700)
+    else:
+        os.chown(spool, -1, DAEMON.pw_gid)
+    with (
+        mock.patch.object(ownership, "epr_group", return_value=epr),
+        mock.patch.object(ownership, "is_member", return_value=True),
+    ):
+        done = typed("check", "--config", home / "bars-gateway.toml")
+    cure = "chmod 0710" if group == "shut" else "chgrp -R bars-gateway-epr"
+
+    assert f"{spool} " in done.err
+    assert f"try: As root: {cure} {spool}\n" in done.err
+
+
+def test_init_gives_the_folders_of_the_system_to_user_and_group(folder: Path) -> None:
+    """The EPR's user comes in by its group: to the spool and to the socket, and nowhere else."""
+    paths = init.Paths.below(folder / "etc")
+    epr = pwd.getpwnam("nobody").pw_gid
+    with (
+        mock.patch.object(init.Paths, "of_the_system", return_value=paths),
+        mock.patch.object(ownership, "SERVICE", "daemon"),
+        mock.patch.object(ownership, "epr_group", return_value=epr),
+    ):
+        flags = ("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire")
+        done = typed("init", *flags, "--service", "2000000101")
+    wanted = {
+        ".": ("root", DAEMON.pw_gid, 0o750),
+        "bars-gateway.toml": ("daemon", DAEMON.pw_gid, 0o640),
+        "keys": ("daemon", DAEMON.pw_gid, 0o700),
+        "keys/Northshire-INT-1.pem": ("daemon", DAEMON.pw_gid, 0o600),
+        "tls": ("daemon", DAEMON.pw_gid, 0o750),
+        "state": ("daemon", DAEMON.pw_gid, 0o700),
+        "spool": ("daemon", epr, 0o750),
+        "spool/northshire": ("daemon", epr, 0o2750),
+        "run": ("daemon", epr, 0o750),
+    }
+    places = {name: folder / "etc" / name for name in wanted}
+    found = {
+        name: (*owners(path), stat.S_IMODE(path.stat().st_mode)) for name, path in places.items()
+    }
+
+    assert (0, wanted) == (done.code, found)
