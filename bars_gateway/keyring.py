@@ -50,7 +50,7 @@ _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _HEAD = """\
 # The keys that encrypt what the gateway stores of patients. The last one is used; the others open
 # what was stored before. Without this file nobody can read the database or its backups: keep a copy
-# elsewhere (`bars-gateway encryption copy FILE`), and never beside the backups.
+# elsewhere (`bars-gateway encryption copy FILE --why TEXT`), and never beside the backups.
 """
 
 

@@ -290,6 +290,22 @@ def test_a_store_that_names_a_folder_is_told_once(settings, home):
     assert f"needs a file at {home / 'spool'}, and there is a folder" == cause
 
 
+@pytest.mark.parametrize(
+    ("file", "cure"),
+    [
+        ("certificate.pem", "bars-gateway certificate install FILE --why TEXT puts it there"),
+        ("key.pem", "bars-gateway csr new --why TEXT makes a key and a request"),
+        ("ca.pem", "from pki.nhs.uk"),
+    ],
+)
+def test_what_is_missing_is_made_or_fetched(settings, home, file, cure):
+    """Nobody writes a key by hand."""
+    (home / file).unlink()
+    found = [each for each in problems(settings(), NOW) if each.key.startswith("inbound.")]
+
+    assert cure in found[0].cure
+
+
 def test_certificate_and_key_belong_together(settings, home):
     """A key of another certificate is found before the first caller does."""
     write(home / "key.pem", pem(KEYS[2048]))

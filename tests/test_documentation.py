@@ -546,6 +546,25 @@ def test_what_a_page_tells_people_to_type_exists(path: Path) -> None:
     assert f"`{path.relative_to(ROOT)}`" in readme()
 
 
+ASKS_WHY = re.compile(
+    r"bars-gateway ((?:keys (?:new|retire)|csr new|certificate install|encryption (?:rotate|copy))"
+    r"\b(?!`)(?:\{[^}]*\}|\.\w|[^`\n.;,{])*)"
+)
+TYPED_FROM = [*PAGES, ROOT / "README.md", *sorted((ROOT / "bars_gateway").rglob("*.py"))]
+
+
+def test_what_has_to_be_given_a_reason_is_written_with_one() -> None:
+    """Whoever types what a page or a cure says is not refused for an option that it left out."""
+    written = {
+        f"{path.relative_to(ROOT)}: {typed}"
+        for path in TYPED_FROM
+        for typed in ASKS_WHY.findall(path.read_text("utf-8").replace('"\n    "', ""))
+    }
+
+    assert len(written) > 20
+    assert set() == {each for each in written if "--why" not in each}
+
+
 def test_the_verbs_lead_on_from_where_the_page_says() -> None:
     """The table of verbs is that of the code."""
     row = re.compile(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|", re.MULTILINE)

@@ -44,6 +44,7 @@ File = Annotated[
         help="The ring, where the settings name a credential or none yet.",
     ),
 ]
+_COPYING = "bars-gateway encryption copy FILE --why TEXT"
 _NONE = "No key ring is named: what is stored of patients is in clear."
 
 
@@ -70,7 +71,7 @@ def rotate(config: Config = DEFAULT_CONFIG, why: WhyOrAsked = None, file: File =
         typer.echo("and restart the gateway: it encrypts what is stored already as well.")
     elif ring != named:
         typer.echo("Restart the gateway: systemd gives it the file then.")
-    typer.echo("Copy it now: bars-gateway encryption copy FILE, kept apart from the backups.")
+    typer.echo(f"Copy it now, apart from the backups: {_COPYING}")
 
 
 def _refuse_a_ring_in_place_of_one(settings: Settings, ring: Path) -> None:
@@ -129,7 +130,7 @@ def copy(
 def _ring_of(settings: Settings, file: Path | None) -> Path:
     ring = file or settings.store.encryption_keys_file
     if ring is None:
-        raise OnboardingError(_NONE, "Make one: bars-gateway encryption rotate")
+        raise OnboardingError(_NONE, "Make one: bars-gateway encryption rotate --why TEXT")
     return ring
 
 
@@ -199,4 +200,4 @@ def _in_words(
 
 def _copied(ring: EncryptionRing | None, key_id: str) -> str:
     at = ring.copied.get(key_id) if ring else None
-    return f"copied at {clock(at)} UTC" if at else "NOT COPIED: bars-gateway encryption copy FILE"
+    return f"copied at {clock(at)} UTC" if at else f"NOT COPIED: {_COPYING}"

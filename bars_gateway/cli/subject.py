@@ -46,8 +46,8 @@ ReadEverything = Annotated[
 _LARGEST = 32 * 1024 * 1024  # bytes of a file in the EPR's folders
 _NO_KEY = "There is no key ring, so nothing is indexed by person."
 _WITHOUT_KEY = (
-    "Make one (bars-gateway encryption rotate), or add --read-everything: every payload that is"
-    " kept is looked through."
+    "Make one (bars-gateway encryption rotate --why TEXT), or add --read-everything: every payload"
+    " that is kept is looked through."
 )
 _NOT_YET = (
     "Not everything that was stored before is in the index yet: see `bars-gateway encryption show`."

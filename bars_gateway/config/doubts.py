@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bars_gateway import ownership
 from bars_gateway.config.problems import certificates_in, placed
@@ -45,6 +46,8 @@ _EXAMPLES: Mapping[tuple[str, str], str] = {
     ("onboarding", "contact"): "a person, a.person@example-trust.nhs.uk, 0113 496 0000",
 }
 _CURE = "Write your own."
+NO_PATH = "has a host and no path: the token service fails on it"  # of the JWKS's address
+HOSTED_BELOW = "Host it below a path, such as /bars/jwks.json, and register that address."
 _ACCESS_LIST = "system.posix_acl_access"  # whom it lets in, its mode does not say then
 
 
@@ -57,6 +60,7 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *(_inbound(settings) if settings.inbound.enabled else ()),
         *_encryption(settings),
         *_two_databases(settings),
+        *_jwks_address(settings),
         *_shut_to_the_epr(settings),
     ]
     return [placed(settings, flaw) for flaw in found]
@@ -89,7 +93,9 @@ def _encryption(settings: Settings) -> Iterator[Flaw]:
     national = settings.preset.own_name_prefix is not None
     if national and file is None:
         cause = "is not set: what is stored of patients is in clear, and in every backup"
-        cure = "Make a key ring: bars-gateway encryption rotate, which says what to write here."
+        cure = (
+            "bars-gateway encryption rotate --why TEXT makes a ring, and says what to write here."
+        )
         yield Flaw(key=("store", "encryption_keys_file"), cause=cause, cure=cure)
     elif national and not settings.store.encrypts:
         cause = "is false: what is stored of patients is in clear, and in every backup"
@@ -103,8 +109,19 @@ def _encryption(settings: Settings) -> Iterator[Flaw]:
     lacking = [each.key_id for each in ring.keys if each.key_id not in ring.copied]
     if lacking:
         cause = f"has a key that was never copied ({', '.join(lacking)}): if lost, so is all data"
-        cure = "bars-gateway encryption copy FILE, for a place apart from the backups."
+        cure = "bars-gateway encryption copy FILE --why TEXT, for a place apart from the backups."
         yield Flaw(key=("store", "encryption_keys_file"), cause=cause, cure=cure)
+
+
+def _jwks_address(settings: Settings) -> Iterator[Flaw]:
+    url = settings.onboarding.jwks_url
+    if url is not None and not has_path(url):
+        yield Flaw(key=("onboarding", "jwks_url"), cause=NO_PATH, cure=HOSTED_BELOW)
+
+
+def has_path(url: str) -> bool:
+    """Tell whether *url* names more than a host."""
+    return urlsplit(url).path not in {"", "/"}
 
 
 def _shut_to_the_epr(settings: Settings) -> Iterator[Flaw]:

@@ -68,6 +68,7 @@ _OF_QUESTIONS = {
     "answers": ("tmp", "new", "claimed", "accepted", "refused"),
 }
 LONGEST_OBSERVATION = timedelta(hours=24)
+_READABLE = "Put the file there, readable for the gateway's user."
 _CREDENTIALS = Path("/run/credentials")
 
 
@@ -360,6 +361,20 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateK
     return [*flaws, Flaw(key=key, cause=cause, cure=cure)], None
 
 
+# How what a setting names comes to be there; of others, only whoever named them knows.
+_COMES_BY: Mapping[tuple[str, ...], str] = {
+    ("inbound", "client_ca_file"): "Fetch the authorities of this environment from pki.nhs.uk (G2),"
+    " and put them there.",
+    (
+        "inbound",
+        "certificate_file",
+    ): "bars-gateway certificate install FILE --why TEXT puts it there"
+    " with its key; before that, bars-gateway csr new --why TEXT makes the request.",
+    ("inbound", "private_key_file"): "bars-gateway csr new --why TEXT makes a key and a request;"
+    " bars-gateway certificate install FILE --why TEXT puts the key there with the certificate.",
+}
+
+
 def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
     try:
         permissions.require(path)
@@ -371,8 +386,15 @@ def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
         return [_denied(key, error)], None
     except OSError as error:
         cause = f"names {path}, which cannot be read: {error.strerror}"
-        cure = "Put the file there, readable for the gateway's user."
+        cure = _comes_by(key) if isinstance(error, FileNotFoundError) else _READABLE
         return [Flaw(key=key, cause=cause, cure=cure)], None
+
+
+def _comes_by(key: tuple[str, ...]) -> str:
+    match key:
+        case ("providers", name, "private_key_file"):
+            return f"bars-gateway keys new --provider {name} --why TEXT, or init, makes one."
+    return _COMES_BY.get(key, _READABLE)
 
 
 def _inbound(settings: Settings, now: datetime) -> Iterator[Flaw]:

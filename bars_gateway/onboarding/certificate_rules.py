@@ -111,7 +111,7 @@ def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether key and signature are strong enough."""
     key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
     if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
-        cure = "Make a new request with `bars-gateway csr new`: its key has 4096 bits."
+        cure = "Make a new request with `bars-gateway csr new --why TEXT`: its key has 4096 bits."
         return failed(f"its key has {key.key_size} bits", cure)
     if digest is not None and digest.name in _WEAK:
         return failed(f"it is signed with {digest.name}", "Ask for SHA-256.")
@@ -195,10 +195,10 @@ def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Seen:
             return failed(seen, "Wait, or set the clock right (timedatectl).")
         if certificate.not_valid_after_utc <= now:
             seen = f"{name!a} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
-            return failed(seen, "Order its successor: bars-gateway csr new.")
+            return failed(seen, "Order its successor: bars-gateway csr new --why TEXT.")
     first = min(certificate.not_valid_after_utc for certificate in delivered.chain)
     if first - now < _SOON:
-        cure = "Order its successor now: bars-gateway csr new."
+        cure = "Order its successor now: bars-gateway csr new --why TEXT."
         return warned(f"it expires on {first:%Y-%m-%d}", cure)
     return passed(f"it is valid until {first:%Y-%m-%d}")
 

@@ -91,13 +91,17 @@ def _sending(settings: Settings) -> Iterator[ChecklistStep]:
     providers = settings.providers.values()
     yield _step("Write the settings", "bars-gateway init", done=True)
     made = all(_has_key(settings, name) for name in settings.providers)
-    yield _step("Make the keys that sign", "bars-gateway keys new", done=made)
+    yield _step("Make the keys that sign", "bars-gateway keys new --why TEXT", done=made)
     if settings.environment is Environment.LOCAL:
         who, how = contacts.OURSELVES, "give the sandbox the JWKS, and set api_key"
     else:
         who, how = contacts.BARS, "bars-gateway letters key; then set api_key to what they tell you"
+    what = "Have the public key registered"
     told = all(api_key_is_told(settings, provider) for provider in providers)
-    yield _step("Have the public key registered", how, done=told, who=who)
+    if told and settings.outbound.token_required:  # an API key says nothing of the JWKS
+        yield _unseen(what, "bars-gateway keys probe says whether it is", who)
+        return
+    yield _step(what, how, done=told, who=who)
 
 
 def _has_key(settings: Settings, name: str) -> bool:
@@ -113,12 +117,13 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[ChecklistStep]:
     named = f"set onboarding.fqdn; its form is {form_for(settings)}"
     agreed = onboarding.fqdn is not None and not is_of_the_example(settings, "onboarding", "fqdn")
     yield _step("Agree on the name of the Receiver", named, done=agreed)
-    yield _step("Make the request for its certificate", "bars-gateway csr new", done=requested)
+    how = "bars-gateway csr new --why TEXT"
+    yield _step("Make the request for its certificate", how, done=requested)
     signs = contacts.signer_of(settings.environment)
     asking = "bars-gateway letters certificate"
     if settings.environment is Environment.LOCAL:
         asking = "post it to /certificates of the sandbox's admin port"
-    how = f"{asking}; then bars-gateway certificate install FILE"
+    how = f"{asking}; then bars-gateway certificate install FILE --why TEXT"
     yield _step("Have the certificate signed", how, done=installed, who=signs)
     where = f"from pki.nhs.uk (G2) into {inbound.client_ca_file}"
     placed = faults.isdisjoint(_AUTHORITIES)
@@ -140,7 +145,7 @@ def _keeping(settings: Settings) -> Iterator[ChecklistStep]:
     file, what = settings.store.encryption_keys_file, "Copy the key ring to another place"
     if file is None:
         return
-    how = "bars-gateway encryption copy FILE; take that where neither backups nor this disk are"
+    how = "bars-gateway encryption copy FILE --why TEXT: apart from the backups and this disk"
     if file.is_relative_to(CREDENTIALS):  # in one of systemd's nothing is noted
         yield _unseen(what, how, contacts.OURSELVES)
         return

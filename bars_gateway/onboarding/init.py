@@ -66,6 +66,17 @@ SandboxFolder = Annotated[
     Path | None,
     typer.Option(readable=False, help="The folder of a running `bars-gateway sandbox` (local)."),
 ]
+Going = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="BARS_GATEWAY_CONFIG",
+        readable=False,
+        help="The settings to go on with, or to write; --folder goes before.",
+    ),
+]
 Folder = Annotated[
     Path | None,
     typer.Option(readable=False, help="Everything below this one, instead of /etc, /var and /run."),
@@ -115,6 +126,21 @@ class Paths:
             spool=Path("/var/spool/bars-gateway"),
             run=Path("/run/bars-gateway"),
         )
+
+    @property
+    def are_the_systems(self) -> bool:
+        """Whether they are where the systemd units look."""
+        return self.config.parent == Paths.of_the_system().config.parent
+
+    @classmethod
+    def around(cls, config: Path | None) -> "Paths":
+        """Return those of the installation with the settings *config*; None: of the system."""
+        system = cls.of_the_system()
+        if config is None:
+            return system
+        config = config.absolute()
+        is_systems = config.parent == system.config.parent
+        return replace(system if is_systems else cls.below(config.parent), config=config)
 
     @classmethod
     def below(cls, folder: Path) -> "Paths":
@@ -286,6 +312,7 @@ def init(
     key_owner: KeyOwner = None,
     listen: Listen = None,
     sandbox: SandboxFolder = None,
+    config: Going = None,
     folder: Folder = None,
     key_bits: Bits = BITS,
 ) -> None:
@@ -309,14 +336,14 @@ def init(
         listen=listen,
         sandbox=sandbox,
     )
-    paths = Paths.below(folder.resolve()) if folder else Paths.of_the_system()
+    paths = Paths.below(folder.resolve()) if folder else Paths.around(config)
     for line in begin(options, paths, key_bits):
         typer.echo(line)
 
 
 def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     """Make what is missing, and yield what was made and the checklist of what is left."""
-    ours = _service_user() if paths == Paths.of_the_system() else None
+    ours = _service_user() if paths.are_the_systems else None
     if ours is not None:
         tops = [(paths.config.parent, Sharing.ROOTS), (paths.spool, Sharing.SHARED)]
         _make_for(ours, [(folder, 0o750, sharing) for folder, sharing in tops])

@@ -164,7 +164,7 @@ def new_key(folder: Path, key_id: KeyId, bits: int = BITS) -> KeyFiles:
     retired = folder / "retired" / files.private.name
     if files.private.exists() or retired.exists():
         there = files.private if files.private.exists() else retired
-        cure = f"Make the next one: bars-gateway keys new --key-id {key_id.after()}"
+        cure = f"Make the next one: bars-gateway keys new --key-id {key_id.after()} --why TEXT"
         raise OnboardingError(f"{there} is there, and a key id is used once", cure)
     make_folder(folder, 0o700)
     key = generate_private_key(public_exponent=65537, key_size=bits)

@@ -19,6 +19,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.config import Environment, Provider, Settings, load
+from bars_gateway.config.doubts import HOSTED_BELOW, NO_PATH, has_path
 from bars_gateway.errors import OnboardingError
 from bars_gateway.frozen import frozen
 from bars_gateway.onboarding import contacts
@@ -103,6 +104,8 @@ def _key(settings: Settings) -> Letter:
     onboarding = settings.onboarding
     keys = {each.key_id: each.private_key_file for each in settings.providers.values()}
     hosted = onboarding.jwks_url
+    if hosted is not None and not has_path(hosted):
+        raise OnboardingError(f"onboarding.jwks_url {NO_PATH}", HOSTED_BELOW)
     how = f"The JWKS is hosted by us: {hosted}" if hosted else "The public half is attached."
     ids = f"Application id ({settings.environment.upper()}): {onboarding.application_id}"
     if _in_prod(settings):
@@ -126,7 +129,7 @@ Signed with RS512, RSA of at least {settings.preset.minimum_key_bits} bits.
 def _certificate(settings: Settings) -> Letter:
     requests = [each for each in requests_in(settings) if each.fqdn == settings.onboarding.fqdn]
     if not requests:
-        cure = "Make the request first: bars-gateway csr new"
+        cure = "Make the request first: bars-gateway csr new --why TEXT"
         raise OnboardingError(f"there is no request for {settings.onboarding.fqdn}", cure)
     request = requests[-1]
     asked = {request.file.name: read(request.file)}
@@ -275,7 +278,7 @@ def _plural(noun: str, things: Mapping[str, object] | list[str]) -> str:
 def _public(private_key_file: Path) -> bytes:
     key = read_key(private_key_file)
     if not isinstance(key, RSAPrivateKey):
-        cure = "Make one that the token service takes: bars-gateway keys new"
+        cure = "Make one that the token service takes: bars-gateway keys new --why TEXT"
         raise OnboardingError(f"{private_key_file} is not an RSA key", cure)
     return public_pem(key.public_key())
 

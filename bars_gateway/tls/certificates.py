@@ -257,7 +257,7 @@ _FORMS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         lambda data: _PFX_VERSION in data[:_HEAD] and data.startswith(b"\x30"),
         "PKCS#12 (.pfx, .p12)",
-        "bars-gateway certificate install {file} takes it apart, key and certificate",
+        "bars-gateway certificate install {file} --why TEXT takes it apart, key and certificate",
     ),
     (
         lambda data: b"CERTIFICATE REQUEST-----" in data,

@@ -96,12 +96,12 @@ class ExpiringKind(StrEnum):
 
 
 ADVICE = {
-    ExpiringKind.CERTIFICATE: "Order its successor now: bars-gateway csr new",
+    ExpiringKind.CERTIFICATE: "Order its successor now: bars-gateway csr new --why TEXT",
     ExpiringKind.CHAIN: "Fetch the new intermediate, put it below the certificate, and reload.",
     ExpiringKind.AUTHORITIES: (
         "Fetch the new ones from pki.nhs.uk, add them to the file, and reload."
     ),
-    ExpiringKind.KEY: "Make its successor and have it registered: bars-gateway keys new",
+    ExpiringKind.KEY: "Make its successor and have it registered: bars-gateway keys new --why TEXT",
     ExpiringKind.REVOCATION_LIST: (
         "Look at the job that fetches it; a new one is taken without a restart."
     ),

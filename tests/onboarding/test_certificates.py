@@ -267,6 +267,15 @@ def installed(config: Path):
     )
 
 
+def test_a_reason_is_missed_before_anything_is_judged(config, tmp_path):
+    """Nine rules that pass, and then a refusal, look as if the certificate were at fault."""
+    (tmp_path / "sent").write_bytes(b"")
+    done = typed("certificate", "install", tmp_path / "sent", "-c", config)
+
+    assert (2, "") == (done.code, done.out)
+    assert "--why" in done.err
+
+
 def test_a_certificate_for_a_request_is_installed_with_its_key(config, tmp_path):
     """The key is found beside the request, and both are where the gateway reads them."""
     _, key_file = requested(config)

@@ -111,6 +111,17 @@ def test_nothing_is_made_outside_of_the_folder(tmp_path, environment):
     assert [] == [*home.iterdir(), *here.iterdir()]
 
 
+def test_run_again_it_goes_on_with_the_settings_that_the_environment_names(tmp_path):
+    """As every other command does; whoever began in a folder wants to know how far that is."""
+    folder = tmp_path / "gateway"
+    init(folder, *FLAGS)
+    named = {"BARS_GATEWAY_CONFIG": str(folder / "bars-gateway.toml")}
+    done = typed("init", environ=named)
+
+    assert (0, "") == (done.code, done.err)
+    assert f"From here to live (int, {folder / 'bars-gateway.toml'})" in done.out
+
+
 def test_every_setting_is_explained_in_the_file(tmp_path):
     """Whoever opens it needs no other document."""
     init(tmp_path, *FLAGS)
@@ -248,7 +259,8 @@ def test_the_checklist_sees_what_was_done(tmp_path):
     typed("csr", "new", *WHY, "-c", tmp_path / "bars-gateway.toml", "--bits", 2048)
     out = init(tmp_path).out
 
-    assert "3  done   Have the public key registered" in out
+    assert "3  look   Have the public key registered" in out
+    assert "bars-gateway keys probe says whether it is" in out
     assert "5  done   Make the request for its certificate" in out
     assert "6  waits  Have the certificate signed" in out
 

@@ -125,6 +125,22 @@ def test_who_hosts_the_jwks_sends_its_address(tmp_path):
     assert "https://keys.northshire.example/int.json" in body(found)
 
 
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_jwks_without_a_path_is_not_registered(tmp_path, path):
+    """The token service cannot fetch from a host alone, and says so to nobody."""
+    config = installed(
+        tmp_path, "int", f'{SAID}jwks_url = "https://keys.northshire.example{path}"\n'
+    )
+    done = typed("letters", "key", "--config", config)
+    checked = typed("check", "--config", config)
+
+    assert 1 == done.code
+    assert "onboarding.jwks_url has a host and no path" in done.err
+    assert "Host it below a path, such as /bars/jwks.json" in done.err
+    assert "onboarding.jwks_url has a host and no path" in checked.err
+    assert not (tmp_path / "letters").exists()
+
+
 def test_in_int_the_certificate_is_asked_for_in_a_form(tmp_path):
     """There is no address to write to: the text says what to put into which field."""
     config = installed(tmp_path, "int")

@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.config import Provider
+from bars_gateway.config.doubts import HOSTED_BELOW, NO_PATH, has_path
 from bars_gateway.config.environments import strange
 from bars_gateway.errors import CallersShutOut, EgressBlocked, IdentityError, OnboardingError
 from bars_gateway.onboarding import contacts
@@ -104,7 +104,7 @@ def _age(site: CheckedSite) -> Seen:
             return skipped("nobody knows when it was made")
         made = datetime.fromtimestamp(files.public.stat().st_mtime, UTC)
         if site.now() - made > OLD:
-            cure = "Make its successor: bars-gateway keys new"
+            cure = "Make its successor: bars-gateway keys new --why TEXT"
             return warned(f"{provider.key_id} was made on {made:%Y-%m-%d}", cure)
         return passed(f"{provider.key_id} was made on {made:%Y-%m-%d}")
 
@@ -125,9 +125,8 @@ def _address(site: CheckedSite) -> Seen:
     url = site.settings.onboarding.jwks_url
     if url is None:
         return skipped("NHS England hosts it")
-    if not urlsplit(url).path:
-        cure = "Host it below a path, such as /bars/jwks.json, and register that address."
-        return failed("its address has a host and no path: the token service fails on it", cure)
+    if not has_path(url):
+        return failed(f"its address {NO_PATH}", HOSTED_BELOW)
     return passed(url)
 
 
@@ -206,7 +205,8 @@ def _explained(look: Looking) -> Looking:
             return failed(str(error), error.advice)
         except (ValueError, AttributeError, TypeError):
             return failed(
-                "it is not a JSON object with keys", "bars-gateway keys new writes it again."
+                "it is not a JSON object with keys",
+                "bars-gateway keys new --why TEXT writes it again.",
             )
 
     return explained

@@ -355,7 +355,7 @@ async def _key_copied(site: CheckedSite) -> Seen:
     told = {*ring.copied, *await _copies_told(site.settings)}
     lacking = [each.key_id for each in ring.keys if each.key_id not in told]
     if lacking:
-        cure = "bars-gateway encryption copy FILE, and take that where neither backups nor disk are"
+        cure = "bars-gateway encryption copy FILE --why TEXT: apart from the backups and this disk"
         return warned(f"there is no copy of the key {', '.join(lacking)}", cure)
     current = ring.current.key_id
     at = ring.copied.get(current)
