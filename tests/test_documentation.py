@@ -54,7 +54,7 @@ from bars_gateway.standard import answers, verdict
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.links import LINK_RULES
-from bars_gateway.standard.rule import Rule, Side
+from bars_gateway.standard.rule import IN_PRODUCTION, Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.concerns import ConcernKind
@@ -727,7 +727,10 @@ def test_every_rule_is_explained() -> None:
         for rule in re.findall(r'"([A-Z]\d\d[A-Z]{0,2})"', path.read_text("utf-8"))
     }
 
+    in_prod = " and ".join(f"`{rule}`" for rule in sorted(IN_PRODUCTION))
+
     assert len(named) > 100
+    assert f"- **In `prod`** {in_prod} are errors on sending" in text
     assert set() == {rule for rule in named if f"`{rule}`" not in text}
 
 

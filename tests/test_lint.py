@@ -14,7 +14,7 @@ from bars_gateway.standard import bundle, xml
 
 def lint(*arguments: str | Path) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["lint", *map(str, arguments)])
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout
 
 
 @pytest.fixture
@@ -35,10 +35,13 @@ def bad(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_good_message_is_passed_in_silence(good: Path) -> None:
-    """Nothing is printed, and the exit code is 0."""
+def test_of_a_good_message_a_person_hears_that_nothing_is_wrong(good: Path) -> None:
+    """A script finds nothing in the output, and the exit code 0."""
+    result = CliRunner().invoke(app, ["lint", str(good)])
+
     assert (0, "") == lint(good)
     assert (0, "") == lint(good, "--strict")
+    assert "nothing is wrong (1 looked at)\n" == result.stderr
 
 
 def test_a_good_message_may_be_xml(good: Path) -> None:

@@ -360,6 +360,8 @@ def lint(
     else:
         for each in found:
             typer.echo(_as_line(each))
+        if not found:
+            typer.echo(f"nothing is wrong ({len(files)} looked at)", err=True)
     if any(each.issue.severity is Severity.ERROR for each in found):
         raise typer.Exit(1)
 

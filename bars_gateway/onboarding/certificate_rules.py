@@ -134,7 +134,9 @@ def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     last = delivered.chain[-1]
     roots = [one for one in delivered.trusted if is_root(one)]
     if is_root(last) or any(issued_by(last, root) for root in roots):
-        return passed(" ← ".join(map(common_name, delivered.chain)))
+        known = last in roots or not is_root(last)
+        said = "" if known else "; its root was compared with none: see that it is the NHS's own"
+        return passed(" ← ".join(map(common_name, delivered.chain)) + said)
     issuer = last.issuer.rfc4514_string()
     cure = "Append that authority's certificate to the file; pki.nhs.uk has those of the NHS."
     return failed(f"the chain ends below {issuer}", cure)

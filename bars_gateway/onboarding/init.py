@@ -319,8 +319,7 @@ def init(
     """
     Write settings, make folders and keys, and say what is left to do until live.
 
-    Asks at a terminal for what no flag says. Run again, it continues: it makes what is
-    missing, and never writes over settings or keys.
+    Asks at a terminal for what no flag says. Run again, it continues, and writes nothing over.
     """
     options = InitOptions(
         environment=environment,

@@ -389,11 +389,15 @@ def from_json(body: bytes) -> Resource:
         root = orjson.loads(written)
         return root if _with_numbers(root, written) else _exactly(written)
     except json.JSONDecodeError as error:
-        raise MalformedBundle(
-            f"the body is not valid JSON: line {error.lineno}, column {error.colno}"
-        ) from None
+        raise MalformedBundle(f"the body is not valid JSON: {_place(error)}") from None
     except RecursionError:
         raise MalformedBundle(TOO_DEEP) from None
+
+
+def _place(error: json.JSONDecodeError) -> str:
+    ends = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+    cut = ", where it ends before it is complete: a file is renamed into place once it is whole"
+    return f"line {error.lineno}, column {error.colno}{cut if ends else ''}"
 
 
 def _is_read_alone(written: bytes) -> bool:

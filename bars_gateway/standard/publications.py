@@ -469,5 +469,5 @@ def unreachable(said: Outcome) -> Issue | None:
         text = "is not known to BaRS: look at the identifier, and whether the service is connected"
     else:
         return None
-    path = "MessageHeader.destination.endpoint"
+    path = "Bundle.entry[0].resource.destination[0].endpoint"
     return Issue(rule="E05", path=path, text=text, issue=said.issue or "not-found")

@@ -77,7 +77,10 @@ def definitions(*versions: str, service: str = MESSAGE.destinations[0]) -> dict[
     [
         (answered(200, definitions("2.0.0")), None),
         (answered(200, definitions("9.9.9")), "Bundle.meta.versionId"),
-        (answered(404, outcome("PROXY_NOT_FOUND")), "MessageHeader.destination.endpoint"),
+        (
+            answered(404, outcome("PROXY_NOT_FOUND")),
+            "Bundle.entry[0].resource.destination[0].endpoint",
+        ),
         (answered(404, outcome("REC_NOT_FOUND")), None),
         (answered(501, outcome("REC_NOT_IMPLEMENTED")), None),
         (answered(200, ["no resource"]), None),

@@ -253,6 +253,16 @@ def test_what_will_not_do_for_long_is_a_warning(settings, chain, rule):
     assert Grade.WARN is found[rule].grade
 
 
+def test_a_root_that_was_compared_with_none_is_told(settings):
+    """Whoever makes up a root may call it as the NHS calls its own."""
+    found = judged(settings, (G1.leaf(NAME), G1.middle, G1.root))
+    trusted = judged(settings, GOOD)
+
+    assert Grade.PASS is found["chain"].grade
+    assert "its root was compared with none" in found["chain"].text
+    assert "compared" not in trusted["chain"].text
+
+
 def test_a_certificate_without_key_is_not_enough(settings):
     """The request was made elsewhere, and its key is still there."""
     found = judged(settings, GOOD, key=None)

@@ -102,7 +102,7 @@ async def test_scenario_8_a_service_that_is_entered_twice(tmp_path: Path) -> Non
         enter_twice(world)
         issue = await refused(world.ambulance, "r", referral())
 
-        assert "MessageHeader.destination.endpoint" == issue["path"]
+        assert "Bundle.entry[0].resource.destination[0].endpoint" == issue["path"]
         assert "two addresses" in issue["problem"]
         assert [] == world.forwarded()
 

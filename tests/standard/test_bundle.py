@@ -44,6 +44,9 @@ def test_a_request_says_what_it_is() -> None:
     [
         pytest.param(b"", "not valid JSON", id="empty"),
         pytest.param(b"{", "not valid JSON: line 1", id="cut-off"),
+        pytest.param(b'{"x": {"y": 1', "column 14, where it ends before it is", id="cut-in-object"),
+        pytest.param(b'{"x": "y', "where it ends before it is complete", id="cut-in-string"),
+        pytest.param(b'{"x": y}', "line 1, column 7", id="wrong-within"),
         pytest.param(b"[]", "not a JSON object", id="a-list"),
         pytest.param(b'{"resourceType":"Patient"}', "not a Bundle", id="another-resource"),
         pytest.param(

@@ -295,7 +295,7 @@ def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
 
 @rule(
     "R24",
-    "Encounter needs an identifier (the case number) and episodeOfCare",
+    "Encounter needs an identifier (the case number) and episodeOfCare: this one is missing",
     source="Applications: payload tables",
     sending=_WARN,
     receiving=_WARN,

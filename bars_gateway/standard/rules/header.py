@@ -102,7 +102,7 @@ def bad_source(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "M06S",
-    "source.endpoint must be one of this provider's services",
+    "source.endpoint must be one of this provider's services, as its settings name them",
     source="this project",
     receiving=None,
     fixed=True,

@@ -36,7 +36,12 @@ _VERIFIED = "number-present-and-verified"
 _UNTRACED = "number-present-but-not-traced"
 
 
-@rule("P01", "an NHS number has ten digits", source="Applications: payload tables", receiving=_WARN)
+@rule(
+    "P01",
+    "an NHS number has ten digits, and no blanks",
+    source="Applications: payload tables",
+    receiving=_WARN,
+)
 def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
     """A patient without a number is accepted (P04)."""
     for path in numbers_where(message, lambda each: not has_ten_digits(text_of(each, "value"))):
