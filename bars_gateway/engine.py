@@ -6,7 +6,7 @@ From the settings to the open database: a file, or a database on a server.
 What is not asked for is not loaded: who has a file needs no driver, and who has a server no file.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from bars_gateway.config import Settings
 from bars_gateway.config.encryption import vault_of
 from bars_gateway.errors import DatabaseUnfit
 from bars_gateway.keyring import CLEAR, Vault
+from bars_gateway.model.nodes import Node
 from bars_gateway.store.connection import Connection, Database
 
 if TYPE_CHECKING:
@@ -102,13 +103,20 @@ def server_made_safe(
     return make_safe(address, vault_of(settings), now, by=by, why=why, told=told)
 
 
+def nodes_of(settings: Settings) -> Sequence[Node]:
+    """Return the gateways that work, or have worked, on the server of *settings*, by name."""
+    address = address_of(settings)
+    from bars_gateway.store.postgresql.nodes import nodes_at
+
+    return nodes_at(address)
+
+
 def server_found(settings: Settings) -> str:
     """Return what the server of *settings* is, in words; raise StoreError where it will not do."""
     address = address_of(settings)
-    from bars_gateway.store.postgresql.nodes import nodes_at
     from bars_gateway.store.postgresql.server import found_by
 
-    nodes = "; ".join(map(str, nodes_at(address)))
+    nodes = "; ".join(map(str, nodes_of(settings)))
     return found_by(address) + (f"; nodes: {nodes}" if nodes else "")
 
 

@@ -41,7 +41,9 @@ MAY_IMPORT = {
     "store": GROUND | {"model"},
     "store.sqlite": GROUND | {"model", "store"},
     "store.postgresql": GROUND | {"model", "store"},
-    "engine": GROUND | set(ENGINES) | {"config", "store"},  # by the settings, and at their call
+    "engine": GROUND
+    | set(ENGINES)
+    | {"config", "model", "store"},  # by the settings, and at their call
     # The flows: they rest on the ground and meet in the store, and see nothing of its engine.
     "outbound": FLOW,
     "inbound": FLOW,
@@ -59,7 +61,8 @@ MAY_IMPORT = {
     # what is not HTTP is answered.
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": {"standard"},  # systems are named once
-    "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
+    # It looks into the database that two of its gateways share.
+    "demo": GROUND | {"log", "sandbox", "config", "demo.messages", "model", "store", "engine"},
     # It plays the sandbox and a gateway, as the demo does, and tells of an installation.
     "evidence": FLOW
     | {"store.sqlite", "engine", "epr", "safety", "sandbox", "demo", "demo.messages"},

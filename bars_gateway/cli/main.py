@@ -251,22 +251,42 @@ def demo(
     chapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Play only this one; repeatable.")
     ] = None,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=2, help="2: two gateways on one PostgreSQL, of which one is killed."
+        ),
+    ] = 1,
 ) -> None:
     """
     Watch requests go out and their answers come home, in a few chapters.
 
-    Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
-    status pages up until Ctrl-C.
+    Starts a sandbox and gateways on this machine, plays their EPRs, and leaves the
+    status pages up until Ctrl-C. With --nodes 2 it starts a PostgreSQL server as well.
     """
+    all_seen = _two_nodes if nodes > 1 else _chapters
+    if not asyncio.run(all_seen(folder, chapter or (), once=once)):
+        raise typer.Exit(1)
+
+
+async def _chapters(folder: Path | None, names: Sequence[str], *, once: bool) -> bool:
     from bars_gateway.demo.chapters import CHAPTERS
     from bars_gateway.demo.play import play
 
-    names = [one.name for one in CHAPTERS]
-    if unknown := set(chapter or ()).difference(names):
-        hint = f"{', '.join(sorted(unknown))}: there are {', '.join(names)}"
+    known = [one.name for one in CHAPTERS]
+    if unknown := set(names).difference(known):
+        hint = f"{', '.join(sorted(unknown))}: there are {', '.join(known)}"
         raise typer.BadParameter(hint, param_hint="--chapter")
-    if not asyncio.run(play(folder, chapter or (), once=once)):
-        raise typer.Exit(1)
+    return await play(folder, names, once=once)
+
+
+async def _two_nodes(folder: Path | None, names: Sequence[str], *, once: bool) -> bool:
+    from bars_gateway.demo.nodes import play_with_two_nodes
+
+    if names:
+        hint = "the demo of two nodes is played as a whole: leave it out"
+        raise typer.BadParameter(hint, param_hint="--chapter")
+    return await play_with_two_nodes(folder, once=once)
 
 
 @app.command(short_help="Run the national side on this machine, with faults on demand.")

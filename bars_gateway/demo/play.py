@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import orjson
@@ -26,6 +27,7 @@ from bars_gateway.demo.stage import (
 )
 
 CHAPTER_SECONDS = 60.0
+S = TypeVar("S")
 
 
 async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool:
@@ -43,32 +45,37 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
     chapters = [chapter for chapter in CHAPTERS if not names or chapter.name in names]
     with home_of("demo", folder) as home:
         async with _stage(home, timeline) as stage, asyncio.TaskGroup() as group:
-            watching = group.create_task(_watch(stage))
-            missing = [missed for one in chapters if (missed := await _play(one, stage))]
-            console.print("\nNot everything was seen." if missing else _all_seen(timeline))
+            watching = group.create_task(watch(stage.admin_url, timeline))
+            missing = [
+                missed for each in chapters if (missed := await played(each, stage, timeline))
+            ]
+            console.print(ending(timeline, all_seen=not missing))
             if not once:
-                await _leave_up(
-                    console, (stage.ambulance, stage.hospital, stage.neighbour), home, stop
-                )
+                organisations = (stage.ambulance, stage.hospital, stage.neighbour)
+                addresses = {each.title: each.status_url for each in organisations}
+                await leave_up(console, addresses, home / "ambulance" / "spool", stop)
             watching.cancel()
     return not missing
 
 
-def _all_seen(timeline: TimelinePrinter) -> str:
+def ending(timeline: TimelinePrinter, *, all_seen: bool) -> str:
+    """Return the last words of the play."""
+    if not all_seen:
+        return "\nNot everything was seen."
     return f"\nEvery step was seen, in {timeline.seconds:.1f} s."
 
 
-async def _play(chapter: Chapter, stage: Stage) -> frozenset[str]:
-    """Play one chapter; return what of it was not seen."""
-    stage.timeline.begin(chapter.title)
+async def played(chapter: Chapter[S], stage: S, timeline: TimelinePrinter) -> frozenset[str]:
+    """Play one chapter on *stage*; return what of it was not seen."""
+    timeline.begin(chapter.title)
     try:
         async with asyncio.timeout(CHAPTER_SECONDS):
             await chapter.play(stage)
-            await stage.timeline.until(chapter.steps)
+            await timeline.until(chapter.steps)
     except TimeoutError:
-        missing = ", ".join(sorted(stage.timeline.missing(chapter.steps)))
-        stage.timeline.say("demo", f"gave up after {CHAPTER_SECONDS:.0f} s; not seen: {missing}")
-    return stage.timeline.missing(chapter.steps)
+        missing = ", ".join(sorted(timeline.missing(chapter.steps)))
+        timeline.say("demo", f"gave up after {CHAPTER_SECONDS:.0f} s; not seen: {missing}")
+    return timeline.missing(chapter.steps)
 
 
 def _organisations() -> tuple[Organisation, Organisation, Organisation]:
@@ -145,17 +152,17 @@ async def _start_one(
     timeline.say(organisation.name, f"gateway is ready; status page {organisation.status_url}")
 
 
-async def _watch(stage: Stage) -> None:
-    """Say what passes through the national side, as the sandbox reports it."""
+async def watch(admin_url: str, timeline: TimelinePrinter) -> None:
+    """Say what passes through the national side, as the sandbox reports it there."""
     seen = 0
     async with aiohttp.ClientSession(trust_env=False) as session:
         while True:
             query = {"wait": "30", "after": str(seen)}
-            async with session.get(f"{stage.admin_url}/calls", params=query) as response:
+            async with session.get(f"{admin_url}/calls", params=query) as response:
                 calls = orjson.loads(await response.read())["calls"]
             for call in calls:
                 seen = max(seen, call["number"])
-                stage.timeline.say("sandbox", *_told(call))
+                timeline.say("sandbox", *_told(call))
 
 
 def _told(call: Mapping[str, object]) -> tuple[str, str | None]:
@@ -170,13 +177,14 @@ def _told(call: Mapping[str, object]) -> tuple[str, str | None]:
     return forwards, {200: "forwarded", 409: "duplicate"}.get(int(str(status or 0)))
 
 
-async def _leave_up(
-    console: Console, organisations: Sequence[Organisation], home: Path, stop: asyncio.Event
+async def leave_up(
+    console: Console, addresses: Mapping[str, str], spool: Path, stop: asyncio.Event
 ) -> None:
+    """Let everything run until *stop*; say at which *addresses* there is what to look at."""
     console.print("\nThe gateways go on running. Look at their status pages:")
-    for organisation in organisations:
-        console.print(f"  {organisation.title:<30} {organisation.status_url}")
-    console.print(f"Drop message files into {home}/ambulance/spool/outbox/new.")
+    for title, address in addresses.items():
+        console.print(f"  {title:<30} {address}")
+    console.print(f"Drop message files into {spool}/outbox/new.")
     console.print("Ctrl-C ends everything.")
     await stop.wait()
     console.print("Stopping.")

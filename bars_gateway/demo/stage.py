@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import json
 import os
+import pwd
 import random
 import signal
 import socket
@@ -18,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 from rich.console import Console
@@ -29,6 +30,7 @@ from bars_gateway.frozen import frozen
 
 Document = dict[str, Any]
 Fits = Callable[[Document], bool]
+S = TypeVar("S")
 CALLER = "ambulance EPR"
 DEPARTMENT = "hospital EPR"
 NEIGHBOUR = "neighbour EPR"
@@ -62,6 +64,7 @@ class Organisation:
     service: str  # value of its target identifier
     notices: str  # folder or socket
     questions: str = ""  # none, folder or socket; empty: as its notices
+    node: str = ""  # of its gateway; empty: as the organisation
     port: int
     status_port: int
 
@@ -104,7 +107,7 @@ async def start_sandbox(
     )
     async with asyncio.timeout(START_SECONDS):
         while not told.exists():
-            _still_alive(process, log)
+            still_alive(process, log)
             await asyncio.sleep(0.02)
     addresses: Mapping[str, str] = json.loads(told.read_text("utf-8"))
     return process, addresses
@@ -126,7 +129,7 @@ async def start_gateway(
     process = await _start(["run", "--config", str(settings)], log)
     async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession(trust_env=False) as session:
         while not await _is_ready(session, organisation):
-            _still_alive(process, log)
+            still_alive(process, log)
             await asyncio.sleep(0.02)
     return process
 
@@ -150,28 +153,52 @@ async def _is_ready(session: aiohttp.ClientSession, organisation: Organisation) 
 
 
 async def _start(arguments: list[str], log: Path) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "bars_gateway", *arguments]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BARS_GATEWAY_")}
+    return await start_process(command, log, environment=environment)
+
+
+async def start_process(
+    command: Sequence[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    stop_by: signal.Signals = signal.SIGTERM,
+    user: int | None = None,
+) -> asyncio.subprocess.Process:
+    """
+    Start *command*, which writes to *log*; return it.
+
+    *stop_by* is how it is told to stop where the demo is gone, even killed: nobody else would end
+    it. *user* is whose process it is to be, and of no group but theirs.
+    """
+
+    def end_with_parent() -> None:
+        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, stop_by)
+
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bars_gateway",
-            *arguments,
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             # Ctrl-C is for us: we end the others in order.
             start_new_session=True,
-            preexec_fn=_end_with_parent,
-            env={k: v for k, v in os.environ.items() if not k.startswith("BARS_GATEWAY_")},
+            preexec_fn=end_with_parent,
+            env=environment,
+            **as_user(user),
         )
 
 
-def _end_with_parent() -> None:
-    """Be told to stop where the demo is gone, even killed: nobody else would end this process."""
-    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+def as_user(user: int | None) -> dict[str, Any]:
+    """Return how a process is started as *user*, in no group but theirs; None: as ours."""
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
 
 
-def _still_alive(process: asyncio.subprocess.Process, log: Path) -> None:
+def still_alive(process: asyncio.subprocess.Process, log: Path) -> None:
+    """Raise SandboxError where *process* has ended, which it should not yet have."""
     if process.returncode is not None:
         raise SandboxError(f"a process of the demo ended early; its last words are in {log}")
 
@@ -189,9 +216,8 @@ def _settings(
     theirs, registered = _registered(organisation, sandbox)
     return f"""\
 environment = "local"
-node = "{organisation.name}"
+node = "{organisation.node or organisation.name}"
 state_dir = "{folder}/state"
-
 [providers.{organisation.name}]
 ods_code = "{organisation.ods_code}"
 name = "{organisation.title}"
@@ -207,6 +233,7 @@ questions = "{organisation.questions or organisation.notices}"
 token_url = "{sandbox["token_url"]}"
 proxy_url = "{sandbox["proxy_url"]}"
 ca_file = "{sandbox["ca_file"]}"
+{more.get("outbound", "")}
 [inbound]
 listen = "127.0.0.1:{organisation.port}"
 certificate_file = "{theirs}/server.pem"
@@ -219,7 +246,7 @@ socket_dir = "{folder}/run"
 scan_seconds = 0.2
 [store]
 minimum_free_bytes = 0
-
+{more.get("store", "")}
 [status]
 listen = "127.0.0.1:{organisation.status_port}"
 {more.get("", "")}"""
@@ -418,19 +445,24 @@ class Stage:
 
     async def arm(self, **fault: object) -> None:
         """Let the national side do that to the next calls."""
-        async with (
-            aiohttp.ClientSession(trust_env=False) as session,
-            session.post(f"{self.admin_url}/faults", json=fault) as response,
-        ):
-            if not response.ok:
-                raise SandboxError(f"the sandbox takes no fault {fault['kind']}")
+        await arm(self.admin_url, **fault)
+
+
+async def arm(admin_url: str, **fault: object) -> None:
+    """Let the sandbox, whose faults are armed there, do that to the next calls."""
+    async with (
+        aiohttp.ClientSession(trust_env=False) as session,
+        session.post(f"{admin_url}/faults", json=fault) as response,
+    ):
+        if not response.ok:
+            raise SandboxError(f"the sandbox takes no fault {fault['kind']}")
 
 
 @frozen(kw_only=True)
-class Chapter:
-    """One thing that is shown."""
+class Chapter(Generic[S]):
+    """One thing that is shown, on a stage of some kind."""
 
     name: str
     title: str
     steps: frozenset[str]  # each must be seen
-    play: Callable[[Stage], Awaitable[None]]
+    play: Callable[[S], Awaitable[None]]

@@ -1,12 +1,16 @@
 """The demo, as somebody sees it who types the one command."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from bars_gateway.demo import postgresql
 from bars_gateway.demo.chapters import CHAPTERS
+from bars_gateway.demo.nodes import NODES_CHAPTERS
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,3 +51,58 @@ def test_a_chapter_that_there_is_not_is_named() -> None:
     assert 2 == ended.returncode
     assert "encore" in ended.stderr
     assert "validation" in ended.stderr
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.timeout(180)
+def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
+    """It starts a server of its own, counts every message at both ends, and leaves nothing."""
+    before = set(Path(TEMPORARY).glob("bars-gateway-demo-*"))
+    ended = demo("--once", "--nodes", "2")
+    lines = ended.stdout.splitlines()
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert "Every step was seen" in lines[-1]
+    titles = [one.title for one in NODES_CHAPTERS]
+    assert titles == [line for line in lines if line in titles]
+    assert 2 == sum("0 lost, 0 doubled" in line for line in lines)
+    assert before == set(Path(TEMPORARY).glob("bars-gateway-demo-*"))
+
+
+TEMPORARY = tempfile.gettempdir()
+
+
+async def test_without_postgresql_the_demo_of_two_nodes_says_what_cures_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And begins nothing."""
+    monkeypatch.setattr(postgresql, "_folders", lambda: iter(()))
+    with pytest.raises(postgresql.NoPostgres) as refused:
+        async with postgresql.served_database(tmp_path / "database"):
+            pass
+
+    assert "none is installed" in str(refused.value)
+    assert "apt-get install postgresql" in refused.value.advice
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is about what root starts")
+async def test_where_root_starts_the_demo_the_server_is_nobodys(tmp_path: Path) -> None:
+    """PostgreSQL refuses to be root's; a folder that nobody gets at is named, with the cure."""
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o700)
+    with pytest.raises(postgresql.FolderShut) as refused:
+        async with postgresql.served_database(shut / "database"):
+            pass
+
+    assert str(shut) in str(refused.value)
+    assert "--folder" in refused.value.advice
+
+
+def test_one_chapter_of_the_demo_of_two_nodes_is_not_played_alone() -> None:
+    """What it counts is what the others have sent."""
+    ended = demo("--nodes", "2", "--chapter", "validation")
+
+    assert 2 == ended.returncode
+    assert "as a whole" in ended.stderr
