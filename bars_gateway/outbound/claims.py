@@ -5,8 +5,10 @@ Claims messages for all senders that have nothing to do, in one transaction each
     sender ──ask──► one waits ─┴─► window ─► store.claim ─► a Claim for each, or the bell is awaited
 
 A sender that is about to settle asks beforehand (`ask_early`), so that what it sends next is
-claimed in the transaction that settles what it has sent. Nothing is remembered here but who
-waits: a claim that is made is in the hand of a sender, or goes back to the queue.
+claimed in the transaction that settles what it has sent. Nothing is remembered here but who waits,
+and what senders have in hand: a claim that is made is in the hand of a sender, or goes back to the
+queue. Where the database went away over it, nobody may have been told of one that was made. What is
+this node's and in nobody's hand is released, as soon as the database is back.
 
 Whether to claim and how long to sleep both ask one `SendWindow`: tokens, budgets and probes at one
 moment. Were it computed twice, a pause that ends in between would be seen by neither, and a message
@@ -106,6 +108,8 @@ class Claims:
         self._now = now
         self._asked: deque[Asked] = deque()  # who has asked first is first
         self._early: dict[tuple[int, int], Asked] = {}  # by the claim that is settled meanwhile
+        self._in_hand: set[tuple[int, int]] = set()  # what senders have, or are about to
+        self._is_doubtful = False  # whether some may have been made that nobody has
         self._somebody_asks = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = False
@@ -113,6 +117,8 @@ class Claims:
     async def next(self, after: Claim | None = None) -> Claim | None:
         """Return what a sender is to send, once there is such; None: it is to end."""
         asked = self._early.pop(_key(after), None) if after else None
+        if after is not None:
+            self._in_hand.discard(_key(after))
         if asked is None:
             asked = self._ask()
             self._store.outbound.wake()
@@ -120,7 +126,8 @@ class Claims:
 
     def ask_early(self, claim: Claim) -> None:
         """Let the next one be claimed with the settlement of *claim*, which rings the bell."""
-        self._early[_key(claim)] = self._ask()
+        if _key(claim) not in self._early:  # or it is asked for, and could not be settled yet
+            self._early[_key(claim)] = self._ask()
 
     def stop(self) -> None:
         """Make no new claims."""
@@ -134,6 +141,7 @@ class Claims:
         It may be run again after something beside it has failed: those who asked have ended too.
         """
         self._ended = False
+        self._in_hand.clear()
         try:
             while not self._stopping.is_set():
                 beat()
@@ -164,6 +172,7 @@ class Claims:
         try:
             await self._claim_or_sleep()
         except StoreUnavailable as error:
+            self._is_doubtful = True
             log.error("store.unavailable", reason=str(error), advice=error.advice)
             await pause(self._stopping, PAUSE_WITHOUT_ROOM)
         except Exception as error:  # unit of work
@@ -176,6 +185,8 @@ class Claims:
 
         What waits for a place waits unclaimed, so that something urgent still goes before it.
         """
+        if self._is_doubtful:
+            await self._release_unheld()
         wanted = len(self._waiting)
         window = self._window(wanted)
         claims = await self._store.outbound.claim(wanted, window.openings) if window.places else []
@@ -190,12 +201,21 @@ class Claims:
             seconds = window.seconds_to_sleep(due, self._now())
             await self._store.outbound.wait_for_work(seconds)
 
+    async def _release_unheld(self) -> None:
+        """Release what was claimed while nobody could be told of it."""
+        in_hand = [message_id for message_id, _ in self._in_hand]
+        released = await self._store.outbound.release_unheld(in_hand, self._now())
+        self._is_doubtful = False
+        if released:
+            log.warning("outbound.leases_lapsed", count=released)
+
     async def _hand_out(self, claims: Sequence[Claim]) -> None:
         """Give each claim to the one who has asked first; put back what nobody waits for now."""
         for claim in claims:
             while self._asked and self._asked[0].done():
                 self._asked.popleft()
             if self._asked:
+                self._in_hand.add(_key(claim))
                 self._asked.popleft().set_result(claim)
             else:
                 await self._put_back(claim)

@@ -9,6 +9,10 @@ at any of them costs an attempt and never a message: the claim lapses, and the s
 bytes go out again under the same X-Request-Id, which is what the standard calls a
 retry.
 
+What is known of a claim is in its sender's hand alone: while nothing can be stored, that keeps at
+it, and stores it as soon as it can be. The claim's number fences: where another has taken the
+message over meanwhile, nothing is stored, and that one's attempt counts.
+
 A failed message is settled. One with which the gateway hits an internal error, that nobody
 foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
 its claim lapses, and it is met again.
@@ -20,10 +24,12 @@ Decisions: D-500s, D-unconfirmed, D-clinical-age.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -76,11 +82,13 @@ from bars_gateway.store.asides import Aside
 from bars_gateway.store.nodes import HOUSEKEEPING, while_held
 from bars_gateway.store.store import Store
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 PAUSED_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
 ERRORS_FOR_LONG = timedelta(hours=1)
+STORED_AGAIN_AFTER = 1.0  # seconds, where nothing could be stored
 LEARNT_AGAIN_AFTER = 1.0  # seconds: what other nodes know of who does not answer
 _HAS_IT = OutboundState.ACKNOWLEDGED
 ACKNOWLEDGED = Settled(state=_HAS_IT)
@@ -250,8 +258,8 @@ class Dispatcher:
         """
         Pause while nothing can be stored; nothing is lost by it.
 
-        What could not be settled is claimed again once its lease has run out, and the
-        Receiver then says that it is a duplicate.
+        What could not be settled before we stop is claimed again by the next start, or once its
+        lease has run out, and the Receiver then says that it is a duplicate.
         """
         log.error("store.unavailable", reason=str(error), advice=error.advice)
         await pause(self._stopping, PAUSE_WITHOUT_ROOM)
@@ -289,9 +297,8 @@ class Dispatcher:
             raise
         except Exception as error:  # unit of work
             began = claim.message_id in self._posting
-            await self._store.asides.hold(
-                claim.message_id, error, self._now(), claim=claim, began=began
-            )
+            hold = partial(self._store.asides.hold, claim.message_id, error, self._now())
+            await self._until_stored(partial(hold, claim=claim, began=began))
         finally:
             self._posting.discard(claim.message_id)
         return None
@@ -313,21 +320,45 @@ class Dispatcher:
             # It waited for longer than its lease: it is another's, or a person has stopped it.
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return None
-        ended = self._now()
+        except StoreUnavailable:
+            await self._back_to_the_queue(claim, self._now())  # no POST began
+            return None
+        try:
+            return await self._until_stored(
+                partial(self._settle, claim, reply, started, ended=self._now())
+            )
+        except StaleState:
+            # Our lease ran out while the answer was on its way: another claim holds the message.
+            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
+            return None
+
+    async def _settle(
+        self, claim: Claim, reply: "_Reply", started: datetime, *, ended: datetime
+    ) -> "_Ended":
+        """Store what came of a POST; raise StaleState where the claim is another's by now."""
         reply = await self._proving(self._weighed(reply, claim, ended), claim)
         answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
         settlement = await self._settlement(claim, reply, ended)
         if self._teaches_nothing(claim, settlement):
             self._claims.ask_early(claim)
-        try:
-            await self._store.outbound.settle(claim, answer, attempt=attempt, settlement=settlement)
-        except StaleState:
-            # Our lease ran out while the answer was on its way: another claim holds the message.
-            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
-            return None
+        await self._store.outbound.settle(claim, answer, attempt=attempt, settlement=settlement)
         _log(claim, attempt, settlement)
         return _Ended(reply=reply, settlement=settlement, began=started)
+
+    async def _until_stored(self, store: Callable[[], Awaitable[T]]) -> T:
+        """Return what *store* does, once it can; raise StoreUnavailable once we are to stop."""
+        is_told = False
+        while True:
+            try:
+                return await store()
+            except StoreUnavailable as error:
+                if self._stopping.is_set():
+                    raise
+                if not is_told:
+                    log.error("store.unavailable", reason=str(error), advice=error.advice)
+                is_told = True
+                await pause(self._stopping, STORED_AGAIN_AFTER)
 
     def _teaches_nothing(self, claim: Claim, settlement: Settlement) -> bool:
         """Tell whether nothing is to be learnt of it before the next message may be claimed."""
@@ -385,8 +416,8 @@ class Dispatcher:
             fresh = await tokens.token()
         except TokenUnavailable:
             return replace(reply, without_token=True)  # this POST began: it stays an attempt
-        if await self._turn(claim, again=True) >= claim.give_up_at:
-            return replace(reply, without_token=True)  # so late it may not leave again
+        if not await self._may_leave_again(claim):
+            return replace(reply, without_token=True)
         try:
             reply = _read(await self._proxy.post(claim, fresh), claim)
         except EgressBlocked:
@@ -394,6 +425,13 @@ class Dispatcher:
         if reply.judgement.verdict is Verdict.UNAUTHORIZED:
             tokens.discard(fresh)
         return reply
+
+    async def _may_leave_again(self, claim: Claim) -> bool:
+        """Return True once it has its turn: not where that is too late, or cannot be noted."""
+        try:
+            return await self._turn(claim, again=True) < claim.give_up_at
+        except StoreUnavailable:
+            return False
 
     async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
         # Our trouble, not the message's: no POST began, so this was no attempt. Nor does it get a
@@ -409,7 +447,7 @@ class Dispatcher:
 
     async def _back_to_the_queue(self, claim: Claim, retry_at: datetime) -> None:
         try:
-            await self._store.outbound.put_back(claim, retry_at)
+            await self._until_stored(partial(self._store.outbound.put_back, claim, retry_at))
         except StaleState:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 

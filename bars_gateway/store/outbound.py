@@ -74,6 +74,7 @@ _FATE_OF_REQUEST = {
 
 # What came back is kept for a person to look at, and is nobody's answer.
 _UNPROVEN = FOREIGN | {"ok-without-our-ids", "ok-with-an-error"}
+_MOST_IN_FLIGHT = 256  # of one node, whatever its settings say
 DUPLICATE_AT_FIRST = "duplicate-at-first"
 _REMARKS: Mapping[str, Sequence[Remark]] = {
     "acknowledged-by-another-bundle": [Remark.NO_IDS_TAKEN],
@@ -203,6 +204,20 @@ class Outbound(Noun):
     async def release_lapsed(self, now: datetime) -> int:
         """Queue again what a lease ran out on; return how many."""
         return await self._release(release_lapsed, now)
+
+    @wakes(WakeUps.wake_outbound)
+    @writes
+    def release_unheld(
+        self, connection: Connection, in_hand: Collection[int], now: datetime
+    ) -> int:
+        """Queue again what this node has claimed but for those *in_hand*; return how many."""
+        left_out = json.dumps(sorted(in_hand))
+        found = connection.rows(
+            "own_leases", node=self._node, left_out=left_out, limit=_MOST_IN_FLIGHT
+        )
+        for row in found:
+            connection.run("release", id=row["id"], now=text(now))
+        return len(found)
 
     async def _release(self, step: Step, now: datetime) -> int:
         released = await self._rounds.go(step, Aside.MESSAGE, now)

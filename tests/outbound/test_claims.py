@@ -26,6 +26,7 @@ class Queue:
     lapsed: bool = False
     looks: list[int] = field(default_factory=list)
     put_back_: list[Claim] = field(default_factory=list)
+    kept: list[Collection[int]] = field(default_factory=list)  # of what else was released
     asked_for: list[Collection[str]] = field(default_factory=list)
     before: asyncio.Event | None = None  # a claim returns after this
     fails: list[Exception] = field(default_factory=list)
@@ -50,6 +51,10 @@ class Queue:
         if self.lapsed:
             raise StaleState("another has it")
         self.put_back_.append(claim)
+
+    async def release_unheld(self, in_hand: Collection[int], _now: datetime) -> int:
+        self.kept.append(list(in_hand))
+        return 1
 
     async def next_due(self, _now: datetime, providers: Collection[str]) -> None:
         self.asked_for.append(providers)
@@ -194,6 +199,39 @@ async def test_while_nothing_can_be_stored_it_pauses_and_then_goes_on(monkeypatc
 
     assert given is not None
     assert [1, 1] == queue.looks
+
+
+async def test_what_was_claimed_while_nobody_could_be_told_is_released(monkeypatch) -> None:
+    """Once the store can be asked again, and before anything else; what a sender has is kept."""
+    monkeypatch.setattr("bars_gateway.outbound.claims.PAUSE_WITHOUT_ROOM", 0.01)
+    queue = Queue(messages(3))
+    claims = claims_of(queue)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(claims.run(beat))
+        ended, held = await claims.next(), await claims.next()
+        queue.fails.append(StoreUnavailable("away"))
+        given = await claims.next(after=ended)
+        claims.stop()
+
+    assert held is not None
+    assert given is not None
+    assert [[held.message_id]] == queue.kept
+
+
+async def test_a_settlement_that_is_repeated_asks_for_one_message() -> None:
+    """It could not be stored at first: what it has asked for early is given to nobody else."""
+    queue = Queue(messages(3))
+    claims = claims_of(queue)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(claims.run(beat))
+        first = await claims.next()
+        assert first is not None
+        claims.ask_early(first)
+        claims.ask_early(first)
+        given = [await claims.next(after=first), await claims.next()]
+        claims.stop()
+
+    assert [1, 2] == [claim.message_id for claim in given if claim]
 
 
 async def test_once_the_places_are_used_up_who_may_send_is_asked_anew() -> None:

@@ -34,8 +34,10 @@ from national_side import (
 from spoiling import spoil
 from structlog.testing import capture_logs
 
+from bars_gateway.errors import DatabaseAway
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Actor, NoticeKind, OutboundState, Part, Payload
+from bars_gateway.outbound import dispatcher as dispatcher_module
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -1075,6 +1077,53 @@ class TestSenders:
         assert 1 == [line["event"] for line in logs].count("outbound.claim_lapsed")
         assert 1 == len(await outcomes(store))
         assert [2] == [attempt.number for attempt in (await history(store, receipt)).attempts]
+
+    @pytest.mark.parametrize("method", ["put_back", "renew", "settle"])
+    async def test_what_is_known_of_a_claim_is_stored_once_that_can_be(
+        self, store, dispatcher_with, national_proxy, monkeypatch, method
+    ):
+        """The database was away over it: nobody waits for the lease, and nothing leaves twice."""
+        monkeypatch.setattr(dispatcher_module, "STORED_AGAIN_AFTER", 0.02)
+        original, left = getattr(store.outbound, method), [2]
+
+        async def away_twice(*arguments, **named):
+            if left[0]:
+                left[0] -= 1
+                raise DatabaseAway("the database server does not answer")
+            return await original(*arguments, **named)
+
+        monkeypatch.setattr(store.outbound, method, away_twice)
+        if method != "settle":  # its note is of another time, so that it is made anew, or put back
+            monkeypatch.setattr(dispatcher_module, "NOTE_HOLDS", timedelta(seconds=-1))
+        dispatcher = dispatcher_with()
+        if method == "put_back":
+            monkeypatch.setattr(
+                store.outbound, "renew", AsyncMock(side_effect=[DatabaseAway("away"), None])
+            )
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        found = await history(store, receipt)
+
+        assert [0] == left
+        assert "acknowledged" == found.message.state
+        assert [1] == [attempt.number for attempt in found.attempts]
+        assert 1 == len(national_proxy.heard)
+
+    async def test_where_nothing_can_be_stored_a_second_post_does_not_leave(
+        self, store, dispatcher_with, national_proxy, monkeypatch
+    ):
+        """Its token was refused, and its next turn could not be noted: it stays one attempt."""
+        national_proxy.answers.append(TOKEN_REFUSED)
+        renew = store.outbound.renew
+        monkeypatch.setattr(store.outbound, "renew", AsyncMock(side_effect=DatabaseAway("away")))
+        receipt = await submit(store)
+        async with at_work(dispatcher_with()):
+            found = await back_in_the_queue(store, receipt)
+            monkeypatch.setattr(store.outbound, "renew", renew)
+
+        assert [1] == [attempt.number for attempt in found.attempts]
+        assert 1 == len(national_proxy.heard)
 
     async def test_what_was_stopped_while_it_waited_for_its_turn_does_not_leave(
         self, store, dispatcher_with, token_service, national_proxy
