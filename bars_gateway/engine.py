@@ -111,6 +111,14 @@ def nodes_of(settings: Settings) -> Sequence[Node]:
     return nodes_at(address)
 
 
+def node_removed(settings: Settings, name: str) -> tuple[Node, int] | None:
+    """Take that node out for good, as `remove_node` does; raise StoreError."""
+    address = address_of(settings)
+    from bars_gateway.store.postgresql.nodes import remove_node
+
+    return remove_node(address, name)
+
+
 def server_found(settings: Settings) -> str:
     """Return what the server of *settings* is, in words; raise StoreError where it will not do."""
     address = address_of(settings)

@@ -118,6 +118,7 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "safety report": (0, ()),
     "incident": (0, ("1",)),
     "encryption show": (0, ()),
+    "nodes list": (0, ()),
     "doctor": (2, ("--offline",)),
     "check": (2, ()),
 }

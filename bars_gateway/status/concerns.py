@@ -566,7 +566,7 @@ def _nodes_away(nodes: Sequence[Node]) -> Iterator[Concern]:
                 text=f"The gateway of node {each.name} has been away since"
                 f" {each.seen_at:%d %b %H:%M} UTC",
                 advice="The others go on. Start it again: what lies in its folders is taken by"
-                " nobody else.",
+                " nobody else. If it will never come back: bars-gateway nodes remove NAME.",
             )
 
 

@@ -41,6 +41,7 @@ REPORTED: Mapping[str, str] = {
     "encryption.key_added": "The key ring has another key, by which all is encrypted from now on.",
     KEYS_COPIED: "A copy of the key ring was made.",
     "operator.sought_subject": "Somebody looked up what is held about one person.",
+    "nodes.removed": "A node that will never come back was taken out.",
     "users.added": "Somebody may log in to the console.",
     "users.removed": "Somebody may no longer log in to the console.",
     "users.password": "A user of the console was given another password.",

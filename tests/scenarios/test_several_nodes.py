@@ -1,12 +1,15 @@
 """Two gateways of one organisation, with their EPR at one of them, or at either."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from asked_epr import YES, epr_at
 from bookings import booking
@@ -14,7 +17,7 @@ from messages import referral
 from postgres_server import postgres_server, programs
 from store_values import arrival
 from two_nodes import Member
-from world import World, eventually, headers, post, world_in
+from world import World, eventually, headers, in_time, post, world_in
 
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
@@ -120,6 +123,50 @@ async def test_what_lies_in_the_folders_of_each_node_is_purged(quick, shared) ->
 
     assert first.purge.why == actor.why
     assert "in the folders of node " in other.purge.why
+
+
+async def test_a_node_that_will_never_come_back_is_taken_out(shared) -> None:
+    """One that lives is refused; what is left undone is said, and the trail has who did it."""
+    one = shared.one
+    with psycopg.connect(one.settings().store.url) as session:
+        session.execute(_GONE)
+    await eventually(lambda: _listed(one) == ["gone", "one", "two"])
+    living = await one.typed("nodes", "remove", "two", "--why", "INC-7")
+    unknown = await one.typed("nodes", "remove", "three", "--why", "INC-7")
+    listed = await one.typed("nodes", "list", "--json")
+    removed = await one.typed("nodes", "remove", "gone", "--why", "INC-7")
+    assert 0 == removed.code, removed.err
+    await eventually(lambda: _listed(one) == ["one", "two"])
+    trail = await in_time(partial(_removed, one))
+
+    assert (2, 2, 0) == (living.code, unknown.code, removed.code)
+    assert "it lives" in living.err
+    assert "there is none of that name (gone, one, two)" in unknown.err
+    assert [("gone", True), ("one", False), ("two", False)] == [
+        (each["name"], each["is_away"]) for each in map(json.loads, listed.out.splitlines())
+    ]
+    assert "gone: taken out. It was last seen 01 Jan 08:00 UTC." in removed.out
+    assert "outbox/new" in removed.out
+    assert ("gone", "INC-7") == (trail["node"], trail["why"])
+
+
+# As one whose machine was lost.
+_GONE = """
+    INSERT INTO nodes (name, incarnation, version, started_at, seen_at, ahead_ms, asked, leases)
+    VALUES ('gone', 'x', '0.2.0', '2026-01-01T07:00:00.000Z', '2026-01-01T08:00:00.000Z', 0, '{}',
+            '[]')
+"""
+
+
+def _listed(node: Member) -> list[str]:
+    return [each.name for each in node.gateway._store.nodes.listed()]
+
+
+async def _removed(node: Member) -> dict[str, str] | None:
+    """Return what the trail tells of it, once the gateway has entered it."""
+    with psycopg.connect(node.settings().store.url) as session:
+        row = session.execute("SELECT detail FROM events WHERE kind = 'nodes.removed'").fetchone()
+    return json.loads(row[0]) if row else None
 
 
 async def test_doctor_lists_the_nodes(shared) -> None:

@@ -107,9 +107,15 @@ _END = (
     " WHERE a.pid = %(pid)s AND a.backend_start::text = %(session_since)s"
 )
 _LEAVE = "DELETE FROM nodes WHERE name = %(node)s AND incarnation = %(incarnation)s"
+_REMOVE = f"""
+    DELETE FROM nodes WHERE name = %(node)s AND seen_at < {_BEFORE.format("15 seconds")}
+    RETURNING *, {_NOW} AS at
+"""  # noqa: S608
+_SENDING = "SELECT count(*) AS n FROM messages WHERE state = 'sending' AND claimed_by = %(node)s"
 _AWAY = (
     "Look at that machine. The other nodes go on: what it had in flight goes out from another one"
-    " once its lease has run out, and its EPR can use another node's socket."
+    " once its lease has run out, and its EPR can use another node's socket. If it will never come"
+    " back: bars-gateway nodes remove NAME."
 )
 
 
@@ -451,6 +457,26 @@ def nodes_at(address: ServerAddress) -> list[Node]:
         require_known(raw, address.name)
         query = f"SELECT n.*, {_NOW} AS at FROM nodes AS n ORDER BY name"  # noqa: S608
         return [_node_of(each, "") for each in raw.execute(query.encode()).fetchall()]
+    except psycopg.Error as error:
+        raise translated(error) from error
+    finally:
+        raw.close()
+
+
+def remove_node(address: ServerAddress, name: str) -> tuple[Node, int] | None:
+    """
+    Take node *name* out for good; return what it was, and how many messages it was sending.
+
+    None: it is not there, or lives: it was seen within the last 15 seconds. One that comes back all
+    the same is there again by that. Raises StoreError.
+    """
+    raw = connect(address)
+    try:
+        require_known(raw, address.name)
+        with raw.transaction():
+            found = raw.execute(_REMOVE.encode(), {"node": name}).fetchone()
+            sending = row(raw, _SENDING, node=name)["n"]
+        return None if found is None else (_node_of(found, ""), sending)
     except psycopg.Error as error:
         raise translated(error) from error
     finally:
