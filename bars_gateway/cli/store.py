@@ -21,6 +21,7 @@ from bars_gateway import log
 from bars_gateway.cli.output import print_lines, shown
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
+from bars_gateway.config.problems import open_to_others
 from bars_gateway.engine import address_at, address_of
 from bars_gateway.keyring import Vault
 from bars_gateway.onboarding.reported import WhyOrAsked, reason
@@ -65,6 +66,7 @@ def copy(
     the same command again: it goes on where it was.
     """
     settings = load(config, os.environ)
+    _require_private(password_file)
     log.configure("warning", stream=sys.stderr)  # standard output is for what was copied
     vault = vault_of(settings)
     with ExitStack() as stack:
@@ -91,6 +93,14 @@ def reopen(config: Config = DEFAULT_CONFIG, why: WhyOrAsked = None) -> None:
         target = open_again(source, datetime.now(UTC), by=whoever_types(), why=why)
     typer.echo(f"{source.name}: a gateway may start on it again.")
     typer.echo(f"Let none start on {target}: remove it.")
+
+
+def _require_private(password_file: Path | None) -> None:
+    """Refuse a password that others may read, as a gateway refuses it at its start."""
+    if password_file is None or not password_file.exists():
+        return  # whoever reads it says so
+    for flaw in open_to_others(("store", "password_file"), password_file):
+        raise typer.BadParameter(f"{flaw.cause}. {flaw.cure}", param_hint="--password-file")
 
 
 def _say(copied: Copied, names: tuple[str, str], to: str, *, as_json: bool) -> None:

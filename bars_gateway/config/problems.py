@@ -312,7 +312,7 @@ def _secret(key: tuple[str, ...], path: Path | None) -> list[Flaw]:
     if len(lines) != 1:
         cure = "Write the password into it, in one line."
         flaws.append(Flaw(key=key, cause="names a file that holds no password", cure=cure))
-    return [*flaws, *_open_to_others(key, path)]
+    return [*flaws, *open_to_others(key, path)]
 
 
 def _key_ring(path: Path | None) -> Iterator[Flaw]:
@@ -324,7 +324,7 @@ def _key_ring(path: Path | None) -> Iterator[Flaw]:
     yield from flaws
     if data is None:
         return
-    yield from _open_to_others(key, path)
+    yield from open_to_others(key, path)
     try:
         EncryptionRing.parse(data.decode("utf-8", "replace"))
     except KeyRingUnusable as error:
@@ -332,7 +332,8 @@ def _key_ring(path: Path | None) -> Iterator[Flaw]:
         yield Flaw(key=key, cause=cause, cure="Put its copy back: see `docs/records.md`.")
 
 
-def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
+def open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
+    """Yield that the secret at *path*, which is there, can be read by others, where it can."""
     mode = 0 if path.is_relative_to(_CREDENTIALS) else path.stat().st_mode
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
@@ -350,7 +351,7 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateK
     flaws, data = _read(key, path)
     if data is None:
         return flaws, None
-    flaws += _open_to_others(key, path)
+    flaws += open_to_others(key, path)
     try:
         return flaws, private_key(data)
     except TypeError:

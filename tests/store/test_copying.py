@@ -529,19 +529,23 @@ def locked(postgres: PostgresServer) -> Iterator[str]:
 
 
 def test_a_password_is_taken_from_its_file(clear_file, locked, tmp_path, type_it):
-    """A wrong one, or a file that is not there, is said, and nothing of it is printed."""
+    """One that is wrong, not there, or open to others is said, and nothing of it is printed."""
     file = tmp_path / "password"
     copies = ("store", "copy", "--to", locked, "--password-file", file)
     lacking = type_it("", *copies)
+    file.touch(mode=0o640)
     file.write_text("the wrong one\n", "utf-8")
+    shared = type_it("", *copies)
+    file.chmod(0o600)
     wrong = type_it("", *copies)
     file.write_text("the right one\n", "utf-8")
     done = type_it("", *copies)
 
     assert "the password of the database cannot be read" in lacking.err
+    assert (2, True) == (shared.code, f"chmod 0600 {file}" in shared.err)
     assert "the database server refuses the password" in wrong.err
     assert "holds all that" in done.out
     assert not any(
         "the wrong one" in said or "the right one" in said
-        for said in (lacking.err, wrong.err, done.out, done.err)
+        for said in (lacking.err, shared.err, wrong.err, done.out, done.err)
     )

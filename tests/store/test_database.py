@@ -28,6 +28,7 @@ from bars_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from bars_gateway.store import sqlite
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.sqlite import SqliteConnection, checkpoints, translated
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
@@ -212,6 +213,23 @@ async def test_another_schema_of_the_same_number_is_refused(tmp_path: Path) -> N
     assert ["it was made by a build that was never released: its schema is another one"] == [
         *examine(path).problems
     ]
+
+
+async def test_a_sqlite_that_is_too_old_is_refused(monkeypatch, tmp_path: Path) -> None:
+    """Before anything is made or read: its statements would fail in the middle of work."""
+    path = tmp_path / "gateway.db"
+    monkeypatch.setattr(sqlite, "VERSION", (3, 38, 5))
+    refused = []
+    for opened in (open_database(path), sqlite.open_reader(path)):
+        with pytest.raises(DatabaseUnfit, match=r"SQLite 3\.38\.5, which is too old") as found:
+            async with opened:
+                pass
+        refused.append(found.value.advice)
+    monkeypatch.setattr(sqlite, "VERSION", sqlite.OLDEST)
+    async with open_database(path):
+        pass
+
+    assert ["Take a Python with SQLite 3.39.0 or later: Debian 12 has one."] * 2 == refused
 
 
 async def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
