@@ -208,9 +208,6 @@ class _Slow(Stoppable, Protocol):
     async def run(self) -> None: ...
 
 
-_IN_FOLDER = ("deliver", "ask")  # what one of several nodes does in an EPR's folder
-
-
 def _without_beat(run: Callable[[], Awaitable[None]]) -> Loop:
     def loop(_beat: Callable[[], None]) -> Awaitable[None]:
         return run()
@@ -400,11 +397,8 @@ class Gateway:
     def _of_one_node(self) -> Mapping[str, str]:
         """Return by which lease one of several nodes runs what, by the name of its task."""
         parts = ["cancels", "purger", "encrypter", *self._alerting.couriers]
-        folders = {f"{doing}-{d.provider}": d.provider for d in self._doors for doing in _IN_FOLDER}
-        return {
-            **dict.fromkeys(parts, HOUSEKEEPING),
-            **{task: folder_lease(provider) for task, provider in folders.items()},
-        }
+        notices = {f"deliver-{d.provider}": folder_lease(d.provider) for d in self._doors}
+        return {**dict.fromkeys(parts, HOUSEKEEPING), **notices}
 
     def _start_flows(self, group: asyncio.TaskGroup) -> None:
         keep = self.heartbeats.keep

@@ -74,6 +74,7 @@ from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
 from bars_gateway.status.running import Lying
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.nodes import folder_lease, wanting
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, Identity, client_context, load_identity
@@ -593,5 +594,6 @@ def _question_doors(
         now=now,
         monotonic=time.monotonic,
         seen=seen,
+        gives=wanting(store.nodes, folder_lease(name)),
     )
     return requests, folder

@@ -248,8 +248,14 @@ class QuestionFolder:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         seen: Callable[[], None] = lambda: None,
+        gives: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Create the folders; raise ConfigurationError where that fails."""
+        """
+        Create the folders; raise ConfigurationError where that fails.
+
+        *gives*: whether questions are given here now, of several nodes; answers are taken anyway.
+        """
+        self._gives = gives
         self._questions, self._asides = questions, asides
         self._answering = answering
         self._provider = provider
@@ -262,21 +268,24 @@ class QuestionFolder:
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
         self._failing: set[str | int] = set()  # answers and questions with an internal error
+        self._open = contextlib.ExitStack()
         try:
-            self._open = contextlib.ExitStack()
-            for name in ("questions", "answers", "answers/tmp"):
-                self._folder(name, SHARED)
-            self._tmp = self._folder("questions/tmp", PRIVATE)
-            self._new = self._folder("questions/new", SHARED)
-            self._answers = self._folder("answers/new", SHARED)
-            self._claimed = self._folder("answers/claimed", PRIVATE)
-            self._accepted = self._folder("answers/accepted", SHARED)
-            self._refused = self._folder("answers/refused", SHARED)
+            self._make_folders()
         except OSError as error:
             text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
         self._stuck = StuckFiles(self._answers, self._claimed, wall=lambda: now().timestamp())
         questions.attend(provider, now())  # or who asks before the first round would get 503
+
+    def _make_folders(self) -> None:
+        for name in ("questions", "answers", "answers/tmp"):
+            self._folder(name, SHARED)
+        self._tmp = self._folder("questions/tmp", PRIVATE)
+        self._new = self._folder("questions/new", SHARED)
+        self._answers = self._folder("answers/new", SHARED)
+        self._claimed = self._folder("answers/claimed", PRIVATE)
+        self._accepted = self._folder("answers/accepted", SHARED)
+        self._refused = self._folder("answers/refused", SHARED)
 
     @property
     def stuck(self) -> Sequence[Stuck]:
@@ -309,12 +318,14 @@ class QuestionFolder:
             self._seen()
             await self._submit_or_refuse(given)
         open_ones = await self._questions.open_questions(self._provider, after=0, limit=_MOST)
+        gives = self._gives()
         failed = await asyncio.to_thread(
-            self._offer, {each.question_id: each for each in open_ones}
+            self._offer, {each.question_id: each for each in open_ones}, gives=gives
         )
         for question, error in failed:
             await self._tell(error, question.request_id)
-        self._questions.attend(self._provider, self._now())
+        if gives:
+            self._questions.attend(self._provider, self._now())
 
     def _take(self) -> list[_Given]:
         """Claim the answers that can be read; return them, and those that were claimed before."""
@@ -439,7 +450,9 @@ class QuestionFolder:
         self._tmp.move(name, folder, name)
         folder.sync()
 
-    def _offer(self, open_ones: Mapping[int, Question]) -> list[tuple[Question, Exception]]:
+    def _offer(
+        self, open_ones: Mapping[int, Question], *, gives: bool
+    ) -> list[tuple[Question, Exception]]:
         """Write what is new, and take away what is over; return what hit an internal error."""
         self._new.refresh()
         for _, name in list(self._new.files()):
@@ -447,7 +460,7 @@ class QuestionFolder:
             if match and int(match[1]) not in open_ones:
                 self._new.remove(name)
         failed: list[tuple[Question, Exception]] = []
-        for number in sorted(open_ones.keys() - self._offered):
+        for number in sorted(open_ones.keys() - self._offered) if gives else ():
             try:
                 for name, content in _files(open_ones[number]):
                     self._leave(self._new, name, content)
@@ -455,7 +468,7 @@ class QuestionFolder:
                 raise
             except Exception as error:  # unit of work
                 failed.append((open_ones[number], error))
-        self._offered = set(open_ones)
+        self._offered = set(open_ones) if gives else self._offered & open_ones.keys()
         return failed
 
     def _folder(self, name: str, mode: int) -> Folder:

@@ -114,6 +114,12 @@ def folder_lease(provider: str) -> str:
     return f"folder {provider}"
 
 
+def wanting(nodes: Nodes, lease: str) -> Callable[[], bool]:
+    """Want *lease* from now on; return what tells whether this node holds it."""
+    nodes.want(lease)
+    return lambda: nodes.holds(lease)
+
+
 async def while_held(
     nodes: Nodes,
     lease: str,

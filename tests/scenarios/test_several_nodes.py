@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -44,8 +45,21 @@ class Shared:
 
 @pytest.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[Shared]:
+    async with shared_world(tmp_path, "socket") as made:
+        yield made
+
+
+@pytest.fixture
+async def by_folder(tmp_path: Path) -> AsyncIterator[Shared]:
+    """Share a world whose EPR is asked by files."""
+    async with shared_world(tmp_path, "folder") as made:
+        yield made
+
+
+@asynccontextmanager
+async def shared_world(tmp_path: Path, asked: str) -> AsyncIterator[Shared]:
     with postgres_server() as server:
-        async with world_in(tmp_path, asked='questions = "socket"') as world:
+        async with world_in(tmp_path, asked=f'questions = "{asked}"') as world:
             await world.hospital.stop()
             store = f'[store]\nurl = "{server.ready()}"\nseveral_nodes = true\n'
             nodes = [Member.of(world.hospital, name, store) for name in ("one", "two")]
@@ -74,6 +88,67 @@ async def test_a_question_is_put_by_one_node_and_answered_through_the_other(shar
     assert 425 == early
     assert [] == asked_again
     assert [409, 409] == late
+
+
+async def in_whose_folder(shared: Shared) -> tuple[Member, Member]:
+    """Return the node that gives the EPR its questions in a folder, and the other one."""
+    both = [(shared.one, shared.two), (shared.two, shared.one)]
+
+    def giving() -> list[tuple[Member, Member]]:
+        return [each for each in both if each[0].gateway._store.nodes.holds("folder hospital")]
+
+    (found,) = await eventually(giving)
+    return found
+
+
+async def asked_by_file(node: Member) -> int:
+    """Wait for a question in the folder of *node*; return its number."""
+    (file, *_) = await eventually(lambda: node.files("questions/new/*.question.json"))
+    return int(file.name.partition(".")[0])
+
+
+def answer_by_file(node: Member, number: int) -> None:
+    """Say yes, in the folder of *node*."""
+    half = node.spool / "answers" / "tmp" / f"{number}.json"
+    half.write_bytes(json.dumps(YES).encode())
+    half.rename(node.spool / "answers" / "new" / half.name)
+
+
+@pytest.mark.parametrize("answered_at", ["the one that gave it", "the one that was asked"])
+async def test_a_question_is_given_and_answered_in_the_folder_of_either(
+    by_folder, answered_at: str
+) -> None:
+    """The Sender asked one node, and the EPR's folder is the other's: it has its answer in time."""
+    giving, asked = await in_whose_folder(by_folder)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(post(by_folder.world, booking(), headers(), node=asked))
+        number = await asked_by_file(giving)
+        answering = giving if answered_at == "the one that gave it" else asked
+        answer_by_file(answering, number)
+        receipt = await answering.document(f"answers/accepted/{number}.decided.json")
+    await eventually(lambda: not giving.files("questions/new/*"))
+
+    assert 200 == waiting.result()[0]
+    assert (True, False) == (receipt["accepted"], receipt["late"])
+    assert [] == asked.files("questions/new/*")
+
+
+async def test_a_question_whose_folder_is_lost_is_given_again_by_the_other_node(by_folder) -> None:
+    """By its number; what the EPR says there is what the Sender's retry gets."""
+    giving, other = await in_whose_folder(by_folder)
+    body, sent = booking(), headers()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(post(by_folder.world, body, sent, node=other))
+        number = await asked_by_file(giving)
+        await giving.stop()
+        again = await asked_by_file(other)
+        answer_by_file(other, again)
+        await other.document(f"answers/accepted/{again}.decided.json")
+    retried, _, _ = await post(by_folder.world, body, sent, node=other)
+
+    assert number == again
+    assert waiting.result()[0] in {200, 408}
+    assert 409 == retried
 
 
 async def test_where_one_node_stops_the_other_gives_the_epr_its_notices(shared) -> None:
