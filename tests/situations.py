@@ -66,6 +66,7 @@ def ours(request_type: RequestType, use_case: str) -> Iterator[Situation]:
             yield replace(begun, kind=kind)
         for remark in sorted(OF_DELAYS - {*ELSEWHERE}):
             yield replace(begun, kind="delayed", remarks=(remark,))
+        yield replace(begun, state="queued", attempts=0)
         for attempts in (0, 1):
             yield replace(begun, kind="held", state="held", attempts=attempts)
             yield replace(begun, kind="delayed", state="held", attempts=attempts)

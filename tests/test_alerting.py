@@ -16,6 +16,7 @@ from store_values import NOW, arrival, submission
 from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.local import Status
 from bars_gateway.daemon.alerting import Alerting
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.nodes import Node
@@ -532,3 +533,11 @@ async def test_two_providers_are_told_of_apart(store: Store, tmp_path: Path) -> 
     assert "(other)" in resolved
     assert "(trust)" not in resolved
     assert ["message.not_sent"] == [each.code for each in await store.alerts.standing()]
+
+
+def test_a_refusal_says_first_that_somebody_has_to_act() -> None:
+    """Whoever is woken reads what is so for the patient before where the reason stands."""
+    advice = ALARMS["message.refused"].advice
+
+    assert advice.startswith("Act now: ")
+    assert "telephone before you ask again" in advice

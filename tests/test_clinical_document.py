@@ -157,7 +157,8 @@ def _worded(move: Move, says: Said | None) -> str:
 
 def unsettled() -> str:
     stages = (
-        ("`queued`, `sending`", begun()),
+        ("`queued`, never tried", begun(attempts=0)),
+        ("`queued` and tried before, `sending`", begun()),
         ("`delayed`", begun(kind="delayed")),
         ("`held`, never tried", begun(kind="held", state="held", attempts=0)),
         ("`held`, tried before", begun(kind="held", state="held", attempts=1)),

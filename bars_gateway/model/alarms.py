@@ -315,7 +315,9 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} got a refusal",
         whose=Whose.EITHER,
-        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
+        advice="Act now: what it asks for may not be done by anybody. If an earlier attempt may"
+        " have arrived, telephone before you ask again. The reason is in the notice to the EPR;"
+        " bars-gateway show tells it too.",
         ends=f"{_RETRIED_SAYS}, or {_CANCELLED_SAYS}",
         ended_by=_RETRIED,
     ),

@@ -430,7 +430,10 @@ def _questions(overview: Overview) -> list[Concern]:
     if not waiting:
         return []
     text = f"{_some(waiting, 'question')} without an answer: the Sender was told that none came"
-    advice = "See that the EPR answers; or find out what was done, and answer in its place."
+    advice = (
+        "See that the EPR answers: nobody else can. If that takes long, find out what was done, and"
+        " telephone the Sender. Below is what each asks, and of which conversation."
+    )
     return [Concern(kind=ConcernKind.QUESTION_LATE, text=text, advice=advice)]
 
 

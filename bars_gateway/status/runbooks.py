@@ -332,7 +332,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="The Sender was told that no answer came, and does not know what became of its"
         " patient.",
         look="The page says how many, and since when; then the EPR's own log.",
-        do="See that the EPR answers; or find out what was decided, and answer in its place.",
+        do="See that the EPR answers: nobody else can. If that takes long, find out what was"
+        " decided, and telephone the Sender: the page has what each asks, and its conversation.",
         ends="It answers.",
         urgent=False,
         after=_A_MINUTE,

@@ -63,6 +63,28 @@ def test_how_what_was_to_be_cancelled_ended_is_named() -> None:
     assert "no current record under that number. It is shown as completed." in texts[0]
 
 
+@pytest.mark.parametrize("remarks", [(), (Remark.CANCEL_AFTER_END,)])
+def test_what_was_never_tried_is_not_on_its_way(remarks: tuple[Remark, ...]) -> None:
+    """Nobody waits, for a token or a held message before it, in the belief that it has left."""
+    texts = [
+        means(
+            Situation(
+                direction="outbound",
+                state="queued",
+                move=Move.CANCEL if remarks else Move.REQUEST,
+                request_type=RequestType.REFERRAL,
+                use_case="a3",
+                attempts=attempts,
+                remarks=remarks,
+            )
+        )
+        for attempts in (0, 1)
+    ]
+
+    assert ["has not left yet" in text for text in texts] == [True, False]
+    assert ["on its way," in text for text in texts] == [False, True]
+
+
 @pytest.mark.exhaustive
 def test_every_kind_and_state_is_told() -> None:
     """A new one has a sentence before anybody hears of it."""
@@ -154,7 +176,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
     if situation.reading and situation.kind is None and situation.reading is not ReadProgress.WAITS:
         kind = "cancel_not_sent"  # whoever looks reads what was told
     attempts = situation.attempts
-    if kind not in {"held", "outcome"} or state not in {"held", "refused"}:
+    if kind not in {"held", "outcome"} or state not in {"held", "refused", "queued"}:
         attempts = 1
     if state == "refused" and situation.move is not Move.CANCEL:
         attempts = 1

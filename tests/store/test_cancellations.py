@@ -221,7 +221,7 @@ async def looked_at(store: Store) -> str:
 
 
 async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: Store) -> None:
-    """That it has not gone; then that nobody answers; in the end that it is under way."""
+    """That it has not gone; then that nobody answers; in the end that it may go."""
     message_id = await cancellation(store)
     at_first = await looked_at(store)
     later = NOW + timedelta(minutes=2)
@@ -232,7 +232,7 @@ async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: Store) ->
 
     assert "is asked first what stands there" in at_first
     assert "gives no answer" in unread
-    assert "is on its way" in await looked_at(store)
+    assert "has not left yet" in await looked_at(store)
 
 
 async def test_one_to_another_patients_record_says_so(store: Store) -> None:

@@ -331,6 +331,8 @@ def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
         rows = outcomes.LATE_AND_STOPPED
     elif rows is outcomes.STOPPED and situation.attempts:
         rows = outcomes.STOPPED_AFTER_ATTEMPTS
+    elif rows is outcomes.ON_ITS_WAY and situation.state == "queued" and not situation.attempts:
+        rows = outcomes.NOT_LEFT
     return rows[situation.move]
 
 

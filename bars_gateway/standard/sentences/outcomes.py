@@ -174,6 +174,7 @@ _IN_VAIN: Mapping[Move, str] = {
     " and telephone if what was to be changed still matters.",
 }
 _NOT_CONFIRMED = "{What} is on its way, and not confirmed yet;"
+_NOT_LEFT = "{What} has not left yet;"
 _NEVER_LEFT = "{What} never left this organisation;"
 _WITHOUT_IT: Mapping[str, str] = {
     "queued": _NOT_CONFIRMED,
@@ -184,6 +185,7 @@ _WITHOUT_IT: Mapping[str, str] = {
     "not_sent": _NEVER_LEFT,
     "withdrawn": "{What} was withdrawn here before it left;",
 }
+_UNTRIED: Mapping[str, str] = {"queued": _NOT_LEFT, "refused": _NEVER_LEFT}  # by no attempt
 _TAKEN_IN_VAIN: Mapping[Move, Sentence] = {
     Move.CANCEL: REMARKED[Remark.CANCEL_AFTER_END],
     Move.UPDATE: REMARKED[Remark.UPDATE_AFTER_END],
@@ -216,8 +218,7 @@ def in_vain(move: Move, state: str, attempts: int) -> Sentence:
     """Return what is said of a cancellation, or a change, of what was over before."""
     if state == "acknowledged":
         return _TAKEN_IN_VAIN[move]
-    refused_here = state == "refused" and not attempts
-    begins = _NEVER_LEFT if refused_here else _WITHOUT_IT[state]
+    begins = _WITHOUT_IT[state] if attempts else _UNTRIED.get(state, _WITHOUT_IT[state])
     return telephone(begins + _IN_VAIN[move])
 
 
@@ -232,6 +233,10 @@ _TRYING = "the gateway goes on trying{until}."
 _WAIT = "Wait: you will be told how it ends."
 
 ON_ITS_WAY = _unsettled("{What} is on its way, and not confirmed yet.", " " + _WAIT, Asks.WAIT)
+# No attempt has begun: whoever reads that it is on its way would believe that it had left.
+NOT_LEFT = _unsettled(
+    "{What} has not left yet, and so is not confirmed yet.", " " + _WAIT, Asks.WAIT
+)
 STOPPED = _unsettled(
     _STOPPED,
     " The clock runs on: {after} it ends unsent. Have it released or withdrawn.",
