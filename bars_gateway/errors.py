@@ -97,7 +97,7 @@ class NoFile(ConfigurationError):
 class StoreError(GatewayError):
     """The database cannot be used as it is."""
 
-    advice = "Look at the disk that holds `store.path`, then run `bars-gateway check`."
+    advice = "Look at the disk that holds `store.path`, then run `bars-gateway verify`."
 
 
 class DatabaseDamaged(StoreError):

@@ -275,11 +275,13 @@ def test_a_file_that_is_no_database_is_an_error(home: Home) -> None:
     """What cannot be read is said in two lines, and not in a traceback."""
     wrong = {"BARS_GATEWAY_STORE__PATH": str(home.settings)}
     done = bars_gateway("queue", "--config", str(home.settings), environ=wrong)
-    what, _ = done.err.splitlines()
+    what, cure = done.err.splitlines()
 
     assert (1, "") == (done.code, done.out)
     assert what.startswith("error: ")
     assert what.endswith("file is not a database")
+    assert "`bars-gateway verify`" in cure
+    assert "`bars-gateway restore FILE --older`" in cure
 
 
 @pytest.mark.parametrize(

@@ -728,7 +728,7 @@ async def test_a_page_without_its_database_says_so(shown: Shown) -> None:
     answered = await shown.get("/")
 
     assert 503 == answered.status
-    assert "run `bars-gateway check`" in answered.text
+    assert "run `bars-gateway verify`" in answered.text
 
 
 @pytest.mark.parametrize(

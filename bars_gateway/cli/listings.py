@@ -31,7 +31,7 @@ from bars_gateway.cli.output import (
 )
 from bars_gateway.config import Settings, load
 from bars_gateway.engine import looked
-from bars_gateway.errors import DatabaseNewer, StoreError
+from bars_gateway.errors import DatabaseDamaged, DatabaseNewer, StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
 from bars_gateway.model.retention import RecordHold
@@ -279,7 +279,9 @@ async def _read(path: Path, work: Callable[[Connection], T], vault: Vault) -> T:
         raise
     except StoreError as error:
         permissions.require_database(path, write=False)
-        raise StoreError(f"{path} cannot be read: {error}") from None
+        damaged = isinstance(error, DatabaseDamaged)
+        kind = DatabaseDamaged if damaged else StoreError  # its advice is how to restore
+        raise kind(f"{path} cannot be read: {error}") from None
 
 
 @cache.command(name="list")

@@ -67,7 +67,8 @@ class Verb(StrEnum):
 
 # What each does, as the commands' help has it.
 DOES: Mapping[Verb, str] = {
-    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
+    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too."
+    " What is submitted later is not held, unless it is behind one of them.",
     Verb.RELEASE: "Let held messages go on.",
     Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
     Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
