@@ -263,6 +263,7 @@ async def stands_still(scene: Scene, facts: Facts) -> None:
 async def stopped_under_load(scene: Scene, facts: Facts) -> None:
     """Stop it in the middle of traffic, and start it again: nothing is lost."""
     machine, traffic = scene.machine, scene.traffic(0.2)
+    before = scene.at_far_side()  # what earlier steps have sent
     async with traffic.flowing(600):
         for _ in range(3):
             for _ in range(4):
@@ -271,7 +272,7 @@ async def stopped_under_load(scene: Scene, facts: Facts) -> None:
             how = await shown(machine, "Result", "ExecMainCode", "ExecMainStatus")
             facts.require("it ended by itself", how["Result"] == "success", how)
             await facts.ran("and is started", f"systemctl start {UNIT}", 600)
-    problems = await traffic.problems(scene.at_far_side)
+    problems = await traffic.problems(lambda: scene.at_far_side() - before)
     facts.require(
         f"of {len(traffic.promised)} messages acknowledged, each is there once",
         not problems,
