@@ -305,7 +305,10 @@ class CredentialsRefused(TokenUnavailable):
 class TokenServiceDown(TokenUnavailable):
     """The token endpoint did not answer, or asked us to wait."""
 
-    advice = "Nothing to do at first: the gateway asks again. If it lasts, check the network path."
+    advice = (
+        "Nothing to do in the first minute: the gateway asks again. If it lasts, check the network"
+        " path, and ask the national service desk."
+    )
 
 
 class EgressBlocked(TokenUnavailable):

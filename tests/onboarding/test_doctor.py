@@ -596,6 +596,16 @@ async def test_a_name_that_leads_elsewhere(broken, public_address, found, expect
     assert (Grade.FAIL, f"{FQDN} {expected}") == (seen.grade, seen.text)
 
 
+async def test_a_connection_that_is_refused_is_no_firewall_of_port_443(broken):
+    """Whoever is asked for help is asked about the right thing, and the port that is set."""
+    broken.set("outbound.token_url", "https://127.0.0.1:1/oauth2/token")
+    seen = await alone(broken, "egress.token_service")
+
+    assert Grade.FAIL == seen.grade
+    assert "port 1 was refused" in seen.cure
+    assert "443" not in seen.cure
+
+
 @pytest.mark.parametrize(
     ("answers", "told", "cure"),
     [

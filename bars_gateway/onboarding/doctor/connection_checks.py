@@ -36,8 +36,13 @@ from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, Ta
 _OK = 200
 _SKEW_WARNED, _SKEW_FAILED = 5.0, 30.0  # seconds
 _UNREACHABLE = (OSError, aiohttp.ClientError, TimeoutError)
-_FIREWALL = "Let this machine out to that address on port 443, with nothing in between that opens"
-" TLS."
+_FIREWALL = (
+    "Let this machine out to that address on port {port}, with nothing in between that opens TLS."
+)
+_NOBODY_LISTENS = (
+    "The connection to port {port} was refused, not blocked in silence. See that the address is the"
+    " environment's; if it is, ask the national service desk, and your network team."
+)
 _NOT_ROUND = (
     (404, "PROXY", "the proxy does not know {service}", "bars-gateway letters catalogue"),
     (401, "SEND", "the proxy does not take our token", "bars-gateway doctor token --explain"),
@@ -112,7 +117,14 @@ async def _got(
     except EgressBlocked as blocked:
         return failed(f"{urlsplit(url).netloc}: {blocked}", blocked.advice)
     except _UNREACHABLE as error:
-        return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _FIREWALL)
+        return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _cure_of(error, url))
+
+
+def _cure_of(error: Exception, url: str) -> str:
+    """Return what to do: a firewall is silent, and only what is reached refuses a connection."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cure = _NOBODY_LISTENS if isinstance(cause, ConnectionRefusedError) else _FIREWALL
+    return cure.format(port=urlsplit(url).port or 443)
 
 
 def _answered(url: str, reply: Fetched) -> Seen:
