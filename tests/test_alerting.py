@@ -235,7 +235,26 @@ def test_each_further_warning_of_an_end_is_worse() -> None:
         (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ending])))
         return told.mark
 
-    assert mark(80) == mark(70) < mark(50) < mark(5) < mark(0)
+    assert mark(80) == mark(70) < mark(50) < mark(5) < mark(1)
+
+
+@pytest.mark.parametrize("kind", [ExpiringKind.CERTIFICATE, ExpiringKind.CHAIN])
+def test_an_end_that_shuts_the_door_wakes_somebody(kind: ExpiringKind) -> None:
+    """Nothing is received any more: that is told at once, and by its own code."""
+    ended = Expiry(kind=kind, name="Ours", begins_at=AT - timedelta(days=365), ends_at=AT)
+    (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ended])))
+
+    assert ("expiry.over", True) == (told.code, told.urgent)
+    assert told.says.startswith("Nothing is received: the certificate for receiving")
+
+
+def test_a_key_of_a_year_ago_wakes_nobody() -> None:
+    """It still signs: its year is advice."""
+    begins = AT - timedelta(days=365)
+    ended = Expiry(kind=ExpiringKind.KEY, name="Its year", begins_at=begins, ends_at=AT)
+    (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ended])))
+
+    assert ("expiry.near", False) == (told.code, told.urgent)
 
 
 @pytest.mark.parametrize(

@@ -329,6 +329,13 @@ def test_an_expired_certificate_is_reported(settings):
     assert "expired on" in the_one(problems(settings(), later), "inbound.certificate_file")
 
 
+def test_an_expired_certificate_keeps_nothing_from_being_sent(settings):
+    """What is received has stopped already: a restart does not stop what is sent as well."""
+    found = problems(settings(), NOW + timedelta(days=10))
+
+    assert [False] == [each.stops_start for each in found if each.key == "inbound.certificate_file"]
+
+
 def test_a_certificate_of_another_environment_is_reported(settings, home, authority):
     """A name made for INT has no place in production."""
     leaf = authority.issue_cert(common_name="BaRS-INT-RAE.example.thirdparty.nhs.uk")

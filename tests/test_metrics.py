@@ -135,6 +135,7 @@ SITUATIONS = {
     ConcernKind.CALLER_OBSERVED: running(observes_until=AT + AN_HOUR),
     ConcernKind.CALLER_SHUT_OUT: running(shut_out=["bars.example.org, of another authority"]),
     ConcernKind.RENEWAL_REFUSED: running(refused={"the signing key of trust": "no RSA key"}),
+    ConcernKind.EXPIRY_OVER: running(expiries=[replace(ENDS, ends_at=AT)]),
     ConcernKind.EXPIRY_NEAR: running(expiries=[ENDS]),
     ConcernKind.CLOCK_STEPPED: running(clock_step=ClockStep(seconds=-60.0, at=AT)),
     ConcernKind.DATABASE_UNCOMPARED: inspected(waits_since=AT - AN_HOUR),

@@ -74,6 +74,9 @@ def lying(seconds: float) -> Lying:
     return Lying(folder=folder, count=2, seconds=seconds, means=means, cure=cure)
 
 
+STRAY = lying(seconds=180)
+
+
 def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
     ends = NOW + left
     name = "The certificate for receiving"
@@ -282,7 +285,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, expiries=[ending(timedelta())]),
-            "The certificate for receiving ended on 02 Mar 2026",
+            "Nothing is received since 02 Mar 2026 09:00 UTC: the certificate for receiving has",
             id="expired",
         ),
         pytest.param(
@@ -643,8 +646,8 @@ async def test_what_stops_everything_takes_the_gateway_out_of_service(
             id="folder",
         ),
         pytest.param(
-            replace(WELL, lying=[lying(seconds=180)]),
-            "2 in /spool/trust/outbox/new not taken",
+            replace(WELL, lying=[replace(lying(seconds=180), may_be_all=True)]),
+            "2 in /spool/trust/outbox/new not taken: they are links: drop the files themselves",
             id="lying",
         ),
     ],
@@ -659,6 +662,50 @@ async def test_trouble_with_sending_turns_no_sender_away(
 
     assert (200, {"ready": True} | told) == (receiving.status, json.loads(receiving.text))
     assert (503, {"ready": False} | told) == (sending.status, json.loads(sending.text))
+
+
+async def test_what_strays_into_an_outbox_stops_nothing(shown: Shown) -> None:
+    """All else is sent: a monitor is told of it, and takes no node away."""
+    shown.running = replace(WELL, lying=[STRAY])
+    receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
+    reason = "2 in /spool/trust/outbox/new not taken: they are links: drop the files themselves"
+    told = {"ready": True, "receiving": True, "sending": True, "reasons": [reason]}
+
+    assert (200, told) == (receiving.status, json.loads(receiving.text))
+    assert (200, told) == (sending.status, json.loads(sending.text))
+
+
+async def test_an_ended_certificate_stops_what_is_received_alone(shown: Shown) -> None:
+    """No caller gets in, and what is to be sent is sent: both are said, and since when."""
+    shown.running = replace(WELL, expiries=[ending(timedelta())])
+    receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
+    ended = "the certificate for receiving has ended"
+    reasons = [f"Nothing is received since 02 Mar 2026 09:00 UTC: {ended}"]
+    told = {"receiving": False, "sending": True, "reasons": reasons}
+
+    assert (503, {"ready": False} | told) == (receiving.status, json.loads(receiving.text))
+    assert (200, {"ready": True} | told) == (sending.status, json.loads(sending.text))
+
+
+async def test_an_ended_certificate_is_said_first(shown: Shown) -> None:
+    """Above all that can wait, and once."""
+    shown.running = replace(WELL, lying=[STRAY], expiries=[ending(timedelta())])
+    page = (await shown.get("/")).text
+
+    assert page.index("Nothing is received since") < page.index("not taken")
+    assert 1 == page.count("the certificate for receiving has ended")
+
+
+@pytest.mark.parametrize(("hosted", "blamed"), [({"s|1"}, False), (set(), True)])
+async def test_our_own_silence_is_blamed_on_nobody_else(
+    shown: Shown, hosted: set[str], *, blamed: bool
+) -> None:
+    """A service that we receive for ourselves is silent because of us."""
+    shown.running = replace(WELL, silent={"s|1": LONG_AGO}, hosted=frozenset(hosted))
+    page = (await shown.get("/")).text
+
+    assert blamed is ("Tell whoever runs it" in page)
+    assert blamed is not ("It is a service of this gateway itself" in page)
 
 
 UNINSPECTED = Inspection(after_orderly_stop=False, waits_since=LONG_AGO, last=None)

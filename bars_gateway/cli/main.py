@@ -166,16 +166,17 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     with as_the_gateway(settings.state_dir, settings.sources.file):
         found = [*problems(settings, datetime.now(UTC)), *_of_a_later_version(settings)]
         less = [*doubts(settings), *users.doubts_of_users(settings)]
+    worst = 2 if any(each.stops_start for each in found) else 1 if found or less else 0
     if as_json:
         print_lines({"severity": "error", "text": str(each)} for each in found)
         print_lines({"severity": "warning", "text": str(each)} for each in less)
-        raise typer.Exit(2 if found else 1 if less else 0)
+        raise typer.Exit(worst)
     for problem in found:
         typer.echo(f"error: {problem}", err=True)
     for problem in less:
         typer.echo(f"warning: {problem}", err=True)
     if found or less:
-        raise typer.Exit(2 if found else 1)
+        raise typer.Exit(worst)
     providers = ", ".join(settings.providers)
     typer.echo(f"{config}: nothing is wrong ({settings.environment}; {providers})")
 

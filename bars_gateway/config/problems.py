@@ -151,7 +151,9 @@ def placed(settings: Settings, flaw: Flaw) -> SettingsProblem:
     """Return *flaw* with the place where its setting is written."""
     key = ".".join(flaw.key)
     place = settings.sources.place(key)
-    return SettingsProblem(file=place, key=key, cause=flaw.cause, cure=flaw.cure)
+    return SettingsProblem(
+        file=place, key=key, cause=flaw.cause, cure=flaw.cure, stops_start=flaw.stops_start
+    )
 
 
 def _settings_file(settings: Settings) -> Iterator[Flaw]:
@@ -452,7 +454,8 @@ def _callers(settings: Settings, now: datetime) -> Iterator[Flaw]:
 def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> Iterator[Flaw]:
     if leaf.not_valid_after_utc <= now:
         cause = f"expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
-        yield Flaw(key=key, cause=cause, cure="Order a new one; the key may stay.")
+        cure = "Order a new one; the key may stay. Until then nothing is received, and all is sent."
+        yield Flaw(key=key, cause=cause, cure=cure, stops_start=False)
     if leaf.not_valid_before_utc > now:
         cause = f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         yield Flaw(key=key, cause=cause, cure="Check the clock (timedatectl), or wait.")

@@ -51,6 +51,7 @@ class SettingsProblem:
     key: str  # dotted, such as providers.example-trust.spool_dir
     cause: str
     cure: str
+    stops_start: bool = True  # False: a gateway starts all the same, and says it there, too
 
     def __str__(self) -> str:
         """Return it as an operator reads it, in two lines."""

@@ -49,6 +49,7 @@ class Flaw:
     key: tuple[str, ...] = ()  # below the setting that was looked at; empty: that setting itself
     cause: str
     cure: str
+    stops_start: bool = True  # False: a gateway starts all the same
 
 
 def reject(flaws: Iterable[Flaw]) -> None:

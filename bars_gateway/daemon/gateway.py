@@ -57,6 +57,7 @@ from bars_gateway.daemon.states import (
     kept_out_states,
     our_troubles,
     publications,
+    services_of,
     token_states,
     unavailable_state,
 )
@@ -489,6 +490,7 @@ class Gateway:
             egress=egress_state(self._dispatcher.egress),
             missing=self._missing,
             kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
+            hosted=services_of(self._settings),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),
             stuck_log=self._store.stuck_log(),

@@ -43,7 +43,7 @@ from bars_gateway.epr.interventions import Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.epr.spool import CURES
+from bars_gateway.epr.spool import CURES, Cause
 from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.frozen import frozen
 from bars_gateway.inbound.asking import Asking, Patience
@@ -300,14 +300,10 @@ def callers_of(settings: Settings) -> Callers:
 
 def identity_of(settings: Settings, now: datetime) -> Identity:
     """Return who we are to callers, as the files are at *now*; raise IdentityError."""
-    inbound = settings.inbound
-    return load_identity(
-        inbound.certificate_file,
-        inbound.private_key_file,
-        inbound.client_ca_file,
-        now=now,
-        revocation_list_files=settings.callers.revocation_list_files,
-    )
+    inbound, lists = settings.inbound, settings.callers.revocation_list_files
+    files = inbound.certificate_file, inbound.private_key_file, inbound.client_ca_file
+    # One that has ended stops no start; a reload has refused it before (`problems_of_inbound`).
+    return load_identity(*files, now=now, revocation_list_files=lists, may_be_over=True)
 
 
 def inbound_server(
@@ -429,6 +425,7 @@ class Door:
                     seconds=max(0.0, now.timestamp() - each.since),
                     means=means,
                     cure=CURES[each.cause],
+                    may_be_all=each.cause is Cause.UNREADABLE,
                 )
 
 

@@ -31,7 +31,7 @@ def start(config: Path, environ: Mapping[str, str]) -> None:
         libraries.settle()
     settings = load(config, environ)
     log.configure(settings.log_level)
-    found = problems(settings, datetime.now(UTC))
+    found = [each for each in problems(settings, datetime.now(UTC)) if each.stops_start]
     if found:
         raise ConfigurationError("\n".join(map(str, found)))
     gateway.serve(settings, partial(load, config, environ))

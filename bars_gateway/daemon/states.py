@@ -16,6 +16,7 @@ from bars_gateway.outbound.cache import listed
 from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.standard.headers import normalised
 from bars_gateway.status.running import (
     BudgetState,
     EgressState,
@@ -111,6 +112,12 @@ def egress_state(egress: Egress | None) -> EgressState | None:
         return None
     trouble = egress.trouble
     return EgressState(since=egress.since, reason=str(trouble), advice=trouble.advice)
+
+
+def services_of(settings: Settings) -> frozenset[str]:
+    """Return the services that this gateway itself receives for; none where it only sends."""
+    found = (each for one in settings.providers.values() for each in map(normalised, one.services))
+    return frozenset(found) if settings.inbound.enabled else frozenset()
 
 
 def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:

@@ -305,8 +305,8 @@ class Cause(StrEnum):
 CURES: Mapping[Cause, str] = {
     Cause.UNREADABLE: "the gateway may not read them: let its group read what the EPR writes"
     " (mode 0640, group bars-gateway-epr)",
-    Cause.IRREGULAR: "they are links, folders or pipes, which are never opened: drop the files"
-    " themselves",
+    Cause.IRREGULAR: "they are links, folders or pipes, which are never opened: take them away"
+    " (`ls -l` shows which), and drop the files themselves",
     Cause.FAILING: "the gateway hits an internal error with them: see its alarm, telephone, and"
     " have them dropped again, as new files; what was taken already is never sent twice",
     Cause.UNFINISHED: "they never got their final name: look at the program that writes them",

@@ -34,7 +34,7 @@ from bars_gateway.status.running import (
 from bars_gateway.store.figures import bucket_of
 from bars_gateway.store.nodes import folder_lease
 from bars_gateway.store.readings import EprCondition, UnreadNotice
-from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
+from bars_gateway.upkeep.housekeeping import OVER_ADVICE, ClockStep, Expiry, remaining, stage
 from bars_gateway.upkeep.purging import PurgeState
 from bars_gateway.upkeep.trail import TrailState
 
@@ -54,6 +54,7 @@ _NOT_ASKING = (
 )
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
 _SILENT = f"{_QUEUED} Tell whoever runs it."
+_OURS = f"{_QUEUED} It is a service of this gateway itself: see what else stands here."
 _FAILING = (
     f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
     " the national service desk. Otherwise tell whoever runs it."
@@ -70,6 +71,7 @@ class ConcernKind(StrEnum):
     """What is a concern for as long as it is so; its value is its code."""
 
     STORE_UNAVAILABLE = "store.unavailable"
+    EXPIRY_OVER = "expiry.over"
     NOTICE_UNREAD = "notice.unread"
     EPR_NOT_ASKING = "epr.not_asking"
     MESSAGE_HELD = "message.held"
@@ -137,6 +139,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     """
     return [
         *_unavailable(running.unavailable),
+        *_over(overview.at, running.expiries),
         *_alarms(overview, severe=True),
         *_unread(overview.at, running),
         *_not_asking(overview.at, running),
@@ -174,6 +177,13 @@ def _unavailable(store: UnavailableState | None) -> Iterator[Concern]:
         advice = f"Nothing is received, and nothing is taken from the EPR. {store.advice}"
         text = f"Nothing can be stored: {store.reason}"
         yield Concern(kind=ConcernKind.STORE_UNAVAILABLE, text=text, advice=advice)
+
+
+def _over(now: datetime, expiries: Sequence[Expiry]) -> Iterator[Concern]:
+    for each in expiries:
+        if text := each.over(now):
+            kind, name = ConcernKind.EXPIRY_OVER, each.name
+            yield Concern(kind=kind, about=name, name=name, text=text, advice=OVER_ADVICE)
 
 
 def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
@@ -222,7 +232,7 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
             yield Concern(
                 kind=kind,
                 text=f"{receiver} {what} since {since:%d %b %H:%M} UTC",
-                advice=advice,
+                advice=_OURS if receiver in running.hosted else advice,
                 about=receiver,
                 name=f"bucket {bucket_of(receiver)}",
             )
@@ -478,18 +488,12 @@ def _refused(refused: Mapping[str, str]) -> list[Concern]:
     ]
 
 
-def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> list[Concern]:
-    near = [expiry for expiry in expiries if stage(expiry, now, first_days) is not None]
-    return [
-        Concern(
-            kind=ConcernKind.EXPIRY_NEAR,
-            about=expiry.name,
-            name=expiry.name,
-            text=f"{expiry.name} {remaining(expiry, now)}",
-            advice=expiry.advice,
-        )
-        for expiry in sorted(near, key=lambda expiry: expiry.ends_at)
-    ]
+def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> Iterator[Concern]:
+    for each in sorted(expiries, key=lambda expiry: expiry.ends_at):
+        if stage(each, now, first_days) is not None and not each.over(now):
+            kind, name = ConcernKind.EXPIRY_NEAR, each.name
+            text = f"{name} {remaining(each, now)}"
+            yield Concern(kind=kind, about=name, name=name, text=text, advice=each.advice)
 
 
 def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:

@@ -36,7 +36,7 @@ from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import OVER, stage
+from bars_gateway.upkeep.housekeeping import OVER, ExpiringKind, stage
 
 
 @frozen(kw_only=True)
@@ -48,11 +48,11 @@ class Readiness:
     of_neither: Sequence[str] = ()  # what somebody may want to know all the same
 
 
-def readiness(running: RuntimeState, store_trouble: str | None) -> Readiness:
-    """Return what stands in the way of receiving and of sending."""
+def readiness(running: RuntimeState, store_trouble: str | None, now: datetime) -> Readiness:
+    """Return what stands in the way of receiving and of sending, as things are at *now*."""
     both = list(_of_both(running, store_trouble))
     return Readiness(
-        of_receiving=both,
+        of_receiving=[*both, *_of_receiving(running, now)],
         of_sending=[*both, *_of_sending(running)],
         of_neither=list(_of_neither(running)),
     )
@@ -67,6 +67,13 @@ def _of_both(running: RuntimeState, store_trouble: str | None) -> Iterator[str]:
         yield running.unavailable.reason
 
 
+def _of_receiving(running: RuntimeState, now: datetime) -> Iterator[str]:
+    for each in running.expiries:
+        over = each.over(now) if each.kind is ExpiringKind.CERTIFICATE else None
+        if over is not None:
+            yield over
+
+
 def _of_sending(running: RuntimeState) -> Iterator[str]:
     if running.egress is not None:
         yield f"nothing gets out: {running.egress.reason}"
@@ -79,15 +86,20 @@ def _of_sending(running: RuntimeState) -> Iterator[str]:
         yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
     for folder, reason in running.stalled.items():
         yield f"{folder} stands still: {reason}"
-    for each in running.lying:
-        if each.seconds >= LYING_SECONDS:
-            yield f"{each.count} in {each.folder} not taken"
+    yield from _left_lying(running, may_be_all=True)
 
 
 def _of_neither(running: RuntimeState) -> Iterator[str]:
     inspection = running.inspection
     if inspection is not None and inspection.waits_since is not None:
         yield f"{UNINSPECTED} since {inspection.waits_since:%Y-%m-%d %H:%M} UTC"
+    yield from _left_lying(running, may_be_all=False)
+
+
+def _left_lying(running: RuntimeState, *, may_be_all: bool) -> Iterator[str]:
+    for each in running.lying:
+        if each.seconds >= LYING_SECONDS and each.may_be_all is may_be_all:
+            yield f"{each.count} in {each.folder} not taken: {each.cure}"
 
 
 class HealthState(StrEnum):
@@ -347,7 +359,7 @@ class Health:
             await self._store.prove_readable()
         except StoreError as error:
             trouble = str(error)
-        return readiness(self._running(), trouble)
+        return readiness(self._running(), trouble, self._now())
 
 
 def _document(each: Dependency) -> dict[str, object]:
@@ -360,6 +372,6 @@ def _told(found: Readiness, *, ready: bool) -> web.Response:
         "ready": ready,
         "receiving": not found.of_receiving,
         "sending": not found.of_sending,
-        "reasons": [*found.of_sending, *found.of_neither],
+        "reasons": list(dict.fromkeys([*found.of_receiving, *found.of_sending, *found.of_neither])),
     }
     return web.json_response(document, status=200 if ready else 503)

@@ -148,6 +148,22 @@ _CONCERNS: tuple[Runbook, ...] = (
         after=_A_MINUTE,
     ),
     Runbook(
+        code=ConcernKind.EXPIRY_OVER,
+        title="Nothing is received: the certificate for receiving, or its chain, has ended",
+        whose=Whose.OURS,
+        harm="Referrals, bookings and cancellations do not reach us, nor do the answers to what we"
+        " send. The Senders see that the connection fails, and the page may name our own services"
+        " as silent. Sending goes on, also after a restart.",
+        look="The page says since when; `bars-gateway doctor` reads each certificate.",
+        do="Ask clinicians to telephone anything that cannot wait, and tell the services that send"
+        " to us to telephone. Make the request (`bars-gateway csr new`), order the certificate by"
+        " telephone, and install it (`bars-gateway certificate install FILE`): it is taken without"
+        " a restart. Where only the chain has ended, fetch the new intermediate and put it below"
+        " the certificate.",
+        ends="A certificate that is in force is in use.",
+        urgent=True,
+    ),
+    Runbook(
         code=ConcernKind.NOTICE_UNREAD,
         title="The EPR does not take what is for it",
         whose=Whose.OURS,
@@ -375,7 +391,7 @@ _CONCERNS: tuple[Runbook, ...] = (
         code=ConcernKind.EXPIRY_NEAR,
         title="A certificate, key or list ends soon",
         whose=Whose.OURS,
-        harm="None yet. Once it has ended nothing is received, or nothing sent.",
+        harm="None yet. Once it has ended nothing is received (`expiry.over`), or nothing sent.",
         look="The page says which and when; `bars-gateway doctor` reads each.",
         do="Order its successor now (`bars-gateway csr`, `bars-gateway keys`): it takes days."
         " `docs/connecting.md` has the steps.",

@@ -63,6 +63,7 @@ class Lying:
     seconds: float  # since the first of them was dropped
     means: str  # what has not happened
     cure: str
+    may_be_all: bool = False  # the cause may hold up whatever that EPR drops, and no stray file
 
 
 @frozen(kw_only=True)
@@ -95,6 +96,7 @@ class RuntimeState:
     egress: EgressState | None = None  # why nothing gets out; None: it does
     missing: Mapping[str, datetime] = field(default_factory=dict)  # in no settings, since when
     kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
+    hosted: frozenset[str] = frozenset()  # services that we receive for ourselves
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     unavailable: UnavailableState | None = None  # why nothing can be stored; None: all can
     stuck_log: StuckLog | None = None  # a reader keeps the write-ahead log from being moved

@@ -132,16 +132,18 @@ def load_identity(
     *,
     now: datetime,
     revocation_list_files: Iterable[Path] = (),
+    may_be_over: bool = False,
 ) -> Identity:
     """
     Return the identity in these PEM files, or raise IdentityError with the cause.
 
     The certificate file holds the leaf first, then its intermediates. Only callers whose
-    chain ends in *client_ca_file* get through the handshake.
+    chain ends in *client_ca_file* get through the handshake. With *may_be_over* a certificate
+    that has ended is taken, too: a start goes on with it, for the sake of what is to be sent.
     """
     chain = _certificates(certificate_file)
     authorities = _certificates(client_ca_file)
-    _check_leaf(chain[0], certificate_file, now)
+    _check_leaf(chain[0], certificate_file, now, may_be_over=may_be_over)
     _check_authorities(authorities, client_ca_file, now)
     _check_pair(chain[0], certificate_file, private_key_file)
     return Identity(
@@ -257,8 +259,8 @@ def _certificates(file: Path) -> list[x509.Certificate]:
         raise IdentityError(f"{file}: {error.cause} ({error.cure.rstrip('.')})") from error
 
 
-def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:
-    if leaf.not_valid_after_utc <= now:
+def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime, *, may_be_over: bool) -> None:
+    if leaf.not_valid_after_utc <= now and not may_be_over:
         raise IdentityError(f"{file}: expired at {leaf.not_valid_after_utc.isoformat()}")
     if leaf.not_valid_before_utc > now:
         start = leaf.not_valid_before_utc.isoformat()

@@ -108,6 +108,18 @@ ADVICE = {
 }
 
 
+# A chain may hold what no caller needs; an ended key or list is judged where it is used.
+_ONCE_OVER = {
+    ExpiringKind.CERTIFICATE: "Nothing is received",
+    ExpiringKind.CHAIN: "Callers may refuse us",
+}
+OVER_ADVICE = (
+    "Telephone what cannot wait, and tell those who send to us: their messages are refused, and so"
+    " are the answers to ours. Sending goes on. Order the successor by telephone (bars-gateway csr"
+    " new); once in its place it is taken without a restart."
+)
+
+
 @frozen(kw_only=True)
 class Expiry:
     """One thing that will end."""
@@ -121,6 +133,14 @@ class Expiry:
     def advice(self) -> str:
         """What to do about it."""
         return ADVICE[self.kind]
+
+    def over(self, now: datetime) -> str | None:
+        """Return what callers meet since it has ended, in words; None: nothing that it does."""
+        harm = _ONCE_OVER.get(self.kind)
+        if harm is None or self.ends_at > now:
+            return None
+        name = f"{self.name[0].lower()}{self.name[1:]}"
+        return f"{harm} since {self.ends_at:%d %b %Y %H:%M} UTC: {name} has ended"
 
 
 def stage(expiry: Expiry, now: datetime, first_days: int) -> int | None:

@@ -147,6 +147,17 @@ def test_an_expired_certificate_is_refused(world: World):
         load_identity(chain, key, world.ca_file, now=later)
 
 
+def test_a_start_goes_on_with_an_expired_certificate(world: World):
+    """Nobody can connect, and what is to be sent is sent."""
+    begins = now() - dt.timedelta(days=200)
+    leaf = world.hand_made("ended", usage=ExtendedKeyUsageOID.SERVER_AUTH, begins=begins)
+    chain, key = world.write("ended", leaf)
+
+    taken = load_identity(chain, key, world.ca_file, now=now(), may_be_over=True)
+
+    assert taken.not_after < now()
+
+
 def test_a_certificate_of_tomorrow_is_refused(world: World):
     """A certificate that is not valid yet is told from one that has expired."""
     leaf = world.hand_made(

@@ -390,3 +390,27 @@ async def test_every_stage_of_an_end_is_on_the_page_and_in_the_metrics(world: Wo
         'bars_expiry_stage_days{kind="authorities",name="An authority of the callers"} 7.0'
         in metrics
     )
+
+
+async def test_a_start_with_an_ended_certificate_sends(world: World, tmp_path: Path) -> None:
+    """Nothing is received, which is told as an error; what the EPR hands over is sent."""
+    node, log = world.ambulance, tmp_path / "log"
+    ended = made(
+        named("ambulance"), named("x"), key=OTHER_KEY, start=PAST, end=PAST + timedelta(days=1)
+    )
+    put(node.registered.certificate_key_file, key_pem(OTHER_KEY))
+    put(node.registered.certificate_file, pem(ended))
+    async with process(node, log) as gateway:
+        receipt = await node.sent("one.json", referral())
+        outcome = await node.outcome(receipt["request_id"])
+        await eventually(lambda: b"expiry.stage_reached" in log.read_bytes())
+        gateway.terminate()
+        code = await gateway.wait()
+    told = [json.loads(line) for line in log.read_bytes().splitlines()]
+
+    assert (0, "acknowledged") == (code, outcome["state"])
+    assert [("error", "certificate", 0)] == [
+        (each["level"], each["kind"], each["days"])
+        for each in told
+        if each["event"] == "expiry.stage_reached"
+    ]
