@@ -35,7 +35,7 @@ from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 class Told:
     """What those at one side are told by a course; what is left out: nothing new."""
 
-    epr: str | None = None  # in the sentence of one of its notices, or of a refusal
+    epr: str | None = None  # in a sentence of a notice or refusal, or of what has been over since
     page: str = WELL
     alarm: str | None = None  # its kind in the log
     look: str = ""  # where its page sends people first, where the two sides are told apart
@@ -452,7 +452,7 @@ ROWS = (
     ),
     Row(
         course=courses.the_bytes_of_what_was_cancelled_once_more,
-        requester=Told(epr="what they asked for was cancelled, or is being cancelled"),
+        requester=Told(epr="what they asked for has been cancelled since"),
         settings=ASKING,
     ),
     # What is owed, and too late.
@@ -694,15 +694,17 @@ class Side:
 
     def _files(self) -> set[tuple[Path, int]]:
         """Return what lies there, by name and time: a restore gives what it had once more."""
-        places = ("inbox/new/*.json", "outbox/refused/*.json")
+        places = ("inbox/new/*.json", "outbox/refused/*.json", "outbox/accepted/*.receipt.json")
         found = [file for place in places for file in self.node.files(place)]
         return {(file, file.stat().st_mtime_ns) for file in found}
 
     def _sentences(self) -> list[str]:
-        """Return what its EPR was told since, by notices and by reasons of a refusal."""
+        """Return what its EPR was told since: notices, reasons, and that something is over."""
         new = [json.loads(file.read_bytes()) for file, _ in sorted(self._files() - self.known)]
         reasons = [issue["problem"] for each in new for issue in each.get("issues", ())]
-        return [each["means"] for each in new if "means" in each] + reasons
+        warnings = [warning for each in new for warning in each.get("warnings", ())]
+        over = [each["problem"] for each in warnings if each["rule"] == "E04"]
+        return [each["means"] for each in new if "means" in each] + reasons + over
 
     def _alarms(self) -> set[str]:
         """Return the kinds that its log tells of since: also at a start."""
