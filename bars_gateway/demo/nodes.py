@@ -66,6 +66,7 @@ _LOOK_SECONDS = 0.1
 _BETWEEN_SECONDS = 0.2  # from one drop to the next
 _HEARD_SECONDS = 2.0  # until a node knows that an EPR asks for questions at another one
 _CHUNK = 65536
+_MISSED = "The gateway of node north"  # at the head of the concern about it
 _ROOMS = ("sandbox", "ambulance", "north", "south")
 
 
@@ -296,9 +297,8 @@ async def _seen(condition: Callable[[], Awaitable[object]]) -> None:
 
 async def _tells_of_it(stage: NodesStage) -> None:
     """Wait until south's status page says that the other is away."""
-    says = "The gateway of node north is away"
-    await _page(stage, says, there=True)
-    stage.timeline.say("south", f"its status page: {says}", "told")
+    await _page(stage, _MISSED, there=True)
+    stage.timeline.say("south", f"its status page: {_MISSED} has been away", "told")
 
 
 async def _page(stage: NodesStage, says: str, *, there: bool) -> None:
@@ -348,7 +348,7 @@ KILL: Chapter[NodesStage] = Chapter(
 async def _return(stage: NodesStage) -> None:
     """Start north again, and count."""
     await _start(stage, stage.north)
-    await _page(stage, "is away since", there=False)
+    await _page(stage, _MISSED, there=False)
     told = "; ".join(map(str, await _nodes(stage)))
     stage.timeline.say("doctor", f"nodes: {told}", "both there")
     arrived = {"there": Counter(stage.desk.taken), "back": Counter(_at_the_ambulance(stage))}

@@ -59,7 +59,8 @@ async def by_folder(tmp_path: Path) -> AsyncIterator[Shared]:
 @asynccontextmanager
 async def shared_world(tmp_path: Path, asked: str) -> AsyncIterator[Shared]:
     with postgres_server() as server:
-        async with world_in(tmp_path, asked=f'questions = "{asked}"') as world:
+        by_hand = "[retention]\nnightly = false"  # or what a purge does depends on the hour
+        async with world_in(tmp_path, asked=f'questions = "{asked}"', hospital=by_hand) as world:
             await world.hospital.stop()
             store = f'[store]\nurl = "{server.ready()}"\nseveral_nodes = true\n'
             nodes = [Member.of(world.hospital, name, store) for name in ("one", "two")]
