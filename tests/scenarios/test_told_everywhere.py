@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import courses
+import engines
 import pytest
 import pytest_asyncio
 from courses import ANOTHER, WELL, Course, marked_as_handled, page
@@ -71,6 +72,7 @@ class Row:
     responder: Told = Told()
     settings: Settings = BLIND
     leaves_traces: bool = False  # of faults, holds or restarts: it needs a world of its own
+    puts_a_file_back: bool = False  # a server's database goes back by other tools
 
 
 TELEPHONE_FIRST = "Do not send it again as new before you have telephoned"
@@ -545,6 +547,7 @@ ROWS = (
         requester=Told(epr="was restored from a backup"),
         responder=Told(epr=REFERRED),
         leaves_traces=True,
+        puts_a_file_back=True,
     ),
     Row(
         course=courses.a_restore_without_the_database,
@@ -554,12 +557,14 @@ ROWS = (
             alarm="restore.held",
         ),
         leaves_traces=True,
+        puts_a_file_back=True,
     ),
     Row(
         course=courses.a_restore_that_forgets_what_was_received,
         requester=Told(),
         responder=Told(page="nobody can say what was lost"),
         leaves_traces=True,
+        puts_a_file_back=True,
     ),
     Row(
         course=courses.a_restore_that_lacks_what_was_received,
@@ -569,12 +574,14 @@ ROWS = (
             alarm="restore.not_handed_over",
         ),
         leaves_traces=True,
+        puts_a_file_back=True,
     ),
     Row(
         course=courses.a_hand_over_of_what_was_received,
         requester=Told(),
         responder=Told(epr="was restored from a backup"),
         leaves_traces=True,
+        puts_a_file_back=True,
     ),
 )
 
@@ -592,6 +599,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worl
             if settings not in running:
                 made = settings.world(tmp_path_factory.mktemp("world"))
                 running[settings] = await stack.enter_async_context(made)
+                engines.keep()
             return running[settings]
 
         yield of
@@ -630,7 +638,7 @@ class Side:
 
     async def begins(self) -> None:
         """Note which alarms were raised before."""
-        self.last = await self._asked("SELECT ifnull(max(id), 0) FROM alarms")
+        self.last = await self._asked("SELECT coalesce(max(id), 0) FROM alarms")
 
     async def knows(self, *, is_well: bool) -> None:
         """Take what is said up to now as known; the page says nothing yet of what is to come."""
@@ -724,7 +732,17 @@ class Side:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.course.__name__)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(
+            row,
+            id=row.course.__name__,
+            marks=[pytest.mark.of_sqlite] if row.puts_a_file_back else [],
+        )
+        for row in ROWS
+    ],
+)
 async def test_everybody_is_told(tmp_path: Path, shared: WorldOf, row: Row) -> None:
     """The two EPRs in a sentence each, the operators on the page and in the log."""
     with capture_logs() as lines:

@@ -33,6 +33,7 @@ ENGINES = (SQLITE, POSTGRESQL)
 SWITCH = "BARS_TEST_ENGINE"
 WANTED = os.environ.get(SWITCH, SQLITE)
 _made: dict[Path, str] = {}  # which database stands for which file
+_kept: set[Path] = set()  # of those, what several tests share
 _in_use = [WANTED]
 
 
@@ -75,9 +76,14 @@ def made() -> frozenset[Path]:
     return frozenset(_made)
 
 
+def keep() -> None:
+    """Let the databases that there are outlast the test that made them."""
+    _kept.update(_made)
+
+
 def forget(before: frozenset[Path]) -> None:
     """Remove every database that was made since: those *before* are of tests yet to come."""
-    for path in made() - before:
+    for path in made() - before - _kept:
         server().drop(_made.pop(path))
 
 
