@@ -93,7 +93,7 @@ test: $(VENV)/tests
 	  --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 # What keeps everything in a file runs in make test; what tells most runs there on both engines.
-ON_SERVER := tests/scenarios tests/conformance tests/console tests/test_on_a_server.py
+ON_SERVER := tests/scenarios tests/conformance tests/console tests/outbound tests/epr tests/test_on_a_server.py
 test-postgresql: $(VENV)/tests
 	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
 	chmod 711 "$$folder" && \

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
+import engines
 import pytest
 from epr_side import (
     PROVIDER,
@@ -22,13 +23,13 @@ from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with open_database(tmp_path / "gateway.db") as opened:
+    async with engines.opened(tmp_path / "gateway.db") as opened:
         yield opened
 
 

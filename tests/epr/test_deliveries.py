@@ -189,6 +189,7 @@ async def test_a_store_without_room_delivers_nothing_twice(
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])
+@pytest.mark.of_sqlite
 async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
     folder: DropFolder, hospital: Hospital, store: Store, database: SqliteDatabase, part: str
 ) -> None:

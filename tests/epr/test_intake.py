@@ -501,6 +501,7 @@ async def acknowledge(store: Store) -> None:
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
+@pytest.mark.of_sqlite
 async def test_a_full_disk_is_no_refusal(store: Store, intake: Intake) -> None:
     """Where the store can promise nothing, the EPR keeps the message."""
     store._shared.minimum_free_bytes = 1 << 62

@@ -28,6 +28,8 @@ from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite  # commands are typed beside it, by its file
+
 TALK = "00000000-0000-4000-8000-0000000000aa"
 WHY = ("--why", "INC-7")
 OF_AN_ORDER = {"code", "problem", "cure"}

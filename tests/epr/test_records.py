@@ -21,6 +21,8 @@ from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.of_sqlite  # commands are typed beside it, by its file
+
 OTHER_TALK = "00000000-0000-4000-8000-0000000000c3"
 
 

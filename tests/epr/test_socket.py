@@ -78,6 +78,7 @@ async def test_a_bad_message_is_explained(
     assert found["issues"]
 
 
+@pytest.mark.of_sqlite
 async def test_a_full_store_says_when_to_ask_again(
     epr: aiohttp.ClientSession, store: Store
 ) -> None:

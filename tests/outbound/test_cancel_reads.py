@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import engines
 import pytest
 from store_values import NOW, THEIRS, payload, submission
 
@@ -17,7 +18,6 @@ from bars_gateway.outbound.record_reads import CancelReader
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 SILENT, GOOD = f"{THEIRS}1", f"{THEIRS}2"
@@ -54,7 +54,7 @@ class Receivers:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_database(tmp_path / "gateway.db") as opened:
+    async with engines.opened(tmp_path / "gateway.db") as opened:
         yield Store(opened, node="here")
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from unittest.mock import AsyncMock
 from uuid import uuid4
 
+import engines
 import pytest
 import store_values
 from aiohttp import web
@@ -47,7 +48,6 @@ from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Credentials, NoToken, SigningKey, TokenSource
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
-from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 from bars_gateway.upkeep.loops import enduring
@@ -75,7 +75,7 @@ def utc_now():
 
 @pytest.fixture
 async def store(tmp_path):
-    async with open_database(tmp_path / "gateway.db") as database:
+    async with engines.opened(tmp_path / "gateway.db") as database:
         yield Store(database, node="here", per_receiver=4)
 
 
@@ -329,6 +329,7 @@ class TestFates:
         assert acknowledgement_of(sent) == kept.body
         assert receipt.correlation_id == await store.outbound.correlation_of("trust", FOCUS_ID)
 
+    @pytest.mark.of_sqlite
     async def test_a_spoilt_answer_before_a_duplicate_holds_nothing(
         self, store, dispatcher, national_proxy, tmp_path
     ):

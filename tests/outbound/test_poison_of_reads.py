@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import engines
 import pytest
 from poison import SECRET, Injector, Step, steps_of
 from store_values import ANSWER, NOW, attempt, claim_next, payload, submission
@@ -18,7 +19,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.outbound.record_reads import CancelReader, Reconciler
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=1)
@@ -45,7 +46,7 @@ class Receiver:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with open_database(tmp_path / "gateway.db") as opened:
+    async with engines.opened(tmp_path / "gateway.db") as opened:
         yield opened
 
 
@@ -119,6 +120,8 @@ async def test_a_failure_over_one_record_leaves_the_next_to_be_looked_for(
     assert SECRET not in repr(logs)
 
 
+@pytest.mark.of_sqlite
+@pytest.mark.of_sqlite
 async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
     store: Store, database: SqliteDatabase
 ) -> None:
@@ -138,6 +141,8 @@ async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
     assert "notice.set_aside" in alarms
 
 
+@pytest.mark.of_sqlite
+@pytest.mark.of_sqlite
 async def test_what_cannot_be_held_is_not_read_for_again_and_again(
     store: Store, database: SqliteDatabase
 ) -> None:

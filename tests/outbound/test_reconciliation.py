@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
+import engines
 import pytest
 import store_values
 from aiohttp import web
@@ -33,7 +34,6 @@ from bars_gateway.outbound.proxy import Proxy, ProxyReads, ReadLimits
 from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.bundle import read
-from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
@@ -99,7 +99,7 @@ def _record(body):
 
 @pytest.fixture
 async def store(tmp_path):
-    async with open_database(tmp_path / "gateway.db") as database:
+    async with engines.opened(tmp_path / "gateway.db") as database:
         yield Store(database, node="here", per_receiver=16)
 
 
