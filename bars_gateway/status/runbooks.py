@@ -156,10 +156,10 @@ _CONCERNS: tuple[Runbook, ...] = (
         " as silent. Sending goes on, also after a restart.",
         look="The page says since when; `bars-gateway doctor` reads each certificate.",
         do="Ask clinicians to telephone anything that cannot wait, and tell the services that send"
-        " to us to telephone. Make the request (`bars-gateway csr new`), order the certificate by"
-        " telephone, and install it (`bars-gateway certificate install FILE`): it is taken without"
-        " a restart. Where only the chain has ended, fetch the new intermediate and put it below"
-        " the certificate.",
+        " to us to telephone. Make the request (`bars-gateway csr new --why TEXT`), order the"
+        " certificate by telephone, and install it (`bars-gateway certificate install FILE --why"
+        " TEXT`): it is taken without a restart. Where only the chain has ended, fetch the new"
+        " intermediate and put it below the certificate.",
         ends="A certificate that is in force is in use.",
         urgent=True,
     ),

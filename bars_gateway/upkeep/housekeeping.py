@@ -116,7 +116,7 @@ _ONCE_OVER = {
 OVER_ADVICE = (
     "Telephone what cannot wait, and tell those who send to us: their messages are refused, and so"
     " are the answers to ours. Sending goes on. Order the successor by telephone (bars-gateway csr"
-    " new); once in its place it is taken without a restart."
+    " new --why TEXT); once in its place it is taken without a restart."
 )
 
 
