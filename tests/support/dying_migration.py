@@ -8,12 +8,15 @@ The steps are its statements, one by one, and what the engine adds: the number, 
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bars_gateway.store import migrating
 
@@ -27,10 +30,22 @@ CREATE INDEX messages_by_later ON messages (later);
 STEPS = 8  # its five statements; number and mark; COMMIT; and all is done
 
 
-def add_to(engine: str) -> None:
-    """Let there be one migration more."""
-    known: Any = migrating.migrations(engine)
-    known[max(known) + 1] = LATER
+@contextlib.contextmanager
+def one_more(engine: str) -> Iterator[None]:
+    """Let there be one migration more, for whoever reads them."""
+
+    def all_of(asked: str) -> Mapping[int, str]:
+        found = known(asked)
+        return {**found, max(found) + 1: LATER} if asked == engine else found
+
+    known = migrating.migrations
+    readers = ["migrating", "integrity", "chain", "sqlite.database"]
+    if engine == migrating.POSTGRESQL:
+        readers += ["postgresql.schema", "postgresql.integrity"]
+    with contextlib.ExitStack() as stack:
+        for reader in readers:
+            stack.enter_context(mock.patch(f"bars_gateway.store.{reader}.migrations", all_of))
+        yield
 
 
 class Dying:
@@ -101,11 +116,11 @@ async def of_server(url: str, dying: Dying) -> None:
 def main() -> None:
     at, where = int(sys.argv[1]), sys.argv[2]
     if "://" in where:
-        add_to(migrating.POSTGRESQL)
-        asyncio.run(of_server(where, Dying(at)))
+        with one_more(migrating.POSTGRESQL):
+            asyncio.run(of_server(where, Dying(at)))
     else:
-        add_to(migrating.SQLITE)
-        asyncio.run(of_file(Path(where), Dying(at)))
+        with one_more(migrating.SQLITE):
+            asyncio.run(of_file(Path(where), Dying(at)))
 
 
 if __name__ == "__main__":

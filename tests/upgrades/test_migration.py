@@ -11,11 +11,10 @@ import sys
 import tarfile
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import engines
 import pytest
-from dying_migration import LATER, STEPS
+from dying_migration import STEPS, one_more
 from kept_release import KEPT, make, released
 from typed import settings_text, typed
 
@@ -77,9 +76,7 @@ async def killed(path: Path, step: int) -> int:
 
 async def migrated(path: Path) -> None:
     """Open it with one migration more."""
-    engine = migrating.POSTGRESQL if engines.on_server() else migrating.SQLITE
-    known = migrating.migrations(engine)
-    with mock.patch.dict(known, {max(known) + 1: LATER}):  # type: ignore[arg-type]
+    with one_more(migrating.POSTGRESQL if engines.on_server() else migrating.SQLITE):
         async with engines.opened(path):
             pass
 
