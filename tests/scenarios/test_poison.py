@@ -100,7 +100,7 @@ async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, do
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        ("epr.intake.Intake.prepare", "file.set_aside"),
+        ("epr.intake.Intake.found_or_prepared", "file.set_aside"),
         ("epr.intake.Intake.commit", "file.set_aside"),
         ("outbound.dispatcher.Dispatcher._post", "message.set_aside"),
         ("outbound.dispatcher.Dispatcher._settlement", "message.set_aside"),
