@@ -116,6 +116,13 @@ def test_each_command_stands_where_it_is_loaded_from(home: str) -> None:
     assert {word for word, of in begin.HOMES.items() if of == home} == shown
 
 
+def told_by(code: str) -> str:
+    """Return what a Python of its own prints when it runs *code*."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
 def test_the_libraries_are_loaded_alone() -> None:
     """No call trusts the system's authorities by oversight; rich is there for whoever draws."""
     code = (
@@ -125,9 +132,7 @@ def test_the_libraries_are_loaded_alone() -> None:
         " 'set_default_verify_paths' in vars(ssl.SSLContext))\n"
         "import rich; print(rich.__name__)"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    told = told_by(code)
 
     assert "False 0 False\nrich\n" == told
 
@@ -141,9 +146,7 @@ def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> N
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(gc.get_freeze_count() > 10_000, gc.isenabled())"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    told = told_by(code)
 
     assert "True True" == told.splitlines()[-1]
 
@@ -157,9 +160,7 @@ def test_a_gateway_keeps_nothing_of_what_was_made_only_to_load() -> None:
         "kept = gc.get_freeze_count()\ngc.unfreeze()\n"
         "print(kept > 10_000, gc.collect() < 100)"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    told = told_by(code)
 
     assert "True True" == told.splitlines()[-1]
 
@@ -179,9 +180,7 @@ def test_a_start_compiles_and_reads_nothing_that_it_does_not_use() -> None:
         " if (how := getattr(each, '__dataclass_params__', None)) and how.frozen > how.order}\n"
         "print(*sorted(pythons), r4.members.cache_info().currsize)"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    told = told_by(code)
 
     compiled = {f"bars_gateway.standard.{each}" for each in ("r4", "structure", "tree", "xml")}
     assert [*sorted(compiled), "0"] == told.split()

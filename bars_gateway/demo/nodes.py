@@ -31,6 +31,7 @@ import aiohttp
 from rich.console import Console
 
 from bars_gateway.config import Settings, load
+from bars_gateway.demo.cast import cast
 from bars_gateway.demo.messages import booking, referral
 from bars_gateway.demo.play import ending, leave_up, played, watch
 from bars_gateway.demo.postgresql import served_database
@@ -45,7 +46,6 @@ from bars_gateway.demo.stage import (
     TimelinePrinter,
     arm,
     end,
-    free_ports,
     home_of,
     socket_epr,
     start_gateway,
@@ -424,39 +424,12 @@ def _make_rooms(home: Path, *, temporary: bool) -> None:
         home.chmod(0o711)  # the server is another user's, and has a folder of its own in it
 
 
-def _parts() -> tuple[Organisation, Organisation, Organisation, Organisation]:
-    """Return the ambulance, the hospital as others see it, and its two nodes."""
-    ports = free_ports(8)
-
-    def hospital(node: str, port: int, status_port: int) -> Organisation:
-        return Organisation(
-            name="hospital",
-            title="Northshire General Hospital",
-            ods_code="ZX902",
-            service="2000000202",
-            notices="socket",
-            node=node,
-            port=port,
-            status_port=status_port,
-        )
-
-    ambulance = Organisation(
-        name="ambulance",
-        title="Northshire Ambulance Service",
-        ods_code="ZX901",
-        service="2000000101",
-        notices="folder",
-        port=ports[0],
-        status_port=ports[1],
-    )
-    nodes = hospital("north", ports[4], ports[5]), hospital("south", ports[6], ports[7])
-    return ambulance, hospital("", ports[2], ports[3]), *nodes
-
-
 @asynccontextmanager
 async def _nodes_stage(home: Path, timeline: TimelinePrinter) -> AsyncIterator[NodesStage]:
     """Start the national side, the server and the gateways, and end them afterwards."""
-    ambulance, hospital, north, south = _parts()
+    ambulance, hospital, north, south = cast(
+        ("ambulance", ""), ("hospital", ""), ("hospital", "north"), ("hospital", "south")
+    )  # the hospital as others see it, and its two nodes
     async with AsyncExitStack() as stack:
         timeline.say("demo", f"makes keys, certificates, settings and a database below {home}")
         url, release = await stack.enter_async_context(served_database(home / "postgresql"))

@@ -2,7 +2,7 @@
 Works that wait at the same time share one transaction, whatever the engine (D-group-commit).
 
     write(work) ─┐
-    write(work) ─┼─► a group ─► the engine's one transaction ─► each caller's fate
+    write(work) ─┼─► a group ─► the engine's one transaction ─► each caller's result
     write(work) ─┘
 
 Nobody waits for company: while one group commits, the next gathers.
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @frozen
-class Fate:
+class WorkResult:
     """What became of one work: what it returned, or why it came to nothing."""
 
     value: object = None
@@ -34,7 +34,7 @@ class Fate:
 class GroupEnd:
     """What became of a group of works."""
 
-    fates: Sequence[Fate]
+    results: Sequence[WorkResult]
     seconds: float  # from its beginning on
     flush_seconds: float | None = None  # of its COMMIT; None: it came to none
     changed: bool = False  # something: each second there are some that had nothing to do
@@ -75,7 +75,7 @@ class Gathering(Generic[C]):
         self.closing = True
         self._gathered.set()
 
-    async def something(self, seconds: float | None) -> None:
+    async def wait_for_work(self, seconds: float | None) -> None:
         """Return when there is something to do, or after *seconds*."""
         try:
             async with asyncio.timeout(seconds):
@@ -106,12 +106,12 @@ class Group(Generic[C]):
         """The works, in the order in which they came."""
         return [work for work, _ in self._works]
 
-    def settle(self, fates: Sequence[Fate]) -> None:
+    def settle(self, results: Sequence[WorkResult]) -> None:
         """Tell each caller what became of its work; who was cancelled waits no more."""
-        for (_, future), fate in zip(self._works, fates, strict=True):
+        for (_, future), result in zip(self._works, results, strict=True):
             if future.cancelled():
                 continue
-            if fate.error is not None:
-                future.set_exception(fate.error)
+            if result.error is not None:
+                future.set_exception(result.error)
             else:
-                future.set_result(fate.value)
+                future.set_result(result.value)

@@ -43,10 +43,10 @@ def crashing(connection: sqlite3.Connection, works: Any) -> Any:
         for work in works:
             work(SqliteConnection(connection))
         os.kill(os.getpid(), signal.SIGKILL)
-    fates = run_group(connection, works)
+    results = run_group(connection, works)
     if countdown == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    return fates
+    return results
 
 
 database._run_group = crashing

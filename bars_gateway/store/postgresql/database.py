@@ -2,12 +2,12 @@
 One node's way into a database that several share: a session that writes, two that read.
 
     write(work) ─┐
-    write(work) ─┼─► the node's group ─► its turn among the nodes ─► COMMIT ─► each caller's fate
+    write(work) ─┼─► the node's group ─► its turn among the nodes ─► COMMIT ─► each caller's result
     write(work) ─┘
     read(work) ────► a session of its own, which cannot write; another one for pages and figures
 
 As on a file, works that wait at the same time share one transaction, and a caller learns of its
-fate after the COMMIT (`transactions`). Each session is used by one thread.
+result after the COMMIT (`transactions`). Each session is used by one thread.
 
 Where the server goes away, whoever writes or reads gets DatabaseAway; the gateway asks for it each
 second, and goes on by itself once it is back.
@@ -39,7 +39,7 @@ from bars_gateway.errors import (
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Findings, StuckLog
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
-from bars_gateway.store.groups import Fate, Gathering, Group
+from bars_gateway.store.groups import Gathering, Group, WorkResult
 from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.postgresql import PostgresConnection, Raw, require_known, row
 from bars_gateway.store.postgresql.nodes import ServerNodes
@@ -272,7 +272,7 @@ class PostgresDatabase:
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
         while not self._gathering.is_over:
-            await self._gathering.something(_ASKED_SECONDS if self._unwritten else None)
+            await self._gathering.wait_for_work(_ASKED_SECONDS if self._unwritten else None)
             group = await self._gathering.take()
             if group or self._unwritten:
                 await self._commit(group)
@@ -285,12 +285,12 @@ class PostgresDatabase:
         self._asked_at = None
         if done.flush_seconds is not None:
             self.measures.committed(done.seconds, done.flush_seconds)
-        self._note_unwritten(done.fates, asyncio.get_running_loop().time())
+        self._note_unwritten(done.results, asyncio.get_running_loop().time())
         if group:
-            group.settle(done.fates)
+            group.settle(done.results)
 
-    def _note_unwritten(self, fates: Sequence[Fate], now: float) -> None:
-        refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
+    def _note_unwritten(self, results: Sequence[WorkResult], now: float) -> None:
+        refused = [result.error for result in results if isinstance(result.error, StoreUnavailable)]
         # A disk that is full takes what is small; a server that has answered is there.
         quiet = _QUIET_SECONDS if isinstance(self._unwritten, StorageFull) else 0.0
         if refused:

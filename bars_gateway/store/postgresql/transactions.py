@@ -45,7 +45,7 @@ from psycopg.pq import TransactionStatus
 from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError, StoreUnavailable
 from bars_gateway.keyring import Vault
 from bars_gateway.store.chain import chain_new, newest_line
-from bars_gateway.store.groups import Fate, GroupEnd
+from bars_gateway.store.groups import GroupEnd, WorkResult
 from bars_gateway.store.postgresql import (
     Conflict,
     PostgresConnection,
@@ -60,7 +60,7 @@ from bars_gateway.store.postgresql.server import ServerSession
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Work = Callable[[PostgresConnection], T]
-_Way = Callable[[PostgresConnection, Sequence[Work[Any]], int], Sequence[Fate]]
+_Way = Callable[[PostgresConnection, Sequence[Work[Any]], int], Sequence[WorkResult]]
 _WRITING = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE turn IN EXCLUSIVE MODE"
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SPLIT_AFTER = 2  # conflicts of one group
@@ -78,12 +78,12 @@ class Writer:
         self._last: frozenset[str] = frozenset()  # our last group, or either of two; none: not yet
 
     def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
-        """Run *works* in one transaction, or in several where they conflict; tell their fates."""
+        """Run *works* in one transaction, or in several where they conflict; tell their results."""
         began = time.monotonic()
         try:
             return self._together(works)
         except StoreError as error:
-            return GroupEnd([Fate(error=error)] * len(works), time.monotonic() - began)
+            return GroupEnd([WorkResult(error=error)] * len(works), time.monotonic() - began)
 
     def _together(self, works: Sequence[Work[Any]]) -> GroupEnd:
         most = SPLIT_AFTER if len(works) > 1 else GIVE_UP_AFTER
@@ -96,7 +96,7 @@ class Writer:
         ends = [self.transact(works[:half]), self.transact(works[half:])]
         flushes = [end.flush_seconds for end in ends if end.flush_seconds is not None]
         return GroupEnd(
-            [fate for end in ends for fate in end.fates],
+            [result for end in ends for result in end.results],
             sum(end.seconds for end in ends),
             sum(flushes) if flushes else None,
             any(end.changed for end in ends),
@@ -121,13 +121,13 @@ class Writer:
         within = PostgresConnection(self._begun(), self._vault, gathers=True)
         try:
             before = newest_line(within)
-            fates = run(within, works, before)
+            results = run(within, works, before)
         except (psycopg.Error, StoreError, _OneFailed) as error:
             self._undo(within.raw, translated(error))
         flushing = time.monotonic()
         self._commit(within)
         ended = time.monotonic()
-        return GroupEnd(fates, ended - began, ended - flushing, within.changed)
+        return GroupEnd(results, ended - began, ended - flushing, within.changed)
 
     def _begun(self) -> Raw:
         try:
@@ -263,46 +263,46 @@ class _NothingChanged(Exception):
 
 def _run_together(
     within: PostgresConnection, works: Sequence[Work[Any]], before: int
-) -> Sequence[Fate]:
+) -> Sequence[WorkResult]:
     """Run them without savepoints: few fail, and each savepoint is asked for twice."""
     try:
-        fates = [Fate(value=_sound(within, work)) for work in works]
+        results = [WorkResult(value=_sound(within, work)) for work in works]
         chain_new(within, before)
     except Exception as error:  # unit of work
         _raise_for_everybody(within.raw, error)
         raise _OneFailed from error
-    return fates
+    return results
 
 
 def _run_each(
     within: PostgresConnection, works: Sequence[Work[Any]], before: int
-) -> Sequence[Fate]:
+) -> Sequence[WorkResult]:
     """Run them one by one; the caller of one that raises gets that, and the others are stored."""
-    fates = [_run_first(within, works[0]), *(_run_one(within, work) for work in works[1:])]
+    results = [_run_first(within, works[0]), *(_run_one(within, work) for work in works[1:])]
     chain_new(within, before)
-    return fates
+    return results
 
 
-def _run_first(within: PostgresConnection, work: Work[Any]) -> Fate:
+def _run_first(within: PostgresConnection, work: Work[Any]) -> WorkResult:
     """Run the work that begins the transaction; to undo it alone is to begin that again."""
     try:
-        return Fate(value=_settled(within, work))
+        return WorkResult(value=_settled(within, work))
     except Exception as error:  # unit of work
         _raise_for_everybody(within.raw, error)
         within.forget()
         within.say("ROLLBACK")
         within.say(_WRITING)
-        return Fate(error=translated(error))
+        return WorkResult(error=translated(error))
 
 
-def _run_one(within: PostgresConnection, work: Work[Any]) -> Fate:
+def _run_one(within: PostgresConnection, work: Work[Any]) -> WorkResult:
     """Run one of the others; to undo it alone there is a savepoint before it."""
     try:
         with within.savepoint():
-            return Fate(value=_settled(within, work))
+            return WorkResult(value=_settled(within, work))
     except Exception as error:  # unit of work
         _raise_for_everybody(within.raw, error)
-        return Fate(error=translated(error))
+        return WorkResult(error=translated(error))
 
 
 def _sound(within: PostgresConnection, work: Work[T]) -> T:

@@ -2,7 +2,7 @@
 One SQLite file: one writer that commits in groups, readers that cannot write.
 
     write(work) ─┐
-    write(work) ─┼─► BEGIN IMMEDIATE · savepoints · COMMIT · one fsync ─► each caller's fate
+    write(work) ─┼─► BEGIN IMMEDIATE · savepoints · COMMIT · one fsync ─► each caller's result
     write(work) ─┘
     read(work) ────► a connection of its own, query_only; another one for pages and figures
 
@@ -70,7 +70,7 @@ from bars_gateway.ownership import belong
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
-from bars_gateway.store.groups import Fate, Gathering, Group, GroupEnd
+from bars_gateway.store.groups import Gathering, Group, GroupEnd, WorkResult
 from bars_gateway.store.migrating import SQLITE, migrations, told_apart, unreleased
 from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.sqlite import (
@@ -310,7 +310,7 @@ class _Writer(aiosqlite.Connection):
     """The connection that writes: runs a whole group in one hop to its thread."""
 
     async def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
-        """Run *works* in one transaction and return the fate of each."""
+        """Run *works* in one transaction and return the result of each."""
         group: GroupEnd = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
         return group
 
@@ -330,38 +330,38 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> Gr
         within = SqliteConnection(connection)
         before = newest_line(within)
         first, *others = works
-        fates = [_run_first(within, first), *(_run_one(within, work) for work in others)]
+        results = [_run_first(within, first), *(_run_one(within, work) for work in others)]
         chain_new(within, before)
         flushing = time.monotonic()
         connection.execute("COMMIT")
     except (sqlite3.Error, StoreError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        fates = [Fate(error=translated(error))] * len(works)
-        return GroupEnd(fates, time.monotonic() - began)
+        results = [WorkResult(error=translated(error))] * len(works)
+        return GroupEnd(results, time.monotonic() - began)
     ended = time.monotonic()
-    return GroupEnd(fates, ended - began, ended - flushing, connection.total_changes > unchanged)
+    return GroupEnd(results, ended - began, ended - flushing, connection.total_changes > unchanged)
 
 
-def _run_first(connection: SqliteConnection, work: Work[Any]) -> Fate:
+def _run_first(connection: SqliteConnection, work: Work[Any]) -> WorkResult:
     """Run the work that begins the transaction; to undo it alone is to begin that again."""
     try:
-        return Fate(value=work(connection))
+        return WorkResult(value=work(connection))
     except Exception as error:  # unit of work
         _refuse_what_is_lost(connection, error)
         connection.raw.execute("ROLLBACK")
         connection.raw.execute("BEGIN IMMEDIATE")
-        return Fate(error=translated(error))
+        return WorkResult(error=translated(error))
 
 
-def _run_one(connection: SqliteConnection, work: Work[Any]) -> Fate:
+def _run_one(connection: SqliteConnection, work: Work[Any]) -> WorkResult:
     """Run one work; its caller alone gets what it raises, and the others reach the disk."""
     try:
         with connection.savepoint():
-            return Fate(value=work(connection))
+            return WorkResult(value=work(connection))
     except Exception as error:  # unit of work
         _refuse_what_is_lost(connection, error)
-        return Fate(error=translated(error))
+        return WorkResult(error=translated(error))
 
 
 def _refuse_what_is_lost(connection: SqliteConnection, error: Exception) -> None:
@@ -460,7 +460,7 @@ class SqliteDatabase:
         """Serve `write` until the database closes."""
         now, gathering = asyncio.get_running_loop().time, self._gathering
         while not gathering.is_over:
-            await gathering.something(self._checkpoints.seconds_left(now()))
+            await gathering.wait_for_work(self._checkpoints.seconds_left(now()))
             group = await gathering.take()
             if group and await self._commit(group):
                 self._checkpoints.committed(now())
@@ -492,15 +492,15 @@ class SqliteDatabase:
     async def _commit(self, group: Group[SqliteConnection]) -> bool:
         """Run *group* in one transaction; return whether that changed anything."""
         done = await self._writer.transact(group.works)
-        fates = done.fates
+        results = done.results
         if done.flush_seconds is not None:
             self.measures.committed(done.seconds, done.flush_seconds)
-        self._note_unwritten(fates, asyncio.get_running_loop().time())
-        group.settle(fates)
+        self._note_unwritten(results, asyncio.get_running_loop().time())
+        group.settle(results)
         return done.changed
 
-    def _note_unwritten(self, fates: Sequence[Fate], now: float) -> None:
-        refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
+    def _note_unwritten(self, results: Sequence[WorkResult], now: float) -> None:
+        refused = [result.error for result in results if isinstance(result.error, StoreUnavailable)]
         # A disk that is full takes what is small; whoever held the database holds it no more.
         quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
         if refused:
@@ -559,9 +559,9 @@ async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and the file is sound."""
     if database.left:  # the next start is to try again before its doors open
         return
-    (fate,) = (await writer.transact([on_raw(mark, stopped=True)])).fates
-    if fate.error is not None:
-        log.warning("store.stop_not_marked", reason=str(fate.error))
+    (result,) = (await writer.transact([on_raw(mark, stopped=True)])).results
+    if result.error is not None:
+        log.warning("store.stop_not_marked", reason=str(result.error))
 
 
 async def _prepare(writer: _Writer, path: Path) -> Opening:
