@@ -45,6 +45,7 @@ class Lease:
     node: str
     until: datetime
     per_receiver: int
+    dead: Collection[str] = ()  # nodes whose claims take no Receiver's place
 
 
 @frozen(kw_only=True)
@@ -105,6 +106,7 @@ def _step(  # noqa: PLR0917
         "singly": json.dumps(sorted(openings.singly)),
         "wanted": wanted,
         "per_receiver": lease.per_receiver,
+        "dead": json.dumps(sorted(lease.dead)),
     }
     rows = connection.rows("foremost", most=wanted + _BESIDE, **values)
     if len(rows) < wanted:  # some of those wait for others; what may leave stands behind them

@@ -1,78 +1,34 @@
 -- Which messages may leave now, and what a sender must know of them.
 
--- name: foremost
--- Of the :most messages that are due first, those that may leave now. Where there are as many as are wanted, these are
--- what `claimable` would find: most often, and however many Receivers there are.
+-- part: in_their_order
+-- What a sender must know of those that are `head`, and how many for the same Receiver stand before each.
 SELECT due.*
   FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
                head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
                head.urgent, head.next_attempt_at,
                row_number() OVER (PARTITION BY head.receiver
                                   ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
-          FROM ready AS head
-         WHERE head.id IN (SELECT early.id
-                             FROM json_each('[0, 1]') AS u CROSS JOIN json_each(:providers) AS p ON true
-                            CROSS JOIN messages AS early
-                               ON early.id IN (SELECT m.id FROM messages AS m
-                                                WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT)
-                                                  AND m.provider = p.value AND m.next_attempt_at <= :now
-                                                ORDER BY m.next_attempt_at, m.id LIMIT :most)
-                            ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
-           AND head.give_up_at > :now
+
+-- part: with_time_left
+-- Those that are `head` and not too late, for a Receiver to which they may go. In a pause, what was tried before goes all
+-- the same, and what would be too late after it.
+           head.give_up_at > :now
            AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
                 OR NOT EXISTS (SELECT 1 FROM pauses AS p
                                 WHERE p.name IN (head.receiver, head.provider) AND p.until > :now))
-           AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
+           AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))
+
+-- part: with_a_place
+-- Of those, what finds a place with its Receiver. What a node was sending that has died since takes none.
  WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
    AND due.place + (SELECT count(*) FROM messages AS flying
-                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
+                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver
+                       AND flying.claimed_by NOT IN (SELECT value FROM json_each(:dead))) <= :per_receiver
  ORDER BY due.urgent DESC, due.next_attempt_at, due.id
  LIMIT :wanted;
 
--- postgresql: foremost
--- How many are open the server has counted when none was, maybe: it would take an index of what is open for an empty
--- one, and walk it for each message. `coalesce` leaves it those by which a message and its conversation are found.
-SELECT due.*
-  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
-               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
-               head.urgent, head.next_attempt_at,
-               row_number() OVER (PARTITION BY head.receiver
-                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
-          FROM (SELECT early.id
-                  FROM (VALUES (CAST(0 AS BIGINT)), (1)) AS u (urgent) JOIN json_each(:providers) AS p ON true
-                  JOIN LATERAL (SELECT m.id, m.urgent, m.next_attempt_at FROM messages AS m
-                                 WHERE m.state = 'queued' AND m.urgent = u.urgent
-                                   AND m.provider = p.value AND m.next_attempt_at <= :now
-                                 ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
-                 ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most) AS early
-          JOIN LATERAL (SELECT * FROM messages AS r  -- as `ready` has them, one by one
-                         WHERE r.id = early.id AND coalesce(r.state, '') = 'queued' AND r.read_due_at IS NULL
-                           AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-                                       WHERE earlier.correlation_id = r.correlation_id AND earlier.id < r.id
-                                         AND earlier.provider = r.provider AND earlier.receiver = r.receiver
-                                         AND coalesce(earlier.settled_at, '') = '')
-                        OFFSET 0) AS head ON true
-         WHERE head.give_up_at > :now
-           AND (head.attempts > 0 OR head.give_up_at <= strftime('%Y-%m-%dT%H:%M:%fZ', :now, '+5 seconds')
-                OR NOT EXISTS (SELECT 1 FROM pauses AS p
-                                WHERE p.name IN (head.receiver, head.provider) AND p.until > :now))
-           AND head.receiver NOT IN (SELECT value FROM json_each(:not_for))) AS due
- WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
-   AND due.place + (SELECT count(*) FROM messages AS flying
-                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
- ORDER BY due.urgent DESC, due.next_attempt_at, due.id
- LIMIT :wanted;
-
--- name: claimable
--- The messages that may leave now, the first of them first: what is urgent, and of that what has been due longest.
---
--- Three rules keep one sick Receiver from harming the rest. Within a conversation
--- with one Receiver, messages leave in the order in which they were taken, one at
--- a time: an update must not overtake its request. No Receiver has more than
--- :per_receiver in flight, so the others always find a free sender. And what each provider
--- has for each Receiver is looked at apart, from its head: however much waits for one of
--- them, or may not go yet, to find what is due for another takes no longer. While there is a pause, what was
--- tried before goes at the time of its own, and of all the others what would be too late after the pause.
+-- part: queues_of_each_receiver
+-- Each Receiver for which a provider has something queued, found from one to the next, and whether there is a pause.
 WITH RECURSIVE waiting (urgent, provider, receiver) AS (
     SELECT CAST(u.value AS BIGINT), p.value, (SELECT min(m.receiver) FROM messages AS m
                                WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT) AND m.provider = p.value)
@@ -88,12 +44,56 @@ queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each messag
            EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
       FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))
 )
-SELECT due.*
-  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
-               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
-               head.urgent, head.next_attempt_at,
-               row_number() OVER (PARTITION BY head.receiver
-                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+
+-- name: foremost
+-- Of the :most messages that are due first, those that may leave now. Where there are as many as are wanted, these are
+-- what `claimable` would find: most often, and however many Receivers there are.
+{in_their_order}
+          FROM ready AS head
+         WHERE head.id IN (SELECT early.id
+                             FROM json_each('[0, 1]') AS u CROSS JOIN json_each(:providers) AS p ON true
+                            CROSS JOIN messages AS early
+                               ON early.id IN (SELECT m.id FROM messages AS m
+                                                WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT)
+                                                  AND m.provider = p.value AND m.next_attempt_at <= :now
+                                                ORDER BY m.next_attempt_at, m.id LIMIT :most)
+                            ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most)
+           AND {with_time_left}) AS due
+{with_a_place}
+
+-- postgresql: foremost
+-- How many are open the server has counted when none was, maybe: it would take an index of what is open for an empty
+-- one, and walk it for each message. `coalesce` leaves it those by which a message and its conversation are found.
+{in_their_order}
+          FROM (SELECT early.id
+                  FROM (VALUES (CAST(0 AS BIGINT)), (1)) AS u (urgent) JOIN json_each(:providers) AS p ON true
+                  JOIN LATERAL (SELECT m.id, m.urgent, m.next_attempt_at FROM messages AS m
+                                 WHERE m.state = 'queued' AND m.urgent = u.urgent
+                                   AND m.provider = p.value AND m.next_attempt_at <= :now
+                                 ORDER BY m.next_attempt_at, m.id LIMIT :most) AS early ON true
+                 ORDER BY early.urgent DESC, early.next_attempt_at, early.id LIMIT :most) AS early
+          JOIN LATERAL (SELECT * FROM messages AS r  -- as `ready` has them, one by one
+                         WHERE r.id = early.id AND coalesce(r.state, '') = 'queued' AND r.read_due_at IS NULL
+                           AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                       WHERE earlier.correlation_id = r.correlation_id AND earlier.id < r.id
+                                         AND earlier.provider = r.provider AND earlier.receiver = r.receiver
+                                         AND coalesce(earlier.settled_at, '') = '')
+                        OFFSET 0) AS head ON true
+         WHERE {with_time_left}) AS due
+{with_a_place}
+
+-- name: claimable
+-- The messages that may leave now, the first of them first: what is urgent, and of that what has been due longest.
+--
+-- Three rules keep one sick Receiver from harming the rest. Within a conversation
+-- with one Receiver, messages leave in the order in which they were taken, one at
+-- a time: an update must not overtake its request. No Receiver has more than
+-- :per_receiver in flight, so the others always find a free sender. And what each provider
+-- has for each Receiver is looked at apart, from its head: however much waits for one of
+-- them, or may not go yet, to find what is due for another takes no longer. While there is a pause, what was
+-- tried before goes at the time of its own, and of all the others what would be too late after the pause.
+{queues_of_each_receiver}
+{in_their_order}
           FROM queues
           JOIN messages AS head
             ON head.id IN (SELECT id FROM (SELECT m.id
@@ -122,34 +122,11 @@ SELECT due.*
                                               AND +m.next_attempt_at <= :now AND +m.give_up_at > :now
                                             ORDER BY m.next_attempt_at, m.id
                                             LIMIT min(CAST(:wanted AS BIGINT), :per_receiver)) AS due)) AS due
- WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
-   AND due.place + (SELECT count(*) FROM messages AS flying
-                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
- ORDER BY due.urgent DESC, due.next_attempt_at, due.id
- LIMIT :wanted;
+{with_a_place}
 
 -- postgresql: claimable
-WITH RECURSIVE waiting (urgent, provider, receiver) AS (
-    SELECT CAST(u.value AS BIGINT), p.value, (SELECT min(m.receiver) FROM messages AS m
-                               WHERE m.state = 'queued' AND m.urgent = CAST(u.value AS BIGINT) AND m.provider = p.value)
-      FROM json_each('[0, 1]') AS u JOIN json_each(:providers) AS p ON true
-     UNION ALL
-    SELECT urgent, provider, (SELECT min(m.receiver) FROM messages AS m
-                               WHERE m.state = 'queued' AND m.urgent = waiting.urgent
-                                 AND m.provider = waiting.provider AND m.receiver > waiting.receiver)
-      FROM waiting WHERE waiting.receiver IS NOT NULL
-),
-queues (urgent, provider, receiver, paused) AS MATERIALIZED (  -- or each message would ask for the pause again
-    SELECT urgent, provider, receiver,
-           EXISTS (SELECT 1 FROM pauses AS p WHERE p.name IN (receiver, provider) AND p.until > :now)
-      FROM waiting WHERE receiver NOT IN (SELECT value FROM json_each(:not_for))
-)
-SELECT due.*
-  FROM (SELECT head.id, head.provider, head.request_id, head.correlation_id, head.receiver, head.move, head.use_case,
-               head.claims + 1 AS claims, head.attempts + 1 AS attempts, head.resend_of, head.created_at, head.give_up_at,
-               head.urgent, head.next_attempt_at,
-               row_number() OVER (PARTITION BY head.receiver
-                                  ORDER BY head.urgent DESC, head.next_attempt_at, head.id) AS place
+{queues_of_each_receiver}
+{in_their_order}
           FROM queues
           JOIN LATERAL ((SELECT m.id
                            FROM messages AS m  -- as `ready` has them, here and below: see `foremost`
@@ -186,11 +163,7 @@ SELECT due.*
                           ORDER BY m.next_attempt_at, m.id
                           LIMIT min(CAST(:wanted AS BIGINT), :per_receiver))) AS first ON true
           JOIN messages AS head ON head.id = first.id) AS due
- WHERE due.place <= CASE WHEN due.receiver IN (SELECT value FROM json_each(:singly)) THEN 1 ELSE :per_receiver END
-   AND due.place + (SELECT count(*) FROM messages AS flying
-                     WHERE flying.state = 'sending' AND flying.receiver = due.receiver) <= :per_receiver
- ORDER BY due.urgent DESC, due.next_attempt_at, due.id
- LIMIT :wanted;
+{with_a_place}
 
 -- name: claim
 -- Take these for this node alone.

@@ -67,6 +67,9 @@ class Nodes(Protocol):
     def living(self) -> Sequence[str]:
         """Return the names of those that are not away, this one included; none where it is one."""
 
+    def dead(self) -> Sequence[str]:
+        """Return the names of those whose process, or machine, is gone."""
+
 
 class OnlyNode:
     """The one gateway of its database: nobody is told, and nobody is in its way."""
@@ -101,6 +104,10 @@ class OnlyNode:
 
     def living(self) -> Sequence[str]:
         """Return none."""
+        return ()
+
+    def dead(self) -> Sequence[str]:
+        """Return none: what its last run was sending is taken back at its start."""
         return ()
 
 

@@ -139,7 +139,12 @@ class Outbound(Noun):
         What is urgent goes first, and of that what has been due longest.
         """
         until = openings.at + self._lease
-        lease = Lease(node=self._node, until=until, per_receiver=self._per_receiver)
+        lease = Lease(
+            node=self._node,
+            until=until,
+            per_receiver=self._per_receiver,
+            dead=self._database.nodes.dead(),
+        )
         work = partial(claims.claim, wanted=wanted, openings=openings, lease=lease)
         while any(openings.places.values()):
             found = await self._database.write(work)

@@ -44,6 +44,7 @@ CLAIM = {
     "now": text(datetime.now(UTC) + timedelta(hours=1)),
     "providers": json.dumps(["bench"]),
     "singly": "[]",
+    "dead": "[]",
     "per_receiver": 4,
     "wanted": 1,
     "most": 9,

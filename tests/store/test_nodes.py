@@ -152,9 +152,12 @@ async def test_a_lease_passes_on_when_its_holder_is_killed(postgres, url) -> Non
 
 def end_session(postgres: PostgresServer, url: str, name: str) -> None:
     """End the session by which that node holds its leases."""
-    database = url.split("/")[3].partition("?")[0]
     sql = f"SELECT pg_terminate_backend(pid::int) FROM nodes WHERE name = '{name}'"
-    postgres.say(sql, database)
+    postgres.say(sql, name_in(url))
+
+
+def name_in(url: str) -> str:
+    return url.split("/")[3].partition("?")[0]
 
 
 async def test_who_cannot_reach_the_server_holds_nothing(url, monkeypatch) -> None:
@@ -183,6 +186,79 @@ async def test_one_that_stands_still_loses_what_it_alone_did(url, monkeypatch) -
         await until(lambda: not other.nodes.holds("mail"), seconds=5)
         await until(lambda: not names(one)["two"].is_away, seconds=5)
         assert one.nodes.holds("mail")
+
+
+async def test_what_a_dead_node_was_sending_keeps_no_other_from_its_receiver(
+    postgres, url, monkeypatch
+) -> None:
+    """Its places are free at once; what it sent stays its own until the lease ends, in order."""
+    monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.3)
+    async with two(url) as (one, other):
+        ours, theirs = (
+            Store(each, node=name, per_receiver=2) for each, name in ((one, "one"), (other, "two"))
+        )
+        for number, conversation in enumerate(("first", "second", "first", "third")):
+            waits = submission(bundle_id=f"b{number}", correlation_id=conversation)
+            await ours.outbound.submit(waits, NOW)
+        openings = Openings(at=NOW + timedelta(seconds=1), places={"trust": 9})
+        sent = await theirs.outbound.claim(9, openings)
+        assert ["first", "second"] == [each.correlation_id for each in sent]
+        assert [] == await ours.outbound.claim(9, openings)
+
+        die(postgres, url, other)
+        await until(one.nodes.dead)
+        found = await ours.outbound.claim(9, openings)
+        assert ["third"] == [each.correlation_id for each in found]
+
+        del of(other)._look  # and it was only out of reach
+        await until(lambda: not one.nodes.dead())
+
+
+def die(postgres: PostgresServer, url: str, database: PostgresDatabase) -> None:
+    """Let it beat no more, and lose every session: as a process that was killed."""
+    stand_still(database)
+    postgres.say(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{name_in(url)}' AND application_name LIKE '%{database.address.node}%'"
+    )
+
+
+async def test_one_that_lives_keeps_its_places_without_the_session_that_writes(
+    postgres, url, monkeypatch
+) -> None:
+    """It sends what it has claimed, and writes what came of it once it has a session again."""
+    monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.3)
+    async with two(url) as (one, other):
+        await until(lambda: "two" in names(one))
+        before = other._writes_as
+        postgres.say(f"SELECT pg_terminate_backend({before['pid']})", name_in(url))
+        seen = names(one)["two"].seen_at
+        await until(lambda: names(one)["two"].seen_at > seen + timedelta(seconds=0.5))
+
+        assert [] == one.nodes.dead()
+
+
+async def test_one_that_stands_still_keeps_its_places(url, monkeypatch) -> None:
+    """It may go on at any moment with what it was sending."""
+    monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.3)
+    async with two(url) as (one, other):
+        await until(lambda: "two" in names(one))
+        stand_still(other)
+        await until(lambda: names(one)["two"].silent > timedelta(seconds=0.6))
+
+        assert [] == one.nodes.dead()
+
+
+async def test_one_that_was_dead_stays_so_when_it_is_taken_out(postgres, url, monkeypatch) -> None:
+    """What it had claimed is there until the lease ends, listed or not."""
+    monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.3)
+    async with two(url) as (one, other):
+        die(postgres, url, other)
+        await until(one.nodes.dead)
+        postgres.say("DELETE FROM nodes WHERE name = 'two'", name_in(url))
+        await until(lambda: "two" not in names(one))
+
+        assert ["two"] == one.nodes.dead()
 
 
 async def test_a_node_is_there_again_after_its_session_was_lost(postgres, url) -> None:

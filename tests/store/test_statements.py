@@ -17,6 +17,16 @@ def test_no_text_of_one_engine_reaches_the_other():
     assert [] == [text for text in texts if "-- name:" in text or "-- postgresql:" in text]
 
 
+@pytest.mark.parametrize("of", [SQLITE, POSTGRESQL])
+def test_what_texts_have_in_common_stands_in_each(of):
+    """It is no statement itself, and nothing of it but the SQL comes along."""
+    texts = statements_of(of)
+
+    assert texts["foremost"].endswith(texts["claimable"][-400:])
+    assert "with_a_place" not in texts
+    assert [] == [name for name, text in texts.items() if "{" in text or "-- Of those," in text]
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [

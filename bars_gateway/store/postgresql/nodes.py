@@ -13,6 +13,10 @@ beat: the first of the others that misses it for STALLED_SECONDS ends that sessi
 Nobody is woken by what died between a commit and its NOTIFY, or while the ear was deaf: whoever
 waits looks again after a while by itself, and all do when the ear hears again.
 
+A node is dead once nobody holds its name, which is an advisory lock of the session that writes, and
+it has missed a few beats: the places that it had with Receivers are free then. One that lives, and
+has lost that session alone, beats on.
+
 The time is the server's, on all nodes: measured with each beat, and counted on by the monotonic
 clock in between. So what one has stamped is no riddle to another, whatever its machine's clock
 says.
@@ -52,6 +56,7 @@ from bars_gateway.store.rows import instant, text
 log = structlog.get_logger(__name__)
 BEAT_SECONDS = 1.0
 SURE_SECONDS = 5.0  # after its last beat began a node holds nothing: the server frees it after nine
+SILENT_SECONDS = 3.0  # without a beat, and without its name: it is dead
 STALLED_SECONDS = 15.0  # without a beat: the others end the session that has the leases
 GATHERED_SECONDS = 0.005  # what is to be told in one statement
 _MOST_TOLD = 100  # names of one notification: it may have 8000 bytes
@@ -89,7 +94,14 @@ _BEAT = f"""
                          leases = %(leases)s
          WHERE name = %(node)s AND incarnation = %(incarnation)s
         RETURNING name)
-    SELECT n.*, {_NOW} AS at, (SELECT count(*) FROM ours) AS ours FROM nodes AS n ORDER BY name
+    SELECT n.*, {_NOW} AS at, (SELECT count(*) FROM ours) AS ours,
+           EXISTS (SELECT 1 FROM pg_locks AS held
+                    WHERE held.locktype = 'advisory' AND held.objsubid = 2
+                      AND held.classid = hashtext('bars-gateway node')::oid
+                      AND held.objid = hashtext(n.name)::oid
+                      AND held.database = (SELECT oid FROM pg_database
+                                            WHERE datname = current_database())) AS has_name
+      FROM nodes AS n ORDER BY name
 """  # noqa: S608
 _TAKE = (
     "SELECT lease FROM json_array_elements_text(%(leases)s::json) AS wanted (lease)"
@@ -213,6 +225,7 @@ class ServerNodes:
         self._held: frozenset[str] = frozenset()
         self._sure_until = 0.0  # on the monotonic clock
         self._nodes: Sequence[Node] | None = None  # None: nobody has looked yet
+        self._dead: frozenset[str] = frozenset()
         self._asked: dict[str, datetime] = {}
         self._asked_elsewhere: Mapping[str, datetime] = {}
         self._untold: dict[str, None] = {}
@@ -268,6 +281,10 @@ class ServerNodes:
         """Return the names of those that were not away at the last beat, this one included."""
         return [each.name for each in self.listed() if each.is_this or not each.is_away]
 
+    def dead(self) -> Sequence[str]:
+        """Return the names of those that had died by the last beat."""
+        return sorted(self._dead)
+
     async def join(self) -> None:
         """Beat for the first time; raise StoreError."""
         await self._beat_once()
@@ -312,6 +329,7 @@ class ServerNodes:
             log.info("node.lease_taken", name=lease)
         self._held, self._sure_until = beat.held, beat.began + SURE_SECONDS
         self._know([_node_of(each, self._address.node) for each in beat.nodes])
+        self._bury(beat.nodes)
         self._asked_elsewhere = _asked(
             each for each in beat.nodes if each["name"] != self._address.node
         )
@@ -327,6 +345,14 @@ class ServerNodes:
             elif not each.is_away and was_away is not False and not each.is_this:
                 log.info("node.seen", name=each.name, version=each.version)
         self._nodes = nodes
+
+    def _bury(self, nodes: Sequence[Values]) -> None:
+        """Know which have died; who is taken out of the list has not come back by that."""
+        listed = {each["name"] for each in nodes}
+        found = frozenset(each["name"] for each in nodes if _is_dead(each)) | self._dead - listed
+        new, self._dead = found - self._dead, found
+        if new:
+            self._ear.heard(None)  # what waits for a place with a Receiver may have one now
 
     async def _told(self) -> bool:
         await asyncio.sleep(GATHERED_SECONDS)
@@ -416,6 +442,10 @@ class ServerNodes:
 def _silent(node: Values) -> timedelta:
     seconds = (instant(node["at"]) - instant(node["seen_at"])).total_seconds()
     return timedelta(seconds=max(0.0, seconds))
+
+
+def _is_dead(node: Values) -> bool:
+    return not node["has_name"] and _silent(node) >= timedelta(seconds=SILENT_SECONDS)
 
 
 def _node_of(node: Values, this: str) -> Node:
