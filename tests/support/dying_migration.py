@@ -9,6 +9,7 @@ The steps are its statements, one by one, and what the engine adds: the number, 
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sqlite3
@@ -42,9 +43,11 @@ def one_more(engine: str) -> Iterator[None]:
     readers = ["migrating", "integrity", "chain", "sqlite.database"]
     if engine == migrating.POSTGRESQL:
         readers += ["postgresql.schema", "postgresql.integrity"]
+    # All are loaded before one is patched: who is loaded later would keep what it finds there.
+    modules = [importlib.import_module(f"bars_gateway.store.{reader}") for reader in readers]
     with contextlib.ExitStack() as stack:
-        for reader in readers:
-            stack.enter_context(mock.patch(f"bars_gateway.store.{reader}.migrations", all_of))
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "migrations", all_of))
         yield
 
 

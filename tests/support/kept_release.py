@@ -9,8 +9,9 @@ commands of an operator. Two days and a morning of spring 2026, by a clock that 
 told to: two starts, so that days are sealed, and then the moment at which both machines lose their
 power. The names are always the same; the ids are not.
 
-    NAME.tar.xz   settings with @…@ for what each world has of its own, keys, state and spool
-    kept.json     the version, the moment, and what went under which X-Request-Id
+    NAME.tar.xz    settings with @…@ for what each world has of its own, keys, state and spool
+    kept.json      the version, the moment, and what went under which X-Request-Id
+    promised.json  the names that other people's programs hold it to (`promised`)
 
 A day's work of another year goes by the same clock, so nothing kept here grows too old to be sent.
 """
@@ -40,6 +41,7 @@ if __name__ == "__main__":
 import engines  # noqa: E402
 from bookings import booking  # noqa: E402
 from messages import referral, validation_request  # noqa: E402
+from promised import promised  # noqa: E402
 from world import (  # noqa: E402
     SYSTEM,
     Node,
@@ -194,8 +196,11 @@ async def make(target: Path) -> None:
         target.mkdir(parents=True)
         for node in NAMES:
             (target / f"{node}.tar.xz").write_bytes(_packed(folder / "kept", node, BEGAN))
-        text = json.dumps({"version": __version__, **known}, indent=1)
-        (target / "kept.json").write_text(f"{text}\n", "utf-8")
+        for file, kept in (
+            ("kept.json", {"version": __version__, **known}),
+            ("promised.json", promised()),
+        ):
+            (target / file).write_text(f"{json.dumps(kept, indent=1)}\n", "utf-8")
 
 
 async def _life(
