@@ -275,9 +275,11 @@ def leave(folder: Path, numbers: range, at: datetime) -> None:
         os.utime(left, (at.timestamp(), at.timestamp()))
 
 
-async def purge_elsewhere(store: Store, rules: RetentionRules = COPIES_ALONE) -> None:
-    """Let another node carry out a purge of everything: this one's folders are not its own."""
-    await store.purges.begin_purge(None, JO, rules, NIGHT)
+async def purge_elsewhere(
+    store: Store, rules: RetentionRules = COPIES_ALONE, provider: str | None = None
+) -> None:
+    """Let another node carry out a purge: this one's folders are not its own."""
+    await store.purges.begin_purge(provider, JO, rules, NIGHT)
     await purger_at(store, Time(NIGHT), nightly_at=None).look()
 
 
@@ -320,6 +322,36 @@ async def test_a_purge_is_followed_once(store: Store, tmp_path: Path) -> None:
     assert known == await store.purges.last_moment()
 
 
+@pytest.mark.parametrize(("provider", "left"), [("trust", 1), ("other", 3)])
+async def test_a_purge_of_one_provider_is_followed_in_its_folders(
+    store: Store, tmp_path: Path, provider: str, left: int
+) -> None:
+    """And in no other's; what was certified of a node's folders is followed by nobody."""
+    own = await with_copies(store, tmp_path)
+    await purge_elsewhere(store, FOR_GOOD)
+    await purge_elsewhere(store, provider=provider)
+    await own.look()
+    done = await store.purges.newest(9)
+    again = OwnFolders(store.purges, {}, node="west", now=lambda: NIGHT)
+    await again.look()
+
+    assert left == len([*tmp_path.glob("*.json")])
+    assert [1, 2] == [each.number for each in await store.purges.to_follow(0)]
+    assert len(done) == (3 if provider == "trust" else 2)
+
+
+async def test_what_a_later_purge_of_everything_does_again_is_not_followed(
+    store: Store, tmp_path: Path
+) -> None:
+    """A node that was off for long begins with the last of them."""
+    await with_copies(store, tmp_path)
+    await purge_elsewhere(store)
+    await purge_elsewhere(store, provider="trust")
+    await purge_elsewhere(store)
+
+    assert [3] == [each.number for each in await store.purges.to_follow(0)]
+
+
 async def test_copies_that_were_entered_by_a_start_that_died_are_removed(
     store: Store, tmp_path: Path
 ) -> None:
@@ -328,7 +360,7 @@ async def test_copies_that_were_entered_by_a_start_that_died_are_removed(
     await purge_elsewhere(store)
     last = await store.purges.last_ended()
     assert last is not None
-    await store.purges.certify_copies(last.purge, "trust", [1, 2], JO, NIGHT)
+    await store.purges.certify_copies(last.purge, "trust", [1, 2], "south", NIGHT)
     await own.look()
 
     assert ["000000000003.message.json"] == [each.name for each in tmp_path.glob("*.json")]

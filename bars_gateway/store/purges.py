@@ -47,6 +47,7 @@ from bars_gateway.store.work import Noun, reads, writes
 
 JUDGED_AT_ONCE = 500  # rows of one look
 BY_ITSELF = Actor(role="gateway", who="gateway", why="nightly")
+_OF_A_NODE = "purge {}, in the folders of node {}"
 
 
 @frozen(kw_only=True)
@@ -115,6 +116,12 @@ class Purges(Noun):
         """Return the last purge of everything that came to its end; without its numbers."""
         found = connection.one("purge_last_ended")
         return None if found is None else _certificate(connection, purge_of(found), whole=False)
+
+    @reads
+    def to_follow(self, connection: Connection, after: int) -> list[Purge]:
+        """Return which purges beyond number *after* are to be followed, in their order."""
+        whose = {"gateway": BY_ITSELF.who, "of_a_node": _OF_A_NODE.format("%", "%")}
+        return [purge_of(row) for row in connection.rows("purges_to_follow", after=after, **whose)]
 
     @reads
     def last_moment(self, connection: Connection) -> datetime | None:
@@ -190,11 +197,11 @@ class Purges(Noun):
         purge: Purge,
         provider: str,
         numbers: Sequence[int],
-        actor: Actor,
+        node: str,
         now: datetime,
     ) -> tuple[list[int], Certificate | None]:
         """
-        Enter which copies another node than that of *purge* removes next, and return them.
+        Enter which copies *node*, another than that of *purge*, removes next, and return them.
 
         The certificate of *purge* is closed, and so they have one of their own, which is whole with
         this; None: there are none. It counts ages as *purge* does, and is dated as that is, so that
@@ -206,8 +213,8 @@ class Purges(Noun):
         number = connection.inserted(
             "begin_purge",
             provider=provider,
-            began_by=actor.who,
-            why=actor.why,
+            began_by=BY_ITSELF.who,
+            why=_OF_A_NODE.format(purge.number, node),
             rules=purge.rules.written(),
             now=text(purge.began_at),
             counts_to=text(purge.counts_to),

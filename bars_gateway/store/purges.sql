@@ -22,6 +22,15 @@ SELECT * FROM purges ORDER BY id DESC LIMIT :limit;
 SELECT * FROM purges
  WHERE id = (SELECT max(p.id) FROM purges AS p WHERE p.ended_at IS NOT NULL AND p.provider IS NULL);
 
+-- name: purges_to_follow
+-- Those beyond one that came to their end, from the last of everything on: each node clears its own folders after them.
+-- What another node has certified of its own folders is none.
+SELECT p.* FROM purges AS p
+ WHERE p.ended_at IS NOT NULL AND p.id > :after
+   AND p.id >= coalesce((SELECT max(w.id) FROM purges AS w WHERE w.ended_at IS NOT NULL AND w.provider IS NULL), 0)
+   AND (p.provider IS NULL OR p.began_by <> :gateway OR p.why NOT LIKE :of_a_node)
+ ORDER BY p.id;
+
 -- name: begin_removing
 -- From here to the end of this transaction records may leave.
 UPDATE purges SET removing = 1 WHERE id = :id AND ended_at IS NULL;

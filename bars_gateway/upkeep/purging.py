@@ -40,7 +40,6 @@ import structlog
 
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import frozen
-from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import (
     PURGED,
     Certificate,
@@ -310,10 +309,10 @@ async def _look_now_and_then(
 
 class OwnFolders:
     """
-    Removes the copies in one node's folders, as each purge of everything would have at its end.
+    Removes the copies in one node's folders, as each purge would have at its end.
 
     What was entered when the process died lies there still: the next start follows the last purge
-    once more, and enters it again with its removal.
+    of everything, and those after it, once more, and enters it again with its removal.
     """
 
     def __init__(
@@ -326,7 +325,7 @@ class OwnFolders:
     ) -> None:
         """Make one; *copies*: of each provider whose EPR is given files by this node."""
         self._purges, self._copies, self._node, self._now = purges, copies, node, now
-        self._followed: int | None = None  # the number of a purge
+        self._followed = 0  # the number of a purge
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -338,23 +337,24 @@ class OwnFolders:
         await _look_now_and_then(self.look, self._stopping, partial(pause, self._stopping))
 
     async def look(self) -> None:
-        """Follow the last purge of everything, where that has not been done."""
-        last = await self._purges.last_ended()
-        if last is None or last.purge.number == self._followed:
-            return
-        purge = last.purge
-        before = purge.rules.last_moment(RecordClass.INBOX, purge.counts_to)
-        for provider, copies in self._copies.items():
-            if before is None:
-                break
-            await _cleared(copies, before, partial(self._note, purge, provider), self._stopping)
-        if not self._stopping.is_set():
+        """Follow each purge that has ended, where that has not been done."""
+        for purge in await self._purges.to_follow(self._followed):
+            await self._follow(purge)
+            if self._stopping.is_set():
+                return
             self._followed = purge.number
 
+    async def _follow(self, purge: Purge) -> None:
+        before = purge.rules.last_moment(RecordClass.INBOX, purge.counts_to)
+        if before is None:
+            return
+        for provider, copies in self._copies.items():
+            if purge.provider in {None, provider}:
+                await _cleared(copies, before, partial(self._note, purge, provider), self._stopping)
+
     async def _note(self, purge: Purge, provider: str, numbers: Sequence[int]) -> Sequence[int]:
-        why = f"purge {purge.number}, in the folders of node {self._node}"
-        actor = Actor(role="gateway", who="gateway", why=why)
-        gone, own = await self._purges.certify_copies(purge, provider, numbers, actor, self._now())
+        found = await self._purges.certify_copies(purge, provider, numbers, self._node, self._now())
+        gone, own = found
         if own is not None:
             name = f"{own.purge.number}"
             log.info("records.purged", name=name, kind=RecordClass.INBOX, count=len(gone))
