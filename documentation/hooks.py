@@ -7,6 +7,8 @@ Pages are read in a terminal, too, and printed advice names them there: they nam
 `docs/NAME.md`, and here that becomes a link, so that a page that is gone fails the build. What is
 drawn stands in the page as the text that `dot` draws. Nothing of the site may come from elsewhere:
 a hospital's network lets nothing in, and whoever reads of a fault at night has it on the disk.
+
+Decisions: D-docs-site.
 """
 
 import json

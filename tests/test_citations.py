@@ -18,7 +18,7 @@ from bars_gateway.standard.rules import RULES
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "decisions.md"
 REQUIREMENTS = ROOT / "bars_gateway" / "standard" / "requirements.tsv"
-CARRIED_OUT = ("bars_gateway", "config", "systemd", "tests")
+CARRIED_OUT = ("bars_gateway", "config", "documentation", "systemd", "tests")
 DECISION = re.compile(r"\bD-[a-z0-9]+(?:-[a-z0-9]+)*")
 REQUIREMENT = re.compile(r"\bCS-\d+")
 SCENARIOS = ROOT / "tests" / "scenarios" / "scenarios.tsv"
