@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from certs import LEAF_KEY, Chain, key_pem, pem
+from certs import LEAF_KEY, Chain, in_pem, key_pem, pem, rewritten
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, pkcs7, pkcs12
 
 from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7
@@ -32,6 +32,22 @@ FORMS = {
         pkcs12.serialize_key_and_certificates(b"x", LEAF_KEY, LEAF, [], NoEncryption()),
         "PKCS#12",
         "bars-gateway certificate install",
+    ),
+    "trusted": (
+        TEXT.replace("BEGIN ", "BEGIN TRUSTED ").encode(),
+        "TRUSTED CERT",
+        "openssl x509 -in",
+    ),
+    "java": (bytes.fromhex("feedfeed00000002"), "a Java keystore (JKS)", "keytool -importkeystore"),
+    "one-that-is-not-der": (
+        pem(CHAIN.middle) + in_pem(rewritten(LEAF, b"gateway.example", b"gateway\xffexample", 2)),
+        "(number 2) that cannot be read: ValueError",
+        "Have it sent again",
+    ),
+    "cut-off": (
+        TEXT.encode() + TEXT.encode()[:500],
+        "holds 1 whole certificates, and 2",
+        "copy all",
     ),
     "key": (key_pem(), "is a private key", "BEGIN CERTIFICATE"),
     "garbage": (b"garbage", "holds no certificate in PEM form", "BEGIN CERTIFICATE"),

@@ -135,7 +135,7 @@ async def test_a_mail_server_may_want_a_password(store: Store, tmp_path: Path) -
         said.append((about[4].login, about[4].password))
         return AuthResult(success=True)
 
-    (tmp_path / "password").write_text("sesame\n", "utf-8")
+    (tmp_path / "password").write_text("sesame\n", "utf-8-sig")
     box = Box()
     async with mail_server(tmp_path, box, authenticator=known, auth_required=True) as server:
         as_us = replace(server, user="gateway", password_file=tmp_path / "password")

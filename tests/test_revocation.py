@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.certificates import RevocationStatus, load_revocations
+from bars_gateway.tls.certificates import RevocationStatus, load_revocations, name_of
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
-KEY = ec.generate_private_key(ec.SECP256R1())
+KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Authority")])
 POINT = "http://crl.example/part1.crl"
 
@@ -62,12 +62,12 @@ def test_a_list_is_read_in_either_encoding(file: Path, encoding: Encoding) -> No
     """Whoever is on it is revoked, whoever is not is good, as long as it is up to date."""
     file.write_bytes(listing(7).public_bytes(encoding))
     found = load_revocations([file], [authority()])
-    issuer = NAME.public_bytes()
+    issuer = name_of(NAME)
 
     assert RevocationStatus.REVOKED == found.status_of(issuer, 7, frozenset(), NOW)
     assert RevocationStatus.GOOD == found.status_of(issuer, 8, frozenset(), NOW)
     assert RevocationStatus.UNKNOWN == found.status_of(issuer, 8, frozenset(), NOW + DAY)
-    assert RevocationStatus.UNKNOWN == found.status_of(b"another", 8, frozenset(), NOW)
+    assert RevocationStatus.UNKNOWN == found.status_of((), 8, frozenset(), NOW)
     assert NOW + DAY == found.next_update
 
 
@@ -78,25 +78,52 @@ def test_a_part_of_a_list_says_which(file: Path) -> None:
     )
     file.write_bytes(listing(extension=part).public_bytes(Encoding.PEM))
     found = load_revocations([file], [authority()])
-    issuer = NAME.public_bytes()
+    issuer = name_of(NAME)
 
     assert RevocationStatus.UNKNOWN == found.status_of(issuer, 8, frozenset(), NOW)
     assert RevocationStatus.GOOD == found.status_of(issuer, 8, frozenset({POINT}), NOW)
 
 
+def point(
+    *, authorities: bool = False, indirect: bool = False, reasons: bool = False
+) -> x509.IssuingDistributionPoint:
+    some = frozenset([x509.ReasonFlags.key_compromise]) if reasons else None
+    return x509.IssuingDistributionPoint(None, None, False, authorities, some, indirect, False)
+
+
+@pytest.mark.parametrize("limit", ["authorities", "reasons"])
+def test_a_list_of_some_alone_proves_nobody_good(file: Path, limit: str) -> None:
+    """Of authorities, or of some reasons: whom it has is revoked, of the others it says nothing."""
+    part = point(**{limit: True})
+    file.write_bytes(listing(7, extension=part).public_bytes(Encoding.DER))
+    found = load_revocations([file], [authority()])
+    issuer = name_of(NAME)
+
+    assert RevocationStatus.REVOKED == found.status_of(issuer, 7, frozenset(), NOW)
+    assert RevocationStatus.UNKNOWN == found.status_of(issuer, 8, frozenset(), NOW)
+
+
 def forged() -> bytes:
-    other = ec.generate_private_key(ec.SECP256R1())
-    return listing(key=other).public_bytes(Encoding.PEM)
+    return listing(key=OTHER).public_bytes(Encoding.PEM)
 
 
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
         (forged(), "signed by none of the callers' authorities"),
+        (listing().public_bytes(Encoding.PEM)[:200], "was cut off"),
         (b"nothing of the kind", "holds no revocation list"),
         (
             listing(extension=x509.DeltaCRLIndicator(3)).public_bytes(Encoding.DER),
             "only whole revocation lists",
+        ),
+        (
+            listing(extension=point(indirect=True)).public_bytes(Encoding.DER),
+            "is an indirect list",
+        ),
+        (
+            b"".join(listing(key=each).public_bytes(Encoding.PEM) for each in (KEY, OTHER)),
+            "none of",
         ),
     ],
 )

@@ -271,3 +271,27 @@ async def test_a_full_disk_keeps_nobody_out(tmp_path: Path):
     await sightings.note(caller(LEAF))
 
     assert [PROXY] == [each.name for each in sightings.lately]
+
+
+# Of the signature's algorithm, RSA with SHA-256 and with SHA-1.
+SHA256_RSA, SHA1_RSA = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("0b", "05"))
+
+
+def with_sha1(certificate: x509.Certificate) -> x509.Certificate:
+    whole = certificate.public_bytes(Encoding.DER)
+    return x509.load_der_x509_certificate(whole.replace(SHA256_RSA, SHA1_RSA))
+
+
+def test_a_root_whose_own_signature_is_of_sha_1_is_a_root() -> None:
+    """One in five of those that systems trust is; OpenSSL does not look at that signature."""
+    root = with_sha1(CHAIN.root)
+
+    assert [] == rootless([root, CHAIN.middle])
+    assert None is flaw([LEAF], [CHAIN.middle, root], NOW)
+
+
+def test_an_authority_that_another_has_signed_with_sha_1_is_no_root() -> None:
+    """Only a root's own signature matters to nobody."""
+    middle = with_sha1(CHAIN.middle)
+
+    assert [middle] == rootless([CHAIN.root, middle])

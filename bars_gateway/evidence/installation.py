@@ -12,9 +12,8 @@ from pathlib import Path
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, describe, in_words
-from bars_gateway.errors import IdentityError
 from bars_gateway.store.sqlite import VERSION
-from bars_gateway.tls.certificates import decoded, dns_names, from_pem
+from bars_gateway.tls.certificates import NoPem, decoded, dns_names, from_pem
 
 
 def versions() -> Mapping[str, object]:
@@ -58,8 +57,8 @@ def _certificates_in(file: Path) -> Iterator[Mapping[str, object]]:
     except OSError as error:
         yield {"problem": f"{file} cannot be read: {error.strerror}"}
         return
-    except IdentityError as error:
-        yield {"problem": str(error)}
+    except NoPem as error:
+        yield {"problem": f"{file} {error.cause}"}
         return
     for each in found:
         yield {

@@ -36,7 +36,14 @@ from bars_gateway.config.environments import (
 from bars_gateway.config.values import Flaw
 from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.grades import Seen, failed, passed, warned
-from bars_gateway.tls.certificates import dns_names, is_authority, is_root, issued_by
+from bars_gateway.tls.certificates import (
+    dns_names,
+    extension_of,
+    is_authority,
+    is_root,
+    issued_by,
+    why_illegible,
+)
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)
@@ -207,9 +214,8 @@ def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Seen:
 
 def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether it is meant for servers."""
-    try:
-        usage = delivered.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
+    usage = extension_of(delivered.leaf, x509.ExtendedKeyUsage)
+    if usage is None:
         return passed("its use is not restricted")
     if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
         cure = "Ask for a certificate for a Receiver's endpoint: it needs serverAuth."
@@ -217,9 +223,19 @@ def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Se
     return passed("it is meant for servers")
 
 
+def legible(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
+    """Tell whether what it says beside name and key can be read."""
+    why = why_illegible(delivered.leaf)
+    if why is None:
+        return passed("what it says can be read")
+    seen = f"its extensions cannot be read, so nobody has looked at names and use: {why}"
+    return warned(seen, "Ask for one in plain DER (X.690); callers may refuse this one, too.")
+
+
 Rule = Callable[[Delivered, Settings, datetime], Seen]
 RULES: Mapping[str, Rule] = {
     "leaf": leaf_first,
+    "legible": legible,
     "key": key_fits,
     "strength": strong,
     "chain": chain,

@@ -14,8 +14,10 @@ gateway waits until both have rested before it looks. Should the machine stop be
 two, the same command completes it.
 """
 
+import codecs
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -61,7 +64,14 @@ from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.ownership import as_the_gateway
 from bars_gateway.permissions import files_in
-from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7, is_authority
+from bars_gateway.tls.certificates import (
+    NoPem,
+    decoded,
+    from_pem,
+    from_pkcs7,
+    is_authority,
+    is_java_keystore,
+)
 
 _PEM = b"-----BEGIN "
 requests_app = typer.Typer(
@@ -202,6 +212,9 @@ def read_key(file: Path) -> PrivateKeyTypes:
     except TypeError:
         cure = "Store it without one: openssl pkey -in FILE -out OTHER, mode 0600."
         raise OnboardingError(f"{file} is locked with a passphrase", cure) from None
+    except UnsupportedAlgorithm:
+        cure = "Ask for a certificate for an RSA key: `bars-gateway csr new --why TEXT` makes one."
+        raise OnboardingError(f"{file} holds a kind of key that cannot be used", cure) from None
     except ValueError:
         cure = "Name the file that begins with -----BEGIN PRIVATE KEY-----."
         raise OnboardingError(f"{file} holds no private key in PEM form", cure) from None
@@ -226,9 +239,14 @@ def _binary(
         return [x509.load_der_x509_certificate(data)], None
     except ValueError:
         pass
+    if is_java_keystore(data):
+        return _pem_chain(data, file)  # which says what it is
     try:
-        found = pkcs12.load_pkcs12(data, password)
-    except ValueError:
+        with warnings.catch_warnings():
+            # Written in BER, as Mozilla's tools do: nothing that a person could mend.
+            warnings.filterwarnings("ignore", "PKCS#12 bundle could not be parsed as DER")
+            found = pkcs12.load_pkcs12(data, password)
+    except (ValueError, UnsupportedAlgorithm):
         cure = "Give its password: --password-file. PEM, DER, PKCS#7 and PKCS#12 are understood."
         cause = f"{file} is not a certificate, or its password is another one"
         raise OnboardingError(cause, cure) from None
@@ -384,7 +402,17 @@ def _report(delivered: Delivered, settings: Settings) -> Grade:
 
 def _password(file: Path, password_file: Path | None) -> bytes | None:
     if password_file is not None:
-        return read(password_file).rstrip(b"\r\n")
+        return _text_of(read(password_file)).rstrip("\r\n").encode()
     if sys.stdin.isatty() and is_locked(file):
         return str(typer.prompt("Password of the file", hide_input=True)).encode()
     return None
+
+
+def _text_of(data: bytes) -> str:
+    """Return the text of a file that Windows may have saved; PKCS#12 takes a password in UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")

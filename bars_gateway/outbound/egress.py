@@ -170,7 +170,7 @@ def egress_proxy_of(outbound: _Ways) -> EgressProxy | None:
         return None
     file = outbound.egress_password_file
     try:
-        password = None if file is None else file.read_text("utf-8").rstrip("\r\n")
+        password = None if file is None else file.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise IdentityError(f"the egress proxy's password: {file}: {why}") from error

@@ -194,7 +194,9 @@ class Mail:
         )
         password = None
         if server.password_file is not None:
-            password = (await asyncio.to_thread(server.password_file.read_text, "utf-8")).strip()
+            password = (
+                await asyncio.to_thread(server.password_file.read_text, "utf-8-sig")
+            ).strip()
         await aiosmtplib.send(
             mail,
             hostname=server.host,

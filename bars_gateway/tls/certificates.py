@@ -21,6 +21,10 @@ OpenSSL could look into the certificate revocation lists itself, but has no midd
 list that is a day late shuts everybody out. Here the three cases are told apart, and whoever asks
 decides about the third. The lists come as files; to fetch them is another program's work.
 
+The library reads strictly, and all of a certificate's extensions or none; OpenSSL reads what it
+needs. So a caller whom OpenSSL lets in is judged by what OpenSSL has read. Of our own files what
+must be read is said to be unreadable, and what may be missing counts as missing.
+
 The library's own proof of an RSA key tests whether its parts are prime: a third of a second for one
 of 4096 bits, each time that it is read. What we need to know is less, and is shown by doing it.
 
@@ -28,13 +32,15 @@ Decisions: D-revocation.
 """
 
 import codecs
+import re
 import shlex
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -55,10 +61,29 @@ from bars_gateway.frozen import frozen
 _LONGEST = 8  # certificates above the leaf: no chain has so many, and a circle would have more
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # the object id that a PKCS#7 file begins with
 _PFX_VERSION = b"\x02\x01\x03"
+_JKS = bytes.fromhex("feedfeed")
 _HEAD = 32  # bytes: as far in does the kind of a binary file stand
 _PKCS7 = (b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----")
-_PEM = b"-----BEGIN X509 CRL-----"
+_LIST_BEGINS = b"-----BEGIN X509 CRL-----"
+_LIST = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+_BEGUN = re.compile(rb"-----BEGIN (X509 )?CERTIFICATE-----")
+_ONE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
+# What the library raises where it cannot read one; it has no common name for them.
+ILLEGIBLE = (
+    ValueError,
+    KeyError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+_LONGEST_REASON = 200
 _SIGNED = b"whether this key signs"
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+# An authority's whole name, part by part, whatever kind of text it is written in.
+AuthorityName = tuple[frozenset[str], ...]
 
 
 def issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
@@ -72,15 +97,32 @@ def issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
 
 def is_authority(certificate: x509.Certificate) -> bool:
     """Tell whether *certificate* may sign others."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+    found = extension_of(certificate, x509.BasicConstraints)
+    return found is not None and found.ca
 
 
 def is_root(certificate: x509.Certificate) -> bool:
-    """Tell whether *certificate* signed itself."""
-    return issued_by(certificate, certificate)
+    """
+    Tell whether *certificate* signed itself.
+
+    Where the library looks at no such signature (SHA-1: many roots have it, and nobody's trust
+    rests on what a root says of itself), its names tell, as they do for OpenSSL.
+    """
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (InvalidSignature, TypeError):
+        return False
+    except (ValueError, UnsupportedAlgorithm):
+        return certificate.subject == certificate.issuer and _names_its_own_key(certificate)
+    return True
+
+
+def _names_its_own_key(certificate: x509.Certificate) -> bool:
+    own = extension_of(certificate, x509.SubjectKeyIdentifier)
+    signer = extension_of(certificate, x509.AuthorityKeyIdentifier)
+    if own is None or signer is None or signer.key_identifier is None:
+        return True
+    return own.digest == signer.key_identifier
 
 
 def flaw(
@@ -109,11 +151,55 @@ def rootless(authorities: Sequence[x509.Certificate]) -> list[x509.Certificate]:
 
 def dns_names(certificate: x509.Certificate) -> list[str]:
     """Return the DNS names among the alternative names; none where there are no such names."""
+    found = extension_of(certificate, x509.SubjectAlternativeName)
+    return [] if found is None else found.get_values_for_type(x509.DNSName)
+
+
+def extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    """Return that extension; None where it has none, or its extensions cannot be read."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    return found.value.get_values_for_type(x509.DNSName)
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, *ILLEGIBLE):
+        return None
+
+
+def why_illegible(certificate: x509.Certificate) -> str | None:
+    """Return what the library has to say where it cannot read the extensions, or None."""
+    try:
+        _ = certificate.extensions
+    except ILLEGIBLE as error:
+        return _reason(error)
+    return None
+
+
+def is_legible(encoded: bytes) -> bool:
+    """Tell whether the library reads the certificate in DER, its extensions apart."""
+    try:
+        _read_names(x509.load_der_x509_certificate(encoded))
+    except ILLEGIBLE:
+        return False
+    return True
+
+
+def _read_names(certificate: x509.Certificate) -> None:
+    """Read what the library reads only when it is asked for it."""
+    _ = certificate.subject, certificate.issuer, certificate.version
+
+
+def points_of(certificate: x509.Certificate) -> frozenset[str]:
+    """Return the addresses at which the list is published that would revoke *certificate*."""
+    points = extension_of(certificate, x509.CRLDistributionPoints) or ()
+    return _addresses(name for point in points for name in point.full_name or ())
+
+
+def authority_name(parts: Iterable[Iterable[str]]) -> AuthorityName:
+    """Return a name of these *parts*; OpenSSL, too, minds neither case nor runs of blanks."""
+    return tuple(frozenset(" ".join(value.lower().split()) for value in part) for part in parts)
+
+
+def name_of(name: x509.Name) -> AuthorityName:
+    """Return *name* as `authority_name` gives it."""
+    return authority_name([str(each.value) for each in part] for part in name.rdns)
 
 
 def _climb(
@@ -154,16 +240,14 @@ def _unfit(upper: x509.Certificate, now: datetime | None, height: int) -> str | 
 
 
 def _signs(upper: x509.Certificate) -> bool:
-    try:
-        return upper.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = extension_of(upper, x509.KeyUsage)
+    return usage is None or usage.key_cert_sign
 
 
 def _below(upper: x509.Certificate) -> int:
     """Return how many authorities may stand between *upper* and a leaf."""
-    length = upper.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
-    return _LONGEST if length is None else length
+    found = extension_of(upper, x509.BasicConstraints)
+    return _LONGEST if found is None or found.path_length is None else found.path_length
 
 
 def _holder(certificate: x509.Certificate) -> tuple[bytes, bytes]:
@@ -188,9 +272,17 @@ class NoPem(ValueError):
 def from_pem(data: bytes, file: Path) -> list[x509.Certificate]:
     """Return the certificates that the PEM *data* of *file* holds; raise NoPem."""
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError:
-        raise _described(data, file) from None
+        found = x509.load_pem_x509_certificates(data)
+        for each in found:
+            _read_names(each)
+    except ILLEGIBLE:
+        raise _illegible(data) or _described(data, file) from None
+    begun = len(_BEGUN.findall(data))
+    if begun > len(found):
+        # The library passes over what has no end.
+        cause = f"holds {len(found)} whole certificates, and {begun} begin in it: it was cut off"
+        raise NoPem(cause, "Have it sent again, or copy all of it.")
+    return found
 
 
 def from_pkcs7(data: bytes) -> list[x509.Certificate] | None:
@@ -216,16 +308,37 @@ def decoded(data: bytes) -> bytes:
 
 
 def _described(data: bytes, file: Path) -> NoPem:
-    name = shlex.quote(str(file))
     for fits, what, command in _FORMS:
         if fits(data):
-            return NoPem(f"is {what}, and no certificate in PEM form", command.format(file=name))
+            cure = command.format(file=shlex.quote(str(file)))
+            return NoPem(f"is {what}, and no certificate in PEM form", cure)
     return NoPem("holds no certificate in PEM form", "It begins with -----BEGIN CERTIFICATE-----.")
+
+
+def _illegible(data: bytes) -> NoPem | None:
+    """Return which certificate of the PEM *data* cannot be read, if all that is wrong is that."""
+    for place, one in enumerate(_ONE.findall(data), 1):
+        try:
+            _read_names(x509.load_pem_x509_certificate(one))
+        except ILLEGIBLE as error:
+            cause = f"holds a certificate (number {place}) that cannot be read: {_reason(error)}"
+            cure = "Have it sent again; if it is as it was made, ask for one in plain DER (X.690)."
+            return NoPem(cause, cure)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:_LONGEST_REASON]
 
 
 def _is_utf16(data: bytes) -> bool:
     marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"-\0-\0", b"\0-\0-")
     return data.startswith(marks)
+
+
+def is_java_keystore(data: bytes) -> bool:
+    """Tell whether *data* is a keystore of Java's own kind, which nothing else reads."""
+    return data.startswith(_JKS)
 
 
 def _is_pkcs7(data: bytes) -> bool:
@@ -253,11 +366,21 @@ _FORMS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
         "PKCS#7 (.p7b) in binary form",
         "openssl pkcs7 -inform DER -print_certs -in {file} -out NEW.pem, and put our own first",
     ),
+    (
+        lambda data: _TRUSTED in data,
+        "a certificate with OpenSSL's own remarks on it (TRUSTED CERTIFICATE)",
+        "openssl x509 -in {file} -out NEW.pem",
+    ),
     (_is_der, "a certificate in DER form", "openssl x509 -inform DER -in {file} -out NEW.pem"),
     (
         lambda data: _PFX_VERSION in data[:_HEAD] and data.startswith(b"\x30"),
         "PKCS#12 (.pfx, .p12)",
         "bars-gateway certificate install {file} --why TEXT takes it apart, key and certificate",
+    ),
+    (
+        is_java_keystore,
+        "a Java keystore (JKS)",
+        "keytool -importkeystore -srckeystore {file} -destkeystore NEW.p12 -deststoretype pkcs12",
     ),
     (
         lambda data: b"CERTIFICATE REQUEST-----" in data,
@@ -286,15 +409,16 @@ class RevocationList:
 
     serials: frozenset[int]
     points: frozenset[str]  # where its part is published; empty: it covers every certificate
+    is_partial: bool = False  # of some reasons, or not of callers: whom it lacks may be revoked
     issued_at: datetime
     next_update: datetime
 
 
 @frozen
 class Revocations:
-    """Every list that was loaded, by the name of its authority in DER."""
+    """Every list that was loaded, by the name of its authority."""
 
-    lists: Mapping[bytes, Sequence[RevocationList]] = field(default_factory=dict)
+    lists: Mapping[AuthorityName, Sequence[RevocationList]] = field(default_factory=dict)
 
     @property
     def next_update(self) -> datetime | None:
@@ -303,10 +427,10 @@ class Revocations:
         return min(ends, default=None)
 
     def status_of(
-        self, issuer: bytes, serial: int, points: frozenset[str], now: datetime
+        self, issuer: AuthorityName, serial: int, points: frozenset[str], now: datetime
     ) -> RevocationStatus:
         """
-        Return what is known of the certificate *serial* of *issuer* (a name in DER).
+        Return what is known of the certificate *serial* of *issuer*.
 
         *points* is where the certificate says that its list is published. A list that is
         out of date still counts for what it holds: nobody is un-revoked by time.
@@ -315,50 +439,60 @@ class Revocations:
         if any(serial in each.serials for each in lists):
             return RevocationStatus.REVOKED
         covered = any(
-            now < each.next_update and (not each.points or each.points & points) for each in lists
+            now < each.next_update
+            and not each.is_partial
+            and (not each.points or each.points & points)
+            for each in lists
         )
         return RevocationStatus.GOOD if covered else RevocationStatus.UNKNOWN
 
 
 def load_revocations(files: Iterable[Path], authorities: Sequence[x509.Certificate]) -> Revocations:
-    """Return the lists in these files (PEM or DER), or raise IdentityError with the cause."""
-    lists: dict[bytes, list[RevocationList]] = {}
+    """
+    Return the lists in these files, or raise IdentityError with the cause.
+
+    A file holds one list in DER, or as many as there are in PEM.
+    """
+    lists: dict[AuthorityName, list[RevocationList]] = {}
     for file in files:
-        found = _read(file)
-        if not any(_is_signed_by(found, authority) for authority in authorities):
-            raise IdentityError(f"{file}: is signed by none of the callers' authorities")
-        lists.setdefault(found.issuer.public_bytes(), []).append(_list(found, file))
+        for found in _read(file):
+            try:
+                issuer, read = _believed(found, file, authorities)
+            except ILLEGIBLE as error:
+                cause = f"{file}: holds a list that cannot be read: {_reason(error)}"
+                raise IdentityError(cause) from error
+            lists.setdefault(issuer, []).append(read)
     return Revocations(lists)
 
 
-def points_of(certificate: x509.Certificate | x509.CertificateRevocationList) -> frozenset[str]:
-    """Return the addresses at which a certificate's list, or this list, is published."""
-    found: list[x509.GeneralName] = []
-    for extension in certificate.extensions:
-        match extension.value:
-            case x509.CRLDistributionPoints() as points:
-                found += [name for point in points for name in point.full_name or ()]
-            case x509.IssuingDistributionPoint(full_name=names):
-                found += names or ()
-    return frozenset(n.value for n in found if isinstance(n, x509.UniformResourceIdentifier))
-
-
-def _read(file: Path) -> x509.CertificateRevocationList:
+def _read(file: Path) -> Iterator[x509.CertificateRevocationList]:
     try:
         content = file.read_bytes()
     except OSError as error:
         raise IdentityError(f"{file}: {error.strerror}") from error
     try:
-        if _PEM in content:
-            return x509.load_pem_x509_crl(content)
-        return x509.load_der_x509_crl(content)
-    except ValueError as error:
+        # The library reads the first of several, and says nothing of the others.
+        written = _LIST.findall(content)
+        if content.count(_LIST_BEGINS) > len(written):
+            raise IdentityError(f"{file}: was cut off: a list begins in it, and does not end")
+        yield from map(x509.load_pem_x509_crl, written)
+        if not written:
+            yield x509.load_der_x509_crl(content)
+    except ILLEGIBLE as error:
         raise IdentityError(f"{file}: holds no revocation list") from error
 
 
+def _believed(
+    found: x509.CertificateRevocationList, file: Path, authorities: Sequence[x509.Certificate]
+) -> tuple[AuthorityName, RevocationList]:
+    issuer = name_of(found.issuer)
+    named = [each for each in authorities if name_of(each.subject) == issuer]
+    if not any(_is_signed_by(found, each) for each in named):
+        raise IdentityError(f"{file}: is signed by none of the callers' authorities")
+    return issuer, _list(found, file)
+
+
 def _is_signed_by(found: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
-    if found.issuer != authority.subject:
-        return False
     try:
         return found.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
     except (TypeError, UnsupportedAlgorithm):  # a kind of key that signs no lists
@@ -366,15 +500,35 @@ def _is_signed_by(found: x509.CertificateRevocationList, authority: x509.Certifi
 
 
 def _list(found: x509.CertificateRevocationList, file: Path) -> RevocationList:
-    if any(isinstance(extension.value, x509.DeltaCRLIndicator) for extension in found.extensions):
-        raise IdentityError(f"{file}: is a delta list; only whole revocation lists are read")
+    points: frozenset[str] = frozenset()
+    is_partial = False
+    for extension in found.extensions:
+        match extension.value:
+            case x509.DeltaCRLIndicator():
+                cause = "is a delta list; only whole revocation lists are read"
+                raise IdentityError(f"{file}: {cause}")
+            case x509.IssuingDistributionPoint(indirect_crl=True):
+                cause = "is an indirect list; only an authority's own lists are read"
+                raise IdentityError(f"{file}: {cause}")
+            case x509.IssuingDistributionPoint() as part:
+                points = _addresses(part.full_name or ())
+                is_partial = bool(
+                    part.only_contains_ca_certs
+                    or part.only_contains_attribute_certs
+                    or part.only_some_reasons
+                )
     return RevocationList(
         serials=frozenset(revoked.serial_number for revoked in found),
-        points=points_of(found),
+        points=points,
+        is_partial=is_partial,
         issued_at=found.last_update_utc,
         # Without an end it is out of date at once: nobody says how long to believe it.
         next_update=found.next_update_utc or datetime.min.replace(tzinfo=UTC),
     )
+
+
+def _addresses(names: Iterable[x509.GeneralName]) -> frozenset[str]:
+    return frozenset(n.value for n in names if isinstance(n, x509.UniformResourceIdentifier))
 
 
 def private_key(pem: bytes) -> PrivateKeyTypes:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -33,19 +34,26 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from bars_gateway.errors import IdentityError
 from bars_gateway.frozen import frozen
 from bars_gateway.tls.certificates import (
+    AuthorityName,
     NoPem,
     Revocations,
+    authority_name,
     dns_names,
+    extension_of,
     from_pem,
     is_authority,
+    is_legible,
     load_revocations,
+    name_of,
     points_of,
     private_key,
     signs,
+    why_illegible,
 )
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
+_COMMON = "commonName"
 _DER = 2  # of the ssl module's own certificates, which name it nowhere in public
 _OTHERS = 0o007
 _GROUP = 0o070
@@ -109,13 +117,14 @@ class Caller:
 
     names: frozenset[str]  # as `peer_names` gives them
     issuer_name: str  # the common name of the authority, or an empty text
-    issuer: bytes  # the authority's whole name, in DER
+    issuer: AuthorityName
     serial: int
     points: frozenset[str]  # where the list that would revoke it is published
-    presented: tuple[bytes, ...] = ()  # its certificates in DER, leaf first, as they came
+    # Its certificates in DER, leaf first, as they came; none where the library reads them not all.
+    presented: tuple[bytes, ...] = ()
 
 
-NOBODY = Caller(names=frozenset(), issuer_name="", issuer=b"", serial=0, points=frozenset())
+NOBODY = Caller(names=frozenset(), issuer_name="", issuer=(), serial=0, points=frozenset())
 
 
 @dataclass(slots=True)
@@ -145,7 +154,7 @@ def load_identity(
     authorities = _certificates(client_ca_file)
     _check_leaf(chain[0], certificate_file, now, may_be_over=may_be_over)
     _check_authorities(authorities, client_ca_file, now)
-    _check_pair(chain[0], certificate_file, private_key_file)
+    _check_pair(chain, certificate_file, private_key_file)
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
         probe_context=_server_context(certificate_file, private_key_file, ()),
@@ -177,12 +186,27 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def caller_of(connection: ssl.SSLObject) -> Caller:
-    """Return what the certificate of the other end says; raise ValueError if it is unreadable."""
-    presented = connection.getpeercert()
+    """
+    Return what the certificate of the other end says; raise ValueError if it is unreadable.
+
+    OpenSSL has let it in by what it has read of it, which may be more than the library reads.
+    """
+    said = connection.getpeercert()
     encoded = connection.getpeercert(binary_form=True)
-    if presented is None or encoded is None:
+    if said is None or encoded is None:
         return NOBODY
-    return caller_from(peer_names(presented), (encoded, *_brought(connection, encoded)))
+    issuer: Any = said["issuer"]
+    serial: Any = said["serialNumber"]
+    points: Any = said.get("crlDistributionPoints", ())
+    presented = (encoded, *_brought(connection, encoded))
+    return Caller(
+        names=peer_names(said),
+        issuer_name=_only([value for part in issuer for key, value in part if key == _COMMON]),
+        issuer=authority_name([value for _, value in part] for part in issuer),
+        serial=int(serial, 16),
+        points=frozenset(points),
+        presented=presented if all(map(is_legible, presented)) else (),
+    )
 
 
 def caller_from(names: frozenset[str], presented: tuple[bytes, ...]) -> Caller:
@@ -191,12 +215,16 @@ def caller_from(names: frozenset[str], presented: tuple[bytes, ...]) -> Caller:
     issuers = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Caller(
         names=names,
-        issuer_name=str(issuers[0].value) if len(issuers) == 1 else "",
-        issuer=certificate.issuer.public_bytes(),
+        issuer_name=_only([str(each.value) for each in issuers]),
+        issuer=name_of(certificate.issuer),
         serial=certificate.serial_number,
         points=points_of(certificate),
         presented=presented,
     )
+
+
+def _only(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ""
 
 
 def _brought(connection: ssl.SSLObject, leaf: bytes) -> tuple[bytes, ...]:
@@ -218,10 +246,7 @@ def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:
     text, has no names at all: whoever issued it was careless or was deceived.
     """
     common = [
-        value
-        for part in certificate.get("subject", ())
-        for key, value in part
-        if key == "commonName"
+        value for part in certificate.get("subject", ()) for key, value in part if key == _COMMON
     ]
     alternative = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
     found = {_normalised(name) for name in (*common, *alternative)}
@@ -265,29 +290,42 @@ def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime, *, may_be_ove
     if leaf.not_valid_before_utc > now:
         start = leaf.not_valid_before_utc.isoformat()
         raise IdentityError(f"{file}: is not valid before {start}")
-    try:
-        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except x509.ExtensionNotFound:
+    usage = extension_of(leaf, x509.ExtendedKeyUsage)
+    if usage is None:
         return  # no restriction: fit for every use
-    if ExtendedKeyUsageOID.SERVER_AUTH not in usage.value:
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
         raise IdentityError(f"{file}: is not meant for servers (no serverAuth in its key usage)")
 
 
 def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
-    if not all(is_authority(authority) for authority in authorities):
-        raise IdentityError(f"{file}: holds a certificate that is not an authority's")
+    for place, authority in enumerate(authorities, 1):
+        if not is_authority(authority):
+            why = why_illegible(authority)
+            read = f": its extensions cannot be read ({why})" if why else ""
+            cause = f"holds a certificate (number {place}) that is not an authority's{read}"
+            raise IdentityError(f"{file}: {cause}")
     # One that has ended beside its successor is usual, and does no harm.
     if all(authority.not_valid_after_utc <= now for authority in authorities):
         raise IdentityError(f"{file}: every certificate authority in it has expired")
 
 
-def _check_pair(leaf: x509.Certificate, certificate_file: Path, key_file: Path) -> None:
-    if _public(leaf) != _public(_private_key(key_file)):
-        raise IdentityError(f"{key_file}: is not the key of {certificate_file}")
+def _check_pair(chain: Sequence[x509.Certificate], certificate_file: Path, key_file: Path) -> None:
+    key = _public(_private_key(key_file), key_file)
+    holders = [_public(each, certificate_file) == key for each in chain]
+    if holders[0]:
+        return
+    if any(holders):
+        place = holders.index(True) + 1
+        cause = f"our own certificate is number {place} in it, and has to be the first"
+        raise IdentityError(f"{certificate_file}: {cause}")
+    raise IdentityError(f"{key_file}: is not the key of {certificate_file}")
 
 
-def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
-    return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _public(owner: x509.Certificate | PrivateKeyTypes, file: Path) -> bytes:
+    try:
+        return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise IdentityError(f"{file}: holds a kind of key that cannot be used: {error}") from error
 
 
 def _private_key(file: Path) -> PrivateKeyTypes:
@@ -297,6 +335,8 @@ def _private_key(file: Path) -> PrivateKeyTypes:
         key = private_key(pem)
     except TypeError as error:
         raise IdentityError(f"{file}: is locked with a passphrase; store it without") from error
+    except UnsupportedAlgorithm as error:
+        raise IdentityError(f"{file}: holds a kind of key that cannot be used: {error}") from error
     except ValueError as error:
         raise IdentityError(f"{file}: holds no private key in PEM form") from error
     if isinstance(key, RSAPrivateKey) and not signs(key):

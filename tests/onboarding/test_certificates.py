@@ -243,8 +243,15 @@ def test_every_wrong_certificate_gets_its_own_message(settings, chain, rule, exp
         ((G1.leaf(NAME), G1.middle, G1.root), "environment"),
         ((INT.leaf(NAME, alternative=[]), INT.middle), "alternative"),
         ((INT.leaf(NAME, alternative=["b.example"]), INT.middle), "alternative"),
+        ((INT.leaf(NAME, odd={"2.5.29.19": b"\x30\x03\x01\x01\x00"}), INT.middle), "legible"),
     ],
-    ids=["expires-soon", "first-series", "no-alternative-name", "other-alternative-names"],
+    ids=[
+        "expires-soon",
+        "first-series",
+        "no-alternative-name",
+        "other-alternative-names",
+        "not-in-der",
+    ],
 )
 def test_what_will_not_do_for_long_is_a_warning(settings, chain, rule):
     """It may be used today, and somebody should know."""
@@ -315,6 +322,19 @@ def test_a_certificate_comes_as_pkcs12_too(config, tmp_path, password):
 
     assert (0, "") == (done.code, done.err)
     assert {NAME} == installed(config).names
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_password_may_be_saved_by_windows(config, tmp_path, coding):
+    """Its editor and its shell each have an encoding of their own."""
+    file, secret = tmp_path / "receiver.pfx", tmp_path / "password"
+    locked = BestAvailableEncryption("Bärs".encode())
+    chain = LEAF_KEY, GOOD[0], [INT.middle]
+    file.write_bytes(pkcs12.serialize_key_and_certificates(b"bars", *chain, locked))
+    secret.write_bytes("Bärs\r\n".encode(coding))
+    done = typed("certificate", "check", file, "-c", config, "--password-file", secret)
+
+    assert (0, "") == (done.code, done.err)
 
 
 DELIVERED = {
@@ -395,6 +415,10 @@ CASES = {
     "garbage": (b"\x00\x01garbage", "is not a certificate, or its password is another one"),
     "half a PEM": (b"-----BEGIN CERTIFICATE-----\nAAAA", "holds no certificate in PEM form"),
     "the key": (key_pem(), "is a private key, and no certificate in PEM form"),
+    "of java": (
+        bytes.fromhex("feedfeed00000002"),
+        "is a Java keystore (JKS), and no certificate in PEM form",
+    ),
 }
 
 
@@ -423,10 +447,20 @@ def test_the_request_is_not_the_certificate(config):
     )
 
 
+# A key of GOST R 34.10, of which the object id is enough.
+UNUSUAL = b"""\
+-----BEGIN PRIVATE KEY-----
+MEgCAQAwHwYIKoUDBwEBAQEwEwYHKoUDAgIjAQYIKoUDBwEBAgIEIgQgAQEBAQEBAQEBAQEBAQEB
+AQEBAQEBAQEBAQEBAQEBAQE=
+-----END PRIVATE KEY-----
+"""
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"garbage", "holds no private key in PEM form"),
+        (UNUSUAL, "holds a kind of key that cannot be used"),
         (
             LEAF_KEY.private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")

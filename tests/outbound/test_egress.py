@@ -320,7 +320,7 @@ async def test_what_is_blocked_waits_for_all_together():
 
 async def test_a_login_is_given_and_never_shown(box, tmp_path):
     """The token comes through; the password is in no text of ours."""
-    (tmp_path / "password").write_text("correct horse: ü\n", "utf-8")
+    (tmp_path / "password").write_text("correct horse: ü\r\n", "utf-8-sig")
 
     class Ways:
         egress_user = "gateway"

@@ -669,3 +669,13 @@ def test_nobody_loads_the_driver_whose_database_is_a_file() -> None:
     )
 
     assert "[]" == ran.stdout.strip()
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig"])
+def test_a_password_may_have_been_written_on_windows(tmp_path, coding) -> None:
+    """Neither the end of its line nor a mark before it is part of it."""
+    file = tmp_path / "password"
+    file.write_text("sesame\r\n", coding, newline="")
+    address = ServerAddress(url="postgresql://bars@localhost/bars", node="one", password_file=file)
+
+    assert "sesame" == address.parameters()["password"]

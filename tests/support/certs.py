@@ -1,12 +1,13 @@
 """Certificates of every kind that a desk may send, right and wrong."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -58,8 +59,13 @@ def made(
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
     digest: hashes.HashAlgorithm | None = None,
     alternative: Sequence[str] | None = None,
+    odd: Mapping[str, bytes] | None = None,
 ) -> x509.Certificate:
-    """Return a certificate; its name is an alternative name too, unless others are given."""
+    """
+    Return a certificate; its name is an alternative name too, unless others are given.
+
+    *odd*: extensions by object id as they are written, in the place of those.
+    """
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -68,7 +74,14 @@ def made(
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    )
+    if odd is not None:
+        for number, written in odd.items():
+            kind = x509.UnrecognizedExtension(x509.ObjectIdentifier(number), written)
+            builder = builder.add_extension(kind, critical=False)
+        return builder.sign(AUTHORITY_KEY, digest or hashes.SHA256())
+    builder = builder.add_extension(
+        x509.BasicConstraints(ca=authority, path_length=None), critical=True
     )
     if usages and not authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -78,3 +91,21 @@ def made(
         names = [x509.DNSName(name) for name in alternative]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(AUTHORITY_KEY, digest or hashes.SHA256())
+
+
+def in_pem(encoded: bytes) -> bytes:
+    """Return DER as PEM, whatever it holds."""
+    text = base64.encodebytes(encoded)
+    return b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+
+
+def rewritten(certificate: x509.Certificate, old: bytes, new: bytes, times: int = 1) -> bytes:
+    """Return *certificate* in DER with *new* for *old*, which is as long, and signed anew."""
+    assert len(old) == len(new)
+    assert times == certificate.tbs_certificate_bytes.count(old)
+    content = certificate.tbs_certificate_bytes.replace(old, new)
+    signature = AUTHORITY_KEY.sign(content, padding.PKCS1v15(), hashes.SHA256())
+    whole = certificate.public_bytes(Encoding.DER)
+    return whole.replace(certificate.tbs_certificate_bytes, content).replace(
+        certificate.signature, signature
+    )

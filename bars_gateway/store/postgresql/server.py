@@ -159,7 +159,7 @@ class ServerAddress:
 
 def _password(file: Path) -> str:
     try:
-        return file.read_text("utf-8").rstrip("\n")
+        return file.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatabaseUnfit(
             f"the password of the database cannot be read: {file}: {type(error).__name__}",
