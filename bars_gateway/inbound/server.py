@@ -472,13 +472,18 @@ def _headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _read(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers by lower-case name: repeated ones joined, the token left out."""
+    """
+    Return headers by lower-case name: repeated ones joined, the token left out.
+
+    A line that is there twice, as a hop in between may write it, says no more than once.
+    """
     found: dict[str, str] = {}
     for name, value in headers.items():
         key, text = name.lower(), value
         if not text.isascii():
             text = text.encode("ascii", "replace").decode("ascii")
-        found[key] = f"{found[key]}, {text}" if key in found else text
+        if found.get(key) != text:
+            found[key] = f"{found[key]}, {text}" if key in found else text
     found.pop("authorization", None)
     return found
 

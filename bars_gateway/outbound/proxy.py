@@ -146,19 +146,30 @@ def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Prox
 
 def _media_type(response: aiohttp.ClientResponse) -> str:
     said = response.content_type
-    return said if said.isascii() and said.isprintable() else "application/octet-stream"
+    return said if _is_readable(said) else "application/octet-stream"
 
 
 def _readable(headers: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Return those of *names* that are there, and can be written in a header again."""
     found = {name: headers[name] for name in names if name in headers}
-    return {name: said for name, said in found.items() if said.isascii() and said.isprintable()}
+    return {name: said for name, said in found.items() if _is_readable(said)}
 
 
-def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | None:
-    """Return our own spelling where it came back in whatever case."""
-    came = response.headers.get(name, "").strip()
-    return ours if came.lower() == ours.lower() else came or None
+def _is_readable(said: str) -> bool:
+    return said.isascii() and said.isprintable()
+
+
+def _echoed(response: aiohttp.ClientResponse, name: str, ours: str | None) -> str | None:
+    """
+    Return our own spelling where it came back in whatever case, else what came first.
+
+    Servers in between name requests, too, and put their own id beside the Receiver's.
+    """
+    lines = [each for each in response.headers.getall(name, ()) if _is_readable(each)]
+    came = [each.strip() for line in lines for each in line.split(",") if each.strip()]
+    if ours is not None and ours.lower() in (each.lower() for each in came):
+        return ours
+    return came[0] if came else None
 
 
 @frozen(kw_only=True)
@@ -273,6 +284,8 @@ class ProxyReads:
             if body is None:
                 return None
             handed_on = _readable(response.headers, _HANDED_ON)
+            for name in {REQUEST_ID, CORRELATION_ID} & handed_on.keys():
+                handed_on[name] = _echoed(response, name, request.headers.get(name)) or ""
             return BarsAnswer(
                 http_status=response.status,
                 media_type=handed_on.pop("Content-Type", "application/octet-stream"),

@@ -627,3 +627,13 @@ def refuses(port: int) -> bool:
 
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def test_an_id_that_is_there_twice_is_one_id(identity: Identity, proxy: ssl.SSLContext):
+    """A hop in between may write a header again; two that differ name no request."""
+    receiver = Receiver()
+    async with serving(receiver, identity) as server, calling(server.port, proxy) as caller:
+        answer = await caller.ask(post(extra=f"X-Request-Id: {REQUEST_ID}\r\n"))
+
+    assert (200, REQUEST_ID) == (answer.status, answer.headers["X-Request-Id"])
+    assert REQUEST_ID == receiver.requests[0].headers["x-request-id"]

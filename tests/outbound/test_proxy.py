@@ -206,6 +206,21 @@ class TestTheAnswer:
 
         assert (REQUEST_ID, CORRELATION_ID) == (answer.request_id, answer.correlation_id)
 
+    @pytest.mark.parametrize("ours_comes", ["first", "last", "in one line"])
+    async def test_an_id_that_a_hop_adds_does_not_hide_ours(self, session, ours_comes):
+        """Web servers in front of Receivers add one of their own making, beside the Receiver's."""
+        ours, other = f"X-Request-Id: {REQUEST_ID}\r\n", f"X-Request-Id: {'0' * 32}\r\n"
+        both = {
+            "first": ours + other,
+            "last": other + ours,
+            "in one line": f"X-Request-Id: {'0' * 32}, {REQUEST_ID}\r\n",
+        }
+        said = f"HTTP/1.1 200 OK\r\n{both[ours_comes]}Content-Length: 2\r\n\r\n{{}}"
+        async with wired(said.encode()) as url:
+            answer = await proxy_at(session, url).post(a_claim(), "t")
+
+        assert REQUEST_ID == answer.request_id
+
     async def test_ids_of_another_request_stay_what_they_are(self, proxy, national_proxy):
         """Somebody else's answer must not pass for ours."""
         national_proxy.answers.append(saying(200, X_Request_Id=CORRELATION_ID))

@@ -140,6 +140,18 @@ async def test_a_header_that_cannot_be_written_again_is_left_out(
     assert {"Location": "/Slot/1"} == answer.headers
 
 
+async def test_an_id_that_a_hop_adds_does_not_hide_ours(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Or the Receiver's own answer would be said to be nobody's."""
+    said = b"HTTP/1.1 200 OK\r\nX-Request-Id: abc\r\nX-Request-Id: 1\r\nContent-Length: 2\r\n\r\n{}"
+    async with wired(said) as url:
+        answer = await reads(session, url, tmp_path).ask(slots())
+
+    assert isinstance(answer, BarsAnswer)
+    assert {"X-Request-Id": "1"} == answer.headers
+
+
 async def test_a_refused_token_is_replaced_once(
     session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
 ) -> None:
