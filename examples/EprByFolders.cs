@@ -35,9 +35,13 @@ static class EprByFolders
     static Told Take(string inbox, string received, string last)
     {
         var name = Path.GetFileName(last).Split('.');
-        var told = Told.In(name[1] == "message" ? Path.Combine(inbox, name[0] + ".notice.json") : last);
         foreach (var file in Directory.GetFiles(inbox, name[0] + ".*").OrderBy(each => each == last))
+        {
+            File.Delete(Path.Combine(received, Path.GetFileName(file))); // a crash may repeat it
             File.Move(file, Path.Combine(received, Path.GetFileName(file))); // a real EPR files it
+        }
+        string about = name[1] == "message" ? name[0] + ".notice.json" : Path.GetFileName(last);
+        var told = Told.In(Path.Combine(received, about)); // after a crash it was here before
         Console.WriteLine(told.kind + ": " + told.means); // people are shown what it means
         return told;
     }

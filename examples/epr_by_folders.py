@@ -37,9 +37,10 @@ def receipt(outbox: Path, stem: str) -> str:
 def take(inbox: Path, received: Path, last: Path) -> tuple[str, str]:
     """Take away one notice and what belongs to it; *last* was written last, and goes last."""
     number, what = last.name.split(".")[:2]
-    told = json.loads((inbox / f"{number}.notice.json" if what == "message" else last).read_bytes())
     for file in sorted(inbox.glob(f"{number}.*"), key=last.__eq__):
         shutil.move(file, received / file.name)  # a real EPR files it with the patient
+    about = f"{number}.notice.json" if what == "message" else last.name
+    told = json.loads((received / about).read_bytes())  # after a crash it was here before
     print(f"{told['kind']}: {told['means']}", flush=True)  # people are shown what it means
     return told["kind"], told["request_id"]
 

@@ -86,6 +86,8 @@ UNMET: Mapping[str, str] = {
     "standard.requirements.Unshown": "each chooses a sentence, in docs/conformance.md",
     "cli.completion.Shell": "names of programs, listed by `--help`",
     "cli.suppliers.CheckDoor": "the two doors, listed by `--help`",
+    "epr_check.sightings.Addition": "each is its own words, in what the check prints",
+    "epr_check.sightings.OthersWant": "each is its own words, in what the check prints",
     "epr_check.sightings.FileEvent": "each is its own words, in what the check prints",
     "epr.contract.DocumentWriter": "each is its own words, in docs/epr-contract.md",
     "epr.outbox.Mark": "letters in names of files that are the gateway's own",

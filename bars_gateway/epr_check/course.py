@@ -1,31 +1,47 @@
 """
 What is played at the EPR: others write to it, and what it sends meets one fate after another.
 
-    others write ─► a referral ─► the same notice again ─► another ─► a validation ─► questions
+    others write ─► a referral ─► the same notice again ─► another, and a crash of the EPR
+                 ─► a validation, and its update ─► bookings ─► reads ─► a cancellation
     it sends     ─► door ─► acknowledged ─► refused ─► overdue ─► unconfirmed ─► not sent
+    at the end   ─► notices as a later version of the contract may have them
 
-Both go on side by side. Nobody but the EPR can send its messages: for each fate the check says that
-it is time for one, and goes on where none comes, so that the fate is then untried. Faults meet the
-services of the counterparty alone, for the rest goes on meanwhile. Before *not sent* the gateway is
-started again: what it had of an access token is gone, and there is no other.
+Both go on side by side, and then comes the end. Nobody but the EPR can send its messages: for each
+fate the check says that it is time for one, and goes on where none comes, so that the fate is then
+untried. Nobody but its supplier can kill it: the check says when. Faults meet the services of the
+counterparty alone, for the rest goes on meanwhile. Before *not sent* the gateway is started again:
+what it had of an access token is gone, and there is no other.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
+from bars_gateway.demo.messages import NHS_NUMBER
 from bars_gateway.epr_check.relay import SocketRelay
-from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
+from bars_gateway.epr_check.sightings import (
+    Addition,
+    EprSightings,
+    OthersWant,
+    SeenNotice,
+    SeenReply,
+)
 from bars_gateway.errors import SandboxError
 from bars_gateway.frozen import frozen
+from bars_gateway.standard.patients import NHS_NUMBER_SYSTEM
 
 SERVICES = tuple(f"20000009{number:02}" for number in range(1, 9))  # of the counterparty
 UNKNOWN_SERVICE = "2000000999"  # that nobody is entered for
 _OTHER_PATIENT = "9990000026"
-_UNATTENDED = 503
+_PATIENT = f"{NHS_NUMBER_SYSTEM}%7C{NHS_NUMBER}"  # of whom it has referrals
+_OK, _UNATTENDED = 200, 503
+_KILL = "Kill your EPR now (kill -9), and start it again"
+# Numbers that the gateway does not come to in a check: those of a notice may have gaps.
+_LATER = {Addition.MEMBER: 900_001, Addition.KIND: 900_002}
 Json = Mapping[str, Any]
 Say = Callable[[str, str], None]
 CHECK, OTHERS = "check", "counterparty"
@@ -60,6 +76,8 @@ class CheckGround:
     sightings: EprSightings
     relay: SocketRelay
     again: Callable[[SeenNotice], Awaitable[None]]  # gives a notice once more
+    after_a_crash: Callable[[SeenNotice], Awaitable[None]] | None  # None: the relay holds it back
+    made_up: Callable[[SeenNotice], Awaitable[None]]  # gives one that the gateway does not have
     restart: Callable[[], Awaitable[None]]  # of the gateway
     say: Say
     times: CheckTimes
@@ -98,6 +116,7 @@ class CheckCourse:
             group.create_task(self._others())
             if self._ground.sends:
                 group.create_task(self._own())
+        await self._later()
         self._ground.say(CHECK, "all was played; waits for what is done about the last of it")
         await asyncio.sleep(self._ground.times.last)
 
@@ -110,22 +129,108 @@ class CheckCourse:
             notice.repeated_at = self._seen.seconds
             await self._ground.again(notice)
             await self._until(lambda: len(notice.taken) > 1, times.patience)
-        await self._request("a1t1", "sends another referral", nhs_number=_OTHER_PATIENT)
-        await self._request("a4t1", "sends a request for validation, and waits for the answer")
+        await self._crash()
+        validation = await self._request(
+            "a4t1", "sends a request for validation, and waits for the answer"
+        )
         if self._ground.asks:
-            await self._request("a1t1", "asks for a booking", books=True)
-            self._ground.say(OTHERS, "asks to cancel its first referral")
-            async with self._calm:
-                sent = await self._post(f"/counterparty/held/{self._first['id']}/cancel", {})
-            self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
+            await self._steer(validation, "update", "asks to change its request for validation")
+            await self._bookings()
+            await self._steer(self._first, "cancel", "asks to cancel its first referral")
+
+    async def _crash(self) -> None:
+        """Let the EPR crash between having a notice and saying so, or seem to."""
+        times, leave = self._ground.times, self._ground.after_a_crash
+        if leave is None:
+            self._ground.relay.holds_seconds = times.patience
+        sent = await self._request("a1t1", "sends another referral", nhs_number=_OTHER_PATIENT)
+        notice = await self._notice_of(sent)
+        if notice is None or not await self._until(
+            lambda: notice.taken or notice.held_at is not None, times.patience
+        ):
+            self._ground.relay.holds_seconds = 0.0
+            return
+        async with self._calm:
+            if leave is not None:
+                notice.crashed_at = self._seen.seconds
+                self._ground.say(CHECK, f"{_KILL}. The last file of notice {notice.number} is back")
+                await leave(notice)
+                await self._until(lambda: len(notice.taken) > 1, times.patience)
+                return
+            self._ground.say(CHECK, f"holds back that notice {notice.number} is collected. {_KILL}")
+            await self._seen.until(lambda: notice.crashed_at is not None)
+            seen = len(notice.taken)
+            await self._until(lambda: len(notice.taken) > seen, times.patience)
+            assert notice.held_at is not None
+            self._seen.away.append((notice.held_at, self._seen.seconds))
+
+    async def _bookings(self) -> None:
+        """Look for a slot, book it, read the booking, and ask for what cannot be had."""
+        slot = str(uuid4())
+        await self._read(OthersWant.SLOTS, "Slot")
+        booked = await self._request("a1t1", "asks for a booking", books=True, slot=slot)
+        record = booked["id"]
+        if booked["http_status"] == _OK:
+            await self._read(OthersWant.RECORD, f"Appointment/{record}", record)
+            self._reply(
+                OthersWant.SECOND,
+                await self._request(
+                    "a1t1",
+                    "asks for a booking of the same slot, for another patient",
+                    books=True,
+                    slot=slot,
+                    nhs_number=_OTHER_PATIENT,
+                ),
+            )
+        await self._read(OthersWant.PATIENT, f"ServiceRequest?patient:identifier={_PATIENT}")
+        await self._read(OthersWant.NOTHING, f"Appointment/{uuid4()}")
+
+    async def _read(self, wants: OthersWant, path: str, record: str | None = None) -> None:
+        self._ground.say(OTHERS, f"reads {wants}")
+        async with self._calm:
+            wanted = {"to": self._ground.service, "read": path}
+            found = await self._post("/counterparty/reads", wanted)
+        self._note_unattended(found)
+        self._reply(wants, found, ours=record is None or found["id"] == record)
+        self._ground.say(OTHERS, f"got HTTP {found['http_status']}")
+
+    def _reply(self, wants: OthersWant, found: Json, *, ours: bool = True) -> None:
+        reply = SeenReply(wants, str(found["request_id"]), found["http_status"], ours)
+        self._seen.told_others(reply)
+
+    async def _steer(self, sent: Json, verb: str, told_as: str) -> None:
+        """Let the counterparty change what it sent, if that was taken."""
+        if sent["http_status"] != _OK:
+            return
+        self._ground.say(OTHERS, told_as)
+        async with self._calm:
+            found = await self._post(f"/counterparty/held/{sent['id']}/{verb}", {})
+        self._note_unattended(found)
+        if verb == "update":
+            self._reply(OthersWant.UPDATE, found)
+        self._ground.say(OTHERS, f"got HTTP {found['http_status']}")
+
+    def _note_unattended(self, found: Json) -> None:
+        if found["http_status"] == _UNATTENDED and self._ground.asks:
+            self._seen.unattended += 1
+
+    async def _later(self) -> None:
+        """Give notices as a later version of the contract may have them."""
+        model = self._seen.notice(request_id=self._first["request_id"])
+        if model is None or not model.taken:
+            return
+        for addition, number in _LATER.items():
+            notice = self._seen.make_up(model, addition, number)
+            self._ground.say(CHECK, f"gives notice {notice.number}, with {addition}")
+            await self._ground.made_up(notice)
+            await self._until(partial(bool, notice.taken), self._ground.times.patience)
 
     async def _request(self, use_case: str, told_as: str, **more: object) -> Json:
         self._ground.say(OTHERS, told_as)
         wanted = {"use_case": use_case, "to": self._ground.service, **more}
         async with self._calm:
             sent = await self._post("/counterparty/requests", wanted)
-        if sent["http_status"] == _UNATTENDED and self._ground.asks:
-            self._seen.unattended += 1
+        self._note_unattended(sent)
         self._ground.say(OTHERS, f"got HTTP {sent['http_status']}")
         return sent
 

@@ -95,6 +95,18 @@ async def give_again(view: GatewayView, spool: Path, notice: SeenNotice) -> None
         _rename_in(spool / "inbox", name, content)
 
 
+async def give_what_a_crash_leaves(view: GatewayView, spool: Path, notice: SeenNotice) -> None:
+    """Put the file to act on there once more, alone: whoever is killed then finds it so."""
+    *_, (name, content) = await _files(notice, view)
+    _rename_in(spool / "inbox", name, content)
+
+
+async def give_made_up(spool: Path, notice: SeenNotice) -> None:
+    """Put a notice there that the gateway does not have, as a later version may have it."""
+    name = f"{notice.number:012d}.{notice.document['kind']}.json"
+    _rename_in(spool / "inbox", name, encode(dict(notice.document)))
+
+
 def _rename_in(inbox: Path, name: str, content: bytes) -> None:
     half = inbox / "tmp" / name
     half.write_bytes(content)

@@ -14,10 +14,18 @@ from enum import StrEnum
 from itertools import pairwise
 
 from bars_gateway.epr.spool import Sort, sort_of, stem_of
-from bars_gateway.epr_check.sightings import EprSightings, SeenAct, SeenNotice
+from bars_gateway.epr_check.sightings import (
+    Addition,
+    EprSightings,
+    OthersWant,
+    SeenAct,
+    SeenNotice,
+    SeenReply,
+)
 from bars_gateway.frozen import frozen
 
 HASTE_SECONDS = 10.0  # in which nobody has telephoned: what is sent again by then, a program sends
+_OK, _NOT_FOUND, _TIMEOUT = 200, 404, 408
 _MOST_AGAIN = 2  # times that the same refused bytes may come: a person may be puzzled once
 
 
@@ -97,7 +105,7 @@ def _came(seen: EprSightings, _terms: CheckTerms) -> Judgement:
 def _due(seen: EprSightings, terms: CheckTerms) -> list[SeenNotice]:
     """Return the notices that an EPR has had its time for."""
     last = seen.seconds - terms.patience_seconds
-    told = [each for each in seen.notices.values() if not each.is_known]
+    told = [n for n in seen.notices.values() if not n.is_known and n.addition is None]
     return [each for each in told if each.taken or _since(each, seen) <= last]
 
 
@@ -175,7 +183,7 @@ def _acted_last(seen: EprSightings, terms: CheckTerms) -> Judgement:
 def _in_order(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     by_workflow: dict[object, list[tuple[float, int]]] = {}
     for each in seen.notices.values():
-        if each.taken and each.document:
+        if each.taken and each.document and each.addition is None:
             found = by_workflow.setdefault(each.document["workflow_id"], [])
             found.append((each.taken[0], each.number))
     several = [sorted(found) for found in by_workflow.values() if len(found) > 1]
@@ -205,6 +213,45 @@ def _survived(seen: EprSightings, terms: CheckTerms) -> Judgement:
         looks.append(f"notice {each.number} came twice: is what it says there once? {_means(each)}")
     text = f"{_some([each.number for each in again])} was collected again, and what came after it"
     return (*_right_or(wrong, text), tuple(looks))
+
+
+def _crashed(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    """Judge what became of a notice that was not collected to its end."""
+    found = [each for each in seen.notices.values() if each.crashed_at is not None]
+    if not found:
+        return EprResult.UNTRIED, "no referral came that a crash could meet"
+    ways = (
+        "the gateway did not hear that it was collected"
+        if terms.by_socket
+        else "its last file lay there alone, as whoever is killed leaves it"
+    )
+    wrong, looks = [], []
+    for each in found:
+        assert each.crashed_at is not None
+        if not any(at > each.crashed_at for at in each.taken):
+            wrong.append(f"notice {each.number} was not collected any more: {ways}")
+        looks.append(
+            f"was your EPR killed and started again at notice {each.number}, and is what it says"
+            f" there once? {_means(each)}"
+        )
+    text = f"{_some([each.number for each in found])} was collected: {ways}"
+    return (*_right_or(wrong, text), tuple(looks))
+
+
+def _added(addition: Addition) -> Callable[[EprSightings, CheckTerms], Judgement]:
+    """Return what judges how an EPR takes what a later version may add."""
+
+    def judge(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+        found = [each for each in seen.notices.values() if each.addition is addition]
+        if not found:
+            return EprResult.UNTRIED, "the check did not come so far"
+        wrong = [
+            f"{each.number}, with {addition}, was not collected" for each in found if not each.taken
+        ]
+        looks = tuple(f"who was shown this, and where? {_means(each)}" for each in found)
+        return (*_right_or(wrong, f"a notice with {addition} was collected"), looks)
+
+    return judge
 
 
 def _means(notice: SeenNotice) -> str:
@@ -308,6 +355,80 @@ def _usable(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     told = dict.fromkeys(f"{each.question}: {each.why}" for each in seen.refused_answers)
     wrong = [f"refused was the answer to {_some(list(told))}"] if told else []
     return _right_or(wrong, "every answer could be used")
+
+
+def _updated(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    """Judge how it decided that something that it has is to be changed."""
+    asked = [
+        (each, seen.question_of(each.request_id)) for each in _replies(seen, OthersWant.UPDATE)
+    ]
+    if not any(question for _, question in asked):
+        return EprResult.UNTRIED, "nobody could ask for a change"
+    wrong, how = [], []
+    for reply, question in asked:
+        if question is None:
+            continue
+        how.append("said yes to" if question.document.get("accepted") else "refused")
+        if not question.in_time:
+            wrong.append(
+                f"question {question.number} was not decided in time: they hold to the old"
+            )
+        elif reply.http_status == _NOT_FOUND:
+            wrong.append(
+                f"question {question.number} is of what it has collected; it did not find it"
+            )
+        elif question.is_kept_by_the_epr and question.number not in seen.requests_read:
+            wrong.append(f"question {question.number} was said yes to, and what changes never read")
+    return _right_or(wrong, f"a change was {_some(how)} in time")
+
+
+def _reads(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    """Judge what others get who look before they book, change or cancel."""
+    wanted = (OthersWant.SLOTS, OthersWant.RECORD, OthersWant.PATIENT)
+    found = [each for want in wanted for each in _replies(seen, want) if _was_put(each, seen)]
+    if not found:
+        return EprResult.UNTRIED, "nothing was read"
+    late = [each.wants for each in found if each.http_status == _TIMEOUT]
+    wrong = [f"not in time: {_some(late)}"] if late else []
+    wrong += [
+        f"{each.wants} was not found when it was read"
+        for each in found
+        if each.wants is OthersWant.RECORD and each.http_status == _NOT_FOUND
+    ]
+    wrong += [f"another record was given than {each.wants}" for each in found if not _ours(each)]
+    given = [each.wants for each in found if each.http_status == _OK]
+    if not wrong and not given:
+        look = "others see no slot and no record of yours: does your service say so of itself?"
+        return EprResult.LOOK, f"all {len(found)} reads were refused", (look,)
+    return _right_or(wrong, f"given was: {_some(given)}")
+
+
+def _ours(reply: SeenReply) -> bool:
+    return reply.ours or reply.http_status != _OK
+
+
+def _said_no(seen: EprSightings, _terms: CheckTerms) -> Judgement:
+    """Judge whether it decides at all: one that says yes to everything keeps no diary."""
+    wanted = (OthersWant.NOTHING, OthersWant.SECOND)
+    found = [each for want in wanted for each in _replies(seen, want) if _decided(each, seen)]
+    if not found:
+        return EprResult.UNTRIED, "nothing was asked for that cannot be had, or nobody decided it"
+    wrong = [f"it gave {each.wants}" for each in found if each.http_status == _OK]
+    return _right_or(wrong, f"it refused {_some([each.wants for each in found])}")
+
+
+def _replies(seen: EprSightings, wants: OthersWant) -> list[SeenReply]:
+    return [each for each in seen.replies if each.wants is wants]
+
+
+def _was_put(reply: SeenReply, seen: EprSightings) -> bool:
+    """Tell whether the EPR was asked, and not the gateway alone."""
+    return seen.question_of(reply.request_id) is not None
+
+
+def _decided(reply: SeenReply, seen: EprSightings) -> bool:
+    question = seen.question_of(reply.request_id)
+    return question is not None and bool(question.in_time)
 
 
 def _back(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -422,6 +543,11 @@ RULES: Mapping[str, CheckRule] = {
     "acted_last": CheckRule("folder-2", "Took the file to act on away last", _acted_last),
     "in_order": CheckRule("notices-4", "Took them in order", _in_order),
     "repeats": CheckRule("notices-3", "Survived a notice that came twice", _survived),
+    "crash": CheckRule(
+        "socket-2", "Survived a crash before it had collected", _crashed, "folder-2"
+    ),
+    "new_member": CheckRule("versions-4", "Passed over a new member", _added(Addition.MEMBER)),
+    "new_kind": CheckRule("versions-4", "Collected a new kind of notice", _added(Addition.KIND)),
     "renamed": CheckRule("messages-1", "Handed files over by rename", _renamed),
     "named_once": CheckRule("messages-2", "Used each name once", _named_once),
     "envelope_first": CheckRule(
@@ -433,6 +559,9 @@ RULES: Mapping[str, CheckRule] = {
     "not_hammered": CheckRule("messages-9", "Did not repeat what was refused", _not_hammered),
     "answered": CheckRule("questions-1", "Answered questions in time", _answered),
     "usable": CheckRule("questions-7", "Gave answers that can be used", _usable),
+    "updated": CheckRule("questions-1", "Decided a change of what it has", _updated),
+    "reads": CheckRule("questions-6", "Answered reads", _reads),
+    "said_no": CheckRule("questions-8", "Refused what cannot be had", _said_no),
     "back": CheckRule("doors-3", "Went on after the gateway's restart", _back),
     "refused": CheckRule("never-1", "Acted on *refused*", _told("refused")),
     "not_sent": CheckRule("never-1", "Acted on *not sent*", _told("not_sent")),

@@ -32,7 +32,12 @@ from bars_gateway.epr_check.course import (
     times_of,
 )
 from bars_gateway.epr_check.folder_watch import WATCHED, watched
-from bars_gateway.epr_check.gateway_view import give_again, viewed
+from bars_gateway.epr_check.gateway_view import (
+    give_again,
+    give_made_up,
+    give_what_a_crash_leaves,
+    viewed,
+)
 from bars_gateway.epr_check.judging import CheckTerms, EprFinding, judged
 from bars_gateway.epr_check.relay import SocketRelay, why_in
 from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenNotice
@@ -117,6 +122,7 @@ async def _ground(
 ) -> AsyncIterator[CheckGround]:
     """Start everything, and end it afterwards."""
     epr, spool = _organisation(settings), home / "gateway" / "spool"
+    by_socket = settings.by_socket
     own_socket = home / "gateway" / "run" / f"{epr.name}.sock"
     async with AsyncExitStack() as stack:
         timeline.say(CHECK, f"starts a sandbox and a gateway below {home}")
@@ -136,7 +142,9 @@ async def _ground(
             session=session,
             sightings=sightings,
             relay=relay,
-            again=relay.give_again if settings.by_socket else partial(give_again, view, spool),
+            again=relay.give_again if by_socket else partial(give_again, view, spool),
+            after_a_crash=None if by_socket else partial(give_what_a_crash_leaves, view, spool),
+            made_up=relay.give_made_up if by_socket else partial(give_made_up, spool),
             restart=gateway.restart,
             say=timeline.say,
             times=times,

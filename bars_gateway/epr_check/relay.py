@@ -5,10 +5,13 @@ Stands on the socket between the EPR and its gateway: passes everything on, and 
               └─► EprSightings
 
 It does what cannot be seen otherwise in ten minutes: it gives a notice a second time, as a crash
-would, and it cuts off the answer to a submission, which the gateway has taken by then. While the
+would, and it cuts off the answer to a submission, which the gateway has taken by then. It holds
+back that a notice is collected, so that the EPR may be killed between the two, and then hangs up:
+the gateway has not heard of it. It answers for notices that the check has made up. While the
 gateway is gone, whoever connects here is hung up on.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -28,6 +31,7 @@ from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
 _ONE_HOP = frozenset(
     "connection content-length date host keep-alive server transfer-encoding".split()
 )
+_LOOK_SECONDS = 0.1
 _LONGEST_WAIT = 1.0  # seconds that a question for notices may wait: so a repeat soon comes
 _COLLECTED = re.compile(r"/notices/(\d{1,18})/collected")
 _PART = re.compile(r"/notices/(\d{1,18})/(message|answer)")
@@ -46,7 +50,9 @@ class SocketRelay:
         self._gateway = gateway
         self._sightings = sightings
         self._again: dict[int, Mapping[str, Any]] = {}  # notices to be given once more
+        self._made_up: set[int] = set()  # those of them that the gateway does not have
         self.cuts = False  # whether the answer to the next submission is cut off
+        self.holds_seconds = 0.0  # how long the next message's collection is held back; 0: not
         self._session: aiohttp.ClientSession
 
     @asynccontextmanager
@@ -76,8 +82,21 @@ class SocketRelay:
         """Let a notice be in the next answers until it is collected again."""
         self._again[notice.number] = notice.document
 
+    async def give_made_up(self, notice: SeenNotice) -> None:
+        """Let a notice that the gateway does not have be in the next answers, as if it had."""
+        self._made_up.add(notice.number)
+        await self.give_again(notice)
+
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        collects = _COLLECTED.fullmatch(request.path) if request.method == "POST" else None
+        if collects is not None and int(collects[1]) in self._made_up:
+            self._again.pop(int(collects[1]), None)
+            self._sightings.collected(int(collects[1]))
+            return web.Response(status=_NO_CONTENT)
+        if collects is not None and self._may_hold(int(collects[1])):
+            await self._hold(int(collects[1]), request)
+            return _hung_up(request)
         try:
             status, headers, answer = await self._asked(request, body)
         except aiohttp.ClientError:
@@ -87,6 +106,21 @@ class SocketRelay:
         if self._note(request, body, status, answer):
             return _hung_up(request)
         return web.Response(status=status, headers=headers, body=answer)
+
+    def _may_hold(self, number: int) -> bool:
+        known = self._sightings.notices.get(number)
+        return bool(self.holds_seconds and known and known.says(kind="message", move="request"))
+
+    async def _hold(self, number: int, request: web.Request) -> None:
+        """Keep it from the gateway until the EPR is gone, or has had its time to be killed."""
+        seconds, self.holds_seconds = self.holds_seconds, 0.0
+        self._sightings.seen()
+        notice = self._sightings.held_back(number)
+        for _ in range(round(seconds / _LOOK_SECONDS)):
+            if request.transport is None or request.transport.is_closing():
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._sightings.crashed(notice)
 
     async def _asked(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self._sightings.seen()
@@ -105,8 +139,8 @@ class SocketRelay:
 
     def _with_repeats(self, answer: bytes) -> bytes:
         found = orjson.loads(answer)
-        again = [each for _, each in sorted(self._again.items())]
-        found["notices"] = again + found["notices"]
+        both = [*self._again.values(), *found["notices"]]
+        found["notices"] = sorted(both, key=lambda each: int(each["notice_id"]))
         for each in found["notices"]:
             self._sightings.offered(each)
         return orjson.dumps(found)

@@ -27,6 +27,15 @@ _LEAVES = frozenset({"renamed out", "removed"})
 _GOT = frozenset({"read", "renamed out"})
 _BEFORE_THE_LAST = frozenset({"notice", "answer"})  # parts of a notice that are not acted on
 _REFUSED = range(400, 500)
+# What a notice says that stands for those of a later version; everything else is its model's.
+_LATER_NOTICE: Mapping[str, Any] = {
+    "kind": "due_soon",
+    "means": "The check has made this up: show it to a person as it is, and collect it.",
+    "remarks": [],
+    "collected_at": None,
+    "media_type": None,
+    "answer_media_type": None,
+}
 
 
 class FileEvent(StrEnum):
@@ -39,6 +48,24 @@ class FileEvent(StrEnum):
     RENAMED_OUT = "renamed out"
     REMOVED = "removed"
     READ = "read"
+
+
+class Addition(StrEnum):
+    """What a later version of the contract may add to a notice."""
+
+    MEMBER = "a member that it does not know"
+    KIND = "a kind that it does not know"
+
+
+class OthersWant(StrEnum):
+    """What another organisation asked of the EPR, to see what it decides."""
+
+    SLOTS = "free slots"
+    RECORD = "the record that it said yes to"
+    PATIENT = "what it has of a patient"
+    NOTHING = "a record that nobody has"
+    UPDATE = "to change what it has collected"
+    SECOND = "a slot that it has given to somebody else"
 
 
 @dataclass(slots=True)
@@ -55,6 +82,9 @@ class SeenNotice:
     lying: set[str] = field(default_factory=set)  # files
     acted_first: bool = False  # the file to act on was taken away before the others
     repeated_at: float | None = None  # when it was given once more, to see what comes of it
+    held_at: float | None = None  # from when its collection was held back, for the EPR to crash
+    crashed_at: float | None = None  # when a crash before its collection was played
+    addition: Addition | None = None  # the check has made it up, to stand for a later version
 
     @property
     def is_known(self) -> bool:
@@ -121,6 +151,16 @@ class SeenRefusedAnswer:
 
 
 @frozen
+class SeenReply:
+    """What another organisation was told, by the EPR or for it."""
+
+    wants: OthersWant
+    request_id: str
+    http_status: int | None
+    ours: bool = True  # the record that it was given is the one that it asked for
+
+
+@frozen
 class SeenAct:
     """Something that the EPR did about a message, through the socket."""
 
@@ -143,6 +183,7 @@ class EprSightings:
         self.submissions: list[SeenSubmission] = []
         self.acts: list[SeenAct] = []
         self.refused_answers: list[SeenRefusedAnswer] = []
+        self.replies: list[SeenReply] = []
         self.requests_read: set[int] = set()  # of questions, by number
         self.asked_at: list[float] = []  # when the check asked for a message
         self.built_anew_at: list[float] = []  # when one came that was submitted before (L11)
@@ -162,6 +203,8 @@ class EprSightings:
     def is_calm(self) -> bool:
         """Tell whether the EPR has nothing in hand: no notice, and no question."""
         told = [each for each in self.notices.values() if not each.is_known]
+        if any(each.held_at is not None and each.crashed_at is None for each in told):
+            return False
         return all(len(each.taken) >= max(1, len(each.given)) for each in told) and all(
             each.in_time is not None for each in self.questions.values()
         )
@@ -209,6 +252,11 @@ class EprSightings:
             known.in_time = document["decided_at"] <= document["answer_by"]
         self._tell()
         return known
+
+    def question_of(self, request_id: str) -> SeenQuestion | None:
+        """Return the question that another organisation's request became, or None."""
+        asked = self.questions.values()
+        return next((q for q in asked if q.document.get("request_id") == request_id), None)
 
     def notice(self, **members: object) -> SeenNotice | None:
         """Return the first notice whose document has all those *members*, or None."""
@@ -270,7 +318,7 @@ class EprSightings:
             notice.read.add(part)
             if self.first_at is None:  # somebody who looks round is no EPR
                 return
-        if event is FileEvent.REMOVED and part not in notice.read:
+        if event is FileEvent.REMOVED and part not in notice.read and not notice.taken:
             notice.lost.add(part)
         self.seen()
         if event in _LEAVES:
@@ -299,7 +347,36 @@ class EprSightings:
         wanted = {"message"} if known.document.get("kind") in {"message", "amended"} else set()
         if known.document.get("answer_media_type") is not None:
             wanted.add("answer")
-        known.lost |= wanted - known.read
+        known.lost |= wanted - known.read if len(known.taken) == 1 else set()
+        self._tell()
+
+    def held_back(self, number: int) -> SeenNotice:
+        """Note that it is not passed on that the EPR has a notice: here it may crash."""
+        known = self._numbered(number)
+        known.held_at = self.seconds
+        self._tell()
+        return known
+
+    def crashed(self, notice: SeenNotice) -> None:
+        """Note that a crash before *notice* was collected has been played."""
+        notice.crashed_at = self.seconds
+        self._tell()
+
+    def make_up(self, model: SeenNotice, addition: Addition, number: int) -> SeenNotice:
+        """Return a notice that the gateway does not have, about what *model* is about."""
+        known = self._numbered(number)
+        known.addition = addition
+        known.document = {
+            **model.document,
+            **_LATER_NOTICE,
+            "notice_id": number,
+            **({"kind": "added_later"} if addition is Addition.KIND else {"added_later": ["…"]}),
+        }
+        return known
+
+    def told_others(self, reply: SeenReply) -> None:
+        """Note what another organisation was told."""
+        self.replies.append(reply)
         self._tell()
 
     def refused_answer(self, question: str, why: str) -> None:

@@ -15,7 +15,12 @@ from aiohttp import web
 from bars_gateway.epr_check.folder_watch import watched
 from bars_gateway.epr_check.play import FolderDoor
 from bars_gateway.epr_check.relay import SocketRelay
-from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenRefusedAnswer
+from bars_gateway.epr_check.sightings import (
+    Addition,
+    EprSightings,
+    FileEvent,
+    SeenRefusedAnswer,
+)
 
 NOTICES = [
     {"notice_id": number, "kind": "message", "workflow_id": number, "means": "So."}
@@ -202,6 +207,41 @@ async def test_a_notice_is_given_again_until_it_is_collected_again(relayed: Rela
     assert [1, 1, 2] == twice  # this gateway forgets nothing
     assert [1, 2] == await relayed.numbers()
     assert 2 == len(relayed.seen.notices[1].taken)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+async def test_a_collection_is_held_back_once(relayed: Relayed, *, killed: bool) -> None:
+    """Until the EPR is gone or has had its time; the gateway does not hear of it."""
+    relayed.gateway.says["/notices"] = (200, {"notices": [NOTICES[0] | {"move": "request"}]})
+    await relayed.ask("GET", "/notices")
+    relayed.relay.holds_seconds = 60.0 if killed else 0.2
+    asking = asyncio.create_task(relayed.ask("POST", "/notices/1/collected"))
+    async with asyncio.timeout(10):
+        await relayed.seen.until(lambda: relayed.seen.notices[1].held_at is not None)
+        is_calm = relayed.seen.is_calm()
+        if killed:
+            asking.cancel()
+        await relayed.seen.until(lambda: relayed.seen.notices[1].crashed_at is not None)
+    with pytest.raises((aiohttp.ClientError, asyncio.CancelledError)):
+        await asking
+    before = [method for method, _, _ in relayed.gateway.asked]
+    status, _ = await relayed.ask("POST", "/notices/1/collected")
+
+    assert (["GET"], False, 204) == (before, is_calm, status)
+    assert 1 == len(relayed.seen.notices[1].taken)
+
+
+async def test_a_notice_that_is_made_up_is_given_until_it_is_collected(relayed: Relayed) -> None:
+    """Behind all others; the gateway hears nothing of it."""
+    await relayed.numbers()
+    made = relayed.seen.make_up(relayed.seen.notices[1], Addition.KIND, 900)
+    await relayed.relay.give_made_up(made)
+    given = await relayed.numbers()
+    status, _ = await relayed.ask("POST", "/notices/900/collected")
+
+    assert ([1, 2, 900], 204) == (given, status)
+    assert [1, 2] == await relayed.numbers()
+    assert "/notices/900/collected" not in [path for _, path, _ in relayed.gateway.asked]
 
 
 async def test_an_answer_is_cut_off_once(relayed: Relayed) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from bars_gateway.epr_check.judging import RULES, CheckTerms, EprFinding, EprResult, judged
-from bars_gateway.epr_check.sightings import EprSightings, FileEvent
+from bars_gateway.epr_check.sightings import (
+    Addition,
+    EprSightings,
+    FileEvent,
+    OthersWant,
+    SeenReply,
+)
 
 PATIENCE = 10.0
 INBOX, OUTBOX, ACCEPTED, REFUSED = "inbox/new", "outbox/new", "outbox/accepted", "outbox/refused"
@@ -400,6 +406,157 @@ def test_questions_are_answered_in_time(watch: Watch) -> None:
         "nothing that could be used came in answer to 3; answered when nobody waited any more: 2"
         == (watch.found("answered").says)
     )
+
+
+def replied(
+    watch: Watch, wants: OthersWant, http_status: int, *, ours: bool = True, **question_of: Any
+) -> None:
+    """Let another organisation be told something that the EPR has decided in time."""
+    number = len(watch.seen.questions) + 1
+    members = {"decided": "2026-03-02T09:00:01Z", "accepted": http_status == 200} | question_of
+    watch.seen.learn_question(question(number, request_id=f"r{number}", **members))
+    watch.seen.told_others(SeenReply(wants, f"r{number}", http_status, ours))
+
+
+@pytest.mark.parametrize(
+    ("http_status", "decided", "read", "result"),
+    [
+        (200, "2026-03-02T09:00:01Z", True, EprResult.RIGHT),
+        (200, "2026-03-02T09:00:01Z", False, EprResult.WRONG),
+        (422, "2026-03-02T09:00:01Z", False, EprResult.RIGHT),
+        (404, "2026-03-02T09:00:01Z", True, EprResult.WRONG),
+        (408, "2026-03-02T09:00:06Z", True, EprResult.WRONG),
+        (408, None, False, EprResult.WRONG),
+    ],
+)
+def test_a_change_of_what_it_has_is_decided(
+    watch: Watch, http_status: int, decided: str | None, *, read: bool, result: EprResult
+) -> None:
+    """Yes, with what changes read; or no. What it has collected it has to find."""
+    watch.seen.requests_read |= {1} if read else set()
+    replied(watch, OthersWant.UPDATE, http_status, decided=decided, move="update")
+
+    assert result is watch.result("updated")
+
+
+def test_a_change_that_the_gateway_refused_was_not_tried(watch: Watch) -> None:
+    """The EPR was not asked."""
+    watch.seen.told_others(SeenReply(OthersWant.UPDATE, "r", 409))
+
+    assert EprResult.UNTRIED is watch.result("updated")
+
+
+@pytest.mark.parametrize(
+    ("replies", "result"),
+    [
+        ({OthersWant.SLOTS: 200, OthersWant.RECORD: 200, OthersWant.PATIENT: 422}, EprResult.RIGHT),
+        ({OthersWant.SLOTS: 422, OthersWant.PATIENT: 422}, EprResult.LOOK),
+        ({OthersWant.SLOTS: 200, OthersWant.RECORD: 404}, EprResult.WRONG),
+        ({OthersWant.SLOTS: 408}, EprResult.WRONG),
+        ({}, EprResult.UNTRIED),
+    ],
+    ids=["given", "all refused", "lost", "late", "none"],
+)
+def test_reads_are_answered(
+    watch: Watch, *, replies: dict[OthersWant, int], result: EprResult
+) -> None:
+    """What it has said yes to, it has; and who refuses all is asked about."""
+    for wants, http_status in replies.items():
+        replied(watch, wants, http_status)
+
+    assert result is watch.result("reads")
+
+
+def test_another_record_than_was_asked_for_is_wrong(watch: Watch) -> None:
+    """Who reads it takes it for the patient's."""
+    replied(watch, OthersWant.RECORD, 200, ours=False)
+
+    assert EprResult.WRONG is watch.result("reads")
+
+
+@pytest.mark.parametrize("wants", [OthersWant.NOTHING, OthersWant.SECOND])
+@pytest.mark.parametrize(
+    ("http_status", "result"), [(200, EprResult.WRONG), (404, EprResult.RIGHT)]
+)
+def test_who_says_yes_to_everything_is_told(
+    watch: Watch, wants: OthersWant, http_status: int, result: EprResult
+) -> None:
+    """One slot to two people; a record that nobody has."""
+    replied(watch, wants, http_status)
+
+    assert result is watch.result("said_no")
+
+
+def test_what_nobody_decided_shows_no_refusal(watch: Watch) -> None:
+    """The other side was told that nobody answered."""
+    replied(watch, OthersWant.NOTHING, 408, decided=None)
+
+    assert EprResult.UNTRIED is watch.result("said_no")
+
+
+@pytest.mark.parametrize("by_socket", [False, True])
+@pytest.mark.parametrize(("again", "result"), [(True, EprResult.RIGHT), (False, EprResult.WRONG)])
+def test_what_a_crash_left_is_collected(
+    watch: Watch, *, by_socket: bool, again: bool, result: EprResult
+) -> None:
+    """Whether the gateway did not hear of it, or the last file lies there alone."""
+    watch.told(1)
+    if by_socket:
+        watch.seen.crashed(watch.seen.held_back(1))
+    else:
+        watch.taken(1)
+        watch.seen.crashed(watch.seen.notices[1])
+    watch.now += 1
+    if again and by_socket:
+        watch.seen.collected(1)
+    elif again:
+        watch.taken(1)
+
+    assert EprResult.UNTRIED is Watch().result("crash")
+    assert result is watch.result("crash", by_socket=by_socket)
+
+
+def test_what_comes_again_may_be_deleted_unread(watch: Watch) -> None:
+    """It was read the first time, and is known by its number."""
+    watch.told(1)
+    for event in (FileEvent.RENAMED_IN, FileEvent.READ, FileEvent.REMOVED):
+        watch.files(1, event, "message")
+    for event in (FileEvent.RENAMED_IN, FileEvent.REMOVED):
+        watch.files(1, event, "message")
+
+    assert EprResult.RIGHT is watch.result("kept")
+
+
+@pytest.mark.parametrize(
+    ("rule", "addition"), [("new_member", Addition.MEMBER), ("new_kind", Addition.KIND)]
+)
+@pytest.mark.parametrize(("taken", "result"), [(True, EprResult.RIGHT), (False, EprResult.WRONG)])
+def test_what_a_later_version_adds_is_collected(
+    watch: Watch, rule: str, addition: Addition, *, taken: bool, result: EprResult
+) -> None:
+    """And shown to a person, which no door can see; by itself it is no notice that was left."""
+    watch.told(1)
+    watch.taken(1)
+    watch.seen.make_up(watch.seen.notices[1], addition, 900)
+    if taken:
+        watch.taken(900)
+    watch.now += PATIENCE + 1
+
+    assert EprResult.UNTRIED is Watch().result(rule)
+    assert (result, 1) == (watch.result(rule), len(watch.found(rule).look))
+    assert EprResult.RIGHT is watch.result("collected")
+
+
+def test_what_is_made_up_has_no_order(watch: Watch) -> None:
+    """Its number is above all: the gateway's next notice comes behind it."""
+    watch.told(1)
+    watch.taken(1)
+    watch.seen.make_up(watch.seen.notices[1], Addition.KIND, 900)
+    watch.taken(900)
+    watch.told(2)
+    watch.taken(2)
+
+    assert EprResult.RIGHT is watch.result("in_order")
 
 
 def test_who_never_asks_for_questions_is_told(watch: Watch) -> None:

@@ -3,11 +3,12 @@
 import json
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 from national_side import saying
-from sandbox.around import opened
+from sandbox.around import SERVICE, opened
 from sandbox.corresponding import (
     SENDER,
     asking,
@@ -26,6 +27,7 @@ from structlog.testing import capture_logs
 from bars_gateway.demo.messages import FAMILY, NHS_NUMBER
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.server import Sandbox
+from bars_gateway.standard import reads
 
 VALIDATION = "2000000904"
 OUTCOME = b'{"resourceType": "OperationOutcome", "issue": [{"code": "not-supported"}]}'
@@ -73,6 +75,66 @@ async def test_it_sends_a_booking(box):
     (message,) = await heard(box, 1)
 
     assert "booking-request" == resource(message, "MessageHeader")["eventCoding"]["code"]
+
+
+async def test_it_books_the_slot_that_it_is_told(box):
+    """So that a slot can be asked for a second time."""
+    slot = str(uuid.uuid4())
+    await requested(box, use_case="a7t1", books=True, slot=slot)
+    (message,) = await heard(box, 1)
+
+    assert slot == resource(message, "Slot")["id"]
+
+
+async def read(box, **described: object):
+    return await steer(box, "/reads", {"to": SENDER, "read": "Slot?status=free"} | described)
+
+
+async def test_it_reads(box):
+    """By the proxy, as a Sender does before it books; and tells what it was told, in few words."""
+    searchset = b'{"resourceType": "Bundle", "type": "searchset", "entry": [{}, {}]}'
+    box.receiver.otherwise = saying(200, searchset)
+    reply = await read(box)
+    (call,) = box.receiver.heard
+    told = {"http_status": 200, "resource_type": "Bundle", "id": None, "entries": 2}
+
+    assert call.target.endswith("/Slot?status=free")
+    assert told == {name: reply.json[name] for name in told}
+    assert reply.json["request_id"] == call.headers["X-Request-Id"]
+
+
+async def test_it_reads_the_slots_of_the_next_day(box):
+    """With everything that a search for slots must have."""
+    await read(box, read="Slot")
+    (call,) = box.receiver.heard
+    found = reads.slots(call.target.partition("?")[2], services=[SERVICE], longest=timedelta(2))
+
+    assert (timedelta(days=1), ["free"]) == (found.begins_until - found.begins_from, found.statuses)
+
+
+async def test_a_read_that_is_refused_is_told_with_its_code(box):
+    """Nothing of what stands in the answer is told."""
+    box.receiver.otherwise = saying(422, OUTCOME)
+    reply = await read(box, read=f"Appointment/{uuid.uuid4()}")
+
+    assert (422, "not-supported") == (reply.json["http_status"], reply.json["issue"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"to": ""}, "to is missing"),
+        ({"read": ""}, "read is missing"),
+        ({"read": 1}, "read has the wrong type"),
+        ({"read": "$process-message"}, "read must begin with one of Appointment"),
+    ],
+)
+async def test_a_wrong_read_is_refused(box, change, named):
+    """With 400 and what is wrong; nothing is asked."""
+    reply = await read(box, **change)
+
+    assert (400, []) == (reply.status, box.receiver.heard)
+    assert named in reply.json["error"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +192,7 @@ async def test_a_response_may_overtake_the_answer(box):
         ({"to": ""}, "to is missing: the service"),
         ({"books": True}, "Application a4 has no bookings"),
         ({"patient": "x"}, "unknown member 'patient'"),
+        ({"slot": "x"}, "slot goes with a booking only"),
     ],
 )
 async def test_a_wrong_request_is_refused(box, change, named):

@@ -121,7 +121,7 @@ async def test_the_example_by_the_socket_does_everything_right(tmp_path: Path) -
     assert {"renamed", "named_once", "envelope_first", "fates_read", "acted_last"} == set(
         results(found, EprResult.UNTRIED)
     )
-    assert {"refusal_shown", "refused", "not_sent", "unconfirmed", "overdue"} == set(
+    assert {"refusal_shown", "reads", "refused", "not_sent", "unconfirmed", "overdue"} == set(
         results(found, EprResult.LOOK)
     )
 
@@ -134,12 +134,11 @@ async def test_the_example_by_folders_does_everything_right(tmp_path: Path) -> N
         lambda told, folder: an_example(
             told, folder, "epr_by_folders.py", folder / "gateway" / "spool"
         ),
+        minutes=1.25,
     )
 
     assert {} == results(found, EprResult.WRONG)
-    assert {"envelope_first", "same_again", "answered", "usable"} == set(
-        results(found, EprResult.UNTRIED)
-    )
+    assert {"envelope_first", "same_again"} | ASKED == set(results(found, EprResult.UNTRIED))
 
 
 def dropped(spool: Path, *, in_place: bool = False) -> None:
@@ -183,8 +182,9 @@ async def answers_late(_told: Told, folder: Path) -> None:
             for each in (await _got(session, "/notices?wait=30"))["notices"]:
                 for part in ("message", "answer"):
                     await _got(session, f"/notices/{each['notice_id']}/{part}")
-                async with session.post(f"/notices/{each['notice_id']}/collected"):
-                    pass
+                with contextlib.suppress(aiohttp.ClientConnectionError):  # it comes once more
+                    async with session.post(f"/notices/{each['notice_id']}/collected"):
+                        pass
 
 
 async def _got(session: aiohttp.ClientSession, path: str) -> Any:
@@ -200,6 +200,120 @@ async def _answers(session: aiohttp.ClientSession) -> None:
             await asyncio.sleep(5)  # longer than anybody waits
             async with session.post(f"/questions/{after}/answer", json={"accept": True}):
                 pass
+
+
+ASKED = {"answered", "usable", "updated", "reads", "said_no"}  # what takes questions
+
+
+class Surgery:
+    """An EPR by the socket with a diary: it decides, keeps what it said yes to, and shows that."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.slots: set[str] = set()
+        self.records: dict[str, Any] = {}
+
+    async def live(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.decide_all())
+            while True:
+                for each in (await _got(self.session, "/notices?wait=30"))["notices"]:
+                    await self.collect(each)
+
+    async def collect(self, notice: dict[str, Any]) -> None:
+        at = f"/notices/{notice['notice_id']}"
+        for part, media_type in (("message", "media_type"), ("answer", "answer_media_type")):
+            if notice[media_type] is not None:
+                await _got(self.session, f"{at}/{part}")
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # it is there again
+            async with self.session.post(f"{at}/collected"):
+                pass
+
+    async def decide_all(self) -> None:
+        after = 0
+        while True:
+            found = await _got(self.session, f"/questions?wait=30&after={after}")
+            for each in found["questions"]:
+                after = each["question_id"]
+                answer = await self.decide(each)
+                async with self.session.post(f"/questions/{after}/answer", json=answer):
+                    pass
+
+    async def decide(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["operation"] != "$process-message":
+            return self.read(question["resource_id"])
+        asked = await _got(self.session, f"/questions/{question['question_id']}/request")
+        found = {each["resource"]["resourceType"]: each["resource"] for each in asked["entry"]}
+        if question["move"] == "request":
+            if found["Slot"]["id"] in self.slots:
+                return {"refuse": "slot-taken"}
+            self.slots.add(found["Slot"]["id"])
+            focus_id = question["proposed_focus_id"]
+            self.records[focus_id] = found["Appointment"] | {"id": focus_id}
+        return {"accept": True}
+
+    def read(self, wanted: str | None) -> dict[str, Any]:
+        if wanted is None:
+            return {"resourceType": "Bundle", "type": "searchset", "total": 0}
+        found: dict[str, Any] = self.records.get(wanted, {"refuse": "not-found"})
+        return found
+
+
+class YesMan(Surgery):
+    """Says yes to everything but a change, makes up what is read, and drops what is odd."""
+
+    async def collect(self, notice: dict[str, Any]) -> None:
+        if notice["notice_id"] not in self.slots and notice["kind"] == "message":
+            self.slots.add(notice["notice_id"])  # before it is known that the gateway has heard
+            await super().collect(notice)
+
+    async def decide(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["operation"] != "$process-message":
+            return self.read(question["resource_id"])
+        return {"refuse": "not-found"} if question["move"] == "update" else {"accept": True}
+
+    def read(self, wanted: str | None) -> dict[str, Any]:
+        made_up = {
+            "resourceType": "Appointment",
+            "id": wanted,
+            "status": "booked",
+            "participant": [{"status": "accepted"}],
+        }
+        return made_up if wanted else super().read(wanted)
+
+
+def living(kind: type[Surgery]) -> Epr:
+    async def live(_told: Told, folder: Path) -> None:
+        connector = aiohttp.UnixConnector(str(folder / "epr.sock"))
+        async with aiohttp.ClientSession("http://gateway", connector=connector) as session:
+            await kind(session).live()
+
+    return live
+
+
+NEW = {"crash", "new_member", "new_kind", "updated", "reads", "said_no", "answered", "usable"}
+
+
+@pytest.mark.timeout(90)
+async def test_who_decides_by_a_diary_and_collects_what_is_new_is_right(tmp_path: Path) -> None:
+    """A slot once, reads of what it has, a change; and what a crash or a later version leaves."""
+    found = await checked(tmp_path, living(Surgery), by_socket=True, asks=True, sends=False)
+
+    assert {} == results(found, EprResult.WRONG)
+    assert set() == NEW - results(found, EprResult.RIGHT).keys()
+
+
+@pytest.mark.timeout(90)
+async def test_who_says_yes_to_everything_and_drops_what_is_odd_is_wrong(tmp_path: Path) -> None:
+    """Two people in one slot, a record that nobody has, and notices that nobody reads."""
+    found = await checked(tmp_path, living(YesMan), by_socket=True, asks=True, sends=False)
+    wrong = results(found, EprResult.WRONG)
+
+    assert {"crash", "new_member", "new_kind", "updated", "said_no", "collected", "kept"} <= set(
+        wrong
+    )
+    assert "a slot that it has given to somebody else" in wrong["said_no"]
+    assert "a record that nobody has" in wrong["said_no"]
 
 
 @pytest.mark.timeout(60)
@@ -235,9 +349,13 @@ async def test_a_check_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("epr", "by_socket", "wrong"),
     [
-        (answers_late, True, {"answered"}),
+        (answers_late, True, {"answered", "reads", "updated", "usable"}),
         (never_collects, False, {"collected", "fates_read"}),
-        (stops_at_a_repeat, False, {"collected", "fates_read", "renamed", "repeats"}),
+        (
+            stops_at_a_repeat,
+            False,
+            {"collected", "fates_read", "new_kind", "new_member", "overdue", "renamed", "repeats"},
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

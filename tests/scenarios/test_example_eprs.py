@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,35 @@ async def test_an_epr_in_csharp_by_folders(by_folders: World, received: Path) ->
 
     assert [came] == [file.read_bytes() for file in received.glob("*.message.json")]
     assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+    assert [] == by_folders.hospital.files("inbox/new/*")
+
+
+async def by_python(_folder: Path) -> list[object]:
+    return [sys.executable, EXAMPLES / "epr_by_folders.py"]
+
+
+async def by_mono(folder: Path) -> list[object]:
+    program = folder / "EprByFolders.exe"
+    source = EXAMPLES / "EprByFolders.cs"
+    await played("mcs", "-r:System.Runtime.Serialization", f"-out:{program}", source)
+    return ["mono", program]
+
+
+@pytest.mark.parametrize(
+    "made", [by_python, pytest.param(by_mono, marks=pytest.mark.needs("mcs", "mono"))]
+)
+async def test_an_epr_by_folders_goes_on_after_a_crash(
+    by_folders: World, received: Path, made: Callable[[Path], Awaitable[list[object]]]
+) -> None:
+    """Killed between the files of one notice, it finds the last alone: it has the others."""
+    await post(by_folders, referral(), headers())
+    command = [*await made(received.parent), by_folders.hospital.spool]
+    await played(*command, its_referral(received.parent), received)
+    for file in (*received.glob("*.message.json"), *received.glob("*.outcome.json")):
+        shutil.copyfile(file, by_folders.hospital.spool / "inbox" / "new" / file.name)
+    said = await played(*command, its_referral(received.parent), received)
+
+    assert ["message", "outcome", "outcome"] == sorted(line.partition(":")[0] for line in said)
     assert [] == by_folders.hospital.files("inbox/new/*")
 
 

@@ -20,6 +20,7 @@ Its part of the admin port is plain HTTP:
     DELETE /counterparty/held               begin again
     GET, POST, DELETE /counterparty/scripts what it does otherwise
     POST   /counterparty/requests           {"use_case": "a4t1", "to": "2000000202"}
+    POST   /counterparty/reads              {"to": "2000000202", "read": "Appointment/ID"}
     POST   /counterparty/held/ID/respond    {"encounter": "in-progress"}
     POST   /counterparty/held/ID/update, /cancel    of what it sent
     POST   /counterparty/held/ID/act        it was dealt with, and is no longer current
@@ -70,6 +71,7 @@ from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import RequestType, State
 
 NAME = "counterparty"
+_READ = ("Appointment", "MessageDefinition", "ServiceRequest", "Slot", "metadata")
 ENCOUNTERS = ("planned", "in-progress", "arrived", "finished", "cancelled")
 
 
@@ -177,6 +179,7 @@ class CounterpartyAdmin:
             web.delete("/counterparty/scripts", self._remove_script),
             web.delete("/counterparty/scripts/{number:\\d+}", self._remove_script),
             web.post("/counterparty/requests", self._request),
+            web.post("/counterparty/reads", self._read),
             web.get("/counterparty/messages", self._message),
             web.get(held + "/{id}/{verb:update|cancel}", self._change),
         ]
@@ -239,6 +242,15 @@ class CounterpartyAdmin:
         sent, held = await self._party.correspondence.request(body)
         return as_document(sent.document() | {"id": held.focus_id})
 
+    async def _read(self, request: web.Request) -> web.Response:
+        try:
+            wanted = _read_of(_object(await body_of(request)))
+        except AdminProblem as problem:
+            return as_document({"error": str(problem)}, status=400)
+        there = _identifier(str(wanted["to"]))
+        found = await self._party.correspondence.read(str(wanted["read"]), there)
+        return as_document(found.document())
+
     async def _message(self, request: web.Request) -> web.Response:
         try:
             wanted = _wanted(_typed(request.query), "from")
@@ -286,7 +298,8 @@ class CounterpartyAdmin:
 
 def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
     """Return what is said of a request to or from *other*, or raise AdminProblem."""
-    _check(wanted, {"use_case": str, other: str, "nhs_number": str, "books": bool})
+    members = {"use_case": str, other: str, "nhs_number": str, "books": bool, "slot": str}
+    _check(wanted, members)
     use_case = wanted.get("use_case")
     if use_case not in USE_CASE_NAMES:
         raise AdminProblem(f"use_case must be one of {', '.join(USE_CASE_NAMES)}")
@@ -295,11 +308,24 @@ def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
     application = application_of(str(use_case))
     if wanted.get("books") and application not in correspondence.BOOKED:
         raise AdminProblem(f"Application {application} has no bookings")
+    if "slot" in wanted and not (wanted.get("books") or application in correspondence.ONLY_BOOKED):
+        raise AdminProblem("slot goes with a booking only")
+    return wanted
+
+
+def _read_of(wanted: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what is to be read, and of whom, or raise AdminProblem."""
+    _check(wanted, {"to": str, "read": str})
+    for name, what in (("to", "the service that is asked"), ("read", "Slot?…, Appointment/ID")):
+        if not wanted.get(name):
+            raise AdminProblem(f"{name} is missing: {what}")
+    if not str(wanted["read"]).startswith(_READ):
+        raise AdminProblem(f"read must begin with one of {', '.join(_READ)}")
     return wanted
 
 
 def _more(wanted: Mapping[str, object]) -> dict[str, Any]:
-    return {name: wanted[name] for name in ("nhs_number", "books") if name in wanted}
+    return {name: wanted[name] for name in ("nhs_number", "books", "slot") if name in wanted}
 
 
 def _identifier(service: str) -> str:

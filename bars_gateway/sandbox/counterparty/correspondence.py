@@ -3,6 +3,7 @@ Writes to the gateway under trial: the responses that are planned, and what it i
 
     held ─► plan ─► scripts ─► steps, with a pause before each ─► Sender ─► proxy
     admin port ─► request, update, cancellation, response ────────► Sender ─► proxy
+               └► read: a slot, a record, what there is of a patient ─► Sender ─► proxy
 
 Each conversation is a task of its own: one that waits for its gateway holds up no other.
 
@@ -22,12 +23,14 @@ import json
 import ssl
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import aiohttp
+from yarl import URL
 
 from bars_gateway.demo import messages
 from bars_gateway.demo.messages import (
@@ -51,16 +54,19 @@ from bars_gateway.sandbox.counterparty.services import (
 )
 from bars_gateway.standard import answers, bundle
 from bars_gateway.standard.applications import APPLICATIONS, VERSIONS
-from bars_gateway.standard.bundle import MalformedBundle, Message
+from bars_gateway.standard.bundle import MalformedBundle, Message, maps_of, text_of
 from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     REQUEST_ID,
     Ids,
     SenderIdentity,
+    TargetIdentifier,
+    for_asking,
     for_sending,
 )
 from bars_gateway.standard.meaning import move_of
+from bars_gateway.standard.reads import INCLUDES
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.verdict import KEPT_OUT, Before, ProxyAnswer, Verdict, judge
 from bars_gateway.standard.workflow import Move, RequestType, State
@@ -110,6 +116,31 @@ class Sent:
             "http_status": self.http_status,
             "code": self.code,
             "issue": self.issue,
+        }
+
+
+@frozen(kw_only=True)
+class SandboxReading:
+    """What came of one read: what kind of thing, and nothing of what stands in it."""
+
+    request_id: str
+    http_status: int | None
+    code: str | None
+    issue: str | None
+    resource_type: str | None
+    resource_id: str | None
+    entries: int | None  # of a searchset
+
+    def document(self) -> dict[str, object]:
+        """Return what the admin port says of it."""
+        return {
+            "request_id": self.request_id,
+            "http_status": self.http_status,
+            "code": self.code,
+            "issue": self.issue,
+            "resource_type": self.resource_type,
+            "id": self.resource_id,
+            "entries": self.entries,
         }
 
 
@@ -170,6 +201,19 @@ class Sender:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
+    async def read(self, path: str, target: str) -> SandboxReading:
+        """Ask the service *target* for what is at *path*, once."""
+        ids = Ids(str(uuid.uuid4()), str(uuid.uuid4()))
+        service = TargetIdentifier.parse(target)
+        headers = for_asking(service, _IDENTITY, ids=ids, accept=Format.JSON)
+        headers["Authorization"] = f"Bearer {self._token()}"
+        url = URL(f"{self._url()}/{path}", encoded=True)
+        try:
+            async with self._session.get(url, headers=headers) as response:
+                return _read(ids.request_id, _answer(response, await response.read()))
+        except (aiohttp.ClientError, TimeoutError):
+            return _read(ids.request_id, ProxyAnswer(status=None))
+
     async def _post(self, body: bytes, headers: dict[str, str]) -> ProxyAnswer:
         authorised = headers | {"Authorization": f"Bearer {self._token()}"}
         url = f"{self._url()}/$process-message"
@@ -190,6 +234,23 @@ def _answer(response: aiohttp.ClientResponse, body: bytes) -> ProxyAnswer:
         issue=outcome.issue if outcome else None,
         is_outcome=bool(outcome and outcome.is_outcome),
         body=body,
+    )
+
+
+def _read(request_id: str, answer: ProxyAnswer) -> SandboxReading:
+    try:
+        tree = to_tree(answer.body, Format.JSON)
+    except MalformedBundle:
+        tree = {}
+    is_bundle = text_of(tree, "resourceType") == "Bundle"
+    return SandboxReading(
+        request_id=request_id,
+        http_status=answer.status,
+        code=answer.code,
+        issue=answer.issue,
+        resource_type=text_of(tree, "resourceType") or None,
+        resource_id=text_of(tree, "id") or None,
+        entries=len(maps_of(tree, "entry")) if is_bundle else None,
     )
 
 
@@ -239,6 +300,11 @@ class Correspondence:
         held.move(_FATES.get(sent.verdict, Move.LAPSE))
         held.note(f"sent {Move.REQUEST}", self._now(), **sent.document())
         return sent, held
+
+    async def read(self, path: str, target: str) -> SandboxReading:
+        """Ask a service for what is at *path*: `Appointment/ID`, or `Slot` for the next day's."""
+        query = f"?{_free_slots(target, self._now())}" if path == "Slot" else ""
+        return await self._sender.read(path + query, target)
 
     def _learn(self, held: Held, message: Message, acknowledgement: bytes) -> None:
         try:
@@ -298,14 +364,24 @@ def _response(held: Held, step: ScriptedResponse) -> bytes:
 
 
 def request(
-    use_case: str, *, sender: str, receiver: str, nhs_number: str = NHS_NUMBER, books: bool = False
+    use_case: str,
+    *,
+    sender: str,
+    receiver: str,
+    nhs_number: str = NHS_NUMBER,
+    books: bool = False,
+    slot: str | None = None,
 ) -> bytes:
-    """Return a new request of *use_case* between two `system|value`; *books*: a booking."""
+    """
+    Return a new request of *use_case* between two `system|value`; *books*: a booking.
+
+    It is of a slot of its own, unless *slot* names one.
+    """
     application = application_of(use_case)
     version = VERSIONS[application][-1]
     ends = {"sender": sender, "receiver": receiver}
     if books or application in ONLY_BOOKED:
-        made = booking(slot=str(uuid4()), sender=sender, receiver=receiver)
+        made = booking(slot=slot or str(uuid4()), sender=sender, receiver=receiver)
         return _for(made, use_case, version, nhs_number)
     ends |= {"use_case": use_case, "version": version, "nhs_number": nhs_number}
     if application == "a4":
@@ -315,6 +391,15 @@ def request(
     if application in _ADDED:
         _ADDED[application](bundle)
     return json.dumps(bundle).encode()
+
+
+def _free_slots(target: str, begin: datetime) -> str:
+    """Return the query for what is free at a service within a day."""
+    bounds = {"ge": begin, "le": begin + timedelta(days=1)}
+    query = [("Schedule.actor:HealthcareService", target), ("status", "free")]
+    query += [("start", f"{end}{moment:%Y-%m-%dT%H:%M:%SZ}") for end, moment in bounds.items()]
+    query += [("_include", each) for each in INCLUDES]
+    return urlencode(query)
 
 
 def update(acknowledgement: bytes) -> bytes:
