@@ -97,7 +97,7 @@ async def test_a_whole_database_is_said_to_be_so(home: Home) -> None:
         done = await asyncio.to_thread(home.bars_gateway, "verify")
 
     assert (0, "") == (done.code, done.err)
-    assert re.match(rf"{home.database} at \d{{4}}-[\d-]+ [\d:]+ UTC, schema 1\n", done.out)
+    assert re.match(rf"{home.database} at \d{{4}}-[\d-]+ [\d:]+ UTC, schema 2\n", done.out)
     assert done.out.endswith("Nothing is wrong with it.\n")
 
 

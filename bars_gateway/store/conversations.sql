@@ -66,8 +66,8 @@ SELECT m.*, w.role, w.counterparty, w.opened_at
 -- name: owed_in
 -- The same of one conversation.
 SELECT m.*, w.role, w.counterparty, w.opened_at
-  FROM (SELECT DISTINCT t.workflow_id FROM messages AS t WHERE t.correlation_id IN (:correlation_id, lower(:correlation_id))) AS talk
-  CROSS JOIN workflows AS w ON w.id = talk.workflow_id
+  FROM workflows AS w
   CROSS JOIN messages_seen AS m ON m.id = (SELECT min(first.id) FROM messages AS first WHERE first.workflow_id = w.id)
- WHERE w.closed_at IS NULL AND w.answer_due_at IS NOT NULL
+ WHERE w.id IN (SELECT t.workflow_id FROM talks AS t WHERE t.correlation_id IN (:correlation_id, lower(:correlation_id)))
+   AND w.closed_at IS NULL AND w.answer_due_at IS NOT NULL
  ORDER BY w.answer_due_at, w.id;

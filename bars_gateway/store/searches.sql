@@ -3,7 +3,8 @@
 -- name: numbers_named
 -- Of messages that have that id: their own, their conversation's, their record's, or a case number of ours.
 SELECT id FROM messages WHERE request_id IN (:named, lower(:named))
- UNION SELECT id FROM messages WHERE correlation_id = :named
+ UNION SELECT m.id FROM talks AS t JOIN messages AS m ON m.workflow_id = t.workflow_id
+        WHERE t.correlation_id = :named AND m.correlation_id = :named
  UNION SELECT id FROM messages WHERE bundle_id = :named
  UNION SELECT id FROM messages WHERE reference = :named
  UNION SELECT id FROM messages WHERE id = :number

@@ -3,7 +3,7 @@
 -- name: messages_of_talk
 -- Its messages, and all others of the workflows that they are of, in the order in which they were taken.
 SELECT * FROM messages_seen
- WHERE id IN (SELECT o.id FROM messages AS t JOIN messages AS o ON o.workflow_id = t.workflow_id
+ WHERE id IN (SELECT m.id FROM talks AS t JOIN messages AS m ON m.workflow_id = t.workflow_id
                WHERE t.correlation_id IN (:correlation_id, lower(:correlation_id)))
    AND provider = coalesce(:provider, provider)
  ORDER BY id LIMIT :limit;

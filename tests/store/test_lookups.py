@@ -12,7 +12,7 @@ INDEXES = {
     "request id": "messages_once (request_id=?)",
     "resource id": "workflows_focus (focus_id=? AND provider=?)",
     "resource id of a change": "workflows_focus (focus_id=? AND provider=?)",
-    "X-Correlation-Id": "workflows_talk (provider=? AND correlation_id=?)",
+    "X-Correlation-Id": "workflows_talk (correlation_id=? AND provider=?)",
     "number": "INTEGER PRIMARY KEY (rowid=?)",
 }
 

@@ -1,12 +1,15 @@
 """
 A later schema is taken on by a database that a release has left, whole or not at all.
 
-There is no second migration yet: one is made up, so that the first real one meets nothing new.
+One that is made up fills columns and dies at each of its steps; the real ones are tried by what is
+found afterwards.
 """
 
 import asyncio
+import contextlib
 import shutil
 import signal
+import sqlite3
 import sys
 import tarfile
 from pathlib import Path
@@ -20,6 +23,8 @@ from typed import settings_text, typed
 
 from bars_gateway.errors import DatabaseNewer
 from bars_gateway.store import migrating
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.statements import SQLITE, statements_of
 
 LAUNCHER = Path(__file__).parent.parent / "support" / "dying_migration.py"
 pytestmark = pytest.mark.both_engines
@@ -41,7 +46,11 @@ async def database(left: dict[str, Path], todays: Path, tmp_path: Path) -> Path:
         folder = todays.parent / "left"
         with tarfile.open(kept / "ambulance.tar.xz") as archive:
             archive.extractall(folder, filter="data")
-        left["database"] = folder / "ambulance" / "state" / "gateway.db"
+        left["as it was"] = folder / "ambulance" / "state" / "gateway.db"
+        left["database"] = folder / "now.db"
+        shutil.copy(left["as it was"], left["database"])
+        async with open_database(left["database"]):
+            pass
     path = tmp_path / "gateway.db"
     shutil.copy(left["database"], path)
     if engines.on_server():
@@ -135,3 +144,20 @@ async def test_a_migration_fills_what_it_adds(database: Path) -> None:
             pass
 
     assert messages == of_them > 0
+
+
+@pytest.mark.of_sqlite
+async def test_a_conversation_is_found_as_it_was(database: Path, left: dict[str, Path]) -> None:
+    """Each message is found by its X-Correlation-Id, where there is an index of few no less."""
+    all_of_them = "SELECT correlation_id, id FROM messages ORDER BY id"
+    with contextlib.closing(sqlite3.connect(left["as it was"])) as before:
+        known = before.execute(all_of_them).fetchall()
+    named = statements_of(SQLITE)["numbers_named"]
+    with contextlib.closing(sqlite3.connect(database)) as now:
+        found = [
+            (talk, number)
+            for talk in dict(known)
+            for (number,) in now.execute(named, {"named": talk, "number": None, "limit": 100})
+        ]
+
+    assert sorted(known) == sorted(found) != []

@@ -70,9 +70,10 @@ def test_it_says_so_of_a_file_too(config: Path, command: str) -> None:
     target = [str(config.with_name("copy.db"))] if command == "backup" else []
     done = typed(command, *target, "--config", config)
     said = " ".join((done.out + done.err).split())
+    later = f"its schema {newest(SQLITE) + 1} is of a later release"
 
     assert done.code in {1, 2}
-    assert ("its schema 2 is of a later release" if command == "verify" else WROTE) in said
+    assert (later if command == "verify" else WROTE) in said
     assert not config.with_name("copy.db").exists()
 
 
