@@ -23,7 +23,7 @@ from bars_gateway.model.nodes import Node
 from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions, of_node
-from bars_gateway.status.concerns import ConcernKind, FlowKind
+from bars_gateway.status.concern import ConcernKind, FlowKind
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.status.running import EgressState, Lying, TokenState
 from bars_gateway.store.asides import Aside

@@ -57,7 +57,7 @@ from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import IN_PRODUCTION, Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.concerns import ConcernKind
+from bars_gateway.status.concern import ConcernKind
 from bars_gateway.status.metrics import FIGURE_OF
 from bars_gateway.status.runbooks import RUNBOOKS, Runbook
 

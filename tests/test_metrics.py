@@ -32,7 +32,8 @@ from bars_gateway.model.standing_alarms import StandingAlarms
 from bars_gateway.model.trail import BreachKind
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.concerns import ConcernKind, concerns
+from bars_gateway.status.concern import ConcernKind
+from bars_gateway.status.concerns import concerns
 from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
 from bars_gateway.status.running import (
     BudgetState,

@@ -3,7 +3,7 @@
 import pytest
 
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
+from bars_gateway.status.concern import ConcernKind, FlowKind, OutsideKind
 from bars_gateway.status.runbooks import RUNBOOKS
 
 

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.status.concerns import LATE, Concern, ConcernKind
+from bars_gateway.status.concern import Concern, ConcernKind
+from bars_gateway.status.concerns import LATE
 from bars_gateway.store.figures import Waiting, WaitingCounted
 
 

@@ -17,7 +17,8 @@ from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.leads import holds_up, leads_of, waits_for
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alerts import Alert
-from bars_gateway.status.concerns import Concern, concerns
+from bars_gateway.status.concern import Concern
+from bars_gateway.status.concerns import concerns
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.store.figures import AnswerTimes, Flow, Up
 

@@ -27,7 +27,8 @@ from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import ON_NODE, Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.ages import lasting
-from bars_gateway.status.concerns import LATE, Concern, ConcernKind, FlowKind, concerns
+from bars_gateway.status.concern import Concern, ConcernKind, FlowKind
+from bars_gateway.status.concerns import LATE, concerns
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.stopping import pause

@@ -13,45 +13,37 @@ Each has a code, by which others speak of it: the kind of its alarm, or one of `
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, AlarmWords
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
-from bars_gateway.permissions import cure_of_stalled
-from bars_gateway.status.ages import lasting
+from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
+from bars_gateway.status.epr_concerns import (
+    not_asking,
+    not_taken,
+    questions,
+    stalled,
+    unread,
+)
 from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
-    Lying,
     RuntimeState,
     TokenState,
     UnavailableState,
 )
 from bars_gateway.store.figures import bucket_of
-from bars_gateway.store.nodes import folder_lease
-from bars_gateway.store.readings import EprCondition, UnreadNotice
 from bars_gateway.upkeep.housekeeping import OVER_ADVICE, ClockStep, Expiry, remaining, stage
 from bars_gateway.upkeep.purging import PurgeState
 from bars_gateway.upkeep.trail import TrailState
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
-STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
-LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
-_UNREAD = (
-    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
-    " not take it, and telephone whoever it is for."
-)
-_NOT_ASKING = (
-    "Whoever wants a decision from it gets 503. See whether it is running and reaches the socket."
-)
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
 _SILENT = f"{_QUEUED} Tell whoever runs it."
 _OURS = f"{_QUEUED} It is a service of this gateway itself: see what else stands here."
@@ -64,71 +56,6 @@ MISSING = (
     " of a provider: its messages belong to that name. Ask clinicians to telephone anything that"
     " cannot wait."
 )
-_STALLED = "Whatever is to go there waits, and is kept."
-
-
-class ConcernKind(StrEnum):
-    """What is a concern for as long as it is so; its value is its code."""
-
-    STORE_UNAVAILABLE = "store.unavailable"
-    EXPIRY_OVER = "expiry.over"
-    NOTICE_UNREAD = "notice.unread"
-    EPR_NOT_ASKING = "epr.not_asking"
-    MESSAGE_HELD = "message.held"
-    DATABASE_GAP = "database.gap"
-    DATABASE_LOG_STUCK = "database.log_stuck"
-    EGRESS_BLOCKED = "egress.blocked"
-    TOKEN_MISSING = "token.missing"  # noqa: S105 - a code
-    PROVIDER_MISSING = "provider.missing"
-    PROVIDER_KEPT_OUT = "provider.kept_out"
-    KEY_UNKNOWN = "key.unknown"
-    CLOCK_SKEWED = "clock.skewed"
-    FOLDER_STALLED = "folder.stalled"
-    FILE_NOT_TAKEN = "file.not_taken"
-    RECEIVER_SILENT = "receiver.silent"
-    RECEIVER_FAILING = "receiver.failing"
-    QUESTION_LATE = "question.late"
-    CALLER_OBSERVED = "caller.observed"
-    CALLER_SHUT_OUT = "caller.shut_out"
-    RENEWAL_REFUSED = "renewal.refused"
-    EXPIRY_NEAR = "expiry.near"
-    CLOCK_STEPPED = "clock.stepped"
-    DATABASE_UNCOMPARED = "database.uncompared"
-    DISK_LOW = "disk.low"
-    MESSAGE_WAITING = "message.waiting"
-    ALERT_UNDELIVERED = "alert.undelivered"
-    PURGE_LATE = "purge.late"
-    AUDIT_LATE = "audit.late"
-    NODE_AWAY = "node.away"
-
-
-class FlowKind(StrEnum):
-    """That nothing has flowed for as long as somebody has set: told by alerts alone."""
-
-    NOTHING_RECEIVED = "flow.nothing_received"
-    NOTHING_ACKNOWLEDGED = "flow.nothing_acknowledged"
-
-
-class OutsideKind(StrEnum):
-    """What only others can see: told by rules of Prometheus, or by what watches the service."""
-
-    GATEWAY_DOWN = "gateway.down"
-
-
-@frozen(kw_only=True)
-class Concern:
-    """One thing that a person should look at."""
-
-    kind: str  # its code: a ConcernKind, or the kind of its alarms
-    text: str
-    advice: str
-    about: str = ""  # which of its kind: a provider, folder, Receiver, …
-    name: str = ""  # what of that may be told beyond this machine: names from the settings alone
-    alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
-    notices: Sequence[UnreadNotice] = ()  # the oldest of those that it speaks of
-    more: int = 0  # alarms or notices beside those
-    whose: str | None = None  # where to look for the cause first
-    cure: str | None = None  # the command that marks as handled what is shown, and nothing later
 
 
 def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list[Concern]:
@@ -141,8 +68,8 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_unavailable(running.unavailable),
         *_over(overview.at, running.expiries),
         *_alarms(overview, severe=True),
-        *_unread(overview.at, running),
-        *_not_asking(overview.at, running),
+        *unread(overview.at, running),
+        *not_asking(overview.at, running),
         *_held(overview),
         *_not_rebuilt(running.inspection),
         *_stuck_log(running.stuck_log),
@@ -152,10 +79,10 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_kept_out(running.kept_out),
         *_keys(running.tokens),
         *_skews(running.tokens),
-        *_stalled(running.stalled),
-        *_lying(running.lying),
+        *stalled(running.stalled),
+        *not_taken(running.lying),
         *_away(running),
-        *_questions(overview),
+        *questions(overview),
         *_open_doors(overview.at, running.observes_until),
         *_shut_out(running.shut_out),
         *_refused(running.refused),
@@ -242,7 +169,7 @@ def _missing(providers: Mapping[str, datetime]) -> Iterator[Concern]:
     for name, since in providers.items():
         since_when = f"since {since:%d %b %H:%M} UTC, and it had messages under way"
         text = f"Provider {name} has not been in the settings {since_when}: nothing is sent or told"
-        yield _of_provider(ConcernKind.PROVIDER_MISSING, name, text, MISSING)
+        yield of_provider(ConcernKind.PROVIDER_MISSING, name, text, MISSING)
 
 
 def _egress(egress: EgressState | None) -> Iterator[Concern]:
@@ -259,7 +186,7 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
-            yield _of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, token.advice or "")
+            yield of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, token.advice or "")
 
 
 def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
@@ -267,35 +194,7 @@ def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
         since = f"{each.since:%d %b %H:%M} UTC"
         text = f"Nothing from {each.provider} has got past the national proxy since {since}:"
         text = f"{text} {each.reason}"
-        yield _of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, each.advice)
-
-
-def _of_provider(kind: ConcernKind, provider: str, text: str, advice: str) -> Concern:
-    return Concern(kind=kind, text=text, advice=advice, about=provider, name=provider)
-
-
-def _stalled(folders: Mapping[str, str]) -> Iterator[Concern]:
-    for folder, reason in folders.items():
-        yield Concern(
-            kind=ConcernKind.FOLDER_STALLED,
-            about=folder,
-            name=folder,
-            text=f"{folder} stands still: {reason}",
-            advice=f"{cure_of_stalled(reason)} {_STALLED}",
-        )
-
-
-def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
-    for each in lying:
-        if each.seconds >= LYING_SECONDS:
-            yield Concern(
-                kind=ConcernKind.FILE_NOT_TAKEN,
-                about=f"{each.folder} {each.means}",
-                name=each.folder,
-                text=f"{each.count} in {each.folder} not taken, the first for"
-                f" {lasting(each.seconds)}: {each.means}",
-                advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
-            )
+        yield of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, each.advice)
 
 
 def _alarms(overview: Overview, *, severe: bool) -> list[Concern]:
@@ -317,7 +216,7 @@ def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
     by_number = count == 1 or len(each.ways) > 1  # the kind alone would name others, too
     return Concern(
         kind=kind,
-        text=words.says.format(n=_some(count, each.noun)),
+        text=words.says.format(n=some(count, each.noun)),
         advice=words.advice,
         whose=words.whose,
         alarms=listed,
@@ -340,61 +239,6 @@ def _marking(
             yield f"bars-gateway mark-handled {which}{whose} --why …"
 
 
-def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
-    """Return what lies for an EPR for longer than its use case allows, the oldest first."""
-    late = [
-        (each, epr.provider)
-        for epr in running.eprs
-        for each in epr.unread
-        if now - each.since >= each.late_after
-    ]
-    return [
-        Concern(
-            kind=ConcernKind.NOTICE_UNREAD,
-            about=f"{provider} {each.use_case}",
-            name=f"{provider}, {each.use_case}" if each.use_case else provider,
-            text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
-            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC"
-            + _nobody_writes(running.nodes, provider),
-            advice=_UNREAD,
-            notices=each.oldest,
-            more=each.count - len(each.oldest),
-        )
-        for each, provider in sorted(late, key=lambda found: found[0].since)
-    ]
-
-
-def _nobody_writes(nodes: Sequence[Node], provider: str) -> str:
-    """Return, in words, that no living gateway has the folder of that EPR, if one had it."""
-    having = [each for each in nodes if folder_lease(provider) in each.leases]
-    if not having or not all(each.is_away for each in having):
-        return ""
-    return (
-        f". No living gateway writes into its folder: {having[0].name} did, and is away. Start that"
-        " one again, or let the EPR collect them from the socket of this gateway"
-    )
-
-
-def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
-    return [
-        _of_provider(
-            ConcernKind.EPR_NOT_ASKING,
-            epr.provider,
-            f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
-            _NOT_ASKING,
-        )
-        for epr in running.eprs
-        if epr.asks and epr.since_asked(running.started_at, now) > STOPPED_ASKING
-    ]
-
-
-def _since(epr: EprCondition, started_at: datetime) -> str:
-    if epr.asked_at is None:
-        started = f"{started_at:%d %b %H:%M} UTC"
-        return f"has not asked for questions since the gateway started, {started}"
-    return f"has stopped asking for questions: last at {epr.asked_at:%d %b %H:%M} UTC"
-
-
 def _held(overview: Overview) -> list[Concern]:
     held = overview.outbound[OutboundState.HELD]
     if not held:
@@ -403,7 +247,7 @@ def _held(overview: Overview) -> list[Concern]:
         "Release or withdraw them: what waits behind them does not leave, and a message whose time"
         " passes ends: as not sent, or as unconfirmed where it had been tried."
     )
-    text = f"{_some(held, 'message')} held, by hand or set aside"
+    text = f"{some(held, 'message')} held, by hand or set aside"
     return [Concern(kind=ConcernKind.MESSAGE_HELD, text=text, advice=advice)]
 
 
@@ -433,18 +277,6 @@ def _skews(tokens: Sequence[TokenState]) -> list[Concern]:
         for token in tokens
         if abs(token.clock_skew_seconds or 0) > SKEW_SHOWN
     ][:1]  # it is the same clock for all of them
-
-
-def _questions(overview: Overview) -> list[Concern]:
-    waiting = sum(found.late for found in overview.questions_open.values())
-    if not waiting:
-        return []
-    text = f"{_some(waiting, 'question')} without an answer: the Sender was told that none came"
-    advice = (
-        "See that the EPR answers: nobody else can. If that takes long, find out what was done, and"
-        " telephone the Sender. Below is what each asks, and of which conversation."
-    )
-    return [Concern(kind=ConcernKind.QUESTION_LATE, text=text, advice=advice)]
 
 
 def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
@@ -590,7 +422,3 @@ def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
             " nothing is taken from the EPR.",
         )
     ]
-
-
-def _some(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

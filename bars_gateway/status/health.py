@@ -25,13 +25,8 @@ from aiohttp import web
 from bars_gateway.errors import StoreError
 from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import Overview
-from bars_gateway.status.concerns import (
-    LOW_TIMES,
-    LYING_SECONDS,
-    SKEW_SHOWN,
-    STOPPED_ASKING,
-    UNINSPECTED,
-)
+from bars_gateway.status.concerns import LOW_TIMES, SKEW_SHOWN, UNINSPECTED
+from bars_gateway.status.epr_concerns import LYING_SECONDS, STOPPED_ASKING
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted

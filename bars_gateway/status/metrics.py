@@ -23,7 +23,10 @@ from prometheus_client.registry import Collector
 from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Overview
 from bars_gateway.model.trail import BreachKind
-from bars_gateway.status.concerns import CLOCK_STEP_SHOWN, LYING_SECONDS, ConcernKind
+from bars_gateway.status.concern import ConcernKind
+from bars_gateway.status.concerns import CLOCK_STEP_SHOWN
+from bars_gateway.status.epr_metrics import eprs
+from bars_gateway.status.families import gauge, labelled, seconds_since, seconds_until
 from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
@@ -140,7 +143,7 @@ class Collected(Collector):
         yield from _flow(self._overview, self._counted)
         yield from _owed(self._overview, self._counted)
         yield from _alarms(self._overview)
-        yield from _eprs(self._overview, self._running)
+        yield from eprs(self._overview, self._running)
         yield from _way_out(self._running)
         yield from _tokens(self._overview.at, self._running)
         yield from _budgets(self._running)
@@ -152,27 +155,7 @@ class Collected(Collector):
         yield from _trail(self._overview.at, self._counted, self._running.trail)
         text = "Other gateways of this database that have said nothing for ten seconds."
         away = sum(each.is_away and not each.is_this for each in self._running.nodes)
-        yield _gauge("bars_nodes_away", text, away)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for key, value in values:
-        family.add_metric([str(key)], value)
-    return family
-
-
-def _seconds_since(at: datetime | None, now: datetime) -> float:
-    """Return an age; 0 where there is none, and where a clock was set back behind *at*."""
-    return max(0.0, -_seconds_until(at, now))
-
-
-def _seconds_until(at: datetime | None, now: datetime) -> float:
-    return 0.0 if at is None else (at - now).total_seconds()
+        yield gauge("bars_nodes_away", text, away)
 
 
 def _info(running: RuntimeState) -> Metric:
@@ -184,32 +167,32 @@ def _info(running: RuntimeState) -> Metric:
 
 def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
     states = overview.outbound.items()
-    yield _labelled("bars_outbound_messages", "Outbound messages by state.", "state", states)
-    yield _labelled("bars_workflows", "Workflows by state.", "state", overview.workflows.items())
-    yield _gauge("bars_inbound_messages", "Inbound messages received.", overview.inbound)
-    yield _gauge(
+    yield labelled("bars_outbound_messages", "Outbound messages by state.", "state", states)
+    yield labelled("bars_workflows", "Workflows by state.", "state", overview.workflows.items())
+    yield gauge("bars_inbound_messages", "Inbound messages received.", overview.inbound)
+    yield gauge(
         "bars_oldest_open_seconds",
         "Age of the oldest outbound message that is not settled; 0 where there is none.",
-        _seconds_since(overview.oldest_open_at, overview.at),
+        seconds_since(overview.oldest_open_at, overview.at),
     )
-    yield _gauge(
+    yield gauge(
         "bars_oldest_waiting_seconds",
         "Likewise, but for what is held.",
-        _seconds_since(overview.oldest_waiting_at, overview.at),
+        seconds_since(overview.oldest_waiting_at, overview.at),
     )
     nothing = Heap(count=0, oldest_at=overview.at)
     heaps = [(bucket, counted.backlog.get(bucket, nothing)) for bucket in BUCKETS]
-    yield _labelled(
+    yield labelled(
         "bars_backlog",
         "Outbound messages that are not settled, by bucket of their Receiver.",
         "bucket",
         ((bucket, heap.count) for bucket, heap in heaps),
     )
-    yield _labelled(
+    yield labelled(
         "bars_oldest_backlog_seconds",
         "Age of the oldest of them; 0 where there is none.",
         "bucket",
-        ((bucket, _seconds_since(heap.oldest_at, overview.at)) for bucket, heap in heaps),
+        ((bucket, seconds_since(heap.oldest_at, overview.at)) for bucket, heap in heaps),
     )
 
 
@@ -224,7 +207,7 @@ def _flow(overview: Overview, counted: Counted) -> Iterator[Metric]:
     ):
         family = GaugeMetricFamily(name, f"{text}; not there before the first.", labels=[])
         if at is not None:
-            family.add_metric([], _seconds_since(at, overview.at))
+            family.add_metric([], seconds_since(at, overview.at))
         yield family
 
 
@@ -238,21 +221,21 @@ def _owed(overview: Overview, counted: Counted) -> Iterator[Metric]:
     )
     for labels, heap in counted.overdue.items():
         overdue.add_metric(labels, heap.count)
-        oldest.add_metric(labels, _seconds_since(heap.oldest_at, overview.at))
+        oldest.add_metric(labels, seconds_since(heap.oldest_at, overview.at))
     yield overdue
     yield oldest
     heaps = counted.quarantined.items()
-    yield _labelled(
+    yield labelled(
         "bars_quarantined",
         "Responses that belong to no workflow, and nobody has attached.",
         "provider",
         ((provider, heap.count) for provider, heap in heaps),
     )
-    yield _labelled(
+    yield labelled(
         "bars_oldest_quarantined_seconds",
         "Age of the oldest of them.",
         "provider",
-        ((provider, _seconds_since(heap.oldest_at, overview.at)) for provider, heap in heaps),
+        ((provider, seconds_since(heap.oldest_at, overview.at)) for provider, heap in heaps),
     )
 
 
@@ -269,7 +252,7 @@ def _alarms(overview: Overview) -> Iterator[Metric]:
     for each in overview.standing:  # apart by our role
         labels = (each.kind, each.provider or "")
         counts[labels] = counts.get(labels, 0) + each.count
-        ages[labels] = max(ages.get(labels, 0.0), _seconds_since(each.oldest_at, overview.at))
+        ages[labels] = max(ages.get(labels, 0.0), seconds_since(each.oldest_at, overview.at))
     for labels, count in counts.items():
         standing.add_metric(labels, count)
         oldest.add_metric(labels, ages[labels])
@@ -277,107 +260,27 @@ def _alarms(overview: Overview) -> Iterator[Metric]:
     yield oldest
 
 
-def _eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
-    eprs, now = running.eprs, overview.at
-    yield _labelled(
-        "bars_notices_pending",
-        "Notices that an EPR has not collected.",
-        "provider",
-        overview.notices_pending.items(),
-    )
-    yield from _unread(running, now)
-    yield _labelled(
-        "bars_epr_seen_seconds",
-        "Time since an EPR was last seen; not there before it was seen for the first time.",
-        "provider",
-        ((epr.provider, _seconds_since(epr.seen_at, now)) for epr in eprs if epr.seen_at),
-    )
-    yield _labelled(
-        "bars_epr_asked_seconds",
-        "Time since an EPR that is to ask for questions did, or since the start.",
-        "provider",
-        (
-            (epr.provider, epr.since_asked(running.started_at, now).total_seconds())
-            for epr in eprs
-            if epr.asks
-        ),
-    )
-    yield from _questions(overview)
-    yield _gauge(
-        "bars_folders_stalled",
-        "Folders without use, for one reason or another.",
-        len(running.stalled),
-    )
-    yield _gauge(
-        "bars_files_not_taken",
-        "Files that an EPR has dropped and that cannot be taken.",
-        sum(each.count for each in running.lying if each.seconds >= LYING_SECONDS),
-    )
-
-
-def _unread(running: RuntimeState, now: datetime) -> Iterator[Metric]:
-    counts, ages = (
-        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
-        for name, text in (
-            (
-                "bars_unread_notices",
-                "Notices that an EPR was given or is owed, and has not taken.",
-            ),
-            ("bars_oldest_unread_seconds", "Age of the oldest of them."),
-        )
-    )
-    for epr in running.eprs:
-        for each in epr.unread:
-            counts.add_metric([epr.provider, each.use_case], each.count)
-            ages.add_metric([epr.provider, each.use_case], _seconds_since(each.since, now))
-    yield counts
-    yield ages
-
-
-def _questions(overview: Overview) -> Iterator[Metric]:
-    found = overview.questions_open
-    oldest = min((each.oldest_at for each in found.values()), default=None)
-    for name, text, count in (
-        (
-            "bars_questions_open",
-            "Questions that an EPR has not answered.",
-            [(name, each.count) for name, each in found.items()],
-        ),
-        (
-            "bars_questions_late",
-            "Of them, those whose Sender was told that no answer came.",
-            [(name, each.late) for name, each in found.items()],
-        ),
-    ):
-        yield _labelled(name, text, "provider", count)
-    yield _gauge(
-        "bars_oldest_question_seconds",
-        "Age of the oldest open question; 0 where there is none.",
-        _seconds_since(oldest, overview.at),
-    )
-
-
 def _way_out(running: RuntimeState) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge(
         "bars_egress_blocked",
         "1 where nothing gets out of our own network.",
         running.egress is not None,
     )
     silent = len({**running.silent, **running.remembered})
-    yield _gauge("bars_receivers_silent", "Receivers that do not answer.", silent)
-    yield _gauge(
+    yield gauge("bars_receivers_silent", "Receivers that do not answer.", silent)
+    yield gauge(
         "bars_receivers_failing",
         "Receivers that answer with errors only: 500, or a yes with an error in it.",
         len(running.failing),
     )
-    yield _gauge(
+    yield gauge(
         "bars_providers_missing",
         "Providers that are in no settings, though something of them was under way at the start.",
         len(running.missing),
     )
     kept_out = {each.provider for each in running.kept_out}
     providers = sorted({epr.provider for epr in running.eprs} | kept_out)
-    yield _labelled(
+    yield labelled(
         "bars_provider_kept_out",
         "1 where the national proxy refuses our token or registration.",
         "provider",
@@ -390,7 +293,7 @@ def _tokens(now: datetime, running: RuntimeState) -> Iterator[Metric]:
         (
             "bars_token_expires_seconds",
             "Time until the access token ends; 0 where there is none.",
-            lambda token: max(0.0, _seconds_until(token.expires_at, now)),
+            lambda token: max(0.0, seconds_until(token.expires_at, now)),
         ),
         (
             "bars_token_failing",
@@ -409,7 +312,7 @@ def _tokens(now: datetime, running: RuntimeState) -> Iterator[Metric]:
         ),
     )
     for name, text, value in figures:
-        yield _labelled(name, text, "provider", [(t.provider, value(t)) for t in running.tokens])
+        yield labelled(name, text, "provider", [(t.provider, value(t)) for t in running.tokens])
 
 
 def _budgets(running: RuntimeState) -> Iterator[Metric]:
@@ -428,17 +331,17 @@ def _budgets(running: RuntimeState) -> Iterator[Metric]:
     )
     for name, text, value in figures:
         shared = [(" ".join(each.providers), value(each)) for each in running.budgets]
-        yield _labelled(name, text, "providers", shared)
+        yield labelled(name, text, "providers", shared)
 
 
 def _callers(now: datetime, running: RuntimeState) -> Iterator[Metric]:
     until = running.observes_until
-    yield _gauge(
+    yield gauge(
         "bars_callers_observed",
         "1 where callers are let in whose names are not listed.",
         until is not None and until > now,
     )
-    yield _gauge(
+    yield gauge(
         "bars_callers_shut_out",
         "Recent callers that would no longer get in.",
         len(running.shut_out),
@@ -463,11 +366,11 @@ def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator
     )
     for expiry in running.expiries:
         reached = stage(expiry, now, first_days)
-        left.add_metric([expiry.kind, expiry.name], _seconds_until(expiry.ends_at, now))
+        left.add_metric([expiry.kind, expiry.name], seconds_until(expiry.ends_at, now))
         stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
     yield left
     yield stages
-    yield _gauge(
+    yield gauge(
         "bars_renewals_refused",
         "New keys, certificates or settings that were not taken; the old go on.",
         len(running.refused),
@@ -476,17 +379,17 @@ def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator
 
 def _told(running: RuntimeState) -> Iterator[Metric]:
     away, text = len(running.undelivered), "Ways of telling people that do not work at present."
-    yield _gauge("bars_alerts_undelivered", text, away)
+    yield gauge("bars_alerts_undelivered", text, away)
 
 
 def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
     late = purges.late_since(now) if purges else None
     last = purges.last if purges else None
     text = "For how long no purge has come to its end, where that is too long; else 0."
-    yield _gauge("bars_purge_late_seconds", text, _seconds_since(late, now))
+    yield gauge("bars_purge_late_seconds", text, seconds_since(late, now))
     text = "When the last purge came to its end, in seconds since 1970; 0: none did."
     ended = last.purge.ended_at.timestamp() if last and last.purge.ended_at else 0.0
-    yield _gauge("bars_purge_ended_timestamp_seconds", text, ended)
+    yield gauge("bars_purge_ended_timestamp_seconds", text, ended)
     removed = GaugeMetricFamily(
         "bars_purge_removed", "Records that the last purge has removed.", labels=["class"]
     )
@@ -497,10 +400,10 @@ def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
 
 def _trail(now: datetime, counted: Counted, trail: TrailState | None) -> Iterator[Metric]:
     text = "The number of the last line of the audit trail: it grows by one with each."
-    yield _gauge("bars_audit_last_line", text, counted.last_line)
+    yield gauge("bars_audit_last_line", text, counted.last_line)
     late = trail.late_since(now) if trail else None
     text = "For how long the audit trail was not verified or told, where that is too long; else 0."
-    yield _gauge("bars_audit_late_seconds", text, _seconds_since(late, now))
+    yield gauge("bars_audit_late_seconds", text, seconds_since(late, now))
     for name, text, at in (
         (
             "bars_audit_sealed_seconds",
@@ -520,12 +423,12 @@ def _trail(now: datetime, counted: Counted, trail: TrailState | None) -> Iterato
     ):
         family = GaugeMetricFamily(name, text, labels=[])
         if at is not None:
-            family.add_metric([], _seconds_since(at, now))
+            family.add_metric([], seconds_since(at, now))
         yield family
     found = trail.found if trail else None
     text = "Places of the trail that do not hold, by the last walk; not there before it."
     places = () if found is None else ((kind, found.get(kind, 0)) for kind in BreachKind)
-    yield _labelled("bars_audit_breaches", text, "kind", places)
+    yield labelled("bars_audit_breaches", text, "kind", places)
 
 
 def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
@@ -550,7 +453,7 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         (
             "bars_database_uncompared_seconds",
             "For how long the database waits to be compared with its indexes; 0: it was.",
-            _seconds_since(waits_since, overview.at),
+            seconds_since(waits_since, overview.at),
         ),
         ("bars_disk_free_bytes", "Free space beside the database; NaN: not known.", free),
         (
@@ -565,7 +468,7 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         ),
         ("bars_stopping", "1 while what is in flight is finished.", running.stopping),
     ):
-        yield _gauge(name, text, value)
+        yield gauge(name, text, value)
 
 
 class MetricsHandler:

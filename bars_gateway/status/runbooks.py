@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, MEANWHILE, AlarmKind, AlarmScope, Whose
-from bars_gateway.status.concerns import ConcernKind, FlowKind, OutsideKind
+from bars_gateway.status.concern import ConcernKind, FlowKind, OutsideKind
 
 PAGE = "/runbooks"
 _NOW = timedelta()

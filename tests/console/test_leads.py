@@ -15,7 +15,7 @@ from bars_gateway.console.leads import leads_of
 from bars_gateway.console.overview import by_harm, growth
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.standard.workflow import Move
-from bars_gateway.status.concerns import Concern, ConcernKind
+from bars_gateway.status.concern import Concern, ConcernKind
 from bars_gateway.status.runbooks import RUNBOOKS
 
 

@@ -1,0 +1,119 @@
+"""What the EPRs do not take, ask or hand over as they should: their part of the status page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bars_gateway.model.nodes import Node
+from bars_gateway.model.readings import Overview
+from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.status.ages import lasting
+from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
+from bars_gateway.status.running import Lying, RuntimeState
+from bars_gateway.store.nodes import folder_lease
+from bars_gateway.store.readings import EprCondition
+
+STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
+LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
+_UNREAD = (
+    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
+    " not take it, and telephone whoever it is for."
+)
+_NOT_ASKING = (
+    "Whoever wants a decision from it gets 503. See whether it is running and reaches the socket."
+)
+_STALLED = "Whatever is to go there waits, and is kept."
+
+
+def stalled(folders: Mapping[str, str]) -> Iterator[Concern]:
+    """Yield the folders of EPRs that stand still, each with its cure."""
+    for folder, reason in folders.items():
+        yield Concern(
+            kind=ConcernKind.FOLDER_STALLED,
+            about=folder,
+            name=folder,
+            text=f"{folder} stands still: {reason}",
+            advice=f"{cure_of_stalled(reason)} {_STALLED}",
+        )
+
+
+def not_taken(lying: Sequence[Lying]) -> Iterator[Concern]:
+    """Yield what an EPR has dropped and the gateway cannot take, by its cause."""
+    for each in lying:
+        if each.seconds >= LYING_SECONDS:
+            yield Concern(
+                kind=ConcernKind.FILE_NOT_TAKEN,
+                about=f"{each.folder} {each.means}",
+                name=each.folder,
+                text=f"{each.count} in {each.folder} not taken, the first for"
+                f" {lasting(each.seconds)}: {each.means}",
+                advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
+            )
+
+
+def unread(now: datetime, running: RuntimeState) -> list[Concern]:
+    """Return what lies for an EPR for longer than its use case allows, the oldest first."""
+    late = [
+        (each, epr.provider)
+        for epr in running.eprs
+        for each in epr.unread
+        if now - each.since >= each.late_after
+    ]
+    return [
+        Concern(
+            kind=ConcernKind.NOTICE_UNREAD,
+            about=f"{provider} {each.use_case}",
+            name=f"{provider}, {each.use_case}" if each.use_case else provider,
+            text=f"The EPR of {provider} has not taken {some(each.count, 'notice')} of"
+            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC"
+            + _nobody_writes(running.nodes, provider),
+            advice=_UNREAD,
+            notices=each.oldest,
+            more=each.count - len(each.oldest),
+        )
+        for each, provider in sorted(late, key=lambda found: found[0].since)
+    ]
+
+
+def _nobody_writes(nodes: Sequence[Node], provider: str) -> str:
+    """Return, in words, that no living gateway has the folder of that EPR, if one had it."""
+    having = [each for each in nodes if folder_lease(provider) in each.leases]
+    if not having or not all(each.is_away for each in having):
+        return ""
+    return (
+        f". No living gateway writes into its folder: {having[0].name} did, and is away. Start that"
+        " one again, or let the EPR collect them from the socket of this gateway"
+    )
+
+
+def not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
+    """Return the EPRs that are to ask for questions, and do not."""
+    return [
+        of_provider(
+            ConcernKind.EPR_NOT_ASKING,
+            epr.provider,
+            f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
+            _NOT_ASKING,
+        )
+        for epr in running.eprs
+        if epr.asks and epr.since_asked(running.started_at, now) > STOPPED_ASKING
+    ]
+
+
+def _since(epr: EprCondition, started_at: datetime) -> str:
+    if epr.asked_at is None:
+        started = f"{started_at:%d %b %H:%M} UTC"
+        return f"has not asked for questions since the gateway started, {started}"
+    return f"has stopped asking for questions: last at {epr.asked_at:%d %b %H:%M} UTC"
+
+
+def questions(overview: Overview) -> list[Concern]:
+    """Return that Senders were told that no answer came, and the EPR has not answered yet."""
+    waiting = sum(found.late for found in overview.questions_open.values())
+    if not waiting:
+        return []
+    text = f"{some(waiting, 'question')} without an answer: the Sender was told that none came"
+    advice = (
+        "See that the EPR answers: nobody else can. If that takes long, find out what was done, and"
+        " telephone the Sender. Below is what each asks, and of which conversation."
+    )
+    return [Concern(kind=ConcernKind.QUESTION_LATE, text=text, advice=advice)]

@@ -1,0 +1,92 @@
+"""What the EPRs take, ask and hand over, in figures: their part of the metrics."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from bars_gateway.model.readings import Overview
+from bars_gateway.status.epr_concerns import LYING_SECONDS
+from bars_gateway.status.families import gauge, labelled, seconds_since
+from bars_gateway.status.running import RuntimeState
+
+
+def eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
+    """Yield each of them."""
+    now = overview.at
+    yield labelled(
+        "bars_notices_pending",
+        "Notices that an EPR has not collected.",
+        "provider",
+        overview.notices_pending.items(),
+    )
+    yield from _unread(running, now)
+    yield labelled(
+        "bars_epr_seen_seconds",
+        "Time since an EPR was last seen; not there before it was seen for the first time.",
+        "provider",
+        ((epr.provider, seconds_since(epr.seen_at, now)) for epr in running.eprs if epr.seen_at),
+    )
+    yield labelled(
+        "bars_epr_asked_seconds",
+        "Time since an EPR that is to ask for questions did, or since the start.",
+        "provider",
+        (
+            (epr.provider, epr.since_asked(running.started_at, now).total_seconds())
+            for epr in running.eprs
+            if epr.asks
+        ),
+    )
+    yield from _questions(overview)
+    yield gauge(
+        "bars_folders_stalled",
+        "Folders without use, for one reason or another.",
+        len(running.stalled),
+    )
+    yield gauge(
+        "bars_files_not_taken",
+        "Files that an EPR has dropped and that cannot be taken.",
+        sum(each.count for each in running.lying if each.seconds >= LYING_SECONDS),
+    )
+
+
+def _unread(running: RuntimeState, now: datetime) -> Iterator[Metric]:
+    counts, ages = (
+        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
+        for name, text in (
+            (
+                "bars_unread_notices",
+                "Notices that an EPR was given or is owed, and has not taken.",
+            ),
+            ("bars_oldest_unread_seconds", "Age of the oldest of them."),
+        )
+    )
+    for epr in running.eprs:
+        for each in epr.unread:
+            counts.add_metric([epr.provider, each.use_case], each.count)
+            ages.add_metric([epr.provider, each.use_case], seconds_since(each.since, now))
+    yield counts
+    yield ages
+
+
+def _questions(overview: Overview) -> Iterator[Metric]:
+    found = overview.questions_open
+    oldest = min((each.oldest_at for each in found.values()), default=None)
+    for name, text, count in (
+        (
+            "bars_questions_open",
+            "Questions that an EPR has not answered.",
+            [(name, each.count) for name, each in found.items()],
+        ),
+        (
+            "bars_questions_late",
+            "Of them, those whose Sender was told that no answer came.",
+            [(name, each.late) for name, each in found.items()],
+        ),
+    ):
+        yield labelled(name, text, "provider", count)
+    yield gauge(
+        "bars_oldest_question_seconds",
+        "Age of the oldest open question; 0 where there is none.",
+        seconds_since(oldest, overview.at),
+    )
