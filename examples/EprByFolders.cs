@@ -52,7 +52,7 @@ static class EprByFolders
         string receipt = Path.Combine(outbox, "accepted", name + ".receipt.json");
         string refused = Path.Combine(outbox, "refused", name + ".reason.json"); // every broken rule
         for (; !File.Exists(receipt); Thread.Sleep(200))
-            if (File.Exists(refused)) { Console.Error.WriteLine(File.ReadAllText(refused)); return 1; }
+            if (File.Exists(refused)) { Console.Error.WriteLine(File.ReadAllText(refused)); File.Delete(refused); return 1; }
         for (mine = Told.In(receipt).request_id; ; Thread.Sleep(200)) // a real EPR never ends
             foreach (var file in Directory.GetFiles(Path.Combine(given[0], "inbox", "new")).OrderBy(f => f))
                 if (!file.EndsWith(".notice.json") && !file.EndsWith(".answer.json")) // these come first

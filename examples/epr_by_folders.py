@@ -29,7 +29,9 @@ def receipt(outbox: Path, stem: str) -> str:
     refused = outbox / "refused" / f"{stem}.reason.json"
     while not accepted.exists():
         if refused.exists():  # it says every rule that is broken, and where
-            sys.exit(refused.read_text("utf-8"))
+            reason = refused.read_text("utf-8")
+            refused.unlink()  # what is left lying counts as unread, and wakes an operator
+            sys.exit(reason)
         time.sleep(0.2)
     return json.loads(accepted.read_bytes())["request_id"]
 

@@ -44,7 +44,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.store.figures import BUCKETS, bucket_of
-from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
+from bars_gateway.store.readings import EprCondition, LyingRefusals, Unread, UnreadNotice
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import ClockStep, ExpiringKind, Expiry
@@ -71,6 +71,9 @@ LATE = Unread(
     oldest=[
         UnreadNotice(notice_id=1, request_id="r", workflow_id=1, created_at=AT - AN_HOUR),
     ],
+)
+REFUSED = LyingRefusals(
+    use_case="a4t1", count=1, since=AT - AN_HOUR, late_after=timedelta(minutes=5)
 )
 EPR = EprCondition(provider="trust", asks=False)
 ENDS = Expiry(
@@ -114,6 +117,7 @@ SITUATIONS = {
         unavailable=UnavailableState(reason="full", advice="room")
     ),
     ConcernKind.NOTICE_UNREAD: running(eprs=[replace(EPR, unread=[LATE])]),
+    ConcernKind.REFUSAL_UNREAD: running(eprs=[replace(EPR, refused=[REFUSED])]),
     ConcernKind.EPR_NOT_ASKING: running(eprs=[replace(EPR, asks=True, asked_at=AT - AN_HOUR)]),
     ConcernKind.MESSAGE_HELD: seen(outbound={**EMPTY.outbound, OutboundState.HELD: 1}),
     ConcernKind.DATABASE_GAP: inspected(left=["messages_due"]),

@@ -26,6 +26,7 @@ needs_promtool = pytest.mark.needs("promtool")
 FIRES = {
     "store.unavailable": "bars_store_unavailable 1",
     "notice.unread": 'bars_oldest_unread_seconds{provider="trust",use_case="a4t1"} 400',
+    "refusal.unread": 'bars_oldest_refused_seconds{provider="trust",use_case="a4t1"} 400',
     "epr.not_asking": 'bars_epr_asked_seconds{provider="trust"} 200',
     "message.held": 'bars_outbound_messages{state="held"} 1',
     "database.gap": "bars_database_gaps 1",

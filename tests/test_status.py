@@ -47,7 +47,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.status.server import StatusServer
-from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
+from bars_gateway.store.readings import EprCondition, LyingRefusals, Unread, UnreadNotice
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
 from bars_gateway.store.store import Store
@@ -977,6 +977,50 @@ async def test_what_lies_unread_is_a_concern_by_its_use_case(
 
     assert concerning is (f"The EPR of trust has not taken 1 notice of {use_case}" in page)
     assert concerning is ("notice 7 02 Mar" in page and TALK in page)
+
+
+def refusals(use_case: str, minutes: float) -> LyingRefusals:
+    """Return two files of that use case, the first refused so long ago."""
+    late_after = shipped_timing(use_case).unread_after
+    since = NOW - timedelta(minutes=minutes)
+    return LyingRefusals(use_case=use_case, count=2, since=since, late_after=late_after)
+
+
+@pytest.mark.parametrize(
+    ("use_case", "minutes", "concerning"),
+    [("a3t1", 4, False), ("a3t1", 5, True), ("a1t1", 29, False), ("a1t1", 30, True), ("", 5, True)],
+)
+async def test_what_was_refused_and_lies_there_is_a_concern(
+    shown: Shown, use_case: str, minutes: float, *, concerning: bool
+) -> None:
+    """Nothing of it was sent, and nobody may know."""
+    shown.running = attended(refused=[refusals(use_case, minutes)])
+    page = plain((await shown.get("/")).text)
+    named = use_case or "no known use case"
+
+    assert concerning is (f"2 files of {named} refused to the EPR of trust" in page)
+    assert f"until it takes the reason away: 2 of {named}, the oldest" in page
+
+
+async def test_how_often_an_epr_was_refused_something_is_shown(shown: Shown) -> None:
+    """On the socket it has heard each, and nothing of them lies anywhere."""
+    shown.running = attended(refusals=3, refused_at=NOW - timedelta(seconds=9))
+    page = plain((await shown.get("/")).text)
+
+    assert "Refused to it since the gateway started: 3, the last 9 s ago." in page
+    assert "No action needed" in page
+
+
+async def test_machines_read_what_was_refused(shown: Shown) -> None:
+    """How many at either door, and what lies in the folder, by provider and use case."""
+    shown.running = attended(refused=[refusals("a3t1", 5)], refusals=3, refused_at=NOW)
+    lines = (await shown.get("/metrics")).text.splitlines()
+
+    assert {
+        'bars_submissions_refused_total{provider="trust"} 3.0',
+        'bars_refused_files{provider="trust",use_case="a3t1"} 2.0',
+        'bars_oldest_refused_seconds{provider="trust",use_case="a3t1"} 300.0',
+    } <= set(lines)
 
 
 @pytest.mark.parametrize(

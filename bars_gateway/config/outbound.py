@@ -305,7 +305,8 @@ class TimingSettings(Section):
     """
     How long a notice may lie until the status page says that the EPR has not taken it, in minutes.
 
-    Shipped: 5 for a3, a4 and a6, else 30. Set it to how soon somebody has to read what came.
+    So long, too, may the reason lie for which a file was refused. Shipped: 5 for a3, a4 and a6,
+    else 30. Set it to how soon somebody has to read what came.
     """
 
     answer_within_minutes: Minutes | None = None

@@ -124,6 +124,7 @@ _HELD_UP = _to("/messages?state=queued", "what waits meanwhile")
 _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.STORE_UNAVAILABLE: _MACHINE,
     ConcernKind.NOTICE_UNREAD: _EPR,
+    ConcernKind.REFUSAL_UNREAD: _EPR,
     ConcernKind.EPR_NOT_ASKING: _EPR,
     ConcernKind.MESSAGE_HELD: _to("/messages?state=held", "what is held"),
     ConcernKind.DATABASE_GAP: _MACHINE,

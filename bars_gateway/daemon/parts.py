@@ -42,6 +42,7 @@ from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests,
 from bars_gateway.epr.interventions import Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
+from bars_gateway.epr.refusals import RefusedFiles
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.spool import CURES, Cause
 from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
@@ -459,7 +460,8 @@ async def open_doors(
 
 
 async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
-    intake, attendance = _intake(given), _attendance(given)
+    attendance = _attendance(given)
+    intake = _intake(given, attendance)
     folder = stack.enter_context(_folder(given, intake, attendance))
     asked, questions = _question_doors(given, attendance.seen)
     if questions is not None:
@@ -512,13 +514,17 @@ def _attendance(given: _Given) -> Attendance:
         provider=given.name,
         asks=provider.questions == "socket",
         inbox=provider.spool_dir / "inbox" / "new",
+        refusals=RefusedFiles(
+            provider.spool_dir / "outbox" / "refused",
+            max_bytes=given.settings.epr.max_submission_bytes,
+        ),
         delivers=provider.notices == "folder",
         late_after=lambda use_case: timing(use_case).unread_after,
         now=given.now,
     )
 
 
-def _intake(given: _Given) -> Intake:
+def _intake(given: _Given, attendance: Attendance) -> Intake:
     settings, provider = given.settings, given.provider
     return Intake(
         given.store,
@@ -533,6 +539,7 @@ def _intake(given: _Given) -> Intake:
         in_production=in_production(provider),
         target_check=_target_check(given),
         read_before_cancel=settings.outbound.read_before_cancel,
+        refused=attendance.refused,
     )
 
 

@@ -22,6 +22,7 @@ belongs to those is there before them.
     inbox/new ──names──┐
                        ├─► unread, by use case, with age ─► page, metrics
     not collected ─────┘
+    outbox/refused ────► refused, and not taken away either (`epr.refusals`)
     what it asks, submits or takes away ─► last seen
 
 A notice that was written into the folder counts as collected, and may lie there for days all
@@ -44,6 +45,7 @@ import structlog
 
 from bars_gateway.disk import sync_folder
 from bars_gateway.epr import documents
+from bars_gateway.epr.refusals import RefusedFiles
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
 from bars_gateway.frozen import frozen
@@ -51,7 +53,7 @@ from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.readings import EprCondition
+from bars_gateway.store.readings import EprCondition, LyingRefusals
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -260,6 +262,7 @@ class Attendance:
         provider: str,
         asks: bool,
         inbox: Path,
+        refusals: RefusedFiles,
         delivers: bool,
         late_after: Callable[[str], timedelta],
         now: Callable[[], datetime],
@@ -275,6 +278,7 @@ class Attendance:
         self.condition = EprCondition(provider=provider, asks=asks)
         self._store = store
         self._inbox = inbox
+        self._refusals = refusals
         self._delivers = delivers
         self._late_after = late_after
         self._now = now
@@ -291,6 +295,11 @@ class Attendance:
         """Note that the EPR has asked for questions."""
         self.condition = replace(self.condition, asked_at=self._now(), seen_at=self._now())
 
+    def refused(self) -> None:
+        """Note that something was refused to the EPR."""
+        refusals = self.condition.refusals + 1
+        self.condition = replace(self.condition, refusals=refusals, refused_at=self._now())
+
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Look at what lies there until stopped; *beat* at each look."""
         while not self._stopping.is_set():
@@ -304,11 +313,21 @@ class Attendance:
 
     async def look(self) -> None:
         """Look once at what lies there."""
+        known, found = await self._look_at_notices(), await asyncio.to_thread(self._refusals.look)
+        if found is not None:
+            late_after = self._late_after
+            refused = [replace(each, late_after=late_after(each.use_case)) for each in found]
+            if _count(refused) < _count(self.condition.refused):
+                self.seen()
+            self.condition = replace(self.condition, refused=refused)
+        self.condition = replace(self.condition, known=known and found is not None)
+
+    async def _look_at_notices(self) -> bool:
+        """Look at what it was given; tell whether that could be seen."""
         provider = self.condition.provider
         names = await asyncio.to_thread(self._names)
         if names is None:  # its trouble is told by who delivers
-            self.condition = replace(self.condition, known=False)
-            return
+            return False
         lying = await asyncio.to_thread(_numbers, names)
         if self._lay - lying and len(names) < self._most:
             self.seen()
@@ -319,7 +338,8 @@ class Attendance:
             provider, numbers[: self._most], self._late_after
         )
         more = max(len(numbers), len(names)) >= self._most
-        self.condition = replace(self.condition, unread=unread, known=True, more=more)
+        self.condition = replace(self.condition, unread=unread, more=more)
+        return True
 
     def _names(self) -> list[str] | None:
         """Return what lies in the folder, up to so many names; None where it cannot be read."""
@@ -330,6 +350,10 @@ class Attendance:
             return None if self._delivers else []
         except OSError:
             return None
+
+
+def _count(lying: Sequence[LyingRefusals]) -> int:
+    return sum(each.count for each in lying)
 
 
 class LeftCopies:

@@ -130,8 +130,11 @@ class Intake:
         target_check: TargetCheck = everything_goes,
         read_before_cancel: bool = False,
         in_production: Overrides = PRODUCTION,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """*refused* is called whenever something is refused, at whichever door."""
         self._store = store
+        self._refused = refused
         self._provider = provider
         self._identity = identity
         self._offer = offer
@@ -236,6 +239,7 @@ class Intake:
         return refused
 
     def _log(self, refused: SubmissionRefused) -> None:
+        self._refused()
         log.warning(
             "epr.submission_ended",
             provider=self._provider,

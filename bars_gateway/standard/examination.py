@@ -132,6 +132,14 @@ def examine(
     return replace(_told(issues, document, message, move), stopped=stopped)
 
 
+def use_case_said(body: bytes, media_type: str) -> str:
+    """Return the use case that *body* says, as it is written there, whatever else is wrong."""
+    try:
+        return bundle.said_by(_read(body, media_type)[0]).use_case
+    except MalformedBundle:
+        return ""
+
+
 def _read(body: bytes, media_type: str) -> tuple[Resource, Sound | None, Document | None]:
     if "xml" in media_type.lower():
         document = xml.to_tree(body)

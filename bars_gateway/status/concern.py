@@ -14,6 +14,7 @@ class ConcernKind(StrEnum):
     STORE_UNAVAILABLE = "store.unavailable"
     EXPIRY_OVER = "expiry.over"
     NOTICE_UNREAD = "notice.unread"
+    REFUSAL_UNREAD = "refusal.unread"
     EPR_NOT_ASKING = "epr.not_asking"
     MESSAGE_HELD = "message.held"
     DATABASE_GAP = "database.gap"

@@ -24,6 +24,7 @@ from bars_gateway.status.epr_concerns import (
     not_asking,
     not_taken,
     questions,
+    refused,
     stalled,
     unread,
 )
@@ -68,6 +69,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_unavailable(running.unavailable),
         *_over(overview.at, running.expiries),
         *_alarms(overview, severe=True),
+        *refused(overview.at, running),
         *unread(overview.at, running),
         *not_asking(overview.at, running),
         *_held(overview),

@@ -18,6 +18,12 @@ _UNREAD = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
     " not take it, and telephone whoever it is for."
 )
+_REFUSED = (
+    "Whoever wrote it may believe that it was sent: telephone what cannot wait. The reason beside"
+    " each file says what is wrong, and whether anything was sent. Have it corrected and handed"
+    " over under another name, and see why the EPR does not show refusals; take both files away"
+    " once somebody has dealt with them."
+)
 _NOT_ASKING = (
     "Whoever wants a decision from it gets 503. See whether it is running and reaches the socket."
 )
@@ -48,6 +54,28 @@ def not_taken(lying: Sequence[Lying]) -> Iterator[Concern]:
                 f" {lasting(each.seconds)}: {each.means}",
                 advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
             )
+
+
+def refused(now: datetime, running: RuntimeState) -> list[Concern]:
+    """Return what was refused to an EPR and lies there for too long, the oldest first."""
+    late = [
+        (each, epr.provider)
+        for epr in running.eprs
+        for each in epr.refused
+        if now - each.since >= each.late_after
+    ]
+    return [
+        Concern(
+            kind=ConcernKind.REFUSAL_UNREAD,
+            about=f"{provider} {each.use_case}",
+            name=f"{provider}, {each.use_case}" if each.use_case else provider,
+            text=f"{some(each.count, 'file')} of {each.use_case or 'no known use case'} refused to"
+            f" the EPR of {provider}, and still in its outbox/refused: the oldest since"
+            f" {each.since:%d %b %H:%M} UTC",
+            advice=_REFUSED,
+        )
+        for each, provider in sorted(late, key=lambda found: found[0].since)
+    ]
 
 
 def unread(now: datetime, running: RuntimeState) -> list[Concern]:

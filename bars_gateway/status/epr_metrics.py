@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.epr_concerns import LYING_SECONDS
@@ -21,6 +21,7 @@ def eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         overview.notices_pending.items(),
     )
     yield from _unread(running, now)
+    yield from _refused(running, now)
     yield labelled(
         "bars_epr_seen_seconds",
         "Time since an EPR was last seen; not there before it was seen for the first time.",
@@ -48,6 +49,32 @@ def eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         "Files that an EPR has dropped and that cannot be taken.",
         sum(each.count for each in running.lying if each.seconds >= LYING_SECONDS),
     )
+
+
+def _refused(running: RuntimeState, now: datetime) -> Iterator[Metric]:
+    told = CounterMetricFamily(
+        "bars_submissions_refused",
+        "What an EPR handed over and was refused, by folder or socket, since the start.",
+        labels=["provider"],
+    )
+    counts, ages = (
+        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
+        for name, text in (
+            (
+                "bars_refused_files",
+                "Those that lie in outbox/refused, with a reason that nobody has taken away.",
+            ),
+            ("bars_oldest_refused_seconds", "Age of the oldest of them."),
+        )
+    )
+    for epr in running.eprs:
+        told.add_metric([epr.provider], epr.refusals)
+        for each in epr.refused:
+            counts.add_metric([epr.provider, each.use_case], each.count)
+            ages.add_metric([epr.provider, each.use_case], seconds_since(each.since, now))
+    yield told
+    yield counts
+    yield ages
 
 
 def _unread(running: RuntimeState, now: datetime) -> Iterator[Metric]:

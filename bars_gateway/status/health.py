@@ -229,9 +229,9 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
 
 def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependency]:
     for epr in running.eprs:
-        late = overview is not None and any(
-            overview.at - each.since >= each.late_after for each in epr.unread
-        )
+        waits = [(each.since, each.late_after) for each in epr.unread]
+        waits += [(each.since, each.late_after) for each in epr.refused]
+        late = overview is not None and any(overview.at - at >= after for at, after in waits)
         silent = (
             overview is not None
             and epr.asks
@@ -247,6 +247,7 @@ def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
                 "seen_at": _text(epr.seen_at),
                 "asked_at": _text(epr.asked_at),
                 "unread": epr.lying if epr.known else None,
+                "refused": sum(each.count for each in epr.refused) if epr.known else None,
             },
         )
 

@@ -38,6 +38,7 @@ ALARMS_FIGURE = "bars_alarms"  # of every kind of alarm, by its label `kind`
 FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.STORE_UNAVAILABLE: "bars_store_unavailable",
     ConcernKind.NOTICE_UNREAD: "bars_oldest_unread_seconds",
+    ConcernKind.REFUSAL_UNREAD: "bars_oldest_refused_seconds",
     ConcernKind.EPR_NOT_ASKING: "bars_epr_asked_seconds",
     ConcernKind.MESSAGE_HELD: "bars_outbound_messages",
     ConcernKind.DATABASE_GAP: "bars_database_gaps",

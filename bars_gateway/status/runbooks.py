@@ -175,6 +175,22 @@ _CONCERNS: tuple[Runbook, ...] = (
         urgent=True,
     ),
     Runbook(
+        code=ConcernKind.REFUSAL_UNREAD,
+        title="What was refused to the EPR still lies there",
+        whose=Whose.OURS,
+        harm="It was not sent, and whoever wrote it may believe that it was: the patient may be"
+        " waiting for somebody who was never asked.",
+        look="`outbox/refused` below the provider's `spool_dir`: `NAME.reason.json` says what is"
+        " wrong with the file beside it, and whether anything was sent. The log has the rules"
+        " (`epr.submission_ended`).",
+        do="Telephone what cannot wait. Have it corrected and handed over again, under another"
+        " name; what `E04` refuses was taken before, and is not to be handed over again. See why"
+        " the EPR does not show it: it has to read each reason, and to take it away. Whoever has"
+        " dealt with one takes both files away.",
+        ends="The reasons are taken away.",
+        urgent=True,
+    ),
+    Runbook(
         code=ConcernKind.EPR_NOT_ASKING,
         title="The EPR has stopped asking for questions",
         whose=Whose.OURS,

@@ -63,6 +63,16 @@ class Unread:
 
 
 @frozen(kw_only=True)
+class LyingRefusals:
+    """What was refused to an EPR and lies there, of one use case."""
+
+    use_case: str  # empty: it says none that we know
+    count: int
+    since: datetime  # the oldest was refused
+    late_after: timedelta = timedelta()  # from then on it is a concern
+
+
+@frozen(kw_only=True)
 class EprCondition:
     """How one provider's EPR attends to what it is given."""
 
@@ -73,6 +83,9 @@ class EprCondition:
     unread: Sequence[Unread] = ()
     known: bool = False  # whether what lies there could be looked at
     more: bool = False  # there is more than was looked at
+    refused: Sequence[LyingRefusals] = ()  # what was refused to it by folder, and lies there
+    refusals: int = 0  # submissions that were refused at either door, since the start
+    refused_at: datetime | None = None  # the last of them
 
     @property
     def lying(self) -> int:

@@ -5,13 +5,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import messages
 import pytest
-from epr_side import PROVIDER, Hospital, at_work
+from epr_side import PROVIDER, Hospital, at_work, intake_of
 from store_values import NOW, arrival
 
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.inbox import Attendance
+from bars_gateway.epr.intake import SubmissionRefused
+from bars_gateway.epr.refusals import RefusedFiles
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.store.store import Store
 
@@ -33,12 +38,14 @@ def watching(
     *,
     most: int = 100,
     delivers: bool = True,
+    refused: Path | None = None,
 ) -> Attendance:
     return Attendance(
         store,
         provider=PROVIDER,
         asks=True,
         inbox=inbox or Path("/no/such/folder"),
+        refusals=RefusedFiles(refused or Path("/no/such/folder"), max_bytes=1024 * 1024),
         delivers=delivers and inbox is not None,
         late_after=lambda use_case: shipped_timing(use_case).unread_after,
         now=clock or Clock(),
@@ -92,6 +99,32 @@ async def test_what_lies_there_from_before_is_unread_on_the_socket_too(
     await watch.look()
 
     assert (True, {"a3t1": 1, "a1t1": 1}) == (watch.condition.known, counts(watch))
+
+
+async def test_what_was_refused_lies_there_until_it_is_taken_away(
+    store: Store, tmp_path: Path
+) -> None:
+    """What is urgent is late sooner; and whoever takes a reason away was seen."""
+    (tmp_path / "one.json").write_bytes(messages.validation_request())
+    (tmp_path / "one.reason.json").touch()
+    watch = watching(store, None, refused=tmp_path)
+    await watch.look()
+    ((lying,), before) = (watch.condition.refused, watch.condition.seen_at)
+    (tmp_path / "one.reason.json").unlink()
+    await watch.look()
+
+    assert ("a4t1", 1, timedelta(minutes=5)) == (lying.use_case, lying.count, lying.late_after)
+    assert (None, NOW, []) == (before, watch.condition.seen_at, watch.condition.refused)
+
+
+async def test_what_is_refused_at_either_door_is_counted(store: Store) -> None:
+    """On the socket nothing of it lies anywhere."""
+    watch = watching(store, None)
+    intake = intake_of(store, refused=watch.refused)
+    with pytest.raises(SubmissionRefused):
+        await intake.submit(b"{", Format.JSON, Envelope())
+
+    assert (1, NOW) == (watch.condition.refusals, watch.condition.refused_at)
 
 
 async def test_a_folder_that_cannot_be_read_is_not_said_to_be_empty(store: Store) -> None:
@@ -192,7 +225,7 @@ async def test_the_thread_of_the_loop_reads_no_folder(
     monkeypatch.setattr("bars_gateway.epr.inbox.asyncio.to_thread", elsewhere)
     await watching(store, tmp_path).look()
 
-    assert 2 == len(threads)
+    assert 3 == len(threads)
 
 
 @pytest.mark.parametrize(

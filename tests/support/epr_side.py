@@ -20,6 +20,7 @@ from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, 
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.record_requests import RecordRequests
+from bars_gateway.epr.refusals import RefusedFiles
 from bars_gateway.model.retention import PURGED, RetentionRule, RetentionRules
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import SenderIdentity
@@ -48,6 +49,7 @@ def intake_of(
     store: Store,
     overrides: Overrides = NOTHING_AGREED,
     target_check: TargetCheck = everything_goes,
+    refused: Callable[[], None] = lambda: None,
 ) -> Intake:
     return Intake(
         store,
@@ -59,6 +61,7 @@ def intake_of(
         new_id=lambda: str(uuid4()),
         overrides=overrides,
         target_check=target_check,
+        refused=refused,
     )
 
 
@@ -84,6 +87,7 @@ def attendance(store: Store) -> Attendance:
         provider=PROVIDER,
         asks=False,
         inbox=Path("/no/such/folder"),
+        refusals=RefusedFiles(Path("/no/such/folder"), max_bytes=1024 * 1024),
         delivers=False,
         late_after=lambda use_case: shipped_timing(use_case).unread_after,
         now=utc_now,

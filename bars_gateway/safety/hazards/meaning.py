@@ -100,6 +100,14 @@ MEANING: Sequence[Hazard] = (
                 ),
             ),
             Control(
+                says="What was refused to an EPR, and it leaves lying, is told to people after the"
+                " same time.",
+                tests=(
+                    "test_status.py::test_what_was_refused_and_lies_there_is_a_concern",
+                    "epr/test_refusals.py::test_a_refusal_that_was_taken_away_is_over",
+                ),
+            ),
+            Control(
                 says="A response that is refused or belongs to nothing alarms: it may turn a"
                 " patient down.",
                 tests=(
@@ -110,7 +118,12 @@ MEANING: Sequence[Hazard] = (
         ),
         after=Risk(Harm.MAJOR, Likelihood.LOW),
         counters=(CounterName.QUARANTINED, CounterName.RESPONSES_REFUSED),
-        figures=("bars_unread_notices", "bars_oldest_unread_seconds", "bars_notices_pending"),
+        figures=(
+            "bars_unread_notices",
+            "bars_oldest_unread_seconds",
+            "bars_notices_pending",
+            "bars_oldest_refused_seconds",
+        ),
         not_shown="That a program has collected a notice, or that it lies in a folder, does not"
         " show that anybody has read it: this ends at the EPR's door.",
         left="Show each notice, with its sentence whole, to somebody who acts on it, at all hours;"
