@@ -38,15 +38,9 @@ from bars_gateway.config.doubts import doubts
 from bars_gateway.console.site import Site
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
+from bars_gateway.daemon.doors import Door, Stoppable, open_doors
 from bars_gateway.daemon.limits import longest_life, longest_wait
-from bars_gateway.daemon.parts import (
-    Door,
-    Stoppable,
-    asked_lately,
-    inbound_server,
-    open_doors,
-    outbound_parts,
-)
+from bars_gateway.daemon.parts import asked_lately, inbound_server, outbound_parts
 from bars_gateway.daemon.recording import Recording, require_not_set_back
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import own_folders_of, purger_of
