@@ -238,7 +238,31 @@ def test_each_further_warning_of_an_end_is_worse() -> None:
     assert mark(80) == mark(70) < mark(50) < mark(5) < mark(1)
 
 
-@pytest.mark.parametrize("kind", [ExpiringKind.CERTIFICATE, ExpiringKind.CHAIN])
+@pytest.mark.parametrize(
+    ("kind", "days", "told"),
+    [
+        (ExpiringKind.CERTIFICATE, 8, ("expiry.near", False)),
+        (ExpiringKind.CERTIFICATE, 7, ("expiry.imminent", True)),
+        (ExpiringKind.CHAIN, 1, ("expiry.imminent", True)),
+        (ExpiringKind.LAST_AUTHORITY, 7, ("expiry.imminent", True)),
+        (ExpiringKind.AUTHORITIES, 1, ("expiry.near", False)),
+        (ExpiringKind.KEY, 1, ("expiry.near", False)),
+    ],
+)
+def test_what_is_about_to_shut_the_door_wakes_somebody(
+    kind: ExpiringKind, days: int, told: tuple[str, bool]
+) -> None:
+    """While there is still time to order what comes after it."""
+    begins, ends = AT - timedelta(days=365), AT + timedelta(days=days)
+    ending = Expiry(kind=kind, name="Ours", begins_at=begins, ends_at=ends)
+    (said,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ending])))
+
+    assert told == (said.code, said.urgent)
+
+
+@pytest.mark.parametrize(
+    "kind", [ExpiringKind.CERTIFICATE, ExpiringKind.CHAIN, ExpiringKind.LAST_AUTHORITY]
+)
 def test_an_end_that_shuts_the_door_wakes_somebody(kind: ExpiringKind) -> None:
     """Nothing is received any more: that is told at once, and by its own code."""
     ended = Expiry(kind=kind, name="Ours", begins_at=AT - timedelta(days=365), ends_at=AT)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.config import Settings, SettingsProblem
+from bars_gateway.config.doubts import endings
 from bars_gateway.config.problems import filesystem_of, problems
 
 NOW = datetime.now(UTC)
@@ -334,6 +335,58 @@ def test_an_expired_certificate_keeps_nothing_from_being_sent(settings):
     found = problems(settings(), NOW + timedelta(days=10))
 
     assert [False] == [each.stops_start for each in found if each.key == "inbound.certificate_file"]
+
+
+def ending(days: float, *, before: float = 1) -> bytes:
+    """Return an authority of that many days, *before* of which are over."""
+    name, begins = certs.named("Ending"), NOW - timedelta(days=before)
+    end, key = NOW + timedelta(days=days), certs.AUTHORITY_KEY
+    return certs.pem(certs.made(name, name, authority=True, key=key, start=begins, end=end))
+
+
+def test_callers_whose_last_root_has_ended_keep_nothing_from_being_sent(settings, home):
+    """Nobody gets in, as after the end of our own certificate: and what is sent is sent."""
+    write(home / "ca.pem", ending(-1, before=9) + ending(-2, before=9), 0o644)
+    found = [each for each in problems(settings(), NOW) if each.key == "inbound.client_ca_file"]
+
+    assert [False] == [each.stops_start for each in found]
+    assert "no root that is in force: the last expired on" in found[0].cause
+
+
+def test_one_root_that_ended_beside_its_successor_is_usual(settings, home):
+    """Whoever has a certificate of the other gets in."""
+    write(home / "ca.pem", ending(-1, before=9) + ending(300), 0o644)
+
+    assert [] == [each for each in problems(settings(), NOW) if each.key.endswith("client_ca_file")]
+
+
+@pytest.mark.parametrize(
+    ("days", "before", "told"),
+    [
+        pytest.param(5, 360, True, id="of-a-year"),
+        pytest.param(89, 360, True, id="within-the-first-warning"),
+        pytest.param(91, 360, False, id="before-it"),
+        pytest.param(5, 2, False, id="of-a-week"),
+    ],
+)
+def test_what_ends_before_long_is_a_doubt(settings, home, days, before, *, told):
+    """A successor takes days; what lives for a week is no news on each of them."""
+    write(home / "ca.pem", ending(-1, before=9) + ending(days, before=before), 0o644)
+    found = {each.key: each.cause for each in endings(settings(), NOW)}
+
+    assert told is ("inbound.client_ca_file" in found)
+
+
+def test_the_end_of_our_certificate_is_a_doubt_with_its_cure(settings):
+    """Whoever looks before the weekend sees it."""
+    (found,) = [
+        each
+        for each in endings(settings(), NOW + timedelta(days=8))
+        if each.key == "inbound.certificate_file"
+    ]
+
+    assert "in 23 hours" in found.cause or "in 24 hours" in found.cause
+    assert "bars-gateway csr new --why TEXT" in found.cure
 
 
 def test_a_certificate_of_another_environment_is_reported(settings, home, authority):

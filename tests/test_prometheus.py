@@ -46,6 +46,7 @@ FIRES = {
     "caller.shut_out": "bars_callers_shut_out 1",
     "renewal.refused": "bars_renewals_refused 1",
     "expiry.over": 'bars_expiry_stage_days{kind="certificate",name="Ours"} 0',
+    "expiry.imminent": 'bars_expiry_stage_days{kind="certificate",name="Ours"} 7',
     "expiry.near": 'bars_expiry_stage_days{kind="certificate",name="Ours"} 14',
     "clock.stepped": "bars_clock_step_seconds -60",
     "database.uncompared": "bars_database_uncompared_seconds 25000",

@@ -48,7 +48,7 @@ from bars_gateway.cli.evidence import app as evidence
 from bars_gateway.cli.output import print_lines
 from bars_gateway.cli.root import root
 from bars_gateway.config import Settings, describe, in_words, load
-from bars_gateway.config.doubts import doubts
+from bars_gateway.config.doubts import doubts, endings
 from bars_gateway.config.problems import placed, problems
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
@@ -164,8 +164,9 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """
     settings = load(config, os.environ)
     with as_the_gateway(settings.state_dir, settings.sources.file):
-        found = [*problems(settings, datetime.now(UTC)), *_of_a_later_version(settings)]
-        less = [*doubts(settings), *users.doubts_of_users(settings)]
+        now = datetime.now(UTC)
+        found = [*problems(settings, now), *_of_a_later_version(settings)]
+        less = [*doubts(settings), *endings(settings, now), *users.doubts_of_users(settings)]
     worst = 2 if any(each.stops_start for each in found) else 1 if found or less else 0
     if as_json:
         print_lines({"severity": "error", "text": str(each)} for each in found)

@@ -13,6 +13,7 @@ nobody a token, or in: so it never counts as done, nor as right.
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,6 +46,12 @@ _EXAMPLES: Mapping[tuple[str, str], str] = {
     ("onboarding", "int_application_id"): "00000000-0000-0000-0000-000000000001",
     ("onboarding", "contact"): "a person, a.person@example-trust.nhs.uk, 0113 496 0000",
 }
+_SUCCESSOR = {
+    "certificate_file": "Order its successor now: bars-gateway csr new --why TEXT. Once it has"
+    " ended nothing is received.",
+    "client_ca_file": "Fetch its successor from pki.nhs.uk, and add it to the file. Once the last"
+    " root has ended nothing is received.",
+}
 _CURE = "Write your own."
 NO_PATH = "has a host and no path: the token service fails on it"  # of the JWKS's address
 HOSTED_BELOW = "Host it below a path, such as /bars/jwks.json, and register that address."
@@ -64,6 +71,40 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *_shut_to_the_epr(settings),
     ]
     return [placed(settings, flaw) for flaw in found]
+
+
+def endings(settings: Settings, now: datetime) -> list[SettingsProblem]:
+    """Return what of our certificate, and of the authorities of callers, ends before long."""
+    if not settings.inbound.enabled:
+        return []
+    found = [
+        _ending(settings, setting, file, now)
+        for setting, file in (
+            ("certificate_file", settings.inbound.certificate_file),
+            ("client_ca_file", settings.inbound.client_ca_file),
+        )
+    ]
+    return [placed(settings, flaw) for flaw in found if flaw is not None]
+
+
+def _ending(settings: Settings, setting: str, file: Path, now: datetime) -> Flaw | None:
+    in_force = [each for each in certificates_in(file) if each.not_valid_after_utc > now]
+    first = min(in_force, key=lambda each: each.not_valid_after_utc, default=None)
+    if first is None:
+        return None  # that is a problem, and said as one
+    begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
+    if ends - now > min(timedelta(days=settings.status.expiry_warning_days), (ends - begins) / 2):
+        return None
+    when = f"{ends:%Y-%m-%d %H:%M} UTC, in {_so_long(ends - now)}"
+    cause = f"has a certificate that ends on {when}"
+    return Flaw(key=("inbound", setting), cause=cause, cure=_SUCCESSOR[setting])
+
+
+def _so_long(left: timedelta) -> str:
+    """Return how long it is, in days, or in hours where it is less than two days."""
+    if left < timedelta(days=2):
+        return f"{left // timedelta(hours=1)} hours"
+    return f"{left.days} days"
 
 
 def _settings_file(settings: Settings) -> Iterator[Flaw]:

@@ -41,6 +41,7 @@ from bars_gateway.tls.certificates import (
     NoPem,
     from_pem,
     is_root,
+    last_to_end,
     load_revocations,
     private_key,
     signs,
@@ -408,6 +409,7 @@ def _inbound(settings: Settings, now: datetime) -> Iterator[Flaw]:
     key = ("inbound", "client_ca_file")
     flaws, callers = _certificates(key, inbound.client_ca_file)
     yield from [*flaws, *_of_one_environment(key, callers, own), *_with_root(key, callers)]
+    yield from _one_in_force(key, callers, now)
     key = ("inbound", "private_key_file")
     flaws, private = _private_key(key, inbound.private_key_file)
     yield from flaws
@@ -459,6 +461,18 @@ def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> It
     if leaf.not_valid_before_utc > now:
         cause = f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         yield Flaw(key=key, cause=cause, cure="Check the clock (timedatectl), or wait.")
+
+
+def _one_in_force(
+    key: tuple[str, ...], authorities: Sequence[x509.Certificate], now: datetime
+) -> Iterator[Flaw]:
+    if authorities and (end := last_to_end(authorities).not_valid_after_utc) <= now:
+        cause = f"holds no root that is in force: the last expired on {end:%Y-%m-%d}"
+        cure = (
+            "Fetch their successors from pki.nhs.uk. Until then nothing is received, and all is"
+            " sent."
+        )
+        yield Flaw(key=key, cause=cause, cure=cure, stops_start=False)
 
 
 def _named_for(key: tuple[str, ...], leaf: x509.Certificate, settings: Settings) -> Iterator[Flaw]:

@@ -144,6 +144,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.CALLER_SHUT_OUT: _to("/keys#shut", "which callers"),
     ConcernKind.RENEWAL_REFUSED: _to("/keys#refused", "which files"),
     ConcernKind.EXPIRY_OVER: _of_expiry,
+    ConcernKind.EXPIRY_IMMINENT: _of_expiry,
     ConcernKind.EXPIRY_NEAR: _of_expiry,
     ConcernKind.CLOCK_STEPPED: _MACHINE,
     ConcernKind.DATABASE_UNCOMPARED: _MACHINE,

@@ -25,6 +25,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.store.pacing import EGRESS, token_service_of
+from bars_gateway.tls.certificates import last_to_end
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
@@ -127,10 +128,14 @@ def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:
 
 
 def _of_identity(identity: Identity) -> Iterator[Expiry]:
+    last = last_to_end(identity.authorities)
+    ends = last.not_valid_after_utc
+    first_to_end = [each for each in identity.authorities if each.not_valid_after_utc < ends]
     for kind, name, certificates in (
         (ExpiringKind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
         (ExpiringKind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
-        (ExpiringKind.AUTHORITIES, "An authority of the callers", identity.authorities),
+        (ExpiringKind.AUTHORITIES, "An authority of the callers", first_to_end),
+        (ExpiringKind.LAST_AUTHORITY, "The last authority of the callers", [last]),
     ):
         if certificates:
             first = min(certificates, key=lambda each: each.not_valid_after_utc)

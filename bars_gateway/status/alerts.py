@@ -94,7 +94,7 @@ def _of_concerns(seen: Snapshot, first_days: int) -> Iterator[Condition]:
 
 def _stage_of(concern: Concern, seen: Snapshot, first_days: int) -> int:
     """Return how near the end of a thing is: each further warning is worse."""
-    if concern.kind != ConcernKind.EXPIRY_NEAR:
+    if concern.kind not in {ConcernKind.EXPIRY_NEAR, ConcernKind.EXPIRY_IMMINENT}:
         return 0
     reached = (
         stage(each, seen.overview.at, first_days)

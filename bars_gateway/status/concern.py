@@ -33,6 +33,7 @@ class ConcernKind(StrEnum):
     CALLER_OBSERVED = "caller.observed"
     CALLER_SHUT_OUT = "caller.shut_out"
     RENEWAL_REFUSED = "renewal.refused"
+    EXPIRY_IMMINENT = "expiry.imminent"
     EXPIRY_NEAR = "expiry.near"
     CLOCK_STEPPED = "clock.stepped"
     DATABASE_UNCOMPARED = "database.uncompared"

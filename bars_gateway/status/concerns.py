@@ -20,14 +20,7 @@ from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
-from bars_gateway.status.epr_concerns import (
-    not_asking,
-    not_taken,
-    questions,
-    refused,
-    stalled,
-    unread,
-)
+from bars_gateway.status.epr_concerns import not_attending, not_taken, questions, stalled
 from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
@@ -36,7 +29,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.store.figures import bucket_of
-from bars_gateway.upkeep.housekeeping import OVER_ADVICE, ClockStep, Expiry, remaining, stage
+from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, is_imminent, remaining, stage
 from bars_gateway.upkeep.purging import PurgeState
 from bars_gateway.upkeep.trail import TrailState
 
@@ -69,9 +62,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_unavailable(running.unavailable),
         *_over(overview.at, running.expiries),
         *_alarms(overview, severe=True),
-        *refused(overview.at, running),
-        *unread(overview.at, running),
-        *not_asking(overview.at, running),
+        *not_attending(overview.at, running),
         *_held(overview),
         *_not_rebuilt(running.inspection),
         *_stuck_log(running.stuck_log),
@@ -79,6 +70,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_egress(running.egress),
         *_without_token(running),
         *_kept_out(running.kept_out),
+        *_imminent(overview.at, running.expiries, first_days),
         *_keys(running.tokens),
         *_skews(running.tokens),
         *stalled(running.stalled),
@@ -112,7 +104,7 @@ def _over(now: datetime, expiries: Sequence[Expiry]) -> Iterator[Concern]:
     for each in expiries:
         if text := each.over(now):
             kind, name = ConcernKind.EXPIRY_OVER, each.name
-            yield Concern(kind=kind, about=name, name=name, text=text, advice=OVER_ADVICE)
+            yield Concern(kind=kind, about=name, name=name, text=text, advice=each.advice_once_over)
 
 
 def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
@@ -322,9 +314,18 @@ def _refused(refused: Mapping[str, str]) -> list[Concern]:
     ]
 
 
+def _imminent(now: datetime, expiries: Sequence[Expiry], first_days: int) -> Iterator[Concern]:
+    for each in expiries:
+        if is_imminent(each, now, first_days):
+            kind, name = ConcernKind.EXPIRY_IMMINENT, each.name
+            text = f"{name} {remaining(each, now)}: nothing is received after that"
+            yield Concern(kind=kind, about=name, name=name, text=text, advice=each.advice)
+
+
 def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> Iterator[Concern]:
     for each in sorted(expiries, key=lambda expiry: expiry.ends_at):
-        if stage(each, now, first_days) is not None and not each.over(now):
+        told_above = each.over(now) or is_imminent(each, now, first_days)
+        if stage(each, now, first_days) is not None and not told_above:
             kind, name = ConcernKind.EXPIRY_NEAR, each.name
             text = f"{name} {remaining(each, now)}"
             yield Concern(kind=kind, about=name, name=name, text=text, advice=each.advice)

@@ -14,17 +14,17 @@ from bars_gateway.store.readings import EprCondition
 
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
-_UNREAD = (
+_TAKE = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
     " not take it, and telephone whoever it is for."
 )
-_REFUSED = (
+_CORRECT = (
     "Whoever wrote it may believe that it was sent: telephone what cannot wait. The reason beside"
     " each file says what is wrong, and whether anything was sent. Have it corrected and handed"
     " over under another name, and see why the EPR does not show refusals; take both files away"
     " once somebody has dealt with them."
 )
-_NOT_ASKING = (
+_ASK = (
     "Whoever wants a decision from it gets 503. See whether it is running and reaches the socket."
 )
 _STALLED = "Whatever is to go there waits, and is kept."
@@ -56,7 +56,12 @@ def not_taken(lying: Sequence[Lying]) -> Iterator[Concern]:
             )
 
 
-def refused(now: datetime, running: RuntimeState) -> list[Concern]:
+def not_attending(now: datetime, running: RuntimeState) -> list[Concern]:
+    """Return what EPRs leave lying, and which of them ask no more, most severe first."""
+    return [*_refused(now, running), *_unread(now, running), *_not_asking(now, running)]
+
+
+def _refused(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return what was refused to an EPR and lies there for too long, the oldest first."""
     late = [
         (each, epr.provider)
@@ -72,13 +77,13 @@ def refused(now: datetime, running: RuntimeState) -> list[Concern]:
             text=f"{some(each.count, 'file')} of {each.use_case or 'no known use case'} refused to"
             f" the EPR of {provider}, and still in its outbox/refused: the oldest since"
             f" {each.since:%d %b %H:%M} UTC",
-            advice=_REFUSED,
+            advice=_CORRECT,
         )
         for each, provider in sorted(late, key=lambda found: found[0].since)
     ]
 
 
-def unread(now: datetime, running: RuntimeState) -> list[Concern]:
+def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return what lies for an EPR for longer than its use case allows, the oldest first."""
     late = [
         (each, epr.provider)
@@ -94,7 +99,7 @@ def unread(now: datetime, running: RuntimeState) -> list[Concern]:
             text=f"The EPR of {provider} has not taken {some(each.count, 'notice')} of"
             f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC"
             + _nobody_writes(running.nodes, provider),
-            advice=_UNREAD,
+            advice=_TAKE,
             notices=each.oldest,
             more=each.count - len(each.oldest),
         )
@@ -113,14 +118,14 @@ def _nobody_writes(nodes: Sequence[Node], provider: str) -> str:
     )
 
 
-def not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
+def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return the EPRs that are to ask for questions, and do not."""
     return [
         of_provider(
             ConcernKind.EPR_NOT_ASKING,
             epr.provider,
             f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
-            _NOT_ASKING,
+            _ASK,
         )
         for epr in running.eprs
         if epr.asks and epr.since_asked(running.started_at, now) > STOPPED_ASKING

@@ -64,7 +64,7 @@ def _of_both(running: RuntimeState, store_trouble: str | None) -> Iterator[str]:
 
 def _of_receiving(running: RuntimeState, now: datetime) -> Iterator[str]:
     for each in running.expiries:
-        over = each.over(now) if each.kind is ExpiringKind.CERTIFICATE else None
+        over = each.over(now) if each.kind in _SHUTS_THE_DOOR else None
         if over is not None:
             yield over
 
@@ -106,6 +106,8 @@ class HealthState(StrEnum):
     UNKNOWN = "unknown"  # nobody has tried yet, or nothing is known
 
 
+# A chain may hold what no caller needs.
+_SHUTS_THE_DOOR = frozenset({ExpiringKind.CERTIFICATE, ExpiringKind.LAST_AUTHORITY})
 _WORST_FIRST = (HealthState.FAILING, HealthState.WARNING)
 
 

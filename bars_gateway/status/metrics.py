@@ -58,6 +58,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.CALLER_SHUT_OUT: "bars_callers_shut_out",
     ConcernKind.RENEWAL_REFUSED: "bars_renewals_refused",
     ConcernKind.EXPIRY_OVER: "bars_expiry_stage_days",
+    ConcernKind.EXPIRY_IMMINENT: "bars_expiry_stage_days",
     ConcernKind.EXPIRY_NEAR: "bars_expiry_stage_days",
     ConcernKind.CLOCK_STEPPED: "bars_clock_step_seconds",
     ConcernKind.DATABASE_UNCOMPARED: "bars_database_uncompared_seconds",

@@ -149,7 +149,8 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_OVER,
-        title="Nothing is received: the certificate for receiving, or its chain, has ended",
+        title="Nothing is received: the certificate for receiving, its chain, or the authorities of"
+        " the callers have ended",
         whose=Whose.OURS,
         harm="Referrals, bookings and cancellations do not reach us, nor do the answers to what we"
         " send. The Senders see that the connection fails, and the page may name our own services"
@@ -159,8 +160,9 @@ _CONCERNS: tuple[Runbook, ...] = (
         " to us to telephone. Make the request (`bars-gateway csr new --why TEXT`), order the"
         " certificate by telephone, and install it (`bars-gateway certificate install FILE --why"
         " TEXT`): it is taken without a restart. Where only the chain has ended, fetch the new"
-        " intermediate and put it below the certificate.",
-        ends="A certificate that is in force is in use.",
+        " intermediate and put it below the certificate; where the authorities have, fetch the new"
+        " ones from pki.nhs.uk and add them to `inbound.client_ca_file`.",
+        ends="What is in force is in use.",
         urgent=True,
     ),
     Runbook(
@@ -402,6 +404,19 @@ _CONCERNS: tuple[Runbook, ...] = (
         ends="What lies there is taken.",
         urgent=False,
         after=_A_MINUTE,
+    ),
+    Runbook(
+        code=ConcernKind.EXPIRY_IMMINENT,
+        title="Nothing will be received within a week: a certificate for receiving ends",
+        whose=Whose.OURS,
+        harm="None yet. Once it has ended nothing is received (`expiry.over`): referrals, bookings"
+        " and cancellations do not reach us, nor do the answers to what we send.",
+        look="The page says which and when; `bars-gateway doctor` reads each.",
+        do="Order the successor by telephone: it takes days. `bars-gateway csr new --why TEXT`"
+        " makes the request, `docs/connecting.md` has the steps. Where it is an authority of the"
+        " callers, fetch the new ones from pki.nhs.uk and add them to `inbound.client_ca_file`.",
+        ends="A successor is in use.",
+        urgent=True,
     ),
     Runbook(
         code=ConcernKind.EXPIRY_NEAR,

@@ -43,6 +43,7 @@ from bars_gateway.tls.certificates import (
     from_pem,
     is_authority,
     is_legible,
+    last_to_end,
     load_revocations,
     name_of,
     points_of,
@@ -147,13 +148,14 @@ def load_identity(
     Return the identity in these PEM files, or raise IdentityError with the cause.
 
     The certificate file holds the leaf first, then its intermediates. Only callers whose
-    chain ends in *client_ca_file* get through the handshake. With *may_be_over* a certificate
-    that has ended is taken, too: a start goes on with it, for the sake of what is to be sent.
+    chain ends in *client_ca_file* get through the handshake. With *may_be_over* what has
+    ended is taken, too, certificate and authorities: a start goes on with it, for the sake of what
+    is to be sent.
     """
     chain = _certificates(certificate_file)
     authorities = _certificates(client_ca_file)
     _check_leaf(chain[0], certificate_file, now, may_be_over=may_be_over)
-    _check_authorities(authorities, client_ca_file, now)
+    _check_authorities(authorities, client_ca_file, now, may_be_over=may_be_over)
     _check_pair(chain, certificate_file, private_key_file)
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
@@ -297,7 +299,9 @@ def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime, *, may_be_ove
         raise IdentityError(f"{file}: is not meant for servers (no serverAuth in its key usage)")
 
 
-def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
+def _check_authorities(
+    authorities: Sequence[x509.Certificate], file: Path, now: datetime, *, may_be_over: bool
+) -> None:
     for place, authority in enumerate(authorities, 1):
         if not is_authority(authority):
             why = why_illegible(authority)
@@ -305,7 +309,7 @@ def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now:
             cause = f"holds a certificate (number {place}) that is not an authority's{read}"
             raise IdentityError(f"{file}: {cause}")
     # One that has ended beside its successor is usual, and does no harm.
-    if all(authority.not_valid_after_utc <= now for authority in authorities):
+    if last_to_end(authorities).not_valid_after_utc <= now and not may_be_over:
         raise IdentityError(f"{file}: every certificate authority in it has expired")
 
 

@@ -82,7 +82,7 @@ ALARMS_AT_ONCE = 100  # said in one round; the rest in the next
 _SEE_PAGE = "Look at the status page: it says what each is about, and what to do."
 STAGES = (60, 30, 14, 7, 1)  # days, below the first, which is a setting
 OVER = 0
-_URGENT = 7  # from here on it is an error in the log
+URGENT_DAYS = 7  # from here on it is an error in the log, and wakes somebody for what shuts us off
 
 
 class ExpiringKind(StrEnum):
@@ -90,17 +90,18 @@ class ExpiringKind(StrEnum):
 
     CERTIFICATE = "certificate"  # our own certificate
     CHAIN = "chain"  # an intermediate certificate in our file
-    AUTHORITIES = "authorities"  # certificates of the authorities that we trust
+    AUTHORITIES = "authorities"  # one of the authorities that we trust, before others
+    LAST_AUTHORITY = "last_authority"  # the last of them: after it nobody gets in
     KEY = "key"  # a key that signs for access tokens
     REVOCATION_LIST = "revocation_list"  # a list of certificates that were revoked
 
 
+_NEW_AUTHORITIES = "Fetch the new ones from pki.nhs.uk, add them to the file, and reload."
 ADVICE = {
     ExpiringKind.CERTIFICATE: "Order its successor now: bars-gateway csr new --why TEXT",
     ExpiringKind.CHAIN: "Fetch the new intermediate, put it below the certificate, and reload.",
-    ExpiringKind.AUTHORITIES: (
-        "Fetch the new ones from pki.nhs.uk, add them to the file, and reload."
-    ),
+    ExpiringKind.AUTHORITIES: _NEW_AUTHORITIES,
+    ExpiringKind.LAST_AUTHORITY: _NEW_AUTHORITIES,
     ExpiringKind.KEY: "Make its successor and have it registered: bars-gateway keys new --why TEXT",
     ExpiringKind.REVOCATION_LIST: (
         "Look at the job that fetches it; a new one is taken without a restart."
@@ -112,12 +113,21 @@ ADVICE = {
 _ONCE_OVER = {
     ExpiringKind.CERTIFICATE: "Nothing is received",
     ExpiringKind.CHAIN: "Callers may refuse us",
+    ExpiringKind.LAST_AUTHORITY: "Nothing is received",
 }
-OVER_ADVICE = (
+_TELEPHONE = (
     "Telephone what cannot wait, and tell those who send to us: their messages are refused, and so"
-    " are the answers to ours. Sending goes on. Order the successor by telephone (bars-gateway csr"
-    " new --why TEXT); once in its place it is taken without a restart."
+    " are the answers to ours. Sending goes on."
 )
+_ORDER = (
+    "Order the successor by telephone (bars-gateway csr new --why TEXT); once in its place it is"
+    " taken without a restart."
+)
+_OVER_ADVICE = {
+    ExpiringKind.CERTIFICATE: f"{_TELEPHONE} {_ORDER}",
+    ExpiringKind.CHAIN: f"{_TELEPHONE} {_ORDER}",
+    ExpiringKind.LAST_AUTHORITY: f"{_TELEPHONE} {_NEW_AUTHORITIES}",
+}
 
 
 @frozen(kw_only=True)
@@ -131,8 +141,13 @@ class Expiry:
 
     @property
     def advice(self) -> str:
-        """What to do about it."""
+        """What to do before it ends."""
         return ADVICE[self.kind]
+
+    @property
+    def advice_once_over(self) -> str:
+        """What to do once it has ended, where callers meet anything since."""
+        return _OVER_ADVICE[self.kind]
 
     def over(self, now: datetime) -> str | None:
         """Return what callers meet since it has ended, in words; None: nothing that it does."""
@@ -152,6 +167,12 @@ def stage(expiry: Expiry, now: datetime, first_days: int) -> int | None:
     stages = [first_days, *(days for days in STAGES if days < first_days)]
     reached = [s for s in stages if left <= timedelta(days=s) and timedelta(days=2 * s) <= life]
     return min(reached, default=None)
+
+
+def is_imminent(expiry: Expiry, now: datetime, first_days: int) -> bool:
+    """Tell whether *expiry* is within days of shutting callers out."""
+    reached = stage(expiry, now, first_days)
+    return expiry.kind in _ONCE_OVER and reached is not None and OVER < reached <= URGENT_DAYS
 
 
 def remaining(expiry: Expiry, now: datetime) -> str:
@@ -180,7 +201,7 @@ class ExpiryWatch:
             if reached is None or told in self._told:
                 continue
             self._told.add((expiry.kind, expiry.name, expiry.ends_at, reached))
-            report = log.error if reached <= _URGENT else log.warning
+            report = log.error if reached <= URGENT_DAYS else log.warning
             report(
                 "expiry.stage_reached",
                 kind=expiry.kind,

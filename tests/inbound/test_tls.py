@@ -1,6 +1,8 @@
 import datetime as dt
 import ssl
+from pathlib import Path
 
+import certs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -156,6 +158,24 @@ def test_a_start_goes_on_with_an_expired_certificate(world: World):
     taken = load_identity(chain, key, world.ca_file, now=now(), may_be_over=True)
 
     assert taken.not_after < now()
+
+
+def test_a_start_goes_on_where_no_authority_of_the_callers_is_in_force(
+    world: World, tmp_path: Path
+):
+    """The same: nobody gets in. Whoever puts such a file there while it runs is refused."""
+    chain, key = world.write("ours", world.server_certificate())
+    name, end = certs.named("Ended"), now() - dt.timedelta(days=1)
+    file = tmp_path / "ended.pem"
+    start, key_of_it = end - dt.timedelta(days=9), certs.AUTHORITY_KEY
+    root = certs.made(name, name, authority=True, key=key_of_it, start=start, end=end)
+    file.write_bytes(certs.pem(root))
+
+    taken = load_identity(chain, key, file, now=now(), may_be_over=True)
+
+    assert [end.date()] == [each.not_valid_after_utc.date() for each in taken.authorities]
+    with pytest.raises(IdentityError, match="every certificate authority in it has expired"):
+        load_identity(chain, key, file, now=now())
 
 
 def test_a_certificate_of_tomorrow_is_refused(world: World):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import ssl
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -385,21 +386,37 @@ async def test_every_stage_of_an_end_is_on_the_page_and_in_the_metrics(world: Wo
         page = await (await session.get(base)).text()
         metrics = await (await session.get(f"{base}/metrics")).text()
 
-    assert "An authority of the callers ends in 6 days" in page
+    assert "The last authority of the callers ends in 6 days" in page
     assert (
-        'bars_expiry_stage_days{kind="authorities",name="An authority of the callers"} 7.0'
+        'bars_expiry_stage_days{kind="last_authority",name="The last authority of the callers"} 7.0'
         in metrics
     )
 
 
-async def test_a_start_with_an_ended_certificate_sends(world: World, tmp_path: Path) -> None:
-    """Nothing is received, which is told as an error; what the EPR hands over is sent."""
-    node, log = world.ambulance, tmp_path / "log"
+def with_its_certificate_over(node: Node) -> str:
     ended = made(
         named("ambulance"), named("x"), key=OTHER_KEY, start=PAST, end=PAST + timedelta(days=1)
     )
     put(node.registered.certificate_key_file, key_pem(OTHER_KEY))
     put(node.registered.certificate_file, pem(ended))
+    return "certificate"
+
+
+def with_its_callers_authorities_over(node: Node) -> str:
+    name = named("Ended")
+    end = PAST + timedelta(days=1)
+    ended = made(name, name, authority=True, key=AUTHORITY_KEY, start=PAST, end=end)
+    put(trusted(node), pem(ended), 0o644)
+    return "last_authority"
+
+
+@pytest.mark.parametrize("end", [with_its_certificate_over, with_its_callers_authorities_over])
+async def test_a_start_with_what_has_ended_sends(
+    world: World, tmp_path: Path, end: Callable[[Node], str]
+) -> None:
+    """Nothing is received, which is told as an error; what the EPR hands over is sent."""
+    node, log = world.ambulance, tmp_path / "log"
+    kind = end(node)
     async with process(node, log) as gateway:
         receipt = await node.sent("one.json", referral())
         outcome = await node.outcome(receipt["request_id"])
@@ -409,7 +426,7 @@ async def test_a_start_with_an_ended_certificate_sends(world: World, tmp_path: P
     told = [json.loads(line) for line in log.read_bytes().splitlines()]
 
     assert (0, "acknowledged") == (code, outcome["state"])
-    assert [("error", "certificate", 0)] == [
+    assert [("error", kind, 0)] == [
         (each["level"], each["kind"], each["days"])
         for each in told
         if each["event"] == "expiry.stage_reached"

@@ -497,7 +497,7 @@ CERTIFICATES = (
     Check(
         name="callers.loads",
         title="The listener takes these files",
-        why="A gateway that runs keeps the old ones, and one that is restarted does not start.",
+        why="A gateway that runs keeps the old ones, and one that is restarted may not start.",
         ask=contacts.OURSELVES,
         look=_if_receiving(_loads),
         after=_FILES,
