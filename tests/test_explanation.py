@@ -287,6 +287,37 @@ def test_it_is_a_persons_turn_as_long_as_an_alarm_stands() -> None:
         assert any(words.advice in waits.text for waits in found.waits)
 
 
+def marked(minutes: float) -> Event:
+    return Event(
+        at=NOW - timedelta(minutes=minutes),
+        provider="trust",
+        kind="operator.marked_handled",
+        request_id=None,
+        detail='{"who": "jo (uid 1000)", "why": "telephoned"}',
+    )
+
+
+def test_what_somebody_has_dealt_with_is_no_persons_turn_any_more() -> None:
+    """The sentence is what the EPR was told; that it was seen to stands below it."""
+    ended = row(state="unconfirmed", attempts=3, settled_at=NOW - timedelta(minutes=4))
+    before = explain(case(ended))
+    after = explain(case(ended, events=[marked(1)]))
+
+    assert (Turn.PERSON, None) == (before.turn, before.handled_in_words)
+    assert Turn.NOBODY is after.turn
+    assert "Somebody has marked its alarms as handled since" in (after.handled_in_words or "")
+
+
+def test_what_was_told_since_somebody_dealt_with_it_is_a_persons_turn_again() -> None:
+    """A later notice, or another alarm, was not in anybody's sight then."""
+    ended = row(state="unconfirmed", attempts=3, settled_at=NOW - timedelta(minutes=4))
+    told = notice(ended)
+    later = explain(case(ended, events=[marked(1)], notices=[told]))
+    another = explain(case(ended, events=[marked(1)], alarms=[alarm("message.unconfirmed")]))
+
+    assert [(Turn.PERSON, None)] * 2 == [(e.turn, e.handled_in_words) for e in (later, another)]
+
+
 @pytest.mark.parametrize("fault", FaultSide)
 def test_whose_fault_it_was_is_said_in_words(fault: FaultSide) -> None:
     """The last answer tells where to look first."""

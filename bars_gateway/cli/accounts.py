@@ -150,7 +150,11 @@ def _for_these_settings(found: Explanation, config: Path) -> Explanation:
 
 
 def _explanation_document(found: Explanation, now: datetime) -> dict[str, object]:
-    more = {"turn_in_words": found.turn_in_words, "fault_in_words": found.fault_in_words}
+    more = {
+        "handled_in_words": found.handled_in_words,
+        "turn_in_words": found.turn_in_words,
+        "fault_in_words": found.fault_in_words,
+    }
     message = message_document(found.message, now)
     return document_of(found, **more) | {"message": message, "asks": found.asks.name.lower()}
 
@@ -173,6 +177,8 @@ def _explanation(found: Explanation) -> Iterator[str]:
     message = found.message
     yield f"{message.direction} {message.move} of {message.provider}: {message.state}"
     yield f"  {found.means}"
+    if found.handled_in_words:
+        yield f"  {found.handled_in_words}"
     yield f"  X-Request-Id {message.request_id}, number {message.message_id}"
     yield f"  X-Correlation-Id {message.correlation_id}, Bundle.id {message.bundle_id}"
     if found.held:

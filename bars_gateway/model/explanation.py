@@ -8,7 +8,8 @@ sentence that the EPR was told too (`means`), and nothing here says it a second 
 do now comes of the objections by which the verbs themselves decide (`model.interventions`).
 
 It is the turn of a person wherever that sentence asks for a telephone call or more, and as long as
-an alarm stands: to look in vain does less harm than to wait in vain.
+an alarm stands: to look in vain does less harm than to wait in vain. Once somebody has marked the
+last alarm as handled, and the EPR has been told nothing since, the sentence says what was so then.
 """
 
 import shlex
@@ -189,6 +190,7 @@ class Explanation:
     message: MessageRow
     means: str  # what is so now, and what to do about it
     asks: Asks
+    handled_at: datetime | None  # somebody has dealt with its alarms; None: nobody since the last
     happened: Sequence[TimelineStep]
     waits: Sequence[Waits]  # never empty
     turn: Turn
@@ -196,6 +198,14 @@ class Explanation:
     may: Sequence[Option]
     told: Sequence[Told]
     held: RecordHold | None  # kept from every purge, by whom and why
+
+    @property
+    def handled_in_words(self) -> str | None:
+        """That somebody has dealt with it, and when."""
+        if self.handled_at is None:
+            return None
+        when = clock(self.handled_at)
+        return f"Somebody has marked its alarms as handled since, at {when} UTC: see what happened."
 
     @property
     def turn_in_words(self) -> str:
@@ -213,11 +223,13 @@ def explain(case: Case) -> Explanation:
     situation = case.message.seen_at(case.at)
     asks = max(each.asks for each in sentences(situation))
     waits = [*_waits(case), *_of_notices(case), *_of_alarms(case)]
-    urgent = bool(case.alarms) or asks >= Asks.TELEPHONE
+    handled_at = _handled_at(case)
+    urgent = bool(case.alarms) or (asks >= Asks.TELEPHONE and handled_at is None)
     return Explanation(
         message=case.message,
         means=means(situation),
         asks=asks,
+        handled_at=handled_at,
         happened=steps(case.history, case.notices),
         waits=waits,
         turn=Turn.PERSON if urgent else waits[0].turn,
@@ -226,6 +238,15 @@ def explain(case: Case) -> Explanation:
         told=[_told(notice) for notice in case.notices],
         held=case.history.held,
     )
+
+
+def _handled_at(case: Case) -> datetime | None:
+    """Return when the last of its alarms was marked as handled, if nothing was told since."""
+    marked = [each.at for each in case.history.events if each.kind.endswith(".marked_handled")]
+    told = [notice.created_at for notice in case.notices]
+    if case.alarms or not marked or max(told, default=marked[0]) > max(marked):
+        return None
+    return max(marked)
 
 
 def _waits(case: Case) -> Iterator[Waits]:
