@@ -8,7 +8,13 @@ import certs
 import pytest
 from certs import AUTHORITY_KEY, LEAF_KEY, Chain, made, named, pem
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from bars_gateway.tls.certificates import Revocations, flaw, rootless
 from bars_gateway.tls.contexts import Caller, caller_from
@@ -278,8 +284,10 @@ SHA256_RSA, SHA1_RSA = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("0
 
 
 def with_sha1(certificate: x509.Certificate) -> x509.Certificate:
-    whole = certificate.public_bytes(Encoding.DER)
-    return x509.load_der_x509_certificate(whole.replace(SHA256_RSA, SHA1_RSA))
+    whole = certificate.public_bytes(Encoding.DER).replace(SHA256_RSA, SHA1_RSA)
+    content = certificate.tbs_certificate_bytes.replace(SHA256_RSA, SHA1_RSA)
+    signature = AUTHORITY_KEY.sign(content, padding.PKCS1v15(), SHA1())
+    return x509.load_der_x509_certificate(whole.replace(certificate.signature, signature))
 
 
 def test_a_root_whose_own_signature_is_of_sha_1_is_a_root() -> None:
@@ -295,3 +303,36 @@ def test_an_authority_that_another_has_signed_with_sha_1_is_no_root() -> None:
     middle = with_sha1(CHAIN.middle)
 
     assert [middle] == rootless([CHAIN.root, middle])
+
+
+@pytest.mark.parametrize("kind", [_ASN1Type.PrintableString, _ASN1Type.BMPString])
+@pytest.mark.parametrize("name", ["A middle", "a MIDDLE", " A  middle "])
+def test_an_issuer_may_be_spelt_in_another_way(name: str, kind: _ASN1Type) -> None:
+    """In another kind of text, with other capitals and blanks: OpenSSL lets its callers in."""
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name, kind)])
+    leaf = made(named(PROXY), issuer)
+
+    assert None is flaw([leaf], [CHAIN.middle, CHAIN.root], NOW)
+
+
+@pytest.mark.parametrize(
+    "key", [ec.generate_private_key(ec.SECP384R1()), Ed25519PrivateKey.generate()]
+)
+def test_authorities_may_have_any_kind_of_key(key: CertificateIssuerPrivateKeyTypes) -> None:
+    """Whether one has signed is seen for each that OpenSSL takes."""
+    digest = None if isinstance(key, Ed25519PrivateKey) else SHA256()
+    day = timedelta(days=1)
+    root = (
+        x509.CertificateBuilder(named("R"), named("R"), key.public_key(), 1, NOW - day, NOW + day)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, digest)
+    )
+    stranger = x509.CertificateBuilder(
+        named("R"), named("x"), key.public_key(), 2, NOW - day, NOW + day
+    )
+
+    assert [] == rootless([root])
+    assert None is flaw([stranger.sign(key, digest)], [root], NOW)
+    assert "its chain ends below" in (
+        flaw([stranger.sign(AUTHORITY_KEY, SHA256())], [root], NOW) or ""
+    )

@@ -37,6 +37,7 @@ from bars_gateway.config.values import Flaw
 from bars_gateway.frozen import frozen
 from bars_gateway.onboarding.grades import Seen, failed, passed, warned
 from bars_gateway.tls.certificates import (
+    WEAK,
     dns_names,
     extension_of,
     is_authority,
@@ -47,7 +48,6 @@ from bars_gateway.tls.certificates import (
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)
-_WEAK = {"md5", "sha1"}
 LONGEST = 64  # of a common name, X.520
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _FORMS = {"provider": ".nhs.uk", "supplier": ".thirdparty.nhs.uk"}
@@ -120,7 +120,7 @@ def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
         cure = "Make a new request with `bars-gateway csr new --why TEXT`: its key has 4096 bits."
         return failed(f"its key has {key.key_size} bits", cure)
-    if digest is not None and digest.name in _WEAK:
+    if digest is not None and digest.name in WEAK:
         return failed(f"it is signed with {digest.name}", "Ask for SHA-256.")
     return passed(f"{_kind(key)}, signed with {digest.name if digest else 'no hash'}")
 

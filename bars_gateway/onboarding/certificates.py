@@ -71,6 +71,7 @@ from bars_gateway.tls.certificates import (
     from_pkcs7,
     is_authority,
     is_java_keystore,
+    issued_by,
 )
 
 _PEM = b"-----BEGIN "
@@ -271,7 +272,7 @@ def _upwards(bundle: list[x509.Certificate]) -> list[x509.Certificate]:
 
 def _sorted(chain: list[x509.Certificate]) -> list[x509.Certificate]:
     ordered, rest = [chain[0]], chain[1:]
-    while upper := next((one for one in rest if one.subject == ordered[-1].issuer), None):
+    while upper := next((one for one in rest if issued_by(ordered[-1], one)), None):
         ordered.append(upper)
         rest.remove(upper)
     return [*ordered, *rest]

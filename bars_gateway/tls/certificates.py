@@ -46,8 +46,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -58,6 +61,7 @@ from cryptography.hazmat.primitives.serialization import (
 from bars_gateway.errors import IdentityError
 from bars_gateway.frozen import frozen
 
+WEAK = frozenset({"md5", "sha1"})  # hashes with which nobody's signature is taken any more
 _LONGEST = 8  # certificates above the leaf: no chain has so many, and a circle would have more
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # the object id that a PKCS#7 file begins with
 _PFX_VERSION = b"\x02\x01\x03"
@@ -87,11 +91,41 @@ AuthorityName = tuple[frozenset[str], ...]
 
 
 def issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
-    """Tell whether *upper* issued *lower*, by name and by signature."""
+    """
+    Tell whether *upper* issued *lower*, by name and by signature.
+
+    The library's own answer minds capitals, blanks and the kind of text in a name, as OpenSSL and
+    RFC 5280 (7.1) do not: authorities that renew their certificate with other software change them.
+    """
+    digest = lower.signature_hash_algorithm
+    return (digest is None or digest.name not in WEAK) and _has_signed(upper, lower)
+
+
+def _has_signed(upper: x509.Certificate, lower: x509.Certificate) -> bool:
+    """Tell whether *upper* issued *lower*, however weakly it signed it."""
+    if name_of(lower.issuer) != name_of(upper.subject):
+        return False
     try:
-        lower.verify_directly_issued_by(upper)
+        return _verifies(upper.public_key(), lower)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
+
+
+def _verifies(key: PublicKeyTypes, lower: x509.Certificate) -> bool:
+    signed, how = (
+        (lower.signature, lower.tbs_certificate_bytes),
+        lower.signature_algorithm_parameters,
+    )
+    digest = lower.signature_hash_algorithm
+    match key, how:
+        case RSAPublicKey(), padding.PKCS1v15() | padding.PSS() if digest is not None:
+            key.verify(*signed, how, digest)
+        case EllipticCurvePublicKey(), ECDSA():
+            key.verify(*signed, how)
+        case Ed25519PublicKey() | Ed448PublicKey(), None:
+            key.verify(*signed)
+        case _:
+            return False
     return True
 
 
@@ -105,24 +139,9 @@ def is_root(certificate: x509.Certificate) -> bool:
     """
     Tell whether *certificate* signed itself.
 
-    Where the library looks at no such signature (SHA-1: many roots have it, and nobody's trust
-    rests on what a root says of itself), its names tell, as they do for OpenSSL.
+    With SHA-1, too, as many roots did: nobody's trust rests on what a root says of itself.
     """
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, TypeError):
-        return False
-    except (ValueError, UnsupportedAlgorithm):
-        return certificate.subject == certificate.issuer and _names_its_own_key(certificate)
-    return True
-
-
-def _names_its_own_key(certificate: x509.Certificate) -> bool:
-    own = extension_of(certificate, x509.SubjectKeyIdentifier)
-    signer = extension_of(certificate, x509.AuthorityKeyIdentifier)
-    if own is None or signer is None or signer.key_identifier is None:
-        return True
-    return own.digest == signer.key_identifier
+    return _has_signed(certificate, certificate)
 
 
 def flaw(
@@ -218,9 +237,7 @@ def _climb(
     if lower in authorities and is_root(lower):
         return None
     above = [
-        upper
-        for upper in (*authorities, *brought)
-        if upper.subject == lower.issuer and upper != lower and issued_by(lower, upper)
+        upper for upper in (*authorities, *brought) if upper != lower and issued_by(lower, upper)
     ]
     if not above or height >= _LONGEST:
         return f"its chain ends below {lower.issuer.rfc4514_string()}, which is not in the file"
