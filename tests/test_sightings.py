@@ -291,7 +291,7 @@ def with_sha1(certificate: x509.Certificate) -> x509.Certificate:
 
 
 def test_a_root_whose_own_signature_is_of_sha_1_is_a_root() -> None:
-    """One in five of those that systems trust is; OpenSSL does not look at that signature."""
+    """One in five of Debian 12's list is; OpenSSL does not look at that signature."""
     root = with_sha1(CHAIN.root)
 
     assert [] == rootless([root, CHAIN.middle])
