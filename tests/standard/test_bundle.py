@@ -295,6 +295,16 @@ def test_of_two_entries_with_one_url_the_first_is_meant() -> None:
     assert message.resolve("") is None
 
 
+def test_a_reference_means_the_entry_that_it_names_and_no_other() -> None:
+    """Ids may have dots, and two servers the same ids: what ends alike is another patient."""
+    urls = ["https://a.example/Patient/1-1", "https://a.example/Patient/1.1", "Patient/7"]
+    entries = [{"fullUrl": url, "resource": {"resourceType": "Patient", "id": url}} for url in urls]
+    message = read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
+    found = [each and each.full_url for each in map(message.resolve, [*urls, "Patient/1.1"])]
+
+    assert [*urls, None] == found
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("written", ["json", "xml"])
 def test_a_body_that_nobody_could_look_at_in_time_is_refused(written: str) -> None:

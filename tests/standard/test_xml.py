@@ -65,6 +65,11 @@ def told_of(body: bytes) -> dict[str, int | None]:
             id="null-padding",
         ),
         pytest.param(
+            '<address><line id="x"/><line value="B"/></address>',
+            {"address": [{"line": [None, "B"], "_line": [{"id": "x"}, None]}]},
+            id="null-in-front",
+        ),
+        pytest.param(
             '<name><given id="x"/></name>',
             {"name": [{"_given": [{"id": "x"}]}]},
             id="only-extended",
