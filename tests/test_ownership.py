@@ -182,6 +182,15 @@ def test_whoever_is_told_to_be_the_gateways_user_is_not_it_already(folder: Path)
     assert "try: Do it as root, which leaves what it makes to daemon: sudo bars-gateway" in done.err
 
 
+def doubted_of_the_spool(home: Path, epr: int) -> str:
+    """Return what `check` doubts, where the EPRs' group is *epr* and the gateway in it."""
+    with (
+        mock.patch.object(ownership, "epr_group", return_value=epr),
+        mock.patch.object(ownership, "is_member", return_value=True),
+    ):
+        return typed("check", "--config", home / "bars-gateway.toml").err
+
+
 @pytest.mark.parametrize("group", ["the gateway's own", "shut"])
 def test_folders_that_the_epr_cannot_use_are_doubted(folder: Path, group: str) -> None:
     """Its user finds a refusal, and the gateway an empty folder."""
@@ -193,15 +202,28 @@ def test_folders_that_the_epr_cannot_use_are_doubted(folder: Path, group: str) -
         spool.chmod(0o700)
     else:
         os.chown(spool, -1, DAEMON.pw_gid)
-    with (
-        mock.patch.object(ownership, "epr_group", return_value=epr),
-        mock.patch.object(ownership, "is_member", return_value=True),
-    ):
-        done = typed("check", "--config", home / "bars-gateway.toml")
+    said = doubted_of_the_spool(home, epr)
     cure = "chmod 0710" if group == "shut" else "chgrp -R bars-gateway-epr"
 
-    assert f"{spool} " in done.err
-    assert f"try: As root: {cure} {spool}\n" in done.err
+    assert f"{spool} " in said
+    assert f"try: As root: {cure} {spool}\n" in said
+
+
+def test_a_folder_without_set_group_id_is_doubted(folder: Path) -> None:
+    """What the EPR's user writes there is for its own group: the gateway may not read it."""
+    home = initialised(folder)
+    tmp = home / "spool" / "northshire" / "outbox" / "tmp"
+    tmp.mkdir(parents=True)
+    epr = pwd.getpwnam("nobody").pw_gid
+    for each, mode in ((tmp.parents[1], 0o2750), (tmp.parent, 0o2770), (tmp, 0o770)):
+        os.chown(each, DAEMON.pw_uid, epr)
+        each.chmod(mode)
+    said = doubted_of_the_spool(home, epr)
+    tmp.chmod(0o2770)
+
+    assert f"{tmp} without set-group-ID: we may not read what the EPR writes" in said
+    assert f"try: As root: chmod 2770 {tmp}\n" in said
+    assert f"{tmp}" not in doubted_of_the_spool(home, epr)
 
 
 def test_init_gives_the_folders_of_the_system_to_user_and_group(folder: Path) -> None:
@@ -222,7 +244,7 @@ def test_init_gives_the_folders_of_the_system_to_user_and_group(folder: Path) ->
         "keys/Northshire-INT-1.pem": ("daemon", DAEMON.pw_gid, 0o600),
         "tls": ("daemon", DAEMON.pw_gid, 0o750),
         "state": ("daemon", DAEMON.pw_gid, 0o700),
-        "spool": ("daemon", epr, 0o750),
+        "spool": ("daemon", epr, 0o2750),
         "spool/northshire": ("daemon", epr, 0o2750),
         "run": ("daemon", epr, 0o750),
     }

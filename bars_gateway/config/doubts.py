@@ -181,8 +181,10 @@ def _shared_folders(spool_dir: Path) -> Iterator[tuple[Path, int]]:
     yield spool_dir, stat.S_IXGRP
     for each in ("outbox", "inbox", "questions", "answers"):
         yield spool_dir / each, stat.S_IXGRP
-    for each in ("outbox/tmp", "outbox/new", "inbox/new", "questions/new", "answers/new"):
+    for each in ("outbox/new", "inbox/new", "questions/new", "answers/new"):
         yield spool_dir / each, stat.S_IRWXG
+    for each in ("outbox/tmp", "answers/tmp"):
+        yield spool_dir / each, stat.S_IRWXG | stat.S_ISGID
 
 
 def _shut(key: tuple[str, ...], folders: Iterable[tuple[Path, int]], group: int) -> Iterator[Flaw]:
@@ -201,6 +203,8 @@ def _shut(key: tuple[str, ...], folders: Iterable[tuple[Path, int]], group: int)
         elif found.st_mode & needed != needed:
             mode = stat.S_IMODE(found.st_mode) | needed
             cause = f"has {folder} shut to its group: the EPR's user may not use it"
+            if found.st_mode & needed == needed - stat.S_ISGID:
+                cause = f"has {folder} without set-group-ID: we may not read what the EPR writes"
             yield Flaw(key=key, cause=cause, cure=f"As root: chmod {mode:04o} {folder}")
 
 

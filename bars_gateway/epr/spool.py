@@ -42,6 +42,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,8 +69,11 @@ _MANY_LINES = 10_000  # lines
 _USED, _BARRED, _FREED = "used", "barred", "freed"
 
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
+_ENTERED = 0o2750  # the group passes through, and does not write
 FILE_MODE = 0o640
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
+_ACCESS_LIST = "system.posix_acl_access"
+_OWNER, _GROUP, _OTHERS, _NO_ID = 1, 4, 32, 0xFFFFFFFF  # of an entry in it
 _LIBC = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger(__name__)
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -117,7 +121,7 @@ class Folder:
     def _opened(self) -> int:
         if not self.path.exists():
             self.path.mkdir(parents=True)
-            self.path.chmod(self._mode)  # whatever the umask says
+            _give_mode(self.path, self._mode)
         # Or a power cut takes the folder with all that was synced in it.
         sync_folder(self.path.parent)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -231,7 +235,7 @@ class Spool:
         self.root = root
         with contextlib.ExitStack() as stack:
             try:
-                root.mkdir(parents=True, exist_ok=True)
+                Folder(root, _ENTERED).close()
                 stack.callback(os.close, _lock(root))
                 for name in ("outbox", "inbox", "outbox/tmp"):
                     stack.callback(Folder(root / name, SHARED).close)
@@ -270,6 +274,29 @@ class Spool:
         folder = Folder(self.root / name, mode)
         stack.callback(folder.close)
         return folder
+
+
+def _give_mode(folder: Path, mode: int) -> None:
+    """
+    Give a folder that was just made its mode, whatever the umask says.
+
+    Under systemd's RestrictSUIDSGID= nobody sets a set-group-ID bit. What is made in a folder that
+    has it has it, too; chmod would take it away there, and an access list leaves it.
+    """
+    try:
+        folder.chmod(mode)
+    except PermissionError:
+        entries = ((_OWNER, mode >> 6), (_GROUP, mode >> 3), (_OTHERS, mode))
+        packed = b"".join(struct.pack("<HHI", who, bits & 7, _NO_ID) for who, bits in entries)
+        with contextlib.suppress(OSError):  # a filesystem that has no such lists
+            os.setxattr(folder, _ACCESS_LIST, struct.pack("<I", 2) + packed)
+        has = stat.S_IMODE(folder.stat().st_mode)
+        if has != mode:
+            folder.rmdir()  # or it would be taken as it is next time
+            why = f"root has to make it: install -d -o USER -g GROUP -m {mode:o} {folder}"
+            if not has & stat.S_ISGID:
+                why = f"no set-group-ID bit to inherit. As root: chmod g+s {folder.parent}"
+            raise PermissionError(errno.EPERM, why, str(folder)) from None
 
 
 def _lock(root: Path) -> int:

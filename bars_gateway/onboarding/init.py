@@ -344,8 +344,8 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     """Make what is missing, and yield what was made and the checklist of what is left."""
     ours = _service_user() if paths.are_the_systems else None
     if ours is not None:
-        tops = [(paths.config.parent, Sharing.ROOTS), (paths.spool, Sharing.SHARED)]
-        _make_for(ours, [(folder, 0o750, sharing) for folder, sharing in tops])
+        tops = [(paths.config.parent, 0o750, Sharing.ROOTS), (paths.spool, 0o2750, Sharing.SHARED)]
+        _make_for(ours, tops)
     if not paths.config.exists():
         yield from _written(options, paths, key_bits)
     settings = load(paths.config, {})

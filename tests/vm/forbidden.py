@@ -15,6 +15,7 @@ import mmap
 import os
 import platform
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SHARED = "/var/spool/bars-gateway/probes"  # open to all, and the unit lets it be written to
+OLD_PROGRAM, BECOMES_ROOT = "/usr/local/bin/of-32-bits", "/usr/local/bin/becomes-root"
 LIBC = ctypes.CDLL(None, use_errno=True)
 # Of x86_64 alone: the machine that is tried is one.
 _CALLS = {"ptrace": 101, "syslog": 103, "personality": 135, "mount": 165, "sethostname": 170}
@@ -65,21 +67,22 @@ def write(folder: str) -> None:
         pass
 
 
-def old_program(folder: str) -> None:
-    """Run a program of 32 bits: exit(0) by int 0x80."""
-    code = b"\xb8\x01\x00\x00\x00\x31\xdb\xcd\x80"
-    base, head = 0x08048000, 52 + 32
-    elf = b"\x7fELF\x01\x01\x01" + bytes(9)
-    elf += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + head, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    elf += struct.pack("<8I", 1, 0, base, base, head + len(code), head + len(code), 5, 4096)
-    file = Path(folder) / "old"
-    file.write_bytes(elf + code)
-    file.chmod(0o755)
-    try:
-        if code := subprocess.run([file], check=False).returncode:
-            raise OSError(0, f"it ended as {code}")
-    finally:
-        file.unlink()
+def old_program() -> None:
+    """Run a program of 32 bits."""
+    if code := subprocess.run([OLD_PROGRAM], check=False).returncode:
+        raise OSError(0, f"it ended as {code}")
+
+
+def written_program(where: str) -> None:
+    """Run a program that it has written."""
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        subprocess.run([shutil.copy("/usr/bin/true", folder)], check=True)
+
+
+def set_group_bit() -> None:
+    """Make a file whose program would run as another group."""
+    with tempfile.NamedTemporaryFile(dir=SHARED) as file:
+        Path(file.name).chmod(0o2700)
 
 
 def executable_memory() -> None:
@@ -89,7 +92,7 @@ def executable_memory() -> None:
 
 def become_root() -> None:
     """Run a program that carries root's set-user-ID bit."""
-    done = subprocess.run(["/srv/becomes-root", "-u"], check=True, capture_output=True)
+    done = subprocess.run([BECOMES_ROOT, "-u"], check=True, capture_output=True)
     if done.stdout.strip() != b"0":
         raise OSError(errno.EPERM, "it is run as who it was")
 
@@ -193,7 +196,11 @@ def probes() -> dict[str, Callable[[], object]]:
             lambda: call("unshare", _CLONE_NEWUSER)
         ),
         "RestrictRealtime: run before everybody else": lambda: in_a_child(real_time),
-        "SystemCallArchitectures: run a program of 32 bits": lambda: old_program(SHARED),
+        "SystemCallArchitectures: run a program of 32 bits": old_program,
+        "NoExecPaths: run a program from a spool folder": lambda: written_program(SHARED),
+        "NoExecPaths: run one from its state": lambda: written_program("/var/lib/bars-gateway"),
+        "NoExecPaths: run one from /tmp": lambda: written_program("/tmp"),
+        "RestrictSUIDSGID: let a program run as another group": set_group_bit,
         "SystemCallFilter: read another process": lambda: in_a_child(
             lambda: call("ptrace", 0, 0, 0, 0)
         ),

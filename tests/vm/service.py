@@ -8,17 +8,18 @@ What systemd makes of the package and its unit, in a machine of its own; each fa
 import asyncio
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from facts import Facts, NotSo
-from forbidden import probes
+from forbidden import BECOMES_ROOT, OLD_PROGRAM, probes
 from machine import Machine
 from scene import NATIONAL, Scene, scene, shown_at
 
-MOST_EXPOSED = 1.5
+MOST_EXPOSED = 1.3
 UNIT = "bars-gateway.service"
 _INIT = (
     f"bars-gateway init --environment local --sandbox {NATIONAL} --ods-code ZX901 --name trust"
@@ -32,8 +33,8 @@ _AS_ITS_USER = ("may", "NoNewPrivileges", "ProtectProc")
 _PREPARED = (
     "systemctl daemon-reload; mkdir -p /srv/open /var/spool/bars-gateway/probes /home/epr;"
     " chmod 1777 /srv/open /var/spool/bars-gateway/probes; echo 1 >/home/epr/open;"
-    " chmod 755 /home/epr; chmod 751 /var/spool/bars-gateway; echo 1 >/tmp/open;"
-    " install -m 4755 /usr/bin/id /srv/becomes-root;"
+    " chmod 755 /home/epr; chmod 2751 /var/spool/bars-gateway; echo 1 >/tmp/open;"
+    f" install -m 4755 /usr/bin/id {BECOMES_ROOT}; chmod 755 {OLD_PROGRAM};"
     f" {_PYTHON} -c 'import ctypes; print(ctypes.CDLL(None).shmget(0x62617273, 4096, 0o1666))'"
 )
 _KEY = "Trust-LOCAL-1.pem"
@@ -193,6 +194,16 @@ def hardened_copy(unit: str, program: str, *, root: bool) -> str:
     return text
 
 
+def old_program() -> bytes:
+    """Return a program of 32 bits: exit(0) by int 0x80."""
+    code = b"\xb8\x01\x00\x00\x00\x31\xdb\xcd\x80"
+    base, head = 0x08048000, 52 + 32
+    elf = b"\x7fELF\x01\x01\x01" + bytes(9)
+    elf += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + head, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    elf += struct.pack("<8I", 1, 0, base, base, head + len(code), head + len(code), 5, 4096)
+    return elf + code
+
+
 def answers(said: str) -> dict[str, str]:
     """Return what the probes printed, by what was tried."""
     return dict(line.rpartition(": ")[::2] for line in said.splitlines() if ": " in line)
@@ -218,7 +229,8 @@ async def hardened(scene: Scene, facts: Facts) -> None:
         "root-inside": hardened_copy(text, program, root=True),
     }
     await machine.put({f"/run/systemd/system/{n}.service": t.encode() for n, t in units.items()})
-    await machine.put({"/srv/forbidden.py": Path(__file__).with_name("forbidden.py").read_bytes()})
+    tries = Path(__file__).with_name("forbidden.py").read_bytes()
+    await machine.put({"/srv/forbidden.py": tries, OLD_PROGRAM: old_program()})
     prepared = await machine.run(_PREPARED)
     assert prepared.code == 0, prepared.said
     seen = {}
@@ -239,7 +251,7 @@ async def hardened(scene: Scene, facts: Facts) -> None:
             facts.note(f"{name}: {', as root '.join(inside)}")
         else:
             not_so[name] = rows
-    await machine.run("chmod 750 /var/spool/bars-gateway; rm -r /var/spool/bars-gateway/probes")
+    await machine.run("chmod 2750 /var/spool/bars-gateway; rm -r /var/spool/bars-gateway/probes")
     facts.require("and each of it is allowed outside", not not_so, not_so)
 
 
