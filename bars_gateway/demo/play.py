@@ -26,7 +26,7 @@ from bars_gateway.demo.stage import (
     start_sandbox,
 )
 
-CHAPTER_SECONDS = 60.0
+SILENCE_SECONDS = 60.0  # after which a chapter is given up
 S = TypeVar("S")
 
 
@@ -69,12 +69,13 @@ async def played(chapter: Chapter[S], stage: S, timeline: TimelinePrinter) -> fr
     """Play one chapter on *stage*; return what of it was not seen."""
     timeline.begin(chapter.title)
     try:
-        async with asyncio.timeout(CHAPTER_SECONDS):
+        async with timeline.going_on(SILENCE_SECONDS):
             await chapter.play(stage)
             await timeline.until(chapter.steps)
     except TimeoutError:
         missing = ", ".join(sorted(timeline.missing(chapter.steps)))
-        timeline.say("demo", f"gave up after {CHAPTER_SECONDS:.0f} s; not seen: {missing}")
+        silence = f"nothing has happened for {SILENCE_SECONDS:.0f} s"
+        timeline.say("demo", f"gave up: {silence}; not seen: {missing}")
     return timeline.missing(chapter.steps)
 
 

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from bars_gateway.demo.stage import START_SECONDS, as_user, start_process, still_alive
+from bars_gateway.demo.stage import as_user, start_process, starting, still_alive
 from bars_gateway.errors import SandboxError
 from bars_gateway.frozen import frozen
 
@@ -160,7 +160,7 @@ async def _until_it_answers(
     programs: ServerPrograms, folder: Path, process: asyncio.subprocess.Process, log: Path
 ) -> None:
     """Return once it has the database; raise SandboxError where it ended."""
-    async with asyncio.timeout(START_SECONDS):
+    async with starting(log):
         while True:
             still_alive(process, log)
             try:

@@ -36,7 +36,7 @@ DEPARTMENT = "hospital EPR"
 NEIGHBOUR = "neighbour EPR"
 _LOOK_SECONDS = 0.02
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
-START_SECONDS = 60.0
+_START_SECONDS = 300.0  # of one that has not ended: a busy machine takes its time
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 _NEVER_BY_CHANCE = (20_000, 32_000)  # Linux gives ports above these to whoever asks for any
@@ -105,7 +105,7 @@ async def start_sandbox(
         ],
         log,
     )
-    async with asyncio.timeout(START_SECONDS):
+    async with starting(log):
         while not told.exists():
             still_alive(process, log)
             await asyncio.sleep(0.02)
@@ -127,7 +127,7 @@ async def start_gateway(
     settings = _prepared(organisation, folder, sandbox, more or {})
     log = folder / "gateway.log"
     process = await _start(["run", "--config", str(settings)], log)
-    async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession(trust_env=False) as session:
+    async with starting(log), aiohttp.ClientSession(trust_env=False) as session:
         while not await _is_ready(session, organisation):
             still_alive(process, log)
             await asyncio.sleep(0.02)
@@ -195,6 +195,17 @@ def as_user(user: int | None) -> dict[str, Any]:
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
+
+
+@asynccontextmanager
+async def starting(log: Path) -> AsyncIterator[None]:
+    """Raise SandboxError where a process that logs there takes far too long inside the block."""
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            yield
+    except TimeoutError:
+        late = f"a process of the demo is not ready after {_START_SECONDS:.0f} s"
+        raise SandboxError(f"{late}; its last words are in {log}") from None
 
 
 def still_alive(process: asyncio.subprocess.Process, log: Path) -> None:
@@ -269,6 +280,7 @@ class TimelinePrinter:
         self._colours: dict[str, str] = {}
         self._seen: set[str] = set()
         self._more = asyncio.Event()
+        self._patience: tuple[asyncio.Timeout, float] | None = None
 
     @property
     def seconds(self) -> float:
@@ -287,9 +299,22 @@ class TimelinePrinter:
         line.append(f"{who:<22}", style=colour)
         line.append(what)
         self._console.print(line)
+        if self._patience is not None:
+            timeout, seconds = self._patience
+            timeout.reschedule(asyncio.get_running_loop().time() + seconds)
         if step is not None:
             self._seen.add(step)
             self._more.set()
+
+    @asynccontextmanager
+    async def going_on(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError where no line is printed for *seconds* inside the block."""
+        async with asyncio.timeout(seconds) as timeout:
+            self._patience = timeout, seconds
+            try:
+                yield
+            finally:
+                self._patience = None
 
     def missing(self, steps: frozenset[str]) -> frozenset[str]:
         """Return those of *steps* that were not seen in this chapter."""
@@ -319,6 +344,15 @@ class FolderEpr:
         receipt = Path(name).with_suffix(".receipt.json").name
         _, document = await self._found("outbox/accepted", receipt, lambda _: True)
         return document
+
+    async def is_accepted(self, name: str) -> bool:
+        """Wait until what was dropped as *name* is accepted, or refused; tell which."""
+        stem = Path(name).stem
+        while not (self._spool / f"outbox/accepted/{stem}.receipt.json").exists():
+            if (self._spool / f"outbox/refused/{stem}.reason.json").exists():
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
 
     async def notice(self, fits: Fits, kind: str = "notice") -> tuple[int, Document]:
         """Wait for a notice that fits; return its number with it."""

@@ -1,16 +1,20 @@
 """The demo, as somebody sees it who types the one command."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bars_gateway.demo import postgresql
 from bars_gateway.demo.chapters import CHAPTERS
 from bars_gateway.demo.nodes import NODES_CHAPTERS
+from bars_gateway.demo.stage import TimelinePrinter
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +46,35 @@ def logged(folder: Path) -> list[str]:
 
 
 TITLES = {one.title for one in CHAPTERS}
+
+
+@pytest.mark.timeout(120)
+def test_a_machine_too_busy_for_a_clinical_time_gets_a_later_one() -> None:
+    """What is refused, or not sent, for its time has passed is no end of the play."""
+    program = (
+        "from bars_gateway.demo import chapters; chapters._SECONDS = -4;"
+        "from bars_gateway.cli.main import app; app(['demo', '--once', '--chapter', 'overdue'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert 1 == ended.stdout.count("too late. It is tried with 2 s")
+    assert "Every step was seen" in ended.stdout
+
+
+async def test_a_chapter_is_given_up_for_silence_and_not_for_its_length() -> None:
+    """A busy machine takes long over each line, and there is another one all the same."""
+    timeline = TimelinePrinter(Console(file=StringIO()))
+    async with timeline.going_on(0.5):
+        for _ in range(4):
+            await asyncio.sleep(0.2)
+            timeline.say("demo", "goes on")
+    with pytest.raises(TimeoutError):
+        async with timeline.going_on(0.05):
+            await asyncio.Event().wait()
+    timeline.say("demo", "is over")
 
 
 def test_a_chapter_that_there_is_not_is_named() -> None:
