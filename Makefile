@@ -19,7 +19,7 @@ PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
-        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-test vm matrix release-check release \
+        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-again deb-test vm matrix release-check release \
         clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
@@ -57,6 +57,7 @@ help:
 	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
 	@echo 'make dist            wheel and source, each built twice with the same bytes, list of parts and checksums, to dist/'
 	@echo 'make deb             Debian packages, to dist/ (SUITES="bookworm trixie noble": what the mirror offers)'
+	@echo 'make deb-again       build them again elsewhere: the bytes are the same'
 	@echo 'make deb-test        install, use, upgrade, remove and purge them in clean root file systems'
 	@echo 'make vm              try one of them under systemd in a virtual machine, and cut its power (SUITE=bookworm CUTS=30 SEED=…)'
 	@echo 'make matrix          the whole suite in a root file system of another release (SUITE=trixie)'
@@ -242,6 +243,10 @@ dist: wheel sdist sbom
 SUITES := bookworm trixie
 deb: wheel sbom
 	@TMPDIR="$(FOLDER)" packaging/deb $(SUITES)
+
+# The same bytes, from a copy of the source elsewhere.
+deb-again:
+	@TMPDIR="$(FOLDER)" packaging/deb-again $(SUITES)
 
 deb-test:
 	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)

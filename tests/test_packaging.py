@@ -16,7 +16,8 @@ PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
 MAINTAINER_SCRIPTS = ("postinst", "postrm", "preinst", "prerm")
 SCRIPTS = tuple(
-    "deb deb-test deb-test-within matrix release suites.sh twice vm-image vm-prepare".split()
+    "deb deb-again deb-test deb-test-within matrix release".split()
+    + "suites.sh twice vm-image vm-prepare".split()
 )
 
 
