@@ -56,3 +56,9 @@ def sync_names(descriptor: int) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network filesystems sync no folders
             raise
+
+
+def room(count: float) -> str:
+    """Return so many bytes of a disk in words: everywhere in MiB, so that two can be compared."""
+    found = count / 2**20
+    return f"{found:,.1f} MiB" if abs(found) < 10 else f"{found:,.0f} MiB"  # noqa: PLR2004

@@ -48,7 +48,7 @@ LINES: Mapping[str, Line] = {
     ),
     "explain": Line(
         "a message with that id",
-        (*_names(Explanation), "turn_in_words", "fault_in_words"),
+        (*_names(Explanation), "handled_in_words", "turn_in_words", "fault_in_words"),
     ),
     "timeline": Line("the conversation", _names(Timeline)),
     "owed": Line("an answer that is owed", (*_names(Debt), "overdue")),

@@ -143,6 +143,14 @@ def test_a_receiver_is_told_of_by_its_bucket() -> None:
     assert ("A Receiver does not answer (bucket e)", SERVICE) == (told.says, told.about)
 
 
+def test_a_silent_service_of_our_own_is_told_of_as_ours() -> None:
+    """Whoever is woken looks here, and telephones nobody else."""
+    ours = replace(AT_REST, silent={SERVICE: AT}, hosted=frozenset({SERVICE}))
+    (told,) = found(replace(SEEN, running=ours))
+
+    assert "A Receiver does not answer (bucket e, a service of this gateway itself)" == told.says
+
+
 @pytest.mark.parametrize(
     ("seen", "opens"),
     [

@@ -7,6 +7,7 @@ They are typed in this process; what only a process of its own shows is `started
 import asyncio
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,12 +25,17 @@ from typed import Done, typed
 
 from bars_gateway import __version__
 from bars_gateway.cli import messages
+from bars_gateway.config import load
 from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
+NONE_RUNS = (
+    "No gateway runs here: nothing of this is sent or received until one is started"
+    " (systemctl start bars-gateway).\n"
+)
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -208,7 +214,7 @@ def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
     done = bars_gateway("queue", "--config", str(home.settings))
     header, *rows = done.out.splitlines()
 
-    assert (0, "") == (done.code, done.err)
+    assert (0, NONE_RUNS) == (done.code, done.err)
     assert header.startswith("State   X-Request-Id")
     assert [["queued", home.waiting, "trust", "request"]] == [row.split()[:4] for row in rows]
     assert "We stopped trying, and do not know whether the receiving service has the" in rows[0]
@@ -218,7 +224,32 @@ def test_an_empty_queue_is_good_news(home: Home) -> None:
     """Nothing to list is said in words."""
     done = bars_gateway("queue", "--config", str(home.settings), "--provider", "other")
 
-    assert Done(0, "Nothing waits: every outbound message is settled.\n", "") == done
+    assert Done(0, "Nothing waits: every outbound message is settled.\n", NONE_RUNS) == done
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("queue", True), ("show", True), ("explain", True), ("alarms", False)]
+)
+def test_what_waits_is_not_said_to_move_where_no_gateway_runs(
+    home: Home, command: str, *, said: bool
+) -> None:
+    """A queue that stands still looks as one that moves."""
+    named = [home.waiting] if command in {"show", "explain"} else []
+    done = bars_gateway(command, *named, "--config", str(home.settings))
+
+    assert said is (NONE_RUNS == done.err)
+
+
+def test_a_gateway_that_runs_is_not_said_to_be_away(home: Home) -> None:
+    """Whichever provider's socket takes the connection."""
+    path = load(home.settings, {}).epr.socket_of("other")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+        done = bars_gateway("queue", "--config", str(home.settings))
+
+    assert (0, "") == (done.code, done.err)
 
 
 def test_a_message_is_shown_with_all_that_happened(home: Home) -> None:
@@ -226,7 +257,7 @@ def test_a_message_is_shown_with_all_that_happened(home: Home) -> None:
     done = bars_gateway("show", "--config", str(home.settings), home.settled)
     first, *rest = done.out.splitlines()
 
-    assert (0, "") == (done.code, done.err)
+    assert (0, NONE_RUNS) == (done.code, done.err)
     assert "outbound request of trust: acknowledged" == first
     assert "has the referral on its system; this does not mean that anybody has read it" in rest[0]
     assert f"  X-Request-Id     {home.settled}" in rest

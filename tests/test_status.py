@@ -320,7 +320,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, stuck_log=StuckLog(seconds=180.0, size=200 * 2**20)),
-            "write-ahead log has grown to 200 MB: a program has been reading it for 3 min",
+            "write-ahead log has grown to 200 MiB: a program has been reading it for 3 min",
             id="stuck-log",
         ),
         pytest.param(
@@ -433,6 +433,7 @@ async def test_a_question_is_shown_with_its_age(shown: Shown) -> None:
     page = (await shown.get("/")).text
 
     assert "trust has 1 open question, the oldest asked 3 s ago." in page
+    assert "request of a referral" in page
     assert "No action needed" in page
 
 
@@ -696,6 +697,25 @@ async def test_an_ended_certificate_is_said_first(shown: Shown) -> None:
     assert 1 == page.count("the certificate for receiving has ended")
 
 
+@pytest.mark.parametrize(
+    ("retry_at", "told"),
+    [
+        (
+            NOW + timedelta(seconds=20),
+            "The next try is at 09:00:20 UTC; a new key is tried at once.",
+        ),
+        (None, "The next try is with the next message."),
+    ],
+)
+async def test_when_a_token_is_asked_for_again_is_told(
+    shown: Shown, retry_at: datetime | None, told: str
+) -> None:
+    """Whoever has put the key right knows how long to wait for it."""
+    shown.running = replace(WELL, tokens=[replace(FAILING, retry_at=retry_at)])
+
+    assert told in plain((await shown.get("/")).text)
+
+
 @pytest.mark.parametrize(("hosted", "blamed"), [({"s|1"}, False), (set(), True)])
 async def test_our_own_silence_is_blamed_on_nobody_else(
     shown: Shown, hosted: set[str], *, blamed: bool
@@ -705,6 +725,7 @@ async def test_our_own_silence_is_blamed_on_nobody_else(
     page = (await shown.get("/")).text
 
     assert blamed is ("Tell whoever runs it" in page)
+    assert blamed is ("Look first <strong>at the other side</strong>" in page)
     assert blamed is not ("It is a service of this gateway itself" in page)
 
 

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bars_gateway.cli.listings import held_in_words, message_document, read, require_known
+from bars_gateway.cli.listings import (
+    held_in_words,
+    message_document,
+    read,
+    require_known,
+    say_if_none_runs,
+)
 from bars_gateway.cli.output import (
     ago,
     clock,
@@ -138,6 +144,8 @@ def explain(
             typer.echo(text)
     if not found:
         raise typer.Exit(1)
+    if not as_json:
+        say_if_none_runs(settings)
 
 
 def _for_these_settings(found: Explanation, config: Path) -> Explanation:

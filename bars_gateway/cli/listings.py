@@ -12,6 +12,7 @@ new, instead of waiting for half a day.
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -53,6 +54,11 @@ cache = typer.Typer(
     help="What others publish about themselves, as it is kept here.",
     no_args_is_help=True,
 )
+_CONNECT_SECONDS = 1.0
+_NONE_RUNS = (
+    "No gateway runs here: nothing of this is sent or received until one is started"
+    " (systemctl start bars-gateway)."
+)
 # Wider than most terminals and never cut: an id that is not whole cannot be looked up.
 _COLUMNS = (
     "State",
@@ -91,6 +97,8 @@ def queue(
     require_known(settings, provider)
     now = datetime.now(UTC)
     print_queue(settings, provider, limit, terminal(), now, as_json=as_json)
+    if not as_json:
+        say_if_none_runs(settings)
 
 
 def show(
@@ -111,8 +119,33 @@ def show(
     settings = load(config, os.environ)
     require_known(settings, provider)
     now = datetime.now(UTC)
-    if not print_message(settings, provider, request_id, terminal(), now, as_json=as_json):
+    found = print_message(settings, provider, request_id, terminal(), now, as_json=as_json)
+    if not found:
         raise typer.Exit(1)
+    if not as_json:
+        say_if_none_runs(settings)
+
+
+def say_if_none_runs(settings: Settings) -> None:
+    """Say, beside what was asked for, that no gateway runs here: what waits does not move."""
+    answers = [_answers(settings.epr.socket_of(name)) for name in settings.providers]
+    if not any(answers) and None not in answers:
+        typer.echo(_NONE_RUNS, err=True)
+
+
+def _answers(path: Path) -> bool | None:
+    """Tell whether somebody takes connections on that socket; None: we may not ask."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(_CONNECT_SECONDS)
+        try:
+            asked.connect(str(path))
+        except TimeoutError:  # it is there, and busy
+            return True
+        except PermissionError:
+            return None
+        except OSError:
+            return False
+    return True
 
 
 def require_known(settings: Settings, provider: str | None) -> None:

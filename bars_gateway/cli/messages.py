@@ -103,6 +103,10 @@ TYPED_AS = {
 # Which verbs an option is for, where not for all.
 _FOR = {"yes": {Verb.RESEND}, "after_its_time": {Verb.RELEASE, Verb.RETRY, Verb.RESEND}}
 _SETS_ASIDE = {"past_its_time": "--after-its-time", "not_confirmed": "--yes"}  # by objection
+_LATER = (
+    "What is submitted later is not held, unless it is behind one of these: the same command again"
+    " holds that, too. bars-gateway release --all lets them go on."
+)
 _ANSWER_SECONDS = 60.0  # for one receipt
 _STOPS = {Verb.HOLD, Verb.WITHDRAW}  # what is being sent has to be stopped too
 IN_FLIGHT_SECONDS = 100.0  # an attempt takes no longer
@@ -236,6 +240,8 @@ def _in_bulk(ask: Ask, order: Mapping[str, Any], advance: Advance, *, as_json: b
         raise
     if not as_json:
         typer.echo(_summed_up(order, done, against, meanwhile))
+        if order["verb"] == Verb.HOLD:
+            typer.echo(_LATER, err=True)
     if against or not (done or meanwhile):
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from bars_gateway.console.charts import Bars
 from bars_gateway.console.desk import Desk, shown
 from bars_gateway.console.leads import holds_up, leads_of, waits_for
+from bars_gateway.disk import room
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alerts import Alert
 from bars_gateway.status.concern import Concern
@@ -119,14 +120,13 @@ def growth(bytes_a_day: float | None, free: int | None) -> str:
     """Return how fast the database grows, in words, and for how long there is room."""
     if bytes_a_day is None:
         return "How fast it grows is not known before it has run for a day"
-    a_day = bytes_a_day / _MEBIBYTE
-    if a_day < 0.1:  # noqa: PLR2004
+    if bytes_a_day / _MEBIBYTE < 0.1:  # noqa: PLR2004
         return "It does not grow"
     if free is None:
-        return f"It grows by {a_day:,.1f} MiB a day"
+        return f"It grows by {room(bytes_a_day)} a day"
     days = free / bytes_a_day
     lasts = "more than a year" if days > 365 else f"{days:.0f} days"  # noqa: PLR2004
-    return f"It grows by {a_day:,.1f} MiB a day: at that rate there is room for {lasts}"
+    return f"It grows by {room(bytes_a_day)} a day: at that rate there is room for {lasts}"
 
 
 def bars(flow: Flow, done: str) -> Bars:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from bars_gateway.console.visitor import VISITING
+from bars_gateway.disk import room
 from bars_gateway.frozen import frozen
 from bars_gateway.status.ages import ago, lasting
 from bars_gateway.status.running import RuntimeState
@@ -108,6 +109,7 @@ def _environment() -> "jinja2.Environment":
         "words": words,
         "value": value,
         "n": n,
+        "room": room,
         "sentence": sentence,
         "capitalised": capitalised,
     }

@@ -63,6 +63,7 @@ def token_states(tokens: Mapping[str, Tokens]) -> list[TokenState]:
             reason=source.status.reason,
             advice=source.status.advice,
             clock_skew_seconds=source.status.clock_skew_seconds,
+            retry_at=source.closed_until,
         )
         for provider, source in tokens.items()
         if isinstance(source, TokenSource)

@@ -147,6 +147,9 @@ class OpenQuestion:
     correlation_id: str
     asked_at: datetime
     answer_by: datetime  # until then its Sender waits
+    move: str | None = None  # of a message; None: it reads, or changes a record without one
+    request_type: str | None = None
+    sender: str | None = None  # system|value
 
 
 @frozen(kw_only=True)

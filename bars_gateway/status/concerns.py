@@ -11,10 +11,11 @@ exactly what it speaks of. All else is a state, and ends with it.
 Each has a code, by which others speak of it: the kind of its alarm, or one of `ConcernKind`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bars_gateway.model.alarms import ALARMS, AlarmWords
+from bars_gateway.disk import room
+from bars_gateway.model.alarms import ALARMS, AlarmWords, Whose
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
@@ -39,8 +40,14 @@ LATE = timedelta(minutes=5)  # for a message that is not settled: the latest tha
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
-_SILENT = f"{_QUEUED} Tell whoever runs it."
-_OURS = f"{_QUEUED} It is a service of this gateway itself: see what else stands here."
+_SILENT = (
+    f"{_QUEUED} Tell whoever runs it. Where all of them are silent, see our own way out first"
+    " (bars-gateway doctor), then the national proxy."
+)
+_OURS = (
+    f"{_QUEUED} It is a service of this gateway itself, so look here and not outside: what else"
+    " stands on this page, then bars-gateway doctor, which tries the way in."
+)
 _FAILING = (
     f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
     " the national service desk. Otherwise tell whoever runs it."
@@ -109,7 +116,7 @@ def _over(now: datetime, expiries: Sequence[Expiry]) -> Iterator[Concern]:
 
 def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
     if log is not None:
-        size, minutes = f"{log.size / 2**20:.0f} MB", f"{log.seconds / 60:.0f} min"
+        size, minutes = room(log.size), f"{log.seconds / 60:.0f} min"
         yield Concern(
             kind=ConcernKind.DATABASE_LOG_STUCK,
             text=f"The database's write-ahead log has grown to {size}: a program has been reading"
@@ -155,8 +162,14 @@ def _away(running: RuntimeState) -> Iterator[Concern]:
                 text=f"{receiver} {what} since {since:%d %b %H:%M} UTC",
                 advice=_OURS if receiver in running.hosted else advice,
                 about=receiver,
-                name=f"bucket {bucket_of(receiver)}",
+                name=_named(receiver, running.hosted),
+                whose=Whose.OURS if receiver in running.hosted else Whose.THEIRS,
             )
+
+
+def _named(receiver: str, hosted: Collection[str]) -> str:
+    bucket = f"bucket {bucket_of(receiver)}"
+    return f"{bucket}, a service of this gateway itself" if receiver in hosted else bucket
 
 
 def _missing(providers: Mapping[str, datetime]) -> Iterator[Concern]:
@@ -180,7 +193,15 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
-            yield of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, token.advice or "")
+            advice = f"{token.advice or ''} {next_try(token)}".strip()
+            yield of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, advice)
+
+
+def next_try(token: TokenState) -> str:
+    """Return, in a sentence, when a token is asked for again; what was put right counts then."""
+    if token.retry_at is None:
+        return "The next try is with the next message."
+    return f"The next try is at {token.retry_at:%H:%M:%S} UTC; a new key is tried at once."
 
 
 def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
@@ -416,12 +437,11 @@ def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
     left = overview.free_bytes
     if left is None or left >= LOW_TIMES * minimum:
         return []
-    free, asked = (f"{each / 2**20:.0f} MB" for each in (left, minimum))
     return [
         Concern(
             kind=ConcernKind.DISK_LOW,
-            text=f"The disk of the database is filling up: {free} are free",
-            advice=f"Make room. Below {asked} (store.minimum_free_bytes) nothing is received, and"
-            " nothing is taken from the EPR.",
+            text=f"The disk of the database is filling up: {room(left)} are free",
+            advice=f"Make room. Below {room(minimum)} (store.minimum_free_bytes) nothing is"
+            " received, and nothing is taken from the EPR.",
         )
     ]

@@ -337,12 +337,16 @@ _CONCERNS: tuple[Runbook, ...] = (
     Runbook(
         code=ConcernKind.RECEIVER_SILENT,
         title="A Receiver does not answer",
-        whose=Whose.THEIRS,
+        whose=Whose.EITHER,
         harm="What is for it waits until its time ends; some of it may have arrived.",
-        look="The page names it, and since when. Where all are silent, the proxy may be: see"
-        " whether anything was acknowledged lately.",
-        do="Tell whoever runs it. Ask clinicians to telephone anything that cannot wait:"
-        " `bars-gateway queue` lists it. The gateway goes on trying.",
+        look="The page names it, and since when. Where it is a service of this gateway itself, the"
+        " alert says so, and the fault is here: the certificate for receiving (`expiry.over`), the"
+        " listener, or the way in. Where all are silent, it is our way out, or the proxy: see"
+        " whether anything was acknowledged lately. `bars-gateway doctor` tries both ways.",
+        do="Where it is ours, do what else stands on the page. Where it alone is silent, tell"
+        " whoever runs it; where all are, ask the national service desk. Ask clinicians to"
+        " telephone anything that cannot wait: `bars-gateway queue` lists it. The gateway"
+        " goes on trying.",
         ends="It answers a message.",
         urgent=True,
         after=_A_MINUTE,
@@ -350,9 +354,10 @@ _CONCERNS: tuple[Runbook, ...] = (
     Runbook(
         code=ConcernKind.RECEIVER_FAILING,
         title="A Receiver answers with errors only",
-        whose=Whose.THEIRS,
+        whose=Whose.EITHER,
         harm="What is for it waits until its time ends; some of it may have arrived.",
-        look="The page names it, and since when. Where all of them do, the proxy has trouble.",
+        look="The page names it, and since when. Where it is a service of this gateway itself, the"
+        " alert says so: see what else stands here. Where all of them do, the proxy has trouble.",
         do="Tell whoever runs it; where all of them do, ask the national service desk. Ask"
         " clinicians to telephone anything that cannot wait: `bars-gateway queue` lists it.",
         ends="It answers a message in another way.",

@@ -25,6 +25,7 @@ class TokenState:
     reason: str | None  # what the last failure was, in our words
     advice: str | None
     clock_skew_seconds: float | None
+    retry_at: datetime | None = None  # no sooner is one asked for; None: with the next message
 
 
 @frozen(kw_only=True)

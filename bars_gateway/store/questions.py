@@ -58,7 +58,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move
 from bars_gateway.store import decisions, links
 from bars_gateway.store.asides import Aside, Rounds, Spoilt, each, log_set_aside
-from bars_gateway.store.connection import Connection
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import (
     OTHERS,
     mixed_up,
@@ -195,6 +195,7 @@ class Questions(Noun):
                 asked_at=instant(row["asked_at"]),
                 answer_by=instant(row["answer_by"]),
                 **{name: row[name] for name in _LISTED},
+                **_sent_by(row),
             )
             for row in connection.rows("questions_listed", limit=limit)
         ]
@@ -354,6 +355,14 @@ def _put(
     note_subjects(connection, "question", question_id, arrival.request)
     _enter(connection, arrival, question_id, now)
     return QuestionOpen(question_id=question_id)
+
+
+def _sent_by(row: Row) -> dict[str, str]:
+    """Return what kind of message the question in *row* is about, and whose; nothing of a read."""
+    if row["operation"] != PROCESS_MESSAGE:
+        return {}
+    about = json.loads(row["about"])
+    return {name: about[name] for name in ("move", "request_type", "sender")}
 
 
 def _named(asked: Arrival | ResourceRequest) -> dict[str, object]:

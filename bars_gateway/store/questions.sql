@@ -42,8 +42,8 @@ SELECT provider, request_id, fingerprint, http_status, answer_code, answer_type,
 SELECT * FROM questions WHERE provider = :provider AND state = 'open' AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: questions_listed
--- What waits for any EPR, the oldest first: ids and times.
-SELECT id, provider, request_id, correlation_id, operation, asked_at, answer_by
+-- What waits for any EPR, the oldest first: ids, times, and of a message its kind and who sent it.
+SELECT id, provider, request_id, correlation_id, operation, asked_at, answer_by, about
   FROM questions INDEXED BY questions_open WHERE state = 'open' ORDER BY id LIMIT :limit;
 
 -- name: decide_question

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from bars_gateway import disk
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Arrival, Payload, Submission
 from bars_gateway.standard.formats import LONG
@@ -217,8 +218,8 @@ class Shared:
         if room.free_bytes is None or room.free_bytes >= self.minimum_free_bytes:
             return None
         return StorageFull(
-            f"{room.free_bytes} bytes are free beside {room.name};"
-            f" store.minimum_free_bytes asks for {self.minimum_free_bytes}"
+            f"{disk.room(room.free_bytes)} are free beside {room.name}, and there have to be"
+            f" {disk.room(self.minimum_free_bytes)} (store.minimum_free_bytes)"
         )
 
 

@@ -99,7 +99,7 @@ TROUBLES = (
         "a disk that fills",
         (
             "The disk of the database is filling up",
-            "MB are free",
+            "MiB are free",
             "open since 02 Mar 08:59",
             "Look first here",
             "Make room",

@@ -53,6 +53,17 @@ async def put(store: Store, now: datetime = NOW, **changes: object) -> int:
     return asked.question_id
 
 
+async def test_what_is_listed_says_what_it_is_and_whose(attended: Store) -> None:
+    """An operator knows whom to telephone; of a read nothing is told but that it is one."""
+    await put(attended)
+    await attended.questions.ask(resource_request(), TERMS, NOW)
+    message, read = await attended.questions.questions_listed(9)
+
+    assert ("request", "referral") == (message.move, message.request_type)
+    assert arrival().sender == message.sender
+    assert (None, None, None) == (read.move, read.request_type, read.sender)
+
+
 async def test_twenty_at_once_are_one_question(attended: Store) -> None:
     """The ledger decides inside the transaction."""
     came = arrival()

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bars_gateway import disk
 from bars_gateway.config import Provider, Settings
 from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.environments import environment_of_host
@@ -404,9 +405,9 @@ def _sqlite(site: CheckedSite) -> Seen:
 
 
 def _space(site: CheckedSite) -> Seen:
-    disk = site.machine.disk(_folder(site))
-    free, least = disk.f_bavail * disk.f_frsize, site.settings.store.minimum_free_bytes
-    shown = f"{free / 1024**3:.1f} GiB are free"
+    found = site.machine.disk(_folder(site))
+    free, least = found.f_bavail * found.f_frsize, site.settings.store.minimum_free_bytes
+    shown = f"{disk.room(free)} are free; below {disk.room(least)} nothing is accepted"
     if free < least:
         cure = "Make room on that disk; below store.minimum_free_bytes nothing is accepted."
         return failed(shown, cure)
