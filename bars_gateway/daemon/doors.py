@@ -24,6 +24,7 @@ from bars_gateway.daemon.parts import (
 )
 from bars_gateway.daemon.retention import record_requests_of
 from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake
@@ -128,7 +129,7 @@ async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
         _others(given),
         record_requests_of(given.settings, given.store, given.name, given.now),
         attendance=attendance,
-        provider=given.name,
+        ways=_ways(given),
         path=given.settings.epr.socket_of(given.name),
         now=given.now,
     )
@@ -144,11 +145,16 @@ async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
     )
 
 
+def _ways(given: _Given) -> EprWays:
+    provider = given.provider
+    return EprWays(provider=given.name, tells=provider.notices, asks=provider.questions)
+
+
 def _folder(given: _Given, intake: Intake, attendance: Attendance) -> DropFolder:
     return DropFolder(
         given.store,
         intake,
-        provider=given.name,
+        ways=_ways(given),
         folder=given.provider.spool_dir,
         now=given.now,
         monotonic=time.monotonic,

@@ -9,7 +9,8 @@ The contract with EPRs for programs: every file that either side writes, and the
 A document of ours may get further members, and a list of values further ones unless it is `fixed`:
 so the published schema allows for them, and an EPR that holds what it reads against it does not
 break on the day that something is added. What the EPR writes gets no further member, for a
-misspelt member would say nothing: there both are the same.
+misspelt member would say nothing: there both are the same. A published schema has keywords of the
+dialect alone, and no type that is several but for null: strict validators refuse both.
 
 Each schema stands by itself, in a file: whatever it refers to is in its `$defs`. They are written
 again by `python tests/epr/test_contract.py`, and a test holds them against the code.
@@ -33,6 +34,7 @@ from bars_gateway.model.messages import NoticeKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OF_OPENAPI, _OF_A_FILE = "#/components/schemas/", "#/$defs/"
+_FIXED = "x-fixed"  # of OpenAPI alone: here those that are not fixed have no enum
 _HEX = "^ *[0-9A-Fa-f]{64} *$"
 
 ENVELOPE = some(
@@ -210,9 +212,9 @@ def _opened(part: Schema) -> Schema:
     """Return *part* as it stands once members and values have been added."""
     found = {}
     for key, value in part.items():
-        if (key, value) == ("additionalProperties", False):
+        if (key, value) == ("additionalProperties", False) or key == _FIXED:
             continue
-        if key == "enum" and not part.get("x-fixed"):
+        if key == "enum" and not part.get(_FIXED):
             found["examples"] = value
         else:
             found[key] = _opened_within(value)

@@ -3,12 +3,13 @@ The JSON that the EPR reads: receipts, refusals, notices, states, questions. Her
 
     Accepted ──receipt──►     NAME.receipt.json,  201 of POST /messages
     Issues ───refusal──►      NAME.reason.json,   422 of POST /messages
-    Notice ───notice──►       N.outcome.json, N.notice.json, GET /notices
+    Notice ───notice──►       N.outcome.json, N.notice.json
+      └───────told────►       GET /notices
     MessageHistory ──state──► GET /messages/{request_id}
     Question ─question──►     N.question.json,    GET /questions
     Decided ──decided───►     N.decided.json,     200 of POST /questions/{id}/answer
     Issues ───answer_refusal► N.reason.json,      422 of it
-    (version) ──contract──►   contract.json,      GET /contract
+    EprWays ──contract──►       contract.json,      GET /contract
 
 Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
 member that has no value is there as `null`, so that a reader need not ask whether it
@@ -31,6 +32,7 @@ from aiohttp import web
 
 from bars_gateway import __version__
 from bars_gateway.epr.cures import OF_A_MOVE, cure_of
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Accepted, Attempt, Warned
 from bars_gateway.model.questions import Decided, Question
 from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
@@ -40,7 +42,13 @@ from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, 
 from bars_gateway.standard.workflow import Move, RequestType
 
 Document = dict[str, object]
-CONTRACT_VERSION = "1.0"  # what was promised to EPRs, and what has been added since
+CONTRACT_VERSION = "1.1"  # what was promised to EPRs, and what has been added since
+_TOLD_ELSEWHERE = {
+    "folder": (
+        "This gateway writes its notices into inbox/new of the spool folder (notices = folder):"
+        " they do not come here. Collect them there, or set notices to socket."
+    ),
+}
 _ELSEWHERE = {
     "none": (
         "This gateway asks its EPR nothing any more (questions = none); what is here was asked"
@@ -50,9 +58,25 @@ _ELSEWHERE = {
 }
 
 
-def contract() -> Document:
-    """Return which contract an EPR may rely on here, and whose software keeps it."""
-    return {"contract": CONTRACT_VERSION, "software": "bars_gateway", "version": __version__}
+@frozen(kw_only=True)
+class EprWays:
+    """By which door an EPR is told and asked, by the settings."""
+
+    provider: str
+    tells: str  # the setting `notices`
+    asks: str  # the setting `questions`
+
+
+def contract(ways: EprWays) -> Document:
+    """Return which contract an EPR may rely on here, whose software keeps it, and by which door."""
+    return {
+        "contract": CONTRACT_VERSION,
+        "software": "bars_gateway",
+        "version": __version__,
+        "provider": ways.provider,
+        "tells": ways.tells,
+        "asks": ways.asks,
+    }
 
 
 def receipt(accepted: Accepted) -> Document:
@@ -162,6 +186,15 @@ def notice(value: Notice) -> Document:
         "focus_id": value.focus_id,
         "shown": value.shown,
         "links": [_link(link) for link in value.links],
+    }
+
+
+def told(notices: Sequence[Document], ways: EprWays) -> Document:
+    """Return notices, and why there are never any where they are not told here."""
+    return {
+        "notices": list(notices),
+        "tells": ways.tells,
+        "means": _TOLD_ELSEWHERE.get(ways.tells),
     }
 
 

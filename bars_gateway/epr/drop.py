@@ -29,6 +29,7 @@ from typing import Self
 import structlog
 
 from bars_gateway.epr import documents
+from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
 from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
@@ -117,7 +118,7 @@ class DropFolder:
         store: Store,
         intake: Intake,
         *,
-        provider: str,
+        ways: EprWays,
         folder: Path,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -128,6 +129,7 @@ class DropFolder:
         """*seen* is called whenever the EPR has submitted something."""
         self._seen = seen
         self._intake = intake
+        provider = ways.provider
         self._moves = Moves(store, intake, provider=provider)
         self._asides, self._now = store.asides, now
         self._provider = provider
@@ -136,7 +138,7 @@ class DropFolder:
         self._trouble: str | None = None
         self._refused_by = StoreUnavailable()  # why the store took nothing the last time
         self._spool = Spool(folder)
-        self._spool.publish("contract.json", documents.encode(documents.contract()))
+        self._spool.publish("contract.json", documents.encode(documents.contract(ways)))
         self._outbox = Outbox(
             self._spool,
             monotonic=monotonic,

@@ -169,8 +169,9 @@ _SUBMIT: Schema = {
     ],
     "requestBody": {
         "required": True,
-        "description": "a FHIR message Bundle, which is sent as these bytes",
-        "content": {name: {"schema": {}} for name in _FHIR},
+        "description": "a FHIR message Bundle, which is sent as these bytes; `application/json` is"
+        " read as FHIR's JSON, and leaves as `application/fhir+json`",
+        "content": {name: {"schema": {}} for name in (*_FHIR, "application/json")},
     },
     "responses": _answers(
         (201, "taken", "Receipt"),

@@ -268,6 +268,22 @@ _QUESTION = closed(
     proposed_focus_id=or_null(text("the id that a yes gives to what is new")),
     proposed_reference=or_null(text("the case number that goes with it")),
 )
+# The parameters of a read: all of one search, or of the other, or none.
+_SLOT_SEARCH: dict[str, Schema] = {
+    "service": text("of slots: the id of the service, without its system"),
+    "begins_from": instant("of slots: the earliest that one may begin"),
+    "begins_until": instant("of slots: the latest that one may begin"),
+    "statuses": list_of(one_of(("free", "busy"), ""), "of slots: which are asked for"),
+    "includes": list_of(text(""), "of slots: what is to be given with them, as it was asked"),
+}
+_PATIENT_SEARCH: dict[str, Schema] = {
+    "identifier_system": or_null(text("of a patient: the system of the number; null: not given")),
+    "identifier_value": or_null(text("of a patient: the number; null: asked by name")),
+    "name": or_null(text("of a patient")),
+    "birth_date": or_null(text("of a patient", format="date")),
+    "postcode": or_null(text("of a patient")),
+    "reference": or_null(text("of a ServiceRequest: its identifier, such as a case number")),
+}
 # What a question has besides: of a message what it is, of a request for a resource what is asked.
 QUESTION_ABOUT: dict[str, Schema] = {
     **_about(),
@@ -286,7 +302,9 @@ QUESTION_ABOUT: dict[str, Schema] = {
     "resource_id": or_null(text("of a resource: the id in the path; null: all that fit")),
     "parameters": {
         "type": "object",
-        "description": "of a resource: the parameters of the search, as they were understood",
+        "description": "of a resource: the parameters of the search, as they were understood;"
+        " without any where one resource is asked for",
+        "properties": {**_SLOT_SEARCH, **_PATIENT_SEARCH},
     },
     "query": text("of a resource: the query as it came"),
 }
@@ -335,6 +353,9 @@ _CONTRACT = closed(
     contract=text("its version: two numbers", pattern=r"^[0-9]+\.[0-9]+$"),
     software={"const": "bars_gateway"},
     version=text("of the software"),
+    provider=text("whose EPR this is for, as in the settings"),
+    tells=one_of(("socket", "folder"), "where notices come"),
+    asks=one_of(("none", "socket", "folder"), "where questions come"),
 )
 
 SCHEMAS: dict[str, Schema] = {
@@ -351,7 +372,12 @@ SCHEMAS: dict[str, Schema] = {
         issues=list_of(ref("Issue"), "every reason"),
     ),
     "Notice": _NOTICE,
-    "Notices": closed("Notices.", notices=list_of(ref("Notice"), "oldest first")),
+    "Notices": closed(
+        "Notices.",
+        notices=list_of(ref("Notice"), "oldest first"),
+        tells=one_of(("socket", "folder"), "where the settings have notices told"),
+        means=or_null(text("why there are never any here, where they are told elsewhere")),
+    ),
     "Row": closed("One line of the queue.", **_ROW),
     "Queue": closed("What is not settled.", messages=list_of(ref("Row"), "oldest first")),
     "Message": _MESSAGE,
@@ -398,10 +424,11 @@ _MOVE: Schema = {
             pattern=_ONE_LINE,
         ),
         "in_reply_to": {
-            "type": ["string", "integer"],
+            "anyOf": [
+                {"type": "string", "pattern": _UUID_OR_NUMBER},
+                {"type": "integer", "minimum": 0},
+            ],
             "description": "`request_id` or `workflow_id` of a notice or receipt",
-            "pattern": _UUID_OR_NUMBER,
-            "minimum": 0,
         },
         "move": one_of({row.move for row in COMPOSITIONS}, "what has happened, or is wanted"),
         "outcome": _may_be_null(

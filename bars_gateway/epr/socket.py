@@ -42,7 +42,7 @@ from aiohttp import web
 
 from bars_gateway import listeners, permissions
 from bars_gateway.epr import documents, openapi
-from bars_gateway.epr.documents import Document
+from bars_gateway.epr.documents import Document, EprWays
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.inbox import Attendance, log_collected
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
@@ -134,7 +134,7 @@ class EprSocket:
         questions: QuestionRequests,
         *further: Routes,
         attendance: Attendance,
-        provider: str,
+        ways: EprWays,
         path: Path,
         now: Callable[[], datetime],
     ) -> None:
@@ -143,8 +143,9 @@ class EprSocket:
         self._intake = intake
         self._questions = questions
         self._further = further
-        self._moves = MoveRequests(Moves(store, intake, provider=provider))
-        self._provider = provider
+        self._ways = ways
+        self._provider = ways.provider
+        self._moves = MoveRequests(Moves(store, intake, provider=ways.provider))
         self._path = path
         self._now = now
         self._stopping = asyncio.Event()
@@ -284,7 +285,7 @@ class EprSocket:
         return documents.json_answer(openapi.document())
 
     async def _tell_contract(self, _request: web.Request) -> web.Response:
-        return documents.json_answer(documents.contract())
+        return documents.json_answer(documents.contract(self._ways))
 
     async def _take_message(self, request: web.Request) -> web.Response:
         try:
@@ -330,9 +331,8 @@ class EprSocket:
             return _problem(400, "wait and limit are numbers", "ask /notices?wait=30&limit=50")
         notices = await self._notices(wait, limit)
         found = [await self._composed(notice) for notice in notices]
-        return documents.json_answer(
-            {"notices": [document for document in found if document is not None]}
-        )
+        composed = [document for document in found if document is not None]
+        return documents.json_answer(documents.told(composed, self._ways))
 
     async def _composed(self, notice: Notice) -> Document | None:
         """Return what the EPR is told; None after an internal error: it is kept back, and told."""

@@ -6,6 +6,7 @@ import aiohttp
 import engines
 import pytest
 from epr_side import (
+    ON_SOCKET,
     PROVIDER,
     Hospital,
     at_work,
@@ -73,7 +74,7 @@ async def door(store: Store, intake: Intake, socket_path: Path) -> AsyncIterator
         record_requests(store),
         read_requests(),
         attendance=attendance(store),
-        provider=PROVIDER,
+        ways=ON_SOCKET,
         path=socket_path,
         now=utc_now,
     )

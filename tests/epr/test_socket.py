@@ -13,10 +13,20 @@ import aiohttp
 import messages
 import pytest
 from aiohttp import web
-from epr_side import PROVIDER, attendance, question_requests, read_requests, utc_now, verb_requests
+from epr_side import (
+    IN_FOLDERS,
+    ON_SOCKET,
+    PROVIDER,
+    attendance,
+    question_requests,
+    read_requests,
+    utc_now,
+    verb_requests,
+)
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
+from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.errors import ConfigurationError
@@ -43,6 +53,18 @@ async def test_the_same_message_gets_the_same_receipt(epr: aiohttp.ClientSession
         second = await answer.json()
 
     assert (200, first) == (answer.status, second)
+
+
+async def test_plain_json_is_read_as_that_of_fhir(epr: aiohttp.ClientSession) -> None:
+    """Many HTTP libraries say no more of it; and the same bytes under either are one message."""
+    body = messages.referral()
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    async with epr.post("/messages", data=body, headers=headers) as answer:
+        first = answer.status
+    async with epr.post("/messages", data=body, headers=FHIR) as answer:
+        second = answer.status
+
+    assert (201, 200) == (first, second)
 
 
 async def test_headers_are_the_envelope(epr: aiohttp.ClientSession) -> None:
@@ -141,6 +163,37 @@ async def test_the_queue_is_listed(epr: aiohttp.ClientSession) -> None:
         found = await answer.json()
 
     assert [request_id] == [row["request_id"] for row in found["messages"]]
+
+
+async def test_who_asks_at_the_wrong_door_is_told(
+    store: Store, intake: Intake, socket_path: Path
+) -> None:
+    """An empty list would look as if nothing had happened; the contract says it beforehand."""
+    opened = _another(store, intake, socket_path, IN_FOLDERS)
+    await opened.open()
+    connector = aiohttp.UnixConnector(path=str(socket_path))
+    async with aiohttp.ClientSession("http://epr", connector=connector) as session:
+        async with session.get("/notices") as answer:
+            found = await answer.json()
+        async with session.get("/contract") as answer:
+            contract = await answer.json()
+    await opened.close()
+
+    assert ([], "folder") == (found["notices"], found["tells"])
+    assert "inbox/new" in found["means"]
+    assert (PROVIDER, "folder", "folder") == (
+        contract["provider"],
+        contract["tells"],
+        contract["asks"],
+    )
+
+
+async def test_who_asks_at_the_right_door_is_told_no_more(epr: aiohttp.ClientSession) -> None:
+    """There is nothing to be said."""
+    async with epr.get("/notices") as answer:
+        found = await answer.json()
+
+    assert {"notices": [], "tells": "socket", "means": None} == found
 
 
 async def test_notices_are_listed_oldest_first(epr: aiohttp.ClientSession, store: Store) -> None:
@@ -273,7 +326,7 @@ async def test_a_dead_socket_is_replaced(store: Store, intake: Intake, socket_pa
     assert not socket_path.exists()
 
 
-def _another(store: Store, intake: Intake, path: Path) -> EprSocket:
+def _another(store: Store, intake: Intake, path: Path, ways: EprWays = ON_SOCKET) -> EprSocket:
     return EprSocket(
         store,
         intake,
@@ -281,7 +334,7 @@ def _another(store: Store, intake: Intake, path: Path) -> EprSocket:
         verb_requests(store),
         read_requests(),
         attendance=attendance(store),
-        provider=PROVIDER,
+        ways=ways,
         path=path,
         now=utc_now,
     )

@@ -94,15 +94,16 @@ async def an_example(told: Told, folder: Path, program: str, door: Path) -> None
     """Let an example send each message when it is asked for; begin it again where it ends early."""
     received = folder / "received"
     received.mkdir()
+    interpreter = "node" if program.endswith(".mjs") else sys.executable
     messages = sorted((folder / "messages").glob("*.json"))
     for number, message in enumerate(messages, 1):
         await told.until(f"message {number} of {len(TURNS)}:" if number > 1 else "check begins")
         for _ in range(1 if number == 1 else 20):  # the first is refused, and never repeated
-            async with running(sys.executable, EXAMPLES / program, door, message, received) as one:
+            async with running(interpreter, EXAMPLES / program, door, message, received) as one:
                 if await one.wait() == 0:
                     break
             await asyncio.sleep(0.2)
-    async with running(sys.executable, EXAMPLES / program, door, messages[1], received) as one:
+    async with running(interpreter, EXAMPLES / program, door, messages[1], received) as one:
         await one.wait()  # its outcome was told before: it collects until the check is over
 
 

@@ -12,7 +12,7 @@ from messages import RECEIVER, SENDER, referral
 from world import World, headers, post, world_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LONGEST = 64  # lines: an example that needs more shows that the door is too hard
+LONGEST = 66  # lines: an example that needs more shows that the door is too hard
 BY_SOCKET = 'notices = "socket"\nquestions = "socket"'
 
 
@@ -160,8 +160,34 @@ async def test_an_epr_in_shell(by_socket: World, received: Path) -> None:
         *(its_referral(received.parent), received),
     )
 
-    assert [came] == [file.read_bytes() for file in received.iterdir()]
+    assert [came] == [file.read_bytes() for file in received.glob("*.message")]
+    assert 2 == len(list(received.glob("*.answer")))  # to what came, and to its own
     assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+
+
+@pytest.mark.parametrize(
+    ("example", "door"),
+    [("epr_by_folders.py", "socket"), ("epr_by_socket.py", "folder"), ("epr_by_curl.sh", "folder")],
+)
+@pytest.mark.needs("curl", "jq")
+async def test_an_example_at_the_wrong_door_says_so(
+    tmp_path: Path, received: Path, example: str, door: str
+) -> None:
+    """It would wait for ever for what comes elsewhere."""
+    asked = BY_SOCKET if door == "socket" else ""
+    async with world_in(tmp_path, asked=asked) as world:
+        hospital = world.hospital
+        running = await asyncio.create_subprocess_exec(
+            *("sh" if example.endswith("sh") else sys.executable, EXAMPLES / example),
+            hospital.spool if "folder" in example else hospital.socket,
+            *(its_referral(received.parent), received),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            _, said = await running.communicate()
+
+    assert running.returncode
+    assert b'set notices = "' in said
 
 
 @pytest.mark.parametrize(

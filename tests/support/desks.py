@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epr_side import (
+    ON_SOCKET,
     PROVIDER,
     at_work,
     attendance,
@@ -64,7 +65,7 @@ async def desk_of(
             record_requests(store),
             read_requests(),
             attendance=attendance(store),
-            provider=PROVIDER,
+            ways=ON_SOCKET,
             path=folder / "run" / f"{PROVIDER}.sock",
             now=utc_now,
         )

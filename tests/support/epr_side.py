@@ -12,6 +12,7 @@ import messages
 from asked_proxy import echoing
 
 from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake, TargetCheck, everything_goes
@@ -183,11 +184,15 @@ class Hospital:
         return sorted(name for name in names if name != ".stems")
 
 
+IN_FOLDERS = EprWays(provider=PROVIDER, tells="folder", asks="folder")
+ON_SOCKET = EprWays(provider=PROVIDER, tells="socket", asks="socket")
+
+
 def open_folder(store: Store, intake: Intake, root: Path) -> DropFolder:
     return DropFolder(
         store,
         intake,
-        provider=PROVIDER,
+        ways=IN_FOLDERS,
         folder=root,
         now=utc_now,
         monotonic=time.monotonic,
