@@ -52,7 +52,8 @@ help:
 	@echo 'make bench-old       what an old and full database costs (10 GB in TMPDIR; STORED=2000 QUEUED=2000: small)'
 	@echo 'make bench-purge     what a purge of two years costs the messages beside it (STORED=10000: small)'
 	@echo 'make bench-parts     what pages, look-ups, sick Receivers and checkpoints cost'
-	@echo 'make docs            the documentation as a site, in build/site, for reading without a network (needs graphviz)'
+	@echo 'make docs            the documentation as a site, in build/site, for reading without a network (needs graphviz;'
+	@echo '                     its pictures of the console are taken by a test, in chromium)'
 	@echo 'make lock            choose the versions again (UPGRADE=1: the latest ones)'
 	@echo 'make sbom            write the list of parts, CycloneDX in JSON, to dist/bars-gateway.cdx.json'
 	@echo 'make dist            wheel and source, each built twice with the same bytes, list of parts and checksums, to dist/'
@@ -200,6 +201,7 @@ $(VENV)/docs: documentation/requirements.lock $(VENV)/tests
 	@$(INSTALL) --requirement documentation/requirements.lock
 	@touch $@
 
+# Its pictures of the console are taken first, by a test, in a browser: that takes a minute.
 # What is wrong with a link, a drawing or the table of contents is an error.
 docs: $(VENV)/docs
 	@command -v dot >/dev/null || { \

@@ -30,6 +30,7 @@ from bars_gateway.engine import name_of, server_examined, server_made_safe
 from bars_gateway.errors import ConfigurationError, NoFile
 from bars_gateway.keyring import Vault
 from bars_gateway.model.messages import Actor
+from bars_gateway.model.trail import LEAP
 from bars_gateway.onboarding.reported import WhyOrAsked, reason_if_told, try_report
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.permissions import whoever_types
@@ -61,8 +62,12 @@ _BY_RESTORE = (
 )
 _TO_COLLECT = (
     "Not collected by the EPR: {notices}. The EPR may have had them; it is given them again, under"
-    " the same numbers. New notices have numbers that were never given before: there is a gap, and"
-    " it is not a loss."
+    " the same numbers."
+)
+_NUMBERS = (
+    f"Whatever is new from now on (messages, notices, alarms, alerts, lines of the audit trail) has"
+    f" a number more than {LEAP:,} higher than the last one: none is given a second time. There is"
+    " a gap in each list, and it is not a loss."
 )
 # What became of messages, most severe first: a sentence with what to do, and its messages below it.
 AT_RESTORE: Mapping[str, str] = {
@@ -381,6 +386,7 @@ def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
     echo(_grouped(AT_RESTORE, done.lines, since=from_then))
     typer.echo(f"- {_UNKNOWN.format(since=from_then)}")
     typer.echo(f"- {_TO_COLLECT.format(notices=_of(done.uncollected, 'notice'))}")
+    typer.echo(f"- {_NUMBERS}")
 
 
 def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -> None:
@@ -425,6 +431,7 @@ def meaning(restored: "Restored") -> Iterator[str]:
         yield "- Forgotten: no message. Each that was there before is in the backup as well."
     yield from _standing_again(restored.alarms)
     yield f"- {_TO_COLLECT.format(notices=_of(restored.uncollected, 'notice'))}"
+    yield f"- {_NUMBERS}"
 
 
 def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:

@@ -99,10 +99,17 @@ def made(accepted: Accepted, message: bytes) -> Document:
     return {**receipt(accepted), "message": orjson.Fragment(message)}
 
 
-def move_refusal(issues: Sequence[Issue], message: bytes | None) -> Document:
+def move_refusal(
+    issues: Sequence[Issue],
+    message: bytes | None,
+    *,
+    request_id: str | None = None,
+    code: str | None = None,
+) -> Document:
     """Return why a move is not made, with what was composed for it, if it came so far."""
     shown = None if message is None else orjson.Fragment(message)
-    return {**refusal(issues), "cure": cure_of(_errors(issues), OF_A_MOVE), "message": shown}
+    told = refusal(issues, request_id=request_id, code=code)
+    return {**told, "cure": cure_of(_errors(issues), OF_A_MOVE), "message": shown}
 
 
 def refusal(

@@ -354,7 +354,9 @@ def _refused(drop: Drop, refused: SubmissionRefused) -> DropOutcome:
     if isinstance(refused, _NobodyKnows):
         document = documents.unknown(refused.issues)
     elif isinstance(refused, MoveNotMade):
-        document = documents.move_refusal(refused.issues, refused.message)
+        document = documents.move_refusal(
+            refused.issues, refused.message, request_id=refused.request_id, code=refused.code
+        )
     else:
         document = documents.refusal(
             refused.issues, request_id=refused.request_id, code=refused.code

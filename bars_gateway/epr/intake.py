@@ -179,7 +179,7 @@ class Intake:
             if accepted is None:
                 self._log(refused)
                 raise
-        return self._again(accepted)
+        return self.again(accepted)
 
     async def commit(self, submission: Submission) -> Accepted:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
@@ -189,12 +189,12 @@ class Intake:
         except MoveRefused as too_late:
             raise self.refusal(too_late.issues, http_status=409) from None
         if accepted.request_id != submission.request_id:
-            return self._again(accepted)
+            return self.again(accepted)
         seconds = round((self.now() - started).total_seconds(), 3)
         self._log_taken(accepted, "accepted", submission, seconds)
         return accepted
 
-    def _again(self, accepted: Accepted) -> Accepted:
+    def again(self, accepted: Accepted) -> Accepted:
         """Return the receipt that the same bytes have; raise SubmissionRefused if it is void."""
         if accepted.state in _ENDED:
             refused = _ended_before(accepted)

@@ -178,7 +178,7 @@ class Moves:
         asked_as = hashlib.sha256(content).hexdigest()
         before = await self._store.conversations.submitted_as(self._provider, asked.submission_id)
         if before is not None:
-            return await self._made(before, asked_as, is_new=False)
+            return await self._again(before, asked_as)
         body, correlation_id = await self._composed(asked)
         try:
             envelope = Envelope(
@@ -197,6 +197,14 @@ class Moves:
             raise MoveNotMade(refused, submission.request.body) from None
         is_new = accepted.request_id == submission.request_id
         return await self._made(accepted, submission.asked_as, is_new=is_new)
+
+    async def _again(self, before: Accepted, asked_as: str) -> Made:
+        """Return what the same words have, as the same bytes do: no receipt where it is void."""
+        made = await self._made(before, asked_as, is_new=False)
+        try:
+            return replace(made, accepted=self._intake.again(before))
+        except SubmissionRefused as refused:
+            raise MoveNotMade(refused, made.message) from None
 
     async def _made(self, accepted: Accepted, asked_as: str | None, *, is_new: bool) -> Made:
         if accepted.asked_as != asked_as:
@@ -266,7 +274,13 @@ class MoveRequests:
             made = await self._moves.make(content)
         except MoveNotMade as refused:
             return documents.json_answer(
-                documents.move_refusal(refused.issues, refused.message), refused.http_status
+                documents.move_refusal(
+                    refused.issues,
+                    refused.message,
+                    request_id=refused.request_id,
+                    code=refused.code,
+                ),
+                refused.http_status,
             )
         document = documents.made(made.accepted, made.message)
         return documents.json_answer(document, 201 if made.is_new else 200)
