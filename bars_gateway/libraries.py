@@ -5,9 +5,11 @@ Loads libraries of others without what they would bring along and nobody here as
                 no event of ours has a traceback, or comes from a greenlet
     aiohttp     makes two TLS contexts with every authority of the system, for calls that name none:
                 all of ours name their own, and one that forgot to would now trust nobody
+    pydantic    looks through every installed package for plugins, which may change how settings
+                are read: ours are read as this release has them
 
 A gateway keeps for months what it has loaded, and whoever types a command waits for it. Called
-before either is loaded otherwise; later it changes nothing.
+before any of them is loaded otherwise; later it changes nothing.
 
 Python itself looks for garbage as often as things are made. It halts every thread meanwhile, so it
 does not while modules are loaded and long bodies read, and never in what was loaded. And it lets
@@ -19,6 +21,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -45,6 +48,13 @@ def load_aiohttp() -> None:
         import aiohttp  # noqa: F401 - from here on it is loaded
     finally:
         del ssl.SSLContext.set_default_verify_paths
+
+
+def spare_pydantic() -> None:
+    """Let pydantic, once somebody loads it, find no plugins and look for none."""
+    found = ModuleType("pydantic.plugin._loader")
+    found.get_plugins = tuple  # type: ignore[attr-defined] # none, each time
+    sys.modules.setdefault(found.__name__, found)
 
 
 def _find_none(self: ssl.SSLContext) -> None:

@@ -34,7 +34,7 @@ NOT_FOR_A_GATEWAY = {
 }
 NOT_FOR_A_LOOK = {
     *("bars_gateway.onboarding", "bars_gateway.sandbox", "bars_gateway.demo"),
-    *("aiohttp", "cryptography", "jinja2", "prometheus_client", "jwt"),
+    *("aiohttp", "cryptography", "jinja2", "prometheus_client", "jwt", "importlib.metadata"),
     *("bars_gateway.daemon", "bars_gateway.console", "bars_gateway.cli.main"),
     "bars_gateway.standard.rules",
 }
@@ -135,6 +135,30 @@ def test_the_libraries_are_loaded_alone() -> None:
     told = told_by(code)
 
     assert "False 0 False\nrich\n" == told
+
+
+MEDDLER = """
+class Plugin:
+    def new_schema_validator(self, *about, **more):
+        return None, None, None
+
+plugin = Plugin()
+print("loaded")
+"""
+
+
+def test_settings_are_read_as_this_release_has_them(tmp_path: Path) -> None:
+    """A plugin that some package has for pydantic is not loaded, nor looked for."""
+    (tmp_path / "meddler.py").write_text(MEDDLER, "utf-8")
+    (tmp_path / "meddler-1.dist-info").mkdir()
+    points = tmp_path / "meddler-1.dist-info" / "entry_points.txt"
+    points.write_text("[pydantic]\nmeddler = meddler:plugin\n", "utf-8")
+    code = f"import sys; sys.path.append({str(tmp_path)!r})\n"
+    spared = "from bars_gateway import libraries as l; l.spare_pydantic()\n"
+    reads = "import bars_gateway.config.values\n"
+    told = [told_by(code + reads), told_by(code + spared + reads)]
+
+    assert ["loaded\n", ""] == told
 
 
 def test_what_is_loaded_is_never_looked_through_for_garbage(settings: Path) -> None:

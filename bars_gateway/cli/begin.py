@@ -79,6 +79,7 @@ def _config_of(words: Sequence[str]) -> Path | None:
 def _app_for(words: Sequence[str]) -> "typer.Typer":
     """Return the commands among which the one is that was typed."""
     libraries.load_structlog()
+    libraries.spare_pydantic()
     home = HOMES.get(words[0]) if words else None
     if home is None:
         from bars_gateway.cli import main

@@ -21,6 +21,7 @@ def start(config: Path, environ: Mapping[str, str]) -> None:
     with libraries.no_garbage():
         libraries.load_structlog()
         libraries.load_aiohttp()
+        libraries.spare_pydantic()
         from bars_gateway import log
         from bars_gateway.config import load
         from bars_gateway.config.problems import problems
