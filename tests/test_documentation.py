@@ -403,6 +403,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "epr_by_folders.py": partial(example, "epr_by_folders.py", "python"),
     "EprByFolders.cs": partial(example, "EprByFolders.cs", "csharp"),
     "epr_by_socket.py": partial(example, "epr_by_socket.py", "python"),
+    "epr_by_socket.mjs": partial(example, "epr_by_socket.mjs", "javascript"),
     "epr_by_curl.sh": partial(example, "epr_by_curl.sh", "sh"),
     "alarms": alarms,
     "our trouble": our_trouble,

@@ -30,6 +30,7 @@ COMPOSED = {
     "problem": "Problem",
     "not_asked": "Problem",
     "notice": "Notice",
+    "told": "Notices",
     "state": "Message",
     "row": "Row",
     "question": "Question",
