@@ -189,7 +189,7 @@ async def broken_off(dispatcher, breaks):
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
-        notices = await store.notices.pending(provider, 1000)
+        notices = await store.notices.pending(provider, 2000)  # of other kinds, too
         found = [notice for notice in notices if notice.kind is NoticeKind.OUTCOME]
         if len(found) >= count:
             return found
