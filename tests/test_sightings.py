@@ -6,7 +6,7 @@ from pathlib import Path
 
 import certs
 import pytest
-from certs import AUTHORITY_KEY, LEAF_KEY, Chain, made, named, pem
+from certs import AUTHORITY_KEY, LEAF_KEY, Chain, made, named, of_an_unknown_kind, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -336,3 +336,8 @@ def test_authorities_may_have_any_kind_of_key(key: CertificateIssuerPrivateKeyTy
     assert "its chain ends below" in (
         flaw([stranger.sign(AUTHORITY_KEY, SHA256())], [root], NOW) or ""
     )
+
+
+def test_a_root_whose_key_nobody_here_reads_is_a_root() -> None:
+    """OpenSSL reads it, and has the last word."""
+    assert [] == rootless([of_an_unknown_kind(named("R"), named("R"), authority=True)])

@@ -44,6 +44,7 @@ from bars_gateway.tls.certificates import (
     last_to_end,
     load_revocations,
     private_key,
+    public_key,
     signs,
 )
 
@@ -422,7 +423,7 @@ def _inbound(settings: Settings, now: datetime) -> Iterator[Flaw]:
         yield from _in_force(key, chain[0], now)
         yield from _named_for(key, chain[0], settings)
         yield from _of_one_environment(key, chain, own)
-    if chain and private and chain[0].public_key() != private.public_key():
+    if chain and private and public_key(chain[0]) != public_key(private):
         cure = (
             "Put the leaf first in the file, and the key that its request was made with beside it."
         )

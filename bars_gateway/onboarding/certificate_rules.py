@@ -24,7 +24,6 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.config import Environment, Settings
@@ -43,6 +42,7 @@ from bars_gateway.tls.certificates import (
     is_authority,
     is_root,
     issued_by,
+    public_key,
     why_illegible,
 )
 
@@ -85,14 +85,7 @@ def environment_of_authority(certificate: x509.Certificate) -> Environment | Non
 
 def same_key(one: Any, other: Any) -> bool:
     """Tell whether two of certificate, request and private key have one public key."""
-    return _public(one) == _public(other)
-
-
-def _public(owner: Any) -> bytes:
-    encoded: bytes = owner.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
-    return encoded
+    return public_key(one) == public_key(other) is not None
 
 
 def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
@@ -116,9 +109,11 @@ def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
 
 def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether key and signature are strong enough."""
+    cure = "Make a new request with `bars-gateway csr new --why TEXT`: its key has 4096 bits."
+    if public_key(delivered.leaf) is None:
+        return failed("its key is of a kind that cannot be used", cure)
     key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
     if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
-        cure = "Make a new request with `bars-gateway csr new --why TEXT`: its key has 4096 bits."
         return failed(f"its key has {key.key_size} bits", cure)
     if digest is not None and digest.name in WEAK:
         return failed(f"it is signed with {digest.name}", "Ask for SHA-256.")

@@ -139,9 +139,20 @@ def is_root(certificate: x509.Certificate) -> bool:
     """
     Tell whether *certificate* signed itself.
 
-    With SHA-1, too, as many roots did: nobody's trust rests on what a root says of itself.
+    With SHA-1, too, as many roots did, or with a key of a kind that the library does not read:
+    nobody's trust rests on what a root says of itself.
     """
+    if public_key(certificate) is None:
+        return name_of(certificate.issuer) == name_of(certificate.subject)
     return _has_signed(certificate, certificate)
+
+
+def public_key(owner: x509.Certificate | PrivateKeyTypes) -> bytes | None:
+    """Return the public key in DER; None where it is of a kind that the library does not read."""
+    try:
+        return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def flaw(
@@ -273,10 +284,9 @@ def _below(upper: x509.Certificate) -> int:
     return _LONGEST if found is None or found.path_length is None else found.path_length
 
 
-def _holder(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+def _holder(certificate: x509.Certificate) -> tuple[bytes, bytes | None]:
     """Return name and key: one authority may have several certificates, for one and the same."""
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return certificate.subject.public_bytes(), key
+    return certificate.subject.public_bytes(), public_key(certificate)
 
 
 def names_of(certificates: Iterable[x509.Certificate]) -> str:

@@ -28,7 +28,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.errors import IdentityError
@@ -48,6 +48,7 @@ from bars_gateway.tls.certificates import (
     name_of,
     points_of,
     private_key,
+    public_key,
     signs,
     why_illegible,
 )
@@ -326,10 +327,10 @@ def _check_pair(chain: Sequence[x509.Certificate], certificate_file: Path, key_f
 
 
 def _public(owner: x509.Certificate | PrivateKeyTypes, file: Path) -> bytes:
-    try:
-        return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise IdentityError(f"{file}: holds a kind of key that cannot be used: {error}") from error
+    found = public_key(owner)
+    if found is None:
+        raise IdentityError(f"{file}: holds a kind of key that cannot be used")
+    return found
 
 
 def _private_key(file: Path) -> PrivateKeyTypes:

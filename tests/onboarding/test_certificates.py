@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from certs import LEAF_KEY, NOW, SHORT_KEY, Chain, key_pem, pem
+from certs import LEAF_KEY, NOW, SHORT_KEY, Chain, key_pem, named, of_an_unknown_kind, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -188,6 +188,11 @@ WRONG = {
         (INT.leaf(NAME, key=rsa.generate_private_key(65537, 2048)), INT.middle),
         "key",
         "belongs to another key",
+    ),
+    "a-key-of-an-unknown-kind": (
+        (of_an_unknown_kind(named(NAME), INT.middle.subject), INT.middle),
+        "strength",
+        "of a kind that cannot be used",
     ),
     "a-short-key": ((INT.leaf(NAME, key=SHORT_KEY), INT.middle), "strength", "has 1024 bits"),
     "no-middle": ((INT.leaf(NAME),), "chain", "the chain ends below CN=NHS INT Authentication G2"),

@@ -78,6 +78,12 @@ def test_what_r4_allows_is_allowed(content: dict[str, Any]) -> None:
             {"birthDate": "1970-02-30"}, "birthDate", "not a valid date", id="no-such-day"
         ),
         pytest.param({"active": "true"}, "active", "true or false", id="text-for-boolean"),
+        pytest.param(
+            {"extension": [{"url": "https://x", "valueDecimal": "53.8008"}]},
+            "extension[0].valueDecimal",
+            "a decimal number, and no text",
+            id="text-for-decimal",
+        ),
         pytest.param({"gender": "banana"}, "gender", "one of: female", id="code"),
         pytest.param({"id": "a_b"}, "id", "not a valid id", id="id"),
         pytest.param({"id": "a\ufeff"}, "id", "not a valid id", id="id-unseen"),

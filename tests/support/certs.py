@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -109,3 +109,11 @@ def rewritten(certificate: x509.Certificate, old: bytes, new: bytes, times: int 
     return whole.replace(certificate.tbs_certificate_bytes, content).replace(
         certificate.signature, signature
     )
+
+
+def of_an_unknown_kind(subject: x509.Name, issuer: x509.Name, **changes) -> x509.Certificate:
+    """Return a certificate whose key is of a curve that the library does not know."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    known, unknown = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a811ccf5501822d")
+    whole = rewritten(made(subject, issuer, key=key, **changes), known, unknown)
+    return x509.load_der_x509_certificate(whole)
