@@ -37,7 +37,7 @@ def _operation(name: str, each: Schema) -> Iterator[str]:
 
 def _contents(content: Schema) -> str:
     found = {kind: _type(each["schema"]) for kind, each in content.items()}
-    if set(found) == {"application/json"}:
+    if set(found) - {"*/*"} == {"application/json"}:
         return found["application/json"]
     return " or ".join(f"`{kind}`" for kind in found if kind != "*/*")
 
@@ -68,6 +68,8 @@ def _schema(name: str, each: Schema) -> Iterator[str]:
 
 def _type(schema: Schema) -> str:
     """Return what a value is, in a few words, with links to the documents that it names."""
+    if not schema:
+        return "anything"
     for several in ("anyOf", "oneOf"):
         if several in schema:
             return " or ".join(dict.fromkeys(_type(each) for each in schema[several]))

@@ -37,6 +37,16 @@ from bars_gateway.standard.headers import CORRELATION_ID
 from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
+_WHOSE: Schema = {
+    ANSWERED_BY: {
+        "description": "whose answer it is",
+        "schema": {"enum": ["bars", "cache", "gateway"]},
+    },
+    PROVED: {
+        "description": "whether it says itself that it answers what was asked",
+        "schema": {"enum": ["yes", "no"]},
+    },
+}
 _OF = {"": "", "/{id}": "_one", f"/{{id}}/{TEMPLATE}": "_template"}
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _BODY: Schema = {name: {"schema": {}} for name in _FHIR}
@@ -76,8 +86,14 @@ def _parameter(name: str, where: str, schema: Schema) -> Schema:
     }
 
 
-def _own(meaning: str) -> Schema:
-    return {"description": meaning, "content": {"application/json": {"schema": ref("Problem")}}}
+def _own_or_theirs(meaning: str) -> Schema:
+    """Ours is a Problem; theirs may be anything, JSON among it: a header says whose it is."""
+    schema = {"anyOf": [ref("Problem"), {}]}
+    return {
+        "description": meaning,
+        "headers": _WHOSE,
+        "content": {"application/json": {"schema": schema}, **_ANY},
+    }
 
 
 def _operation(method: str, path: str) -> Schema:
@@ -100,23 +116,14 @@ def _operation(method: str, path: str) -> Schema:
         "responses": {
             "default": {
                 "description": "their answer, or BaRS's: status and bytes as they came",
-                "headers": {
-                    ANSWERED_BY: {
-                        "description": "whose answer it is",
-                        "schema": {"enum": ["bars", "cache", "gateway"]},
-                    },
-                    PROVED: {
-                        "description": "whether it says itself that it answers what was asked",
-                        "schema": {"enum": ["yes", "no"]},
-                    },
-                },
+                "headers": _WHOSE,
                 "content": _ANY,
             },
-            "500": _own("the gateway hit an internal error, or theirs"),
-            "501": _own("it is a preview operation, and switched off; or theirs"),
-            "502": _own("no answer came, or theirs"),
-            "503": _own("no access token, or theirs"),
-            "504": _own("no answer came in time, or theirs"),
+            "500": _own_or_theirs("the gateway hit an internal error, or theirs"),
+            "501": _own_or_theirs("it is a preview operation, and switched off; or theirs"),
+            "502": _own_or_theirs("no answer came, or theirs"),
+            "503": _own_or_theirs("no access token, or theirs"),
+            "504": _own_or_theirs("no answer came in time, or theirs"),
         },
     }
 

@@ -68,6 +68,22 @@ async def test_the_socket_serves_its_description(epr: aiohttp.ClientSession) -> 
         assert openapi.document() == await answer.json()
 
 
+@pytest.mark.parametrize(
+    "operation", openapi.READ_OPERATIONS.values(), ids=lambda o: o["operationId"]
+)
+def test_what_others_answer_may_be_anything(operation: openapi.Schema) -> None:
+    """It comes as it came, with any status: whoever has a client made from this reads it all."""
+    for answer in operation["responses"].values():
+        assert {} == answer["content"]["*/*"]["schema"]
+        assert (
+            {}
+            in answer["content"].get("application/json", {"schema": {"anyOf": [{}]}})["schema"][
+                "anyOf"
+            ]
+        )
+        assert {"Bars-Answered-By", "Bars-Answer-Proved"} == set(answer["headers"])
+
+
 async def test_what_is_kept_and_removed_is_as_described(
     store: Store, epr: aiohttp.ClientSession
 ) -> None:
