@@ -20,7 +20,7 @@ import os
 import pwd
 import shlex
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bars_gateway import ownership
@@ -125,13 +125,24 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
     return Denial(cause=cause, cure=cure)
 
 
+_CURES_OF_STALLED: Mapping[str, str] = {
+    "ESTALE": "The folder is gone, or is another one than at the start: see whether its share is"
+    " mounted (findmnt). What the EPR drops meanwhile may lie where nobody looks. Once it is back,"
+    " it goes on by itself; where another is to be used for good, restart.",
+    "EACCES": "The gateway may not use the folder: see whose it is (ls -ld), and give it back to"
+    " the gateway's user and the group bars-gateway-epr, mode 2770.",
+    "ENOSPC": "Make room on its disk (df -h, df -i).",
+    "EDQUOT": "Make room within its quota.",
+}
+
+
 def cure_of_stalled(reason: str) -> str:
     """Return what lets a folder move again that stands still for that *reason*."""
     if reason in {"EMFILE", "ENFILE"}:
         return "Look for what holds files open; raise LimitNOFILE= of the unit."
     if reason.startswith("the store "):
         return "It is the database, and not the folder: do what is said of that."
-    return "Make the folder usable, or room on its disk."
+    return _CURES_OF_STALLED.get(reason, "Make the folder usable, or room on its disk.")
 
 
 def _is_name(name: object) -> bool:

@@ -51,6 +51,7 @@ from bars_gateway.errors import GatewayError, StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
+from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.readings import EprCondition, LyingRefusals
@@ -122,7 +123,7 @@ class Deliveries:
             delivered = await self._deliver(notices)
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "unknown")
-            advice = "Make the folder writable, or room on its disk; notices wait meanwhile."
+            advice = f"{cure_of_stalled(reason)} Notices wait meanwhile."
             await self._complain_and_pause(reason, advice)
         except StoreUnavailable as error:
             await self._complain_and_pause("the store cannot be read", error.advice)
@@ -227,6 +228,7 @@ class Deliveries:
         return [_File(f"{stem}.{extension}", payload.body)]
 
     def _write(self, files: Sequence[_File]) -> None:
+        self._spool.require_in_place()
         writing, final = self._spool.inbox_tmp, self._spool.inbox_new
         writing.refresh()
         final.refresh()

@@ -173,6 +173,7 @@ class Outbox:
     def take(self) -> list[Drop]:
         """Return the next few messages, oldest first; what a crash or trouble left comes first."""
         spool = self._spool
+        spool.require_in_place()
         for folder in (spool.new, spool.claimed, spool.accepted, spool.refused):
             folder.refresh()
         first = self._left_at_the_start()

@@ -30,6 +30,9 @@ An envelope that comes after its message would attach to the next one of that na
 another patient's. So a name that was used a moment ago takes no envelope, also after a restart
 (`Stems`). Only digests of names are written down, for some EPRs put patients into them.
 
+Where the whole spool folder is gone, or another lies in its place, nothing is made, taken or
+written there: a share that was lost would leave us with its mount point, and the EPR with nothing.
+
 Everything that touches a folder blocks, and is called from a thread.
 
 Decisions: D-folders, D-one-instance.
@@ -237,8 +240,9 @@ class Spool:
             try:
                 Folder(root, _ENTERED).close()
                 stack.callback(os.close, _lock(root))
-                for name in ("outbox", "inbox", "outbox/tmp"):
-                    stack.callback(Folder(root / name, SHARED).close)
+                self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, self._root)
+                self._make_parents()
                 self.new = self._opened("outbox/new", SHARED, stack)
                 self.accepted = self._opened("outbox/accepted", SHARED, stack)
                 self.refused = self._opened("outbox/refused", SHARED, stack)
@@ -250,6 +254,23 @@ class Spool:
                     f"spool_dir {root} cannot be used: {error.strerror} ({error.filename})"
                 ) from None
             self._open = stack.pop_all()
+
+    def require_in_place(self) -> None:
+        """
+        Raise OSError (ESTALE) where the folder is not the one that was opened; make what it lacks.
+
+        A share that is gone leaves its empty mount point. What would be written there the EPR never
+        sees, and what it has dropped lies elsewhere.
+        """
+        found = self.root.stat() if self.root.exists() else None
+        if found is None or not os.path.samestat(found, os.fstat(self._root)):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self.root))
+        self._make_parents()
+
+    def _make_parents(self) -> None:
+        for name in ("outbox", "inbox", "outbox/tmp"):
+            if not (self.root / name).is_dir():
+                Folder(self.root / name, SHARED).close()
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file beside the folders, whole; raise ConfigurationError where that fails."""

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import messages
 import pytest
 from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
 from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
@@ -146,6 +147,45 @@ async def test_trouble_with_the_folder_ends_nothing(
         (line["event"], line["reason"]) for line in lines
     ]
     assert 1 == len(await store.notices.pending(PROVIDER, 9))
+
+
+async def test_a_spool_folder_that_is_gone_is_not_made_again(
+    folder: DropFolder, hospital: Hospital, store: Store, tmp_path: Path
+) -> None:
+    """A share that was lost leaves its mount point: what would lie there the EPR never sees."""
+    away = tmp_path / "away"
+    hospital.root.rename(away)
+    hospital.root.mkdir()
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+    with capture_logs() as lines:
+        async with at_work(folder.stop, folder.deliver(), folder.collect()):
+            await eventually(lambda: len(lines) > 1)
+            left = [each.name for each in hospital.root.iterdir()]
+            trouble = folder.trouble
+
+    assert ("ESTALE", []) == (trouble, left)
+    assert {("epr.delivery_failed", "ESTALE"), ("epr.folder_stalled", "ESTALE")} == {
+        (line["event"], line["reason"]) for line in lines
+    }
+    assert 1 == len(await store.notices.pending(PROVIDER, 9))
+
+
+async def test_a_share_that_comes_back_is_used_again(
+    folder: DropFolder, hospital: Hospital, store: Store, tmp_path: Path
+) -> None:
+    """Nobody has to restart anything: what waited is delivered, and what lies there is taken."""
+    away = tmp_path / "away"
+    hospital.drop("one.json", messages.referral())
+    hospital.root.rename(away)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+    folder._deliveries._pause_seconds = 0.02
+    async with at_work(folder.stop, folder.deliver(), folder.collect()):
+        await eventually(lambda: folder.trouble is not None)
+        away.rename(hospital.root)
+        await hospital.sees("inbox/new/000000000001.message.json", "outbox/accepted/one.json")
+        await eventually(lambda: folder.trouble is None)
+
+    assert 0 == len(await store.notices.pending(PROVIDER, 9))
 
 
 class NoRoom(Store):

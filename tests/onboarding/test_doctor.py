@@ -534,6 +534,24 @@ async def test_the_copy_of_a_credential_is_known_by_the_audit_trail(broken, tmp_
     assert Grade.PASS is (await alone(broken, "database.key")).grade
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (503, {"receiving": False, "sending": False, "reasons": ["a", "b"]}, "sending: a; b"),
+        (200, {"receiving": False, "sending": True, "reasons": ["ended"]}, "receiving: ended"),
+        (502, None, "not ready: 502, without a reason"),
+    ],
+)
+async def test_why_the_gateway_is_not_ready_is_said(broken, status, body, said):
+    """Also where it sends and does not receive; nobody has to look elsewhere for the reason."""
+    url = await broken.serve(saying(status, orjson.dumps(body)))
+    broken.set("status.listen", Address("127.0.0.1", int(url.rpartition(":")[2])))
+    seen = await alone(broken, "listener.ready")
+
+    assert Grade.FAIL == seen.grade
+    assert seen.text.endswith(said)
+
+
 async def test_a_listener_that_only_this_machine_reaches(broken):
     """In INT and PROD the proxy calls from outside."""
     broken.national()

@@ -5,10 +5,14 @@ The way out and the door: both ends of every connection, and the service around 
 """
 
 import asyncio
+import json
 import ssl
 import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -343,11 +347,23 @@ async def _ready(site: CheckedSite) -> Seen:
         reply = await fetch(f"http://{listen}/readyz/sending", None, seconds=_SECONDS)
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
         return warned(f"no status page on {listen}: {cause_of(error)}", _START)
-    if reply.status != 200:  # noqa: PLR2004
+    told = _readiness(reply.body)
+    lacks = [way for way in ("receiving", "sending") if told.get(way) is False]
+    if reply.status != HTTPStatus.OK or lacks:
         cure = f"Look at http://{listen}/: it says what needs a person."
-        said = f"the gateway says at /readyz/sending that it does not send ({reply.status})"
-        return failed(said, cure)
+        said = f"the gateway says that it is not {' and not '.join(lacks or ['ready'])}"
+        why = "; ".join(told.get("reasons", ())) or f"{reply.status}, without a reason"
+        return failed(f"{said}: {why}", cure)
     return passed("the gateway says that it is ready")
+
+
+def _readiness(body: bytes) -> Mapping[str, Any]:
+    """Return what the status page says of readiness; nothing where something else answers."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _outside(site: CheckedSite) -> Seen:
