@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -552,6 +552,8 @@ def instant(text: str) -> datetime | None:
 
 def _moment(match: re.Match[str]) -> datetime:
     seconds, fraction, zone = match.groups()
+    if seconds.endswith(":60"):  # a leap second is the one that follows it, as POSIX counts
+        return datetime.fromisoformat(f"{seconds[:-2]}59{zone}") + timedelta(seconds=1)
     return datetime.fromisoformat(f"{seconds}.{(fraction or '0').ljust(6, '0')}{zone}")
 
 
