@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from bars_gateway.store.migrating import POSTGRESQL, SQLITE
+
 ROOT = Path(__file__).parent.parent.parent
 RELEASED = Path(__file__).with_name("released_migrations.tsv")
 HEADING = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
 
 
 def migrations() -> dict[str, str]:
-    """Return the SHA-256 of each migration as it is now."""
-    folder = resources.files("bars_gateway.store") / "migrations"
+    """Return the SHA-256 of each migration of either engine, as it is now."""
     return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.iterdir()
+        f"{engine}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
+        for engine in (SQLITE, POSTGRESQL)
+        for file in (resources.files("bars_gateway.store") / engine).iterdir()
         if file.name.endswith(".sql")
     }
 
