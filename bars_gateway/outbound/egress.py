@@ -112,6 +112,11 @@ _NO_DESCRIPTOR = (
     "this machine has no file descriptor left for a connection",
     "Look for what holds files open; raise LimitNOFILE= of the unit.",
 )
+_NOT_THEIRS = (
+    "See whether outbound.ca_file names the authorities that the national side's certificates are"
+    " of, whether something on the way opens TLS (bars-gateway doctor), and whether the clock is"
+    " right. If it has expired at their side, ask the national service desk."
+)
 _UNRESOLVED = (
     "Look at this machine's DNS (resolvectl query), and at how the address is written in the"
     " settings; where there is a web proxy to go through, set outbound.egress_proxy."
@@ -213,10 +218,20 @@ def blocked_by(
     if way is None and isinstance(error, aiohttp.ClientConnectorDNSError):
         # There was nowhere to send it to.
         return EgressBlocked(f"the name {error.host} leads nowhere on this machine", _UNRESOLVED)
-    if way is None or not crossing.is_at_the_proxy:
+    if way is None:
+        return _not_trusted(error)
+    if not crossing.is_at_the_proxy:
         return None
     reason, advice = _said_by(error)
     return EgressBlocked(f"the egress proxy {way.place} (outbound.egress_proxy) {reason}", advice)
+
+
+def _not_trusted(error: BaseException) -> EgressBlocked | None:
+    """Return that the other end is not who it has to be: nothing was said to it."""
+    if not isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return None
+    why = getattr(error.certificate_error, "verify_message", None) or "it does not fit the name"
+    return EgressBlocked(f"the certificate of {error.host} is not trusted: {why}", _NOT_THEIRS)
 
 
 def _said_by(error: BaseException) -> tuple[str, str]:

@@ -301,6 +301,18 @@ async def test_a_name_that_leads_nowhere_has_tried_nothing():
     assert egress.trouble is caught.value
 
 
+async def test_a_certificate_that_is_not_trusted_has_been_told_nothing(far):
+    """Our own list of authorities may lack theirs: neither silence of theirs, nor an attempt."""
+    egress = Egress(None, now=lambda: NOW)
+    async with open_session(client_context(None), connections=1, connect_seconds=5) as session:
+        proxy = proxy_through(session, egress, url=far.url)
+        with pytest.raises(EgressBlocked, match=r"the certificate of \S+ is not trusted: ") as e:
+            await proxy.post(a_claim(), "t")
+
+    assert "outbound.ca_file" in e.value.advice
+    assert [] == far.heard
+
+
 async def test_what_is_blocked_waits_for_all_together():
     """One pause for everything, longer each time: a proxy that says no is not asked for each."""
     clock = Clock()
