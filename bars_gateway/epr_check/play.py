@@ -92,6 +92,7 @@ Notices and questions come by {notices}; messages may be handed over by either. 
 services {SERVICES[0]} to {SERVICES[-1]}, one for each Application. Messages to send, if you have
 none yet, are in {home}/messages. The check begins when your EPR is seen: it hands over or takes
 away a file, or calls at the socket. It ends when all was played, most often before its minutes do.
+Once, it asks you to kill your EPR and to start it again: be ready for that.
 """)
 
 

@@ -122,13 +122,16 @@ async def test_what_is_asked_is_responded_to(lone: Lone, use_case: str, moves: l
     assert moves == [notice["move"] for notice in notices]
 
 
-async def test_a_rejection_reaches_the_epr(lone: Lone) -> None:
-    """A script makes the counterparty say no, and the workflow is over."""
+@pytest.mark.parametrize(
+    ("use_case", "move"), [("a4t1", "decline"), ("a6t1", "unclear"), ("a6t2", "decline")]
+)
+async def test_a_rejection_reaches_the_epr(lone: Lone, use_case: str, move: str) -> None:
+    """A script makes the counterparty say no, which an out-of-area referral does not know."""
     lone.sandbox.counterparty.scripts.add({"verb": "reject", "code": "RRNA", "count": 1})
-    await lone.sent("request.json", lone.to("a4t1"))
+    await lone.sent("request.json", lone.to(use_case))
     (notice,) = await lone.received(1)
 
-    assert "decline" == notice["move"]
+    assert move == notice["move"]
 
 
 @pytest.mark.parametrize("use_case", ["a1t1", "a2t1", "a3t1", "a5t1", "a8t1"])
