@@ -24,7 +24,7 @@ from store_values import ANSWER, NOW, SILENCE, attempt, claim_next, owed, submis
 from typed import Done, typed
 
 from bars_gateway import __version__
-from bars_gateway.cli import messages
+from bars_gateway.cli import listings, messages
 from bars_gateway.config import load
 from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
@@ -238,6 +238,22 @@ def test_what_waits_is_not_said_to_move_where_no_gateway_runs(
     done = bars_gateway(command, *named, "--config", str(home.settings))
 
     assert said is (NONE_RUNS == done.err)
+
+
+def test_what_lies_in_the_outbox_is_said_beside_the_queue(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be stored the list is empty, and a referral lies there."""
+    new = load(home.settings, {}).providers["trust"].spool_dir / "outbox" / "new"
+    new.mkdir(parents=True)
+    (new / "one.json").touch()
+    (new / "one.envelope.json").touch()
+    early = bars_gateway("queue", "--config", str(home.settings)).err
+    monkeypatch.setattr(listings, "_TAKEN_WITHIN_SECONDS", 0.0)
+    late = bars_gateway("queue", "--config", str(home.settings)).err
+
+    assert NONE_RUNS == early
+    assert "has dropped and that nobody has taken yet: 1." in late
 
 
 def test_a_gateway_that_runs_is_not_said_to_be_away(home: Home) -> None:

@@ -32,6 +32,7 @@ from bars_gateway.cli.output import (
 )
 from bars_gateway.config import Settings, load
 from bars_gateway.engine import looked
+from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import DatabaseDamaged, DatabaseNewer, StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
@@ -55,6 +56,11 @@ cache = typer.Typer(
     no_args_is_help=True,
 )
 _CONNECT_SECONDS = 1.0
+_TAKEN_WITHIN_SECONDS = 10.0
+_NOT_TAKEN = (
+    "Files that the EPR of {name} has dropped and that nobody has taken yet: {count}. They are in"
+    " no list, and are not sent; see the status page, or bars-gateway doctor."
+)
 _NONE_RUNS = (
     "No gateway runs here: nothing of this is sent or received until one is started"
     " (systemctl start bars-gateway)."
@@ -99,6 +105,7 @@ def queue(
     print_queue(settings, provider, limit, terminal(), now, as_json=as_json)
     if not as_json:
         say_if_none_runs(settings)
+        _say_what_lies(settings, provider, now)
 
 
 def show(
@@ -131,6 +138,31 @@ def say_if_none_runs(settings: Settings) -> None:
     answers = [_answers(settings.epr.socket_of(name)) for name in settings.providers]
     if not any(answers) and None not in answers:
         typer.echo(_NONE_RUNS, err=True)
+
+
+def _say_what_lies(settings: Settings, provider: str | None, now: datetime) -> None:
+    """Say how many files an EPR has dropped that are in no list, for nobody has taken them."""
+    for name in [provider] if provider else settings.providers:
+        outbox = settings.providers[name].spool_dir / "outbox"
+        count = sum(
+            _lies(each, now) for folder in ("new", "claimed") for each in _in(outbox / folder)
+        )
+        if count:
+            typer.echo(_NOT_TAKEN.format(count=count, name=name), err=True)
+
+
+def _in(folder: Path) -> list[Path]:
+    try:
+        return [each for each in folder.iterdir() if sort_of(each.name) is Sort.MESSAGE]
+    except OSError:  # not there, or not ours to see
+        return []
+
+
+def _lies(file: Path, now: datetime) -> bool:
+    try:
+        return now.timestamp() - file.stat().st_ctime >= _TAKEN_WITHIN_SECONDS
+    except OSError:  # it was taken
+        return False
 
 
 def _answers(path: Path) -> bool | None:
