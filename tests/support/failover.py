@@ -101,7 +101,7 @@ async def drill(folder: Path, seed: int) -> Mapping[str, object]:
         url = f"postgresql://bars@/{name}?host={primary.folder},{standby.folder}"
         async with two_nodes(folder, url, rng) as (world, mortals):
             nodes, done = [each.node for each in mortals], asyncio.Event()
-            await asyncio.gather(*(each.start() for each in mortals))
+            await asyncio.gather(*(each.open() for each in mortals))
             sender = Sender(world)
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(sender.run())
