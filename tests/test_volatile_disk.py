@@ -146,6 +146,25 @@ async def test_power_is_lost_in_a_write(image: Path) -> None:
     assert bytes(2 * BLOCK) == seen
 
 
+async def test_a_moment_is_kept_in_a_write_and_nothing_is_lost(image: Path) -> None:
+    """The copy is what a cut would have left, before the write is answered; the disk goes on."""
+    kept: list[tuple[int, int]] = []
+    copy = image.with_name("copy")
+    async with VolatileDisk(image, image.with_name("nbd")) as disk, attached(disk) as guest:
+        await guest.write(0, b"a" * BLOCK)
+        await guest.ask(FLUSH)
+        disk.at_a_write(2, lambda: kept.append(disk.cache.keep(copy, LosesAll(1))))
+        await guest.write(BLOCK, b"b" * BLOCK)
+        assert [] == kept
+        await guest.write(2 * BLOCK, b"c" * BLOCK)
+        assert [(2, 2)] == kept
+        await guest.write(3 * BLOCK, b"d" * BLOCK)
+        seen = await guest.read(0, 4 * BLOCK)
+
+    assert b"a" * BLOCK + bytes(SIZE - BLOCK) == copy.read_bytes()
+    assert b"".join(each * BLOCK for each in (b"a", b"b", b"c", b"d")) == seen
+
+
 async def test_power_is_lost_also_where_nobody_writes(image: Path) -> None:
     """Once the time is over: what is asked later is not answered."""
     async with VolatileDisk(image, image.with_name("nbd")) as disk:

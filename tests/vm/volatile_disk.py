@@ -14,9 +14,10 @@ import asyncio
 import os
 import random
 import struct
+import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,22 +93,39 @@ class Cache:
         In a fifth of the cuts all of them are lost, in another fifth none. Returns how many blocks
         were lost, of how many.
         """
+        waiting, kept = self._outlive(rng)
+        self._store(kept)
+        self.unflushed, self.flushed = {}, deque()
+        return waiting - len(kept), waiting
+
+    def keep(self, to: Path, rng: random.Random) -> tuple[int, int]:
+        """Write into *to* what a cut of this moment would leave, and lose nothing; as `cut`."""
+        waiting, kept = self._outlive(rng)
+        own = f"/proc/{os.getpid()}/fd/{self.file}"
+        subprocess.run(["cp", "--sparse=always", own, to], check=True)
+        with to.open("r+b") as image:
+            _store(kept, image.fileno())
+        return waiting - len(kept), waiting
+
+    def _outlive(self, rng: random.Random) -> tuple[int, Blocks]:
+        """Return how many blocks are not on disk, and those that get there all the same."""
         share = rng.choice([0.0, 0.2, 0.5, 0.8, 1.0])
         kept = {n: b for n, b in self.unflushed.items() if rng.random() < share}
-        lost = sum(len(blocks) for _, blocks in self.flushed) + len(self.unflushed) - len(kept)
-        waiting = lost + len(kept)
-        if not self.flushed:  # else something older is missing, which a disk would not lose first
-            self._store(kept)
-        self.unflushed, self.flushed = {}, deque()
-        return lost, waiting
+        if self.flushed:  # something older is missing, which a disk would not lose first
+            kept = {}
+        return sum(len(blocks) for _, blocks in self.flushed) + len(self.unflushed), kept
 
     def _let_pass(self) -> None:
         while self.flushed and self.flushed[0][0] + self.lies < time.monotonic():
             self._store(self.flushed.popleft()[1])
 
     def _store(self, blocks: Blocks) -> None:
-        for first, data in _runs(blocks):
-            os.pwrite(self.file, data, first * BLOCK)
+        _store(blocks, self.file)
+
+
+def _store(blocks: Blocks, file: int) -> None:
+    for first, data in _runs(blocks):
+        os.pwrite(file, data, first * BLOCK)
 
 
 def _runs(blocks: Blocks) -> Iterator[tuple[int, bytes]]:
@@ -132,6 +150,7 @@ class VolatileDisk:
         self._file, self.at, self._lies = file, at, lies
         self.cache: Cache
         self._writes_left: int | None = None
+        self._at_a_write: tuple[int, Callable[[], None]] | None = None
         self._stands = asyncio.Event()
         self._attached: asyncio.StreamWriter | None = None
         self._detached = asyncio.Event()
@@ -163,6 +182,10 @@ class VolatileDisk:
             async with asyncio.timeout(seconds):
                 await self._stands.wait()
         self._writes_left = 0
+
+    def at_a_write(self, writes: int, look: Callable[[], None]) -> None:
+        """Call *look* with the last of so many writes from now on, before anybody hears of it."""
+        self._at_a_write = writes, look
 
     async def cut(self, rng: random.Random) -> tuple[int, int]:
         """Lose power once the machine is dead; return how many blocks were lost, of how many."""
@@ -225,6 +248,7 @@ class VolatileDisk:
                     if self._writes_left == 0:
                         await self._ignore(reader)
                         return
+                self._looked_at()
                 if flags & _FUA:
                     cache.flush()
             elif command == _FLUSH:
@@ -235,6 +259,13 @@ class VolatileDisk:
                 error = _NOT_SUPPORTED
             writer.write(struct.pack(">IIQ", _SIMPLE, error, handle) + found)
             await writer.drain()
+
+    def _looked_at(self) -> None:
+        if self._at_a_write is not None:
+            left, look = self._at_a_write
+            self._at_a_write = (left - 1, look) if left > 1 else None
+            if left == 1:
+                look()
 
     async def _ignore(self, reader: asyncio.StreamReader) -> None:
         """Do nothing any more, until they are gone."""
