@@ -205,7 +205,7 @@ class Explanation:
         if self.handled_at is None:
             return None
         when = clock(self.handled_at)
-        return f"Somebody has marked its alarms as handled since, at {when} UTC: see what happened."
+        return f"Somebody has marked its alarms as handled since, at {when}: see what happened."
 
     @property
     def turn_in_words(self) -> str:
