@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 
 def described() -> str:
