@@ -240,6 +240,16 @@ def test_what_waits_is_not_said_to_move_where_no_gateway_runs(
     assert said is (NONE_RUNS == done.err)
 
 
+def test_on_a_server_another_machines_gateway_may_send_it(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several nodes share one queue: whoever looks at one that is stopped is told no untruth."""
+    server = {"BARS_GATEWAY_STORE__URL": "postgresql://gateway@/bars?host=/run/postgresql"}
+    listings.say_if_none_runs(load(home.settings, server))
+
+    assert "unless one on another machine works on the same database" in capsys.readouterr().err
+
+
 def test_what_lies_in_the_outbox_is_said_beside_the_queue(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

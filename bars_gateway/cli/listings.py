@@ -65,6 +65,11 @@ _NONE_RUNS = (
     "No gateway runs here: nothing of this is sent or received until one is started"
     " (systemctl start bars-gateway)."
 )
+_NONE_RUNS_HERE = (
+    "No gateway runs on this machine: unless one on another machine works on the same database"
+    " (bars-gateway doctor lists them), nothing of this is sent or received until one is started"
+    " (systemctl start bars-gateway)."
+)
 # Wider than most terminals and never cut: an id that is not whole cannot be looked up.
 _COLUMNS = (
     "State",
@@ -134,10 +139,10 @@ def show(
 
 
 def say_if_none_runs(settings: Settings) -> None:
-    """Say, beside what was asked for, that no gateway runs here: what waits does not move."""
+    """Say, beside what was asked for, that no gateway runs here: what waits may not move."""
     answers = [_answers(settings.epr.socket_of(name)) for name in settings.providers]
     if not any(answers) and None not in answers:
-        typer.echo(_NONE_RUNS, err=True)
+        typer.echo(_NONE_RUNS if settings.store.url is None else _NONE_RUNS_HERE, err=True)
 
 
 def _say_what_lies(settings: Settings, provider: str | None, now: datetime) -> None:
