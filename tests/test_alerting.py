@@ -24,6 +24,7 @@ from bars_gateway.model.standing_alarms import Chosen, StandingAlarms
 from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions, of_node
 from bars_gateway.status.concern import ConcernKind, FlowKind
+from bars_gateway.status.concerns import concerns
 from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
 from bars_gateway.status.running import EgressState, Lying, TokenState
 from bars_gateway.store.asides import Aside
@@ -266,6 +267,22 @@ def test_what_is_about_to_shut_the_door_wakes_somebody(
     (said,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ending])))
 
     assert told == (said.code, said.urgent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "harm"),
+    [
+        (ExpiringKind.CERTIFICATE, "nothing is received after that"),
+        (ExpiringKind.CHAIN, "callers may refuse us after that"),
+    ],
+)
+def test_what_is_about_to_end_is_said_to_harm_as_it_will(kind: ExpiringKind, harm: str) -> None:
+    """A chain may hold what no caller needs: before its end no more is said than after it."""
+    begins, ends = AT - timedelta(days=365), AT + timedelta(days=5)
+    ending = Expiry(kind=kind, name="Ours", begins_at=begins, ends_at=ends)
+    (concern,) = concerns(EMPTY, replace(AT_REST, expiries=[ending]), 90)
+
+    assert concern.text.endswith(f": {harm}")
 
 
 @pytest.mark.parametrize(

@@ -389,6 +389,15 @@ def test_the_end_of_our_certificate_is_a_doubt_with_its_cure(settings):
     assert "bars-gateway csr new --why TEXT" in found.cure
 
 
+def test_the_end_of_the_chain_has_a_cure_of_its_own(settings, home):
+    """Who orders a certificate for the sake of an intermediate waits for days, and has it not."""
+    whole = (home / "certificate.pem").read_bytes() + ending(3, before=360)
+    write(home / "certificate.pem", whole, 0o644)
+    (found,) = [each for each in endings(settings(), NOW) if each.key == "inbound.certificate_file"]
+
+    assert "put it below the certificate" in found.cure
+
+
 def test_a_certificate_of_another_environment_is_reported(settings, home, authority):
     """A name made for INT has no place in production."""
     leaf = authority.issue_cert(common_name="BaRS-INT-RAE.example.thirdparty.nhs.uk")

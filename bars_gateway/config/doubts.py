@@ -52,6 +52,10 @@ _SUCCESSOR = {
     "client_ca_file": "Fetch its successor from pki.nhs.uk, and add it to the file. Once the last"
     " root has ended nothing is received.",
 }
+_NEW_INTERMEDIATE = (
+    "It is one of the chain: fetch the new intermediate, and put it below the certificate. Once it"
+    " has ended callers may refuse us."
+)
 _CURE = "Write your own."
 NO_PATH = "has a host and no path: the token service fails on it"  # of the JWKS's address
 HOSTED_BELOW = "Host it below a path, such as /bars/jwks.json, and register that address."
@@ -88,7 +92,8 @@ def endings(settings: Settings, now: datetime) -> list[SettingsProblem]:
 
 
 def _ending(settings: Settings, setting: str, file: Path, now: datetime) -> Flaw | None:
-    in_force = [each for each in certificates_in(file) if each.not_valid_after_utc > now]
+    certificates = certificates_in(file)
+    in_force = [each for each in certificates if each.not_valid_after_utc > now]
     first = min(in_force, key=lambda each: each.not_valid_after_utc, default=None)
     if first is None:
         return None  # that is a problem, and said as one
@@ -97,7 +102,9 @@ def _ending(settings: Settings, setting: str, file: Path, now: datetime) -> Flaw
         return None
     when = f"{ends:%Y-%m-%d %H:%M} UTC, in {_so_long(ends - now)}"
     cause = f"has a certificate that ends on {when}"
-    return Flaw(key=("inbound", setting), cause=cause, cure=_SUCCESSOR[setting])
+    is_of_the_chain = setting == "certificate_file" and first != certificates[0]
+    cure = _NEW_INTERMEDIATE if is_of_the_chain else _SUCCESSOR[setting]
+    return Flaw(key=("inbound", setting), cause=cause, cure=cure)
 
 
 def _so_long(left: timedelta) -> str:

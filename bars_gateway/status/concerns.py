@@ -339,7 +339,7 @@ def _imminent(now: datetime, expiries: Sequence[Expiry], first_days: int) -> Ite
     for each in expiries:
         if is_imminent(each, now, first_days):
             kind, name = ConcernKind.EXPIRY_IMMINENT, each.name
-            text = f"{name} {remaining(each, now)}: nothing is received after that"
+            text = f"{name} {remaining(each, now)}: {each.harm_once_over}"
             yield Concern(kind=kind, about=name, name=name, text=text, advice=each.advice)
 
 

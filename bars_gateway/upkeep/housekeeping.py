@@ -149,6 +149,12 @@ class Expiry:
         """What to do once it has ended, where callers meet anything since."""
         return _OVER_ADVICE[self.kind]
 
+    @property
+    def harm_once_over(self) -> str | None:
+        """What callers meet once it has ended, as the end of a sentence; None: nothing."""
+        harm = _ONCE_OVER.get(self.kind)
+        return None if harm is None else f"{harm[0].lower()}{harm[1:]} after that"
+
     def over(self, now: datetime) -> str | None:
         """Return what callers meet since it has ended, in words; None: nothing that it does."""
         harm = _ONCE_OVER.get(self.kind)
