@@ -40,9 +40,9 @@ async function answerQuestions() {
     const { questions } = JSON.parse(await asked('GET', `/questions?wait=30&after=${after}`))
     for (const { question_id, media_type } of questions) {
       const at = `/questions/${(after = question_id)}`
-      if (media_type) await ask('GET', `${at}/request`) // of a yes no notice comes: it keeps this
+      if (media_type) await ask('GET', `${at}/request`).catch(console.error) // a yes keeps this
       const decision = { refuse: 'not-supported' } // here a real EPR looks into its diary
-      await ask('POST', `${at}/answer`, JSON.stringify(decision)) // 4.5 s after it was asked at most
+      await ask('POST', `${at}/answer`, JSON.stringify(decision)).catch(console.error) // in 4.5 s
     }
   }
 }

@@ -5,9 +5,12 @@ import json
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from messages import RECEIVER, SENDER, referral
 from world import World, headers, post, world_in
 
@@ -33,6 +36,18 @@ def its_referral(folder: Path) -> Path:
     file = folder / "referral.json"
     file.write_bytes(referral(sender=RECEIVER, receiver=SENDER))
     return file
+
+
+@asynccontextmanager
+async def unix_served(site: web.Application, path: Path) -> AsyncIterator[None]:
+    """Serve *site* on a Unix socket."""
+    runner = web.AppRunner(site, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(path)).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
@@ -240,6 +255,47 @@ async def test_an_example_says_why_a_message_is_refused(
 
     assert running.returncode
     assert b'"issues"' in said
+
+
+@pytest.mark.needs("node")
+async def test_an_epr_in_javascript_outlives_an_answer_that_gets_lost(
+    tmp_path: Path, received: Path
+) -> None:
+    """A gateway that is started again just then is no reason to stop."""
+    path, lost = tmp_path / "s", asyncio.Event()
+    outcome = {"notice_id": 2, "kind": "outcome", "means": "…", "request_id": "mine"}
+
+    async def questions(request: web.Request) -> web.Response:
+        if request.query["after"] != "0":
+            await asyncio.sleep(60)
+        return web.json_response({"questions": [{"question_id": 1, "media_type": None}]})
+
+    async def hang_up(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        lost.set()
+        return web.Response()
+
+    async def notices(_: web.Request) -> web.Response:
+        await lost.wait()
+        return web.json_response({"notices": [outcome]})
+
+    async def always(document: dict[str, str], _: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    site = web.Application()
+    site.router.add_get("/contract", partial(always, {"tells": "socket"}))
+    site.router.add_get("/questions", questions)
+    site.router.add_post("/questions/1/answer", hang_up)
+    site.router.add_post("/messages", partial(always, {"request_id": "mine"}))
+    site.router.add_get("/notices", notices)
+    site.router.add_post("/notices/2/collected", partial(always, {}))
+    async with unix_served(site, path):
+        said = await played(
+            *("node", EXAMPLES / "epr_by_socket.mjs", path), its_referral(tmp_path), received
+        )
+
+    assert "outcome: …" in said
 
 
 PROGRAMS = [file for file in sorted(EXAMPLES.iterdir()) if file.suffix != ".json"]
