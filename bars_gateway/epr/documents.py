@@ -9,7 +9,7 @@ The JSON that the EPR reads: receipts, refusals, notices, states, questions. Her
     Question ─question──►     N.question.json,    GET /questions
     Decided ──decided───►     N.decided.json,     200 of POST /questions/{id}/answer
     Issues ───answer_refusal► N.reason.json,      422 of it
-    EprWays ──contract──►       contract.json,      GET /contract
+    EprWays ──contract──►     contract.json,      GET /contract
 
 Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
 member that has no value is there as `null`, so that a reader need not ask whether it
