@@ -514,13 +514,6 @@ REQUEST = [
         a_validation,
     ),
     Break(
-        "R04D",
-        WARNS,
-        "ServiceRequest.occurrencePeriod.end",
-        of("ServiceRequest", "2026-12-31T23:59:60Z", "occurrencePeriod", "end"),
-        a_validation,
-    ),
-    Break(
         "R04",
         STRICT,
         "ServiceRequest.occurrencePeriod",
