@@ -38,6 +38,7 @@ import asyncio
 import contextlib
 import errno
 import itertools
+import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -47,6 +48,7 @@ from typing import Literal
 import structlog
 from aiohttp import web
 
+from bars_gateway.disk import require_same
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.spool import (
@@ -280,6 +282,8 @@ class QuestionFolder:
     def _make_folders(self) -> None:
         for name in ("questions", "answers", "answers/tmp"):
             self._folder(name, SHARED)
+        self._at = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open.callback(os.close, self._at)
         self._tmp = self._folder("questions/tmp", PRIVATE)
         self._new = self._folder("questions/new", SHARED)
         self._answers = self._folder("answers/new", SHARED)
@@ -329,6 +333,7 @@ class QuestionFolder:
 
     def _take(self) -> list[_Given]:
         """Claim the answers that can be read; return them, and those that were claimed before."""
+        require_same(self._root, self._at)
         self._answers.refresh()
         self._claimed.refresh()
         entries = sorted(self._answers.entries())
@@ -454,6 +459,7 @@ class QuestionFolder:
         self, open_ones: Mapping[int, Question], *, gives: bool
     ) -> list[tuple[Question, Exception]]:
         """Write what is new, and take away what is over; return what hit an internal error."""
+        require_same(self._root, self._at)
         self._new.refresh()
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)

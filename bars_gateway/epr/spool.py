@@ -54,7 +54,7 @@ from typing import Final
 
 import structlog
 
-from bars_gateway.disk import sync_folder, sync_names
+from bars_gateway.disk import require_same, sync_folder, sync_names
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.frozen import frozen
 
@@ -256,15 +256,8 @@ class Spool:
             self._open = stack.pop_all()
 
     def require_in_place(self) -> None:
-        """
-        Raise OSError (ESTALE) where the folder is not the one that was opened; make what it lacks.
-
-        A share that is gone leaves its empty mount point. What would be written there the EPR never
-        sees, and what it has dropped lies elsewhere.
-        """
-        found = self.root.stat() if self.root.exists() else None
-        if found is None or not os.path.samestat(found, os.fstat(self._root)):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self.root))
+        """Raise OSError where the folder is not the one that was opened; make what it lacks."""
+        require_same(self.root, self._root)
         self._make_parents()
 
     def _make_parents(self) -> None:

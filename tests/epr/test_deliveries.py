@@ -2,7 +2,10 @@ import asyncio
 import hashlib
 import json
 import shutil
+import time
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import messages
 import pytest
@@ -12,6 +15,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.inbox import Deliveries
+from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import DatabaseHeld, StorageFull
 from bars_gateway.model.messages import OutboundState, Settled
@@ -168,6 +172,30 @@ async def test_a_spool_folder_that_is_gone_is_not_made_again(
         (line["event"], line["reason"]) for line in lines
     }
     assert 1 == len(await store.notices.pending(PROVIDER, 9))
+
+
+async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_path: Path) -> None:
+    """Nothing is made there, so that the folder can come back; then questions go on."""
+    root, away = tmp_path / "spool", tmp_path / "away"
+    questions = QuestionFolder(
+        store.questions,
+        store.asides,
+        Mock(max_bytes=100),
+        provider=PROVIDER,
+        folder=root,
+        now=lambda: NOW,
+        monotonic=time.monotonic,
+    )
+    root.rename(away)
+    with closing(questions):
+        async with at_work(questions.stop, questions.run()):
+            await eventually(lambda: questions.trouble is not None or root.exists())
+            trouble, made = questions.trouble, root.exists()
+            if not made:
+                away.rename(root)
+            await eventually(lambda: questions.trouble is None)
+
+    assert ("ESTALE", False) == (trouble, made)
 
 
 async def test_a_share_that_comes_back_is_used_again(
