@@ -74,6 +74,7 @@ class RefusedFiles:
         new = [(at, stem) for stem, at in reasons.items() if stem not in self._known]
         messages = {split(name)[0]: name for name in listed if sort_of(name) is Sort.MESSAGE}
         for _, stem in nsmallest(self._at_once, new):
+            self._known[stem] = ""  # should it end us here: that is told once, and hides no other
             self._known[stem] = self._use_case(messages.get(stem))
 
     def _use_case(self, name: str | None) -> str:

@@ -9,6 +9,7 @@ import messages
 import pytest
 from epr_side import Hospital, at_work
 
+from bars_gateway.epr import refusals
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.refusals import RefusedFiles
 from bars_gateway.standard.formats import Format, converted
@@ -130,6 +131,26 @@ def test_many_are_read_in_turns(tmp_path: Path) -> None:
     files = looking(tmp_path, at_once=2)
 
     assert [2, 4, 5] == [sum(found(files).values()) for _ in range(3)]
+
+
+def test_a_file_over_which_the_gateway_fails_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And hides no other: what nobody can read counts as urgent from then on."""
+
+    def failing(body: bytes, _: str) -> str:
+        if body == b"poison":
+            raise AssertionError
+        return "a1t1"
+
+    monkeypatch.setattr(refusals, "use_case_said", failing)
+    lay(tmp_path, "one.json", b"poison", minutes=2)
+    lay(tmp_path, "two.json", b"{}")
+    files = looking(tmp_path)
+    with pytest.raises(AssertionError):
+        files.look()
+
+    assert {"": 1, "a1t1": 1} == found(files)
 
 
 def test_a_folder_that_cannot_be_read_is_not_said_to_be_empty(tmp_path: Path) -> None:
