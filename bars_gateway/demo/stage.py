@@ -301,7 +301,8 @@ class TimelinePrinter:
         self._console.print(line)
         if self._patience is not None:
             timeout, seconds = self._patience
-            timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+            if not timeout.expired():  # it is being given up, and what ends with it says so
+                timeout.reschedule(asyncio.get_running_loop().time() + seconds)
         if step is not None:
             self._seen.add(step)
             self._more.set()

@@ -64,6 +64,21 @@ def test_a_machine_too_busy_for_a_clinical_time_gets_a_later_one() -> None:
     assert "Every step was seen" in ended.stdout
 
 
+async def test_a_line_said_while_a_chapter_is_given_up_changes_nothing() -> None:
+    """What ends with it may say so."""
+    timeline = TimelinePrinter(Console(file=StringIO()))
+
+    async def ending() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            timeline.say("demo", "ends")
+
+    with pytest.raises(TimeoutError):
+        async with timeline.going_on(0.05):
+            await ending()
+
+
 async def test_a_chapter_is_given_up_for_silence_and_not_for_its_length() -> None:
     """A busy machine takes long over each line, and there is another one all the same."""
     timeline = TimelinePrinter(Console(file=StringIO()))
