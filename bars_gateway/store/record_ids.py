@@ -127,11 +127,11 @@ def name_focus(
     connection: Connection, message: Row, focus_id: str, now: datetime
 ) -> Sequence[Remark]:
     """Let the workflow of *message*, its request, have that id; return what is remarkable."""
-    workflow = message["workflow_id"]
-    found = connection.rows("focus_holders", id=workflow, focus_id=focus_id)
-    if found[0]["own_focus_id"] is not None:
+    workflow = connection.one("workflow", id=message["workflow_id"])
+    assert workflow is not None
+    if workflow["focus_id"] is not None:
         return []
-    holders = [row for row in found if row["id"] is not None and _is_of_that_receiver(row)]
+    holders = _holders(connection, workflow, focus_id)
     if len(holders) > _MOST_HOLDERS:
         return _not_taken(connection, message, focus_id, holders[:_MOST_HOLDERS], now)
     same = [each for each in holders if _is_same_case(connection, workflow, each)]
@@ -139,26 +139,35 @@ def name_focus(
     if any(State(each["state"]) not in FINAL for each in others):
         return _not_taken(connection, message, focus_id, others, now)
     for each in same:
-        if each["provider"] == each["own_provider"]:  # no provider hears of another's workflows
+        if each["provider"] == workflow["provider"]:  # no provider hears of another's workflows
             _link(connection, message, each, now)
     for each in others:
         connection.put("lose_focus", id=each["id"])
-    connection.put("name_focus", workflow_id=workflow, focus_id=focus_id)
+    connection.put("name_focus", workflow_id=workflow["id"], focus_id=focus_id)
     return [Remark.ID_USED_BEFORE] if others else []
 
 
-def _is_of_that_receiver(holder: Row) -> bool:
-    """Tell whether its id is one of the same Receiver's, for the same kind of record."""
-    bookings = {holder[of] == RequestType.BOOKING for of in ("request_type", "own_request_type")}
-    return len(bookings) == 1 and same_service(holder["counterparty"], holder["own_counterparty"])
+def _holders(connection: Connection, workflow: Row, focus_id: str) -> list[Row]:
+    """Return the other workflows that have the id of that Receiver's, of whichever provider."""
+    return [
+        row
+        for row in connection.rows("focus_holders", focus_id=focus_id, role=workflow["role"])
+        if row["id"] != workflow["id"]
+        and same_service(row["counterparty"], workflow["counterparty"])
+        and _is_booking(row) == _is_booking(workflow)
+    ]
 
 
-def _is_same_case(connection: Connection, workflow: int, other: Row) -> bool:
+def _is_booking(workflow: Row) -> bool:
+    return bool(workflow["request_type"] == RequestType.BOOKING)
+
+
+def _is_same_case(connection: Connection, one_: Row, other: Row) -> bool:
     """Tell whether one resends the other, or both began with the same case of one patient."""
-    resent = {each.workflow_id for each in links(connection, workflow) if each.by is By.RESEND}
+    resent = {each.workflow_id for each in links(connection, one_["id"]) if each.by is By.RESEND}
     if other["id"] in resent:
         return True
-    here, there = began(connection, workflow), began(connection, other["id"])
+    here, there = began(connection, one_["id"]), began(connection, other["id"])
     if here is None or there is None:
         return False
     ours, theirs = case_details_of(here), case_details_of(there)

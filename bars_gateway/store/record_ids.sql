@@ -7,11 +7,9 @@ SELECT id, correlation_id, state, counterparty, request_type, use_case, focus_id
  ORDER BY id DESC;
 
 -- name: focus_holders
--- A workflow, beside whatever of anybody's has the id: a Receiver's number is of one patient, whoever of us was told it.
-SELECT w.provider AS own_provider, w.focus_id AS own_focus_id, w.counterparty AS own_counterparty,
-       w.request_type AS own_request_type, h.id, h.provider, h.state, h.counterparty, h.request_type
-  FROM workflows AS w LEFT JOIN workflows AS h ON h.focus_id = :focus_id AND h.role = w.role AND h.id <> w.id
- WHERE w.id = :id ORDER BY h.id DESC;
+-- Whatever of anybody's has the id: a Receiver's number is of one patient, whoever of us was told it.
+SELECT id, provider, state, counterparty, request_type FROM workflows
+ WHERE focus_id = :focus_id AND role = :role ORDER BY id DESC;
 
 -- name: requests_open
 -- What we asked for and is not over, the newest first: one of them a change may be of.
