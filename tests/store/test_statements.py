@@ -1,8 +1,16 @@
 """One file of statements for both engines: who reads which text, and how values are bound."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+import bars_gateway
 from bars_gateway.store.statements import POSTGRESQL, SQLITE, for_libpq, statements_of
+
+PACKAGE = Path(bars_gateway.__file__).parent
+VERBS = ("run", "put", "one", "rows", "inserted")
 
 
 def test_each_engine_has_every_statement():
@@ -50,3 +58,29 @@ def test_libpq_is_given_its_own_words(sql, expected):
 def test_a_value_that_stands_twice_is_bound_once():
     """In the order in which they are met."""
     assert ("$1 < $2 OR $1 > $2", ["now", "then"]) == for_libpq(":now < :then OR :now > :then")
+
+
+def calls() -> Iterator[tuple[str, str, set[str]]]:
+    """Yield place, statement and values of each call that names all of them where it stands."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(attr=verb), args=[ast.Constant(value=str(name))]
+                ) if verb in VERBS and all(each.arg for each in node.keywords):
+                    place = f"{path.relative_to(PACKAGE)}:{node.lineno}"
+                    yield place, name, {str(each.arg) for each in node.keywords}
+
+
+@pytest.mark.parametrize("of", [SQLITE, POSTGRESQL])
+def test_each_statement_is_given_what_it_asks_for(of: str) -> None:
+    """A value that no statement knows, or that one lacks, fails in the middle of a message."""
+    asked = {name: set(for_libpq(text)[1]) for name, text in statements_of(of).items()}
+    known = [(place, name, given) for place, name, given in calls() if name in asked]
+
+    assert len(known) > 300
+    assert [] == [
+        (place, name, sorted(given ^ asked[name]))
+        for place, name, given in known
+        if given != asked[name]
+    ]
