@@ -238,6 +238,16 @@ async def test_one_that_lives_keeps_its_places_without_the_session_that_writes(
         assert [] == one.nodes.dead()
 
 
+async def test_no_node_takes_itself_for_dead(postgres, url, monkeypatch) -> None:
+    """Its own row is as its last beat left it: that may be long ago, after a pause."""
+    monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.0)
+    async with node(url, "one") as one:
+        postgres.say(f"SELECT pg_terminate_backend({one._writes_as['pid']}, 5000)", name_in(url))
+        await of(one)._beat_once()
+
+        assert [] == one.nodes.dead()
+
+
 async def test_one_that_stands_still_keeps_its_places(url, monkeypatch) -> None:
     """It may go on at any moment with what it was sending."""
     monkeypatch.setattr(nodes, "SILENT_SECONDS", 0.3)

@@ -349,7 +349,8 @@ class ServerNodes:
     def _bury(self, nodes: Sequence[Values]) -> None:
         """Know which have died; who is taken out of the list has not come back by that."""
         listed = {each["name"] for each in nodes}
-        found = frozenset(each["name"] for each in nodes if _is_dead(each)) | self._dead - listed
+        dead = {each["name"] for each in nodes if _is_dead(each)} - {self._address.node}
+        found = frozenset(dead | self._dead - listed)
         new, self._dead = found - self._dead, found
         if new:
             self._ear.heard(None)  # what waits for a place with a Receiver may have one now
