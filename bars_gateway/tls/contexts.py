@@ -311,7 +311,7 @@ def _check_authorities(
             raise IdentityError(f"{file}: {cause}")
     # One that has ended beside its successor is usual, and does no harm.
     if last_to_end(authorities).not_valid_after_utc <= now and not may_be_over:
-        raise IdentityError(f"{file}: every certificate authority in it has expired")
+        raise IdentityError(f"{file}: no root in it is in force: the last has expired")
 
 
 def _check_pair(chain: Sequence[x509.Certificate], certificate_file: Path, key_file: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_start_goes_on_where_no_authority_of_the_callers_is_in_force(
     taken = load_identity(chain, key, file, now=now(), may_be_over=True)
 
     assert [end.date()] == [each.not_valid_after_utc.date() for each in taken.authorities]
-    with pytest.raises(IdentityError, match="every certificate authority in it has expired"):
+    with pytest.raises(IdentityError, match="no root in it is in force"):
         load_identity(chain, key, file, now=now())
 
 
