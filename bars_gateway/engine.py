@@ -141,6 +141,7 @@ def address_at(url: str, node: str, password_file: Path | None) -> "ServerAddres
     except ImportError as error:
         raise DatabaseUnfit(
             f"a server is named, and PostgreSQL's driver is not installed: {error.name}",
-            "Install the gateway with its extra: pip install 'bars_gateway[postgres]'.",
+            "Install the gateway's wheel with its extra, 'bars_gateway-…-any.whl[postgres]'"
+            " (docs/postgresql.md).",
         ) from None
     return ServerAddress(url=url, node=node, password_file=password_file)

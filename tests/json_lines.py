@@ -126,6 +126,16 @@ LINES: Mapping[str, Line] = {
     ),
     "held-records": Line("a legal hold", _HOLD),
     "epr-check": Line("what was found by one rule", _names(EprFinding)),
+    "nodes list": Line(
+        "a gateway of the database",
+        (
+            *("name", "version", "started_at", "seen_at", "is_away"),
+            *("clock_ahead_seconds", "alone_does"),
+        ),
+    ),
+    "store copy": Line(
+        "what was copied", ("from", "to", "rows", "digest", "line", "hash", "problems")
+    ),
     "backup": Line("the copy", ("file", "database", "bytes", "line", "hash", *_HELD)),
     "verify": Line("the database", ("database", "schema", *_HELD, "damaged", "problems")),
     "restore": Line(

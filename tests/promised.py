@@ -18,7 +18,7 @@ if __name__ == "__main__":
 import typer.core  # noqa: E402
 import typer.main  # noqa: E402
 from figures import collected, counters  # noqa: E402
-from json_lines import LINES  # noqa: E402
+from json_lines import LINES, PARTS  # noqa: E402
 
 from bars_gateway.cli.main import app  # noqa: E402
 from bars_gateway.epr.openapi import document  # noqa: E402
@@ -40,7 +40,12 @@ def promised() -> Promised:
             "documents of the contract": _documents(),
             "figures": _figures(),
             "log events": EVENTS,
-            "members of --json": (f"{of} {each}" for of in LINES for each in LINES[of].members),
+            "members of --json": (
+                f"{of} {each}"
+                for lines in (LINES, PARTS)
+                for of in lines
+                for each in lines[of].members
+            ),
             "rules": (rule.rule for rules in (RULES, GUARDS, LINK_RULES) for rule in rules),
             "runbooks": RUNBOOKS,
             "settings": _settings(),

@@ -34,6 +34,7 @@ from hazard_pages import counters as safety_counters
 from hazard_pages import desks, hazards, matrix, routes, scales, summary
 from http_page import operations, schemas
 from json_lines import LINES, PARTS
+from promised import promised
 
 import bars_gateway
 from bars_gateway.cli.main import app
@@ -564,6 +565,15 @@ def test_what_has_to_be_given_a_reason_is_written_with_one() -> None:
 
     assert len(written) > 20
     assert set() == {each for each in written if "--why" not in each}
+
+
+def test_what_every_command_prints_for_programs_is_on_the_page() -> None:
+    """Whatever takes `--json` has its members in the table."""
+    typed = promised()["commands"]
+    printing = {name.removesuffix(" --json") for name in typed if name.endswith(" --json")}
+
+    assert len(printing) > 40
+    assert set() == printing - set(LINES)
 
 
 def test_the_verbs_lead_on_from_where_the_page_says() -> None:
