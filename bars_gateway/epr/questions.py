@@ -62,6 +62,7 @@ from bars_gateway.epr.spool import (
     StuckFiles,
     is_told,
     kept,
+    make_shared,
     sort_of,
     split,
 )
@@ -87,6 +88,7 @@ SCAN_SECONDS = 0.25
 _AFTER_TROUBLE = 2.0  # seconds until a folder that cannot be used is tried again
 _MOST = 200  # questions that lie there at a time
 _PATIENCE = 60.0  # seconds until what is neither JSON nor XML is no answer being written
+_PARENTS = ("questions", "answers", "answers/tmp")  # as of `spool`
 _ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII | re.IGNORECASE)
 _WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASCII)
 _FAILED = Issue(
@@ -280,8 +282,7 @@ class QuestionFolder:
         questions.attend(provider, now())  # or who asks before the first round would get 503
 
     def _make_folders(self) -> None:
-        for name in ("questions", "answers", "answers/tmp"):
-            self._folder(name, SHARED)
+        make_shared(self._root, _PARENTS)
         self._at = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open.callback(os.close, self._at)
         self._tmp = self._folder("questions/tmp", PRIVATE)
@@ -331,9 +332,14 @@ class QuestionFolder:
         if gives:
             self._questions.attend(self._provider, self._now())
 
+    def _require_in_place(self) -> None:
+        """Raise OSError where the folder is not the one that was opened; make what it lacks."""
+        require_same(self._root, self._at)
+        make_shared(self._root, _PARENTS)
+
     def _take(self) -> list[_Given]:
         """Claim the answers that can be read; return them, and those that were claimed before."""
-        require_same(self._root, self._at)
+        self._require_in_place()
         self._answers.refresh()
         self._claimed.refresh()
         entries = sorted(self._answers.entries())
@@ -459,7 +465,7 @@ class QuestionFolder:
         self, open_ones: Mapping[int, Question], *, gives: bool
     ) -> list[tuple[Question, Exception]]:
         """Write what is new, and take away what is over; return what hit an internal error."""
-        require_same(self._root, self._at)
+        self._require_in_place()
         self._new.refresh()
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)

@@ -72,6 +72,7 @@ _MANY_LINES = 10_000  # lines
 _USED, _BARRED, _FREED = "used", "barred", "freed"
 
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
+_PARENTS = ("outbox", "inbox", "outbox/tmp")  # what others are made in, and what we only make
 _ENTERED = 0o2750  # the group passes through, and does not write
 FILE_MODE = 0o640
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
@@ -242,7 +243,7 @@ class Spool:
                 stack.callback(os.close, _lock(root))
                 self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 stack.callback(os.close, self._root)
-                self._make_parents()
+                make_shared(root, _PARENTS)
                 self.new = self._opened("outbox/new", SHARED, stack)
                 self.accepted = self._opened("outbox/accepted", SHARED, stack)
                 self.refused = self._opened("outbox/refused", SHARED, stack)
@@ -258,12 +259,7 @@ class Spool:
     def require_in_place(self) -> None:
         """Raise OSError where the folder is not the one that was opened; make what it lacks."""
         require_same(self.root, self._root)
-        self._make_parents()
-
-    def _make_parents(self) -> None:
-        for name in ("outbox", "inbox", "outbox/tmp"):
-            if not (self.root / name).is_dir():
-                Folder(self.root / name, SHARED).close()
+        make_shared(self.root, _PARENTS)
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file beside the folders, whole; raise ConfigurationError where that fails."""
@@ -288,6 +284,13 @@ class Spool:
         folder = Folder(self.root / name, mode)
         stack.callback(folder.close)
         return folder
+
+
+def make_shared(root: Path, names: Iterable[str]) -> None:
+    """Make each of these folders below *root* that is not there, for its group; raise OSError."""
+    for name in names:
+        if not (root / name).is_dir():
+            Folder(root / name, SHARED).close()
 
 
 def _give_mode(folder: Path, mode: int) -> None:

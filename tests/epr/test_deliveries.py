@@ -1,7 +1,9 @@
 import asyncio
 import hashlib
 import json
+import os
 import shutil
+import stat
 import time
 from contextlib import closing
 from pathlib import Path
@@ -174,10 +176,8 @@ async def test_a_spool_folder_that_is_gone_is_not_made_again(
     assert 1 == len(await store.notices.pending(PROVIDER, 9))
 
 
-async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_path: Path) -> None:
-    """Nothing is made there, so that the folder can come back; then questions go on."""
-    root, away = tmp_path / "spool", tmp_path / "away"
-    questions = QuestionFolder(
+def question_folder(store: Store, root: Path) -> QuestionFolder:
+    return QuestionFolder(
         store.questions,
         store.asides,
         Mock(max_bytes=100),
@@ -186,6 +186,12 @@ async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_p
         now=lambda: NOW,
         monotonic=time.monotonic,
     )
+
+
+async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_path: Path) -> None:
+    """Nothing is made there, so that the folder can come back; then questions go on."""
+    root, away = tmp_path / "spool", tmp_path / "away"
+    questions = question_folder(store, root)
     root.rename(away)
     with closing(questions):
         async with at_work(questions.stop, questions.run()):
@@ -196,6 +202,24 @@ async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_p
             await eventually(lambda: questions.trouble is None)
 
     assert ("ESTALE", False) == (trouble, made)
+
+
+async def test_folders_of_questions_that_were_removed_let_the_epr_in_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """Whatever the umask says, which is 077 under the unit."""
+    made = ("questions", "questions/new", "answers", "answers/tmp", "answers/new")
+    root, umask = tmp_path / "spool", os.umask(0o077)
+    try:
+        with closing(question_folder(store, root)) as questions:
+            for name in ("questions", "answers"):
+                shutil.rmtree(root / name)
+            async with at_work(questions.stop, questions.run()):
+                await eventually(lambda: all((root / name).exists() for name in made))
+    finally:
+        os.umask(umask)
+
+    assert {0o2770} == {stat.S_IMODE((root / name).stat().st_mode) for name in made}
 
 
 async def test_a_share_that_comes_back_is_used_again(
