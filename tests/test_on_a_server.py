@@ -295,7 +295,7 @@ def test_what_was_put_back_is_whole_and_made_safe(types: Types, at: Path, tmp_pa
     assert (0, 1, 0) == (whole.code, cut.code, done.code), done.err
     assert "are cut off" in cut.err
     assert "Held: 1 message." in done.out
-    assert "New notices have numbers that were never given before" in done.out
+    assert "none is given a second time" in done.out
     assert [("acknowledged", 1), ("held", 1)] == sorted(states)
     assert notice > LEAP
     assert ["restored"] == json.loads(about)["remarks"]
