@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from asked_epr import YES, epr_at
 from bookings import booking
+from json_lines import LINES
 from messages import referral
 from postgres_server import postgres_server, programs
 from store_values import arrival
@@ -221,6 +222,7 @@ async def test_a_node_that_will_never_come_back_is_taken_out(shared) -> None:
     assert [("gone", True), ("one", False), ("two", False)] == [
         (each["name"], each["is_away"]) for each in map(json.loads, listed.out.splitlines())
     ]
+    assert set(LINES["nodes list"].members) == set(json.loads(listed.out.splitlines()[0]))
     assert "gone: taken out. It was last seen 01 Jan 08:00 UTC." in removed.out
     assert "outbox/new" in removed.out
     assert ("gone", "INC-7") == (trail["node"], trail["why"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from messages import RECEIVER, referral
+from messages import NHS_NUMBER, RECEIVER, referral
 
 from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers, application
 from bars_gateway.standard.bundle import read
@@ -154,7 +154,7 @@ def test_another_patient_refuses_nothing_on_receipt() -> None:
 
 def test_nothing_shows_an_nhs_number_by_accident() -> None:
     """What is compared may end up in a traceback; the number may not."""
-    assert "999" not in repr(case_details_of(read(referral())))
+    assert NHS_NUMBER not in repr(case_details_of(read(referral())))
 
 
 @pytest.mark.parametrize("state", list(State))

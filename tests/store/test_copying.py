@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from json_lines import LINES
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, attempt, claim_next, payload, submission
 from typed import WHY, Done, settings_text, typed
@@ -480,6 +481,7 @@ def test_what_an_operator_types_copies_there_and_back(clear_file, server, tmp_pa
     back = type_it(f'url = "{server.url}"', "store", "copy", "--to", tmp_path / "b.db", "--json")
     told = json.loads(back.out)
 
+    assert set(LINES["store copy"].members) == set(told)
     assert "holds all that" in there.out.splitlines()[0]
     assert f'url = "{server.url}"' in there.out
     assert str(tmp_path / "b.db") == told["to"]

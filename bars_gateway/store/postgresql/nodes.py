@@ -167,6 +167,7 @@ class _Ear:
     def __init__(self, opened: Callable[[], Raw], node: str) -> None:
         self._opened, self._node = opened, node
         self._raw: Raw | None = None
+        self._fresh: Raw | None = None  # not watched yet: who wanted it may be gone by then
         self._watched = -1  # its socket, by a number of our own: libpq closes one that was lost
         self.heard: Heard = lambda _names: None
 
@@ -174,18 +175,26 @@ class _Ear:
         """Hear from now on; where something may have been missed, that is told."""
         if self._raw is not None:
             return
-        self._raw = await thread.run(self._listening)
+        await thread.run(self._listen)
+        assert self._fresh is not None
+        self._raw, self._fresh = self._fresh, None
         self._watched = os.dup(self._raw.pgconn.socket)
         asyncio.get_running_loop().add_reader(self._watched, self._readable)
         self.heard(None)
 
-    def _listening(self) -> Raw:
+    def _listen(self) -> None:
+        self.drop_fresh()
         try:
-            raw = self._opened()
-            say(raw, f"LISTEN {_CHANNEL}")
+            self._fresh = self._opened()
+            say(self._fresh, f"LISTEN {_CHANNEL}")
         except psycopg.Error as error:
             raise translated(error) from error
-        return raw
+
+    def drop_fresh(self) -> None:
+        """On the same thread: close a session that nobody has come to watch."""
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
 
     def _readable(self) -> None:
         assert self._raw is not None
@@ -438,6 +447,7 @@ class ServerNodes:
             if self._session.is_open:
                 self._ask(_LEAVE, node=self._address.node, incarnation=self._incarnation)
         self._session.drop()
+        self._ear.drop_fresh()
 
 
 def _silent(node: Values) -> timedelta:
