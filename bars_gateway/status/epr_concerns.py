@@ -1,7 +1,8 @@
 """What the EPRs do not take, ask or hand over as they should: their part of the status page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Overview
@@ -10,8 +11,9 @@ from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
 from bars_gateway.status.running import Lying, RuntimeState
 from bars_gateway.store.nodes import folder_lease
-from bars_gateway.store.readings import EprCondition
+from bars_gateway.store.readings import EprCondition, LyingRefusals, Unread
 
+_Lying = TypeVar("_Lying", Unread, LyingRefusals)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _TAKE = (
@@ -63,12 +65,6 @@ def not_attending(now: datetime, running: RuntimeState) -> list[Concern]:
 
 def _refused(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return what was refused to an EPR and lies there for too long, the oldest first."""
-    late = [
-        (each, epr.provider)
-        for epr in running.eprs
-        for each in epr.refused
-        if now - each.since >= each.late_after
-    ]
     return [
         Concern(
             kind=ConcernKind.REFUSAL_UNREAD,
@@ -79,18 +75,25 @@ def _refused(now: datetime, running: RuntimeState) -> list[Concern]:
             f" {each.since:%d %b %H:%M} UTC",
             advice=_CORRECT,
         )
-        for each, provider in sorted(late, key=lambda found: found[0].since)
+        for provider, each in _late(now, ((epr.provider, epr.refused) for epr in running.eprs))
     ]
+
+
+def _late(
+    now: datetime, lying: Iterable[tuple[str, Sequence[_Lying]]]
+) -> Sequence[tuple[str, _Lying]]:
+    """Return what has lain for longer than its use case allows, and for whom, the oldest first."""
+    late = [
+        (provider, each)
+        for provider, found in lying
+        for each in found
+        if now - each.since >= each.late_after
+    ]
+    return sorted(late, key=lambda found: found[1].since)
 
 
 def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
     """Return what lies for an EPR for longer than its use case allows, the oldest first."""
-    late = [
-        (each, epr.provider)
-        for epr in running.eprs
-        for each in epr.unread
-        if now - each.since >= each.late_after
-    ]
     return [
         Concern(
             kind=ConcernKind.NOTICE_UNREAD,
@@ -103,7 +106,7 @@ def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
             notices=each.oldest,
             more=each.count - len(each.oldest),
         )
-        for each, provider in sorted(late, key=lambda found: found[0].since)
+        for provider, each in _late(now, ((epr.provider, epr.unread) for epr in running.eprs))
     ]
 
 
