@@ -158,6 +158,51 @@ async def test_a_mail_server_of_another_authority_gets_nothing(
     assert [] == box.mails
 
 
+ON_CALL, IT = "on-call@example-trust.nhs.uk", "it@example-trust.nhs.uk"
+
+
+async def test_who_was_refused_by_the_mail_server_gets_it_later_and_nobody_twice(
+    store: Store, tmp_path: Path
+) -> None:
+    """It may be the one who is woken: that the others have it is not that people were told."""
+    box, clock = Box(), [NOW]
+    await due(store, Channel.MAIL, SILENT)
+    async with mail_server(tmp_path, box) as server:
+        courier = Courier(store.alerts, Mail(server, WHENCE), now=lambda: clock[0])
+        box.refused[ON_CALL] = "450 4.2.0 come again later"
+        with capture_logs() as logs:
+            await courier.tell_due()
+        failing = courier.failing_since(NOW + timedelta(minutes=2))
+        del box.refused[ON_CALL]
+        clock[0] += timedelta(minutes=1)
+        await courier.tell_due()
+        left = await store.alerts.due(Channel.MAIL, NOW + timedelta(hours=1))
+
+    assert [[IT], [ON_CALL]] == box.taken_for
+    assert [f"the mail server said 450 of {ON_CALL}"] == [line["reason"] for line in logs]
+    assert (NOW, []) == (failing, left)
+
+
+async def test_an_address_that_does_not_exist_keeps_no_later_mail_from_the_others(
+    store: Store, tmp_path: Path
+) -> None:
+    """Each mail to them tells what they have not been told."""
+    box, clock = Box(), [NOW]
+    box.refused[ON_CALL] = "550 5.1.1 no such user"
+    await due(store, Channel.MAIL, SILENT)
+    async with mail_server(tmp_path, box) as server:
+        courier = Courier(store.alerts, Mail(server, WHENCE), now=lambda: clock[0])
+        await courier.tell_due()
+        await due(store, Channel.MAIL, SILENT, OVERDUE)
+        clock[0] += timedelta(minutes=1)
+        await courier.tell_due()
+
+    told = [mail.get_content().count("OPENED:") for mail in box.mails]
+    assert [[IT], [IT]] == box.taken_for
+    assert [1, 1] == told
+    assert courier.failing_since(NOW + timedelta(minutes=2)) == NOW
+
+
 async def test_a_mail_server_that_says_nothing_is_given_up(store: Store, tmp_path: Path) -> None:
     """It may hold up the mails, and nothing else."""
 

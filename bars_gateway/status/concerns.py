@@ -377,8 +377,8 @@ def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
             kind=ConcernKind.ALERT_UNDELIVERED,
             about=channel,
             name=channel,
-            text=f"Nobody has been told by {channel} of what stands here since {since:%d %b %H:%M}"
-            " UTC",
+            text=f"Not everybody was told by {channel} of what stands here since"
+            f" {since:%d %b %H:%M} UTC",
             advice="Look at this page instead. The log says why; the gateway keeps trying.",
         )
 

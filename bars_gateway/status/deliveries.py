@@ -12,6 +12,9 @@ At least once: what was told, and not yet written down as told when the process 
 Each telling has a number that stays the same (`delivery`), by which whoever receives it can know
 that. What is told holds codes, counts, times and names from the settings.
 
+A mail server may take a mail for one address and refuse it for another, for now or for good: whom
+it refused is told later, alone, and until then the page says that the mails do not reach everybody.
+
 Decisions: D-alerts.
 """
 
@@ -19,7 +22,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -160,30 +164,60 @@ class MailServer:
 
 
 class Mail:
-    """One mail for all that is due: what is urgent first."""
+    """One mail for all that is due: what is urgent first, and to nobody who was told of it."""
 
     channel = Channel.MAIL
     at_once = 200
 
     def __init__(self, server: MailServer, whence: Whence) -> None:
         self._server, self._whence = server, whence
+        self._told: dict[int, set[str]] = {}  # by delivery, who has it while another one has not
 
     async def tell(self, deliveries: Sequence[Delivery]) -> None:
-        """Send one mail."""
+        """Send a mail to everybody; who was refused by the server alone gets it the next time."""
+        refused: dict[str, int] = {}
+        for recipients, due in self._lacking(deliveries).items():
+            if not recipients:  # they have it, and what followed then failed
+                continue
+            refused |= await self._sent(replace(self._server, recipients=recipients), due)
+        if refused:
+            raise NotDelivered(f"the mail server said {_codes(refused)}")
+        for each in deliveries:
+            self._told.pop(each.delivery_id, None)
+
+    def _lacking(
+        self, deliveries: Sequence[Delivery]
+    ) -> Mapping[tuple[str, ...], Sequence[Delivery]]:
+        """Return what is to be told to whom."""
+        found: dict[tuple[str, ...], list[Delivery]] = {}
+        for each in deliveries:
+            told = self._told.get(each.delivery_id, ())
+            found.setdefault(tuple(r for r in self._server.recipients if r not in told), []).append(
+                each
+            )
+        return found
+
+    async def _sent(self, server: MailServer, due: Sequence[Delivery]) -> Mapping[str, int]:
+        """Send one mail, and return whom the server refused, with its codes."""
         import aiosmtplib  # where there is a mail to send, and not at every start
 
-        server = self._server
         try:
             async with asyncio.timeout(server.seconds):
-                await self._send(mail_of(deliveries, server, self._whence))
+                refused = await self._send(mail_of(due, server, self._whence))
         except TimeoutError:
             raise NotDelivered(f"the mail server took longer than {server.seconds:g} s") from None
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            return {each.recipient: each.code for each in error.recipients}
         except aiosmtplib.SMTPResponseException as error:
             raise NotDelivered(f"the mail server said {error.code}") from None
         except (aiosmtplib.SMTPException, OSError, IdentityError) as error:
             raise NotDelivered(f"the mail server: {type(error).__name__}") from None
+        for each in due:
+            told = self._told.setdefault(each.delivery_id, set())
+            told.update(r for r in server.recipients if r not in refused)
+        return refused
 
-    async def _send(self, mail: EmailMessage) -> None:
+    async def _send(self, mail: EmailMessage) -> Mapping[str, int]:
         import aiosmtplib
 
         server = self._server
@@ -197,7 +231,7 @@ class Mail:
             password = (
                 await asyncio.to_thread(server.password_file.read_text, "utf-8-sig")
             ).strip()
-        await aiosmtplib.send(
+        refused, _ = await aiosmtplib.send(
             mail,
             hostname=server.host,
             port=server.port,
@@ -208,6 +242,11 @@ class Mail:
             password=password,
             timeout=server.seconds,
         )
+        return {recipient: response.code for recipient, response in refused.items()}
+
+
+def _codes(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{code} of {recipient}" for recipient, code in sorted(refused.items()))
 
 
 def document(delivery: Delivery, whence: Whence) -> dict[str, object]:

@@ -529,10 +529,11 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.ALERT_UNDELIVERED,
-        title="Alerts do not reach anybody by one of their ways",
+        title="By one of their ways, alerts do not reach everybody whom they are for",
         whose=Whose.OURS,
         harm="None by itself: but nobody is told of the next thing that is wrong.",
-        look="The log has `alert.not_delivered` with the reason: the command, or the mail server.",
+        look="The log has `alert.not_delivered` with the reason: the command, the mail server, or"
+        " an address that it does not take.",
         do="Put that right, and look at the page meanwhile. What was to be told is kept, and told"
         " then.",
         ends="Something is told by it.",

@@ -21,12 +21,28 @@ class Box:
     def __init__(self) -> None:
         self.mails: list[Any] = []
         self.secured: list[bool] = []
+        self.refused: dict[str, str] = {}  # by address, what is said to it
+        self.taken_for: list[list[str]] = []  # of each mail
+
+    async def handle_RCPT(  # noqa: N802 - the library's name
+        self,
+        _server: SMTP,
+        _session: Session,
+        envelope: Envelope,
+        address: str,
+        _options: list[str],
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(  # noqa: N802 - the library's name
         self, _server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         self.mails.append(message_from_bytes(envelope.content or b"", policy=default))
         self.secured.append(session.ssl is not None)
+        self.taken_for.append(list(envelope.rcpt_tos))
         return "250 taken"
 
 
