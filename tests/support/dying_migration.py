@@ -14,7 +14,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -40,8 +40,26 @@ def one_more(engine: str) -> Iterator[None]:
         return {**found, max(found) + 1: LATER} if asked == engine else found
 
     known = migrating.migrations
+    with _knowing(all_of, on_server=engine == migrating.POSTGRESQL):
+        yield
+
+
+@contextlib.contextmanager
+def up_to(schema: int) -> Iterator[None]:
+    """Let there be the migrations up to that number, as in the release that began with it."""
+
+    def all_of(asked: str) -> Mapping[int, str]:
+        return {number: sql for number, sql in known(asked).items() if number <= schema}
+
+    known = migrating.migrations
+    with _knowing(all_of, on_server=True):
+        yield
+
+
+@contextlib.contextmanager
+def _knowing(all_of: Callable[[str], Mapping[int, str]], *, on_server: bool) -> Iterator[None]:
     readers = ["migrating", "integrity", "chain", "sqlite.database"]
-    if engine == migrating.POSTGRESQL:
+    if on_server:
         readers += ["postgresql.schema", "postgresql.integrity"]
     # All are loaded before one is patched: who is loaded later would keep what it finds there.
     modules = [importlib.import_module(f"bars_gateway.store.{reader}") for reader in readers]

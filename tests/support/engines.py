@@ -71,6 +71,12 @@ def url_of(path: Path) -> str:
     return _made[path]
 
 
+def url_of_empty(path: Path) -> str:
+    """Let an empty database, without a table, stand for the file at *path*; return where it is."""
+    _made[path] = server().empty()
+    return _made[path]
+
+
 def made() -> frozenset[Path]:
     """Return for which files a database stands."""
     return frozenset(_made)

@@ -2,7 +2,8 @@
 Keeps what a release leaves behind, small, so that every later one is tried on it.
 
     python tests/support/kept_release.py       make tests/upgrades/VERSION, with the version of now
-    kept_world(tests/upgrades/0.2.0, folder)   both its gateways, begun by the program of now
+    kept_world(tests/upgrades/0.2.0, folder)   both its gateways, begun by the program of now;
+                                               where tests run on a server, in a database of there
 
 Everything in it was done by gateways in a world of their own (`world`), by their doors and by the
 commands of an operator. Two days and a morning of spring 2026, by a clock that stands where it is
@@ -40,6 +41,7 @@ if __name__ == "__main__":
 
 import engines  # noqa: E402
 from bookings import booking  # noqa: E402
+from dying_migration import up_to  # noqa: E402
 from messages import referral, validation_request  # noqa: E402
 from promised import promised  # noqa: E402
 from world import (  # noqa: E402
@@ -96,6 +98,8 @@ class KeptNode(Node):
         text = self.written
         for name, value in self._own().items():
             text = text.replace(name, value)
+        if engines.on_server():
+            text = text.replace("[store]\n", f'[store]\nurl = "{engines.url_of(self.database)}"\n')
         return text
 
     def _own(self) -> Mapping[str, str]:
@@ -161,9 +165,20 @@ async def kept_world(
             for node in (world.ambulance, world.hospital):
                 unpacked(kept, node, folder)
                 await node.register()
+                if engines.on_server():
+                    await _moved_to_server(node)
             for node in (world.ambulance, world.hospital):
                 await node.start(group)
             yield world, known, clock
+
+
+async def _moved_to_server(node: KeptNode) -> None:
+    """Let a server's database hold what is in its file, as that release would have left it."""
+    url = engines.url_of_empty(node.database)
+    with _in_files():
+        ((schema,),) = node.ask("PRAGMA user_version")
+        with up_to(schema):
+            await node.ran("store", "copy", "--to", url)
 
 
 def released() -> list[str]:

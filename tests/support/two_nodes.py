@@ -3,12 +3,14 @@ One organisation on two nodes, and what kills them: as a support of the tests, a
 
     sandbox ─► Balancer ─┬─► node one ─┐
                          └─► node two ─┴─► Wire ─► PostgreSQL      ambulance ─► its own file
+                     AskedEpr on the socket of each
 
     python tests/support/two_nodes.py [SEED]     the whole proof: some minutes
 
 Messages go both ways while gateways are killed, the server is stopped as by a power cut, and the
-wire between them is cut after any byte. In the end each message is one record at the other side,
-in the order of its conversation, with one outcome that the EPR can read.
+wire between them is cut after any byte; the hospital's EPR decides about bookings meanwhile. In the
+end each message is one record at the other side, with one notice there and one outcome here, in the
+order of its conversation, and the EPR was asked once about each booking.
 """
 
 import asyncio
@@ -21,14 +23,18 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
+import aiohttp
 import psycopg
+from asked_epr import YES, Epr, epr_at
+from bookings import booking
 from messages import referral
 from postgres_server import PostgresServer, postgres_server
 from world import Node, World, eventually, world_in
@@ -53,6 +59,8 @@ class Strain:
     seconds: float = 900.0
 
 
+ASKED = 'questions = "socket"'
+NO_READS = {"refuse": "not-supported"}
 WHOLE = Strain(conversations=100, kills=12, stops=6, cuts=30)
 
 
@@ -266,12 +274,47 @@ class Mortal:
         return await self.process.wait()
 
 
+class AskedEpr:
+    """The hospital's EPR, on the socket of each node: it says yes, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, str] = {}  # by number, of which message
+        self.again: list[int] = []  # what it was shown again, once its answer had been taken
+        self.late = 0  # answers that the Sender's retry alone finds
+        self._taken: dict[int, float] = {}  # since when
+
+    async def sit_at(self, socket: Path) -> None:
+        """Answer what is asked there, until cancelled."""
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError, KeyError):  # KeyError: a 503
+                async with epr_at(socket) as epr:
+                    while True:
+                        async with asyncio.timeout(15):
+                            await self._look(epr)
+            await asyncio.sleep(0.1)  # that node is dead, or without its server
+
+    async def _look(self, epr: Epr) -> None:
+        looked = time.monotonic()
+        for question in await epr.questions(wait=0.5):
+            number = question["question_id"]
+            if question["operation"] != "$process-message":  # a read, for the id that got lost
+                await epr.answer(number, NO_READS)
+                continue
+            self.asked[number] = question["request_id"]
+            if self._taken.get(number, looked) < looked:
+                self.again.append(number)
+            status, receipt = await epr.answer(number, YES)
+            if status == HTTPStatus.OK and number not in self._taken:
+                self._taken[number] = time.monotonic()
+                self.late += receipt["late"]
+
+
 @asynccontextmanager
 async def two_nodes(
-    folder: Path, url: str, rng: random.Random
+    folder: Path, url: str, rng: random.Random, *, asked: str = ""
 ) -> AsyncIterator[tuple[World, list[Mortal]]]:
     """Run a world whose hospital has two nodes, and whose gateways are all processes."""
-    async with world_in(folder) as world:
+    async with world_in(folder, asked=asked) as world:
         for each in (world.ambulance, world.hospital):
             await each.stop()
         store = f'[store]\nurl = "{url}"\nseveral_nodes = true\n'
@@ -301,9 +344,10 @@ async def drop_all(
         sender, receiver = world.ambulance, world.hospital
         if number % 2:
             sender, receiver = rng.choice(members), world.ambulance
-        bodies = [
-            referral(sender=sender.service, receiver=receiver.service) for _ in range(strain.each)
-        ]
+        services = {"sender": sender.service, "receiver": receiver.service}
+        bodies = [referral(**services) for _ in range(strain.each)]
+        if receiver.asked:
+            bodies[1] = booking(**services, slot=f"slot{number}")
         correlation_id = str(uuid.uuid4())
         envelope = json.dumps({"correlation_id": correlation_id}).encode()
         for place, body in enumerate(bodies):
@@ -333,17 +377,19 @@ async def drop_again(nodes: Sequence[Node], finished: asyncio.Event) -> set[str]
     return again
 
 
-def asked_of(where: str | Path, sql: str) -> list[tuple[object, ...]]:
-    """Return the rows of *sql* at a URL or in a file; none where it cannot be asked just now."""
+def rows_of(where: str | Path, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows of *sql* at a URL or in a file."""
     if isinstance(where, str):
-        with suppress(psycopg.Error), psycopg.connect(where) as server:
+        with psycopg.connect(where) as server:
             return server.execute(sql.encode()).fetchall()
-        return []
-    with (
-        suppress(sqlite3.OperationalError),
-        closing(sqlite3.connect(f"file:{where}?mode=ro", uri=True)) as file,
-    ):
+    with closing(sqlite3.connect(f"file:{where}?mode=ro", uri=True)) as file:
         return file.execute(sql).fetchall()
+
+
+def asked_of(where: str | Path, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows of *sql* there; none where it cannot be asked just now."""
+    with suppress(psycopg.Error, sqlite3.OperationalError):
+        return rows_of(where, sql)
     return []
 
 
@@ -373,17 +419,18 @@ async def proof(
     rng, url = random.Random(seed), server.ready()
     async with (
         Wire(server, folder / "wire", rng) as wire,
-        two_nodes(folder, wire.url(url), rng) as (world, mortals),
+        two_nodes(folder, wire.url(url), rng, asked=ASKED) as (world, mortals),
     ):
         for fault in FAULTS:
             world.sandbox.faults.arm(fault)
-        done = asyncio.Event()
+        done, epr = asyncio.Event(), AskedEpr()
         nodes, sides = [each.node for each in mortals], (url, world.ambulance.database)
         await asyncio.gather(*(each.open() for each in mortals))  # with all their folders
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(each.die_often(strain.kills)) for each in mortals]
             harming = group.create_task(harm(server, wire, rng, strain))
             dropping = group.create_task(drop_again(nodes, done))
+            sitting = [group.create_task(epr.sit_at(each.socket)) for each in nodes[:2]]
             expected = await drop_all(rng, world, nodes[:2], strain)
             await _until_sent(sides, strain)
             while min(each.kills for each in mortals) < strain.kills or not harming.done():
@@ -393,14 +440,18 @@ async def proof(
             while not all(each.is_open for each in mortals):
                 await asyncio.sleep(0.1)
             done.set()
-            for each in living:
+            for each in (*living, *sitting):
                 each.cancel()
         ends = [await each.stop() for each in mortals]
         check(sides, nodes, expected, dropping.result())
+        check_questions(url, epr)
         assert ends == [0, 0, 0], ends
         return {
             "seed": seed,
             "messages": strain.conversations * strain.each,
+            "conversations": strain.conversations,
+            "questions": len(epr.asked),
+            "answered late": epr.late,
             "kills": {each.log.parent.name: each.kills for each in mortals},
             "stops": strain.stops,
             "cuts": wire.cuts,
@@ -427,27 +478,80 @@ def check(
     again: set[str],
 ) -> None:
     """Compare what either side has with what was dropped; what was dropped *again* came later."""
-    arrived: dict[str, list[str]] = defaultdict(list)
     for side in sides:
-        for correlation_id, bundle_id in asked_of(side, _ARRIVED):
-            arrived[str(correlation_id)].append(str(bundle_id))
-        outcomes = Counter(message for (message,) in asked_of(side, _OUTCOMES))
-        assert {("acknowledged",)} == set(asked_of(side, _STATES))
-        assert {1} == set(outcomes.values())
-        assert [] == asked_of(side, _GAPS)
-    for conversation in again:
-        for ids in (expected[conversation], arrived[conversation]):
-            ids.sort()
-    assert expected == arrived
-    told = {file.name for node in nodes[:2] for file in node.files("inbox/new/*.outcome.json")}
-    assert len(told) == len(asked_of(sides[0], _OUTCOMES))
+        assert {("acknowledged",)} == set(rows_of(side, _STATES))
+        assert [] == rows_of(side, _GAPS)
+    for told in (_ARRIVED, _TOLD_OF, _OUTCOMES):
+        found = _by_conversation(row for side in sides for row in rows_of(side, told))
+        assert {} == _differences(_sorted(expected, again), _sorted(found, again)), told
+    for told, kinds in ((_GIVEN, ("notice", "decided_late")), (_OUTCOMES, ("outcome",))):
+        given = _by_conversation(_given(nodes[:2], kinds))
+        assert {} == _differences(_by_conversation(rows_of(sides[0], told)), given), told
+
+
+def _by_conversation(rows: Iterable[Sequence[object]]) -> dict[str, list[str]]:
+    """Return the Bundle.ids of each conversation, in the order of the numbers that come first."""
+    found = defaultdict(list)
+    for _, correlation_id, bundle_id in sorted(rows, key=lambda row: int(str(row[0]))):
+        found[str(correlation_id)].append(str(bundle_id))
+    return dict(found)
+
+
+def _differences(
+    wanted: Mapping[str, list[str]], found: Mapping[str, list[str]]
+) -> Mapping[str, tuple[list[str] | None, list[str] | None]]:
+    """Return the conversations that are not as wanted, and how they are."""
+    both = {each: (wanted.get(each), found.get(each)) for each in {*wanted, *found}}
+    return {each: pair for each, pair in both.items() if pair[0] != pair[1]}
+
+
+def _sorted(found: Mapping[str, list[str]], again: set[str]) -> Mapping[str, list[str]]:
+    return {each: sorted(ids) if each in again else ids for each, ids in found.items()}
+
+
+def _given(nodes: Sequence[Node], kinds: Sequence[str]) -> Iterable[Sequence[object]]:
+    """Return what the EPR has in folders of those kinds: number, conversation and Bundle.id."""
+    files = [
+        (each, node)
+        for node in nodes
+        for kind in kinds
+        for each in node.files(f"inbox/new/*.{kind}.json")
+    ]
+    # What a node died over, another one has given again, under the same number.
+    notices = {file.name: node.notice(file) for file, node in files}
+    return [
+        (notice["notice_id"], notice["correlation_id"], notice["bundle_id"])
+        for notice in notices.values()
+    ]
+
+
+def check_questions(url: str, epr: AskedEpr) -> None:
+    """Hold what the EPR was asked against what was decided: each booking once, by one number."""
+    bookings = rows_of(url, _QUESTIONS)
+
+    assert dict(bookings) == epr.asked
+    assert len(epr.asked) == len(set(epr.asked.values()))
+    assert [] == rows_of(url, _UNDECIDED)
+    assert [] == epr.again
 
 
 _STOPS = 0.12  # of the looks
 _SETTLED = "SELECT count(*) FROM messages WHERE direction = 'outbound' AND settled_at IS NOT NULL"
 _STATES = "SELECT state FROM messages WHERE direction = 'outbound'"
-_ARRIVED = "SELECT correlation_id, bundle_id FROM messages WHERE direction = 'inbound' ORDER BY id"
-_OUTCOMES = "SELECT message_id FROM notices WHERE kind = 'outcome'"
+_ARRIVED = "SELECT id, correlation_id, bundle_id FROM messages WHERE direction = 'inbound'"
+_OF_NOTICES = (
+    "SELECT n.id, m.correlation_id, m.bundle_id FROM notices AS n"
+    " JOIN messages AS m ON m.id = n.message_id WHERE "
+)
+_OUTCOMES = f"{_OF_NOTICES} n.kind = 'outcome'"
+_TOLD_OF = f"{_OF_NOTICES} n.kind IN ('message', 'decided_late')"
+# What the EPR has said yes to in time it has: that is no file.
+_GIVEN = (
+    f"{_TOLD_OF} AND (n.kind <> 'message'"
+    " OR m.id NOT IN (SELECT message_id FROM questions WHERE message_id IS NOT NULL))"
+)
+_QUESTIONS = "SELECT id, request_id FROM questions WHERE changes = 1"
+_UNDECIDED = "SELECT id FROM questions WHERE changes = 1 AND message_id IS NULL"
 _UNCOLLECTED = "SELECT count(*) FROM notices WHERE collected_at IS NULL"
 # Lines of the audit trail that nobody has chained, or that are not there.
 _GAPS = "SELECT id FROM events WHERE id > 1 AND id - 1 NOT IN (SELECT id FROM events)"

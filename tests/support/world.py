@@ -133,7 +133,7 @@ class Node:
 
     def words(self, *arguments: str) -> list[str]:
         """Return what an operator types after `bars-gateway`."""
-        command = arguments[: 2 if arguments[0] in {"audit", "cache", "nodes"} else 1]
+        command = arguments[: 2 if arguments[0] in {"audit", "cache", "nodes", "store"} else 1]
         return [*command, "--config", str(self.settings_file()), *arguments[len(command) :]]
 
     async def typed(self, *arguments: str) -> Done:
