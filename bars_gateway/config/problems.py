@@ -398,7 +398,8 @@ def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
 def _comes_by(key: tuple[str, ...]) -> str:
     match key:
         case ("providers", name, "private_key_file"):
-            return f"bars-gateway keys new --provider {name} --why TEXT, or init, makes one."
+            made = f"bars-gateway init, or keys new --provider {name} --why TEXT, makes one"
+            return f"{made} where key_id is such as Northshire-INT-1 and the file is KEY_ID.pem."
     return _COMES_BY.get(key, _READABLE)
 
 

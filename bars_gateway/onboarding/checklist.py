@@ -22,6 +22,7 @@ from bars_gateway.onboarding.certificate_rules import form_for
 from bars_gateway.onboarding.certificates import requests_in
 from bars_gateway.onboarding.contacts import Contact
 from bars_gateway.onboarding.encryption import CREDENTIALS
+from bars_gateway.onboarding.keys import KeyId, can_be_made
 
 # A file that is wrong is as much left to do as one that is not there.
 _CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
@@ -90,8 +91,9 @@ def _unseen(what: str, how: str, who: Contact) -> ChecklistStep:
 def _sending(settings: Settings) -> Iterator[ChecklistStep]:
     providers = settings.providers.values()
     yield _step("Write the settings", "bars-gateway init", done=True)
-    made = all(_has_key(settings, name) for name in settings.providers)
-    yield _step("Make the keys that sign", "bars-gateway keys new --why TEXT", done=made)
+    lacking = [name for name in settings.providers if not _has_key(settings, name)]
+    how = "; ".join(_how_its_key_is_made(settings, name) for name in lacking)
+    yield _step("Make the keys that sign", how, done=not lacking)
     if settings.environment is Environment.LOCAL:
         who, how = contacts.OURSELVES, "give the sandbox the JWKS, and set api_key"
     else:
@@ -102,6 +104,17 @@ def _sending(settings: Settings) -> Iterator[ChecklistStep]:
         yield _unseen(what, "bars-gateway keys probe says whether it is", who)
         return
     yield _step(what, how, done=told, who=who)
+
+
+def _how_its_key_is_made(settings: Settings, name: str) -> str:
+    provider = settings.providers[name]
+    file = provider.private_key_file
+    if file.exists() or can_be_made(provider):
+        whose = f" --provider {name}" if len(settings.providers) > 1 else ""
+        return f"bars-gateway keys new{whose} --why TEXT"
+    wanted = KeyId.first(name, settings.environment)
+    named = f'key_id = "{wanted}" and private_key_file = "{file.with_name(f"{wanted}.pem")}"'
+    return f"for {name}, write {named}; then bars-gateway init makes it"
 
 
 def _has_key(settings: Settings, name: str) -> bool:

@@ -439,8 +439,8 @@ def _is_right(folder: Path, service: pwd.struct_passwd, sharing: Sharing) -> boo
 def _keys(settings: Settings, bits: int) -> Iterator[Path]:
     for provider in settings.providers.values():
         file = provider.private_key_file
-        if file.exists() or not KeyId.fits(provider.key_id) or file.stem != provider.key_id:
-            continue  # there, or of somebody else's making
+        if file.exists() or not keys.can_be_made(provider):
+            continue  # there, or of somebody else's making: the checklist says so
         keys.require_bits(settings.environment, bits, _BITS)
         made = keys.new_key(file.parent, KeyId.parse(provider.key_id), bits)
         yield from (made.private, made.public, made.jwks)

@@ -158,6 +158,11 @@ class KeptKey:
     retired: bool
 
 
+def can_be_made(provider: Provider) -> bool:
+    """Tell whether the key that *provider* names is one of our making: by its id, and its file."""
+    return KeyId.fits(provider.key_id) and provider.private_key_file.stem == provider.key_id
+
+
 def new_key(folder: Path, key_id: KeyId, bits: int = BITS) -> KeyFiles:
     """Make a key with its public half, and publish it in the JWKS; takes seconds."""
     files = KeyFiles.of(folder, key_id)

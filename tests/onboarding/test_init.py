@@ -21,6 +21,7 @@ from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.files import private_pem
 from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
+from bars_gateway.onboarding.keys import KeyId
 
 FLAGS = (
     *("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire General Hospital"),
@@ -182,6 +183,78 @@ def test_a_key_that_is_missing_is_made_later(tmp_path):
     init(tmp_path)
 
     assert key.exists()
+
+
+def one_more(folder: Path, key_id: str, file: str) -> None:
+    """Write a second provider into the settings, as its page says."""
+    with (folder / "bars-gateway.toml").open("a") as settings:
+        settings.write(
+            f"""
+[providers.south]
+ods_code = "ZX902"
+name = "Southshire Ambulance Service"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000202"]
+key_id = "{key_id}"
+api_key = "the-api-key-of-south"
+private_key_file = "{folder}/keys/{file}"
+spool_dir = "{folder}/spool/south"
+"""
+        )
+
+
+def test_a_provider_more_gets_its_key_and_its_folder(tmp_path):
+    """Where its key id keeps to the convention, and the file is called after it."""
+    init(tmp_path, *FLAGS)
+    one_more(tmp_path, "South-INT-1", "South-INT-1.pem")
+    done = init(tmp_path)
+
+    assert f"{tmp_path}/keys/South-INT-1.pem: made\n" in done.out
+    assert f"{tmp_path}/spool/south: made\n" in done.out
+    assert "done   Make the keys that sign" in shown(tmp_path, "done")
+
+
+@pytest.mark.parametrize(
+    ("key_id", "file"), [("south-1", "south-1.pem"), ("South-INT-1", "of-south.pem")]
+)
+def test_a_key_that_cannot_be_made_by_its_name_is_named_with_one_that_can(tmp_path, key_id, file):
+    """Nobody has to find out which names can be made: the checklist writes them out."""
+    init(tmp_path, *FLAGS)
+    one_more(tmp_path, key_id, file)
+    done = init(tmp_path)
+
+    assert f"{tmp_path}/keys/{file}: made" not in done.out
+    assert (
+        "  2  to do  Make the keys that sign\n"
+        "           yourselves (on this machine): for south, write"
+        ' key_id = "South-INT-1" and private_key_file ='
+        f' "{tmp_path}/keys/South-INT-1.pem"; then bars-gateway init'
+        " makes it\n"
+    ) in done.out
+
+
+def test_the_keys_of_the_page_on_several_providers_are_made():
+    """Its example is copied: each key in it is one that init makes."""
+    page = Path(__file__).parents[2].joinpath("docs/several-providers.md").read_text("utf-8")
+    example = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["providers"]
+
+    assert ["north", "south"] == list(example)
+    assert all(
+        KeyId.fits(each["key_id"])
+        and f"/etc/bars-gateway/keys/{each['key_id']}.pem" == each["private_key_file"]
+        for each in example.values()
+    )
+
+
+def test_the_key_of_which_provider_is_to_be_made_is_said(tmp_path):
+    """Where there are several, the command needs the name."""
+    init(tmp_path, *FLAGS)
+    one_more(tmp_path, "South-INT-1", "South-INT-1.pem")
+    init(tmp_path)
+    (tmp_path / "keys/South-INT-1.pem").write_bytes(
+        private_pem(rsa.generate_private_key(65537, 2048))
+    )
+
+    assert "bars-gateway keys new --provider south --why TEXT" in init(tmp_path).out
 
 
 def test_settings_are_never_written_over(tmp_path):
