@@ -14,6 +14,7 @@ import yaml
 from figures import collected, every_name
 
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.status.metrics import FIGURE_OF
 from bars_gateway.status.runbooks import RUNBOOKS
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -126,6 +127,19 @@ def test_every_figure_that_is_named_exists(text: str) -> None:
 def test_the_dashboard_says_what_each_panel_shows() -> None:
     """Somebody looks at it who has not built it."""
     assert [] == [p["title"] for p in dashboard()["panels"] if not p["description"]]
+
+
+def test_the_dashboard_draws_what_wakes_somebody() -> None:
+    """Whoever was woken sees since when; how near an end is, is drawn as the time to it."""
+    drawn = names_in("".join(queries()).replace("bars_expires_seconds", "bars_expiry_stage_days"))
+    urgent = {figure for code, figure in FIGURE_OF.items() if RUNBOOKS[code].urgent}
+
+    assert set() == urgent - drawn
+
+
+def test_the_dashboard_draws_what_the_epr_was_refused() -> None:
+    """Nothing of it was sent, and whoever wrote it may believe otherwise."""
+    assert {"bars_submissions_refused_total", "bars_refused_files"} <= names_in("".join(queries()))
 
 
 @needs_promtool

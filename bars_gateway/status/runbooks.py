@@ -149,8 +149,8 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_OVER,
-        title="Nothing is received: the certificate for receiving, its chain, or the authorities of"
-        " the callers have ended",
+        title="Nothing is received, or not from all: the certificate for receiving, its chain, or"
+        " the authorities of the callers have ended",
         whose=Whose.OURS,
         harm="Referrals, bookings and cancellations do not reach us, nor do the answers to what we"
         " send. The Senders see that the connection fails, and the page may name our own services"
@@ -412,7 +412,8 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_IMMINENT,
-        title="Nothing will be received within a week: a certificate for receiving ends",
+        title="In a week at most nothing more is received, or not from all: the certificate for"
+        " receiving, its chain, or the authorities of the callers end",
         whose=Whose.OURS,
         harm="None yet. Once it has ended nothing is received (`expiry.over`): referrals, bookings"
         " and cancellations do not reach us, nor do the answers to what we send.",
