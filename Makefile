@@ -18,7 +18,7 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
+.PHONY: help venv demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
         bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-again deb-test vm matrix release-check release \
         clean
 
@@ -36,6 +36,7 @@ help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make demo NODES=2    two gateways of one organisation on one PostgreSQL, of which one is killed (no root, no server)'
+	@echo 'make venv            what all of these do first: the gateway, installed into .venv'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
 	@echo 'make test-postgresql the tests of whole gateways, each on a PostgreSQL server (needs the package postgresql)'
 	@echo 'make quick           the pure standard alone, but for what goes through everything there is'
@@ -65,6 +66,8 @@ help:
 	@echo 'make keep-release    database, spool and settings as this version leaves them, to tests/upgrades/VERSION'
 	@echo 'make release-check   whether version, changelog, schema, documents and what is kept are ready; make release also tags'
 	@echo 'make clean           remove what these have made'
+
+venv: $(VENV)/runs
 
 demo: $(VENV)/runs $(if $(filter 2,$(NODES)),$(VENV)/postgresql)
 	@$(BIN)/bars-gateway demo $(if $(ONCE),--once) $(if $(NODES),--nodes $(NODES))

@@ -303,7 +303,7 @@ QUESTION_ABOUT: dict[str, Schema] = {
     "parameters": {
         "type": "object",
         "description": "of a resource: the parameters of the search, as they were understood;"
-        " without any where one resource is asked for",
+        " none where one resource is asked for",
         "properties": {**_SLOT_SEARCH, **_PATIENT_SEARCH},
     },
     "query": text("of a resource: the query as it came"),

@@ -14,7 +14,6 @@ SECTION = "## Before all that: with the sandbox"
 IN_FRONT = "set -eu\n"
 # Each waits for what a person would look at before they type on.
 UNTIL_READY = "until curl -s http://127.0.0.1:{status}/readyz > ready.json; do sleep 0.1; done\n"
-UNTIL_ANSWERED = "until ls gateway/spool/trust/inbox/new | grep outcome; do sleep 0.1; done\n"
 
 
 def blocks() -> list[str]:
@@ -64,10 +63,7 @@ def typed(second: str, third: str, ports: dict[str, int]) -> str:
     until_ready = UNTIL_READY.format(status=ports["8480"])
     after = after.replace("bars-gateway doctor\n", "bars-gateway doctor || [ $? = 1 ]\n")
     end = "trap 'kill -TERM $gateway; wait $gateway' EXIT\n"
-    return (
-        f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}"
-        f"{third.replace('ls gateway', UNTIL_ANSWERED + 'ls gateway')}"
-    )
+    return f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}{third}"
 
 
 def test_the_walk_with_the_sandbox_works_as_it_is_written(
