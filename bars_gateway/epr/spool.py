@@ -62,6 +62,7 @@ ENVELOPES: Final = ".envelope.json"
 CUT: Final = "~"  # stands in every name that was cut, before its mark
 _MESSAGES = (".json", ".xml")
 _MOVE = ".move"  # at the end of a NAME: a move of a few words, and no Bundle
+_OF_DESKTOPS = frozenset({"desktop.ini", "thumbs.db"})  # in a share that somebody looks into
 _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock", "~")
 _LONGEST_STEM, _LONGEST_ENDING = 170, 20  # bytes
 _KEPT = 150  # bytes of a stem that is longer
@@ -438,7 +439,7 @@ class Sort(StrEnum):
 def sort_of(name: str) -> Sort:
     """Return what a file of that name in outbox/new is."""
     plain = name.casefold()
-    if plain.startswith(".") or plain.endswith(_UNFINISHED):
+    if plain.startswith(".") or plain.endswith(_UNFINISHED) or plain in _OF_DESKTOPS:
         return Sort.UNFINISHED
     if plain.endswith(ENVELOPES):
         return Sort.ENVELOPE
@@ -455,9 +456,12 @@ def is_told(name: str) -> bool:
     Tell whether somebody is to hear of a file of that name that is not taken.
 
     A hidden one belongs to the system or to a program, unless it is called as a message is: `.json`
-    is what an EPR writes whose NAME is empty.
+    is what an EPR writes whose NAME is empty. So does what a desktop leaves in a share.
     """
-    return not name.startswith(".") or name.casefold().endswith(_MESSAGES)
+    plain = name.casefold()
+    if plain in _OF_DESKTOPS or plain.startswith("._"):  # before a name: macOS's, about that file
+        return False
+    return not plain.startswith(".") or plain.endswith(_MESSAGES)
 
 
 def split(name: str) -> tuple[str, str]:

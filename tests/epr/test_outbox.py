@@ -223,6 +223,22 @@ def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
     assert [] == box.stuck
 
 
+@pytest.mark.parametrize("name", ["desktop.ini", "Thumbs.db", "._one.json", ".DS_Store"])
+def test_what_a_desktop_leaves_in_a_share_wakes_nobody(spool: Spool, root: Path, name: str) -> None:
+    """Somebody has only looked into the folder: nothing of it is refused, or told."""
+    path = root / "outbox/new" / name
+    path.write_bytes(b"[.ShellClassInfo]")
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    box.take()
+    clock.seconds += 61
+    taken = box.take()
+    clock.seconds += 601
+
+    assert [] == [*taken, *box.take(), *box.stuck]
+    assert path.exists()
+
+
 def test_how_long_something_lies_outlives_us(spool: Spool, root: Path) -> None:
     """Its own time counts where it lay there before we began to look."""
     path = root / "outbox/new/link.json"
