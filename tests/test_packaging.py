@@ -16,8 +16,8 @@ PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
 MAINTAINER_SCRIPTS = ("postinst", "postrm", "preinst", "prerm")
 SCRIPTS = tuple(
-    "deb deb-again deb-test deb-test-within matrix release".split()
-    + "suites.sh twice vm-image vm-prepare".split()
+    "deb deb-again deb-earlier deb-facts.sh deb-test deb-test-within deb-upgrade-within".split()
+    + "matrix release suites.sh twice vm-image vm-prepare".split()
 )
 
 

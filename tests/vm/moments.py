@@ -20,15 +20,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from facts import Facts, NotSo
-from power_cuts import LIE_SECONDS, LONGEST_PAUSE, started, with_folder_epr
-from scene import Scene, scene
-from service import copy, last_words
+from facts import Facts
+from power_cuts import LONGEST_PAUSE, started, tried, with_folder_epr
+from scene import Scene
 from traffic import Traffic
 
 _STATE = "/var/lib/bars-gateway"
@@ -129,27 +127,6 @@ async def look_again_and_again(
     await scene.machine.stop()
 
 
-async def main(boot: Path) -> None:
-    """Look as often as the environment says."""
-    seed, moments = int(os.environ.get("SEED") or time.time()), int(os.environ.get("MOMENTS") or 40)
-    disk = os.environ.get("DISK") or "volatile"
-    folder = boot / f"moments-{disk}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    image = folder / "disk.img"
-    await asyncio.to_thread(copy, boot / "installed.img", image)
-    lies = LIE_SECONDS if disk == "liar" else 0.0
-    options = "rootflags=nobarrier" if disk == "nobarrier" else ""
-    print(f"seed {seed}, disk: {disk}", flush=True)
-    async with scene(boot, image, folder, lies=lies, options=options) as made:
-        facts = Facts(made.machine)
-        try:
-            await look_again_and_again(made, facts, moments, random.Random(seed))
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
-
-
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    wanted = int(os.environ.get("MOMENTS") or 40)
+    asyncio.run(tried(look_again_and_again, Path(sys.argv[1]) / "moments", wanted))

@@ -18,6 +18,7 @@ import shutil
 import sys
 import tarfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from facts import Facts, NotSo
@@ -26,6 +27,7 @@ from scene import Scene, scene
 from service import copy, is_ready, last_words
 from traffic import Traffic
 
+Step = Callable[[Scene, Facts, int, random.Random], Awaitable[None]]
 LONGEST_PAUSE = 8.0  # seconds of traffic before a cut
 LIE_SECONDS = 20.0  # by which a disk that lies is late
 _LOOK = """
@@ -153,14 +155,12 @@ async def cut_again_and_again(scene: Scene, facts: Facts, cuts: int, rng: random
     await scene.machine.stop()
 
 
-async def main(boot: Path) -> None:
-    """Cut as often as the environment says."""
-    seed, cuts = int(os.environ.get("SEED") or time.time()), int(os.environ.get("CUTS") or 30)
-    disk = os.environ.get("DISK") or "volatile"
-    folder = boot / "cuts"
+async def tried(step: Step, folder: Path, times: int) -> None:
+    """Take that step so often, with what `service` has left beside *folder*, which is made anew."""
+    seed, disk = int(os.environ.get("SEED") or time.time()), os.environ.get("DISK") or "volatile"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    image = folder / "disk.img"
+    boot, image = folder.parent, folder / "disk.img"
     await asyncio.to_thread(copy, boot / "installed.img", image)
     lies = LIE_SECONDS if disk == "liar" else 0.0
     options = "rootflags=nobarrier" if disk == "nobarrier" else ""
@@ -168,7 +168,7 @@ async def main(boot: Path) -> None:
     async with scene(boot, image, folder, lies=lies, options=options) as made:
         facts = Facts(made.machine)
         try:
-            await cut_again_and_again(made, facts, cuts, random.Random(seed))
+            await step(made, facts, times, random.Random(seed))
         except (NotSo, TimeoutError) as error:
             await last_words(made, error)
             raise SystemExit(1) from None
@@ -176,4 +176,5 @@ async def main(boot: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    cuts = int(os.environ.get("CUTS") or 30)
+    asyncio.run(tried(cut_again_and_again, Path(sys.argv[1]) / "cuts", cuts))
