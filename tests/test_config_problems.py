@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.config import Settings, SettingsProblem
+from bars_gateway.config import problems as looked_at
 from bars_gateway.config.doubts import endings
-from bars_gateway.config.problems import filesystem_of, problems
+from bars_gateway.config.problems import filesystem_of, problems, unmounted
 
 NOW = datetime.now(UTC)
 KEYS = {
@@ -113,6 +114,62 @@ def the_one(found: list[SettingsProblem], key: str) -> str:
 def test_nothing_to_say(settings):
     """Where everything is right, nothing is reported."""
     assert [] == problems(settings(), NOW)
+
+
+def test_a_share_that_is_not_mounted_is_not_taken_for_an_empty_folder(settings, home, monkeypatch):
+    """Its mount point is there, and neither side would see what the other puts in."""
+    fstab = home / "fstab"
+    fstab.write_text(f"# shares\n//files/epr {home}/spool cifs rw,_netdev 0 0\n")
+    monkeypatch.setattr(looked_at, "FSTAB", fstab)
+    (found,) = problems(settings(), NOW)
+
+    assert "providers.trust.spool_dir" == found.key
+    assert f"is on {home}/spool, which {fstab} mounts, and nothing is mounted there" == found.cause
+    assert f"mount {home}/spool; and let it be mounted before" in found.cure
+
+
+def test_nor_is_the_disk_of_the_database(settings, home, monkeypatch):
+    """All that was promised is in it: another one would begin from nothing."""
+    fstab = home / "fstab"
+    fstab.write_text(f"UUID=1 {home}/state ext4 defaults 0 2\n")
+    monkeypatch.setattr(looked_at, "FSTAB", fstab)
+
+    assert ["state_dir"] == [found.key for found in problems(settings(), NOW)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "//files/epr {home} cifs noauto 0 0",
+        "/elsewhere {home} none bind 0 0",
+        "UUID=1 / ext4 defaults 0 1",
+        "UUID=1 none swap sw 0 0",
+        "//files/epr {home}/other cifs rw 0 0",
+        "//files/epr {home}/gone cifs rw 0 0",
+        "#//files/epr {home} cifs rw 0 0",
+        "what is this",
+    ],
+)
+def test_what_is_not_mounted_by_itself_is_no_matter(tmp_path, line):
+    """Nor what is bound from the same disk, or has nothing to do with the folder."""
+    for name in ("spool", "other"):
+        (tmp_path / name).mkdir()
+
+    assert unmounted(tmp_path / "spool", line.format(home=tmp_path)) is None
+
+
+def test_a_share_that_is_mounted_is_seen():
+    """By its device, which is another one than that of the folder above."""
+    assert unmounted(Path("/proc/self"), "proc /proc proc defaults 0 0") is None
+
+
+def test_a_mount_point_is_found_from_below_and_with_a_space(tmp_path):
+    """As fstab writes it."""
+    folder = tmp_path / "a share" / "spool"
+    folder.mkdir(parents=True)
+    found = unmounted(folder, f"//files/epr {tmp_path}/a\\040share cifs rw 0 0")
+
+    assert tmp_path / "a share" == found
 
 
 def test_everything_that_is_missing_comes_at_once(settings, home):

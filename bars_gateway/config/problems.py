@@ -57,6 +57,7 @@ _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFLNK: "a link that leads to nothing",
 }
+FSTAB = Path("/etc/fstab")
 NETWORK_FILESYSTEMS = frozenset(
     "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
     " smb3 smbfs".split()
@@ -169,6 +170,7 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
 
 def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     yield from _folder(("state_dir",), settings.state_dir)
+    yield from _mounted(("state_dir",), settings.state_dir)
     yield from misplaced(("state_dir",), settings.callers_file, PathKind.FILE)
     yield from misplaced(("state_dir",), settings.cache_dir, PathKind.FOLDER)
     if settings.store.url is not None:
@@ -177,6 +179,7 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     key = ("store", "path") if settings.store.path else ("state_dir",)
     if folder != settings.state_dir:
         yield from _folder(key, folder)
+        yield from _mounted(key, folder)
     yield from _database_files(key, settings.database_path)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
@@ -211,10 +214,46 @@ def filesystem_of(path: Path, mounts: str) -> str:
     real, best, kind = path.resolve(), -1, ""
     for line in mounts.splitlines():
         _, folder, found, *_ = [*line.split(), "", "", ""]
-        folder = folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        folder = _unescaped(folder)
         if folder and real.is_relative_to(folder) and len(folder) >= best:
             best, kind = len(folder), found
     return kind
+
+
+def unmounted(path: Path, fstab: str) -> Path | None:
+    """
+    Return the mount point at or above *path* that is mounted by itself, and is not; None: all is.
+
+    It is not where it lies on the device of the folder above it. What is bound from elsewhere may.
+    """
+    real = path.resolve()
+    for line in fstab.splitlines():
+        _, written, _, options, *_ = [*line.split(), "", "", "", ""]
+        point = Path(_unescaped(written))
+        if line.lstrip().startswith("#") or point == point.parent or not real.is_relative_to(point):
+            continue
+        if {"noauto", "bind", "rbind"} & set(options.split(",")) or not point.is_dir():
+            continue
+        if point.stat().st_dev == point.parent.stat().st_dev:
+            return point
+    return None
+
+
+def _unescaped(folder: str) -> str:
+    return folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+
+
+def _mounted(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
+    """Yield that its disk or share is missing: in its mount point all would begin from nothing."""
+    try:
+        point = unmounted(folder, FSTAB.read_text("utf-8", "surrogateescape"))
+    except OSError:  # no such table, or no way to its mount points
+        return
+    if point is not None:
+        cause = f"is on {point}, which {FSTAB} mounts, and nothing is mounted there"
+        cure = f"mount {point}; and let it be mounted before the gateway starts: write"
+        cure = f"{cure} RequiresMountsFor={folder} below [Unit] (systemctl edit bars-gateway)."
+        yield Flaw(key=key, cause=cause, cure=cure)
 
 
 def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
@@ -240,6 +279,7 @@ def _provider(settings: Settings, name: str) -> Iterator[Flaw]:
     provider = settings.providers[name]
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
+    yield from _mounted(key, provider.spool_dir)
     if provider.spool_dir.is_dir():
         yield from _below_spool(key, provider)
     yield from _one_filesystem(key, provider)
