@@ -26,6 +26,7 @@ EMPTY = Overview(
     cancels_waiting={},
     oldest_open_at=None,
     oldest_waiting_at=None,
+    oldest_late_at=None,
     next_due_at=None,
     last_attempts=(),
     last_workflows=(),

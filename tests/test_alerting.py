@@ -207,6 +207,20 @@ def test_a_message_that_waits_is_told_of_unless_it_is_known_why(
     assert opens is told[ConcernKind.MESSAGE_WAITING].opens
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_an_operator_is_told_of_what_waits_when_the_epr_is(told: bool) -> None:  # noqa: FBT001
+    """Urgent ones are late after a minute: who is told to telephone may ask the operator why."""
+    a_minute_ago = AT - A_MINUTE
+    waiting = [Waiting(provider="trust", receiver=SERVICE, since=a_minute_ago, told=told)]
+    overview = replace(EMPTY, oldest_late_at=a_minute_ago if told else None)
+    seen = replace(SEEN, overview=overview, waiting=waiting)
+
+    assert told is (ConcernKind.MESSAGE_WAITING in {each.code for each in found(seen)})
+    assert told is (
+        ConcernKind.MESSAGE_WAITING in {c.kind for c in concerns(overview, AT_REST, 90)}
+    )
+
+
 def test_two_use_cases_that_nobody_reads_are_told_apart() -> None:
     """They are two alerts, of two sorts of patients: whoever is woken sees that it is no repeat."""
     notice = UnreadNotice(notice_id=1, request_id="r", workflow_id=1, created_at=AT - AN_HOUR)

@@ -52,8 +52,9 @@ ENDS = """\
 The lead is five minutes, or a quarter of what is left when the message is submitted, whichever is
 less: eight minutes before its time, it is tried for six. *Delayed* is told at the time above, or
 with half of its time to go where that is earlier, and once more (remark `past_its_time`) when the
-clinical time of a message passes that goes on beyond it. A message that is held ends at its time
-all the same, and its `delayed` notice says that it is held (remark `held`).
+clinical time of a message passes that goes on beyond it. The operator is told then as well
+(`message.waiting`). A message that is held ends at its time all the same, and its `delayed` notice
+says that it is held (remark `held`).
 
 Where no POST began, it ends as *not sent*, else as *unconfirmed*. Past its time, a request or
 update is sent again by `release`, `retry` or `resend` only with `--after-its-time`, and the audit

@@ -360,6 +360,7 @@ class Overview:
     cancels_waiting: Mapping[ReadProgress, int]  # for the read before them
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     oldest_waiting_at: datetime | None  # of those, but for what is held
+    oldest_late_at: datetime | None  # of these, where the EPR was told that it is late
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first
     last_workflows: Sequence[WorkflowRow]  # newest first

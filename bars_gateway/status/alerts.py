@@ -141,7 +141,8 @@ def _of_alarms(overview: Overview) -> Iterator[Condition]:
 
 
 def _of_waiting(seen: Snapshot) -> Iterator[Condition]:
-    late = [each for each in seen.waiting if seen.overview.at - each.since >= LATE]
+    now = seen.overview.at
+    late = [each for each in seen.waiting if each.told or now - each.since >= LATE]
     if not late:
         return
     unexplained = [each for each in late if not _explained(each, seen)]

@@ -36,7 +36,7 @@ from bars_gateway.upkeep.trail import TrailState
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 SKEW_SHOWN = 5.0  # seconds
-LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
+LATE = timedelta(minutes=5)  # for a message that is not settled, and that no EPR was told of before
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
@@ -362,6 +362,8 @@ def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
 def _waiting(overview: Overview) -> list[Concern]:
     since = overview.oldest_waiting_at
     if since is None or overview.at - since < LATE:
+        since = overview.oldest_late_at  # what the EPR knows, the operator knows as well
+    if since is None:
         return []
     advice = (
         "See the last attempts for the reason. The gateway keeps trying, except with what waits"

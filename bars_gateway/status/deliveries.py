@@ -265,6 +265,7 @@ def document(delivery: Delivery, whence: Whence) -> dict[str, object]:
         "decided_at": _text(delivery.decided_at),
         "for_patients": book.harm,
         "do": book.do,
+        "look": book.look,
         "runbook": whence.runbook(alert.code),
         "node": whence.node,
         "environment": whence.environment,
@@ -311,7 +312,8 @@ def _told(delivery: Delivery, whence: Whence) -> str:
     if alert.resolved_at is not None:
         lines.append(f"resolved {alert.resolved_at:%Y-%m-%d %H:%M} UTC")
     if delivery.step is not AlertStep.RESOLVED:
-        lines += [f"For patients: {book.harm}", f"Look first {book.whose}. Do: {book.do}"]
+        lines.append(f"For patients: {book.harm}")
+        lines += [f"Do: {book.do}", f"Look first {book.whose}: {book.look}"]
     lines.append(f"Runbook: {whence.runbook(alert.code)}   (delivery {delivery.delivery_id})")
     return "\n".join(lines)
 

@@ -182,6 +182,11 @@ def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
         "Likewise, but for what is held.",
         seconds_since(overview.oldest_waiting_at, overview.at),
     )
+    yield gauge(
+        "bars_oldest_delayed_seconds",
+        "Likewise, of what the EPR was told to be late; of each Receiver the oldest is looked at.",
+        seconds_since(overview.oldest_late_at, overview.at),
+    )
     nothing = Heap(count=0, oldest_at=overview.at)
     heaps = [(bucket, counted.backlog.get(bucket, nothing)) for bucket in BUCKETS]
     yield labelled(

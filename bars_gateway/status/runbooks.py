@@ -520,11 +520,14 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.MESSAGE_WAITING,
-        title="A message has waited for five minutes or more",
+        title="A message has waited for longer than it should",
         whose=Whose.EITHER,
         harm="What it says is known to nobody else, or nobody has said that they have it.",
-        look="`bars-gateway queue`, then `bars-gateway show` for its last attempts and the reason.",
-        do="Do what its last answer asks for (`docs/answers.md`). Telephone where a patient waits.",
+        look="`bars-gateway queue`, then `bars-gateway show` for its last attempts and the reason."
+        " It is told as soon as the EPR is told that the message is late (`docs/timing.md`: a"
+        " minute where it is urgent), and after five minutes in any case.",
+        do="Telephone where a patient waits. Then do what its last answer asks for"
+        " (`docs/answers.md`).",
         ends="Nothing has waited for so long.",
         urgent=True,
     ),

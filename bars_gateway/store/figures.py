@@ -68,6 +68,7 @@ class Waiting:
     provider: str
     receiver: str
     since: datetime
+    told: bool = False  # whether the EPR was told that this one is late
 
 
 @frozen(kw_only=True)
@@ -115,7 +116,10 @@ class Figures(Noun):
         """Return for whom something waits that is not held."""
         return [
             Waiting(
-                provider=row["provider"], receiver=row["receiver"], since=instant(row["oldest"])
+                provider=row["provider"],
+                receiver=row["receiver"],
+                since=instant(row["oldest"]),
+                told=bool(row["told"]),
             )
             for row in connection.rows("oldest_waiting")
         ]

@@ -15,8 +15,8 @@ SELECT receiver, n, min((SELECT min(created_at) FROM messages INDEXED BY message
   FROM receivers WHERE provider IS NOT NULL GROUP BY receiver, n;
 
 -- name: oldest_waiting
--- Since when the oldest waits for each Receiver, but for what is held. One look into the index for each and provider,
--- however many messages wait.
+-- Since when the oldest waits for each Receiver, but for what is held, and whether the EPR was told that it is late. Two
+-- looks into the index for each and provider, however many messages wait.
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
@@ -25,11 +25,16 @@ WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT receiver, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                        WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider > receivers.provider)
       FROM receivers WHERE provider IS NOT NULL)
-SELECT provider, receiver, oldest FROM (
+SELECT provider, receiver, oldest, told FROM (
     SELECT provider, receiver, (SELECT created_at FROM messages INDEXED BY messages_backlog
                                  WHERE settled_at IS NULL AND receiver = receivers.receiver
                                    AND provider = receivers.provider AND state <> 'held'
-                                 ORDER BY created_at LIMIT 1) AS oldest
+                                 ORDER BY created_at LIMIT 1) AS oldest,
+           (SELECT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed')
+              FROM messages AS m INDEXED BY messages_backlog
+             WHERE m.settled_at IS NULL AND m.receiver = receivers.receiver
+               AND m.provider = receivers.provider AND m.state <> 'held'
+             ORDER BY m.created_at LIMIT 1) AS told
       FROM receivers WHERE provider IS NOT NULL) AS found
  WHERE oldest IS NOT NULL;
 

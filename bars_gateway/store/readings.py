@@ -225,6 +225,7 @@ def overview(connection: Connection, room: Room, now: datetime) -> Overview:
         },
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         oldest_waiting_at=instant(oldest["waiting_at"]) if oldest else None,
+        oldest_late_at=instant(oldest["late_at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),
         last_workflows=[
@@ -252,6 +253,7 @@ def watched(connection: Connection, room: Room, now: datetime) -> Overview:
         cancels_waiting={},
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         oldest_waiting_at=instant(oldest["waiting_at"]) if oldest else None,
+        oldest_late_at=instant(oldest["late_at"]) if oldest else None,
         next_due_at=None,
         last_attempts=(),
         last_workflows=(),

@@ -42,8 +42,9 @@ SELECT reading, count(*) AS n FROM messages_seen
 SELECT state AS provider, n FROM tallies WHERE of = 'notice' AND n > 0;
 
 -- name: oldest_open
--- Since when the oldest message is open, and since when the oldest that is not held. Two looks into the index for each
--- Receiver and provider, however many messages wait.
+-- Since when the oldest message is open, since when the oldest that is not held, and since when the oldest of these that
+-- the EPR was told to be late: of each Receiver and provider the oldest. Three looks into the index for each of them,
+-- however many messages wait.
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
@@ -56,7 +57,12 @@ SELECT min((SELECT min(created_at) FROM messages INDEXED BY messages_backlog
              WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider)) AS at,
        min((SELECT created_at FROM messages INDEXED BY messages_backlog
              WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider AND state <> 'held'
-             ORDER BY created_at LIMIT 1)) AS waiting_at
+             ORDER BY created_at LIMIT 1)) AS waiting_at,
+       min((SELECT CASE WHEN EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed')
+                        THEN m.created_at END
+              FROM messages AS m INDEXED BY messages_backlog
+             WHERE m.settled_at IS NULL AND m.receiver = receivers.receiver AND m.provider = receivers.provider
+               AND m.state <> 'held' ORDER BY m.created_at LIMIT 1)) AS late_at
   FROM receivers WHERE provider IS NOT NULL;
 
 -- name: last_attempts

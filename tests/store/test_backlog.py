@@ -87,6 +87,7 @@ FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up
         ("next_due", {"now": "2020", "providers": json.dumps(["bench"])}),
         ("next_due_of_all", {}),
         ("oldest_waiting", {}),
+        ("oldest_open", {}),
         ("messages_past_their_time", {"now": LATER} | FIRST),
         ("late_messages", {"now": LATER} | FIRST),
         ("leases_lapsed", {"now": LATER} | FIRST),

@@ -245,6 +245,22 @@ async def test_a_late_message_is_reported_once(store: Store) -> None:
     assert (NoticeKind.DELAYED, "queued") == (notice.kind, notice.state)
 
 
+async def test_a_message_whose_epr_was_told_is_late_to_the_operator_too(store: Store) -> None:
+    """Until it is settled: on the page, and by whom alerts are sent."""
+    accepted = await store.outbound.submit(submission(), NOW)
+    late = []
+    for minutes in (0, 2):
+        at = NOW + timedelta(minutes=minutes)
+        await store.outbound.tell_delays(at)
+        (waiting,) = await store.figures.waiting()
+        late.append(((await store.overview(at)).oldest_late_at, waiting.told))
+    await store.outbound.give_up(NOW + timedelta(hours=3))
+
+    assert [(None, False), (NOW, True)] == late
+    assert (await store.overview(NOW + timedelta(hours=3))).oldest_late_at is None
+    assert accepted.message_id
+
+
 @pytest.mark.parametrize("move", [Move.REQUEST, Move.CONCLUDE, Move.CANCEL])
 async def test_what_goes_on_past_its_time_is_told_then(store: Store, move: Move) -> None:
     """Once when it is late, and once more when its clinical time passes; then no more."""
