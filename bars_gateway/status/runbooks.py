@@ -149,8 +149,7 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_OVER,
-        title="Nothing is received, or not from all: the certificate for receiving, its chain, or"
-        " the authorities of the callers have ended",
+        title="What we receive with has ended: nothing comes in, or not from all",
         whose=Whose.OURS,
         harm="Referrals, bookings and cancellations do not reach us, nor do the answers to what we"
         " send. The Senders see that the connection fails, and the page may name our own services"
@@ -412,8 +411,7 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_IMMINENT,
-        title="In a week at most nothing more is received, or not from all: the certificate for"
-        " receiving, its chain, or the authorities of the callers end",
+        title="What we receive with ends within a week: then nothing comes in, or not from all",
         whose=Whose.OURS,
         harm="None yet. Once it has ended nothing is received (`expiry.over`): referrals, bookings"
         " and cancellations do not reach us, nor do the answers to what we send.",
