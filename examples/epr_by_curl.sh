@@ -33,7 +33,8 @@ tell() { # what stands in this notice at FILTER; echo would read its backslashes
   printf '%s\n' "$notice" | jq --raw-output "$1"
 }
 
-told=$(ask GET /contract | jq --raw-output .tells)
+until told=$(ask GET /contract --fail) && [ -n "$told" ]; do sleep 1; done # curl says why not
+told=$(printf '%s' "$told" | jq --raw-output .tells)
 [ "$told" = socket ] || { echo 'set notices = "socket": they come by folder' >&2 && exit 1; }
 submit
 mine=$(jq --raw-output .request_id "$received/receipt")

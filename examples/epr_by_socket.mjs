@@ -28,7 +28,7 @@ function ask(method, path, body, type = 'application/json') {
 // Asks until there is an answer; an error's body says what is wrong, and the cure.
 async function asked(...what) {
   for (;;) {
-    const answer = await ask(...what).catch(() => ({ status: 503 }))
+    const answer = await ask(...what).catch((e) => console.error(e.message) ?? { status: 503 })
     if (answer.status < 400) return answer.body
     if (!nobodyKnows.includes(answer.status)) throw new Error(answer.body)
     await pause(1000)

@@ -6,11 +6,13 @@ An EPR by the socket: sends a message, takes what comes until its outcome, and a
 Settings of the provider: notices = "socket", questions = "socket". Python's own library is enough.
 """
 
+import contextlib
 import http.client
 import json
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 
@@ -22,10 +24,20 @@ class Gateway(http.client.HTTPConnection):
         self.sock.connect(self.host)
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "json") -> bytes:
-        self.request(method, path, body, {"Host": "gateway", "Content-Type": f"application/{kind}"})
-        content = (answer := self.getresponse()).read()
+        """Ask until there is an answer: the same bytes are one message, however often they come."""
+        while True:
+            head = {"Host": "gateway", "Content-Type": f"application/{kind}"}
+            try:
+                self.request(method, path, body, head)
+                content = (answer := self.getresponse()).read()
+                if answer.status not in {408, 500, 503}:
+                    break
+            except (OSError, http.client.HTTPException) as error:  # the gateway is away
+                print(f"{method} {path}: {error}", file=sys.stderr, flush=True)
+                self.close()
+            time.sleep(1)
         if answer.status >= 400:  # the body says what is wrong, and the cure
-            raise OSError(answer.status, f"{method} {path}: {content.decode()}")
+            raise ValueError(f"{method} {path}: {content.decode()}")
         return content
 
 
@@ -36,10 +48,11 @@ def answer_questions(gateway: Gateway) -> None:
         asked = gateway.ask("GET", f"/questions?wait=30&after={after}")
         for each in json.loads(asked)["questions"]:
             at, after = f"/questions/{each['question_id']}", each["question_id"]
-            if each["media_type"]:  # of what it says yes to, no notice comes: it keeps this
-                gateway.ask("GET", f"{at}/request")
             decision = {"refuse": "not-supported"}  # here a real EPR looks into its diary
-            gateway.ask("POST", f"{at}/answer", json.dumps(decision).encode())
+            with contextlib.suppress(ValueError):  # nobody waits for it any more
+                if each["media_type"]:  # of what it says yes to, no notice comes: it keeps this
+                    gateway.ask("GET", f"{at}/request")
+                gateway.ask("POST", f"{at}/answer", json.dumps(decision).encode())
 
 
 def main(path: str, message: Path, received: Path) -> None:

@@ -103,6 +103,17 @@ async def test_it_reads(box):
     assert reply.json["request_id"] == call.headers["X-Request-Id"]
 
 
+async def test_a_slot_that_it_is_told_begins_when_it_did(box):
+    """Who knows a slot by its time, and not by its id, sees that it is asked for again."""
+    slot = str(uuid.uuid4())
+    for _ in range(2):
+        await requested(box, use_case="a7t1", books=True, slot=slot)
+    first, second = (resource(message, "Slot") for message in await heard(box, 2))
+
+    assert (first["start"], first["end"]) == (second["start"], second["end"])
+    assert first["start"][14:19] in {"00:00", "30:00"}  # whatever second it is asked for
+
+
 async def test_it_reads_the_slots_of_the_next_day(box):
     """With everything that a search for slots must have."""
     await read(box, read="Slot")

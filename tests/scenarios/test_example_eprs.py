@@ -15,7 +15,7 @@ from messages import RECEIVER, SENDER, referral
 from world import World, headers, post, world_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LONGEST = 72  # lines: an example that needs more shows that the door is too hard
+LONGEST = 80  # lines: an example that needs more shows that the door is too hard
 INTERPRETERS = {".py": sys.executable, ".sh": "sh", ".mjs": "node"}
 BY_SOCKET = 'notices = "socket"\nquestions = "socket"'
 
@@ -255,6 +255,36 @@ async def test_an_example_says_why_a_message_is_refused(
 
     assert running.returncode
     assert b'"issues"' in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("epr_by_curl.sh", marks=pytest.mark.needs("curl", "jq")),
+        pytest.param("epr_by_socket.mjs", marks=pytest.mark.needs("node")),
+        "epr_by_socket.py",
+    ],
+)
+async def test_an_example_that_finds_no_gateway_says_so_and_goes_on_once_it_is_there(
+    by_socket: World, received: Path, name: str
+) -> None:
+    """An EPR may be started first; a socket that it may not open is seen as well."""
+    later = received.parent / "later"
+    running = await asyncio.create_subprocess_exec(
+        *(INTERPRETERS[Path(name).suffix], EXAMPLES / name),
+        *(later, its_referral(received.parent), received),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert running.stderr is not None
+    async with asyncio.timeout(60):
+        said = await running.stderr.readline()
+        later.symlink_to(by_socket.hospital.socket)
+        printed, _ = await running.communicate()
+
+    assert said.strip()
+    assert b"notices = " not in said
+    assert (0, b"outcome") == (running.returncode, printed.partition(b":")[0])
 
 
 @pytest.mark.needs("node")

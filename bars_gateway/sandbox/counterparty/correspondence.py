@@ -23,11 +23,12 @@ import json
 import ssl
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
+from zlib import crc32
 
 import aiohttp
 from yarl import URL
@@ -381,7 +382,8 @@ def request(
     version = VERSIONS[application][-1]
     ends = {"sender": sender, "receiver": receiver}
     if books or application in ONLY_BOOKED:
-        made = booking(slot=slot or str(uuid4()), sender=sender, receiver=receiver)
+        begin = None if slot is None else _begin_of(slot)
+        made = booking(slot=slot or str(uuid4()), sender=sender, receiver=receiver, begin=begin)
         return _for(made, use_case, version, nhs_number)
     ends |= {"use_case": use_case, "version": version, "nhs_number": nhs_number}
     if application == "a4":
@@ -391,6 +393,12 @@ def request(
     if application in _ADDED:
         _ADDED[application](bundle)
     return json.dumps(bundle).encode()
+
+
+def _begin_of(slot: str) -> datetime:
+    """Return when a slot begins, for whoever books it: a half hour of the day after tomorrow."""
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    return day + timedelta(minutes=30) * (crc32(slot.encode()) % 48)
 
 
 def _free_slots(target: str, begin: datetime) -> str:
