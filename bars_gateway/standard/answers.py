@@ -29,7 +29,6 @@ wherever in the body it stands.
 Decisions: D-foreign-answer.
 """
 
-import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -40,11 +39,9 @@ from typing import Protocol
 import orjson
 
 from bars_gateway.frozen import frozen
-from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import (
     Entry,
     Message,
-    from_json,
     map_of,
     maps_of,
     objects_in,
@@ -53,7 +50,7 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.consistency import case_numbers_of
-from bars_gateway.standard.formats import Format, to_bytes, to_tree
+from bars_gateway.standard.formats import Format, answered, in_utf8, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import (
     NOBODY,
@@ -64,7 +61,7 @@ from bars_gateway.standard.patients import (
     patient_of,
     sameness_among,
 )
-from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource, unmarked
+from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
@@ -280,7 +277,7 @@ def _issue(problem: Problem, severity: str = "error", path: str = "") -> dict[st
 
 def read_outcome(body: bytes) -> Outcome:
     """
-    Return what an error body says: an OperationOutcome's first codes, or a platform's fault.
+    Return what an error body says: an OperationOutcome's first error, or a platform's fault.
 
     Never raises: error bodies come from anywhere, in either format, with issue codes that
     FHIR does not know and in either spelling of the code system.
@@ -289,7 +286,9 @@ def read_outcome(body: bytes) -> Outcome:
     if found is None:
         return Outcome(is_outcome=False)
     if text_of(found, "resourceType") == "OperationOutcome":
-        first: Mapping[str, Json] = next(iter(maps_of(found, "issue")), {})
+        issues = maps_of(found, "issue")  # some begin with a warning
+        errors = (each for each in issues if text_of(each, "severity").lower() in _ERRORS)
+        first: Mapping[str, Json] = next(chain(errors, issues), {})
         coding = next(iter(maps_of(map_of(first, "details"), "coding")), {})
         return Outcome(
             is_outcome=bool(first),
@@ -327,7 +326,7 @@ def _own_words(issue: Mapping[str, Json]) -> OwnWords:
 def _readable(body: bytes) -> Mapping[str, Json] | None:
     """Return what an error body holds, in either format; None: nothing that can be read."""
     # Platforms say application/json of whatever they pass on, and pad it: the bytes decide.
-    said = body.removeprefix(codecs.BOM_UTF8).strip()
+    said = in_utf8(body)
     try:
         found = to_tree(said, Format.XML) if said.startswith(b"<") else json.loads(said)
     except (ValueError, RecursionError):
@@ -511,9 +510,8 @@ def _judged(ours: _SentMessage, tree: Resource) -> Acknowledgement:
 
 def _tree(body: bytes) -> Resource | None:
     """Return what *body* holds, whichever of the two formats its header gives it out for."""
-    written = unmarked(body).strip()
     try:
-        return xml.to_tree(written).tree if written.startswith(b"<") else from_json(written)
+        return answered(body)
     except MalformedBundle:
         return None
 

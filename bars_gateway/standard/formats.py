@@ -2,16 +2,22 @@
 The two formats that BaRS speaks, the way from one to the other, and the choice between them.
 
     bytes ──to_tree──► tree ──to_bytes──► bytes, in either format, every value as written
+    bytes of an answer ──answered──► tree, whichever of the two it is, and in which encoding
     _format, else Accept ──negotiate──► Format │ Issue (406)
 
 A message is stored and sent as the bytes that came (D-lossless). What we compose ourselves is
 composed in JSON and converted only for a caller who asked for XML.
+
+What is sent to us has to be in UTF-8. What is *answered* to us is read where it can be: servlets of
+Java write Latin-1 where nobody has told them otherwise, and an answer with a Siân in it would be
+none. A refusal would count as silence, and another patient's record as no record.
 
 `_format` wins over the Accept header, whose media types then mean nothing (H11, D-formats). Two
 kinds of version travel with a message and are never mixed: this one is of BaRS Core, stands in
 the Accept header, and is compared on its major number alone.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -22,7 +28,7 @@ import orjson
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource
+from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource, unmarked
 
 # Bytes: to read, judge or write so much holds up whatever else waits on a loop. Below, a thread
 # costs more than it frees.
@@ -31,6 +37,11 @@ CORE_MAJOR = 1
 _ANY = ("*/*", "application/*")
 _VERSION = re.compile(r"\s*version\s*=\s*\"?(\d+)(?:\.\d+)*", re.ASCII | re.IGNORECASE)
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.ASCII | re.IGNORECASE)
+
+
+# What says in XML in which encoding it is.
+_ENCODING = re.compile(rb"""(<\?xml[^>]*?)\s+encoding\s*=\s*(?:"[^"]*"|'[^']*')""")
+_WESTERN = "cp1252"  # Latin-1, and what Windows has where that has nothing
 
 
 class Format(StrEnum):
@@ -52,6 +63,32 @@ def format_of(media_type: str) -> Format | None:
 def to_tree(body: bytes, written_in: Format) -> Resource:
     """Return the resource in *body*, or raise MalformedBundle."""
     return xml.to_tree(body).tree if written_in is Format.XML else from_json(body)
+
+
+def answered(body: bytes) -> Resource:
+    """Return the resource in the *body* of an answer, or raise MalformedBundle."""
+    written = unmarked(body).strip()
+    try:
+        return to_tree(written, _format_in(written))
+    except MalformedBundle:
+        again = in_utf8(body)
+        if again == written:
+            raise
+    return to_tree(again, _format_in(again))
+
+
+def _format_in(written: bytes) -> Format:
+    return Format.XML if written.startswith(b"<") else Format.JSON
+
+
+def in_utf8(body: bytes) -> bytes:
+    """Return the *body* of an answer in UTF-8, without what it says of its own encoding."""
+    encoding = json.detect_encoding(body)  # by its mark, or its zeros
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        text = body.decode(_WESTERN, "replace")
+    return _ENCODING.sub(rb"\1", unmarked(text.encode("utf-8", "replace")).strip(), count=1)
 
 
 def to_bytes(tree: Json, wanted: Format) -> bytes:

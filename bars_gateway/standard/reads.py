@@ -55,7 +55,7 @@ from bars_gateway.standard.bundle import (
     said_by,
     text_of,
 )
-from bars_gateway.standard.formats import Format, format_of, to_tree
+from bars_gateway.standard.formats import Format, answered, format_of
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TargetIdentifier, is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import (
@@ -215,7 +215,7 @@ def shown(request: BarsRequest, answer: BarsAnswer) -> Resource | None:
     if answer.http_status != _OK or not (answer.kept_since or echoed(request, answer)):
         return None
     try:
-        found = to_tree(answer.body, format_of(answer.media_type) or Format.JSON)
+        found = answered(answer.body)
     except MalformedBundle:
         return None
     return found if _is_asked_for(request, found) else None

@@ -192,6 +192,12 @@ def test_what_we_write_can_be_read_back() -> None:
             b'{"resourceType":"OperationOutcome","issue":[{"code":"Mary Smith of Leeds"}]}',
             Outcome(is_outcome=True),
         ),
+        pytest.param(
+            b'{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"value"},'
+            b'{"severity":"error","code":"duplicate"},{"severity":"fatal","code":"conflict"}]}',
+            Outcome(is_outcome=True, issue="duplicate"),
+            id="a-warning-first",
+        ),
     ],
 )
 def test_errors_of_others_are_read_leniently(body: bytes, expected: Outcome) -> None:
