@@ -1,5 +1,6 @@
 """Facts as they are seen: each is printed, and the first that is not so ends everything."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -44,5 +45,6 @@ class Facts:
         while not (found := await condition()):
             late = time.monotonic() - begun > seconds
             self.require(fact, not late, f"not within {seconds:.0f} s") if late else None
+            await asyncio.sleep(1.0)  # what is asked has the one processor in there
         self.note(f"{fact} ({time.monotonic() - begun:.0f} s)")
         return found
