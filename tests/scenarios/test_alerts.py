@@ -20,6 +20,8 @@ from bars_gateway.store.alerts import standing
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.both_engines
+
 MANY = 200
 
 

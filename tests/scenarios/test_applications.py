@@ -19,6 +19,8 @@ from world import Node, World, headers, issue, post, world_in
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 WITHDRAWN = ["a5t2", "a5t3", "referraltopharmacy"]
 
 

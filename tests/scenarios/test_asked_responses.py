@@ -19,6 +19,8 @@ from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 XML = "application/fhir+xml"
 
 

@@ -4,12 +4,15 @@ import json
 import uuid
 from typing import Any
 
+import pytest
 from messages import NHS_NUMBER, validation_request
 from world import World, eventually, headers, post
 
 from bars_gateway.demo.messages import response
 from bars_gateway.model.interventions import AGAINST
 from bars_gateway.standard.workflow import State
+
+pytestmark = pytest.mark.both_engines
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 

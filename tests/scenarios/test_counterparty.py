@@ -18,6 +18,8 @@ from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 SERVICE = "2000000101"
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from messages import NHS_NUMBER, referral
 from scripted import fine, outcome, receiver
@@ -13,6 +14,8 @@ from world import SYSTEM, Node, in_time, world_in
 
 from bars_gateway.standard.headers import TARGET, TargetIdentifier
 from bars_gateway.standard.verdict import ROWS, SILENCE
+
+pytestmark = pytest.mark.both_engines
 
 Fault = Mapping[str, object]
 Saying = Callable[[bytes], web.Response]

@@ -18,6 +18,8 @@ from world import Node, World, eventually, world_in
 
 from bars_gateway.standard.bundle import read
 
+pytestmark = pytest.mark.both_engines
+
 HEADER = "Bundle.entry[0].resource"
 
 

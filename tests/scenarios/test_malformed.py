@@ -25,6 +25,8 @@ from yarl import URL
 from bars_gateway.inbound import exchange, message_handler
 from bars_gateway.standard.formats import LONG
 
+pytestmark = pytest.mark.both_engines
+
 REFUSED = {400, 413, 415, 422}
 
 

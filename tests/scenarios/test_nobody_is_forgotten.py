@@ -37,6 +37,8 @@ from bars_gateway.standard.workflow import State
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.restore import hand_over, restore
 
+pytestmark = pytest.mark.both_engines
+
 HOUR = timedelta(hours=1)
 CLOCKS = {  # how far a stamp lies behind the truth
     "right": timedelta(0),

@@ -25,6 +25,8 @@ from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_chang
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 
+pytestmark = pytest.mark.both_engines
+
 Answering = Callable[[bytes], web.Response]
 
 

@@ -14,6 +14,8 @@ from world import Node, World, eventually, get, headers, post, world_in
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import from_json
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:

@@ -12,6 +12,8 @@ from asked_epr import YES, answering, epr_at
 from bookings import booking, searchset, slot_query
 from world import World, get, headers, issue, post, world_in
 
+pytestmark = pytest.mark.both_engines
+
 PATIENT = "patient:identifier=https://fhir.nhs.uk/Id/nhs-number%7C9990000018"
 ANOTHER = {"system": "http://fhir.nhs.uk/id/nhs-number", "value": "9990000026"}
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"

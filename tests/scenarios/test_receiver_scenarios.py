@@ -14,6 +14,8 @@ from messages import RECEIVER, referral
 from moving import transfer
 from world import World, headers, issue, post, world_in
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:

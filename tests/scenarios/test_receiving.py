@@ -14,6 +14,8 @@ from world import JSON, World, eventually, headers, post
 
 from bars_gateway.standard.headers import TargetIdentifier
 
+pytestmark = pytest.mark.both_engines
+
 
 def issues(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(issue["details"]["coding"][0]["code"], issue["code"]) for issue in outcome["issue"]]

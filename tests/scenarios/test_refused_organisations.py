@@ -15,6 +15,8 @@ from bars_gateway.standard.headers import ODS, encode
 from bars_gateway.standard.rule import sender_codes
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 ABSENT = "9658499171"  # the official patient who does not come
 AGREED = 'rules = {"*" = {G11 = "off"}}'  # the withdrawn response, by agreement
 

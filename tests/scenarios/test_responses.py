@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from messages import SENDER, validation_request
 from telling import told
 from world import World, eventually, headers, post
@@ -12,6 +13,8 @@ from world import World, eventually, headers, post
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.workflow import State
+
+pytestmark = pytest.mark.both_engines
 
 
 async def requested(world: World) -> tuple[dict[str, Any], bytes]:

@@ -12,6 +12,8 @@ from bars_gateway.daemon.states import egress_state, token_states
 from bars_gateway.status.concerns import concerns
 from bars_gateway.store.pacing import EGRESS, token_service_of
 
+pytestmark = pytest.mark.both_engines
+
 
 async def kept(node: Node) -> dict[str, str]:
     return dict(await asyncio.to_thread(node.ask, "SELECT name, since FROM breaks"))

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from messages import RECEIVER, referral
 from moving import socket_of
 from scripted_receiver import Said, answering_reads
 from structlog.testing import capture_logs
 from world import Node, World, world_in
+
+pytestmark = pytest.mark.both_engines
 
 CHECKED = "target_check_seconds = 5"
 INVALID = "https://fhir.nhs.uk/Id/dos-service-id|2000071898"  # the official service of that kind

@@ -17,6 +17,8 @@ from world import World, eventually, in_time, world_in
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 # A clinical time that is over cannot end the retries: the Application's own limit does.
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 IMPATIENT = """

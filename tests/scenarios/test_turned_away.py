@@ -15,6 +15,8 @@ from world import Node, World, eventually, headers, in_time, post, world_in
 
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 ASKED = 'questions = "socket"'
 
 

@@ -23,6 +23,8 @@ from bars_gateway.standard.workflow import State
 from bars_gateway.status.concerns import concerns
 from bars_gateway.status.running import RuntimeState
 
+pytestmark = pytest.mark.both_engines
+
 Document = dict[str, Any]
 ANOTHER, THIRD, PLACEHOLDER = "9990000026", "9990000034", "0000000000"
 NHS = "https://fhir.nhs.uk/Id/nhs-number"

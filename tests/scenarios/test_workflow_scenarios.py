@@ -18,6 +18,8 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import journey_of
 from bars_gateway.standard.workflow import State
 
+pytestmark = pytest.mark.both_engines
+
 
 async def acknowledged(world: World) -> tuple[dict[str, Any], bytes]:
     """Send a validation request; return its receipt and the hospital's acknowledgement."""
