@@ -27,7 +27,8 @@ class Node:
         return self.silent >= AWAY_AFTER
 
     def __str__(self) -> str:
-        seen = f"away for {self.silent.total_seconds():.0f} s" if self.is_away else "there"
+        silent = f"{self.silent.total_seconds():.0f} s"
+        seen = f"away for {silent}" if self.is_away else f"there, seen {silent} ago"
         alone = f", alone does {', '.join(self.leases)}" if self.leases and not self.is_away else ""
         clock = f"clock {self.clock_ahead.total_seconds():+.1f} s"
         return f"{self.name} ({seen}, since {self.started_at:%d %b %H:%M} UTC, {clock}{alone})"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ import psycopg
 import pytest
 from asked_epr import YES, epr_at
 from bookings import booking
+from courses import page
 from json_lines import LINES
-from messages import referral
+from messages import referral, validation_request
 from postgres_server import postgres_server, programs
 from store_values import arrival
 from two_nodes import Member
 from world import World, eventually, headers, in_time, post, world_in
 
+from bars_gateway.epr.inbox import Attendance
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
 
@@ -46,14 +49,14 @@ class Shared:
 
 @pytest.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[Shared]:
-    async with shared_world(tmp_path, "socket") as made:
+    async with shared_world(tmp_path, 'questions = "socket"') as made:
         yield made
 
 
 @pytest.fixture
 async def by_folder(tmp_path: Path) -> AsyncIterator[Shared]:
     """Share a world whose EPR is asked by files."""
-    async with shared_world(tmp_path, "folder") as made:
+    async with shared_world(tmp_path, 'questions = "folder"') as made:
         yield made
 
 
@@ -61,7 +64,7 @@ async def by_folder(tmp_path: Path) -> AsyncIterator[Shared]:
 async def shared_world(tmp_path: Path, asked: str) -> AsyncIterator[Shared]:
     with postgres_server() as server:
         by_hand = "[retention]\nnightly = false"  # or what a purge does depends on the hour
-        async with world_in(tmp_path, asked=f'questions = "{asked}"', hospital=by_hand) as world:
+        async with world_in(tmp_path, asked=asked, hospital=by_hand) as world:
             await world.hospital.stop()
             store = f'[store]\nurl = "{server.ready()}"\nseveral_nodes = true\n'
             nodes = [Member.of(world.hospital, name, store) for name in ("one", "two")]
@@ -205,8 +208,7 @@ async def test_what_lies_in_the_folders_of_each_node_is_purged(quick, shared) ->
 async def test_a_node_that_will_never_come_back_is_taken_out(shared) -> None:
     """One that lives is refused; what is left undone is said, and the trail has who did it."""
     one = shared.one
-    with psycopg.connect(one.settings().store.url) as session:
-        session.execute(_GONE)
+    ask(one, _GONE)
     await eventually(lambda: _listed(one) == ["gone", "one", "two"])
     living = await one.typed("nodes", "remove", "two", "--why", "INC-7")
     unknown = await one.typed("nodes", "remove", "three", "--why", "INC-7")
@@ -228,12 +230,18 @@ async def test_a_node_that_will_never_come_back_is_taken_out(shared) -> None:
     assert ("gone", "INC-7") == (trail["node"], trail["why"])
 
 
-# As one whose machine was lost.
+# As one whose machine was lost, and which had the EPR's folder.
 _GONE = """
     INSERT INTO nodes (name, incarnation, version, started_at, seen_at, ahead_ms, asked, leases)
-    VALUES ('gone', 'x', '0.2.0', '2026-01-01T07:00:00.000Z', '2026-01-01T08:00:00.000Z', 0, '{}',
-            '[]')
+    VALUES ('gone', 'x', '0.2.0', '2026-01-01T07:00:00.000Z', '2026-01-01T08:00:00.000Z', -2500,
+            '{}', '["folder hospital"]')
 """
+
+
+def ask(node: Member, sql: str, *values: object) -> None:
+    """Run *sql* beside the gateways."""
+    with psycopg.connect(node.settings().store.url) as session:
+        session.execute(sql.encode(), values or None)
 
 
 def _listed(node: Member) -> list[str]:
@@ -251,8 +259,58 @@ async def test_doctor_lists_the_nodes(shared) -> None:
     """Who is there, and which of them keeps house for all."""
     nodes = shared.one.gateway._store.nodes
     await eventually(lambda: len(nodes.listed()) == 2 and any(e.leases for e in nodes.listed()))
+    ask(shared.one, _GONE)
     printed = (await shared.one.typed("doctor", "--json")).out
+    living = r"\(there, seen \d s ago, since \d\d \w{3} \d\d:\d\d UTC, clock [+-]0\.\d s"
 
-    assert "nodes: one (there, since " in printed
-    assert "two (there, since " in printed
+    assert re.search(
+        r"nodes: gone \(away for \d{5,} s, since 01 Jan 07:00 UTC, clock -2\.5 s\)", printed
+    )
+    assert re.search(f"one {living}", printed)
+    assert re.search(f"two {living}", printed)
     assert "housekeeping" in printed
+
+
+@pytest.fixture
+def looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for a quarter of a minute until what is unread is looked at."""
+    monkeypatch.setitem(Attendance.__init__.__kwdefaults__, "look_seconds", 0.1)
+
+
+async def offered(node: Member) -> list[tuple[int, str]]:
+    """Return the notices that the EPR finds on the socket of *node*: number and use case."""
+    async with epr_at(node.socket) as epr, epr._session.get("/notices?wait=0") as answer:
+        found = (await answer.json())["notices"]
+    return [(each["notice_id"], each["use_case"]) for each in found]
+
+
+async def test_what_nobody_can_put_into_a_folder_each_living_node_tells_of_and_gives(
+    looking, tmp_path: Path
+) -> None:
+    """By number and age, when its use case says so; and on its socket, to whoever collects it."""
+    async with shared_world(tmp_path, 'notices = "socket"') as shared:
+        nodes = (shared.one, shared.two)
+        ask(shared.one, _GONE)
+        for node, body in zip(nodes, (validation_request(), referral()), strict=True):
+            assert (await post(shared.world, body, headers(), node=node))[0] == 200
+        since = datetime.now(UTC) - timedelta(minutes=10)
+        await _age(shared.one, since)
+        urgent = [await in_time(partial(page, node, "taken 1 notice of a4t1")) for node in nodes]
+        longer = datetime.now(UTC) - timedelta(minutes=31)
+        await _age(shared.one, longer)
+        late = [await in_time(partial(page, node, "taken 1 notice of a1t1")) for node in nodes]
+        given = [await offered(node) for node in nodes]
+
+    for shown in urgent:
+        assert f"has not taken 1 notice of a4t1, the oldest since {since:%d %b %H:%M} UTC" in shown
+        assert "No living gateway writes into its folder: gone did, and is away" in shown
+        assert "has not taken 1 notice of a1t1" not in shown
+    for shown in late:
+        assert f"has not taken 1 notice of a1t1, the oldest since {longer:%d %b %H:%M} UTC" in shown
+    assert [[(1, "a4t1"), (2, "a1t1")]] * 2 == given
+
+
+async def _age(node: Member, since: datetime) -> None:
+    """Let all notices be of that moment."""
+    at = since.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    await asyncio.to_thread(ask, node, "UPDATE notices SET created_at = %s", at)

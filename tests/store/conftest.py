@@ -6,18 +6,23 @@ The store, over each engine: a test that asks for `store` or `database` runs on 
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
+import engines
+import psycopg
 import pytest
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
+from psycopg.rows import tuple_row
 
+from bars_gateway.errors import StoreError
 from bars_gateway.store.connection import Database
-from bars_gateway.store.postgresql import PostgresConnection
+from bars_gateway.store.postgresql import PostgresConnection, Raw, translated
 from bars_gateway.store.postgresql.database import open_server
 from bars_gateway.store.postgresql.server import ServerAddress
+from bars_gateway.store.postgresql.transactions import Writer
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite import database as sqlite_database
 from bars_gateway.store.sqlite.database import open_database
@@ -38,10 +43,9 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """Return a server of this process's own, which is started when the first test needs it."""
-    with postgres_server() as server:
-        yield server
+def postgres() -> PostgresServer:
+    """Return the server of this process's own, which is started when the first test needs it."""
+    return engines.server()
 
 
 @pytest.fixture
@@ -63,11 +67,10 @@ def empty_database(tmp_path: Path, engine: str, request: pytest.FixtureRequest) 
             yield opened
         server.drop(url)
 
-    if engine != "sqlite":
-        return of_postgresql
+    on_file = engine == "sqlite"
     if not {"statements", "unrehearsed"} & {*request.fixturenames, *request.keywords}:
-        request.getfixturevalue("rehearsed")
-    return of_sqlite
+        request.getfixturevalue("rehearsed" if on_file else "refused_once")
+    return of_sqlite if on_file else of_postgresql
 
 
 @pytest.fixture
@@ -101,6 +104,47 @@ def rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
         return run_group(connection, [rehearsing(work) for work in works])
 
     monkeypatch.setattr(sqlite_database, "_run_group", rehearsed_group)
+
+
+_NUMBERS = "SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences"
+_NUMBERS_AGAIN = "SELECT setval(%s, coalesce(%s::bigint, 1), %s::bigint IS NOT NULL)"
+
+
+@pytest.fixture
+def refused_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let the server refuse each group that changes something at its COMMIT, once: it runs again.
+
+    That is what a conflict between nodes does. The numbers that it was given are given again here,
+    since tests say which they expect.
+    """
+    begin, commit = Writer._begun, Writer._commit
+    numbers: dict[Writer, list[tuple[str, int | None]]] = {}
+    again: set[Writer] = set()
+
+    def begun(writer: Writer) -> Raw:
+        raw = begin(writer)
+        with raw.cursor(row_factory=tuple_row) as cursor:
+            numbers[writer] = cursor.execute(_NUMBERS, prepare=False).fetchall()
+        return raw
+
+    def refusing(writer: Writer, within: PostgresConnection) -> None:
+        if writer in again or not within.changed:
+            again.discard(writer)
+            commit(writer, within)
+            return
+        again.add(writer)
+        try:
+            within.settle()
+        except StoreError as error:
+            writer._undo(within.raw, error)
+        within.say("ROLLBACK")
+        for name, last in numbers[writer]:
+            within.raw.execute(_NUMBERS_AGAIN, (name, last, last), prepare=False)
+        raise translated(psycopg.errors.SerializationFailure("could not serialize access"))
+
+    monkeypatch.setattr(Writer, "_begun", begun)
+    monkeypatch.setattr(Writer, "_commit", refusing)
 
 
 class UndoneError(Exception):
