@@ -424,16 +424,22 @@ async def world_in(
     services: tuple[str, str] = ("2000000101", "2000000202"),
     counterparty: bool = False,
     poisoned: bool = False,
+    patience: float = 32.0,
 ) -> AsyncIterator[World]:
     """
     Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
 
     *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
     *counterparty*: whether the sandbox has its own services as well. *poisoned*: something is to
-    fail between any two steps, so what lies in the folders is not held to the contract.
+    fail between any two steps, so what lies in the folders is not held to the contract. *patience*
+    is for how many seconds the proxy waits for a Receiver's answer.
     """
     settings = SandboxSettings(
-        folder=folder / "sandbox", key_bits=2048, counterparty=counterparty, pause_seconds=0.05
+        folder=folder / "sandbox",
+        key_bits=2048,
+        counterparty=counterparty,
+        pause_seconds=0.05,
+        answer_seconds=patience,
     )
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
         nodes = []
