@@ -247,7 +247,10 @@ def timeline(
     found = read(settings, lambda c: conversation(c, provider, correlation_id))
     if found is None:
         if not as_json:
-            typer.echo("Nothing here has that X-Correlation-Id.")
+            typer.echo(
+                "Nothing here has that X-Correlation-Id. With an X-Request-Id, bars-gateway explain"
+                " names it."
+            )
         raise typer.Exit(1)
     if as_json:
         print_lines([_timeline_document(found, now)])

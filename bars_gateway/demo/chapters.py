@@ -46,10 +46,12 @@ from bars_gateway.demo.stage import (
     Organisation,
     Stage,
 )
+from bars_gateway.errors import SandboxError
 
 _RESPONSES = (("interim", "progress"), ("final", "conclude"))
 _READS = frozenset({"GET Appointment", "GET ServiceRequest"})
 _SECONDS, _MORE_SECONDS = 2, 6  # from the request to its clinical time; where it was missed
+_MOST_SECONDS = 60  # no machine is so busy: it has another reason
 _CONCERN = re.compile(r"<li><strong>(.*?)</strong>")
 _CALM = "No action needed"
 _LOOK_SECONDS = 0.1
@@ -443,9 +445,13 @@ async def _overdue(stage: Stage) -> None:
 
 
 async def _sent_in_time(stage: Stage) -> Document:
-    """Hand the request over until it is sent before its clinical time; return its receipt."""
+    """
+    Hand the request over until it is sent before its clinical time; return its receipt.
+
+    Raises SandboxError where it would not be sent however much time it had.
+    """
     seconds = _SECONDS
-    while True:
+    while seconds <= _MOST_SECONDS:
         name = f"urgent-{seconds}.json"
         needed_by = datetime.now(UTC) + timedelta(seconds=seconds)
         stage.caller.drop(name, validation_request(needed_by=needed_by, **stage.ends))
@@ -457,6 +463,7 @@ async def _sent_in_time(stage: Stage) -> Document:
                 return receipt
         seconds += _MORE_SECONDS
         stage.timeline.say("demo", f"has a busy machine: too late. It is tried with {seconds} s")
+    raise SandboxError("a request for validation is not sent: its reason lies in outbox/refused")
 
 
 def _is_of(receipt: Document, found: Document) -> bool:

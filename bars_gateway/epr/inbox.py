@@ -45,7 +45,7 @@ import structlog
 
 from bars_gateway.disk import sync_folder
 from bars_gateway.epr import documents
-from bars_gateway.epr.refusals import RefusedFiles
+from bars_gateway.epr.refusals import MOST_LOOKED_AT, RefusedFiles
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
 from bars_gateway.frozen import frozen
@@ -59,7 +59,6 @@ from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
-MOST_LOOKED_AT = 100_000  # names in a folder, and notices, that one look takes in
 LOOK_SECONDS = 15.0
 _NOTICE = re.compile(r"(\d{12,18})\..+", re.ASCII)
 _BATCH = 64  # notices written with one sync and confirmed with one commit

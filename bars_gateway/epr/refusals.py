@@ -29,7 +29,7 @@ from bars_gateway.standard.examination import use_case_said
 from bars_gateway.standard.formats import Format
 from bars_gateway.store.readings import LyingRefusals
 
-MOST_LOOKED_AT = 100_000  # names in the folder that one look takes in
+MOST_LOOKED_AT = 100_000  # names in a folder, and what they are about, in one look
 _READ_AT_ONCE = 100  # messages read in one look, the oldest first: the others wait for the next
 _REASON = ".reason.json"
 _UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

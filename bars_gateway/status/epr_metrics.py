@@ -1,6 +1,6 @@
 """What the EPRs take, ask and hand over, in figures: their part of the metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,6 +9,7 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.status.epr_concerns import LYING_SECONDS
 from bars_gateway.status.families import gauge, labelled, seconds_since
 from bars_gateway.status.running import RuntimeState
+from bars_gateway.store.readings import LyingRefusals, Unread
 
 
 def eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
@@ -57,41 +58,34 @@ def _refused(running: RuntimeState, now: datetime) -> Iterator[Metric]:
         "What an EPR handed over and was refused, by folder or socket, since the start.",
         labels=["provider"],
     )
-    counts, ages = (
-        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
-        for name, text in (
-            (
-                "bars_refused_files",
-                "Those that lie in outbox/refused, with a reason that nobody has taken away.",
-            ),
-            ("bars_oldest_refused_seconds", "Age of the oldest of them."),
-        )
-    )
     for epr in running.eprs:
         told.add_metric([epr.provider], epr.refusals)
-        for each in epr.refused:
-            counts.add_metric([epr.provider, each.use_case], each.count)
-            ages.add_metric([epr.provider, each.use_case], seconds_since(each.since, now))
     yield told
-    yield counts
-    yield ages
+    counted = "Those that lie in outbox/refused, with a reason that nobody has taken away."
+    refused = [(epr.provider, each) for epr in running.eprs for each in epr.refused]
+    yield from _lying("bars_refused_files", counted, "bars_oldest_refused_seconds", refused, now)
 
 
 def _unread(running: RuntimeState, now: datetime) -> Iterator[Metric]:
-    counts, ages = (
-        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
-        for name, text in (
-            (
-                "bars_unread_notices",
-                "Notices that an EPR was given or is owed, and has not taken.",
-            ),
-            ("bars_oldest_unread_seconds", "Age of the oldest of them."),
-        )
-    )
-    for epr in running.eprs:
-        for each in epr.unread:
-            counts.add_metric([epr.provider, each.use_case], each.count)
-            ages.add_metric([epr.provider, each.use_case], seconds_since(each.since, now))
+    counted = "Notices that an EPR was given or is owed, and has not taken."
+    unread = [(epr.provider, each) for epr in running.eprs for each in epr.unread]
+    yield from _lying("bars_unread_notices", counted, "bars_oldest_unread_seconds", unread, now)
+
+
+def _lying(
+    name: str,
+    counted: str,
+    name_of_age: str,
+    found: Sequence[tuple[str, Unread | LyingRefusals]],
+    now: datetime,
+) -> Iterator[Metric]:
+    """Yield how much of what was *found* lies there, of each provider and use case, and since."""
+    labels = ["provider", "use_case"]
+    counts = GaugeMetricFamily(name, counted, labels=labels)
+    ages = GaugeMetricFamily(name_of_age, "Age of the oldest of them.", labels=labels)
+    for provider, each in found:
+        counts.add_metric([provider, each.use_case], each.count)
+        ages.add_metric([provider, each.use_case], seconds_since(each.since, now))
     yield counts
     yield ages
 

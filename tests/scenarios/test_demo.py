@@ -49,6 +49,22 @@ TITLES = {one.title for one in CHAPTERS}
 
 
 @pytest.mark.timeout(120)
+def test_what_is_refused_for_another_reason_ends_the_play() -> None:
+    """It would be handed over again and again, with more and more time."""
+    program = (
+        "from bars_gateway.demo import chapters; chapters._MOST_SECONDS = 2;"
+        "chapters.validation_request = lambda **_: b'{}';"
+        "from bars_gateway.cli.main import app; app(['demo', '--once', '--chapter', 'overdue'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100
+    )
+
+    assert ended.returncode
+    assert "a request for validation is not sent" in ended.stdout + ended.stderr
+
+
+@pytest.mark.timeout(120)
 def test_a_machine_too_busy_for_a_clinical_time_gets_a_later_one() -> None:
     """What is refused, or not sent, for its time has passed is no end of the play."""
     program = (
