@@ -293,7 +293,7 @@ def read_outcome(body: bytes) -> Outcome:
         return Outcome(
             is_outcome=bool(first),
             code=_token(text_of(coding, "code").upper()),
-            issue=_token(text_of(first, "code")),
+            issue=_token(text_of(first, "code").lower()),
         )
     detail = map_of(map_of(found, "fault"), "detail")
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))

@@ -198,6 +198,11 @@ def test_what_we_write_can_be_read_back() -> None:
             Outcome(is_outcome=True, issue="duplicate"),
             id="a-warning-first",
         ),
+        pytest.param(
+            b'{"resourceType":"OperationOutcome","issue":[{"severity":"Error","code":"Duplicate"}]}',
+            Outcome(is_outcome=True, issue="duplicate"),
+            id="as-an-enumeration-is-called",
+        ),
     ],
 )
 def test_errors_of_others_are_read_leniently(body: bytes, expected: Outcome) -> None:
