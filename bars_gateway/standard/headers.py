@@ -33,6 +33,7 @@ LONGEST = 4096
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 _KNOWN = 128  # headers of services and organisations, which each request has again: 16 kB at most
+_OF_URLS = str.maketrans("-_", "+/")  # the other alphabet of Base64, as in JWTs
 _HTTP = re.compile(r"^http://", re.IGNORECASE)
 _ID = re.compile(r"/id/", re.IGNORECASE)
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
@@ -211,7 +212,9 @@ def encode(value: Mapping[str, object]) -> str:
 
 def decode(header: str) -> Mapping[str, object]:
     """Return the JSON object in a Base64 header, or raise HeaderProblem."""
-    compact = "".join(header.split())
+    compact = "".join(header.split()).translate(_OF_URLS)
+    if not compact:
+        raise HeaderProblem("the header is missing")
     try:
         written = base64.b64decode(compact + "=" * (-len(compact) % 4))
         found = orjson.loads(unmarked(written))

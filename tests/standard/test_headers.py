@@ -79,6 +79,21 @@ def test_a_target_is_read_leniently() -> None:
     assert TargetIdentifier("s", "1") == TargetIdentifier.decode(encoded)
 
 
+def test_the_alphabet_of_urls_is_read_too() -> None:
+    """Libraries for JWTs have no other; what it writes otherwise would be left out unseen."""
+    written = json.dumps({"system": "s", "value": "1", "name": "Coé?>~"}, ensure_ascii=False)
+    header = base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
+
+    assert {"-", "_"} <= set(header)
+    assert json.loads(written) == decode(header)
+
+
+def test_a_header_that_is_missing_is_not_called_wrong() -> None:
+    """Whoever reads it looks for what was left out, and not for a fault of Base64."""
+    with pytest.raises(HeaderProblem, match="the header is missing"):
+        decode("")
+
+
 @pytest.mark.parametrize("header", ["", "%%%", "bm90IGpzb24=", "W10=", "eyJzeXN0ZW0iOiJzIn0="])
 def test_what_is_no_target_is_a_problem(header: str) -> None:
     """Not Base64, not JSON, no object, no value."""
