@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 
 import pytest
 import trustme
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from aiosmtpd.smtp import AuthResult
 from mail_side import Box, mail_server
 from store_values import NOW
@@ -82,6 +87,31 @@ async def test_a_command_that_fails_has_told_nobody(
         )
 
     assert reason == str(caught.value)
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_webhook_is_told_as_the_page_says(store: Store, status: int) -> None:
+    """Its command is taken from there as it stands; an error of the other side is one."""
+    page = Path(__file__).parents[1].joinpath("docs/alerts.md").read_text("utf-8")
+    (settings,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    *argv, _ = tomllib.loads(settings)["alerts"]["command"]
+    taken: list[Any] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        taken.append(await request.json())
+        return web.Response(status=status)
+
+    site = web.Application()
+    site.router.add_post("/bars", hook)
+    async with TestServer(site) as server:
+        telling = Command([*argv, str(server.make_url("/bars"))], 20, WHENCE).tell(
+            await due(store, Channel.COMMAND, SILENT)
+        )
+        with nullcontext() if status == 200 else pytest.raises(NotDelivered, match="ended with 22"):
+            await telling
+
+    assert ["receiver.silent"] == [told["code"] for told in taken]
 
 
 async def test_a_command_that_is_not_there_has_told_nobody(store: Store) -> None:
