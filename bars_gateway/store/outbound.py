@@ -310,6 +310,7 @@ def _settle_for_good(  # noqa: PLR0917
         state=settlement.state,
         now=text(at),
         reconcile_at=text(at) if _is_unnamed(claim, attempt, settlement) else None,
+        focus_id=settlement.focus_id,
     )
     if row is None:
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
@@ -342,7 +343,8 @@ def _lead_on_and_tell(
     move = lead_on(connection, row, settlement.state, at, workflow)
     named: Sequence[Remark] = ()
     if move is Move.REQUEST and settlement.focus_id is not None:
-        named = name_focus(connection, row, settlement.focus_id, at)
+        free = not row["named"]  # and so is the id
+        named = name_focus(connection, row, settlement.focus_id, at, free=free)
         if Remark.SHARED_ID in named:
             connection.put("want_reconciliation", id=row["id"], now=text(at))
     taken = settlement.state is OutboundState.ACKNOWLEDGED

@@ -25,8 +25,8 @@ UPDATE messages
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
 
 -- name: settle_for_good
--- What a sender has an end for, where its claim still holds; with what decides what else is to be looked at. The ids of
--- a Receiver that has it are looked for where they were in an answer that got lost.
+-- What a sender has an end for, where its claim still holds; with what decides what else is to be looked at: nothing, most
+-- often. The ids of a Receiver that has it are looked for where they were in an answer that got lost.
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL,
        reconcile_at = coalesce(:reconcile_at, reconcile_at),
@@ -37,7 +37,9 @@ RETURNING id, provider, request_id, move, workflow_id, needed_by, answer_due_at,
           EXISTS (SELECT 1 FROM links AS l WHERE l.workflow_id = messages.workflow_id)
               OR EXISTS (SELECT 1 FROM links AS l WHERE l.to_id = messages.workflow_id) AS linked,
           (SELECT w.state FROM workflows AS w WHERE w.id = messages.workflow_id) AS stands,
-          (SELECT w.use_case FROM workflows AS w WHERE w.id = messages.workflow_id) AS asked_for;
+          (SELECT w.use_case FROM workflows AS w WHERE w.id = messages.workflow_id) AS asked_for,
+          EXISTS (SELECT 1 FROM workflows AS w WHERE w.focus_id = :focus_id)
+              OR (SELECT w.focus_id FROM workflows AS w WHERE w.id = messages.workflow_id) IS NOT NULL AS named;
 
 -- name: updates_after
 -- What was submitted after an update that brings a time of its own, and nobody has taken back.

@@ -124,9 +124,16 @@ def _with_ids(connection: Connection, change: Change, others: Sequence[Row]) -> 
 
 
 def name_focus(
-    connection: Connection, message: Row, focus_id: str, now: datetime
+    connection: Connection, message: Row, focus_id: str, now: datetime, *, free: bool = False
 ) -> Sequence[Remark]:
-    """Let the workflow of *message*, its request, have that id; return what is remarkable."""
+    """
+    Let the workflow of *message*, its request, have that id; return what is remarkable.
+
+    *free*: it has none yet, and nothing of anybody's has this one, as whoever says so has seen.
+    """
+    if free:
+        connection.put("name_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
+        return []
     workflow = connection.one("workflow", id=message["workflow_id"])
     assert workflow is not None
     if workflow["focus_id"] is not None:

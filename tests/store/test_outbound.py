@@ -61,6 +61,19 @@ async def test_nothing_is_looked_for_that_was_not_seen_before(
     assert ["open_workflow", "queue_message", "keep_payload"] == statements[2:]
 
 
+async def test_a_settlement_that_names_a_new_id_looks_for_nothing(
+    store: Store, statements: list[str]
+) -> None:
+    """That nobody has the id is told with the message, and the rest is written."""
+    claim = await claimed(store)
+    statements.clear()
+
+    await acknowledge(store, claim, Settled(state=OutboundState.ACKNOWLEDGED, focus_id="a-new-one"))
+
+    assert ["settle_for_good", "record_attempt", "keep_payload"] == statements[:3]
+    assert ["lead_workflow_on", "name_focus", "write_notice"] == statements[3:]
+
+
 async def test_the_receipt_of_a_new_message_is_the_one_that_is_found_again(store: Store) -> None:
     """With all that it warns of, and what nobody could check."""
     warned = Warned(rule="R", path="Bundle", problem="p", refused_in_production=True)

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -148,6 +149,51 @@ async def test_what_is_put_is_done_before_what_is_asked_next(database) -> None:
         return connection.run("note_report", name="a")
 
     assert 0 == await database.write(work)
+
+
+async def test_the_server_is_at_work_on_what_is_put_before_more_is_asked(
+    database, url, postgres: PostgresServer
+) -> None:
+    """It does not wait for whoever makes the next thing ready."""
+    at_work = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bars-gateway here'"
+        " AND query LIKE 'INSERT INTO reports%'"
+    )
+
+    def putting(connection: PostgresConnection) -> int:
+        connection.one("newest_message")
+        connection.put("note_report", name="a")
+        until = time.monotonic() + 3  # the server ends what stands still for five
+        while time.monotonic() < until:
+            ((seen,),) = postgres.say(at_work, connection.raw.info.dbname)
+            if seen:
+                return int(str(seen))
+        return 0
+
+    await database.write(adding("b"))  # so that the server knows it
+    assert 1 == await database.write(putting)
+    assert ["a", "b"] == await names(url)
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["asks more", "has ended"])
+async def test_a_session_that_is_lost_over_what_was_put_has_stored_nothing(
+    database, url, postgres: PostgresServer, goes_on
+) -> None:
+    """It is all done again on a new one, once."""
+    ran: list[str] = []
+
+    def putting(connection: PostgresConnection) -> None:
+        ran.append("")
+        connection.put("note_report", name="a")
+        if len(ran) == 1:
+            postgres.say(END.format(connection.raw.info.dbname))
+        if goes_on:
+            connection.rows("newest_message")
+
+    await asyncio.gather(database.write(putting), database.write(adding("b")))
+
+    assert ["a", "b"] == await names(url)
+    assert 2 == len(ran)
 
 
 async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:

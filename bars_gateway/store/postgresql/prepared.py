@@ -2,12 +2,12 @@
 The statements of the store, as a session of the server has prepared them.
 
     name, values ─► adapted by the driver ─► prepared, once a session and types ─► run ─► rows
-    put, put, ask ─► one way there and back
+    put ─►, put ─►, ask ─► and back: one answer to wait for
 
 They go past the driver's cursors, by its own functions straight to libpq, and cost a fifth of the
-processor's time so. What changes something, and whose answer nobody looks at, goes with the next
-that is asked: the way there and back, and the two processes that wake each other for it, cost as
-much as some of the statements.
+processor's time so. What changes something, and whose answer nobody looks at, is sent at once: the
+server works on it while the next is made ready, and what became of it comes with the answer of
+what is asked next. To wait for each would cost as much as some of the statements.
 """
 
 import select
@@ -130,7 +130,7 @@ class Prepared:
         self._adapting: Transformer = _Adapting(raw.adapters)  # and not *raw*: it would hold that
         self._known: dict[str, list[_Known]] = defaultdict(list)
         self._by_types: dict[tuple[str, Sequence[int]], _Known] = {}
-        self._put: list[_Bound] = []
+        self._under_way = 0  # how many were sent whose answers nobody has taken yet
         self._told, self._taking = select.poll(), select.poll()
         self._told.register(raw.pgconn.socket, select.POLLIN)
         self._taking.register(raw.pgconn.socket, select.POLLIN | select.POLLOUT)
@@ -139,21 +139,30 @@ class Prepared:
     def ask(self, name: str, values: Mapping[str, object]) -> Answer:
         """Run that statement; raise psycopg's errors, too of what was put before."""
         bound = self._bound(name, values)
-        done = self._together([*self._put, bound]) if self._put else self._alone(bound)
+        if self._under_way:
+            self._send(bound)
+            done = self._answers()[-1]
+        else:
+            done = self._alone(bound)
         return Answer(done, bound.known, self._adapting)
 
     def put(self, name: str, values: Mapping[str, object]) -> None:
-        """Let that statement run before the next that is asked, on the same way there."""
-        self._put.append(self._bound(name, values))
+        """Let that statement run before the next that is asked; what came of it comes with that."""
+        self._send(self._bound(name, values))
+        self._pgconn.flush()
 
     def settle(self) -> None:
-        """Run what was put; raise psycopg's errors."""
-        if self._put:
-            self._together(self._put)
+        """Return once what was put has run; raise psycopg's errors."""
+        if self._under_way:
+            self._answers()
 
     def forget(self) -> None:
-        """Run nothing of what was put: what it belongs to is undone."""
-        self._put = []
+        """Return once what was put has run or failed, whatever came of it: it is to be undone."""
+        try:
+            self.settle()
+        except psycopg.Error:
+            if self._pgconn.pipeline_status:  # the session has gone, and libpq may not know it yet
+                self._pgconn.finish()
 
     def _bound(self, name: str, values: Mapping[str, object]) -> _Bound:
         statement, adapting = _STATEMENTS[name], self._adapting
@@ -175,6 +184,7 @@ class Prepared:
         return known
 
     def _prepare(self, name: str, types: Sequence[int]) -> _Known:
+        self.settle()  # libpq prepares nothing while answers are to come
         known = _Known(f"{name} {len(self._known[name])}".encode(), types)
         _require(self._pgconn.prepare(known.name, _STATEMENTS[name].text, types))
         self._known[name].append(known)
@@ -185,19 +195,22 @@ class Prepared:
         self._count(done)
         return done
 
-    def _together(self, bound: Sequence[_Bound]) -> PGresult:
-        """Run them on one way there and back; return what the last came to."""
-        self._put = []
-        self._pgconn.enter_pipeline_mode()
-        for each in bound:
-            self._pgconn.send_query_prepared(each.known.name, each.values, each.formats)
+    def _send(self, bound: _Bound) -> None:
+        if not self._under_way:
+            self._pgconn.enter_pipeline_mode()
+        self._pgconn.send_query_prepared(bound.known.name, bound.values, bound.formats)
+        self._under_way += 1
+
+    def _answers(self) -> Sequence[PGresult]:
+        """Return what those under way came to; raise the error of the first that failed."""
+        under_way, self._under_way = self._under_way, 0
         self._pgconn.pipeline_sync()
-        answers = [self._answered() for _ in bound]
+        answers = [self._answered() for _ in range(under_way)]
         self._answered()  # of the end
         self._pgconn.exit_pipeline_mode()
         for done in answers:  # behind one that it refused, the server has run none
             self._count(done)
-        return answers[-1]
+        return answers
 
     def _answered(self) -> PGresult:
         """Return the next answer of those that come together."""
