@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import psycopg
 import pytest
 from asked_epr import YES, epr_at
@@ -18,11 +19,13 @@ from bookings import booking
 from courses import page
 from json_lines import LINES
 from messages import referral, validation_request
+from pages import PAGES, blocks
 from postgres_server import postgres_server, programs
 from store_values import arrival
 from two_nodes import Member
 from world import World, eventually, headers, in_time, post, world_in
 
+from bars_gateway.demo.stage import free_ports
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import PURGED, RecordClass, RetentionRule, RetentionRules
@@ -61,9 +64,9 @@ async def by_folder(tmp_path: Path) -> AsyncIterator[Shared]:
 
 
 @asynccontextmanager
-async def shared_world(tmp_path: Path, asked: str) -> AsyncIterator[Shared]:
+async def shared_world(tmp_path: Path, asked: str, more: str = "") -> AsyncIterator[Shared]:
     with postgres_server() as server:
-        by_hand = "[retention]\nnightly = false"  # or what a purge does depends on the hour
+        by_hand = f"[retention]\nnightly = false\n{more}"  # not by the hour
         async with world_in(tmp_path, asked=asked, hospital=by_hand) as world:
             await world.hospital.stop()
             store = f'[store]\nurl = "{server.ready()}"\nseveral_nodes = true\n'
@@ -314,3 +317,43 @@ async def _age(node: Member, since: datetime) -> None:
     """Let all notices be of that moment."""
     at = since.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
     await asyncio.to_thread(ask, node, "UPDATE notices SET created_at = %s", at)
+
+
+def balancer_of_the_page(ports: Sequence[int], port: int) -> str:
+    """Return what `docs/several-nodes.md` sets HAProxy to, with those gateways and that port."""
+    (page,) = [page for page in PAGES if page.name == "several-nodes.md"]
+    (text,) = [each.text for each in blocks(page) if "backend gateways" in each.text]
+    for there, here in zip(("10.0.0.11:8443", "10.0.0.12:8443"), ports, strict=True):
+        assert there in text
+        text = text.replace(there, f"127.0.0.1:{here}")
+    return text.replace("bind :443", f"bind 127.0.0.1:{port}")
+
+
+@pytest.mark.needs("haproxy")
+async def test_the_balancer_of_the_page_goes_on_with_the_node_that_is_there(tmp_path: Path) -> None:
+    """Either of them is reached through it, and believes it for whom; one may be stopped."""
+    believed = '[callers]\nproxy_protocol_from = ["127.0.0.1"]'
+    async with shared_world(tmp_path, "", believed) as shared:
+        (port,), hospital = free_ports(1), shared.world.hospital
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(balancer_of_the_page([shared.one.port, shared.two.port], port), "utf-8")
+        balancer = await asyncio.create_subprocess_exec("haproxy", "-db", "-f", file)
+        hospital._port = port
+
+        async def taken() -> bool:
+            with suppress(aiohttp.ClientError):
+                return (await post(shared.world, referral(), headers(), node=hospital))[0] == 200
+            return False
+
+        try:
+            statuses = [await in_time(taken)]
+            for stopped in (shared.one, shared.two):
+                await stopped.stop()
+                await in_time(taken)  # the balancer looks each second
+                statuses += [await taken() for _ in range(3)]
+                await stopped.restart()
+        finally:
+            balancer.terminate()
+            await balancer.wait()
+
+    assert [True] * 7 == statuses
