@@ -56,6 +56,10 @@ clinical time of a message passes that goes on beyond it. The operator is told t
 (`message.waiting`). A message that is held ends at its time all the same, and its `delayed` notice
 says that it is held (remark `held`).
 
+Where an answer says when to come back (`Retry-After`), that is waited for where it is longer than
+the pause, but for ten minutes at most, and for no more than a quarter of the time that is left: the
+page of a device says the same hour of everything.
+
 Where no POST began, it ends as *not sent*, else as *unconfirmed*. Past its time, a request or
 update is sent again by `release`, `retry` or `resend` only with `--after-its-time`, and the audit
 trail says who wanted that and why. It is then tried as if it had no clinical time.

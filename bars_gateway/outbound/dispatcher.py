@@ -87,6 +87,7 @@ log = structlog.get_logger(__name__)
 PAUSED_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
+SHARES = 4  # of the time that is left; one is waited at most, whatever a Retry-After asks for
 ERRORS_FOR_LONG = timedelta(hours=1)
 STORED_AGAIN_AFTER = 1.0  # seconds, where nothing could be stored
 LEARNT_AGAIN_AFTER = 1.0  # seconds: what other nodes know of who does not answer
@@ -491,8 +492,10 @@ class Dispatcher:
         return replace(reply, earlier=earlier)
 
     def _pause_before_retry(self, claim: Claim, answer: ProxyAnswer) -> timedelta:
+        """Return how long to wait: as asked, unless hardly a try would be left."""
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
-        return max(pause, timedelta(seconds=answer.retry_after or 0))
+        asked = timedelta(seconds=answer.retry_after or 0)
+        return max(pause, min(asked, (claim.give_up_at - self._now()) / SHARES))
 
 
 def _pause_without(tokens: Tokens) -> timedelta:

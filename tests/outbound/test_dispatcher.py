@@ -397,12 +397,15 @@ class TestFates:
 
     async def test_past_its_time_it_ends_unconfirmed(self, store, dispatcher, national_proxy):
         """After one last try: somebody must telephone, and is told so (D-unconfirmed)."""
-        national_proxy.otherwise = saying(503, Retry_After="600")
-        await submit(store, give_up_at=utc_now() + timedelta(seconds=1.2))
+        national_proxy.otherwise = saying(503)
+        given_up_at = utc_now() + timedelta(seconds=1.2)
+        receipt = await submit(store, give_up_at=given_up_at)
         async with at_work(dispatcher):
             (notice,) = await outcomes(store)
+        last = (await history(store, receipt)).attempts[-1]
 
-        assert ("unconfirmed", 2) == (notice.state, notice.attempts)
+        assert "unconfirmed" == notice.state
+        assert given_up_at - timedelta(seconds=1) <= last.started_at < given_up_at
 
     async def test_what_waited_past_its_time_does_not_leave(
         self, store, dispatcher_with, national_proxy, monkeypatch
@@ -439,12 +442,24 @@ class TestFates:
     async def test_the_receiver_says_when_to_come_back(self, store, dispatcher, national_proxy):
         """A Retry-After that is longer than our own pause counts."""
         national_proxy.answers.append(saying(503, Retry_After="300"))
-        receipt = await submit(store)
+        receipt = await submit(store, give_up_at=utc_now() + timedelta(hours=2))
         async with at_work(dispatcher):
             found = await back_in_the_queue(store, receipt)
         wait = found.message.next_attempt_at - found.attempts[0].ended_at
 
         assert timedelta(seconds=299) < wait <= timedelta(seconds=301)
+
+    async def test_a_page_that_asks_to_come_back_later_costs_no_more_than_a_quarter_of_the_time(
+        self, store, dispatcher, national_proxy
+    ):
+        """It says an hour, whatever for; an ambulance that is asked for cannot wait that long."""
+        national_proxy.answers.append(saying(503, Retry_After="3600"))
+        receipt = await submit(store, give_up_at=utc_now() + timedelta(minutes=10))
+        async with at_work(dispatcher):
+            found = await back_in_the_queue(store, receipt)
+        wait = found.message.next_attempt_at - found.attempts[0].ended_at
+
+        assert timedelta(seconds=140) < wait <= timedelta(seconds=150)
 
     async def test_each_attempt_is_on_record(self, store, dispatcher, national_proxy):
         """With the row of the verdict table that was chosen, and whose fault it was."""
