@@ -60,8 +60,9 @@ DELIVERY: Sequence[Hazard] = (
             CounterName.SET_ASIDE,
         ),
         figures=("bars_outbound_messages", "bars_files_not_taken"),
-        not_shown="What the EPR never hands over is not known here. Power cuts were played with a"
-        " file system that forgets what was not synced, and not with a disk that lies about it.",
+        not_shown="What the EPR never hands over is not known here. Power was cut in a virtual"
+        " machine whose disk forgets what was not synced, and on no hardware; where a disk lies"
+        " about it, messages were lost, and nothing here notices.",
         left="Have the EPR compare what it has sent with the receipts it has, at least daily, and"
         " show whoever referred that a receipt is missing. Use disks whose cache survives a power"
         " cut.",
