@@ -16,7 +16,7 @@ SELECT receiver, n, min((SELECT min(created_at) FROM messages INDEXED BY message
 
 -- name: oldest_waiting
 -- Since when the oldest waits for each Receiver, but for what is held, and whether the EPR was told that it is late. Two
--- looks into the index for each and provider, however many messages wait.
+-- looks into the index for each and provider, however many messages wait. (OFFSET: or PostgreSQL would walk all notices.)
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
@@ -30,7 +30,8 @@ SELECT provider, receiver, oldest, told FROM (
                                  WHERE settled_at IS NULL AND receiver = receivers.receiver
                                    AND provider = receivers.provider AND state <> 'held'
                                  ORDER BY created_at LIMIT 1) AS oldest,
-           (SELECT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed')
+           (SELECT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed'
+                            LIMIT 1 OFFSET 0)
               FROM messages AS m INDEXED BY messages_backlog
              WHERE m.settled_at IS NULL AND m.receiver = receivers.receiver
                AND m.provider = receivers.provider AND m.state <> 'held'

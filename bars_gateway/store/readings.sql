@@ -44,7 +44,7 @@ SELECT state AS provider, n FROM tallies WHERE of = 'notice' AND n > 0;
 -- name: oldest_open
 -- Since when the oldest message is open, since when the oldest that is not held, and since when the oldest of these that
 -- the EPR was told to be late: of each Receiver and provider the oldest. Three looks into the index for each of them,
--- however many messages wait.
+-- however many messages wait. (OFFSET: or PostgreSQL would walk all notices, to look once.)
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
@@ -58,7 +58,8 @@ SELECT min((SELECT min(created_at) FROM messages INDEXED BY messages_backlog
        min((SELECT created_at FROM messages INDEXED BY messages_backlog
              WHERE settled_at IS NULL AND receiver = receivers.receiver AND provider = receivers.provider AND state <> 'held'
              ORDER BY created_at LIMIT 1)) AS waiting_at,
-       min((SELECT CASE WHEN EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed')
+       min((SELECT CASE WHEN EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'delayed'
+                                      LIMIT 1 OFFSET 0)
                         THEN m.created_at END
               FROM messages AS m INDEXED BY messages_backlog
              WHERE m.settled_at IS NULL AND m.receiver = receivers.receiver AND m.provider = receivers.provider
