@@ -16,7 +16,7 @@ SELECT receiver, n, min((SELECT min(created_at) FROM messages INDEXED BY message
 
 -- name: oldest_waiting
 -- Since when the oldest waits for each Receiver, but for what is held, and whether the EPR was told that it is late. Two
--- looks into the index for each and provider, however many messages wait. (OFFSET: or PostgreSQL would walk all notices.)
+-- looks into the index for each and provider, however many messages wait. Without OFFSET, PostgreSQL walks all notices.
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
