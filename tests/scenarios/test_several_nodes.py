@@ -294,6 +294,7 @@ async def test_what_nobody_can_put_into_a_folder_each_living_node_tells_of_and_g
     async with shared_world(tmp_path, 'notices = "socket"') as shared:
         nodes = (shared.one, shared.two)
         ask(shared.one, _GONE)
+        await eventually(lambda: all("gone" in _listed(node) for node in nodes))
         for node, body in zip(nodes, (validation_request(), referral()), strict=True):
             assert (await post(shared.world, body, headers(), node=node))[0] == 200
         since = datetime.now(UTC) - timedelta(minutes=10)
