@@ -86,8 +86,7 @@ class Writer:
             return GroupEnd([WorkResult(error=error)] * len(works), time.monotonic() - began)
 
     def _together(self, works: Sequence[Work[Any]]) -> GroupEnd:
-        most = SPLIT_AFTER if len(works) > 1 else GIVE_UP_AFTER
-        for _ in range(most - 1):
+        for _ in range(SPLIT_AFTER if len(works) > 1 else GIVE_UP_AFTER - 1):
             with suppress(Conflict):
                 return self._on_a_live_session(works)
         if len(works) == 1:
