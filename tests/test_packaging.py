@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import debian
@@ -74,6 +75,45 @@ def test_an_upgrade_begins_with_what_its_settings_say() -> None:
 
     assert 3 == len(defaults)
     assert [] == [line for line in defaults if line not in script]
+
+
+def looked_at(folder: Path, store: str, backup: str) -> tuple[int, str]:
+    """Let `preinst` look at a gateway with that `[store]`, before the upgrade of its package."""
+    settings = folder / "gateway.toml"
+    settings.write_text(
+        f'environment = "int"\nstate_dir = "{folder}"\n[store]\n{store}\n'
+        '[inbound]\nallowed_client_names = ["proxy.example.nhs.uk"]\n'
+        '[providers.example-trust]\nods_code = "RAE"\nname = "Example NHS Trust"\n'
+        'services = ["https://fhir.nhs.uk/Id/dos-service-id|2000099999"]\nkey_id = "int-1"\n'
+        f'api_key = "key"\nprivate_key_file = "{folder}/int-1.pem"\nspool_dir = "{folder}"\n',
+        "utf-8",
+    )
+    parts, _ = (DEBIAN / "preinst").read_text("utf-8").split('if [ "$1" = upgrade ]')
+    parts = parts.replace("/opt/bars-gateway/bin/python", sys.executable)
+    looks = f"""as_gateway() {{ "$@"; }}; BACKUP={backup}; look_at "$0" 1.0.0"""
+    return ran("sh", "-c", f"{parts}\n{looks}", settings)
+
+
+def test_the_package_says_how_a_server_is_backed_up_before_an_upgrade(tmp_path: Path) -> None:
+    """It has no copy to go back to, and cannot make one."""
+    code, said = looked_at(
+        tmp_path,
+        'url = "postgresql://db.example/bars?sslmode=verify-full&sslrootcert=/ca.pem"',
+        "yes",
+    )
+
+    assert 1 == code
+    assert "names a database server" in said
+    assert "pg_dump" in said
+    assert "BACKUP=no" in said
+
+
+@pytest.mark.parametrize(
+    "store", ['url = "postgresql://db.example/bars?sslmode=verify-full&sslrootcert=/ca.pem"', ""]
+)
+def test_an_upgrade_without_a_backup_goes_on(tmp_path: Path, store: str) -> None:
+    """Whoever says that there is one elsewhere is believed; a file that is not there needs none."""
+    assert (0, "") == looked_at(tmp_path, store, "no")
 
 
 def test_the_lock_of_the_package_has_what_a_gateway_runs_with(tmp_path: Path) -> None:

@@ -497,9 +497,9 @@ _CONCERNS: tuple[Runbook, ...] = (
         do="Start it. Where its machine is lost, see that the balancer sends it nothing and that"
         " the EPR drops nothing there, and set up another one of the same name."
         " One that is to be there no more is stopped in order (`systemctl stop`): then it is"
-        " listed no more. Where it cannot be started for that, remove its row in the database:"
-        " `DELETE FROM nodes WHERE name = '…'`.",
-        ends="It is back, or was stopped in order, or its row was removed: that happens by itself"
+        " listed no more. Where it cannot be started for that, take it out:"
+        " `bars-gateway nodes remove NAME --why TEXT`.",
+        ends="It is back, or was stopped in order, or was taken out: that happens by itself"
         " when a node starts more than seven days after it was last seen.",
         urgent=False,
         after=_A_MINUTE,
