@@ -73,5 +73,5 @@ for name, (resource, expected) in EXPECTED.items():
         fails_at = "reading" if validate or expected is NO_TIME else "writing"
         told = f"{fails_at}: {expected}" if isinstance(expected, str) else expected
         assert seen == (resource if expected is SAME else told), (name, seen)
-        print(f"{name:24}", "the same again" if seen == resource else seen)
+        print(f"{name:24} {f'{validate=}':15}", "the same again" if seen == resource else seen)
 PYTHON

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from bars_gateway.outbound.dispatcher import SHARES
+from bars_gateway.outbound.egress import LONGEST_RETRY_AFTER
 from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers
 from bars_gateway.standard.timing import (
     FARTHEST,
@@ -57,8 +59,8 @@ clinical time of a message passes that goes on beyond it. The operator is told t
 says that it is held (remark `held`).
 
 Where an answer says when to come back (`Retry-After`), that is waited for where it is longer than
-the pause, but for ten minutes at most, and for no more than a quarter of the time that is left: the
-page of a device says the same hour of everything.
+the pause, but for {longest_wait} at most, and for no more than 1/{shares} of the time that is left:
+the page of a device says the same hour of everything.
 
 Where no POST began, it ends as *not sent*, else as *unconfirmed*. Past its time, a request or
 update is sent again by `release`, `retry` or `resend` only with `--after-its-time`, and the audit
@@ -147,8 +149,12 @@ def owed() -> str:
 
 
 def document() -> str:
-    years = round(FARTHEST / timedelta(days=365.25))
-    return "\n".join([BEGINS, tried(), "", past(), "", ENDS.format(years=years) + owed(), ""])
+    ends = ENDS.format(
+        years=round(FARTHEST / timedelta(days=365.25)),
+        longest_wait=said(timedelta(seconds=LONGEST_RETRY_AFTER)),
+        shares=SHARES,
+    )
+    return "\n".join([BEGINS, tried(), "", past(), "", ends + owed(), ""])
 
 
 def test_the_document_says_what_the_tables_say() -> None:

@@ -248,8 +248,8 @@ def timeline(
     if found is None:
         if not as_json:
             typer.echo(
-                "Nothing here has that X-Correlation-Id. With an X-Request-Id, bars-gateway explain"
-                " names it."
+                "Nothing here has that X-Correlation-Id. If you have an X-Request-Id, bars-gateway"
+                " explain says which X-Correlation-Id it belongs to."
             )
         raise typer.Exit(1)
     if as_json:

@@ -92,7 +92,8 @@ def _sending(settings: Settings) -> Iterator[ChecklistStep]:
     providers = settings.providers.values()
     yield _step("Write the settings", "bars-gateway init", done=True)
     lacking = [name for name in settings.providers if not _has_key(settings, name)]
-    how = "; ".join(_how_its_key_is_made(settings, name) for name in lacking)
+    made = [_how_its_key_is_made(settings, name) for name in lacking or settings.providers]
+    how = "; ".join(dict.fromkeys(made))
     yield _step("Make the keys that sign", how, done=not lacking)
     if settings.environment is Environment.LOCAL:
         who, how = contacts.OURSELVES, "give the sandbox the JWKS, and set api_key"

@@ -219,7 +219,7 @@ def decode(header: str) -> Mapping[str, object]:
         written = base64.b64decode(compact + "=" * (-len(compact) % 4))
         found = orjson.loads(unmarked(written))
     except (binascii.Error, ValueError):
-        raise HeaderProblem("the header is not JSON in standard Base64") from None
+        raise HeaderProblem("the header is not JSON in Base64") from None
     if not isinstance(found, dict):
         raise HeaderProblem("the header holds no JSON object")
     return found
