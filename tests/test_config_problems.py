@@ -145,29 +145,81 @@ def test_nor_is_the_disk_of_the_database(settings, home, monkeypatch):
         "UUID=1 / ext4 defaults 0 1",
         "UUID=1 none swap sw 0 0",
         "//files/epr {home}/other cifs rw 0 0",
-        "//files/epr {home}/gone cifs rw 0 0",
         "#//files/epr {home} cifs rw 0 0",
+        "//files/epr {home}/loop cifs rw 0 0",
         "what is this",
+        "alone",
     ],
 )
-def test_what_is_not_mounted_by_itself_is_no_matter(tmp_path, line):
+def test_what_is_not_mounted_by_itself_is_no_matter(tmp_path, line, monkeypatch):
     """Nor what is bound from the same disk, or has nothing to do with the folder."""
     for name in ("spool", "other"):
         (tmp_path / name).mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.chdir(tmp_path)  # to which no word that is no path leads
 
-    assert unmounted(tmp_path / "spool", line.format(home=tmp_path)) is None
+    assert unmounted(tmp_path / "spool", line.format(home=tmp_path), "") is None
+
+
+def test_a_mount_point_that_is_not_there_is_told_as_such_alone(tmp_path):
+    """It is the folder that is missing, which is told by itself."""
+    share = f"//files/epr {tmp_path}/gone cifs rw 0 0"
+
+    assert unmounted(tmp_path / "gone" / "spool", share, "") is None
 
 
 def test_a_share_that_is_mounted_is_seen():
     """By its device, which is another one than that of the folder above."""
-    assert unmounted(Path("/proc/self"), "proc /proc proc defaults 0 0") is None
+    assert unmounted(Path("/proc/self"), "proc /proc proc defaults 0 0", "") is None
+
+
+def test_a_share_below_another_one_of_the_same_server_is_seen(tmp_path):
+    """Both have one device: the table of what is mounted tells them apart."""
+    (tmp_path / "epr" / "spool").mkdir(parents=True)
+    share = f"files:/all/epr {tmp_path}/epr nfs rw 0 0\n"
+    mounts = f"files:/all {tmp_path} nfs4 rw 0 0\nfiles:/all/epr {tmp_path}/epr nfs4 rw 0 0\n"
+
+    assert unmounted(tmp_path / "epr" / "spool", share, mounts) is None
+
+
+def test_a_folder_that_systemd_binds_to_itself_is_not_mounted(tmp_path):
+    """`ReadWritePaths=` makes a mount of it in the service's view, of the disk it lies on."""
+    (tmp_path / "epr").mkdir()
+    share = f"//files/epr {tmp_path}/epr cifs rw 0 0\n"
+    mounts = f"/dev/sda1 / ext4 ro 0 0\n/dev/sda1 {tmp_path}/epr ext4 rw 0 0\n"
+
+    assert tmp_path / "epr" == unmounted(tmp_path / "epr", share, mounts)
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """Return a mount point that fstab names by a link to it, and fstab's line."""
+    (tmp_path / "data" / "spool").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    return tmp_path / "data", f"//files/epr {tmp_path}/link cifs rw 0 0\n"
+
+
+def test_a_mount_point_behind_a_link_is_found(tmp_path, linked):
+    """It is told as it is written: `mount` takes it so."""
+    point, share = linked
+
+    assert tmp_path / "link" == unmounted(point / "spool", share, "")
+    assert tmp_path / "link" == unmounted(tmp_path / "link" / "spool", share, "")
+
+
+def test_a_share_that_is_mounted_behind_a_link_is_seen(linked):
+    """The table of what is mounted has the place that the link leads to."""
+    point, share = linked
+    mounts = f"/dev/sda1 / ext4 rw 0 0\n//files/epr {point} cifs rw 0 0\n"
+
+    assert unmounted(point / "spool", share, mounts) is None
 
 
 def test_a_mount_point_is_found_from_below_and_with_a_space(tmp_path):
     """As fstab writes it."""
     folder = tmp_path / "a share" / "spool"
     folder.mkdir(parents=True)
-    found = unmounted(folder, f"//files/epr {tmp_path}/a\\040share cifs rw 0 0")
+    found = unmounted(folder, f"//files/epr {tmp_path}/a\\040share cifs rw 0 0", "")
 
     assert tmp_path / "a share" == found
 

@@ -115,10 +115,11 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
 
     *mounts* is the text of /proc/self/mounts, which is read where none is given.
     """
+    mounts = _mounts() if mounts is None else mounts
     found = [
         *_settings_file(settings),
-        *_database(settings, _mounts() if mounts is None else mounts),
-        *(flaw for name in settings.providers for flaw in _provider(settings, name)),
+        *_database(settings, mounts),
+        *(flaw for name in settings.providers for flaw in _provider(settings, name, mounts)),
         *_inbound(settings, now),
         *_callers(settings, now),
         *_authorities_out(settings),
@@ -170,7 +171,7 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
 
 def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     yield from _folder(("state_dir",), settings.state_dir)
-    yield from _mounted(("state_dir",), settings.state_dir)
+    yield from _mounted(("state_dir",), settings.state_dir, mounts)
     yield from misplaced(("state_dir",), settings.callers_file, PathKind.FILE)
     yield from misplaced(("state_dir",), settings.cache_dir, PathKind.FOLDER)
     if settings.store.url is not None:
@@ -179,7 +180,7 @@ def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     key = ("store", "path") if settings.store.path else ("state_dir",)
     if folder != settings.state_dir:
         yield from _folder(key, folder)
-        yield from _mounted(key, folder)
+        yield from _mounted(key, folder, mounts)
     yield from _database_files(key, settings.database_path)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
@@ -211,42 +212,57 @@ def _mounts() -> str:
 
 def filesystem_of(path: Path, mounts: str) -> str:
     """Return the kind of filesystem that holds *path*, read from /proc/mounts; "" if unknown."""
-    real, best, kind = path.resolve(), -1, ""
+    return _held_by(path.resolve(), mounts)[1]
+
+
+def _held_by(real: Path, mounts: str) -> tuple[str, str]:
+    """Return the source and the kind of the filesystem that holds *real*; empty if unknown."""
+    best, held = -1, ("", "")
     for line in mounts.splitlines():
-        _, folder, found, *_ = [*line.split(), "", "", ""]
+        source, folder, kind, *_ = [*line.split(), "", "", ""]
         folder = _unescaped(folder)
         if folder and real.is_relative_to(folder) and len(folder) >= best:
-            best, kind = len(folder), found
-    return kind
+            best, held = len(folder), (source, kind)
+    return held
 
 
-def unmounted(path: Path, fstab: str) -> Path | None:
+def unmounted(path: Path, fstab: str, mounts: str) -> Path | None:
     """
-    Return the mount point at or above *path* that is mounted by itself, and is not; None: all is.
+    Return the mount point at or above *path* that *fstab* mounts, and that is not; None: all is.
 
-    It is not where it lies on the device of the folder above it. What is bound from elsewhere may.
+    What is to be mounted by hand (`noauto`), and what is bound from elsewhere, is left out.
     """
     real = path.resolve()
     for line in fstab.splitlines():
         _, written, _, options, *_ = [*line.split(), "", "", "", ""]
         point = Path(_unescaped(written))
-        if line.lstrip().startswith("#") or point == point.parent or not real.is_relative_to(point):
+        if line.lstrip().startswith("#") or not point.is_absolute() or point == point.parent:
             continue
-        if {"noauto", "bind", "rbind"} & set(options.split(",")) or not point.is_dir():
+        # One that is mounted is not touched: it may be another's share, whose server is silent.
+        if {"noauto", "bind", "rbind"} & set(options.split(",")) or _listed(point, mounts):
             continue
-        if point.stat().st_dev == point.parent.stat().st_dev:
+        there = Path(os.path.realpath(point))
+        if not (real.is_relative_to(there) and there.is_dir()) or _listed(there, mounts):
+            continue
+        if there.stat().st_dev == there.parent.stat().st_dev:
             return point
     return None
+
+
+def _listed(point: Path, mounts: str) -> bool:
+    """Return whether it has a source of its own: one server's shares may all have one device."""
+    # To stand there is not enough: systemd mounts a folder of ReadWritePaths= on itself.
+    return _held_by(point, mounts) != _held_by(point.parent, mounts)
 
 
 def _unescaped(folder: str) -> str:
     return folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
-def _mounted(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
+def _mounted(key: tuple[str, ...], folder: Path, mounts: str) -> Iterator[Flaw]:
     """Yield that its disk or share is missing: in its mount point all would begin from nothing."""
     try:
-        point = unmounted(folder, FSTAB.read_text("utf-8", "surrogateescape"))
+        point = unmounted(folder, FSTAB.read_text("utf-8", "surrogateescape"), mounts)
     except OSError:  # no such table, or no way to its mount points
         return
     if point is not None:
@@ -275,11 +291,11 @@ def _denied(key: tuple[str, ...], error: OSError) -> Flaw:
     return Flaw(key=key, cause=f"cannot be used: {denial.cause}", cure=denial.cure)
 
 
-def _provider(settings: Settings, name: str) -> Iterator[Flaw]:
+def _provider(settings: Settings, name: str, mounts: str) -> Iterator[Flaw]:
     provider = settings.providers[name]
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
-    yield from _mounted(key, provider.spool_dir)
+    yield from _mounted(key, provider.spool_dir, mounts)
     if provider.spool_dir.is_dir():
         yield from _below_spool(key, provider)
     yield from _one_filesystem(key, provider)
