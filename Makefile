@@ -152,6 +152,7 @@ soak: $(VENV)/tests
 	  $(BIN)/pytest -q -s tests/scenarios/test_kills.py || exit 1; \
 	done
 
+two-nodes failover: SHELL := /bin/bash -o pipefail
 two-nodes failover: $(VENV)/tests
 	@PYTHONPATH=tests:tests/support $(BIN)/python tests/support/$(subst -,_,$@).py $(SEED) | tail -n 1
 

@@ -5,10 +5,12 @@ A failover, rehearsed: the primary is killed under load, and its synchronous sta
                                   └─────────────► standby, once it is promoted
 
 Messages go both ways meanwhile, and a Sender hands over one after the other. What was acknowledged
-to it, and whatever was dropped, is there once in the end; how long nobody was served is measured.
+to it, and whatever was dropped, is there once in the end, or the drill fails; how long nobody was
+served is measured.
 """
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -16,17 +18,30 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
 from messages import referral
 from postgres_server import NOBODY, PostgresServer, postgres_server
-from two_nodes import Strain, asked_of, check, drop_again, drop_all, settled, two_nodes
-from world import World, headers, post
+from two_nodes import (
+    ARRIVED,
+    Strain,
+    check,
+    drop_again,
+    drop_all,
+    rows_of,
+    two_nodes,
+    until_read,
+    until_sent,
+)
+from world import World, eventually, headers, post
 
-LOAD = Strain(conversations=60, kills=0, stops=0, cuts=0)
+LOAD = Strain(conversations=60, kills=0, stops=0, cuts=0, seconds=300)
 _DURABLE = {"wal_level": "replica", "max_wal_senders": "4", "fsync": "on"}
 _CAUGHT_UP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
@@ -69,32 +84,56 @@ def pair() -> Iterator[tuple[PostgresServer, Standby]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What a Sender has handed over, in a conversation of its own."""
+
+    correlation_id: str
+    bundle_id: str
+    taken_at: float | None  # when it was acknowledged; None: it was not
+
+
 class Sender:
     """Hands over one referral after the other, and remembers what was taken, and when."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.taken: list[tuple[float, str]] = []  # when, and under which X-Request-Id
+        self.sent: list[Sent] = []
+
+    def taken(self, since: float = 0.0) -> list[float]:
+        """Return when something was acknowledged, later than that."""
+        return [each.taken_at for each in self.sent if each.taken_at and each.taken_at > since]
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            sent = headers(self._world.hospital.service)
+            given = headers(self._world.hospital.service)
             body = referral(
                 sender=self._world.ambulance.service, receiver=self._world.hospital.service
             )
+            status = 0
             try:
                 async with asyncio.timeout(8):
-                    status, _, _ = await post(self._world, body, sent)
+                    status, _, _ = await post(self._world, body, given)
             except (aiohttp.ClientError, TimeoutError, ValueError):
-                status = 0
-            if status == 200:
-                self.taken.append((time.monotonic(), sent["X-Request-Id"]))
+                pass  # it was told nothing
+            finally:  # also of what it was cancelled over: that may be there
+                self.sent.append(
+                    Sent(
+                        correlation_id=given["X-Correlation-Id"],
+                        bundle_id=json.loads(body)["id"],
+                        taken_at=time.monotonic() if status == HTTPStatus.OK else None,
+                    )
+                )
             await asyncio.sleep(0.02)
 
 
-async def drill(folder: Path, seed: int) -> Mapping[str, object]:
-    """Kill the primary under load, promote the standby, and compare; return what it cost."""
+async def drill(folder: Path, seed: int, load: Strain = LOAD) -> Mapping[str, object]:
+    """
+    Kill the primary under *load*, promote the standby, and compare; return what it cost.
+
+    Raises AssertionError where anything that was acknowledged is lost, or anything is doubled.
+    """
     rng = random.Random(seed)
     with pair() as (primary, standby):
         name = primary.ready().split("/")[3].partition("?")[0]
@@ -105,50 +144,53 @@ async def drill(folder: Path, seed: int) -> Mapping[str, object]:
             sender = Sender(world)
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(sender.run())
-                dropping = group.create_task(drop_all(rng, world, nodes[:2], LOAD))
+                dropping = group.create_task(drop_all(rng, world, nodes[:2], load))
                 again = group.create_task(drop_again(nodes, done))
-                await asyncio.sleep(rng.uniform(3, 5))
+                await asyncio.sleep(load.conversations * rng.uniform(0.05, 0.08))  # amid them
+                await eventually(sender.taken)
                 primary.stop(signal.SIGQUIT)
                 killed = time.monotonic()
                 await asyncio.sleep(1.0)
                 standby.promote()
                 promoted = time.monotonic()
-                expected, sides = await dropping, (standby.url(name), world.ambulance.database)
-                async with asyncio.timeout(300):
-                    while sum(map(settled, sides)) < LOAD.conversations * LOAD.each:
-                        await asyncio.sleep(0.3)
+                dropped, sides = await dropping, (standby.url(name), world.ambulance.database)
+                await eventually(lambda: sender.taken(promoted))
                 sending.cancel()
+                await until_sent(sides, load)
+                await until_read(sides)
                 done.set()
             ends = [await each.stop() for each in mortals]
             assert ends == [0, 0, 0], ends
-            lost, doubled = _missing(sender, sides[0])
-            _expect(sides[0], expected)
-            check(sides, nodes, expected, again.result())
-    served = [at for at, _ in sender.taken]
-    before, after = max(at for at in served if at < killed), min(a for a in served if a > promoted)
+            there = [str(bundle_id) for _, _, bundle_id in rows_of(sides[0], ARRIVED)]
+            require_each_once(sender.sent, there)
+            check(sides, nodes, dropped, again.result(), _conversations(sender.sent, there))
+    served = sender.taken()
+    before, after = max(at for at in served if at < killed), min(sender.taken(promoted))
     return {
         "seed": seed,
         "acknowledged": len(served),
-        "lost": lost,
-        "doubled": doubled,
+        "lost": 0,
+        "doubled": 0,
         "seconds without service": round(after - before, 2),
         "of them after the promotion": round(after - promoted, 2),
     }
 
 
-def _missing(sender: Sender, url: str) -> tuple[int, int]:
-    """Return how many that were acknowledged are not there, or there twice."""
-    query = "SELECT request_id FROM messages WHERE direction = 'inbound'"
-    there = [str(each) for (each,) in asked_of(url, query)]
-    wanted = {request_id for _, request_id in sender.taken}
-    return len(wanted - set(there)), len(there) - len(set(there))
+def require_each_once(sent: Sequence[Sent], there: Sequence[str]) -> None:
+    """Fail where what was acknowledged is not *there*, or anything is there twice; say how many."""
+    lost = {each.bundle_id for each in sent if each.taken_at} - set(there)
+    doubled = [each for each, times in Counter(there).items() if times > 1]
+    assert not lost, f"FAILED: {len(lost)} messages were acknowledged, and are LOST: {sorted(lost)}"
+    assert not doubled, f"FAILED: {len(doubled)} messages are DOUBLED: {sorted(doubled)}"
 
 
-def _expect(url: str, expected: dict[str, list[str]]) -> None:
-    """Let what the Sender handed over be expected, too: also what it was told nothing of."""
-    query = "SELECT correlation_id, bundle_id FROM messages WHERE direction = 'inbound' ORDER BY id"
-    for correlation_id, bundle_id in asked_of(url, query):
-        expected.setdefault(str(correlation_id), [str(bundle_id)])
+def _conversations(sent: Sequence[Sent], there: Sequence[str]) -> Mapping[str, list[str]]:
+    """Return what is to be there of the Sender's: all it was told of, and the rest if it came."""
+    return {
+        each.correlation_id: [each.bundle_id]
+        for each in sent
+        if each.taken_at or each.bundle_id in there
+    }
 
 
 def main() -> None:
