@@ -30,6 +30,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
@@ -275,8 +276,10 @@ class CircuitBreakers:
                 circuits.remember(known)
             if not others_live(self._store.nodes):
                 await self._store.waiting.forget()
+        # Pauses that stay last a minute at most, or until an answer comes.
+        except StoreUnavailable as error:
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
         except Exception as error:  # unit of work
-            # Pauses that stay last a minute at most, or until an answer comes.
             await self._store.asides.tell(Aside.WORK, error, self._now())
 
     async def learn(self) -> None:

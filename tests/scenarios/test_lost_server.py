@@ -2,20 +2,24 @@
 What Senders and EPRs are told where the database server is lost in the middle of something.
 
     Sender ─► gateway ─► CommitWire ─► PostgreSQL      the wire is cut at the COMMIT of one message
+       EPR ─► gateway ──────────────► PostgreSQL      it is stopped as by a power cut
 """
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import aiohttp
 import pytest
 from messages import referral
+from moving import socket_of
 from postgres_server import PostgresServer, postgres_server
+from structlog.testing import capture_logs
 from two_nodes import Member
-from world import World, eventually, headers, in_time, post, world_in
+from world import Node, World, eventually, headers, in_time, post, world_in
 
 from bars_gateway.store.postgresql import transactions
 
@@ -114,11 +118,14 @@ def server() -> Iterator[PostgresServer]:
 
 
 @asynccontextmanager
-async def on_server(tmp_path: Path, url: str) -> AsyncIterator[tuple[World, Member]]:
+async def on_server(
+    tmp_path: Path, url: str, *, several: bool = False
+) -> AsyncIterator[tuple[World, Member]]:
     """Run a world in which another node of the hospital keeps everything at *url*."""
     async with world_in(tmp_path) as world, asyncio.TaskGroup() as group:
         await world.hospital.stop()
-        node = Member.of(world.hospital, "one", f'[store]\nurl = "{url}"\n')
+        nodes = "several_nodes = true\n" if several else ""
+        node = Member.of(world.hospital, "one", f'[store]\nurl = "{url}"\n{nodes}')
         await node.start(group)
         try:
             yield world, node
@@ -222,3 +229,73 @@ def posted(world: World) -> int:
 
 
 _SENDING = "SELECT count(*) FROM messages WHERE state = 'sending'"
+
+
+RETURNED_SECONDS = 10.0  # what docs/postgresql.md promises of a server that is back
+
+
+async def ready(node: Node) -> tuple[int, Any, dict[str, Any]]:
+    """Return status, type and document of the answer whether that gateway can receive."""
+    url = f"http://127.0.0.1:{node.gateway.status.port}/readyz"
+    async with aiohttp.ClientSession(trust_env=False) as session, session.get(url) as response:
+        return response.status, response.content_type, await response.json()
+
+
+async def submitted(node: Node, body: bytes) -> tuple[int, str | None, dict[str, Any]]:
+    """Hand a message over on the EPR's socket; return status, Retry-After and document."""
+    kind = {"Content-Type": "application/fhir+json"}
+    async with socket_of(node) as epr, epr.post("/messages", data=body, headers=kind) as answer:
+        return answer.status, answer.headers.get("Retry-After"), await answer.json()
+
+
+async def asked(node: Node, path: str) -> int:
+    async with socket_of(node) as epr, epr.get(path) as answer:
+        return answer.status
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_nothing_is_acknowledged_while_the_server_is_away_and_all_goes_on_after(
+    tmp_path: Path, *, several: bool
+) -> None:
+    """Sender, EPR and `/readyz` are told, nobody is alarmed; ten seconds after, all is as ever."""
+    with postgres_server() as server:
+        url, sent, body = server.ready(), headers(), referral()
+        async with on_server(tmp_path, url, several=several) as (world, node):
+            services = {"sender": node.service, "receiver": world.ambulance.service}
+            out = [referral(**services) for _ in range(2)]
+            before, _, _ = await ready(node)
+            with capture_logs() as events:
+                await asyncio.to_thread(server.stop, signal.SIGQUIT)
+                by_sender, _, _ = await post(world, body, sent, node=node)
+                by_epr, again_after, problem = await submitted(node, out[0])
+                reads = [await asked(node, path) for path in ("/notices", "/questions")]
+                health, _, said = await ready(node)
+                node.drop("away.json", out[1])
+                await eventually(lambda: [e for e in events if e["event"] == "epr.folder_stalled"])
+                told = node.files("outbox/accepted/*") + node.files("outbox/refused/*")
+                await asyncio.to_thread(server.start)
+
+                async with asyncio.timeout(RETURNED_SECONDS):
+                    taken, _, _ = await until(lambda: post(world, body, sent, node=node))
+                    accepted, _, receipt = await until(lambda: submitted(node, out[0]))
+                    by_folder = await node.document("outbox/accepted/away.receipt.json")
+                    given = [await node.outcome(e["request_id"]) for e in (receipt, by_folder)]
+                    healthy, _, _ = await until(lambda: ready(node))
+
+        assert (200, 503, 503, [503, 503], 503) == (before, by_sender, by_epr, reads, health)
+        assert again_after is not None
+        assert "store.url" in str(problem)
+        assert said["receiving"] is False
+        assert "the database server" in said["reasons"][0]
+        assert [] == told
+        assert (200, 201, 200) == (taken, accepted, healthy)  # neither was there before
+        assert ["acknowledged"] * 2 == [each["state"] for each in given]
+        assert 2 == posted(world)
+        assert [] == [each for each in events if each["event"].startswith("unit.")]
+
+
+async def until(ask: Callable[[], Awaitable[tuple[int, Any, Any]]]) -> tuple[int, Any, Any]:
+    """Return the first answer that is no 503."""
+    while (answer := await ask())[0] == 503:
+        await asyncio.sleep(0.05)
+    return answer

@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 from store_values import NOW, OURS, SILENCE, THEIRS, attempt, claim_next, submission
+from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Claim, TryAgain
@@ -200,11 +201,13 @@ async def test_a_pause_that_could_not_be_ended_at_a_start_ends_with_an_answer(
     await store.waiting.put_off(UNTIL, receiver=THEIRS)
     monkeypatch.setattr(store.waiting, "forget", AsyncMock(side_effect=StorageFull("no room")))
     breakers = CircuitBreakers(store, now=lambda: NOW)
-    await breakers.remember()
+    with capture_logs() as events:
+        await breakers.remember()
     early = await claimed(store, NOW)
     await judged(breakers, tried, Verdict.ACKNOWLEDGED, "acknowledged")
 
     assert ([], 1) == (early, len(await claimed(store, NOW)))
+    assert ["store.unavailable"] == [event["event"] for event in events]  # and nobody is alarmed
 
 
 async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_in(
