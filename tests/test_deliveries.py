@@ -16,7 +16,7 @@ import pytest
 import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiosmtpd.smtp import AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from mail_side import Box, mail_server
 from store_values import NOW
 from structlog.testing import capture_logs
@@ -231,6 +231,80 @@ async def test_an_address_that_does_not_exist_keeps_no_later_mail_from_the_other
     assert [[IT], [IT]] == box.taken_for
     assert [1, 1] == told
     assert courier.failing_since(NOW + timedelta(minutes=2)) == NOW
+
+
+class Filtering(Box):
+    """One that refuses a whole mail, once it has it, for what the policy of an address says."""
+
+    def __init__(self, *spoilt: list[str]) -> None:
+        super().__init__()
+        self.spoilt = spoilt  # the addresses of the mails that it refuses
+
+    async def handle_DATA(  # noqa: N802 - the library's name
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        if envelope.rcpt_tos in self.spoilt:
+            return "554 5.7.1 refused by policy"
+        return await super().handle_DATA(server, session, envelope)
+
+
+async def test_a_mail_that_fails_keeps_no_other_mail_from_the_others(
+    store: Store, tmp_path: Path
+) -> None:
+    """What is still owed to one address goes last, and its failure ends nothing."""
+    box, clock = Filtering([ON_CALL]), [NOW]
+    box.refused[ON_CALL] = "450 4.2.0 come again later"
+    await due(store, Channel.MAIL, SILENT)
+    async with mail_server(tmp_path, box) as server:
+        courier = Courier(store.alerts, Mail(server, WHENCE), now=lambda: clock[0])
+        await courier.tell_due()
+        del box.refused[ON_CALL]
+        await due(store, Channel.MAIL, SILENT, OVERDUE)
+        clock[0] += timedelta(minutes=1)
+        with capture_logs() as logs:
+            await courier.tell_due()
+
+    assert [[IT], [ON_CALL, IT]] == box.taken_for
+    assert OVERDUE.says in box.mails[1]["Subject"]
+    assert [f"the mail server said 554 (mail to {ON_CALL})"] == [line["reason"] for line in logs]
+
+
+async def test_an_address_that_spoils_a_mail_to_all_keeps_the_next_from_nobody_else(
+    store: Store, tmp_path: Path
+) -> None:
+    """What has failed once is told to each alone."""
+    box, clock = Filtering([ON_CALL], [ON_CALL, IT]), [NOW]
+    await due(store, Channel.MAIL, SILENT)
+    async with mail_server(tmp_path, box) as server:
+        courier = Courier(store.alerts, Mail(server, WHENCE), now=lambda: clock[0])
+        for _ in range(3):
+            await courier.tell_due()
+            clock[0] += timedelta(minutes=2)
+
+    assert [[IT]] == box.taken_for
+    assert courier.failing_since(clock[0]) == NOW
+
+
+async def test_no_address_is_told_the_end_of_an_alert_before_its_begin(
+    store: Store, tmp_path: Path
+) -> None:
+    """Where it was refused at first, both come in one mail."""
+    box, clock = Box(), [NOW]
+    box.refused[ON_CALL] = "450 4.2.0 come again later"
+    await due(store, Channel.MAIL, SILENT)
+    async with mail_server(tmp_path, box) as server:
+        courier = Courier(store.alerts, Mail(server, WHENCE), now=lambda: clock[0])
+        await courier.tell_due()
+        del box.refused[ON_CALL]
+        await due(store, Channel.MAIL)
+        clock[0] += timedelta(minutes=1)
+        await courier.tell_due()
+
+    told = [
+        re.findall("^(OPENED|RESOLVED):", each.get_content(), re.MULTILINE) for each in box.mails
+    ]
+    assert [[IT], [ON_CALL], [IT]] == box.taken_for
+    assert [["OPENED"], ["OPENED", "RESOLVED"], ["RESOLVED"]] == told
 
 
 async def test_a_mail_server_that_says_nothing_is_given_up(store: Store, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ that. What is told holds codes, counts, times and names from the settings.
 
 A mail server may take a mail for one address and refuse it for another, for now or for good: whom
 it refused is told later, alone, and until then the page says that the mails do not reach everybody.
+Who has such a mail is known in memory alone: after a restart it goes to everybody once more. And as
+long as an address has not been told of an alert, what follows of that alert waits for the next try.
 
 Decisions: D-alerts.
 """
@@ -174,28 +176,39 @@ class Mail:
         self._told: dict[int, set[str]] = {}  # by delivery, who has it while another one has not
 
     async def tell(self, deliveries: Sequence[Delivery]) -> None:
-        """Send a mail to everybody; who was refused by the server alone gets it the next time."""
-        refused: dict[str, int] = {}
-        for recipients, due in self._lacking(deliveries).items():
-            if not recipients:  # they have it, and what followed then failed
-                continue
-            refused |= await self._sent(replace(self._server, recipients=recipients), due)
-        if refused:
-            raise NotDelivered(f"the mail server said {_codes(refused)}")
+        """Send a mail to everybody; what fails for one address is told to it the next time."""
+        failed: list[str] = []
+        for recipients, due in self._lacking(deliveries):
+            try:
+                refused = await self._sent(replace(self._server, recipients=recipients), due)
+            except NotDelivered as error:  # another mail may well be taken
+                failed.append(f"{error} (mail to {', '.join(recipients)})")
+            else:
+                failed += [f"the mail server said {_codes(refused)}"] if refused else []
+        if failed:
+            raise NotDelivered("; ".join(failed))
         for each in deliveries:
             self._told.pop(each.delivery_id, None)
 
     def _lacking(
         self, deliveries: Sequence[Delivery]
-    ) -> Mapping[tuple[str, ...], Sequence[Delivery]]:
-        """Return what is to be told to whom."""
+    ) -> Sequence[tuple[tuple[str, ...], Sequence[Delivery]]]:
+        """
+        Return what is to be told to whom, the mail to most of them first.
+
+        Of an alert of which a mail has failed, each is told alone: it may have failed for one
+        address, and no address is told the end of an alert before its begin.
+        """
+        singly = {each.alert.number for each in deliveries if each.attempts}
         found: dict[tuple[str, ...], list[Delivery]] = {}
         for each in deliveries:
             told = self._told.get(each.delivery_id, ())
-            found.setdefault(tuple(r for r in self._server.recipients if r not in told), []).append(
-                each
-            )
-        return found
+            lacking = tuple(r for r in dict.fromkeys(self._server.recipients) if r not in told)
+            groups = [(r,) for r in lacking] if each.alert.number in singly else [lacking]
+            for group in groups:
+                found.setdefault(group, []).append(each)
+        found.pop((), None)  # all have it, and what followed then failed
+        return sorted(found.items(), key=lambda item: -len(item[0]))
 
     async def _sent(self, server: MailServer, due: Sequence[Delivery]) -> Mapping[str, int]:
         """Send one mail, and return whom the server refused, with its codes."""
