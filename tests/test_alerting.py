@@ -308,7 +308,7 @@ def test_an_end_that_shuts_the_door_wakes_somebody(kind: ExpiringKind) -> None:
     (told,) = found(replace(SEEN, running=replace(AT_REST, expiries=[ended])))
 
     assert ("expiry.over", True) == (told.code, told.urgent)
-    assert told.says.startswith("What we receive with has ended")
+    assert told.says.startswith("A certificate or an authority for receiving has ended")
 
 
 def test_a_key_of_a_year_ago_wakes_nobody() -> None:

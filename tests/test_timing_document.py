@@ -55,8 +55,9 @@ The lead is five minutes, or a quarter of what is left when the message is submi
 less: eight minutes before its time, it is tried for six. *Delayed* is told at the time above, or
 with half of its time to go where that is earlier, and once more (remark `past_its_time`) when the
 clinical time of a message passes that goes on beyond it. The operator is told then as well
-(`message.waiting`). A message that is held ends at its time all the same, and its `delayed` notice
-says that it is held (remark `held`).
+(`message.waiting`), where the message is the oldest that waits for its Receiver, and else once one
+has waited for five minutes. A message that is held ends at its time all the same, and its `delayed`
+notice says that it is held (remark `held`).
 
 Where an answer says when to come back (`Retry-After`), that is waited for where it is longer than
 the pause, but for {longest_wait} at most, and for no more than 1/{shares} of the time that is left:

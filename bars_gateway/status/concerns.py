@@ -36,7 +36,7 @@ from bars_gateway.upkeep.trail import TrailState
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 SKEW_SHOWN = 5.0  # seconds
-LATE = timedelta(minutes=5)  # for a message that is not settled, and that no EPR was told of before
+LATE = timedelta(minutes=5)  # for a message that is not settled; before that, see `_waiting`
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 _QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
@@ -362,7 +362,8 @@ def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
 def _waiting(overview: Overview) -> list[Concern]:
     since = overview.oldest_waiting_at
     if since is None or overview.at - since < LATE:
-        since = overview.oldest_late_at  # what the EPR knows, the operator knows as well
+        # What the EPR knows, the operator knows as well, where it is the oldest for its Receiver.
+        since = overview.oldest_late_at
     if since is None:
         return []
     advice = (
@@ -379,7 +380,7 @@ def _undelivered(channels: Mapping[str, datetime]) -> Iterator[Concern]:
             kind=ConcernKind.ALERT_UNDELIVERED,
             about=channel,
             name=channel,
-            text=f"Not everybody was told by {channel} of what stands here since"
+            text=f"Not everybody has been told by {channel} of what stands here since"
             f" {since:%d %b %H:%M} UTC",
             advice="Look at this page instead. The log says why; the gateway keeps trying.",
         )

@@ -184,7 +184,8 @@ def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
     )
     yield gauge(
         "bars_oldest_delayed_seconds",
-        "Likewise, of what the EPR was told to be late; of each Receiver the oldest is looked at.",
+        "Likewise, of those that the EPR was told are late; only the oldest for each Receiver is"
+        " looked at.",
         seconds_since(overview.oldest_late_at, overview.at),
     )
     nothing = Heap(count=0, oldest_at=overview.at)

@@ -149,7 +149,8 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_OVER,
-        title="What we receive with has ended: nothing comes in, or not from all",
+        title="A certificate or an authority for receiving has ended: nothing comes in, or not from"
+        " everybody",
         whose=Whose.OURS,
         harm="Referrals, bookings and cancellations do not reach us, nor do the answers to what we"
         " send. The Senders see that the connection fails, and the page may name our own services"
@@ -411,7 +412,8 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.EXPIRY_IMMINENT,
-        title="What we receive with ends within a week: then nothing comes in, or not from all",
+        title="A certificate or an authority for receiving ends within a week: then nothing comes"
+        " in, or not from everybody",
         whose=Whose.OURS,
         harm="None yet. Once it has ended nothing is received (`expiry.over`): referrals, bookings"
         " and cancellations do not reach us, nor do the answers to what we send.",
@@ -523,7 +525,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         harm="What it says is known to nobody else, or nobody has said that they have it.",
         look="`bars-gateway queue`, then `bars-gateway show` for its last attempts and the reason."
         " It is told as soon as the EPR is told that the message is late (`docs/timing.md`: a"
-        " minute where it is urgent), and after five minutes in any case.",
+        " minute where it is urgent), where that is the oldest that waits for its Receiver, and"
+        " after five minutes in any case.",
         do="Telephone where a patient waits. Then do what its last answer asks for"
         " (`docs/answers.md`).",
         ends="Nothing has waited for so long.",
@@ -531,7 +534,7 @@ _CONCERNS: tuple[Runbook, ...] = (
     ),
     Runbook(
         code=ConcernKind.ALERT_UNDELIVERED,
-        title="By one of their ways, alerts do not reach everybody whom they are for",
+        title="Alerts do not reach everybody by one of the ways in which they are told",
         whose=Whose.OURS,
         harm="None by itself: but nobody is told of the next thing that is wrong.",
         look="The log has `alert.not_delivered` with the reason: the command, the mail server, or"

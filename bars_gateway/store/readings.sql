@@ -43,8 +43,8 @@ SELECT state AS provider, n FROM tallies WHERE of = 'notice' AND n > 0;
 
 -- name: oldest_open
 -- Since when the oldest message is open, since when the oldest that is not held, and since when the oldest of these that
--- the EPR was told to be late: of each Receiver and provider the oldest. Three looks into the index for each of them,
--- however many messages wait. Without OFFSET, PostgreSQL would walk all notices to look once.
+-- the EPR was told are late; only the oldest for each Receiver and provider is looked at. Three looks into the index for
+-- each of them, however many messages wait. Without OFFSET, PostgreSQL would walk all notices to look once.
 WITH RECURSIVE receivers (receiver, provider) AS (
     SELECT t.state, (SELECT min(provider) FROM messages INDEXED BY messages_backlog
                       WHERE settled_at IS NULL AND receiver = t.state)
