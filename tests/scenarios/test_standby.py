@@ -6,7 +6,6 @@ Only addresses, ports and folders are other ones: both are on this machine.
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import tempfile
@@ -70,7 +69,7 @@ class OnPage(PostgresServer):
         secret.chmod(0o600)
         if os.geteuid() == 0:
             os.chown(secret, NOBODY, NOBODY)
-        typed = block(PAGE, "pg_basebackup").replace("\\\n", "")
+        typed = block(PAGE, "pg_basebackup")
         for there, here in (
             ("/var/lib/postgresql/15/main", str(self.data)),
             ("host=db-one", f"host=db-one hostaddr=127.0.0.1 port={primary.port}"),
@@ -79,7 +78,7 @@ class OnPage(PostgresServer):
             assert there in typed
             typed = typed.replace(there, here)
         done = subprocess.run(
-            shlex.split(typed),
+            ["sh", "-c", typed],
             check=False,
             capture_output=True,
             text=True,
@@ -130,12 +129,12 @@ def gateway(server: OnPage, authority: Path, name: str) -> psycopg.Connection:
 
 def test_the_standby_of_the_page_follows_and_is_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has what was committed; and once it is the primary, it commits without the other one."""
-    lines = block(PAGE, "synchronous_standby_names =")
-    alone = "".join(each for each in lines.splitlines(True) if "standby_names" not in each)
+    lines, waits = block(PAGE, "listen_addresses ="), block(PAGE, "synchronous_standby_names =")
+    reload, looked, _ = block(PAGE, "pg_stat_replication").split(";")
     monkeypatch.setenv("HOME", "/")  # as root's: who runs the servers may not look into it
     with both() as (one, two, authority):
         one.make()
-        one.configure(alone)  # nobody follows yet, and its roles are to be made
+        one.configure(lines)
         one.start()
         for each in f"{block(OTHER, 'CREATE ROLE gateway')};{block(PAGE, 'CREATE ROLE')}".split(
             ";"
@@ -143,12 +142,13 @@ def test_the_standby_of_the_page_follows_and_is_promoted(monkeypatch: pytest.Mon
             if each.strip():
                 one.say(each)
         two.copy(one, authority)
-        two.configure(alone)
+        came = [(each.data / "server.crt").read_bytes() for each in (one, two)]
+        two.configure(lines)  # and its own certificate
         two.start()
-        one.configure(lines)
-        one.say("SELECT pg_reload_conf()")
+        one.configure(lines + waits)
+        one.say(reload)
         until = time.monotonic() + 30
-        while (seen := one.say(block(PAGE, "pg_stat_replication"))) != [("db_two", "sync")]:
+        while (seen := one.say(looked)) != [("db_two", "sync")]:
             assert time.monotonic() < until, seen
             time.sleep(0.1)
         with gateway(one, authority, "db-one") as session:
@@ -161,3 +161,4 @@ def test_the_standby_of_the_page_follows_and_is_promoted(monkeypatch: pytest.Mon
             stored = session.execute("SELECT id FROM stored ORDER BY id").fetchall()
 
     assert [(1,), (2,)] == stored
+    assert came[0] == came[1], "the copy brings the certificate of the other one, as the page says"
