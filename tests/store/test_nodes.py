@@ -6,20 +6,24 @@ Each node is the whole of what a process has: its sessions, its group, its beat.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from dying_migration import one_more
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, decision, submission
 
+from bars_gateway import __version__
 from bars_gateway.errors import DatabaseAway, DatabaseInUse, KeyMissing
 from bars_gateway.keyring import CLEAR, EncryptionRing, RingKey, Vault
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.questions import QuestionOpen, Unattended
 from bars_gateway.store.claims import Openings
 from bars_gateway.store.in_force import SETTING, Facts
+from bars_gateway.store.migrating import POSTGRESQL, newest
 from bars_gateway.store.nodes import OnlyNode, Run, while_held
 from bars_gateway.store.postgresql import nodes
 from bars_gateway.store.postgresql.database import PostgresDatabase, open_server
@@ -406,13 +410,74 @@ async def test_a_key_that_others_lack_encrypts_nothing(url) -> None:
 RING = EncryptionRing(keys=(RingKey(key_id="first", secret=bytes(range(32))),))
 
 
+async def test_no_node_changes_the_schema_under_another_that_lives(postgres, url) -> None:
+    """The older release would fail in the middle of a message; the error names it and the cure."""
+    async with node(url, "one"):
+        with one_more(POSTGRESQL), pytest.raises(DatabaseInUse) as told:
+            async with node(url, "two"):
+                pass
+
+        assert f"others work on it: one (version {__version__}, seen " in str(told.value)
+        assert "Stop the gateway on each" in told.value.advice
+        assert newest(POSTGRESQL) == schema(postgres, url)
+    with one_more(POSTGRESQL):
+        async with node(url, "two"):
+            pass
+    assert newest(POSTGRESQL) + 1 == schema(postgres, url)
+
+
+async def test_a_node_that_stands_still_keeps_the_schema_as_it_is(postgres, url) -> None:
+    """It may go on at any moment, by the session that it still has."""
+    async with node(url, "one") as one:
+        stand_still(one)
+        postgres.say("UPDATE nodes SET seen_at = '2026-01-01T00:00:00.000Z'", name_in(url))
+        with one_more(POSTGRESQL), pytest.raises(DatabaseInUse, match=r": one \("):
+            async with node(url, "two"):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "is_refused"),
+    [("one", 6, True), ("one", 11, False), ("two", 0, False)],
+    ids=["another, seen just now", "another, away", "its own last run"],
+)
+async def test_who_was_killed_hinders_a_later_schema_until_it_is_away(
+    postgres, url, name: str, seconds: int, *, is_refused: bool
+) -> None:
+    """By the server's clock; and never itself, which is started again after a crash."""
+    left_behind(postgres, url, name, seconds)
+    refused = pytest.raises(DatabaseInUse, match=r": one \(version 0\.2\.0, seen \d+ s ago\)$")
+    with one_more(POSTGRESQL), refused if is_refused else nullcontext():
+        async with node(url, "two"):
+            pass
+
+    assert newest(POSTGRESQL) + (not is_refused) == schema(postgres, url)
+
+
+def left_behind(postgres: PostgresServer, url: str, name: str, seconds: int) -> None:
+    """Leave the row of a node of an earlier release that was killed so many seconds ago."""
+    began = "'2026-01-01T00:00:00.000Z'"
+    seen = f"clock_timestamp() AT TIME ZONE 'UTC' - interval '{seconds} seconds'"
+    postgres.say(
+        "INSERT INTO nodes (name, incarnation, version, started_at, seen_at, ahead_ms, asked,"
+        f" leases) SELECT '{name}', 'killed', '0.2.0', {began},"
+        f" to_char({seen}, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), 0, '{{}}', '[]'",
+        name_in(url),
+    )
+
+
+def schema(postgres: PostgresServer, url: str) -> object:
+    ((number,),) = postgres.say("SELECT number FROM schema_version", name_in(url))
+    return number
+
+
 async def test_whoever_looks_from_beside_sees_them(url) -> None:
     """Which is how `doctor` knows."""
     async with two(url):
         found = await asyncio.to_thread(nodes_at, ServerAddress(url=url, node="looks"))
 
     assert ["one", "two"] == [each.name for each in found]
-    assert "one (there, since " in str(found[0])
+    assert re.search(r"one \(there, seen \d s ago, since ", str(found[0]))
 
 
 async def test_what_one_alone_does_runs_where_its_lease_is(url) -> None:

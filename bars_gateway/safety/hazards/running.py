@@ -151,6 +151,7 @@ RUNNING: Sequence[Hazard] = (
                     "store/test_nodes.py::test_who_wants_the_database_alone_is_kept_out",
                     "store/test_nodes.py::test_nothing_of_a_node_that_lives_is_taken_by_anothers_start",
                     "store/test_nodes.py::test_a_key_that_others_lack_encrypts_nothing",
+                    "store/test_nodes.py::test_no_node_changes_the_schema_under_another_that_lives",
                     "scenarios/test_processes.py::test_a_second_gateway_on_the_same_database_is_refused",
                     "epr/test_drop.py::test_one_gateway_holds_a_folder",
                 ),

@@ -88,6 +88,14 @@ _JOIN = f"""
     RETURNING name
 """  # noqa: S608 # nothing but constants
 _FORGET = f"DELETE FROM nodes WHERE seen_at < {_BEFORE.format('7 days')}"  # noqa: S608
+_HAS_NAME = """
+           EXISTS (SELECT 1 FROM pg_locks AS held
+                    WHERE held.locktype = 'advisory' AND held.objsubid = 2
+                      AND held.classid = hashtext('bars-gateway node')::oid
+                      AND held.objid = hashtext(n.name)::oid
+                      AND held.database = (SELECT oid FROM pg_database
+                                            WHERE datname = current_database()))
+"""
 _BEAT = f"""
     WITH ours AS (
         UPDATE nodes SET seen_at = {_NOW}, ahead_ms = %(ahead_ms)s, asked = %(asked)s,
@@ -95,22 +103,21 @@ _BEAT = f"""
          WHERE name = %(node)s AND incarnation = %(incarnation)s
         RETURNING name)
     SELECT n.*, {_NOW} AS at, (SELECT count(*) FROM ours) AS ours,
-           EXISTS (SELECT 1 FROM pg_locks AS held
-                    WHERE held.locktype = 'advisory' AND held.objsubid = 2
-                      AND held.classid = hashtext('bars-gateway node')::oid
-                      AND held.objid = hashtext(n.name)::oid
-                      AND held.database = (SELECT oid FROM pg_database
-                                            WHERE datname = current_database())) AS has_name
+           {_HAS_NAME} AS has_name
       FROM nodes AS n ORDER BY name
 """  # noqa: S608
 _TAKE = (
     "SELECT lease FROM json_array_elements_text(%(leases)s::json) AS wanted (lease)"
     " WHERE pg_try_advisory_lock(hashtext('bars-gateway lease'), hashtext(lease))"
 )
-_OTHERS = (
-    f"SELECT name FROM nodes WHERE name <> %(node)s AND seen_at > {_BEFORE.format('10 seconds')}"  # noqa: S608
-    " ORDER BY name"
-)
+# Columns of every release: it is asked before a database is brought to the schema of this one.
+_OTHERS = f"""
+    SELECT n.name, n.version, n.started_at, n.seen_at, n.ahead_ms, n.leases, {_NOW} AS at
+      FROM nodes AS n
+     WHERE n.name <> %(node)s
+       AND (n.seen_at > {_BEFORE.format(f"{AWAY_AFTER.total_seconds()} seconds")} OR {_HAS_NAME})
+     ORDER BY n.name
+"""  # noqa: S608
 _TELL = "SELECT pg_notify(%(channel)s, %(told)s)"
 _END = (
     "WITH ended AS (UPDATE nodes SET pid = NULL WHERE name = %(name)s AND pid = %(pid)s"
@@ -483,10 +490,14 @@ def _asked(nodes: Iterable[Values]) -> Mapping[str, datetime]:
     return found
 
 
-def names_of_others(raw: Raw, node: str) -> list[str]:
-    """Return which nodes beside *node* are at work; raise psycopg's errors."""
+def others_at_work(raw: Raw, node: str) -> list[Node]:
+    """
+    Return which nodes beside *node* are at work; raise psycopg's errors.
+
+    One that stands still is among them while the server holds its session: it may go on.
+    """
     found = raw.execute(_OTHERS.encode(), {"node": node}).fetchall()
-    return [each["name"] for each in found]
+    return [_node_of(each, node) for each in found]
 
 
 def nodes_at(address: ServerAddress) -> list[Node]:

@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 import structlog
 
+from bars_gateway import __version__
 from bars_gateway.errors import DatabaseInUse
 from bars_gateway.keyring import Vault
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.model.nodes import AWAY_AFTER, Node
 from bars_gateway.store.copying import require_no_copy
 from bars_gateway.store.encryption import require
 from bars_gateway.store.migrating import POSTGRESQL, migrations, told_apart, unreleased
@@ -27,7 +29,7 @@ from bars_gateway.store.postgresql import (
     schema_of,
     translated,
 )
-from bars_gateway.store.postgresql.nodes import names_of_others
+from bars_gateway.store.postgresql.nodes import others_at_work
 
 log = structlog.get_logger(__name__)
 _ALONE = "SELECT pg_advisory_xact_lock(hashtext('bars-gateway schema'))"
@@ -40,14 +42,15 @@ def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
     Raises DatabaseNewer where it is of a later one, DatabaseUnfit where it is of none, KeyMissing
     where *vault* cannot open what is stored there, and CopyRefused where it is half a copy, or was
     copied away; nothing was changed. *node*: which of several this is; None: there is no other.
-    Raises DatabaseInUse where others are at work who could not read what this one would encrypt.
+    Raises DatabaseInUse where others are at work who could not read what this one would encrypt, or
+    do not know the schema that it would get.
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
         with ExitStack() as unless_ready:
             unless_ready.callback(say, raw, "ROLLBACK")
             _refuse_copies(raw, name)
-            _migrate(raw, name)
+            _migrate(raw, name, node)
             _learn_alarms(raw)
             within = PostgresConnection(raw, vault)
             needed = [(row["key_id"], row["proof"]) for row in within.rows("keys_needed")]
@@ -62,12 +65,30 @@ def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
 
 
 def _require_no_others(raw: Raw, name: str, key_id: str, node: str | None) -> None:
-    others = [] if node is None else names_of_others(raw, node)
-    if others:
+    if others := _others(raw, node):
+        names = ", ".join(each.name for each in others)
         raise DatabaseInUse(
-            f"{', '.join(others)} work on {name} without the key {key_id}",
+            f"{names} work on {name} without the key {key_id}",
             "Put the key ring on each node, stop all of them, and start them again.",
         )
+
+
+def _require_all_stopped(raw: Raw, name: str, node: str | None) -> None:
+    """Refuse to change the schema under a node that began to work with the one that is there."""
+    if others := _others(raw, node):
+        at_work = ", ".join(
+            f"{each.name} (version {each.version}, seen {each.silent.total_seconds():.0f} s ago)"
+            for each in others
+        )
+        raise DatabaseInUse(
+            f"version {__version__} changes the schema of {name}, and others work on it: {at_work}",
+            "Stop the gateway on each of those machines, and start this one again. One that was"
+            f" killed counts as stopped {AWAY_AFTER.total_seconds():.0f} s after it was last seen.",
+        )
+
+
+def _others(raw: Raw, node: str | None) -> list[Node]:
+    return [] if node is None else others_at_work(raw, node)
 
 
 def _refuse_copies(raw: Raw, name: str) -> None:
@@ -80,13 +101,16 @@ def _refuse_copies(raw: Raw, name: str) -> None:
     require_no_copy(ask, tables, name)
 
 
-def _migrate(raw: Raw, name: str) -> None:
+def _migrate(raw: Raw, name: str, node: str | None) -> None:
     known = migrations(POSTGRESQL)
     require_known(raw, name)
     version = schema_of(raw)
     if version and made_by_of(raw) != told_apart(known, version):
         raise unreleased(name)
-    for number in sorted(n for n in known if n > version):
+    missing = sorted(number for number in known if number > version)
+    if version and missing:
+        _require_all_stopped(raw, name, node)
+    for number in missing:
         say(raw, known[number])
         row_of_it = f"({number}, {told_apart(known, number)})"
         say(raw, f"DELETE FROM schema_version; INSERT INTO schema_version VALUES {row_of_it}")  # noqa: S608
