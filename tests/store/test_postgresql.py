@@ -35,7 +35,7 @@ from bars_gateway.errors import (
 from bars_gateway.store import chain
 from bars_gateway.store.claims import Openings
 from bars_gateway.store.connection import Unmeasured
-from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, transactions
+from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, server, transactions
 from bars_gateway.store.postgresql.database import PostgresDatabase, open_looks, open_server
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.store import Store
@@ -194,6 +194,36 @@ async def test_a_session_that_is_lost_over_what_was_put_has_stored_nothing(
 
     assert ["a", "b"] == await names(url)
     assert 2 == len(ran)
+
+
+async def test_the_server_ends_what_stands_still_behind_what_it_put(
+    url, postgres: PostgresServer, monkeypatch
+) -> None:
+    """It has the turn of all nodes: the others wait for seconds, and it does it all once more."""
+    monkeypatch.setitem(server._SESSION, "idle_in_transaction_session_timeout", 300)
+    ran: list[bool] = []
+
+    def putting(connection: PostgresConnection) -> None:
+        connection.one("newest_message")
+        connection.put("note_report", name="a")
+        ran.append(not ran and _is_ended(postgres, connection.raw.info.backend_pid))
+
+    async with node(url) as database:
+        await database.write(adding("b"))  # so that the server knows it
+        await database.write(putting)
+
+    assert [True, False] == ran
+    assert ["a", "b"] == await names(url)
+
+
+def _is_ended(postgres: PostgresServer, pid: int) -> bool:
+    """Stand still until the server has ended that session, or three seconds are over."""
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        if not postgres.say(f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 async def test_a_row_that_a_constraint_forbids_names_it(database) -> None:

@@ -86,7 +86,7 @@ class PostgresConnection:
     __slots__ = ("_before", "_prepared", "_put", "raw", "vault")
 
     def __init__(self, raw: Raw, vault: Vault = CLEAR, *, gathers: bool = False) -> None:
-        """*gathers*: what is put waits for what is asked next; whoever ends it all settles that."""
+        """*gathers*: what is put is not waited for, and whoever ends it all settles that."""
         self.raw = raw
         self.vault = vault  # what encrypts, and opens what was encrypted
         self._put: _How[object] = Prepared.put if gathers else Prepared.ask
@@ -108,7 +108,7 @@ class PostgresConnection:
         self._ask(self._put, statement, values)
 
     def settle(self) -> None:
-        """Run what was put and has not run yet; raise the errors of the seam."""
+        """Return once what was put has run; raise the errors of the seam."""
         try:
             self._prepared.settle()
         except psycopg.Error as error:
@@ -116,7 +116,7 @@ class PostgresConnection:
             raise translated(error) from error
 
     def forget(self) -> None:
-        """Run nothing of what was put and has not run yet."""
+        """Return once what was put has run or failed, whatever came of it: it is to be undone."""
         self._prepared.forget()
 
     def one(self, statement: str, /, **values: object) -> Values | None:

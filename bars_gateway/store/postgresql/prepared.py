@@ -147,9 +147,8 @@ class Prepared:
         return Answer(done, bound.known, self._adapting)
 
     def put(self, name: str, values: Mapping[str, object]) -> None:
-        """Let that statement run before the next that is asked; what came of it comes with that."""
+        """Send that statement; what came of it comes with the answer of what is asked next."""
         self._send(self._bound(name, values))
-        self._pgconn.flush()
 
     def settle(self) -> None:
         """Return once what was put has run; raise psycopg's errors."""
@@ -196,17 +195,19 @@ class Prepared:
         return done
 
     def _send(self, bound: _Bound) -> None:
+        pgconn = self._pgconn
         if not self._under_way:
-            self._pgconn.enter_pipeline_mode()
-        self._pgconn.send_query_prepared(bound.known.name, bound.values, bound.formats)
+            pgconn.enter_pipeline_mode()
+        pgconn.send_query_prepared(bound.known.name, bound.values, bound.formats)
+        # Each with an end of its own: until it has that, the server believes that more is on its
+        # way, and waits for it without a time limit.
+        pgconn.pipeline_sync()
         self._under_way += 1
 
     def _answers(self) -> Sequence[PGresult]:
         """Return what those under way came to; raise the error of the first that failed."""
         under_way, self._under_way = self._under_way, 0
-        self._pgconn.pipeline_sync()
         answers = [self._answered() for _ in range(under_way)]
-        self._answered()  # of the end
         self._pgconn.exit_pipeline_mode()
         for done in answers:  # behind one that it refused, the server has run none
             self._count(done)
@@ -214,11 +215,9 @@ class Prepared:
 
     def _answered(self) -> PGresult:
         """Return the next answer of those that come together."""
-        done = self._result()
-        if done is None:
+        done, _, end = self._result(), self._result(), self._result()  # nothing comes between
+        if done is None or end is None:
             raise psycopg.OperationalError("the server has answered less than it was asked")
-        if done.status != ExecStatus.PIPELINE_SYNC:
-            self._result()  # nothing: the end of it
         return done
 
     def _result(self) -> PGresult | None:

@@ -10,9 +10,10 @@ node took it, and the chain of the audit trail has one end. `SERIALIZABLE` is th
 a stranger changes meanwhile makes a conflict, and no wrong answer. Then the group runs again, for
 works do nothing but what they do to their connection; one that fails twice is split.
 
-No work has a savepoint at first: each would be asked for, and given back. What works put waits for
-the next thing that is asked, maybe by another work, and so does its refusal. Where one raises, the
-whole group is undone and runs again, with a savepoint for each, so that it undoes itself alone.
+No work has a savepoint at first: each would be asked for, and given back. What works put is sent at
+once; what became of it, a refusal too, comes with the next thing that is asked, maybe by another
+work. Where one raises, the whole group is undone and runs again, with a savepoint for each, so that
+it undoes itself alone.
 
 A session that is lost before COMMIT was said has changed nothing: the group runs again on a new
 one. Lost afterwards, nobody knows, and nobody guesses:
