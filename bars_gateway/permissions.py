@@ -169,7 +169,8 @@ def _barrier(path: Path, mode: int) -> Path | None:
         return None
     if path.is_dir():
         mode |= os.X_OK
-    return None if _lets(path, mode) else path
+    shut = not _lets(path, mode) and os.path.lexists(path)  # whoever closes last removes a log
+    return path if shut else None
 
 
 def _lets(path: Path, mode: int) -> bool:

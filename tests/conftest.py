@@ -80,6 +80,7 @@ def gateways_engine(request) -> Iterator[None]:
     before = engines.made()
     yield
     engines.forget(before)
+    engines.use(engines.WANTED)  # what several tests share is made before the next one's turn
 
 
 def pytest_collection_modifyitems(items, config):

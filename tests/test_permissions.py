@@ -31,7 +31,7 @@ from typed import WHY, Done, settings_text
 from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.files import private_pem
-from bars_gateway.permissions import behind, explained
+from bars_gateway.permissions import behind, explained, require_database
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database, take_lock
 
@@ -307,6 +307,25 @@ def test_a_group_that_is_the_context_of_its_own_errors_is_looked_at_once() -> No
     error.__context__ = group
 
     assert behind(group) is None
+
+
+def test_a_log_that_goes_while_it_is_looked_at_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever closes the database last removes it, as a command does when a gateway starts."""
+    database, log = tmp_path / "gateway.db", tmp_path / "gateway.db-wal"
+    database.touch()
+    log.touch()
+    access = os.access
+
+    def closed_meanwhile(path: Path, mode: int, **how: Any) -> bool:
+        if path == log:
+            log.unlink(missing_ok=True)
+        return access(path, mode, **how)
+
+    monkeypatch.setattr(os, "access", closed_meanwhile)
+
+    require_database(database, write=True)
 
 
 def test_a_file_system_that_is_mounted_read_only_is_named_so() -> None:
