@@ -155,8 +155,8 @@ async def drill(folder: Path, seed: int, load: Strain = LOAD) -> Mapping[str, ob
                 promoted = time.monotonic()
                 dropped, sides = await dropping, (standby.url(name), world.ambulance.database)
                 await eventually(lambda: sender.taken(promoted))
-                sending.cancel()
                 await until_sent(sides, load)
+                sending.cancel()
                 await until_read(sides)
                 done.set()
             ends = [await each.stop() for each in mortals]
