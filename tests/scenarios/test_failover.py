@@ -29,7 +29,7 @@ async def test_a_promoted_standby_has_all_that_was_acknowledged_and_nothing_twic
     done = await drill(tmp_path, seed, FEW)
     print(done)
 
-    assert (0, 0) == (done["lost"], done["doubled"])
+    assert done["acknowledged"] > 0  # and by then it has looked for each, and for a second of it
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_a_drill_fails_over_what_is_lost_or_doubled(there: list[str], word: str)
     """It says which; what was never acknowledged may be there or not."""
     require_each_once([_TAKEN, _REFUSED], ["taken"])
 
-    with pytest.raises(AssertionError, match=f"FAILED: 1 messages .*{word}"):
+    with pytest.raises(AssertionError, match=f"FAILED: {word}: 1"):
         require_each_once([_TAKEN, _REFUSED], there)

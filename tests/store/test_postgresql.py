@@ -212,7 +212,7 @@ async def test_the_server_ends_what_stands_still_behind_what_it_put(
         await database.write(adding("b"))  # so that the server knows it
         await database.write(putting)
 
-    assert [True, False] == ran
+    assert [True, False] == ran[:2]
     assert ["a", "b"] == await names(url)
 
 

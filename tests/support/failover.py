@@ -180,8 +180,8 @@ def require_each_once(sent: Sequence[Sent], there: Sequence[str]) -> None:
     """Fail where what was acknowledged is not *there*, or anything is there twice; say how many."""
     lost = {each.bundle_id for each in sent if each.taken_at} - set(there)
     doubled = [each for each, times in Counter(there).items() if times > 1]
-    assert not lost, f"FAILED: {len(lost)} messages were acknowledged, and are LOST: {sorted(lost)}"
-    assert not doubled, f"FAILED: {len(doubled)} messages are DOUBLED: {sorted(doubled)}"
+    assert not lost, f"FAILED: LOST: {len(lost)} of what was acknowledged: {sorted(lost)}"
+    assert not doubled, f"FAILED: DOUBLED: {len(doubled)} messages: {sorted(doubled)}"
 
 
 def _conversations(sent: Sequence[Sent], there: Sequence[str]) -> Mapping[str, list[str]]:
