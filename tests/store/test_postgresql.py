@@ -41,6 +41,7 @@ from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.store import Store
 
 pytestmark = pytest.mark.needs("postgres")
+LATER = "UPDATE schema_version SET number = number + {}"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 TAKE = "INSERT INTO reports (name) VALUES (%s)"
 
@@ -500,6 +501,24 @@ async def test_an_empty_database_in_its_place_takes_nothing(postgres, url) -> No
         await one.write(adding("after"))
 
     assert ["after", "before"] == await names(url)
+
+
+async def test_who_was_away_writes_nothing_once_a_later_release_has_changed_the_schema(
+    postgres, url
+) -> None:
+    """Cut off for longer than others wait for it, it comes back to what it does not know."""
+    name = url.split("/")[3].partition("?")[0]
+    async with open_server(ServerAddress(url=url, node="one")) as one:
+        await one.write(adding("before"))
+        postgres.say(LATER.format(1), name)
+        await one.write(adding("still here"))  # by the session that it has: others wait for it
+        postgres.say(END.format(name))
+        with pytest.raises(DatabaseAway, match="a later release has changed"):
+            await one.write(adding("meanwhile"))
+        assert isinstance(one.unwritten, DatabaseAway)
+        postgres.say(LATER.format(-1), name)
+
+    assert ["before", "still here"] == await names(url)
 
 
 async def test_an_older_copy_in_its_place_takes_nothing(postgres, url) -> None:

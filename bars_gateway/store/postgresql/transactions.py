@@ -45,6 +45,7 @@ from psycopg.pq import TransactionStatus
 
 from bars_gateway.errors import DatabaseAway, OutcomeUnknown, StoreError, StoreUnavailable
 from bars_gateway.keyring import Vault
+from bars_gateway.store import migrating
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.groups import GroupEnd, WorkResult
 from bars_gateway.store.postgresql import (
@@ -53,6 +54,7 @@ from bars_gateway.store.postgresql import (
     Raw,
     is_lost,
     say,
+    schema_of,
     translated,
 )
 from bars_gateway.store.postgresql.prepared import prepared_of
@@ -141,7 +143,13 @@ class Writer:
         return raw
 
     def _require_what_we_left(self, raw: Raw) -> None:
-        """Raise DatabaseAway where another database, or an older copy, has taken its place."""
+        """Raise DatabaseAway where it is another database, an older copy, or a later release's."""
+        if schema_of(raw) > migrating.newest(migrating.POSTGRESQL):
+            self._session.drop()
+            raise DatabaseAway(
+                "a later release has changed the schema of the database meanwhile: install that"
+                " release here as well, and start the gateway again"
+            )
         if self._last and _last_group(raw, self._node) not in self._last:
             self._session.drop()
             raise DatabaseAway(
