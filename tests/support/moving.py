@@ -53,7 +53,8 @@ async def requested(world: World, body: bytes) -> tuple[dict[str, Any], dict[str
     """Send a request; return its receipt, and the notice that the hospital got."""
     receipt = await world.ambulance.sent("request.json", body)
     await world.ambulance.outcome(receipt["request_id"])
-    (file,) = await eventually(lambda: world.hospital.files("inbox/new/*.notice.json"))
+    await eventually(lambda: world.hospital.files("inbox/new/*.message.*"))  # the last of its files
+    (file,) = world.hospital.files("inbox/new/*.notice.json")
     return receipt, json.loads(file.read_bytes())
 
 
