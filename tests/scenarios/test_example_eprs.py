@@ -226,7 +226,7 @@ async def test_an_example_at_the_wrong_door_says_so(
     assert b'set notices = "' in said
 
 
-@pytest.mark.parametrize(
+each_by_socket = pytest.mark.parametrize(
     "name",
     [
         pytest.param("epr_by_curl.sh", marks=pytest.mark.needs("curl", "jq")),
@@ -234,6 +234,9 @@ async def test_an_example_at_the_wrong_door_says_so(
         "epr_by_socket.py",
     ],
 )
+
+
+@each_by_socket
 async def test_an_example_says_why_a_message_is_refused(
     by_socket: World, received: Path, name: str
 ) -> None:
@@ -257,14 +260,7 @@ async def test_an_example_says_why_a_message_is_refused(
     assert b'"issues"' in said
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("epr_by_curl.sh", marks=pytest.mark.needs("curl", "jq")),
-        pytest.param("epr_by_socket.mjs", marks=pytest.mark.needs("node")),
-        "epr_by_socket.py",
-    ],
-)
+@each_by_socket
 async def test_an_example_that_finds_no_gateway_says_so_and_goes_on_once_it_is_there(
     by_socket: World, received: Path, name: str
 ) -> None:
