@@ -3,7 +3,8 @@ What somebody must act on.
 
     GatewayError
     ├── ConfigurationError          the settings are wrong; nothing was started
-    │   └── NoFile                  a command needs the database's file, and there is none
+    │   ├── NoFile                  a command needs the database's file, and there is none
+    │   └── AddressUnusable         another program has the port, or it cannot be had here
     ├── StoreError
     │   ├── DatabaseDamaged         quick_check failed, or the file is not a database
     │   ├── DatabaseNewer           written by a later release
@@ -55,6 +56,8 @@ over, which may be a patient's; so its type and the line of ours are all that is
 Decisions: D-set-aside.
 """
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
@@ -92,6 +95,25 @@ class NoFile(ConfigurationError):
         """*cure* is what to do instead, and takes the place of the general advice."""
         super().__init__(cause)
         self.advice = cure
+
+
+class AddressUnusable(ConfigurationError):
+    """Nothing can be listened to at an address that a setting names."""
+
+    def __init__(self, setting: str, host: str, port: int, error: OSError) -> None:
+        """*error* is what the operating system said to it."""
+        why = os.strerror(error.errno or 0)
+        super().__init__(f"{setting}: {host} port {port} cannot be used: {why}")
+        if error.errno == errno.EADDRINUSE:
+            self.advice = (
+                f"Another program has it, perhaps another gateway: `ss -ltnp 'sport = :{port}'`"
+                f" names it. End that one, or set {setting} to a port that is free."
+            )
+        else:
+            self.advice = (
+                f"Set {setting} to an address of this machine (`ip address`), and to a port that"
+                " the gateway's user may listen on: from 1024 on, without further rights."
+            )
 
 
 class StoreError(GatewayError):

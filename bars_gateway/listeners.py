@@ -34,6 +34,8 @@ import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
+from bars_gateway.errors import AddressUnusable
+
 log = structlog.get_logger(__name__)
 Telling = Callable[[Exception], Awaitable[None]]
 _Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -71,6 +73,15 @@ ENCODING: Final = "gzip"  # that is read, and may be called x-gzip
 _GZIP = zlib.MAX_WBITS | 16
 _MOST_MEMBERS = 1000  # each costs time, and may be empty
 _ENCODINGS = frozenset({"identity", ENCODING, "x-gzip"})
+
+
+def opened(setting: str, host: str, port: int, backlog: int | None = None) -> socket.socket:
+    """Return a socket that listens there, or raise AddressUnusable, which names *setting*."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        raise AddressUnusable(setting, host, port, error) from error
 
 
 async def serve(

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": {"frozen"},
     "frozen": set(),
     "log": {"frozen"},
-    "listeners": set(),
+    "listeners": {"errors"},
     "stopping": set(),
     "libraries": set(),
     "ownership": {"frozen"},

@@ -31,7 +31,7 @@ from store_values import (
 )
 
 from bars_gateway.console.site import Site
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import AddressUnusable, StorageFull
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain, Warned
 from bars_gateway.model.questions import QuestionOpen, Terms
 from bars_gateway.model.readings import Inspected, Inspection, StuckLog
@@ -125,7 +125,7 @@ class Answered:
 class Shown:
     """A status server over a store; its running can be changed while it runs."""
 
-    def __init__(self, store: Store, database: SqliteDatabase) -> None:
+    def __init__(self, store: Store, database: SqliteDatabase, port: int = 0) -> None:
         self.store = store
         self.database = database
         self.running = WELL
@@ -134,7 +134,7 @@ class Shown:
             store,
             lambda: self.running,
             host="127.0.0.1",
-            port=0,
+            port=port,
             now=lambda: NOW,
             registry=CollectorRegistry(),
             pages=site.routes(),
@@ -227,6 +227,17 @@ def _moved_to(state: OutboundState) -> Callable[[Any], None]:
         )
 
     return move
+
+
+async def test_a_port_that_is_taken_is_named_with_its_setting_and_a_cure(shown: Shown) -> None:
+    """The second gateway on a machine has the same default, and whoever starts it knows no port."""
+    taken = int(shown.url.rpartition(":")[2])
+    with pytest.raises(AddressUnusable, match="status") as met:
+        await Shown(shown.store, shown.database, taken).start()
+
+    assert f"status.listen: 127.0.0.1 port {taken} cannot be used: Address" in str(met.value)
+    assert f"ss -ltnp 'sport = :{taken}'" in met.value.advice
+    assert "status.listen" in met.value.advice
 
 
 async def test_nothing_to_do_is_said_first(shown: Shown) -> None:

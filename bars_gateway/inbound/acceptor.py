@@ -44,6 +44,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from bars_gateway import listeners
 from bars_gateway.errors import ConfigurationError, unforeseen
 from bars_gateway.inbound.connection import (
     Admission,
@@ -206,14 +207,8 @@ class Acceptor:
         self._beat: Callable[[], None] = lambda: None
 
     def listen(self, host: str, port: int) -> int:
-        """Open the listening socket; return its port. Raise ConfigurationError if it cannot be."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        except OSError as error:
-            raise ConfigurationError(
-                f"inbound.listen: {host} port {port} cannot be used: {error.strerror}"
-            ) from error
+        """Open the listening socket; return its port. Raise AddressUnusable if it cannot be."""
+        self._listener = listeners.opened("inbound.listen", host, port, _BACKLOG)
         self._listener.setblocking(False)
         return int(self._listener.getsockname()[1])
 

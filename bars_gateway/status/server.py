@@ -12,7 +12,6 @@ Decisions: D-local-page.
 """
 
 import ipaddress
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
@@ -80,14 +79,13 @@ class StatusServer:
         return self._bound_to
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; raise AddressUnusable where the port is not to be had."""
         application = web.Application(middlewares=[self._telling, self._guard])
         application.on_response_prepare.append(_harden)
         application.add_routes([*self._pages, *self._health.routes(), *self._figures.routes()])
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server((self._host, self._port), family=family)
+        listener = listeners.opened("status.listen", self._host, self._port)
         self._stop_listening = (await listeners.serve(self._runner, listener)).close
         self._bound_to = listener.getsockname()[1]
         log.info("status.started", address=self._host, port=self.port)

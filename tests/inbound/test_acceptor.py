@@ -21,7 +21,7 @@ from inbound_callers import (
 )
 from structlog.testing import capture_logs
 
-from bars_gateway.errors import ConfigurationError
+from bars_gateway.errors import AddressUnusable
 from bars_gateway.inbound import acceptor
 from bars_gateway.inbound.connection import Failure, InboundLimits
 from bars_gateway.tls.contexts import Identity
@@ -314,6 +314,6 @@ def lowest_free_descriptor() -> int:
 async def test_a_port_in_use_is_a_setting_to_correct(identity: Identity):
     """Two gateways on one port: the second says which setting is wrong."""
     async with serving(Receiver(), identity) as server:
-        with pytest.raises(ConfigurationError, match=r"inbound\.listen: 127\.0\.0\.1 port"):
+        with pytest.raises(AddressUnusable, match=r"inbound\.listen: 127\.0\.0\.1 port"):
             async with serving(Receiver(), identity, port=server.port):
                 pass
