@@ -58,18 +58,6 @@ def sync_names(descriptor: int) -> None:
             raise
 
 
-def require_same(folder: Path, descriptor: int) -> None:
-    """
-    Raise OSError (ESTALE) where *folder* is not the one that is open as *descriptor*.
-
-    A share that is gone leaves its empty mount point. What would be written there nobody sees who
-    has the share, and what they have put there lies elsewhere.
-    """
-    found = folder.stat() if folder.exists() else None
-    if found is None or not os.path.samestat(found, os.fstat(descriptor)):
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(folder))
-
-
 def room(count: float) -> str:
     """Return so many bytes of a disk in words: everywhere in MiB, so that two can be compared."""
     found = count / 2**20

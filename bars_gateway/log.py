@@ -206,6 +206,9 @@ EVENTS = {
         "A file in `path` cannot be read; the status page counts them.",
         "Let the EPR write files that the gateway's group may read.",
     ),
+    "epr.folder_back": LogEvent(
+        "The folder at `path` is back as another device: known by its mark, and locked again."
+    ),
     "epr.folder_stalled": LogEvent("Nothing can be taken out of `path`; it waits.", _FOLDER),
     "epr.intervention_ended": LogEvent(
         "The EPR or an operator acted: `operation`, and how it ended."

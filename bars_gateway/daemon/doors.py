@@ -26,6 +26,7 @@ from bars_gateway.daemon.retention import record_requests_of
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests, AlertRequests, VerbRequests
@@ -116,7 +117,8 @@ async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
     attendance = _attendance(given)
     intake = _intake(given, attendance)
     folder = stack.enter_context(_folder(given, intake, attendance))
-    asked, questions = _question_doors(given, attendance.seen)
+    attendance.looks_while(folder.root.is_in_place)
+    asked, questions = _question_doors(given, folder.root, attendance.seen)
     if questions is not None:
         stack.callback(questions.close)
     socket = EprSocket(
@@ -234,7 +236,7 @@ def _others(given: _Given) -> ReadRequests:
 
 
 def _question_doors(
-    given: _Given, seen: Callable[[], None]
+    given: _Given, root: SpoolRoot, seen: Callable[[], None]
 ) -> tuple[QuestionRequests, QuestionFolder | None]:
     """Return what the socket serves of questions, and the folder where they are asked there."""
     store, name, now = given.store, given.name, given.now
@@ -254,7 +256,7 @@ def _question_doors(
         store.asides,
         answering,
         provider=name,
-        folder=given.provider.spool_dir,
+        root=root,
         now=now,
         monotonic=time.monotonic,
         seen=seen,

@@ -31,6 +31,7 @@ import structlog
 from bars_gateway.epr import documents
 from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
@@ -163,6 +164,11 @@ class DropFolder:
     @property
     def path(self) -> Path:
         """Where the EPR finds the folders."""
+        return self._spool.root.path
+
+    @property
+    def root(self) -> SpoolRoot:
+        """What the folders of its provider are in; it is closed with this."""
         return self._spool.root
 
     @property
@@ -323,7 +329,7 @@ class DropFolder:
             log.warning(
                 "epr.folder_stalled",
                 provider=self._provider,
-                path=str(self._spool.root),
+                path=str(self.path),
                 reason=reason,
                 advice=advice,
             )

@@ -287,6 +287,11 @@ class Attendance:
         self._most = most
         self._lay: frozenset[int] = frozenset()
         self._stopping = asyncio.Event()
+        self._in_place: Callable[[], bool] = lambda: True
+
+    def looks_while(self, in_place: Callable[[], bool]) -> None:
+        """Look only while that is so: what lies in place of a lost share is not this EPR's."""
+        self._in_place = in_place
 
     def seen(self) -> None:
         """Note that the EPR has done something."""
@@ -314,7 +319,7 @@ class Attendance:
 
     async def look(self) -> None:
         """Look once at what lies there."""
-        known, found = await self._look_at_notices(), await asyncio.to_thread(self._refusals.look)
+        known, found = await self._look_at_notices(), await asyncio.to_thread(self._look_at_refused)
         if found is not None:
             late_after = self._late_after
             refused = [replace(each, late_after=late_after(each.use_case)) for each in found]
@@ -322,6 +327,9 @@ class Attendance:
                 self.seen()
             self.condition = replace(self.condition, refused=refused)
         self.condition = replace(self.condition, known=known and found is not None)
+
+    def _look_at_refused(self) -> Sequence[LyingRefusals] | None:
+        return self._refusals.look() if self._in_place() else None
 
     async def _look_at_notices(self) -> bool:
         """Look at what it was given; tell whether that could be seen."""
@@ -344,6 +352,8 @@ class Attendance:
 
     def _names(self) -> list[str] | None:
         """Return what lies in the folder, up to so many names; None where it cannot be read."""
+        if not self._in_place():
+            return None if self._delivers else []
         try:
             with os.scandir(self._inbox) as entries:
                 return [entry.name for entry in islice(entries, self._most)]

@@ -40,13 +40,11 @@ from xml.parsers import expat
 import orjson
 import structlog
 
+from bars_gateway.epr.folders import Folder, FolderEntry, Sheet
 from bars_gateway.epr.spool import (
     CUT,
     ENVELOPES,
     Cause,
-    Folder,
-    FolderEntry,
-    Sheet,
     Sort,
     Spool,
     Stems,

@@ -38,31 +38,24 @@ import asyncio
 import contextlib
 import errno
 import itertools
-import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import structlog
 from aiohttp import web
 
-from bars_gateway.disk import require_same
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
+from bars_gateway.epr.folders import PRIVATE, SHARED, Folder, FolderEntry, SpoolRoot
 from bars_gateway.epr.spool import (
-    PRIVATE,
-    SHARED,
     Cause,
-    Folder,
-    FolderEntry,
     Sort,
     Stuck,
     StuckFiles,
     is_told,
     kept,
-    make_shared,
     sort_of,
     split,
 )
@@ -248,7 +241,7 @@ class QuestionFolder:
         answering: Answering,
         *,
         provider: str,
-        folder: Path,
+        root: SpoolRoot,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         seen: Callable[[], None] = lambda: None,
@@ -263,7 +256,7 @@ class QuestionFolder:
         self._questions, self._asides = questions, asides
         self._answering = answering
         self._provider = provider
-        self._root = folder
+        self._root = root
         self._now = now
         self._seen = seen
         self._stopping = asyncio.Event()
@@ -276,15 +269,13 @@ class QuestionFolder:
         try:
             self._make_folders()
         except OSError as error:
-            text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
+            text = f"spool_dir {root.path} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
         self._stuck = StuckFiles(self._answers, self._claimed, wall=lambda: now().timestamp())
         questions.attend(provider, now())  # or who asks before the first round would get 503
 
     def _make_folders(self) -> None:
-        make_shared(self._root, _PARENTS)
-        self._at = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open.callback(os.close, self._at)
+        self._root.make(_PARENTS)
         self._tmp = self._folder("questions/tmp", PRIVATE)
         self._new = self._folder("questions/new", SHARED)
         self._answers = self._folder("answers/new", SHARED)
@@ -334,14 +325,16 @@ class QuestionFolder:
 
     def _require_in_place(self) -> None:
         """Raise OSError where the folder is not the one that was opened; make what it lacks."""
-        require_same(self._root, self._at)
-        make_shared(self._root, _PARENTS)
+        self._root.require_in_place()
+        self._root.make(_PARENTS)
+        for folder in (self._tmp, self._answers, self._claimed, self._accepted, self._refused):
+            folder.refresh()
+        if self._new.refresh():
+            self._offered.clear()  # what lay there is not seen where it was removed, or is back
 
     def _take(self) -> list[_Given]:
         """Claim the answers that can be read; return them, and those that were claimed before."""
         self._require_in_place()
-        self._answers.refresh()
-        self._claimed.refresh()
         entries = sorted(self._answers.entries())
         there = itertools.chain(entries, self._claimed.entries())
         self._keep_count({entry.name for entry in there})
@@ -466,7 +459,6 @@ class QuestionFolder:
     ) -> list[tuple[Question, Exception]]:
         """Write what is new, and take away what is over; return what hit an internal error."""
         self._require_in_place()
-        self._new.refresh()
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)
             if match and int(match[1]) not in open_ones:
@@ -484,7 +476,7 @@ class QuestionFolder:
         return failed
 
     def _folder(self, name: str, mode: int) -> Folder:
-        folder = Folder(self._root / name, mode)
+        folder = Folder(self._root, name, mode)
         self._open.callback(folder.close)
         return folder
 
@@ -493,7 +485,7 @@ class QuestionFolder:
             log.warning(
                 "epr.folder_stalled",
                 provider=self._provider,
-                path=str(self._root),
+                path=str(self._root.path),
                 reason=reason,
                 advice=f"{cure_of_stalled(reason)} Questions wait meanwhile.",
             )

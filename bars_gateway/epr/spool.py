@@ -31,7 +31,7 @@ another patient's. So a name that was used a moment ago takes no envelope, also 
 (`Stems`). Only digests of names are written down, for some EPRs put patients into them.
 
 Where the whole spool folder is gone, or another lies in its place, nothing is made, taken or
-written there: a share that was lost would leave us with its mount point, and the EPR with nothing.
+written there, until it is back (`folders`).
 
 Everything that touches a folder blocks, and is called from a thread.
 
@@ -39,23 +39,24 @@ Decisions: D-folders, D-one-instance.
 """
 
 import contextlib
-import ctypes
 import errno
-import fcntl
 import hashlib
 import os
-import stat
-import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from bars_gateway.disk import require_same, sync_folder, sync_names
-from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.epr.folders import (
+    PRIVATE,
+    SHARED,
+    Folder,
+    SpoolRoot,
+    is_of_the_file,
+)
+from bars_gateway.errors import ConfigurationError
 from bars_gateway.frozen import frozen
 
 ENVELOPES: Final = ".envelope.json"
@@ -71,165 +72,8 @@ _FILE, _NEXT = ".stems", ".stems.next"
 _MAX_BYTES = 64 * 1024 * 1024
 _MANY_LINES = 10_000  # lines
 _USED, _BARRED, _FREED = "used", "barred", "freed"
-
-SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 _PARENTS = ("outbox", "inbox", "outbox/tmp")  # what others are made in, and what we only make
-_ENTERED = 0o2750  # the group passes through, and does not write
-FILE_MODE = 0o640
-_MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
-_ACCESS_LIST = "system.posix_acl_access"
-_OWNER, _GROUP, _OTHERS, _NO_ID = 1, 4, 32, 0xFFFFFFFF  # of an entry in it
-_LIBC = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger(__name__)
-_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-
-
-@frozen
-class Sheet:
-    """A file as it was read."""
-
-    body: bytes | None  # None where it is larger than was allowed
-    inode: tuple[int, int]
-    stamp: tuple[int, int]  # size and time of change: equal when nobody wrote between
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FolderEntry:
-    """What lies in a folder; the oldest sorts first."""
-
-    changed: int  # nanoseconds
-    name: str
-    is_regular: bool  # neither a link, nor a folder, nor a pipe
-
-
-class Folder:
-    """One open folder. Everything goes through its descriptor, so that nobody can swap it."""
-
-    def __init__(self, path: Path, mode: int) -> None:
-        self.path = path
-        self._mode = mode
-        self._descriptor = self._opened()
-
-    def close(self) -> None:
-        """Let go of the folder."""
-        os.close(self._descriptor)
-
-    def refresh(self) -> None:
-        """Open the folder again where somebody has removed it or put another in its place."""
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(self.path.stat(), os.fstat(self._descriptor)):
-                return
-        fresh = self._opened()
-        os.close(self._descriptor)
-        self._descriptor = fresh
-
-    def _opened(self) -> int:
-        if not self.path.exists():
-            self.path.mkdir(parents=True)
-            _give_mode(self.path, self._mode)
-        # Or a power cut takes the folder with all that was synced in it.
-        sync_folder(self.path.parent)
-        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def entries(self) -> Iterator[FolderEntry]:
-        """Yield everything that lies there."""
-        with os.scandir(self._descriptor) as found:
-            for each in found:
-                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
-                    changed = each.stat(follow_symlinks=False).st_mtime_ns
-                    yield FolderEntry(changed, each.name, each.is_file(follow_symlinks=False))
-
-    def files(self) -> Iterator[tuple[tuple[int, str], str]]:
-        """Yield (time of change and name, name) of each regular file; links are none."""
-        for entry in self.entries():
-            if entry.is_regular:
-                yield (entry.changed, entry.name), entry.name
-
-    def has(self, name: str) -> bool:
-        """Tell whether anything of that name is there."""
-        try:
-            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def may_write(self, name: str, body: bytes) -> bool:
-        """Tell whether the name is free, or a crash left there what is to be written."""
-        return not self.has(name) or self.read(name, len(body)).body == body
-
-    def named_at(self, name: str) -> float | None:
-        """Return when it got its name there, or was last changed; None where it is not there."""
-        try:
-            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        except OSError:
-            return None
-        return found.st_ctime  # a rename sets it, and nobody who keeps an old date does
-
-    def inode(self, name: str) -> tuple[int, int]:
-        """Return what tells this file from another of the same name."""
-        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        return found.st_dev, found.st_ino
-
-    def read(self, name: str, max_bytes: int) -> Sheet:
-        """Return the file's bytes; raise OSError where it cannot be read or is not regular."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError("not a regular file")
-            body = file.read(max_bytes + 1) if found.st_size <= max_bytes else None
-            if body is not None and len(body) > max_bytes:
-                body = None
-            inode = (found.st_dev, found.st_ino)
-            return Sheet(body, inode, (found.st_size, found.st_mtime_ns))
-
-    def write(self, name: str, body: bytes) -> None:
-        """Write a new file, in place of any that a crash left over; `flush` puts it on disk."""
-        self.remove(name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, FILE_MODE, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, FILE_MODE)  # whatever the umask says
-            file.write(body)
-
-    def append(self, name: str, content: bytes) -> None:
-        """Write at the end of a file of ours, made where there is none; on disk when it returns."""
-        is_new = not self.has(name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
-        try:
-            os.pwrite(descriptor, content, os.fstat(descriptor).st_size)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            self.sync()
-
-    def flush(self, names: Sequence[str]) -> None:
-        """Put files that were written on disk: each by itself, or all with one syncfs."""
-        if len(names) >= _MANY_FILES and _syncfs(self._descriptor):
-            return
-        for name in names:
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._descriptor)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def move(self, name: str, to: "Folder", new_name: str) -> None:
-        """Rename a file into *to*; what has that name there is replaced."""
-        target = to._descriptor  # noqa: SLF001
-        os.rename(name, new_name, src_dir_fd=self._descriptor, dst_dir_fd=target)
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._descriptor)
-
-    def sync(self) -> None:
-        """Put the names on disk."""
-        sync_names(self._descriptor)
 
 
 class Spool:
@@ -237,14 +81,11 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         """Create what is missing; raise FolderInUse, or ConfigurationError where that fails."""
-        self.root = root
         with contextlib.ExitStack() as stack:
             try:
-                Folder(root, _ENTERED).close()
-                stack.callback(os.close, _lock(root))
-                self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                stack.callback(os.close, self._root)
-                make_shared(root, _PARENTS)
+                self.root = SpoolRoot(root)
+                stack.callback(self.root.close)
+                self.root.make(_PARENTS)
                 self.new = self._opened("outbox/new", SHARED, stack)
                 self.accepted = self._opened("outbox/accepted", SHARED, stack)
                 self.refused = self._opened("outbox/refused", SHARED, stack)
@@ -259,13 +100,13 @@ class Spool:
 
     def require_in_place(self) -> None:
         """Raise OSError where the folder is not the one that was opened; make what it lacks."""
-        require_same(self.root, self._root)
-        make_shared(self.root, _PARENTS)
+        self.root.require_in_place()
+        self.root.make(_PARENTS)
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file beside the folders, whole; raise ConfigurationError where that fails."""
         try:
-            with contextlib.closing(Folder(self.root, SHARED)) as root:
+            with contextlib.closing(Folder(self.root, ".", SHARED)) as root:
                 if root.has(name) and root.may_write(name, content):
                     return
                 self.inbox_tmp.write(name, content)
@@ -274,7 +115,7 @@ class Spool:
                 root.sync()
         except OSError as error:
             raise ConfigurationError(
-                f"spool_dir {self.root} cannot be used: {error.strerror} ({name})"
+                f"spool_dir {self.root.path} cannot be used: {error.strerror} ({name})"
             ) from None
 
     def close(self) -> None:
@@ -282,60 +123,9 @@ class Spool:
         self._open.close()
 
     def _opened(self, name: str, mode: int, stack: contextlib.ExitStack) -> Folder:
-        folder = Folder(self.root / name, mode)
+        folder = Folder(self.root, name, mode)
         stack.callback(folder.close)
         return folder
-
-
-def make_shared(root: Path, names: Iterable[str]) -> None:
-    """Make each of these folders below *root* that is not there, for its group; raise OSError."""
-    for name in names:
-        if not (root / name).is_dir():
-            Folder(root / name, SHARED).close()
-
-
-def _give_mode(folder: Path, mode: int) -> None:
-    """
-    Give a folder that was just made its mode, whatever the umask says.
-
-    Under systemd's RestrictSUIDSGID= nobody sets a set-group-ID bit. What is made in a folder that
-    has it has it, too; chmod would take it away there, and an access list leaves it.
-    """
-    try:
-        folder.chmod(mode)
-    except PermissionError:
-        entries = ((_OWNER, mode >> 6), (_GROUP, mode >> 3), (_OTHERS, mode))
-        packed = b"".join(struct.pack("<HHI", who, bits & 7, _NO_ID) for who, bits in entries)
-        with contextlib.suppress(OSError):  # a filesystem that has no such lists
-            os.setxattr(folder, _ACCESS_LIST, struct.pack("<I", 2) + packed)
-        has = stat.S_IMODE(folder.stat().st_mode)
-        if has != mode:
-            folder.rmdir()  # or it would be taken as it is next time
-            why = f"root has to make it: install -d -o USER -g GROUP -m {mode:o} {folder}"
-            if not has & stat.S_ISGID:
-                why = f"no set-group-ID bit to inherit. As root: chmod g+s {folder.parent}"
-            raise PermissionError(errno.EPERM, why, str(folder)) from None
-
-
-def _lock(root: Path) -> int:
-    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise FolderInUse(f"{root} is held by another gateway") from None
-    return descriptor
-
-
-def _syncfs(descriptor: int) -> bool:
-    """Put the whole filesystem on disk; return False where the system has no such call."""
-    call = getattr(_LIBC, "syncfs", None)
-    if call is None:
-        return False
-    if call(descriptor) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return True
 
 
 class Cause(StrEnum):
@@ -356,11 +146,6 @@ CURES: Mapping[Cause, str] = {
     " have them dropped again, as new files; what was taken already is never sent twice",
     Cause.UNFINISHED: "they never got their final name: look at the program that writes them",
 }
-
-
-def is_of_the_file(error: OSError) -> bool:
-    """Tell whether a file is the cause of *error*, and not a machine that has nothing left."""
-    return error.errno not in _OF_THE_MACHINE
 
 
 @frozen(kw_only=True)

@@ -316,8 +316,10 @@ _CONCERNS: tuple[Runbook, ...] = (
         title="A folder stands still",
         whose=Whose.OURS,
         harm="What the EPR submits there is not sent, or what came is not given to it.",
-        look="The page names the folder and the reason: rights, a share that is away, a full disk.",
-        do="Do what the page says of the reason. Whatever is to go there waits, and is kept.",
+        look="The page names the folder and the reason: rights, a full disk, a share that is away"
+        " or has another's folder in its place (`ESTALE`: `findmnt --target FOLDER`).",
+        do="Do what the page says of the reason. Whatever is to go there waits, and is kept. A"
+        " share that is mounted again is known by the mark in its `.lock`, and needs no restart.",
         ends="The folder can be used.",
         urgent=True,
         after=_A_MINUTE,

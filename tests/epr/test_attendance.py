@@ -87,6 +87,24 @@ async def test_what_is_not_collected_on_the_socket_is_unread(store: Store) -> No
     assert [1] == [notice.notice_id for notice in unread.oldest]
 
 
+async def test_a_share_that_is_away_is_no_empty_folder(
+    folder: DropFolder, hospital: Hospital, store: Store
+) -> None:
+    """What lay there unread keeps its alarm: nobody has taken it."""
+    await taken(store, "a3t1")
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+    watch = watching(store, hospital.inbox / "new", refused=hospital.outbox / "refused")
+    watch.looks_while(folder.root.is_in_place)
+    await watch.look()
+    hospital.root.rename(hospital.root.with_name("away"))
+    for each in (hospital.inbox, hospital.outbox / "refused"):
+        (each / "new").mkdir(parents=True)
+    await watch.look()
+
+    assert ({"a3t1": 1}, False) == (counts(watch), watch.condition.known)
+
+
 async def test_what_lies_there_from_before_is_unread_on_the_socket_too(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:

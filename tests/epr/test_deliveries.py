@@ -5,7 +5,8 @@ import os
 import shutil
 import stat
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,6 +17,7 @@ from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Spool
@@ -176,24 +178,27 @@ async def test_a_spool_folder_that_is_gone_is_not_made_again(
     assert 1 == len(await store.notices.pending(PROVIDER, 9))
 
 
-def question_folder(store: Store, root: Path) -> QuestionFolder:
-    return QuestionFolder(
-        store.questions,
-        store.asides,
-        Mock(max_bytes=100),
-        provider=PROVIDER,
-        folder=root,
-        now=lambda: NOW,
-        monotonic=time.monotonic,
-    )
+@contextmanager
+def question_folder(store: Store, path: Path) -> Iterator[QuestionFolder]:
+    with closing(SpoolRoot(path)) as root:
+        opened = QuestionFolder(
+            store.questions,
+            store.asides,
+            Mock(max_bytes=100),
+            provider=PROVIDER,
+            root=root,
+            now=lambda: NOW,
+            monotonic=time.monotonic,
+        )
+        with closing(opened):
+            yield opened
 
 
 async def test_no_question_is_put_where_the_spool_folder_was(store: Store, tmp_path: Path) -> None:
     """Nothing is made there, so that the folder can come back; then questions go on."""
     root, away = tmp_path / "spool", tmp_path / "away"
-    questions = question_folder(store, root)
-    root.rename(away)
-    with closing(questions):
+    with question_folder(store, root) as questions:
+        root.rename(away)
         async with at_work(questions.stop, questions.run()):
             await eventually(lambda: questions.trouble is not None or root.exists())
             trouble, made = questions.trouble, root.exists()
@@ -211,7 +216,7 @@ async def test_folders_of_questions_that_were_removed_let_the_epr_in_again(
     made = ("questions", "questions/new", "answers", "answers/tmp", "answers/new")
     root, umask = tmp_path / "spool", os.umask(0o077)
     try:
-        with closing(question_folder(store, root)) as questions:
+        with question_folder(store, root) as questions:
             for name in ("questions", "answers"):
                 shutil.rmtree(root / name)
             async with at_work(questions.stop, questions.run()):
@@ -263,7 +268,7 @@ async def test_a_store_without_room_delivers_nothing_twice(
     store = NoRoom(database, node="here")
     spool = Spool(tmp_path / "spool")
     loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
-    epr = Hospital(spool.root)
+    epr = Hospital(spool.root.path)
     await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(loop.stop, loop.run()):
         await store.refused.wait()
@@ -321,7 +326,7 @@ async def test_a_database_that_cannot_be_read_keeps_no_notice_back(
     store = Unreadable(database, node="here")
     spool = Spool(tmp_path / "spool")
     loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
-    epr = Hospital(spool.root)
+    epr = Hospital(spool.root.path)
     await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(loop.stop, loop.run()):
         await store.refused.wait()

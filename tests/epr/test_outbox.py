@@ -286,14 +286,14 @@ def test_what_can_no_longer_be_read_once_it_is_claimed_is_counted(spool: Spool, 
     assert [("epr.file_unreadable", str(path.parent))] == said
 
 
-def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path) -> None:
+def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path, spool: Spool) -> None:
     """As a message is: its Sender hears nothing of it."""
     folder = QuestionFolder(
         Mock(),
         Mock(),
         Mock(max_bytes=100),
         provider="trust",
-        folder=root,
+        root=spool.root,
         now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
         monotonic=time.monotonic,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from store_values import NOW, TERMS, arrival, decision, payload
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.model.messages import Processing, Repeated
 from bars_gateway.model.questions import (
@@ -104,16 +106,16 @@ async def test_an_epr_with_a_folder_is_there_before_the_first_look(
     answering = Answering(
         store.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=1
     )
-    folder = QuestionFolder(
-        store.questions,
-        store.asides,
-        answering,
-        provider="trust",
-        folder=tmp_path,
-        now=lambda: NOW,
-        monotonic=time.monotonic,
-    )
-    folder.close()
+    with closing(SpoolRoot(tmp_path)) as root:
+        QuestionFolder(
+            store.questions,
+            store.asides,
+            answering,
+            provider="trust",
+            root=root,
+            now=lambda: NOW,
+            monotonic=time.monotonic,
+        ).close()
 
     assert await put(store)
 

@@ -1,0 +1,373 @@
+"""
+The folders that a provider shares with its EPR: the one that holds all others, and each of those.
+
+    SPOOL/.lock      held while a gateway has the folder; in it stands the mark of this start
+    SPOOL/…          opened below it, by its descriptor: never by a path that may lead elsewhere
+
+A share that is lost leaves us with its empty mount point, or with what somebody mounted there by
+mistake. Nothing is made, taken or written there. It may come back as another device, which no
+number tells from another folder. So each start writes a mark into the lock, drawn anew, and the
+folder that has it is the one that this run has opened, and that no gateway has opened since:
+
+    at its path lies      its mark      what is done
+    the one we hold       -             goes on
+    another               ours          locked, and held from now on: the share is back
+    another               none, other   waits: a mount point, another provider's, another gateway's
+
+What another gateway has opened meanwhile has that one's mark, and what was restored from before
+the start has an older one: both wait for a person, who starts this gateway again where it is meant.
+
+Everything here blocks, and is called from threads: several at a time.
+
+Decisions: D-folders, D-one-instance.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bars_gateway.disk import sync_names
+from bars_gateway.errors import FolderInUse
+from bars_gateway.frozen import frozen
+
+SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
+_ENTERED = 0o2750  # the group passes through, and does not write
+FILE_MODE = 0o640
+_LOCK = ".lock"
+_MARK_BYTES = 16
+_MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
+_ACCESS_LIST = "system.posix_acl_access"
+_OWNER, _GROUP, _OTHERS, _NO_ID = 1, 4, 32, 0xFFFFFFFF  # of an entry in it
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+log = structlog.get_logger(__name__)
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Tell whether a file is the cause of *error*, and not a machine that has nothing left."""
+    return error.errno not in _OF_THE_MACHINE
+
+
+class SpoolRoot:
+    """The folder that all others of one provider are in, held by its lock until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        """Make it where it is missing; raise FolderInUse, or OSError where that fails."""
+        self.path = path
+        self._swapping = threading.Lock()  # nobody opens anything below it meanwhile
+        if not path.exists():
+            path.mkdir(parents=True)
+            _give_mode(path, _ENTERED, path)
+        _sync(os.fspath(path.parent), None)
+        self._descriptor = os.open(path, _FOLDER)
+        try:
+            self._lock = self._locked()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._mark = _marked(self._lock)
+
+    def close(self) -> None:
+        """Let go of it and of its lock."""
+        os.close(self._lock)
+        os.close(self._descriptor)
+
+    def is_in_place(self) -> bool:
+        """Tell whether what lies at its path is what we hold."""
+        with self._swapping, contextlib.suppress(OSError):
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
+        return False
+
+    def require_in_place(self) -> None:
+        """
+        Raise OSError (ESTALE) where another lies at its path than the one that we may use.
+
+        One that is back as another device is held from now on; then `Folder.refresh` is due.
+        """
+        with self._swapping:
+            found = self.path.stat() if self.path.exists() else None
+            if found is None or not os.path.samestat(found, os.fstat(self._descriptor)):
+                self._hold_what_is_back()
+
+    def make(self, names: Iterable[str]) -> None:
+        """Make each of these folders below it that is not there, for its group; raise OSError."""
+        for name in names:
+            if not self._has(name):
+                os.close(self.opened(name, SHARED))
+
+    def stat(self, name: str) -> os.stat_result:
+        """Return what *name* below it is; raise OSError."""
+        with self._swapping:
+            return os.stat(name, dir_fd=self._descriptor)
+
+    def opened(self, name: str, mode: int) -> int:
+        """Return a folder below it, open, and made with that *mode* where it is not there."""
+        with self._swapping:
+            at = self._descriptor
+            try:
+                os.stat(name, dir_fd=at)
+            except FileNotFoundError:
+                os.mkdir(name, dir_fd=at)
+                _give_mode(name, mode, self.path / name, at)
+            # Or a power cut takes the folder with all that was synced in it.
+            _sync(str(Path(name).parent), at)
+            return os.open(name, _FOLDER, dir_fd=at)
+
+    def _has(self, name: str) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return stat.S_ISDIR(self.stat(name).st_mode)
+        return False
+
+    def _locked(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.open(_LOCK, flags, 0o600, dir_fd=self._descriptor)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise FolderInUse(f"{self.path} is held by another gateway") from None
+        return lock
+
+    def _hold_what_is_back(self) -> None:
+        """Take the folder at our path in place of the one that is gone, if it has our mark."""
+        with contextlib.ExitStack() as opened:
+            try:
+                descriptor, lock = self._found_again(opened)
+            except OSError as error:  # a mount point of root's may be shut, or have a file instead
+                if not is_of_the_file(error):
+                    raise
+                raise _another(self.path) from error
+            opened.pop_all()
+        gone = self._lock, self._descriptor
+        self._descriptor, self._lock = descriptor, lock
+        for each in gone:
+            with contextlib.suppress(OSError):  # of a server that does not answer any more
+                os.close(each)
+        log.info("epr.folder_back", path=str(self.path))
+
+    def _found_again(self, opened: contextlib.ExitStack) -> tuple[int, int]:
+        """Return the folder at our path and its lock, which has our mark; raise OSError."""
+        descriptor = os.open(self.path, _FOLDER)
+        opened.callback(os.close, descriptor)
+        lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+        opened.callback(os.close, lock)
+        if self._mark is None or os.pread(lock, 2 * len(self._mark), 0) != self._mark:
+            raise _another(self.path)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor, lock
+
+
+@frozen
+class Sheet:
+    """A file as it was read."""
+
+    body: bytes | None  # None where it is larger than was allowed
+    inode: tuple[int, int]
+    stamp: tuple[int, int]  # size and time of change: equal when nobody wrote between
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FolderEntry:
+    """What lies in a folder; the oldest sorts first."""
+
+    changed: int  # nanoseconds
+    name: str
+    is_regular: bool  # neither a link, nor a folder, nor a pipe
+
+
+class Folder:
+    """One open folder. Everything goes through its descriptor, so that nobody can swap it."""
+
+    def __init__(self, root: SpoolRoot, name: str, mode: int) -> None:
+        """Open what is called *name* below *root*; raise OSError."""
+        self.path = root.path / name
+        self._root, self._name, self._mode = root, name, mode
+        self._descriptor = root.opened(name, mode)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._descriptor)
+
+    def refresh(self) -> bool:
+        """Open it again where somebody has removed it or put another there; tell whether so."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._root.stat(self._name), os.fstat(self._descriptor)):
+                return False
+        fresh = self._root.opened(self._name, self._mode)
+        os.close(self._descriptor)
+        self._descriptor = fresh
+        return True
+
+    def entries(self) -> Iterator[FolderEntry]:
+        """Yield everything that lies there."""
+        with os.scandir(self._descriptor) as found:
+            for each in found:
+                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+                    changed = each.stat(follow_symlinks=False).st_mtime_ns
+                    yield FolderEntry(changed, each.name, each.is_file(follow_symlinks=False))
+
+    def files(self) -> Iterator[tuple[tuple[int, str], str]]:
+        """Yield (time of change and name, name) of each regular file; links are none."""
+        for entry in self.entries():
+            if entry.is_regular:
+                yield (entry.changed, entry.name), entry.name
+
+    def has(self, name: str) -> bool:
+        """Tell whether anything of that name is there."""
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def may_write(self, name: str, body: bytes) -> bool:
+        """Tell whether the name is free, or a crash left there what is to be written."""
+        return not self.has(name) or self.read(name, len(body)).body == body
+
+    def named_at(self, name: str) -> float | None:
+        """Return when it got its name there, or was last changed; None where it is not there."""
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_ctime  # a rename sets it, and nobody who keeps an old date does
+
+    def inode(self, name: str) -> tuple[int, int]:
+        """Return what tells this file from another of the same name."""
+        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        return found.st_dev, found.st_ino
+
+    def read(self, name: str, max_bytes: int) -> Sheet:
+        """Return the file's bytes; raise OSError where it cannot be read or is not regular."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError("not a regular file")
+            body = file.read(max_bytes + 1) if found.st_size <= max_bytes else None
+            if body is not None and len(body) > max_bytes:
+                body = None
+            inode = (found.st_dev, found.st_ino)
+            return Sheet(body, inode, (found.st_size, found.st_mtime_ns))
+
+    def write(self, name: str, body: bytes) -> None:
+        """Write a new file, in place of any that a crash left over; `flush` puts it on disk."""
+        self.remove(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, FILE_MODE, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask says
+            file.write(body)
+
+    def append(self, name: str, content: bytes) -> None:
+        """Write at the end of a file of ours, made where there is none; on disk when it returns."""
+        is_new = not self.has(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
+        try:
+            os.pwrite(descriptor, content, os.fstat(descriptor).st_size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            self.sync()
+
+    def flush(self, names: Sequence[str]) -> None:
+        """Put files that were written on disk: each by itself, or all with one syncfs."""
+        if len(names) >= _MANY_FILES and _syncfs(self._descriptor):
+            return
+        for name in names:
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._descriptor)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def move(self, name: str, to: "Folder", new_name: str) -> None:
+        """Rename a file into *to*; what has that name there is replaced."""
+        target = to._descriptor  # noqa: SLF001
+        os.rename(name, new_name, src_dir_fd=self._descriptor, dst_dir_fd=target)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def sync(self) -> None:
+        """Put the names on disk."""
+        sync_names(self._descriptor)
+
+
+def _another(path: Path) -> OSError:
+    return OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+
+def _marked(lock: int) -> bytes | None:
+    """Return the mark that this start has left in its lock; None where it could not be left."""
+    mark = secrets.token_hex(_MARK_BYTES).encode()
+    try:
+        os.pwrite(lock, mark, 0)
+        os.ftruncate(lock, len(mark))
+        os.fsync(lock)
+    except OSError:  # a full disk keeps no gateway from starting: it does not know it again
+        return None
+    return mark
+
+
+def _sync(folder: str, at: int | None) -> None:
+    """Put the names in *folder* on disk, which is below *at*."""
+    descriptor = os.open(folder, _FOLDER, dir_fd=at)
+    try:
+        sync_names(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _give_mode(name: Path | str, mode: int, path: Path, at: int | None = None) -> None:
+    """
+    Give a folder that was just made its mode, whatever the umask says; *name* is below *at*.
+
+    Under systemd's RestrictSUIDSGID= nobody sets a set-group-ID bit. What is made in a folder that
+    has it has it, too; chmod would take it away there, and an access list leaves it.
+    """
+    folder = os.open(name, _FOLDER, dir_fd=at)
+    try:
+        os.fchmod(folder, mode)
+    except PermissionError:
+        entries = ((_OWNER, mode >> 6), (_GROUP, mode >> 3), (_OTHERS, mode))
+        packed = b"".join(struct.pack("<HHI", who, bits & 7, _NO_ID) for who, bits in entries)
+        with contextlib.suppress(OSError):  # a filesystem that has no such lists
+            os.setxattr(folder, _ACCESS_LIST, struct.pack("<I", 2) + packed)
+        has = stat.S_IMODE(os.fstat(folder).st_mode)
+        if has != mode:
+            os.rmdir(name, dir_fd=at)  # or it would be taken as it is next time
+            why = f"root has to make it: install -d -o USER -g GROUP -m {mode:o} {path}"
+            if not has & stat.S_ISGID:
+                why = f"no set-group-ID bit to inherit. As root: chmod g+s {path.parent}"
+            raise PermissionError(errno.EPERM, why, str(path)) from None
+    finally:
+        os.close(folder)
+
+
+def _syncfs(descriptor: int) -> bool:
+    """Put the whole filesystem on disk; return False where the system has no such call."""
+    call = getattr(_LIBC, "syncfs", None)
+    if call is None:
+        return False
+    if call(descriptor) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return True
