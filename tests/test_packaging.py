@@ -50,6 +50,40 @@ def test_a_script_has_none_of_the_known_traps(name: str) -> None:
     )
 
 
+def checked(folder: Path, broken: str) -> tuple[int, bool]:
+    """
+    Let .ci/run check a commit whose `make` fails at *broken*; return how it ends, and its word.
+
+    Its python3 is one that has nothing, as that of a machine without python3-dev has no Python.h.
+    """
+    git = ("git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@example.org")
+    (folder / ".ci").mkdir()
+    (folder / ".ci" / "tools").touch()
+    (folder / ".gitignore").write_text("build\n", "utf-8")
+    (folder / "Makefile").write_text(f"%:\n\t@test $@ != '{broken}'\n", "utf-8")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python3").symlink_to("/bin/false")
+    run = folder / ".ci" / "run"
+    run.write_bytes((ROOT / ".ci" / "run").read_bytes())
+    for step in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")):
+        assert (0, "") == ran(*git, *step)
+    code, _ = ran("env", f"PATH={folder}/bin:{os.environ['PATH']}", "bash", run)
+    _, commit = ran(*git, "rev-parse", "HEAD")
+    passed = folder / "build" / "passed"
+    return code, passed.exists() and passed.read_text("utf-8") == commit
+
+
+def test_a_commit_has_passed_when_every_part_has(tmp_path: Path) -> None:
+    """`make release-check` asks for that word."""
+    assert (0, True) == checked(tmp_path, "")
+
+
+@pytest.mark.parametrize("part", ["compiled", "docs", "test"])
+def test_a_commit_with_a_part_that_fails_has_not_passed(tmp_path: Path, part: str) -> None:
+    """Nor one with a part that could not be tried: that fails, too."""
+    assert (2, False) == checked(tmp_path, part)
+
+
 def test_a_purge_asks_about_every_folder_that_has_records() -> None:
     """Those of units and settings, and where upgrades put their copies; the page names each."""
     script = (DEBIAN / "postrm").read_text("utf-8")
