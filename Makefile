@@ -19,7 +19,7 @@ PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-postgresql quick coverage compiled wheel-compiled conformance soak two-nodes failover \
-        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-again deb-test vm matrix release-check release \
+        bench bench-old bench-parts bench-purge docs lock sbom wheel sdist dist deb deb-again deb-test vm matrix fresh release-check release \
         clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
@@ -63,6 +63,7 @@ help:
 	@echo 'make deb-test        install, use, upgrade, remove and purge them in clean root file systems'
 	@echo 'make vm              try one of them under systemd in a virtual machine, and cut its power (SUITE=bookworm CUTS=30 SEED=…)'
 	@echo 'make matrix          the whole suite in a root file system of another release (SUITE=trixie)'
+	@echo 'make fresh           type what the pages tell a stranger to, where there is nothing yet (LEAVE_OUT="make test")'
 	@echo 'make keep-release    database, spool and settings as this version leaves them, to tests/upgrades/VERSION'
 	@echo 'make release-check   whether version, changelog, schema, documents and what is kept are ready; make release also tags'
 	@echo 'make clean           remove what these have made'
@@ -275,6 +276,11 @@ SUITE := trixie
 matrix: export ARGS := $(ARGS)
 matrix:
 	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE)
+
+# As somebody who has a clone of the last commit, and nothing else.
+fresh: export LEAVE_OUT := $(LEAVE_OUT)
+fresh:
+	@TMPDIR="$(FOLDER)" packaging/fresh $(SUITES)
 
 # What every later version is tried on; to be made anew as often as wanted until the tag is there.
 .PHONY: keep-release

@@ -18,7 +18,7 @@ DEBIAN = PACKAGING / "debian"
 MAINTAINER_SCRIPTS = ("postinst", "postrm", "preinst", "prerm")
 SCRIPTS = tuple(
     "deb deb-again deb-earlier deb-facts.sh deb-test deb-test-within deb-upgrade-within".split()
-    + "matrix release suites.sh twice vm-image vm-prepare".split()
+    + "fresh fresh-within matrix release suites.sh twice vm-image vm-prepare".split()
 )
 
 
