@@ -426,6 +426,34 @@ async def test_no_node_changes_the_schema_under_another_that_lives(postgres, url
     assert newest(POSTGRESQL) + 1 == schema(postgres, url)
 
 
+async def test_a_node_is_seen_before_its_first_beat(postgres, url, monkeypatch) -> None:
+    """It has looked at the schema, and goes by what it saw there."""
+    beats, may_beat = asyncio.Event(), asyncio.Event()
+    join = ServerNodes.join
+
+    async def joins_late(joining: ServerNodes) -> None:
+        if not beats.is_set():
+            beats.set()
+            await may_beat.wait()
+        await join(joining)
+
+    async def begins() -> None:
+        async with node(url, "one"):
+            pass
+
+    monkeypatch.setattr(ServerNodes, "join", joins_late)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(begins())
+        await beats.wait()
+        with one_more(POSTGRESQL), pytest.raises(DatabaseInUse, match=r"work on it: one \("):
+            async with node(url, "two"):
+                pass
+        may_beat.set()
+
+    assert newest(POSTGRESQL) == schema(postgres, url)
+    assert [] == nodes_at(ServerAddress(url=url, node="looks"))
+
+
 async def test_a_node_that_stands_still_keeps_the_schema_as_it_is(postgres, url) -> None:
     """It may go on at any moment, by the session that it still has."""
     async with node(url, "one") as one:

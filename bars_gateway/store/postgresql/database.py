@@ -193,8 +193,7 @@ class PostgresDatabase:
     def _prepare(self) -> None:
         raw = self.sessions["writing"].opened()
         require_fit(raw, self.address.name)
-        node = None if self._several is None else self.address.node
-        prepare(raw, self.address.name, self.vault, node)
+        prepare(raw, self.address.name, self.vault, self._several)
 
     async def write(self, work: Work[T]) -> T:
         """

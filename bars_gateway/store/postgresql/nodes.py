@@ -301,6 +301,19 @@ class ServerNodes:
         """Return the names of those that had died by the last beat."""
         return sorted(self._dead)
 
+    def others_at_work(self, raw: Raw) -> list[Node]:
+        """
+        Return which nodes beside this one are at work; raise psycopg's errors.
+
+        One that stands still is among them while the server holds its session: it may go on.
+        """
+        found = raw.execute(_OTHERS.encode(), {"node": self._address.node}).fetchall()
+        return [_node_of(each, self._address.node) for each in found]
+
+    def enter(self, raw: Raw) -> None:
+        """Be there before the first beat, once the transaction of *raw* is committed."""
+        self._is_entered(raw)
+
     async def join(self) -> None:
         """Beat for the first time; raise StoreError."""
         await self._beat_once()
@@ -397,18 +410,21 @@ class ServerNodes:
         with ExitStack() as unless_joined:
             unless_joined.callback(raw.close)
             say(raw, _BEATING)
-            values: dict[str, object] = {
-                "node": self._address.node,
-                "incarnation": self._incarnation,
-                "version": __version__,
-                "first": 0 if self._has_joined else 1,
-            }
-            if raw.execute(_JOIN.encode(), values).fetchone() is None:
+            if not self._is_entered(raw):
                 raise DatabaseAway(f"another gateway works here as node {self._address.node}")
             raw.execute(_FORGET.encode())
             unless_joined.pop_all()
         self._has_joined = True
         return raw
+
+    def _is_entered(self, raw: Raw) -> bool:
+        values: dict[str, object] = {
+            "node": self._address.node,
+            "incarnation": self._incarnation,
+            "version": __version__,
+            "first": 0 if self._has_joined else 1,
+        }
+        return raw.execute(_JOIN.encode(), values).fetchone() is not None
 
     def _beat(self, wanted: frozenset[str], asked: str, ahead: timedelta) -> _Beat:
         self._open()
@@ -488,16 +504,6 @@ def _asked(nodes: Iterable[Values]) -> Mapping[str, datetime]:
             for provider, at in json.loads(each["asked"]).items():
                 found[provider] = max(instant(at), found.get(provider, _EPOCH))
     return found
-
-
-def others_at_work(raw: Raw, node: str) -> list[Node]:
-    """
-    Return which nodes beside *node* are at work; raise psycopg's errors.
-
-    One that stands still is among them while the server holds its session: it may go on.
-    """
-    found = raw.execute(_OTHERS.encode(), {"node": node}).fetchall()
-    return [_node_of(each, node) for each in found]
 
 
 def nodes_at(address: ServerAddress) -> list[Node]:

@@ -29,13 +29,13 @@ from bars_gateway.store.postgresql import (
     schema_of,
     translated,
 )
-from bars_gateway.store.postgresql.nodes import others_at_work
+from bars_gateway.store.postgresql.nodes import ServerNodes
 
 log = structlog.get_logger(__name__)
 _ALONE = "SELECT pg_advisory_xact_lock(hashtext('bars-gateway schema'))"
 
 
-def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
+def prepare(raw: Raw, name: str, vault: Vault, node: ServerNodes | None = None) -> None:
     """
     Let the database of *raw* have this release's schema.
 
@@ -43,7 +43,7 @@ def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
     where *vault* cannot open what is stored there, and CopyRefused where it is half a copy, or was
     copied away; nothing was changed. *node*: which of several this is; None: there is no other.
     Raises DatabaseInUse where others are at work who could not read what this one would encrypt, or
-    do not know the schema that it would get.
+    do not know the schema that it would get. Whoever comes next sees that this one is at work.
     """
     try:
         say(raw, f"BEGIN; {_ALONE}")
@@ -58,13 +58,15 @@ def prepare(raw: Raw, name: str, vault: Vault, node: str | None = None) -> None:
             if vault.key_id is not None and vault.key_id not in dict(needed):
                 _require_no_others(raw, name, vault.key_id, node)
                 within.run("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
+            if node is not None:
+                node.enter(raw)
             unless_ready.pop_all()
         say(raw, "COMMIT")
     except psycopg.Error as error:
         raise translated(error) from error
 
 
-def _require_no_others(raw: Raw, name: str, key_id: str, node: str | None) -> None:
+def _require_no_others(raw: Raw, name: str, key_id: str, node: ServerNodes | None) -> None:
     if others := _others(raw, node):
         names = ", ".join(each.name for each in others)
         raise DatabaseInUse(
@@ -73,7 +75,7 @@ def _require_no_others(raw: Raw, name: str, key_id: str, node: str | None) -> No
         )
 
 
-def _require_all_stopped(raw: Raw, name: str, node: str | None) -> None:
+def _require_all_stopped(raw: Raw, name: str, node: ServerNodes | None) -> None:
     """Refuse to change the schema under a node that began to work with the one that is there."""
     if others := _others(raw, node):
         at_work = ", ".join(
@@ -87,8 +89,8 @@ def _require_all_stopped(raw: Raw, name: str, node: str | None) -> None:
         )
 
 
-def _others(raw: Raw, node: str | None) -> list[Node]:
-    return [] if node is None else others_at_work(raw, node)
+def _others(raw: Raw, node: ServerNodes | None) -> list[Node]:
+    return [] if node is None else node.others_at_work(raw)
 
 
 def _refuse_copies(raw: Raw, name: str) -> None:
@@ -101,7 +103,7 @@ def _refuse_copies(raw: Raw, name: str) -> None:
     require_no_copy(ask, tables, name)
 
 
-def _migrate(raw: Raw, name: str, node: str | None) -> None:
+def _migrate(raw: Raw, name: str, node: ServerNodes | None) -> None:
     known = migrations(POSTGRESQL)
     require_known(raw, name)
     version = schema_of(raw)
