@@ -277,10 +277,11 @@ matrix: export ARGS := $(ARGS)
 matrix:
 	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE)
 
-# As somebody who has a clone of the last commit, and nothing else.
+# As somebody who has a clone of the last commit, and nothing else; where no mount takes sudo's right away,
+# as those of /tmp and /dev/shm may.
 fresh: export LEAVE_OUT := $(LEAVE_OUT)
 fresh:
-	@TMPDIR="$(FOLDER)" packaging/fresh $(SUITES)
+	@TMPDIR="$${TMPDIR:-/var/tmp}" packaging/fresh $(SUITES)
 
 # What every later version is tried on; to be made anew as often as wanted until the tag is there.
 .PHONY: keep-release
