@@ -42,7 +42,7 @@ from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, 
 from bars_gateway.standard.workflow import Move, RequestType
 
 Document = dict[str, object]
-CONTRACT_VERSION = "1.1"  # what was promised to EPRs, and what has been added since
+CONTRACT_VERSION = "1.2"  # what was promised to EPRs, and what has been added since
 _TOLD_ELSEWHERE = {
     "folder": (
         "This gateway writes its notices into inbox/new of the spool folder (notices = folder):"
@@ -163,6 +163,7 @@ def notice(value: Notice) -> Document:
         "kind": value.kind,
         "means": means(value.situation),
         "remarks": list(value.remarks),
+        "modifiers": [_issue(each) for each in value.modifiers],
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
         "provider": value.provider,
@@ -332,7 +333,8 @@ def _about(value: Question) -> Document:
     """Return what the message is, or what is read; what is new has no id of its own yet."""
     hidden = {"focus_id", "reference"} if value.minted else {"reference"}
     shown = {name: each for name, each in value.about.items() if name not in hidden}
-    return {"known": None, **shown}
+    named = {"modifiers": [_issue(each) for each in value.modifiers]} if value.is_message else {}
+    return {"known": None, **shown, **named}
 
 
 def not_asked(provider: str) -> Document:

@@ -64,8 +64,8 @@ from bars_gateway.standard.formats import LONG, Format, as_asked
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import TARGET, TargetIdentifier, normalised
 from bars_gateway.standard.links import ties_of
-from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.rule import Side
+from bars_gateway.standard.rules.modifiers import doubts_about
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType
 from bars_gateway.store.responses import fingerprint, response_arrival
 from bars_gateway.store.store import Store
@@ -302,6 +302,7 @@ def _arrival(
 ) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
     request, ids, host = addressed.request, addressed.ids, addressed.host
+    agreed = host.overrides.with_the_other_side(message, Side.RECEIVING)
     timing = host.timing(message.use_case)
     return Arrival(
         provider=host.provider,
@@ -327,7 +328,7 @@ def _arrival(
         case_details=None if move is Move.REQUEST else case_details_of(message),
         said=_said(addressed, message, move),
         earlier_records=host.earlier_records,
-        doubts=remarks_on_numbers(message),
+        doubts=doubts_about(message, agreed),
         appointment_until=appointment_until(message, now),
     )
 
@@ -352,6 +353,7 @@ def _arrival_of_response(
         sender=sender,
         receiver=receiver,
         came_at=now,
+        agreed=host.overrides.with_the_other_side(message, Side.RECEIVING),
     )
     return replace(arrival, said=_said(addressed, message, move))
 

@@ -424,6 +424,19 @@ ALARMS: Mapping[str, AlarmKind] = {
         " two_patients.",
         ends="nothing else",
     ),
+    "inbound.modified": AlarmKind(
+        about=AlarmScope.MESSAGE,
+        severe=True,
+        noun="message",
+        says="{n} came with what may change its meaning",
+        whose=Whose.THEIRS,
+        advice="It says that what it asks for is not to be done, or carries an extension or rules"
+        " that nobody here knows. Have somebody read the whole message before it is acted on or"
+        " passed over, and telephone whoever sent it. The EPR has it with the remark"
+        " not_to_be_done or meaning_changed, and the places. Where an extension is agreed on with"
+        " that Sender, set rule B01M to off for it.",
+        ends="nothing else",
+    ),
     "record.other": AlarmKind(
         about=AlarmScope.MESSAGE,
         severe=True,

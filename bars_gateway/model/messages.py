@@ -291,7 +291,7 @@ class Arrival:
     case_details: CaseDetails | None = None  # of what comes later: to agree with its workflow
     said: str | None = None  # what tells what it says from all else; None: not known
     earlier_records: bool = False  # whether the EPR may know a record that we do not
-    doubts: tuple[Remark, ...] = ()  # about whose it is, by itself: they go with the notice
+    doubts: tuple[Remark, ...] = ()  # about it by itself: they go with the notice
     appointment_until: datetime | None = None  # when the appointment that it names is over
 
 

@@ -10,6 +10,7 @@ from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.retention import RecordHold
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
 from bars_gateway.standard.findings import ReadProgress
+from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import (
@@ -83,6 +84,7 @@ class Notice:
     stands: State  # its workflow, now
     warned_from: datetime | None  # when the EPR was, or is to be, told that an answer is owed soon
     links: Sequence[Link]  # of its workflow
+    modifiers: Sequence[Issue] = ()  # what in it may change its meaning, and where
 
     @property
     def situation(self) -> Situation:

@@ -31,6 +31,7 @@ class CounterName(StrEnum):
     QUARANTINED = "quarantined"
     REFUSED_INBOUND = "refused_inbound"
     RESPONSES_REFUSED = "responses_refused"
+    MODIFIED = "modified"
     REMARKED = "remarked"
     IN_DOUBT = "in_doubt"
     CANCELLATIONS = "cancellations"
@@ -120,6 +121,10 @@ COUNTERS: Mapping[CounterName, Counter] = {
         says="responses, and messages under another's X-Request-Id, that were refused: what they"
         " say of a patient is not known here",
         events=("response.refused", "inbound.request_id_reused"),
+    ),
+    CounterName.MODIFIED: Counter(
+        says="messages that came with what may change their meaning",
+        events=("inbound.modified",),
     ),
     CounterName.REMARKED: Counter(
         says="responses that came late, out of turn, stood down, empty or sent back",

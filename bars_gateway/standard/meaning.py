@@ -27,7 +27,7 @@ before it tells. A desk whose clock is slow stamps it earlier than the allocatio
 read as a yes that was overtaken, while nobody is on the way. So a second one is never the first
 yes; nor is one that is stamped before anybody had asked, where the allocation is not.
 
-Decisions: D-meaning, D-newest-holds.
+Decisions: D-meaning, D-modifiers, D-newest-holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -300,6 +300,7 @@ class Wording:
     absent: bool  # an Appointment says that nobody came
     encounters: tuple[Written, ...]  # without the new case of a category 1 or 2
     sent_at: datetime | None  # Bundle.timestamp
+    modified: bool = False  # what nobody here knows may change it (D-modifiers)
 
     def theirs(self, ours: frozenset[str]) -> list[Written]:
         """Return the Encounters that are not the Requester's."""
@@ -373,7 +374,7 @@ def _read(wording: Wording, theirs: list[Written], use_case: str, before: Said |
         status=found.status if found else None,
         before=before,
     )
-    rows = ROWS if wording.reason in _REASONS else ()
+    rows = ROWS if wording.reason in _REASONS and not wording.modified else ()
     row = next((row for row in rows if _says(row, found) and row.fits(case)), None)
     said = row.said if row else Said.UNCLEAR
     return Reading(

@@ -86,6 +86,9 @@ class Remark(StrEnum):
     PLACEHOLDER_NUMBER = "placeholder_number"  # of whatever comes in, as are the next two
     WRONG_NUMBER = "wrong_number"
     TWO_PATIENTS = "two_patients"
+    NOT_TO_BE_DONE = "not_to_be_done"  # of whatever comes in, as are the next two
+    MEANING_CHANGED = "meaning_changed"
+    PARTS_DENIED = "parts_denied"
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
     PAST_ITS_TIME = "past_its_time"  # of an outcome, or of word that a message is late
@@ -129,12 +132,21 @@ REMARKABLE = frozenset(Remark) - {
     Remark.PLACEHOLDER_NUMBER,
     Remark.WRONG_NUMBER,
     Remark.TWO_PATIENTS,
+    Remark.NOT_TO_BE_DONE,  # an alarm of its own, as has the next
+    Remark.MEANING_CHANGED,
+    Remark.PARTS_DENIED,
     Remark.CLOCK_AHEAD,
     Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
     Remark.IN_DOUBT,
 }
 # What is said of the NHS numbers in what came, whatever sort of message it is.
 OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.TWO_PATIENTS})
+# What is said of what changes the meaning of what came.
+OF_MODIFIERS = frozenset({Remark.NOT_TO_BE_DONE, Remark.MEANING_CHANGED, Remark.PARTS_DENIED})
+# What of these holds for more than the part in which it stands.
+ON_ALL = frozenset({Remark.NOT_TO_BE_DONE, Remark.MEANING_CHANGED})
+# What is said of what came by itself, whatever it belongs to.
+OF_CONTENT = OF_NUMBERS | OF_MODIFIERS
 # What is said of whose a message is, beside what it says.
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, Remark.OTHER_STANDS, *OF_NUMBERS})
 # What is said of a further record of the same request: it changes with what becomes of the two.

@@ -88,6 +88,8 @@ _HARM_OF_ALARMS: Mapping[str, str] = {
     " wanted.",
     "patient.other": "Something may be filed, or acted on, for the wrong patient.",
     "patient.two": "A part of it may be about somebody other than the patient it is filed for.",
+    "inbound.modified": "Something may be done that was not to be, or a patient passed over, by"
+    " whoever reads only a part of it.",
     "record.other": "Both may be acted on, or one may be cancelled in the belief that nobody is"
     " coming.",
     "question.unanswered": "The Sender does not know whether anybody here is looking after its"

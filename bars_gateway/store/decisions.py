@@ -22,9 +22,9 @@ from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, D
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import CaseDetails, case_details_of
-from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
-from bars_gateway.standard.remarks import OF_NUMBERS, Remark
+from bars_gateway.standard.remarks import OF_CONTENT, Remark
+from bars_gateway.standard.rules.modifiers import heard_in
 from bars_gateway.standard.rules.substance import plans_said, says_nothing
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store import links
@@ -212,6 +212,7 @@ def _changed_workflow(
 def _arrival(connection: Connection, row: Row, decision: Decision) -> Arrival:
     about, vault = json.loads(row["about"]), connection.vault
     response = _response(row, Move(about["move"]), vault)
+    doubts = tuple(each for each in map(Remark, about["remarks"]) if each in OF_CONTENT)
     return Arrival(
         provider=row["provider"],
         request_id=row["request_id"],
@@ -230,12 +231,12 @@ def _arrival(connection: Connection, row: Row, decision: Decision) -> Arrival:
         answer=decision.answer,
         owed=_owed(about),
         reason=about.get("reason", ""),
-        wording=wording_of(response) if response else None,
+        wording=heard_in(response, doubts) if response else None,
         says_nothing=response is not None and says_nothing(response),
         plans=plans_said(response) if response else (),
         ties=links.as_written(about.get("ties")),
         case_details=_case_details(row, Move(about["move"]), vault),
-        doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
+        doubts=doubts,
         appointment_until=instant(about.get("appointment_until")),
     )
 

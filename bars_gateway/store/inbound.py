@@ -30,7 +30,7 @@ from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.remarks import ON_ALL, Remark
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
@@ -77,7 +77,7 @@ class Inbound(Noun):
         remarks = links.remarks_of(found)
         taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now, remarks=remarks)
         links.link(connection, arrival, found, taken, now)
-        tell_of_two(connection, arrival, arrival.doubts, now)
+        tell_of_doubts(connection, arrival, arrival.doubts, now)
         return taken
 
     @promises
@@ -92,12 +92,16 @@ class Inbound(Noun):
         return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
-def tell_of_two(
+def tell_of_doubts(
     connection: Connection, arrival: Arrival, remarks: Collection[Remark], now: datetime
 ) -> None:
-    """Raise the alarm of what names two patients; what is another's has an alarm of its own."""
+    """Raise the alarms of what two patients are named in, and of what may mean something else."""
+    about = EventAbout.request(arrival)
     if Remark.TWO_PATIENTS in remarks and Remark.OTHER_PATIENT not in remarks:
-        add_event(connection, EventAbout.request(arrival), "patient.two", now)
+        add_event(connection, about, "patient.two", now)  # another's has an alarm of its own
+    modified = [each for each in remarks if each in ON_ALL]
+    if modified:
+        add_event(connection, about, "inbound.modified", now, {"remarks": modified})
 
 
 def refused_links(

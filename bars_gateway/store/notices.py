@@ -8,15 +8,22 @@ A notice is told again and again until it is collected, and never after that.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
+from bars_gateway.standard.remarks import OF_MODIFIERS
+from bars_gateway.standard.rules.modifiers import modifiers_of
 from bars_gateway.store.asides import Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import collect, links
+from bars_gateway.store.records import collect, links, read_kept
 from bars_gateway.store.rows import notice_of
 from bars_gateway.store.work import Noun, Shared, reads, writes
+
+# What is about the very message that has the remarks.
+_OF_WHAT_CAME = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE})
 
 
 class Notices(Noun):
@@ -63,4 +70,9 @@ class Notices(Noun):
 def _notice(connection: Connection, row: Row) -> Notice:
     message = connection.one("notice_message", message_id=row["message_id"])
     assert message is not None
-    return notice_of(row, message, links(connection, message["workflow_id"]))
+    notice = notice_of(row, message, links(connection, message["workflow_id"]))
+    if notice.kind not in _OF_WHAT_CAME or OF_MODIFIERS.isdisjoint(notice.remarks):
+        return notice
+    kept = connection.one("payload", message_id=notice.message_id, part=Part.REQUEST)
+    came = read_kept(kept, connection.vault) if kept else None
+    return replace(notice, modifiers=modifiers_of(came, notice.remarks) if came else ())

@@ -72,7 +72,7 @@ from bars_gateway.store.inbound import (
     changed_workflow,
     named_workflows,
     refused_links,
-    tell_of_two,
+    tell_of_doubts,
 )
 from bars_gateway.store.records import EventAbout, add_event, note_subjects, notify
 from bars_gateway.store.responses import answered_workflow, tell
@@ -259,7 +259,7 @@ def ask_about(
         return Unattended()
     asked(connection, arrival, now)
     remarks = (*_remarks_on(connection, arrival, now), *arrival.doubts)
-    tell_of_two(connection, arrival, remarks, now)
+    tell_of_doubts(connection, arrival, remarks, now)
     about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
@@ -493,7 +493,7 @@ def _tell_of_unknown(connection: Connection, arrival: Arrival, now: datetime) ->
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     if connection.one("alarm_named", kind=TURNED_AWAY, **values) is None:
         add_event(connection, EventAbout.request(arrival), TURNED_AWAY, now)
-        tell_of_two(connection, arrival, arrival.doubts, now)
+        tell_of_doubts(connection, arrival, arrival.doubts, now)
 
 
 def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: datetime) -> None:
@@ -505,7 +505,7 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
         return
     add_event(connection, EventAbout.message(request), TURNED_AWAY, now, detail)
     remarks = (*_remarks_on_change(connection, arrival, workflow_id, now), *arrival.doubts)
-    tell_of_two(connection, arrival, remarks, now)
+    tell_of_doubts(connection, arrival, remarks, now)
     kind = NoticeKind.CANCEL_TURNED_AWAY
     same = {"message_id": request["id"], "kind": kind, "remarks": " ".join(remarks)}
     if connection.one("notice_waiting", **same) is None:

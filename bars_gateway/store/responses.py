@@ -80,7 +80,6 @@ from bars_gateway.standard.meaning import (
     placed,
     read_alone,
     read_as,
-    wording_of,
 )
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import (
@@ -94,14 +93,15 @@ from bars_gateway.standard.remarks import (
     may_be_meant,
     moves_on,
     remarks_on,
-    remarks_on_numbers,
     renews_doubt,
 )
+from bars_gateway.standard.rule import Agreement
+from bars_gateway.standard.rules.modifiers import NOTHING_AGREED_ON, doubts_about, heard_in
 from bars_gateway.standard.rules.substance import is_sent_back, plans_said, says_nothing
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import OTHERS, whose
-from bars_gateway.store.inbound import already_met, keep_aside, remember, take, tell_of_two
+from bars_gateway.store.inbound import already_met, keep_aside, remember, take, tell_of_doubts
 from bars_gateway.store.outcomes import is_one_agreed_to, tell_outcome
 from bars_gateway.store.record_reads import answer_alarms
 from bars_gateway.store.records import (
@@ -378,7 +378,7 @@ def follow(connection: Connection, workflow: Row, told: JudgedResponse, now: dat
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
         add_event(connection, about, OTHERS, now, which)
-    tell_of_two(connection, arrival, (*told.remarks, *arrival.doubts), now)
+    tell_of_doubts(connection, arrival, (*told.remarks, *arrival.doubts), now)
     if told.moves:
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:
@@ -502,10 +502,10 @@ def response_arrival(
     sender: str,
     receiver: str,
     came_at: datetime,
+    agreed: Agreement = NOTHING_AGREED_ON,
 ) -> Arrival:
     """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
-    written_in = Format(request.media_type)
-    answer = acknowledge_response(message, request.body, written_in)
+    doubts = doubts_about(message, agreed)
     return Arrival(
         provider=provider,
         request_id=request_id,
@@ -521,16 +521,22 @@ def response_arrival(
         responds_to=message.responds_to,
         fingerprint=fingerprint(request.body),
         request=request,
-        answer=Payload(media_type=request.media_type, headers={}, body=answer),
+        answer=_acknowledged(message, request),
         owed=None,
         reason=message.reason,
-        wording=wording_of(message),
+        wording=heard_in(message, doubts),
         says_nothing=says_nothing(message),
         plans=plans_said(message),
         case_details=case_details_of(message),
-        doubts=remarks_on_numbers(message),
+        doubts=doubts,
         appointment_until=appointment_until(message, came_at),
     )
+
+
+def _acknowledged(message: Message, request: Payload) -> Payload:
+    """Return what a response is acknowledged with, in the format that it is in."""
+    body = acknowledge_response(message, request.body, Format(request.media_type))
+    return Payload(media_type=request.media_type, headers={}, body=body)
 
 
 def fingerprint(body: bytes) -> str:

@@ -891,6 +891,17 @@ BOOKING = [
     ),
 ]
 
+UNKNOWN = [{"url": "https://gateway.example/unknown", "valueBoolean": True}]
+
+MODIFIERS = [
+    Break("B01M", WARNS, "Consent.modifierExtension", of("Consent", UNKNOWN, "modifierExtension")),
+    Break("B01M", WARNS, "Bundle.implicitRules", put("urn:x", "implicitRules")),
+    Break("B01N", WARNS, "Consent.status", of("Consent", "rejected", "status")),
+    Break(
+        "R04N", STRICT, "ServiceRequest.doNotPerform", of("ServiceRequest", True, "doNotPerform")
+    ),
+]
+
 PATIENT = [
     Break(
         "P01", STRICT, "Patient.identifier[0].value", of("Patient", "12", "identifier", 0, "value")
@@ -958,4 +969,4 @@ PATIENT = [
     Break("P10", WARNS, "Patient.name", lose("Patient", "name", 0, "use")),
 ]
 
-BREAKS = [*BUNDLE, *MESSAGE_HEADER, *REQUEST, *BOOKING, *SUBSTANCE, *PATIENT]
+BREAKS = [*BUNDLE, *MESSAGE_HEADER, *REQUEST, *BOOKING, *SUBSTANCE, *MODIFIERS, *PATIENT]

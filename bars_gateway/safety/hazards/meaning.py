@@ -177,11 +177,12 @@ MEANING: Sequence[Hazard] = (
     ),
     Hazard(
         code="HAZ-11",
-        title="A response is read as something that it does not say",
+        title="A message is read as something that it does not say",
         causes="A response says one thing with several elements, which may disagree; Senders write"
-        " them in several ways; an end is followed by more.",
+        " them in several ways; an end is followed by more; an element turns what stands around it"
+        " into something else, and whoever reads passes over it.",
         effect="A case is closed although nobody goes, or a team is sent although nobody is"
-        " wanted.",
+        " wanted; what was refuted, or was not to be done, is gone by.",
         before=Risk(Harm.MAJOR, Likelihood.MEDIUM),
         controls=(
             Control(
@@ -193,6 +194,18 @@ MEANING: Sequence[Hazard] = (
                     "standard/test_meaning.py::test_no_cell_says_that_help_comes_where_it_does_not",
                     "standard/test_meaning.py::test_several_that_disagree_are_unclear_in_whatever_order",
                     "scenarios/test_meaning.py::test_what_does_not_add_up_is_delivered_with_an_alarm",
+                ),
+            ),
+            Control(
+                says="What R4 lets change the meaning of a message is taken and never passed over:"
+                " the notice begins with it and names the places, and where it may change the whole"
+                " message there is an alarm, and a response with it is unclear. A request that says"
+                " it is not to be performed does not leave.",
+                tests=(
+                    "scenarios/test_modifiers.py::test_who_gets_what_may_mean_something_else_is_told_first",
+                    "scenarios/test_modifiers.py::test_a_response_that_may_mean_something_else_is_unclear",
+                    "scenarios/test_modifiers.py::test_what_is_not_to_be_done_does_not_leave",
+                    "standard/test_modifiers.py::test_what_does_not_hold_is_named",
                 ),
             ),
             Control(
@@ -216,7 +229,7 @@ MEANING: Sequence[Hazard] = (
             ),
         ),
         after=Risk(Harm.MAJOR, Likelihood.LOW),
-        counters=(CounterName.IN_DOUBT, CounterName.REMARKED),
+        counters=(CounterName.IN_DOUBT, CounterName.REMARKED, CounterName.MODIFIED),
         figures=("bars_alarms", "bars_workflows"),
         not_shown="The sentences were written by engineers, and no clinician of a deploying"
         " organisation has read them. What a care plan says in words is never read.",

@@ -38,6 +38,7 @@ from bars_gateway.standard.rules import (
     bundle,
     content,
     header,
+    modifiers,
     patient,
     request,
     substance,
@@ -47,7 +48,7 @@ from bars_gateway.standard.timing import application_of
 # In the order in which they are told, and printed.
 RULES: tuple[MessageRule, ...] = tuple(
     row
-    for resource in (bundle, header, request, content, booking, substance, patient)
+    for resource in (bundle, header, request, content, booking, substance, modifiers, patient)
     for row in vars(resource).values()
     if isinstance(row, MessageRule)
 )

@@ -11,7 +11,8 @@ that there is nothing to do.
 
 In this order they are said of a situation:
 
-    the message's own sentence · what its remarks add · "there is nothing to do now", if so
+    what may make it untrue · the message's own sentence · what its remarks add
+        · "there is nothing to do now", if so
 
 For whoever looks at a message after its case has moved on, it says how that stands now.
 
@@ -30,12 +31,12 @@ from datetime import datetime
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.findings import ENDED, ReadProgress
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
-from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, Remark
+from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, ON_ALL, Remark
 from bars_gateway.standard.sentences import outcomes, received
+from bars_gateway.standard.sentences.overtaken import OLD
 from bars_gateway.standard.sentences.received import (
     ARRIVED_IN_VAIN,
     OF_ANSWERS,
-    OLD,
     REMARKED,
     added_by,
 )
@@ -180,12 +181,18 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
     if situation.kind == "decided_late" and Remark.HEARD in situation.remarks:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
     now = _now(situation)
-    said = [*now, *_owed(situation), *_added(situation, now)]
+    said = [*_first(situation), *now, *_owed(situation), *_added(situation, now)]
     if situation.one_over and _is_quiet(said) and situation.role is Role.REQUESTER:
         said.append(outcomes.ONE_OVER)
     if situation.alarmed and max(each.asks for each in said) < Asks.TELEPHONE:
         said.append(outcomes.UNSEEN)
     return said
+
+
+def _first(situation: Situation) -> Iterator[Sentence]:
+    """Yield what may make all that follows untrue, before it is read."""
+    if situation.kind is not None:
+        yield from (REMARKED[each] for each in situation.remarks if each in ON_ALL)
 
 
 def _now(situation: Situation) -> Sequence[Sentence]:
@@ -378,6 +385,7 @@ def _is_told(remark: Remark, situation: Situation) -> bool:
         return told and Remark.OUT_OF_ORDER not in situation.remarks
     return (
         remark in TOLD_BY_ITSELF
+        or (remark in ON_ALL and situation.kind is not None)  # it was said before all else
         or (remark, situation.says) in _TOLD_WITH
         or (remark, situation.kind) in _TOLD_IN
         or not _SAID_BY.get(remark, frozenset()).isdisjoint(situation.remarks)

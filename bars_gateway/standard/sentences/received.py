@@ -468,6 +468,21 @@ REMARKED: Mapping[Remark, Sentence] = {
         "This names two patients: a part of it may be about somebody else. Check whose it is before"
         " you file it or act upon it. Telephone."
     ),
+    Remark.NOT_TO_BE_DONE: telephone(
+        "This says of itself that what it asks for is not to be done: the rest may be the opposite"
+        " of what is meant. Telephone the other service now, and ask; until you have, leave nobody"
+        " unseen because of it."
+    ),
+    Remark.MEANING_CHANGED: telephone(
+        "This carries something that can change its meaning, and this gateway cannot tell how. Read"
+        " the whole message before you act on it, now; if that does not tell, telephone the other"
+        " service."
+    ),
+    Remark.PARTS_DENIED: check(
+        "Something in this says of itself that it does not hold: entered in error, refuted, not"
+        " done or not to be done, no longer in force, or of somebody who has died. Check which,"
+        " before you file it or act on it."
+    ),
     Remark.OTHER_RECORD: telephone(
         "There may be two records of this patient's request. Telephone: ask which of the two"
         " stands, and have the other one cancelled."
@@ -567,30 +582,3 @@ def added_by(remark: Remark, says: str | None, matter: Matter) -> Sentence:
     if by_word is None and matter is Matter.VALIDATION:
         by_word = OF_VALIDATIONS.get(remark)
     return by_word or REMARKED[remark]
-
-
-_OLD = (
-    "A message came late and out of its order. It says that {it_says}; but what you had already"
-    " is marked with a later time, and holds unless a clock is wrong."
-)
-_IF = " If the two disagree, telephone."
-_NOW = " Telephone now: do not act on this one, nor pass over it, until you have."
-
-# By what an older message says, in place of what a new one would be told by.
-OLD: Mapping[str, Sentence] = {
-    Said.ACCEPTED: check(_OLD.format(it_says="the other side accepted this") + _IF),
-    Said.ASSIGNED: check(_OLD.format(it_says="a resource was assigned") + _IF),
-    Said.ON_SCENE: check(_OLD.format(it_says="a resource was with the patient") + _IF),
-    Said.STOOD_DOWN: telephone(_OLD.format(it_says="the resource was stood down") + _NOW),
-    Said.FINISHED: check(_OLD.format(it_says="the other side had finished") + _IF),
-    Said.VALIDATION_STARTED: check(_OLD.format(it_says="the clinician had started") + _IF),
-    Said.VALIDATION_ACTS: telephone(_OLD.format(it_says="the validation asked you to act") + _NOW),
-    Said.VALIDATION_CLOSES: check(
-        _OLD.format(it_says="the validation asked nothing more of you") + _IF
-    ),
-    Said.REJECTED: telephone(_OLD.format(it_says="the other side turned this down") + _NOW),
-    Said.NOT_ATTENDED: telephone(_OLD.format(it_says="the patient did not come") + _NOW),
-    Said.UNCLEAR: telephone(
-        _OLD.format(it_says="something happened, in words that do not add up") + _NOW
-    ),
-}

@@ -30,7 +30,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Sameness
-from bars_gateway.standard.remarks import OF_ENDS, OF_NUMBERS, Remark
+from bars_gateway.standard.remarks import OF_CONTENT, OF_ENDS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
@@ -56,12 +56,12 @@ _BESIDE = frozenset(
         Remark.HEARD,
         Remark.ARRIVED_AFTER_ALL,
         Remark.OTHER_RECORD,
-        *OF_NUMBERS,
+        *OF_CONTENT,
         Remark.EMPTY_PLAN,
     }
 )
 # Of these, what is told again: it is as true as it was, also where the bytes tell no more.
-_KEPT = {Remark.ATTACHED, Remark.EMPTY_PLAN, Remark.PLAN_SENT_BACK, *OF_NUMBERS}
+_KEPT = {Remark.ATTACHED, Remark.EMPTY_PLAN, Remark.PLAN_SENT_BACK, *OF_CONTENT}
 _OF_RESPONSES = (NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE)
 _CLOCK = frozenset({"answer_due_at", "warn_at", "overdue_at"})
 
