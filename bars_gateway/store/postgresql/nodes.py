@@ -71,6 +71,10 @@ _BEFORE = (
 )
 # A beat that a crash of the server forgets is no loss: nobody waits for a disk.
 _BEATING = "SET synchronous_commit = off; SET statement_timeout = 3000; SET lock_timeout = 3000"
+_WAITING_FOR_NOBODY = (
+    "SELECT set_config('synchronous_commit', 'off', true)"
+    " WHERE pg_current_xact_id_if_assigned() IS NULL"
+)
 _JOIN = f"""
     INSERT INTO nodes (name, incarnation, version, started_at, seen_at, ahead_ms, asked, leases,
                        pid, session_since)
@@ -311,7 +315,12 @@ class ServerNodes:
         return [_node_of(each, self._address.node) for each in found]
 
     def enter(self, raw: Raw) -> None:
-        """Be there before the first beat, once the transaction of *raw* is committed."""
+        """
+        Be there before the first beat, once the transaction of *raw* is committed.
+
+        Where it changes nothing else, nobody waits for a standby: that may be away at a start.
+        """
+        raw.execute(_WAITING_FOR_NOBODY.encode())
         self._is_entered(raw)
 
     async def join(self) -> None:
