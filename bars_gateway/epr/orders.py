@@ -25,7 +25,7 @@ from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.standard.timing import typed_instant
-from bars_gateway.standard.tree import unmarked
+from bars_gateway.standard.tree import MalformedBundle, check_utf8, unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 
 LONGEST_NAME = 64
@@ -205,10 +205,18 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(unmarked(body))
     except orjson.JSONDecodeError:
-        raise OrderProblem("the body is not valid JSON") from None
+        raise OrderProblem(_unreadable(body)) from None
     if not isinstance(found, dict):
         raise OrderProblem("the body is not a JSON object")
     return found
+
+
+def _unreadable(body: bytes) -> str:
+    try:
+        check_utf8(body)
+    except MalformedBundle as error:
+        return str(error)
+    return "the body is not valid JSON"
 
 
 def _refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:

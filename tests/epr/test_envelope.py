@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -36,6 +37,25 @@ def test_a_byte_order_mark_is_passed_over() -> None:
     assert found == read_envelope(
         b'\xef\xbb\xbf{"practitioner": {"resourceType": "PractitionerRole"}}'
     )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-16", "the envelope is in UTF-16, from line 1: write it in UTF-8"),
+        ("utf-16-le", "the envelope is in UTF-16, from line 1: write it in UTF-8"),
+        ("utf-32", "the envelope is in UTF-32, from line 1: write it in UTF-8"),
+        ("cp1252", "byte offset 5"),
+    ],
+)
+def test_an_envelope_in_another_encoding_is_told_in_which_to_write_it(
+    encoding: str, said: str
+) -> None:
+    """`Out-File` of Windows PowerShell writes UTF-16, and nothing in it looks wrong."""
+    with pytest.raises(EnvelopeProblem, match=re.escape(said)) as refused:
+        read_envelope('{"caf\u00e9": 1}'.encode(encoding))
+
+    assert ["E01"] == [each.rule for each in refused.value.issues]
 
 
 def of_bytes(length: int) -> dict[str, str]:

@@ -25,6 +25,7 @@ from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     OF_DELAYS,
     OF_HOLDS,
+    OF_MODIFIERS,
     OF_OUTCOMES,
     OF_RESTORES,
     OF_SILENCE,
@@ -290,7 +291,7 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_or_is_of_something_else() -> None:
     """A word that is never said is none."""
-    of_others = OF_OUTCOMES | OF_WHOSE | OF_DELAYS | OF_HOLDS | OF_RESTORES
+    of_others = OF_OUTCOMES | OF_WHOSE | OF_MODIFIERS | OF_DELAYS | OF_HOLDS | OF_RESTORES
     of_others |= set(OF_SILENCE.values())
 
     assert set(Remark) == set(ROWS) | of_others | {Remark.ATTACHED}
