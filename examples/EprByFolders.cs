@@ -22,12 +22,15 @@ using System.Threading;
 }
 static class EprByFolders
 {
+    static readonly string[] First = { "notice", "answer" }; // what they belong to follows
+
     // Hands the message over and returns its name. A name is used once.
     static string Drop(string outbox, string message)
     {
-        string name = Guid.NewGuid().ToString(), half = Path.Combine(outbox, "tmp", name + ".json");
+        string name = Guid.NewGuid().ToString(), file = name + Path.GetExtension(message);
+        string half = Path.Combine(outbox, "tmp", file);
         File.Copy(message, half);
-        File.Move(half, Path.Combine(outbox, "new", name + ".json")); // nobody reads half a file
+        File.Move(half, Path.Combine(outbox, "new", file)); // nobody reads half a file
         return name;
     }
 
@@ -55,7 +58,7 @@ static class EprByFolders
             if (File.Exists(refused)) { Console.Error.WriteLine(File.ReadAllText(refused)); File.Delete(refused); return 1; }
         for (mine = Told.In(receipt).request_id; ; Thread.Sleep(200)) // a real EPR never ends
             foreach (var file in Directory.GetFiles(Path.Combine(given[0], "inbox", "new")).OrderBy(f => f))
-                if (!file.EndsWith(".notice.json") && !file.EndsWith(".answer.json")) // these come first
+                if (!First.Contains(Path.GetFileName(file).Split('.')[1])) // JSON or XML: as it came
                 {
                     var told = Take(Path.GetDirectoryName(file), given[2], file);
                     if (told.kind == "outcome" && told.request_id == mine) return 0;

@@ -77,7 +77,7 @@ MET: Mapping[str, tuple[str, str]] = {
     "sandbox.counterparty.message_handler.Direction": ("who asked the counterparty", GLOSSARY),
     "standard.requirements.Conformity": ("how much of a statement is there", GLOSSARY),
     "evidence.gaps.GapKind": ("what evidence lacks", GLOSSARY),
-    "epr_check.judging.EprResult": ("how an EPR did by a rule", "docs/epr-contract.md"),
+    "epr_check.findings.EprResult": ("how an EPR did by a rule", "docs/epr-contract.md"),
 }
 # Whose words nobody meets, or meets as sentences that say what they mean; and why.
 UNMET: Mapping[str, str] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from bars_gateway.epr_check.judging import EprFinding
+from bars_gateway.epr_check.findings import EprFinding
 from bars_gateway.evidence.gaps import EvidenceGap
 from bars_gateway.model.alerts import Alert
 from bars_gateway.model.explanation import Explanation, Option, Told, Waits

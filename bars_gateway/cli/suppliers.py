@@ -14,7 +14,7 @@ from bars_gateway.cli.output import document_of, print_lines, print_table, termi
 from bars_gateway.options import Json
 
 if TYPE_CHECKING:
-    from bars_gateway.epr_check.judging import EprFinding
+    from bars_gateway.epr_check.findings import EprFinding
 
 
 def add_to(app: typer.Typer) -> None:

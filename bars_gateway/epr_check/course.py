@@ -2,8 +2,10 @@
 What is played at the EPR: others write to it, and what it sends meets one fate after another.
 
     others write ─► a referral ─► the same notice again ─► another, and a crash of the EPR
-                 ─► a validation, and its update ─► bookings ─► reads ─► a cancellation
-    it sends     ─► door ─► acknowledged ─► refused ─► overdue ─► unconfirmed ─► not sent
+                 ─► a referral in XML ─► a validation, and its update ─► bookings ─► reads
+                 ─► a booking in XML ─► a cancellation
+    it sends     ─► door ─► acknowledged ─► refused ─► answered twice ─► unconfirmed
+                 ─► overdue ─► a change of that, refused ─► not sent
     at the end   ─► notices as a later version of the contract may have them
 
 Both go on side by side, and then comes the end. Nobody but the EPR can send its messages: for each
@@ -16,6 +18,7 @@ what it had of an access token is gone, and there is no other.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -41,6 +44,8 @@ _PATIENT = f"{NHS_NUMBER_SYSTEM}%7C{NHS_NUMBER}"  # of whom it has referrals
 _OK, _UNATTENDED = 200, 503
 _KILL = "Kill your EPR now (kill -9), and start it again"
 # Numbers that the gateway does not come to in a check: those of a notice may have gaps.
+_WITH_ANSWERS = frozenset({"a4", "a6"})  # Applications whose requests are answered, and changed
+_SOON = 0.3  # seconds until a response comes, in what is over in half a minute
 _LATER = {Addition.MEMBER: 900_001, Addition.KIND: 900_002}
 Json = Mapping[str, Any]
 Say = Callable[[str, str], None]
@@ -83,6 +88,7 @@ class CheckGround:
     times: CheckTimes
     asks: bool  # questions are put to the EPR
     sends: bool  # the EPR sends messages of its own
+    messages: Path  # where those lie that it may send
 
 
 @frozen
@@ -130,12 +136,17 @@ class CheckCourse:
             await self._ground.again(notice)
             await self._until(lambda: len(notice.taken) > 1, times.patience)
         await self._crash()
+        await self._in_xml()
         validation = await self._request(
             "a4t1", "sends a request for validation, and waits for the answer"
         )
         if self._ground.asks:
             await self._steer(validation, "update", "asks to change its request for validation")
             await self._bookings()
+            self._reply(
+                OthersWant.IN_XML,
+                await self._request("a1t1", "asks for a booking, in XML", books=True, xml=True),
+            )
             await self._steer(self._first, "cancel", "asks to cancel its first referral")
 
     async def _crash(self) -> None:
@@ -163,6 +174,13 @@ class CheckCourse:
             await self._until(lambda: len(notice.taken) > seen, times.patience)
             assert notice.held_at is not None
             self._seen.away.append((notice.held_at, self._seen.seconds))
+
+    async def _in_xml(self) -> None:
+        """Let somebody write whose system speaks XML: the EPR gets what came, byte for byte."""
+        sent = await self._request("a1t1", "sends a referral in XML", xml=True)
+        notice = await self._notice_of(sent)
+        if notice is not None:
+            await self._until(partial(bool, notice.taken), self._ground.times.patience)
 
     async def _bookings(self) -> None:
         """Look for a slot, book it, read the booking, and ask for what cannot be had."""
@@ -246,9 +264,9 @@ class CheckCourse:
         for number, turn in enumerate(TURNS, 1):
             last = max(self._seen.notices, default=0)
             await turn.arm(self)
-            file = f"messages/{number}-{TURN_FILES[number - 1]}.json"
+            which = f"message {number} of {len(TURNS)}"
             self._seen.asked_at.append(self._seen.seconds)
-            self._ground.say(CHECK, f"message {number} of {len(TURNS)}: {turn.asks} ({file})")
+            self._ground.say(CHECK, f"{which}: {turn.asks} (messages/{turn_file(number)})")
             if not await self._until(partial(turn.met, self, last), self._limit()):
                 self._ground.say(CHECK, "none came that met this; goes on")
             await self.disarm()
@@ -266,7 +284,7 @@ class CheckCourse:
     def answered_late(self, since: int) -> object:
         """Tell whether an answer is overdue, or the request is one to which none is owed."""
         taken = self.outcome("acknowledged", since)
-        if taken is not None and taken.document["use_case"][:2] not in {"a4", "a6"}:
+        if taken is not None and not _is_answered(taken):
             return taken
         return any(
             number > since and each.says(kind="overdue", direction="outbound")
@@ -305,9 +323,33 @@ class CheckCourse:
         """Cut off the answer to the next message that is posted."""
         self._ground.relay.cuts = True
 
+    async def refuse_a_change(self) -> None:
+        """Write down a change of the last that may be changed, and let it be refused."""
+        taken = [each for each in self._seen.notices.values() if _may_be_changed(each)]
+        if taken:
+            path = f"/counterparty/held/{taken[-1].document['focus_id']}/update"
+            async with self._ground.session.get(self._ground.admin_url + path) as answer:
+                if answer.ok:
+                    file = self._ground.messages / turn_file(TURN_NAMES.index("change") + 1)
+                    file.write_bytes(await answer.read())
+        await self.script(verb="refuse", status=422)
+        self._seen.change_asked = (self._seen.seconds, None)
+
+    async def answer_twice(self) -> None:
+        """Let the next request for validation be answered, and that answer be changed."""
+        for verb in ({"verb": "delay", "seconds": _SOON}, {"verb": "amend"}):
+            await self.script(**verb, of="responses", application="a4", count=1)
+
+    def told(self, since: int, **members: object) -> bool:
+        """Tell whether a notice came behind number *since* that says so."""
+        return any(n > since and each.says(**members) for n, each in self._seen.notices.items())
+
     async def disarm(self) -> None:
         """Let everything be as it should be."""
         self._ground.relay.cuts = False
+        if self._seen.change_asked is not None:
+            begun, ended = self._seen.change_asked
+            self._seen.change_asked = (begun, ended or self._seen.seconds)
         for path in ("/faults", "/counterparty/scripts"):
             async with self._ground.session.delete(self._ground.admin_url + path):
                 pass
@@ -334,8 +376,27 @@ async def _nothing(_course: CheckCourse) -> None:
     """Arm nothing."""
 
 
-# The files of messages that meet each turn, for an EPR that has none of its own.
-TURN_FILES = ("unknown-service", "taken", "refused", "overdue", "unconfirmed", "not-sent")
+def _may_be_changed(notice: SeenNotice) -> bool:
+    taken = notice.says(kind="outcome", state="acknowledged", move="request")
+    return taken and bool(notice.document["focus_id"]) and _is_answered(notice)
+
+
+def _is_answered(notice: SeenNotice) -> bool:
+    return notice.document["use_case"][:2] in _WITH_ANSWERS
+
+
+# What each turn is called: so is the file of a message that meets it, for an EPR without any.
+TURN_NAMES = (
+    *("unknown-service", "taken", "refused", "answered-twice"),
+    *("unconfirmed", "overdue", "change", "not-sent"),
+)
+
+
+def turn_file(number: int) -> str:
+    """Return what the file of a message is called that meets turn *number*."""
+    return f"{number}-{TURN_NAMES[number - 1]}.json"
+
+
 TURNS = (
     CheckTurn(
         f"send one to the service {UNKNOWN_SERVICE}, which BaRS does not know. It is refused",
@@ -353,14 +414,24 @@ TURNS = (
         lambda course, since: course.outcome("refused", since),
     ),
     CheckTurn(
-        "send a request for validation (2000000904). It is taken, and no answer will come",
-        lambda course: course.script(verb="never", of="responses"),
-        lambda course, since: course.answered_late(since),
+        "send a request for validation (2000000904). Its answer comes, and then another one",
+        CheckCourse.answer_twice,
+        lambda course, since: course.told(since, kind="amended"),
     ),
     CheckTurn(
         "send another request. Nobody will know whether it arrived",
         CheckCourse.lose_answers,
         lambda course, since: course.outcome("unconfirmed", since),
+    ),
+    CheckTurn(
+        "send a request for validation (2000000904). It is taken, and no answer will come",
+        lambda course: course.script(verb="never", of="responses"),
+        lambda course, since: course.answered_late(since),
+    ),
+    CheckTurn(
+        "send a change (update) of that request. The Receiver refuses it: what it has stands",
+        CheckCourse.refuse_a_change,
+        lambda course, since: course.told(since, kind="outcome", move="update"),
     ),
     CheckTurn(
         "send another request. It will never leave",

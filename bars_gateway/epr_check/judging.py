@@ -10,56 +10,25 @@ for the EPR sent nothing, or goes by the other door.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from itertools import pairwise
 
 from bars_gateway.epr.spool import Sort, sort_of, stem_of
-from bars_gateway.epr_check.sightings import (
-    Addition,
-    EprSightings,
-    OthersWant,
-    SeenAct,
-    SeenNotice,
-    SeenReply,
+from bars_gateway.epr_check import decisions
+from bars_gateway.epr_check.findings import (
+    CheckTerms,
+    EprFinding,
+    EprResult,
+    Judgement,
+    right_or,
+    some,
 )
+from bars_gateway.epr_check.sightings import Addition, EprSightings, SeenAct, SeenNotice
 from bars_gateway.frozen import frozen
 
 HASTE_SECONDS = 10.0  # in which nobody has telephoned: what is sent again by then, a program sends
-_OK, _NOT_FOUND, _TIMEOUT = 200, 404, 408
 _MOST_AGAIN = 2  # times that the same refused bytes may come: a person may be puzzled once
 
 
-class EprResult(StrEnum):
-    """How an EPR did, by one rule."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-    LOOK = "look"  # the doors cannot show it: somebody has to look at a screen
-    UNTRIED = "untried"
-
-
-@frozen(kw_only=True)
-class EprFinding:
-    """What was found by one rule."""
-
-    rule: str
-    clause: str  # of docs/epr-contract.md
-    title: str
-    result: EprResult
-    says: str  # what was seen
-    look: tuple[str, ...] = ()  # what to look for on a screen
-
-
-@frozen(kw_only=True)
-class CheckTerms:
-    """What is expected of the EPR."""
-
-    by_socket: bool  # notices and questions
-    asks: bool  # questions are put to it
-    patience_seconds: float  # for a notice to be collected
-
-
-Judgement = tuple[EprResult, str] | tuple[EprResult, str, tuple[str, ...]]
 _NOTHING_CAME: Judgement = (EprResult.UNTRIED, "no notice lay there for long enough")
 
 
@@ -92,10 +61,6 @@ def _judged(seen: EprSightings, terms: CheckTerms) -> Iterator[EprFinding]:
         )
 
 
-def _right_or(wrong: Sequence[str], right: str) -> Judgement:
-    return (EprResult.WRONG, "; ".join(wrong)) if wrong else (EprResult.RIGHT, right)
-
-
 def _came(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     if seen.first_at is None:
         return EprResult.WRONG, "nobody came to the folder or to the socket"
@@ -111,7 +76,7 @@ def _due(seen: EprSightings, terms: CheckTerms) -> list[SeenNotice]:
 
 def _left(notice: SeenNotice) -> str:
     """Return what still lies there of a notice, by its files where it came so."""
-    files = f": {_some(sorted(notice.lying))}" if notice.lying else ""
+    files = f": {some(sorted(notice.lying))}" if notice.lying else ""
     return f"{notice.number}{files}"
 
 
@@ -135,16 +100,11 @@ def _collected(seen: EprSightings, terms: CheckTerms) -> Judgement:
         for each in due
         if each.taken and _waited(each, seen) > terms.patience_seconds
     ]
-    left = f"{len(never)} of {len(due)} notices still lie there ({_some(never)})"
+    left = f"{len(never)} of {len(due)} notices still lie there ({some(never)})"
     wrong = [left] if never else []
-    wrong += [f"late: {_some(late)}"] if late else []
+    wrong += [f"late: {some(late)}"] if late else []
     slowest = max((_waited(each, seen) for each in due if each.taken), default=0.0)
-    return _right_or(wrong, f"all {len(due)} notices, the slowest after {slowest:.1f} s")
-
-
-def _some(values: Sequence[object]) -> str:
-    shown = ", ".join(str(each) for each in values[:5])
-    return shown + (", …" if len(values) > 5 else "")  # noqa: PLR2004
+    return right_or(wrong, f"all {len(due)} notices, the slowest after {slowest:.1f} s")
 
 
 def _kept(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -155,7 +115,7 @@ def _kept(seen: EprSightings, terms: CheckTerms) -> Judgement:
     how = (
         "collected before its message and answer were read" if terms.by_socket else "deleted unread"
     )
-    wrong = [f"{how}, and so lost: {_some(lost)}"] if lost else []
+    wrong = [f"{how}, and so lost: {some(lost)}"] if lost else []
     unread = [
         each.number
         for each in seen.questions.values()
@@ -163,10 +123,10 @@ def _kept(seen: EprSightings, terms: CheckTerms) -> Judgement:
     ]
     if unread:
         wrong.append(
-            f"question {_some(unread)} was said yes to, and its request never read: what was asked"
+            f"question {some(unread)} was said yes to, and its request never read: what was asked"
             " for comes as no notice (questions-9), and is lost"
         )
-    return _right_or(
+    return right_or(
         wrong, f"all {len(taken)} were read, or moved whole; what was stored is not seen"
     )
 
@@ -176,8 +136,8 @@ def _acted_last(seen: EprSightings, terms: CheckTerms) -> Judgement:
     if terms.by_socket or not several:
         return EprResult.UNTRIED, "nothing was taken from the folder"
     first = [each.number for each in several if each.acted_first]
-    wrong = [f"taken away before the other files of its number: {_some(first)}"] if first else []
-    return _right_or(wrong, "whoever stops between finds it again")
+    wrong = [f"taken away before the other files of its number: {some(first)}"] if first else []
+    return right_or(wrong, "whoever stops between finds it again")
 
 
 def _in_order(seen: EprSightings, _terms: CheckTerms) -> Judgement:
@@ -195,7 +155,7 @@ def _in_order(seen: EprSightings, _terms: CheckTerms) -> Judgement:
         for (_, later), (_, number) in pairwise(found)
         if later > number
     ]
-    return _right_or(wrong[:3], f"in each of {len(several)} workflows")
+    return right_or(wrong[:3], f"in each of {len(several)} workflows")
 
 
 def _survived(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -211,8 +171,8 @@ def _survived(seen: EprSightings, terms: CheckTerms) -> Judgement:
         if since and not any(n.taken for n in since):
             wrong.append(f"nothing was collected after {each.number} was given again")
         looks.append(f"notice {each.number} came twice: is what it says there once? {_means(each)}")
-    text = f"{_some([each.number for each in again])} was collected again, and what came after it"
-    return (*_right_or(wrong, text), tuple(looks))
+    text = f"{some([each.number for each in again])} was collected again, and what came after it"
+    return (*right_or(wrong, text), tuple(looks))
 
 
 def _crashed(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -234,8 +194,8 @@ def _crashed(seen: EprSightings, terms: CheckTerms) -> Judgement:
             f"was your EPR killed and started again at notice {each.number}, and is what it says"
             f" there once? {_means(each)}"
         )
-    text = f"{_some([each.number for each in found])} was collected: {ways}"
-    return (*_right_or(wrong, text), tuple(looks))
+    text = f"{some([each.number for each in found])} was collected: {ways}"
+    return (*right_or(wrong, text), tuple(looks))
 
 
 def _added(addition: Addition) -> Callable[[EprSightings, CheckTerms], Judgement]:
@@ -249,9 +209,28 @@ def _added(addition: Addition) -> Callable[[EprSightings, CheckTerms], Judgement
             f"{each.number}, with {addition}, was not collected" for each in found if not each.taken
         ]
         looks = tuple(f"who was shown this, and where? {_means(each)}" for each in found)
-        return (*_right_or(wrong, f"a notice with {addition} was collected"), looks)
+        return (*right_or(wrong, f"a notice with {addition} was collected"), looks)
 
     return judge
+
+
+def _in_xml(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    """Judge what became of messages whose Sender writes XML."""
+    found = [n for n in _due(seen, terms) if n.document and _is_xml(n)]
+    if not found:
+        return EprResult.UNTRIED, "nothing came in XML for long enough"
+    how = "collected before its XML was read" if terms.by_socket else "its XML was deleted unread"
+    wrong = [f"{_left(each)} was not collected" for each in found if not each.taken]
+    wrong += [f"{each.number}: {how}" for each in found if each.taken and each.lost]
+    looks = tuple(
+        f"is what stands in this XML there, or that your EPR cannot read it? {_means(each)}"
+        for each in found
+    )
+    return (*right_or(wrong, f"{some([n.number for n in found])} was collected"), looks)
+
+
+def _is_xml(notice: SeenNotice) -> bool:
+    return notice.says(kind="message") and "xml" in str(notice.document.get("media_type"))
 
 
 def _means(notice: SeenNotice) -> str:
@@ -263,7 +242,7 @@ def _renamed(seen: EprSightings, _terms: CheckTerms) -> Judgement:
         return EprResult.UNTRIED, "no file was handed over"
     in_place = Counter(each.folder for each in seen.drops if each.in_place)
     wrong = [f"{count} written in place in {folder}" for folder, count in in_place.items()]
-    return _right_or(wrong, f"all {len(seen.drops)} files came by rename")
+    return right_or(wrong, f"all {len(seen.drops)} files came by rename")
 
 
 def _named_once(seen: EprSightings, _terms: CheckTerms) -> Judgement:
@@ -272,7 +251,7 @@ def _named_once(seen: EprSightings, _terms: CheckTerms) -> Judgement:
         return EprResult.UNTRIED, "no message was handed over by folder"
     twice = sum(count > 1 for count in names.values())
     wrong = [f"{twice} names were used more than once"] if twice else []
-    return _right_or(wrong, f"{len(names)} names, each once")
+    return right_or(wrong, f"{len(names)} names, each once")
 
 
 def _envelope_first(seen: EprSightings, _terms: CheckTerms) -> Judgement:
@@ -286,7 +265,7 @@ def _envelope_first(seen: EprSightings, _terms: CheckTerms) -> Judgement:
             late += stem_of(drop.name) in messages
     if not count:
         return EprResult.UNTRIED, "no envelope was handed over"
-    return _right_or([f"{late} came after their messages"] if late else [], f"all {count}")
+    return right_or([f"{late} came after their messages"] if late else [], f"all {count}")
 
 
 def _fates_read(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -298,7 +277,7 @@ def _fates_read(seen: EprSightings, terms: CheckTerms) -> Judgement:
     reasons = sum(not each.read for each in due if each.refused)
     wrong = [f"{receipts} receipts were never read"] if receipts else []
     wrong += [f"{reasons} reasons were never read: nobody knows why"] if reasons else []
-    return _right_or(wrong, f"all {len(due)} were read")
+    return right_or(wrong, f"all {len(due)} were read")
 
 
 def _refusal_shown(seen: EprSightings, _terms: CheckTerms) -> Judgement:
@@ -332,103 +311,7 @@ def _not_hammered(seen: EprSightings, _terms: CheckTerms) -> Judgement:
     times = f"the same refused bytes came {often} times"
     wrong = [times] if often > _MOST_AGAIN else []
     once = "nothing that was refused came again unchanged"
-    return _right_or(wrong, once if often == 1 else f"{times}; {_MOST_AGAIN} are passed over")
-
-
-def _answered(seen: EprSightings, terms: CheckTerms) -> Judgement:
-    if not terms.asks:
-        return EprResult.UNTRIED, "the EPR is asked nothing (--no-questions)"
-    if not seen.questions and seen.unattended:
-        return EprResult.WRONG, "it did not ask for questions: who wanted to book was told 503"
-    if not seen.questions:
-        return EprResult.UNTRIED, "no question was put"
-    never = [each.number for each in seen.questions.values() if each.in_time is None]
-    late = [each.number for each in seen.questions.values() if each.in_time is False]
-    wrong = [f"nothing that could be used came in answer to {_some(never)}"] if never else []
-    wrong += [f"answered when nobody waited any more: {_some(late)}"] if late else []
-    return _right_or(wrong, f"all {len(seen.questions)} within their time")
-
-
-def _usable(seen: EprSightings, _terms: CheckTerms) -> Judgement:
-    if all(each.in_time is None for each in seen.questions.values()) and not seen.refused_answers:
-        return EprResult.UNTRIED, "no question was answered"
-    told = dict.fromkeys(f"{each.question}: {each.why}" for each in seen.refused_answers)
-    wrong = [f"refused was the answer to {_some(list(told))}"] if told else []
-    return _right_or(wrong, "every answer could be used")
-
-
-def _updated(seen: EprSightings, _terms: CheckTerms) -> Judgement:
-    """Judge how it decided that something that it has is to be changed."""
-    asked = [
-        (each, seen.question_of(each.request_id)) for each in _replies(seen, OthersWant.UPDATE)
-    ]
-    if not any(question for _, question in asked):
-        return EprResult.UNTRIED, "nobody could ask for a change"
-    wrong, how = [], []
-    for reply, question in asked:
-        if question is None:
-            continue
-        how.append("said yes to" if question.document.get("accepted") else "refused")
-        if not question.in_time:
-            wrong.append(
-                f"question {question.number} was not decided in time: they hold to the old"
-            )
-        elif reply.http_status == _NOT_FOUND:
-            wrong.append(
-                f"question {question.number} is of what it has collected; it did not find it"
-            )
-        elif question.is_kept_by_the_epr and question.number not in seen.requests_read:
-            wrong.append(f"question {question.number} was said yes to, and what changes never read")
-    return _right_or(wrong, f"a change was {_some(how)} in time")
-
-
-def _reads(seen: EprSightings, _terms: CheckTerms) -> Judgement:
-    """Judge what others get who look before they book, change or cancel."""
-    wanted = (OthersWant.SLOTS, OthersWant.RECORD, OthersWant.PATIENT)
-    found = [each for want in wanted for each in _replies(seen, want) if _was_put(each, seen)]
-    if not found:
-        return EprResult.UNTRIED, "nothing was read"
-    late = [each.wants for each in found if each.http_status == _TIMEOUT]
-    wrong = [f"not in time: {_some(late)}"] if late else []
-    wrong += [
-        f"{each.wants} was not found when it was read"
-        for each in found
-        if each.wants is OthersWant.RECORD and each.http_status == _NOT_FOUND
-    ]
-    wrong += [f"another record was given than {each.wants}" for each in found if not _ours(each)]
-    given = [each.wants for each in found if each.http_status == _OK]
-    if not wrong and not given:
-        look = "others see no slot and no record of yours: does your service say so of itself?"
-        return EprResult.LOOK, f"all {len(found)} reads were refused", (look,)
-    return _right_or(wrong, f"given was: {_some(given)}")
-
-
-def _ours(reply: SeenReply) -> bool:
-    return reply.ours or reply.http_status != _OK
-
-
-def _said_no(seen: EprSightings, _terms: CheckTerms) -> Judgement:
-    """Judge whether it decides at all: one that says yes to everything keeps no diary."""
-    wanted = (OthersWant.NOTHING, OthersWant.SECOND)
-    found = [each for want in wanted for each in _replies(seen, want) if _decided(each, seen)]
-    if not found:
-        return EprResult.UNTRIED, "nothing was asked for that cannot be had, or nobody decided it"
-    wrong = [f"it gave {each.wants}" for each in found if each.http_status == _OK]
-    return _right_or(wrong, f"it refused {_some([each.wants for each in found])}")
-
-
-def _replies(seen: EprSightings, wants: OthersWant) -> list[SeenReply]:
-    return [each for each in seen.replies if each.wants is wants]
-
-
-def _was_put(reply: SeenReply, seen: EprSightings) -> bool:
-    """Tell whether the EPR was asked, and not the gateway alone."""
-    return seen.question_of(reply.request_id) is not None
-
-
-def _decided(reply: SeenReply, seen: EprSightings) -> bool:
-    question = seen.question_of(reply.request_id)
-    return question is not None and bool(question.in_time)
+    return right_or(wrong, once if often == 1 else f"{times}; {_MOST_AGAIN} are passed over")
 
 
 def _back(seen: EprSightings, terms: CheckTerms) -> Judgement:
@@ -448,7 +331,8 @@ def _told(state: str) -> Callable[[EprSightings, CheckTerms], Judgement]:
     words = state.replace("_", " ")
 
     def judge(seen: EprSightings, terms: CheckTerms) -> Judgement:
-        found = [each for each in seen.notices.values() if each.says(kind="outcome", state=state)]
+        ended = [each for each in seen.notices.values() if each.says(kind="outcome", state=state)]
+        found = [each for each in ended if not each.says(move="update")]  # see `_own_change`
         if not found:
             return EprResult.UNTRIED, f"no message of its ended as {words}"
         return _acted_on(found, seen, terms)
@@ -463,6 +347,40 @@ def _overdue(seen: EprSightings, terms: CheckTerms) -> Judgement:
     return _acted_on(found, seen, terms)
 
 
+def _amended(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    found = [each for each in seen.notices.values() if each.says(kind="amended")]
+    if not found:
+        return EprResult.UNTRIED, "no answer to it was followed by another"
+    lost = [each.number for each in found if each.lost]
+    if lost:
+        return EprResult.WRONG, f"what it says now was never read: {some(lost)}"
+    return _acted_on(found, seen, terms)
+
+
+def _own_change(seen: EprSightings, terms: CheckTerms) -> Judgement:
+    """Judge what it does about a change that it has sent: what was sent first stands."""
+    if seen.change_asked is not None and _sent_anew(seen, *seen.change_asked):
+        return EprResult.WRONG, (
+            "asked for a change of it, it sent the request once more, under another Bundle.id: the"
+            " Receiver has two of it"
+        )
+    found = [each for each in seen.notices.values() if each.says(kind="outcome", move="update")]
+    if not found:
+        return EprResult.UNTRIED, "it sent no change of what it had sent"
+    return _acted_on(found, seen, terms)
+
+
+def _sent_anew(seen: EprSightings, begun: float, ended: float | None) -> bool:
+    """Tell whether something that was sent before came meanwhile as another record."""
+    told = [
+        each.told_at
+        for each in seen.notices.values()
+        if each.says(kind="outcome") and "other_record" in each.document.get("remarks", ())
+    ]
+    last = seen.seconds if ended is None else ended
+    return any(begun <= at <= last for at in [*told, *seen.built_anew_at])
+
+
 def _acted_on(found: Sequence[SeenNotice], seen: EprSightings, terms: CheckTerms) -> Judgement:
     """Judge what became of notices upon which a person has to act."""
     due = [each for each in _due(seen, terms) if each in found]
@@ -473,16 +391,16 @@ def _acted_on(found: Sequence[SeenNotice], seen: EprSightings, terms: CheckTerms
     ]
     hasty = [each.number for each in found if _sent_in_haste(each, seen)]
     anew = [each.number for each in found if _came_anew(each, seen)]
-    wrong = [f"not collected in time: {_some(late)}"] if late else []
-    wrong += [f"sent again at once, by no person: {_some(hasty)}"] if hasty else []
-    wrong += [f"built anew at once, by no person: {_some(anew)}"] if anew else []
+    wrong = [f"not collected in time: {some(late)}"] if late else []
+    wrong += [f"sent again at once, by no person: {some(hasty)}"] if hasty else []
+    wrong += [f"built anew at once, by no person: {some(anew)}"] if anew else []
     if wrong:
         return EprResult.WRONG, "; ".join(wrong)
     if not due:
         return EprResult.UNTRIED, "it came too late in the check to be judged"
     recorded = [act.what for each in due for act in _acts_upon(each, seen, HASTE_SECONDS)]
     if recorded:
-        return EprResult.RIGHT, f"collected, and somebody acted: {_some(recorded)}"
+        return EprResult.RIGHT, f"collected, and somebody acted: {some(recorded)}"
     looks = tuple(f"who was shown this, and where? {_means(each)}" for each in due)
     return EprResult.LOOK, f"collected in time ({len(due)}); who was shown it is not seen", looks
 
@@ -542,6 +460,7 @@ RULES: Mapping[str, CheckRule] = {
     "kept": CheckRule("socket-2", "Read what it collected", _kept, "folder-2"),
     "acted_last": CheckRule("folder-2", "Took the file to act on away last", _acted_last),
     "in_order": CheckRule("notices-4", "Took them in order", _in_order),
+    "in_xml": CheckRule("doors-2", "Took what came in XML", _in_xml),
     "repeats": CheckRule("notices-3", "Survived a notice that came twice", _survived),
     "crash": CheckRule(
         "socket-2", "Survived a crash before it had collected", _crashed, "folder-2"
@@ -557,14 +476,19 @@ RULES: Mapping[str, CheckRule] = {
     "refusal_shown": CheckRule("messages-9", "Showed why a message was refused", _refusal_shown),
     "same_again": CheckRule("messages-6", "Posted the same bytes after a lost answer", _same_again),
     "not_hammered": CheckRule("messages-9", "Did not repeat what was refused", _not_hammered),
-    "answered": CheckRule("questions-1", "Answered questions in time", _answered),
-    "usable": CheckRule("questions-7", "Gave answers that can be used", _usable),
-    "updated": CheckRule("questions-1", "Decided a change of what it has", _updated),
-    "reads": CheckRule("questions-6", "Answered reads", _reads),
-    "said_no": CheckRule("questions-8", "Refused what cannot be had", _said_no),
+    "answered": CheckRule("questions-1", "Answered questions in time", decisions.answered),
+    "usable": CheckRule("questions-7", "Gave answers that can be used", decisions.usable),
+    "asked_in_xml": CheckRule(
+        "questions-1", "Decided what was asked in XML", decisions.asked_in_xml
+    ),
+    "updated": CheckRule("questions-1", "Decided a change of what it has", decisions.updated),
+    "reads": CheckRule("questions-6", "Answered reads", decisions.reads),
+    "said_no": CheckRule("questions-8", "Refused what cannot be had", decisions.said_no),
     "back": CheckRule("doors-3", "Went on after the gateway's restart", _back),
     "refused": CheckRule("never-1", "Acted on *refused*", _told("refused")),
+    "own_change": CheckRule("never-1", "Acted on a *change* of its own, refused", _own_change),
     "not_sent": CheckRule("never-1", "Acted on *not sent*", _told("not_sent")),
     "unconfirmed": CheckRule("never-1", "Acted on *unconfirmed*", _told("unconfirmed")),
+    "amended": CheckRule("notices-9", "Showed a second answer beside the first", _amended),
     "overdue": CheckRule("notices-9", "Acted on *overdue*", _overdue),
 }

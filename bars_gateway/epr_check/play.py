@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from bars_gateway.demo.stage import (
 from bars_gateway.epr_check.course import (
     CHECK,
     SERVICES,
-    TURN_FILES,
+    TURN_NAMES,
     UNKNOWN_SERVICE,
     CheckCourse,
     CheckGround,
     CheckTimes,
     times_of,
+    turn_file,
 )
+from bars_gateway.epr_check.findings import CheckTerms, EprFinding
 from bars_gateway.epr_check.folder_watch import WATCHED, watched
 from bars_gateway.epr_check.gateway_view import (
     give_again,
@@ -38,7 +41,7 @@ from bars_gateway.epr_check.gateway_view import (
     give_what_a_crash_leaves,
     viewed,
 )
-from bars_gateway.epr_check.judging import CheckTerms, EprFinding, judged
+from bars_gateway.epr_check.judging import judged
 from bars_gateway.epr_check.relay import SocketRelay, why_in
 from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenNotice
 from bars_gateway.frozen import frozen
@@ -47,6 +50,9 @@ _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _LOOK_SECONDS = 0.1
 _EPR = "your EPR"
 _REASON = ".reason.json"
+_HANDED_OVER = "outbox/new"
+_HANDED = frozenset({FileEvent.CREATED, FileEvent.RENAMED_IN, FileEvent.CLOSED})
+_GONE = frozenset({FileEvent.REMOVED, FileEvent.RENAMED_OUT})
 
 
 @frozen(kw_only=True)
@@ -135,7 +141,8 @@ async def _ground(
         session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
         relay = SocketRelay(own_socket, sightings)
         await stack.enter_async_context(relay.serving(home / "epr.sock"))
-        stack.enter_context(watched(spool, WATCHED, FolderDoor(spool, sightings).note))
+        door = stack.enter_context(closing(FolderDoor(spool, sightings)))
+        stack.enter_context(watched(spool, WATCHED, door.note))
         view = await stack.enter_async_context(viewed(own_socket, sightings, asks=settings.asks))
         yield CheckGround(
             service=settings.service,
@@ -151,6 +158,7 @@ async def _ground(
             times=times,
             asks=settings.asks,
             sends=settings.sends,
+            messages=home / "messages",
         )
 
 
@@ -197,6 +205,7 @@ def _timing(times: CheckTimes) -> str:
     )
 
 
+_VALIDATIONS = ("answered-twice", "overdue")
 _OWING = frozenset({"a4", "a6"})  # where a request is owed an answer
 
 
@@ -204,11 +213,12 @@ def _write_messages(folder: Path, service: str) -> None:
     """Write messages that an EPR without any may send, in the order in which they are asked for."""
     folder.mkdir(exist_ok=True)
     sender = f"{_SYSTEM}|{service}"
-    receivers = {"unknown-service": UNKNOWN_SERVICE, "overdue": SERVICES[3]}
-    for number, kind in enumerate(TURN_FILES, 1):
-        make = validation_request if kind == "overdue" else referral
-        receiver = f"{_SYSTEM}|{receivers.get(kind, SERVICES[0])}"
-        (folder / f"{number}-{kind}.json").write_bytes(make(sender=sender, receiver=receiver))
+    receivers = {"unknown-service": UNKNOWN_SERVICE, **dict.fromkeys(_VALIDATIONS, SERVICES[3])}
+    for number, name in enumerate(TURN_NAMES, 1):
+        if name != "change":  # it is of what was taken, and written then
+            make = validation_request if name in _VALIDATIONS else referral
+            receiver = f"{_SYSTEM}|{receivers.get(name, SERVICES[0])}"
+            (folder / turn_file(number)).write_bytes(make(sender=sender, receiver=receiver))
 
 
 class GatewayProcess:
@@ -240,22 +250,52 @@ class GatewayProcess:
 
 
 class FolderDoor:
-    """Notes what happens to files, and the fingerprints of those that are handed over."""
+    """
+    Notes what happens to files, and the fingerprints of those that are handed over.
+
+    A program may move a file by a second link to it, and then remove the first: .NET does. So what
+    the gateway leaves is held, unread, until it goes; what has another name then was moved.
+    """
 
     def __init__(self, spool: Path, sightings: EprSightings) -> None:
         self._spool, self._sightings = spool, sightings
+        self._held: dict[tuple[str, str], int] = {}
+
+    def close(self) -> None:
+        """Let go of what lies there."""
+        while self._held:
+            os.close(self._held.popitem()[1])
 
     def note(self, folder: str, name: str, event: FileEvent) -> None:
         """Note an event."""
+        if event in _GONE:
+            event = self._gone(folder, name, event)
+        elif event is FileEvent.RENAMED_IN and folder != _HANDED_OVER:
+            self._hold(folder, name)
         self._sightings.note_file(folder, name, event)
         if folder == "answers/refused" and event is FileEvent.RENAMED_IN:
             self._note_reason(name)
-        if folder == "outbox/new" and event in {FileEvent.RENAMED_IN, FileEvent.CLOSED}:
+        if folder == _HANDED_OVER and event in _HANDED:
             drop = self._sightings.last_drop(folder, name)
             with suppress(OSError):  # the gateway has it by now
                 content = (self._spool / folder / name).read_bytes()
                 if drop is not None:
                     drop.fingerprint = hashlib.sha256(content).hexdigest()
+
+    def _hold(self, folder: str, name: str) -> None:
+        self._gone(folder, name, FileEvent.REMOVED)
+        with suppress(OSError):  # the EPR has taken it by now
+            path = self._spool / folder / name
+            self._held[folder, name] = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _gone(self, folder: str, name: str, event: FileEvent) -> FileEvent:
+        """Let go of a file; return what became of it."""
+        held = self._held.pop((folder, name), None)
+        if held is None:
+            return event
+        links = os.fstat(held).st_nlink
+        os.close(held)
+        return FileEvent.RENAMED_OUT if links else event
 
     def _note_reason(self, name: str) -> None:
         if name.endswith(_REASON):

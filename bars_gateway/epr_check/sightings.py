@@ -66,6 +66,7 @@ class OthersWant(StrEnum):
     NOTHING = "a record that nobody has"
     UPDATE = "to change what it has collected"
     SECOND = "a slot that it has given to somebody else"
+    IN_XML = "a booking that is written in XML"
 
 
 @dataclass(slots=True)
@@ -186,6 +187,7 @@ class EprSightings:
         self.replies: list[SeenReply] = []
         self.requests_read: set[int] = set()  # of questions, by number
         self.asked_at: list[float] = []  # when the check asked for a message
+        self.change_asked: tuple[float, float | None] | None = None  # from when until when
         self.built_anew_at: list[float] = []  # when one came that was submitted before (L11)
         self.away: list[tuple[float, float]] = []  # from when until when the gateway was gone
         self.unattended = 0  # who asked and was told that no EPR is there

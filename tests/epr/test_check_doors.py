@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiohttp
@@ -84,6 +84,29 @@ async def test_that_a_file_was_read_and_taken_away_is_seen(folder: Path) -> None
         ("a ü.json", FileEvent.REMOVED),
         ("b.json", FileEvent.RENAMED_OUT),
     ] == found
+
+
+async def test_what_is_moved_by_a_second_link_is_not_deleted(tmp_path: Path) -> None:
+    """So .NET moves a file: it links it elsewhere, and removes the name that it had."""
+    for name in ("inbox/tmp", "inbox/new", "kept"):
+        (tmp_path / name).mkdir(parents=True)
+    seen = EprSightings(lambda: 0.0)
+    names = ("000000000001.outcome.json", "000000000002.outcome.json")
+    with (
+        closing(FolderDoor(tmp_path, seen)) as door,
+        watched(tmp_path, ["inbox/new"], door.note),
+    ):
+        for name in names:
+            (tmp_path / "inbox/tmp" / name).write_bytes(b"{}")
+            (tmp_path / "inbox/tmp" / name).rename(tmp_path / "inbox/new" / name)
+        await seen.until(lambda: len(seen.notices) > 1)
+        (tmp_path / "kept" / names[0]).hardlink_to(tmp_path / "inbox/new" / names[0])
+        for name in names:
+            (tmp_path / "inbox/new" / name).unlink()
+        async with asyncio.timeout(10):
+            await seen.until(lambda: seen.notices[2].taken)
+
+    assert (set(), {"outcome"}) == (seen.notices[1].lost, seen.notices[2].lost)
 
 
 class SmallGateway:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bars_gateway.epr_check.judging import RULES, CheckTerms, EprFinding, EprResult, judged
+from bars_gateway.epr_check.findings import CheckTerms, EprFinding, EprResult
+from bars_gateway.epr_check.judging import RULES, judged
 from bars_gateway.epr_check.sightings import (
     Addition,
     EprSightings,
@@ -677,3 +678,100 @@ def test_every_clause_that_is_cited_stands_in_the_contract() -> None:
 
     assert len(set(clauses)) == len(clauses)
     assert {rule.clause for rule in RULES.values()} <= set(clauses)
+
+
+def test_what_came_in_xml_and_was_moved_is_right(watch: Watch) -> None:
+    """Whether it was read, a person has to look at."""
+    watch.told(1, media_type="application/fhir+xml")
+    watch.taken(1)
+    found = watch.found("in_xml")
+
+    assert (EprResult.RIGHT, 1) == (found.result, len(found.look))
+
+
+def test_xml_that_is_left_lying_is_wrong(watch: Watch) -> None:
+    """An EPR that takes the files away that end in .json has the notice, and no message."""
+    watch.dropped("a.json")
+    watch.told(1, media_type="application/fhir+xml")
+    for name in ("000000000001.notice.json", "000000000001.message.xml"):
+        watch.seen.note_file(INBOX, name, FileEvent.RENAMED_IN)
+    watch.seen.note_file(INBOX, "000000000001.notice.json", FileEvent.RENAMED_OUT)
+    watch.now += PATIENCE + 1
+
+    assert "1: 000000000001.message.xml was not collected" == watch.found("in_xml").says
+
+
+def test_xml_that_is_collected_before_it_is_read_is_lost(watch: Watch) -> None:
+    """On the socket nobody can read it afterwards."""
+    watch.told(1, media_type="application/fhir+xml")
+    watch.seen.collected(1)
+
+    assert EprResult.WRONG is watch.result("in_xml", by_socket=True)
+
+
+@pytest.mark.parametrize(
+    ("decided_at", "accepted", "read", "result"),
+    [
+        (None, None, True, EprResult.WRONG),
+        ("2024-01-01T00:00:01Z", True, True, EprResult.RIGHT),
+        ("2024-01-01T00:00:01Z", False, False, EprResult.RIGHT),
+        ("2024-01-01T00:00:01Z", True, False, EprResult.WRONG),
+    ],
+)
+def test_a_booking_in_xml_is_decided_as_any(
+    watch: Watch, *, decided_at: str | None, accepted: bool | None, read: bool, result: EprResult
+) -> None:
+    """It may be refused, and not be left: an EPR that reads no XML says no in time."""
+    times = {"answer_by": "2024-01-01T00:00:04Z", "decided_at": decided_at}
+    asked = {"question_id": 1, "request_id": "r", "move": "request", "accepted": accepted}
+    watch.seen.learn_question(asked | times)
+    watch.seen.told_others(SeenReply(OthersWant.IN_XML, "r", 200))
+    watch.seen.requests_read |= {1} if read else set()
+
+    assert result is watch.result("asked_in_xml")
+
+
+CHANGE = {"kind": "outcome", "state": "refused", "move": "update"}
+
+
+def test_a_change_that_was_refused_is_looked_for_on_screens(watch: Watch) -> None:
+    """Whoever sent it has to hear that the Receiver works from what it has."""
+    watch.told(1, **CHANGE, answer_media_type=None)
+    watch.taken(1)
+
+    assert EprResult.LOOK is watch.result("own_change")
+    assert EprResult.UNTRIED is watch.result("refused")
+
+
+def test_a_change_that_goes_out_as_another_request_is_wrong(watch: Watch) -> None:
+    """The Receiver would have the patient twice."""
+    watch.seen.change_asked = (watch.seen.seconds, None)
+    watch.now += 1
+    watch.told(1, kind="outcome", state="acknowledged", remarks=["other_record"])
+
+    assert EprResult.WRONG is watch.result("own_change")
+
+
+def test_a_request_that_was_built_anew_at_another_time_is_no_change(watch: Watch) -> None:
+    """It is judged where it belongs."""
+    watch.told(1, kind="outcome", state="acknowledged", remarks=["other_record"])
+    watch.now += 1
+    watch.seen.change_asked = (watch.seen.seconds, watch.seen.seconds)
+
+    assert EprResult.UNTRIED is watch.result("own_change")
+
+
+def test_a_second_answer_that_was_never_read_is_wrong(watch: Watch) -> None:
+    """It may ask for what the first did not."""
+    watch.told(1, kind="amended", move="conclude")
+    watch.seen.collected(1)
+
+    assert EprResult.WRONG is watch.result("amended", by_socket=True)
+
+
+def test_a_second_answer_that_was_collected_is_looked_for(watch: Watch) -> None:
+    """Both are shown, for somebody to compare them."""
+    watch.told(1, kind="amended", move="conclude")
+    watch.taken(1)
+
+    assert EprResult.LOOK is watch.result("amended")

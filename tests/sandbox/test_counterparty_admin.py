@@ -69,6 +69,23 @@ async def test_it_sends_a_request(box):
     assert "9990000026" == resource(message, "Patient")["identifier"][0]["value"]
 
 
+async def test_it_writes_xml_where_it_is_told_to(box):
+    """And understands the answer in it: what was taken can be changed."""
+    came = []
+
+    async def note(call):
+        came.append((call.content_type, (await call.read())[:1]))
+        return await mirroring(call)
+
+    box.receiver.otherwise = note
+    reply = await requested(box, xml=True)
+    changed = await steer(box, f"/held/{reply.json['id']}/update")
+
+    assert (200, "acknowledged") == (reply.json["http_status"], reply.json["verdict"])
+    assert 200 == changed.status
+    assert [("application/fhir+xml", b"<"), ("application/fhir+json", b"{")] == came
+
+
 async def test_it_sends_a_booking(box):
     """Where the Application knows bookings."""
     await requested(box, use_case="a7t1", books=True)

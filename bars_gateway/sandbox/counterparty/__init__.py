@@ -19,7 +19,7 @@ Its part of the admin port is plain HTTP:
     GET    /counterparty/held               ids and states, and what happened: never a payload
     DELETE /counterparty/held               begin again
     GET, POST, DELETE /counterparty/scripts what it does otherwise
-    POST   /counterparty/requests           {"use_case": "a4t1", "to": "2000000202"}
+    POST   /counterparty/requests           {"use_case": "a4t1", "to": "2000000202", "xml": true}
     POST   /counterparty/reads              {"to": "2000000202", "read": "Appointment/ID"}
     POST   /counterparty/held/ID/respond    {"encounter": "in-progress"}
     POST   /counterparty/held/ID/update, /cancel    of what it sent
@@ -67,6 +67,7 @@ from bars_gateway.sandbox.counterparty.services import (
 )
 from bars_gateway.sandbox.registry import DOS_SERVICE
 from bars_gateway.standard.applications import USE_CASE_NAMES
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import RequestType, State
 
@@ -233,13 +234,14 @@ class CounterpartyAdmin:
 
     async def _request(self, request: web.Request) -> web.Response:
         try:
-            wanted = _wanted(_object(await body_of(request)), "to")
+            wanted = _wanted(_object(await body_of(request)), "to", xml=bool)
         except AdminProblem as problem:
             return as_document({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["to"]))
         own = own_service(application_of(use_case)).identifier
         body = correspondence.request(use_case, sender=own, receiver=there, **_more(wanted))
-        sent, held = await self._party.correspondence.request(body)
+        written_in = Format.XML if wanted.get("xml") else Format.JSON
+        sent, held = await self._party.correspondence.request(body, written_in)
         return as_document(sent.document() | {"id": held.focus_id})
 
     async def _read(self, request: web.Request) -> web.Response:
@@ -296,9 +298,9 @@ class CounterpartyAdmin:
         return sent.document()
 
 
-def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
+def _wanted(wanted: Mapping[str, object], other: str, **more: type) -> Mapping[str, object]:
     """Return what is said of a request to or from *other*, or raise AdminProblem."""
-    members = {"use_case": str, other: str, "nhs_number": str, "books": bool, "slot": str}
+    members = {"use_case": str, other: str, "nhs_number": str, "books": bool, "slot": str, **more}
     _check(wanted, members)
     use_case = wanted.get("use_case")
     if use_case not in USE_CASE_NAMES:

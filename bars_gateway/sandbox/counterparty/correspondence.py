@@ -56,7 +56,7 @@ from bars_gateway.sandbox.counterparty.services import (
 from bars_gateway.standard import answers, bundle
 from bars_gateway.standard.applications import APPLICATIONS, VERSIONS
 from bars_gateway.standard.bundle import MalformedBundle, Message, maps_of, text_of
-from bars_gateway.standard.formats import Format, to_tree
+from bars_gateway.standard.formats import Format, answered, converted, to_tree
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     REQUEST_ID,
@@ -172,12 +172,18 @@ class Sender:
         self._first_pause = first_pause_seconds
 
     async def send(
-        self, body: bytes, correlation_id: str, *, attempts: int, request_id: str | None = None
+        self,
+        body: bytes,
+        correlation_id: str,
+        *,
+        attempts: int,
+        request_id: str | None = None,
+        written_in: Format = Format.JSON,
     ) -> Sent:
         """Send *body*, at most *attempts* times, under the same ids each time."""
         ids = Ids(request_id or str(uuid.uuid4()), correlation_id)
-        message = bundle.read(body)
-        headers = for_sending(message, _IDENTITY, ids=ids, media_type=Format.JSON)
+        message = bundle.read(body, written_in)
+        headers = for_sending(message, _IDENTITY, ids=ids, media_type=written_in)
         pause, before = self._first_pause, Before.NOTHING
         while True:
             attempts -= 1
@@ -288,14 +294,19 @@ class Correspondence:
         if steps and self._tasks is not None:
             self._tasks.create_task(self._follow(held, steps, pause))
 
-    async def request(self, body: bytes) -> tuple[Sent, Held]:
-        """Send a new request. It is held before it leaves: its response may overtake its answer."""
+    async def request(self, body: bytes, written_in: Format = Format.JSON) -> tuple[Sent, Held]:
+        """
+        Send a new request, which is JSON, written so.
+
+        It is held before it leaves: its response may overtake its answer.
+        """
         message, correlation_id = bundle.read(body), str(uuid.uuid4())
         held = held_for(message, message.root, Direction.SENT, correlation_id)
         held.focus_id, held.state = message.bundle_id, State.REQUESTED
         held.bundle_ids.append(message.bundle_id)
         self._holdings.keep(held)
-        sent = await self._sender.send(body, correlation_id, attempts=1)
+        written = converted(body, Format.JSON, written_in)
+        sent = await self._sender.send(written, correlation_id, attempts=1, written_in=written_in)
         if sent.verdict is Verdict.ACKNOWLEDGED:
             self._learn(held, message, sent.body)
         held.move(_FATES.get(sent.verdict, Move.LAPSE))
@@ -309,7 +320,7 @@ class Correspondence:
 
     def _learn(self, held: Held, message: Message, acknowledgement: bytes) -> None:
         try:
-            tree = to_tree(acknowledgement, Format.JSON)
+            tree = answered(acknowledgement)
             acknowledged = held_for(message, tree, Direction.SENT, held.correlation_id)
         except MalformedBundle:
             return  # taken all the same; what was given to it is not known
