@@ -32,6 +32,7 @@ EMPTY = Overview(
     last_workflows=(),
     standing=(),
     alarms=(),
+    database="/var/lib/bars-gateway/gateway.db",
     database_bytes=0,
     free_bytes=2**40,
 )

@@ -35,6 +35,7 @@ from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concern import ConcernKind
 from bars_gateway.status.concerns import concerns
 from bars_gateway.status.metrics import ALARMS_FIGURE, FIGURE_OF, Measured
+from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.status.running import (
     BudgetState,
     EgressState,
@@ -173,6 +174,19 @@ def test_every_concern_moves_its_figure(kind: ConcernKind) -> None:
 
     assert [kind] == [each.kind for each in concerns(overview, state, first_days=90)]
     assert values(at_rest, figure) != values(now, figure)
+
+
+def test_where_the_runbook_has_somebody_telephone_the_page_does() -> None:
+    """Whoever sees the page alone, at night, telephones before the cause is found."""
+    silent = [
+        kind
+        for kind, (overview, state) in SITUATIONS.items()
+        for concern in concerns(overview, state, first_days=90)
+        if "elephone" in RUNBOOKS[kind].do and "elephone" not in concern.advice
+        if kind is not ConcernKind.EXPIRY_IMMINENT  # there the certificate is ordered so
+    ]
+
+    assert [] == silent
 
 
 @pytest.mark.parametrize("kind", ALARMS)

@@ -368,6 +368,7 @@ class Overview:
     last_workflows: Sequence[WorkflowRow]  # newest first
     standing: Sequence[StandingAlarms]  # how many alarms stand: nobody has seen to them
     alarms: Sequence[Alarm]  # the newest of each kind
+    database: str  # its file, or the server's name for it
     database_bytes: int
     free_bytes: int | None  # beside it; None: its disk is another machine's
 

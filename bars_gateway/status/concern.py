@@ -7,6 +7,9 @@ from bars_gateway.frozen import frozen
 from bars_gateway.model.standing_alarms import Alarm
 from bars_gateway.store.readings import UnreadNotice
 
+# Before anybody looks for the cause: whoever reads it may have nothing but the page.
+TELEPHONE = "Ask clinicians to telephone anything that cannot wait."
+
 
 class ConcernKind(StrEnum):
     """What is a concern for as long as it is so; its value is its code."""

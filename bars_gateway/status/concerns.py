@@ -20,7 +20,7 @@ from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
-from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
+from bars_gateway.status.concern import TELEPHONE, Concern, ConcernKind, of_provider, some
 from bars_gateway.status.epr_concerns import not_attending, not_taken, questions, stalled
 from bars_gateway.status.running import (
     EgressState,
@@ -39,7 +39,7 @@ SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled; before that, see `_waiting`
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
-_QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
+_QUEUED = f"{TELEPHONE} Messages to this Receiver are queued; the gateway retries periodically."
 _SILENT = (
     f"{_QUEUED} Tell whoever runs it. Where all of them are silent, see our own way out first"
     " (bars-gateway doctor), then the national proxy."
@@ -54,8 +54,7 @@ _FAILING = (
 )
 MISSING = (
     "Put it back under that name, and start again: what waits goes on then. Never change the name"
-    " of a provider: its messages belong to that name. Ask clinicians to telephone anything that"
-    " cannot wait."
+    f" of a provider: its messages belong to that name. {TELEPHONE}"
 )
 
 
@@ -102,7 +101,8 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
 
 def _unavailable(store: UnavailableState | None) -> Iterator[Concern]:
     if store is not None:
-        advice = f"Nothing is received, and nothing is taken from the EPR. {store.advice}"
+        harm = "Nothing is received, and nothing is taken from the EPR."
+        advice = f"{harm} {TELEPHONE} {store.advice}"
         text = f"Nothing can be stored: {store.reason}"
         yield Concern(kind=ConcernKind.STORE_UNAVAILABLE, text=text, advice=advice)
 
@@ -183,7 +183,8 @@ def _egress(egress: EgressState | None) -> Iterator[Concern]:
     if egress is not None:
         since = f"{egress.since:%d %b %H:%M} UTC"
         text = f"Nothing has got out since {since}: {egress.reason}"
-        yield Concern(kind=ConcernKind.EGRESS_BLOCKED, text=text, advice=egress.advice)
+        advice = f"{TELEPHONE} {egress.advice}"
+        yield Concern(kind=ConcernKind.EGRESS_BLOCKED, text=text, advice=advice)
 
 
 def _without_token(running: RuntimeState) -> Iterator[Concern]:
@@ -193,7 +194,8 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
-            advice = f"{token.advice or ''} {next_try(token)}".strip()
+            parts = (TELEPHONE, token.advice, next_try(token))
+            advice = " ".join(filter(None, parts))
             yield of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, advice)
 
 
@@ -208,8 +210,8 @@ def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
     for each in kept_out:
         since = f"{each.since:%d %b %H:%M} UTC"
         text = f"Nothing from {each.provider} has got past the national proxy since {since}:"
-        text = f"{text} {each.reason}"
-        yield of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, each.advice)
+        text, advice = f"{text} {each.reason}", f"{TELEPHONE} {each.advice}"
+        yield of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, advice)
 
 
 def _alarms(overview: Overview, *, severe: bool) -> list[Concern]:
@@ -259,8 +261,9 @@ def _held(overview: Overview) -> list[Concern]:
     if not held:
         return []
     advice = (
-        "Release or withdraw them: what waits behind them does not leave, and a message whose time"
-        " passes ends: as not sent, or as unconfirmed where it had been tried."
+        "Telephone where a patient waits. Release or withdraw them: what waits behind them does"
+        " not leave, and a message whose time passes ends: as not sent, or as unconfirmed where it"
+        " had been tried."
     )
     text = f"{some(held, 'message')} held, by hand or set aside"
     return [Concern(kind=ConcernKind.MESSAGE_HELD, text=text, advice=advice)]
@@ -367,8 +370,8 @@ def _waiting(overview: Overview) -> list[Concern]:
     if since is None:
         return []
     advice = (
-        "See the last attempts for the reason. The gateway keeps trying, except with what waits"
-        " behind a message that is held."
+        "Telephone where a patient waits. See the last attempts for the reason. The gateway keeps"
+        " trying, except with what waits behind a message that is held."
     )
     text = f"A message has waited since {since:%d %b %H:%M} UTC"
     return [Concern(kind=ConcernKind.MESSAGE_WAITING, text=text, advice=advice)]
@@ -443,7 +446,8 @@ def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
     return [
         Concern(
             kind=ConcernKind.DISK_LOW,
-            text=f"The disk of the database is filling up: {room(left)} are free",
+            text=f"The disk of the database is filling up: {room(left)} are free beside"
+            f" {overview.database}",
             advice=f"Make room. Below {room(minimum)} (store.minimum_free_bytes) nothing is"
             " received, and nothing is taken from the EPR.",
         )

@@ -8,7 +8,7 @@ from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Overview
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.status.ages import lasting
-from bars_gateway.status.concern import Concern, ConcernKind, of_provider, some
+from bars_gateway.status.concern import TELEPHONE, Concern, ConcernKind, of_provider, some
 from bars_gateway.status.running import Lying, RuntimeState
 from bars_gateway.store.nodes import folder_lease
 from bars_gateway.store.readings import EprCondition, LyingRefusals, Unread
@@ -54,7 +54,7 @@ def not_taken(lying: Sequence[Lying]) -> Iterator[Concern]:
                 name=each.folder,
                 text=f"{each.count} in {each.folder} not taken, the first for"
                 f" {lasting(each.seconds)}: {each.means}",
-                advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
+                advice=f"{TELEPHONE} {each.cure[0].upper()}{each.cure[1:]}.",
             )
 
 

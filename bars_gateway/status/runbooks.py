@@ -142,9 +142,10 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="Nothing is received and nothing is taken from the EPR: Senders are told to try again,"
         " and what the EPR submits waits there.",
-        look="The page says why; `df -h` and `df -i` for the disk of the database.",
-        do="Make room, or see what holds the database (`fuser -v`). Nothing that was promised is"
-        " lost. Ask clinicians to telephone anything that cannot wait.",
+        look="The page says why, and names the database's file; `df -h` and `df -i` of its folder.",
+        do="Make room, or see what holds the database (`fuser -v`). Remove no file whose name"
+        " begins with that of the database. Nothing that was promised is lost. Ask clinicians to"
+        " telephone anything that cannot wait.",
         ends="A write succeeds again.",
         urgent=True,
         after=_A_MINUTE,
@@ -516,8 +517,9 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="None yet. Below `store.minimum_free_bytes` nothing is received, and nothing is taken"
         " from the EPR.",
-        look="`df -h`, and `du` on that disk.",
-        do="Make room.",
+        look="The page names the database's file: `df -h` of its folder, and `du` on that disk.",
+        do="Make room, or enlarge the disk. Remove no file whose name begins with that of the"
+        " database: what was promised is also in `gateway.db-wal`.",
         ends="There is four times as much room as that.",
         urgent=True,
         after=_A_MINUTE,

@@ -234,6 +234,7 @@ def overview(connection: Connection, room: Room, now: datetime) -> Overview:
         ],
         standing=alarms.counted(connection),
         alarms=alarms.newest(connection, LISTED_ALARMS),
+        database=room.name,
         database_bytes=room.size_bytes,
         free_bytes=room.free_bytes,
     )
@@ -259,6 +260,7 @@ def watched(connection: Connection, room: Room, now: datetime) -> Overview:
         last_workflows=(),
         standing=alarms.counted(connection),
         alarms=(),
+        database=room.name,
         database_bytes=room.size_bytes,
         free_bytes=room.free_bytes,
     )

@@ -99,7 +99,8 @@ TROUBLES = (
         "a disk that fills",
         (
             "The disk of the database is filling up",
-            "MiB are free",
+            "MiB are free beside /",
+            "/gateway.db. Make room",
             "open since 02 Mar 08:59",
             "Look first here",
             "Make room",

@@ -21,7 +21,7 @@ def room_of(path: Path) -> Room:
     """Return how large the file is, and how much is free on its disk."""
     disk = os.statvfs(path.parent)
     free = disk.f_bavail * disk.f_frsize
-    return Room(name=path.name, size_bytes=path.stat().st_size, free_bytes=free)
+    return Room(name=str(path), size_bytes=path.stat().st_size, free_bytes=free)
 
 
 def given_back(connection: sqlite3.Connection, *, pages: int) -> tuple[int, float]:
