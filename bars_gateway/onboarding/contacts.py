@@ -24,6 +24,11 @@ class Contact:
         """Return it as it stands in a sentence."""
         return f"{self.name} <{self.address}>" if self.address else f"{self.name} ({self.how})"
 
+    @property
+    def at_night(self) -> str:
+        """How it is reached where something does not work: by telephone, where it has one."""
+        return f"{self}, telephone {self.telephone}" if self.telephone else str(self)
+
 
 BARS = Contact(name="the BaRS team", address="england.bookingandreferralstandard@nhs.net")
 ITOC = Contact(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from bars_gateway.frozen import frozen
+from bars_gateway.onboarding.contacts import Contact
 
 
 class Grade(StrEnum):
@@ -31,6 +32,7 @@ class Seen:
     grade: Grade
     text: str
     cure: str = ""
+    ask: Contact | None = None  # who can help, where it is another than for the rest of its kind
 
 
 def passed(text: str) -> Seen:
@@ -43,9 +45,9 @@ def warned(text: str, cure: str) -> Seen:
     return Seen(grade=Grade.WARN, text=text, cure=cure)
 
 
-def failed(text: str, cure: str) -> Seen:
-    """Return what keeps us from working."""
-    return Seen(grade=Grade.FAIL, text=text, cure=cure)
+def failed(text: str, cure: str, ask: Contact | None = None) -> Seen:
+    """Return what keeps us from working; *ask*: who else can help than its kind says."""
+    return Seen(grade=Grade.FAIL, text=text, cure=cure, ask=ask)
 
 
 def skipped(text: str) -> Seen:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -36,6 +37,7 @@ from bars_gateway.onboarding import encryption, keys
 from bars_gateway.onboarding.doctor.checks import CheckedSite, CheckResult, DoctorReport, Machine
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.onboarding.grades import Grade
+from bars_gateway.outbound.token_refusals import classify
 from bars_gateway.sandbox.registry import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.store.sqlite import inspection
@@ -702,6 +704,29 @@ async def test_the_exit_code_is_that_of_the_worst(installation, monkeypatch):
     bad = await asyncio.to_thread(doctor, installation, "--offline")
 
     assert (1, 2) == (warned.code, bad.code)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "who"),
+    [
+        (503, PAGE, "the National Service Desk <ssd.nationalservicedesk@nhs.net>, telephone 0300"),
+        (401, b'{"error": "invalid_client"}', "the BaRS team <england.booking"),
+    ],
+)
+async def test_who_is_asked_goes_by_what_the_token_service_said(
+    broken, monkeypatch, status, body, who
+):
+    """A service that is down is its desk's, day and night; what it refuses is a registration."""
+
+    async def answered(*_given):
+        refused = classify(status, body, broken.site.now())
+        return SimpleNamespace(token=None, refused=refused)
+
+    monkeypatch.setattr("bars_gateway.onboarding.doctor.connection_checks.probe", answered)
+    (check,) = (check for check in CHECKS if check.name == "token.granted")
+    found = CheckResult(check=check, seen=await alone(broken, "token.granted"))
+
+    assert found.document()["ask"].startswith(who)
 
 
 async def test_offline_asks_nobody(installation):

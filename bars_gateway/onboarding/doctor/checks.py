@@ -218,6 +218,11 @@ class CheckResult:
     check: Check
     seen: Seen
 
+    @property
+    def ask(self) -> str:
+        """Who can help, and how they are reached."""
+        return (self.seen.ask or self.check.ask).at_night
+
     def document(self) -> dict[str, str]:
         """Return it for other programs."""
         return {
@@ -228,7 +233,7 @@ class CheckResult:
             "seen": self.seen.text,
             "why": self.check.why,
             "cure": self.seen.cure,
-            "ask": str(self.check.ask),
+            "ask": self.ask,
         }
 
 

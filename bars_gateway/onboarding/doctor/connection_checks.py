@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from cryptography import x509
 
-from bars_gateway.errors import EgressBlocked, IdentityError
+from bars_gateway.errors import EgressBlocked, IdentityError, TokenServiceDown
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.checklist import callers_of
 from bars_gateway.onboarding.doctor.checks import (
@@ -160,7 +160,9 @@ async def _token(site: CheckedSite) -> Seen:
             return failed(str(error), error.advice)
         site.probes[name] = found
         if found.refused is not None:
-            return failed(f"{name}: {found.refused.reason}", found.refused.advice)
+            down = isinstance(found.refused.error, TokenServiceDown)  # else it is our registration
+            ask = contacts.SERVICE_DESK if down else None
+            return failed(f"{name}: {found.refused.reason}", found.refused.advice, ask)
     return passed(f"a token for {', '.join(site.settings.providers)}")
 
 

@@ -163,7 +163,7 @@ def _told(finding: CheckResult, *, in_full: bool) -> Iterator[str]:
         yield f"      why  {check.why}"
     yield f"      try  {seen.cure}"
     if in_full:
-        yield f"      ask  {check.ask}"
+        yield f"      ask  {finding.ask}"
 
 
 def _summary(report: DoctorReport) -> str:
