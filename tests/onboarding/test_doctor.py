@@ -34,7 +34,14 @@ from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.onboarding import encryption, keys
-from bars_gateway.onboarding.doctor.checks import CheckedSite, CheckResult, DoctorReport, Machine
+from bars_gateway.onboarding.contacts import SERVICE_DESK
+from bars_gateway.onboarding.doctor.checks import (
+    CheckedSite,
+    CheckResult,
+    DoctorReport,
+    Fetched,
+    Machine,
+)
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.onboarding.grades import Grade
 from bars_gateway.outbound.token_refusals import classify
@@ -727,6 +734,20 @@ async def test_who_is_asked_goes_by_what_the_token_service_said(
     found = CheckResult(check=check, seen=await alone(broken, "token.granted"))
 
     assert found.document()["ask"].startswith(who)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_page_from_in_between_is_not_taken_for_the_proxys_word(broken, monkeypatch, status):
+    """It says nothing of DNS, firewall or catalogue, and 200 does not say that we were reached."""
+
+    async def fetched(*_given, **_named):
+        return Fetched(status=status, headers={}, body=b"\n<!DOCTYPE html><title>Sorry</title>")
+
+    monkeypatch.setattr("bars_gateway.onboarding.doctor.connection_checks.fetch", fetched)
+    seen = await alone(broken, "proxy.ourselves")
+
+    assert (Grade.FAIL, SERVICE_DESK) == (seen.grade, seen.ask)
+    assert f"something in between did, with a page of its own ({status})" in seen.text
 
 
 async def test_offline_asks_nobody(installation):

@@ -61,6 +61,11 @@ _NOT_ROUND = (
     (408, "", "the proxy had no answer from us in time", "Look at the firewall and at our log."),
     (502, "", "our listener broke the connection off", "Look at our log for tls. events."),
 )
+_PAGE = "the proxy did not answer: something in between did, with a page of its own ({status})"
+_PAGE_CURE = (
+    "Nothing to do in the first minute. If it lasts, check the network path, and ask the national"
+    " service desk."
+)
 _SECONDS = 5.0
 _FEW_FILES = 128  # beside the connections: database, sockets, folders, log
 _START = "systemctl start bars-gateway; its log says what keeps it from starting."
@@ -189,6 +194,8 @@ async def _ourselves(site: CheckedSite) -> Seen:
 
 
 def _came_round(service: str, reply: Fetched) -> Seen:
+    if reply.body.lstrip().startswith(b"<"):  # the proxy and we were asked for JSON
+        return failed(_PAGE.format(status=reply.status), _PAGE_CURE, contacts.SERVICE_DESK)
     code = read_outcome(reply.body).code or ""
     if reply.status in {_OK, 501} and not code.startswith(("PROXY", "SEND")):
         return passed(f"{service} came round to us: {reply.status}")
