@@ -68,7 +68,8 @@ def require(*paths: Path, write: bool = False) -> None:
     for path in paths:
         found = _barrier(path, os.R_OK | (os.W_OK if write else 0))
         if found is not None:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(found))
+            why = _refusal_of(found)
+            raise PermissionError(why, os.strerror(why), str(found))
 
 
 def require_database(path: Path, *, write: bool) -> None:
@@ -171,6 +172,12 @@ def _barrier(path: Path, mode: int) -> Path | None:
         mode |= os.X_OK
     shut = not _lets(path, mode) and os.path.lexists(path)  # whoever closes last removes a log
     return path if shut else None
+
+
+def _refusal_of(found: Path) -> int:
+    """Return why *found* is shut: its whole file system lets nobody write, or it is somebody's."""
+    read_only = os.statvfs(found).f_flag & os.ST_RDONLY
+    return errno.EROFS if read_only and _lets(found, os.R_OK) else errno.EACCES
 
 
 def _lets(path: Path, mode: int) -> bool:
