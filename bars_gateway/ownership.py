@@ -111,7 +111,8 @@ def _groups_of(owner: FileOwner) -> list[int]:
         entry = pwd.getpwuid(owner.user)
     except KeyError:  # a user without a name, as in many a container
         return [owner.group]
-    return os.getgrouplist(entry.pw_name, owner.group)
+    # systemd gives the state to the unit's first group, which is the EPR's and not the user's own.
+    return [owner.group, *os.getgrouplist(entry.pw_name, entry.pw_gid)]
 
 
 def _called_as(group: int) -> int | None:

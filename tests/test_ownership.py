@@ -170,6 +170,19 @@ def test_the_doctor_of_roots_looks_as_the_gateways_user(folder: Path) -> None:
     assert "and you are daemon: you may not use it" in done.out
 
 
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_root_judges_in_all_groups_that_the_gateway_runs_in(folder: Path, command: str) -> None:
+    """The state is its first group's, the EPRs'; another is let into /etc/bars-gateway."""
+    home = initialised(folder)
+    os.chown(home, 0, DAEMON.pw_gid)
+    home.chmod(0o750)
+    os.chown(home / "state", DAEMON.pw_uid, pwd.getpwnam("nobody").pw_gid)
+    offline = ["--offline"] if command == "doctor" else []
+    done = typed(command, *offline, "--config", home / "bars-gateway.toml")
+
+    assert "may not" not in done.out + done.err
+
+
 def test_whoever_is_told_to_be_the_gateways_user_is_not_it_already(folder: Path) -> None:
     """Where a folder is root's, root does it: the user who was just refused cannot."""
     home = initialised(folder)
