@@ -259,9 +259,10 @@ deb-test:
 	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)
 
 # A machine with the release's own kernel and systemd, emulated: it takes its time. PARTS names what
-# is wanted of it: moments looks at what a cut would leave, and cuts nothing. DISK=liar and DISK=nobarrier show that a power cut can lose something.
+# is wanted of it: upgrade begins with the package of the last release; moments looks at what a cut
+# would leave, and cuts nothing. DISK=liar and DISK=nobarrier show that a power cut can lose something.
 vm: SUITE := bookworm
-vm: PARTS := image service power_cuts
+vm: PARTS := image service upgrade power_cuts
 vm: export CUTS := $(CUTS)
 vm: export MOMENTS := $(MOMENTS)
 vm: export SEED := $(SEED)

@@ -6,11 +6,13 @@ An EPR of the folders inside the machine, whose memory is outside: each receipt 
     python3 epr_by_folder.py BODIES SPOOL
 
 It begins anew with the machine, knows nothing of before, and prints each receipt that is there:
-what was printed before a power cut has to be printed again. Python's own library is enough.
+what was printed before a power cut has to be printed again. On SIGTERM it ends, with the receipt of
+what it has handed over. Python's own library is enough.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,14 +39,18 @@ def receipt(body: Path, outbox: Path) -> str | None:
 
 
 def main(bodies: Path, spool: Path) -> None:
-    """Hand over one after the other, for as long as the machine runs."""
+    """Hand over one after the other, for as long as the machine runs or until it is enough."""
     outbox = spool / "outbox"
+    enough: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: enough.append(number))
     while not (outbox / "accepted").is_dir():
         time.sleep(0.2)
     for body in sorted(bodies.iterdir()):
+        if enough:
+            return
         dropped = False
         while (request_id := receipt(body, outbox)) is None:
-            if not dropped and not any(outbox.glob(f"*/{body.name}")):
+            if not dropped and not (outbox / "new" / body.name).exists():
                 drop(body, outbox)
             dropped = True
             time.sleep(0.1)

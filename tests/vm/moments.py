@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facts import Facts
-from power_cuts import LONGEST_PAUSE, started, tried, with_folder_epr
+from power_cuts import LONGEST_PAUSE, started, tried, with_folder_epr, without_folder_epr
 from scene import Scene
 from traffic import Traffic
 
@@ -118,6 +118,7 @@ async def look_again_and_again(
                 not problems,
                 "\n".join([f"of {moment.unflushed} blocks {moment.lost} are lost", *problems]),
             )
+        await without_folder_epr(facts)
     problems = await traffic.problems(scene.at_far_side)
     facts.require(
         f"of {len(traffic.promised)} messages each was told, and is at the far side, once",

@@ -48,6 +48,7 @@ ExecStart=/opt/bars-gateway/bin/python -IB /srv/epr_by_folder.py /srv/bodies \\
 StandardOutput=file:/dev/virtio-ports/told
 StandardError=journal
 Restart=always
+TimeoutStopSec=10min
 [Install]
 WantedBy=multi-user.target
 """
@@ -78,6 +79,12 @@ async def with_folder_epr(scene: Scene, traffic: Traffic) -> None:
     )
     done = await machine.run("sync; systemctl enable --now epr-by-folder.service")
     assert done.code == 0, done.said
+
+
+async def without_folder_epr(facts: Facts) -> None:
+    """Let it end once it has its last receipt: what is acknowledged later, nobody would hear."""
+    ends = "systemctl disable --now epr-by-folder.service"
+    await facts.ran("the EPR of the folders has its last receipt", ends, 600)
 
 
 async def kept(scene: Scene) -> tuple[str, list[str]]:
@@ -144,6 +151,7 @@ async def cut_again_and_again(scene: Scene, facts: Facts, cuts: int, rng: random
                 return before <= traffic.epr.heard_again
 
             await facts.becomes("every receipt in the folder is there again", heard)
+        await without_folder_epr(facts)
     problems = await traffic.problems(scene.at_far_side)
     facts.require(
         f"of {len(traffic.promised)} messages each was told, and is at the far side, once",

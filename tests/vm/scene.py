@@ -102,12 +102,22 @@ def _port_of(national: Path) -> int:
 
 @asynccontextmanager
 async def scene(
-    boot: Path, image: Path, folder: Path, *, lies: float = 0.0, options: str = ""
+    boot: Path,
+    image: Path,
+    folder: Path,
+    *,
+    national: Path | None = None,
+    lies: float = 0.0,
+    options: str = "",
 ) -> AsyncIterator[Scene]:
-    """Let everything run but the machine, which is off; in the end it is ended, too."""
+    """
+    Let everything run but the machine, which is off; in the end it is ended, too.
+
+    *national*: the folder of the national side, if not the one that `service` has registered with.
+    """
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
     structlog.configure(wrapper_class=quiet)
-    national, folder = boot / "national", folder.resolve()
+    national, folder = national or boot / "national", folder.resolve()
     settings = SandboxSettings(folder=national.resolve(), port=_port_of(national), key_bits=2048)
     async with AsyncExitStack() as opened:
         group = await opened.enter_async_context(asyncio.TaskGroup())

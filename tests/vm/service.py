@@ -53,8 +53,8 @@ async def is_ready(machine: Machine) -> bool:
     return (await machine.run(_READY)).said == "200"
 
 
-async def installed(scene: Scene, facts: Facts) -> None:
-    """Install the package, and have it start."""
+async def installed(scene: Scene, facts: Facts, package: str = "this") -> None:
+    """Install that package, and give it what it needs to start."""
     machine = scene.machine
     said = await facts.ran(
         "Debian runs, with systemd as its first process",
@@ -63,7 +63,7 @@ async def installed(scene: Scene, facts: Facts) -> None:
     )
     facts.note(said)
     await facts.ran(
-        "the package installs, without a network", "dpkg --install /root/trial/this.deb", 1200
+        "the package installs, without a network", f"dpkg --install /root/trial/{package}.deb", 1200
     )
     await scene.furnish()
     await facts.ran("init writes settings, keys and folders", _INIT, 600)
@@ -159,6 +159,9 @@ async def with_credentials(scene: Scene, facts: Facts) -> None:
     await sends(scene, facts, "and signs with it")
     done = await machine.run(f"stat -c '%a %U %s' {_CREDENTIAL}; ls -ld {keys} /root/keys/{_KEY}")
     facts.note(f"the key there: {done.said.splitlines()[0]}")
+    for who in ("", "runuser -u bars-gateway -- "):
+        command = f"{who}bars-gateway check"
+        await facts.ran(f"`{command}` finds it there, and nothing wrong", command)
     assert (await machine.run(f"echo '# tried' >>{dropin}")).code == 0
     store = f"/etc/credstore.encrypted/{_KEY}"
     await facts.ran(
