@@ -65,6 +65,10 @@ ANSWERS: Mapping[str, str] = {
     "intermediary": (
         f"an error came that is none of BaRS's own: something on the way answered, and {_PERHAPS}"
     ),
+    "unfit-on-the-way": (
+        "something on the way does not let it pass, most likely for its size: as it is, it may"
+        " never get there"
+    ),
     "too-early": (
         "the answer is to ask again later, for an earlier attempt may still be at work there:"
         f" {_PERHAPS}"

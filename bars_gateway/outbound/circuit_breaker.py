@@ -34,7 +34,7 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
-from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.standard.verdict import UNFIT, Judgement, Verdict
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.nodes import others_live
 from bars_gateway.store.store import Store
@@ -379,6 +379,8 @@ class CircuitBreakers:
         We back off from a Receiver for as long as the message would by its *timing* alone,
         so that what is urgent does not wait for longer because others wait with it.
         """
+        if judgement.row == UNFIT:
+            return
         if judgement.verdict in _OURS_TO_MEND:
             self._refused_by[claim.provider] = judgement.row
             failure = FailedPost(message_id=claim.message_id, began=began)

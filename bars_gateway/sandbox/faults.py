@@ -19,6 +19,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.sandbox.bodies import REFUSALS
 
 STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
+OF_A_DEVICE = STATUSES | {413, 414, 415, 431}  # which minds the size, or the form, of what it sees
 
 
 class FaultKind(StrEnum):
@@ -265,7 +266,8 @@ def _check(fault: ArmedFault) -> None:
         raise FaultProblem("seconds is between 0 and 600")
     if fault.method not in {None, *_METHODS}:
         raise FaultProblem(f"method must be one of {', '.join(_METHODS)}")
-    if fault.status not in STATUSES:
-        raise FaultProblem(f"status must be one of {', '.join(map(str, sorted(STATUSES)))}")
+    known = OF_A_DEVICE if fault.kind is FaultKind.PAGE else STATUSES
+    if fault.status not in known:
+        raise FaultProblem(f"status must be one of {', '.join(map(str, sorted(known)))}")
     if fault.refusal not in REFUSALS:
         raise FaultProblem(f"refusal must be one of {', '.join(REFUSALS)}")

@@ -92,7 +92,8 @@ class Remark(StrEnum):
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
     PAST_ITS_TIME = "past_its_time"  # of an outcome, or of word that a message is late
-    HELD = "held"  # of word that a message is late
+    HELD = "held"  # of word that a message is late, as is the next
+    UNFIT = "unfit"
     INTERIM_ONLY = "interim_only"  # of what is owed and has not come, as are the next two
     ANSWER_UNCLEAR = "answer_unclear"
     ARRIVAL_UNKNOWN = "arrival_unknown"
@@ -178,7 +179,7 @@ OF_OUTCOMES = frozenset(
     }
 )
 # What is said with word that a message is late.
-OF_DELAYS = OF_KNOWN | {Remark.HELD, Remark.PAST_ITS_TIME}
+OF_DELAYS = OF_KNOWN | {Remark.HELD, Remark.UNFIT, Remark.PAST_ITS_TIME}
 # What is said with word that a message is held.
 OF_HOLDS = OF_KNOWN | {Remark.SET_ASIDE}
 # What is said with an answer that has not come, by where its workflow is then.

@@ -44,7 +44,8 @@ OF_OUR_APPLICATION = (
     "invalid_client-app_not_approved",
 )
 ACCESS_DENIED = "ACCESS_DENIED"  # its OperationOutcome: no prefix says whose fault it is
-TABLE_VERSION = 4  # grows with every change of ROWS, and is kept with each attempt
+TABLE_VERSION = 5  # grows with every change of ROWS, and is kept with each attempt
+UNFIT = "unfit-on-the-way"  # of one message, and nothing of who gets it
 # That something went wrong there, with whatever status: it proves nothing, and may be said of all.
 SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500", "ok-with-an-error"})
 _NO_ANSWER = frozenset(
@@ -252,7 +253,15 @@ ROWS: tuple[VerdictRow, ...] = (
         fault=FaultSide.HERE,
         kept_out=True,
     ),
-    # No OperationOutcome on an error: something in between answered.
+    # No OperationOutcome on an error: something in between answered. Where it minds the size or the
+    # form of what is sent, it will mind it each time: whoever submitted it is told at once.
+    VerdictRow(
+        name=UNFIT,
+        verdict=Verdict.RETRY,
+        status=(413, 414, 415, 431),
+        outcome=False,
+        fault=FaultSide.PROXY,
+    ),
     VerdictRow(
         name="intermediary",
         verdict=Verdict.RETRY,

@@ -61,6 +61,7 @@ STANDINGS: Mapping[str, Standing] = {
     "application-refused-by-platform": Standing.KEPT_OUT,
     "access-denied": Standing.KEPT_OUT,
     "access-forbidden": Standing.KEPT_OUT,
+    "unfit-on-the-way": Standing.SILENT,
     "intermediary": Standing.SILENT,
     "too-early": Standing.BUSY,
     "timeout": Standing.SILENT,

@@ -32,7 +32,7 @@ from bars_gateway.model.messages import (
     Submission,
 )
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import FOREIGN, ProxyAnswer
+from bars_gateway.standard.verdict import FOREIGN, UNFIT, ProxyAnswer
 from bars_gateway.standard.workflow import CHANGES, Move, Role, State, is_worse
 from bars_gateway.store import claims, submissions
 from bars_gateway.store.asides import (
@@ -288,6 +288,9 @@ def settle(  # noqa: PLR0917
             retry_at=text(settlement.at),
         )
         _exactly_one(changed, claim)
+        if attempt.row == UNFIT:
+            at = text(attempt.ended_at)
+            connection.put("late_at_once", id=claim.message_id, row=UNFIT, now=at)
         if attempt.row in _UNPROVEN and answer.body:
             keep(connection, claim.message_id, Part.UNPROVEN, _payload(answer))
         _record(connection, claim, attempt)
@@ -456,7 +459,8 @@ def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:
 def _tell_delay(connection: Connection, now: datetime, row: Row) -> None:
     connection.put("delay_told", id=row["id"], now=text(now))
     held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
-    remarks = [*held, *known_before(connection, row["id"]), *_past_its_time(row, now)]
+    unfit = [Remark.UNFIT] if row["last_row"] == UNFIT else []
+    remarks = [*held, *unfit, *known_before(connection, row["id"]), *_past_its_time(row, now)]
     notify(connection, NoticeKind.DELAYED, row, now, remarks)
 
 

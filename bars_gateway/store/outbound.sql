@@ -92,10 +92,18 @@ RETURNING id, provider, move, workflow_id, state;
 
 -- name: late_messages
 -- What is open and late, and was not told before, the longest late first. What is at its end is told of that.
-SELECT id, provider, state, needed_by, id AS message_id, request_id FROM messages
+SELECT id, provider, state, needed_by, id AS message_id, request_id,
+       (SELECT a.verdict_row FROM attempts AS a WHERE a.message_id = messages.id
+         ORDER BY a.number DESC LIMIT 1) AS last_row
+  FROM messages
  WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now AND give_up_at > :now
    AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:left_out))
  ORDER BY delay_due_at LIMIT :limit;
+
+-- name: late_at_once
+-- It may never get there as it is: that is told now, the first time that it is met, and not when it is late.
+UPDATE messages SET delay_due_at = :now
+ WHERE id = :id AND delay_due_at > :now AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = :id AND a.verdict_row = :row);
 
 -- name: delay_told
 -- Said once, and once more when the time passes of what goes on beyond it.

@@ -82,6 +82,7 @@ SAID: Mapping[str, Callable[[], web.Response]] = {
 DONE: Mapping[str, Fault] = {
     "ok-without-our-ids": {"kind": "no_ids"},
     "intermediary": {"kind": "page", "status": 502},
+    "unfit-on-the-way": {"kind": "page", "status": 413},
     "token-refused": {"kind": "status", "status": 401},
     "silence": {"kind": "drop_before"},
     "access-denied": {"kind": "no_ids"},

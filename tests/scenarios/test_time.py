@@ -70,6 +70,30 @@ async def test_a_message_that_was_tried_in_vain_is_unconfirmed(tmp_path: Path) -
         assert "do not know whether" in outcome["means"]
 
 
+async def test_what_is_not_let_pass_is_told_at_once_and_once(tmp_path: Path) -> None:
+    """A middle box that minds its size will mind it each time: nobody waits until it is late."""
+    patient = IMPATIENT.replace("delayed_after_seconds = 0.3", "delayed_after_seconds = 600")
+    patient = patient.replace("give_up_after_minutes = 0.05", "give_up_after_minutes = 30")
+    async with world_in(tmp_path, ambulance=patient) as world:
+        world.sandbox.faults.arm({"kind": "page", "status": 413})
+        receipt = await world.ambulance.sent("r.json", referral(use_case="a3t1"))
+        await eventually(lambda: world.ambulance.files("inbox/new/*.delayed.json"))
+        before = await world.ambulance.history(receipt["request_id"])
+
+        async def went_on() -> bool:
+            history = await world.ambulance.history(receipt["request_id"])
+            assert before is not None
+            assert history is not None
+            return len(history.attempts) > len(before.attempts) + 1
+
+        await in_time(went_on)
+        (file,) = world.ambulance.files("inbox/new/*.delayed.json")
+        notice = json.loads(file.read_bytes())
+
+        assert ["unfit"] == notice["remarks"]
+        assert "Something on the way does not let it pass" in notice["means"]
+
+
 QUICK = """
 [timing.a3]
 first_retry_seconds = 0.1

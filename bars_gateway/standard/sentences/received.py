@@ -385,6 +385,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "Its clinical time has passed: your fallback may already be running. Avoid doing things"
         " twice; telephone."
     ),
+    Remark.UNFIT: telephone(
+        "Something on the way does not let it pass, most likely for its size: it may never get"
+        " there as it is. Telephone the other service, and do not wait for it."
+    ),
     Remark.NO_IDS_TAKEN: check(
         "The answer to it does not say that it is about this message. Telephone before you use a"
         " number from it."
