@@ -27,6 +27,8 @@ FLOOR := 97
 # The tests that do without files, sockets and clocks, and without going through everything; nothing
 # in them logs, or writes past Python.
 FAST := -p no:logging --capture=sys -m "not exhaustive"
+# What COVERAGE leaves of the suite.
+REST := exhaustive or not pure
 HALF = $(BIN)/pytest -q -p no:xdist $(FAST)
 PURE = $(BIN)/pytest -q --numprocesses auto --maxprocesses 8 $(FAST) tests/standard
 COVERAGE = $(PURE) --cov=bars_gateway.standard --cov-branch --cov-report=term:skip-covered \
@@ -88,15 +90,23 @@ FOLDER := $(shell [ "$$(df -Pk $(MEMORY) 2>/dev/null | awk 'END { print $$4 }')"
 # there are processors, at most eight, have something to do meanwhile.
 WORKERS = $(shell n=$$(( $$(nproc) + 2 )); [ "$$n" -lt 8 ] || n=8; echo "$$n")
 
+# Beside the standard, which takes what processors there are for a short while: what takes one alone.
+# That is types, and what pytest makes of each file of tests: else all its processes would, at once.
+define ALL_BUT_THE_SUITE
+@told=$$(mktemp) && trap 'rm -f "$$told"' EXIT INT TERM; \
+( $(BIN)/mypy; found=$$?; $(BIN)/pytest -qq --collect-only >/dev/null 2>&1; exit $$found ) >"$$told" & \
+types=$$!; $(COVERAGE); branches=$$?; \
+wait $$types; types=$$?; cat "$$told"; [ "$$types $$branches" = '0 0' ]
+endef
+
 test: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(if $(ARGS),,$(COVERAGE))
+	$(if $(ARGS),$(BIN)/mypy,$(ALL_BUT_THE_SUITE))
 	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
 	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
-	  --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	  --numprocesses $(WORKERS) --dist worksteal $(if $(ARGS),$(ARGS),-m '$(REST)')
 
 # What keeps everything in a file runs in make test; what tells most runs there on both engines.
 ON_SERVER := tests/scenarios tests/conformance tests/console tests/outbound tests/epr tests/test_on_a_server.py
@@ -206,12 +216,13 @@ $(VENV)/docs: documentation/requirements.lock $(VENV)/tests
 	@$(INSTALL) --requirement documentation/requirements.lock
 	@touch $@
 
-# Its pictures of the console are taken first, by a test, in a browser: that takes a minute.
+# Its pictures of the console are taken first, by a test, in a browser: that takes a minute. Whoever
+# has just run that test with BARS_PICTURES=build/pictures says PICTURES=taken.
 # What is wrong with a link, a drawing or the table of contents is an error.
 docs: $(VENV)/docs
 	@command -v dot >/dev/null || { \
 	  echo 'There is no dot, which draws. This cures it: sudo apt-get install graphviz'; exit 1; }
-	@BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py
+	@$(if $(PICTURES),,BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'build/site/index.html; with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 

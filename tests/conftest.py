@@ -5,6 +5,7 @@ What the whole suite needs: reference data, tools, and honesty about what was le
     @pytest.mark.needs("strace")  needs that program
 
     @pytest.mark.both_engines     runs on SQLite and on PostgreSQL: tests/support/engines.py
+    @pytest.mark.each_fact_once   of what runs on both: on PostgreSQL with one of its values
 
 Where one is missing, the tests that need it are skipped and a loud line at the end says so.
 Where CI is set, they fail instead: a check that nobody ran is no check.
@@ -30,7 +31,7 @@ VARIABLE = "BARS_REFERENCE_DATA"
 if (postgres := engines.programs()) is not None:  # Debian keeps it off everybody's path
     os.environ["PATH"] += f":{postgres}"
 MISSING = pytest.StashKey[dict[str, int]]()
-pytest_plugins = ["left_open"]  # what a test leaves open fails that test
+pytest_plugins = ["left_open", "run_again"]  # what a test leaves open fails that test
 READERS = ("onboarding.certificates", "sandbox.registry")  # of RSA keys, proven in full
 
 settings.register_profile("however busy the machine", deadline=None)
@@ -46,6 +47,7 @@ def pytest_configure(config):
     # Scenarios use what tests of the store have, and are run without these.
     config.addinivalue_line("markers", "of_sqlite: it is about a file, or SQLite's own words")
     config.addinivalue_line("markers", "both_engines: it runs on SQLite and on PostgreSQL")
+    config.addinivalue_line("markers", "each_fact_once: on PostgreSQL with one of its values")
     config.stash[MISSING] = {}
 
 
@@ -83,13 +85,29 @@ def gateways_engine(request) -> Iterator[None]:
     engines.use(engines.WANTED)  # what several tests share is made before the next one's turn
 
 
+def _engine(item):
+    """Return which of both engines *item* is for; None: it does not run on both."""
+    return item.callspec.params.get("gateways_engine") if hasattr(item, "callspec") else None
+
+
+def _left_out(items):
+    """Yield what is not for the engine that it would run on, and what tells a fact once more."""
+    told = set()
+    for item in items:
+        on_server = engines.WANTED != engines.SQLITE or _engine(item) == engines.POSTGRESQL
+        fact = (item.path, item.function) if _engine(item) == engines.POSTGRESQL else None
+        once = fact is not None and item.get_closest_marker("each_fact_once")
+        if (on_server and item.get_closest_marker("of_sqlite")) or (once and fact in told):
+            yield item
+        else:
+            told.add(fact)
+
+
 def pytest_collection_modifyitems(items, config):
     """Begin with what takes longest: at the end, one process would wait for another's last test."""
-    items.sort(key=_allowed, reverse=True)
-    if engines.WANTED != engines.SQLITE:
-        left_out = [item for item in items if item.get_closest_marker("of_sqlite")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    left_out = {*_left_out(items)}
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted((each for each in items if each not in left_out), key=_allowed, reverse=True)
 
 
 @pytest.hookimpl(tryfirst=True)

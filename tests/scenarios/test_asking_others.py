@@ -18,7 +18,7 @@ from yarl import URL
 
 from bars_gateway.standard.xml import to_tree
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
 TO = f"to={quote(RECEIVER)}"

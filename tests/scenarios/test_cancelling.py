@@ -16,7 +16,7 @@ from scripted_receiver import Said, answering_reads
 from structlog.testing import capture_logs
 from world import World, eventually, world_in
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 ASKED = 'questions = "socket"'
 READS = "target_check_seconds = 0"

@@ -18,7 +18,7 @@ from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import State
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 SERVICE = "2000000101"
 

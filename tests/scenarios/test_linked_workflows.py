@@ -6,7 +6,8 @@ They share two gateways: each has a conversation of its own, and looks only at w
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import StringIO
@@ -21,7 +22,7 @@ from bookings import booking, focus
 from messages import referral, validation_request
 from moving import move, sent, socket_of, state
 from rich.console import Console
-from world import Node, World, headers, post, world_in
+from world import Node, World, headers, one_for_several, post, world_in
 
 from bars_gateway.cli import listings
 from bars_gateway.standard.workflow import State
@@ -30,7 +31,7 @@ from bars_gateway.store.connection import Connection, Row
 Document = dict[str, Any]
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.both_engines]
 TAKEN = "00000000-0000-4000-8000-000000000029"  # Bundle.id of the booking that is turned down
 
 
@@ -39,14 +40,27 @@ def says(question: Document) -> Document:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """Return a world whose hospital says yes to all that it is asked, but for one booking."""
-    folder = tmp_path_factory.mktemp("linked")
-    async with (
-        world_in(folder, asked='questions = "socket"') as running,
-        answering(running.hospital.socket, says),
-    ):
-        yield running
+async def shared(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Callable[[], Awaitable[World]]]:
+    """Give the world whose hospital says yes to all that it is asked, but for one booking."""
+
+    @asynccontextmanager
+    async def made() -> AsyncIterator[World]:
+        folder = tmp_path_factory.mktemp("linked")
+        async with (
+            world_in(folder, asked='questions = "socket"') as running,
+            answering(running.hospital.socket, says),
+        ):
+            yield running
+
+    async with one_for_several(made) as of:
+        yield of
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(shared: Callable[[], Awaitable[World]]) -> World:
+    return await shared()
 
 
 class Caller:

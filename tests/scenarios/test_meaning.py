@@ -25,6 +25,7 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
 
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 

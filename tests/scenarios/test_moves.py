@@ -15,7 +15,7 @@ from world import World, eventually, in_time, world_in
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 
 async def test_scenario_62_a_validation_is_answered_in_a_few_words(world: World) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import engines
 import pytest
 from asked_epr import YES, Document, answering
 from bookings import cancelled_referral
@@ -115,10 +116,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.mark.both_engines
 @pytest.mark.timeout(400)
 async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
-    """Sixty courses of events, drawn again in the same way each time."""
-    await each_drawn(PLANS, partial(play, world), examples=60)
+    """Sixty courses of events, drawn again in the same way each time; on a server the first 20."""
+    await each_drawn(PLANS, partial(play, world), examples=20 if engines.on_server() else 60)
 
 
 async def play(

@@ -25,7 +25,7 @@ from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_chang
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 Answering = Callable[[bytes], web.Response]
 

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import pytest
 from messages import NHS_NUMBER, referral
 from world import Node, World, eventually, in_time, process
 
@@ -19,6 +20,7 @@ async def sending(node: Node) -> bool:
     return (await node.overview()).outbound[OutboundState.SENDING] > 0
 
 
+@pytest.mark.both_engines
 async def test_sigterm_finishes_what_is_in_flight(world: World, tmp_path: Path) -> None:
     """The process ends with code 0, and the message is acknowledged."""
     async with process(world.ambulance, tmp_path / "log") as gateway:
@@ -33,6 +35,7 @@ async def test_sigterm_finishes_what_is_in_flight(world: World, tmp_path: Path) 
     assert (0, "acknowledged") == (code, history.message.state)
 
 
+@pytest.mark.both_engines
 async def test_a_kill_loses_nothing_and_doubles_nothing(world: World, tmp_path: Path) -> None:
     """Killed while a message is on its way: the next start sends it again under the same ids."""
     bodies = [referral() for _ in range(8)]
@@ -70,6 +73,7 @@ async def test_a_second_gateway_on_the_same_database_is_refused(world: World) ->
     assert b"try: Only one gateway" in words
 
 
+@pytest.mark.both_engines
 async def test_nothing_of_a_patient_is_in_any_output(world: World, tmp_path: Path) -> None:
     """The loop at DEBUG, with faults and refusals; then every log, page and metric is searched."""
     secret = {"family": CANARIES[0], "given": CANARIES[1], "notes": f"{CANARIES[2]} fell at home"}

@@ -35,6 +35,7 @@ from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import readings
 
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 ANOTHER = b"9990000026"
 OTHERS_RECORD = "the-other-patients-record"
 NUMBER = {"system": "https://fhir.nhs.uk/Id/nhs-number"}

@@ -12,7 +12,7 @@ from asked_epr import YES, answering, epr_at
 from bookings import booking, searchset, slot_query
 from world import World, get, headers, issue, post, world_in
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 PATIENT = "patient:identifier=https://fhir.nhs.uk/Id/nhs-number%7C9990000018"
 ANOTHER = {"system": "http://fhir.nhs.uk/id/nhs-number", "value": "9990000026"}

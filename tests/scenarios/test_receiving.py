@@ -14,7 +14,7 @@ from world import JSON, World, eventually, headers, post
 
 from bars_gateway.standard.headers import TargetIdentifier
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 
 def issues(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,21 +13,20 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import courses
-import engines
 import pytest
 import pytest_asyncio
 from courses import ANOTHER, WELL, Course, marked_as_handled, page
 from markupsafe import escape
 from messages import FAMILY, NHS_NUMBER
 from structlog.testing import capture_logs
-from world import Node, World, in_time, world_in
+from world import Node, World, in_time, one_for_several, world_in
 
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 
@@ -367,6 +366,7 @@ ROWS = (
             epr="withdrawn here before it left. Another one with the same request may be there:"
             " telephone the validating service now"
         ),
+        responder=Told(epr=REFERRED),  # by the one that it waited behind
         leaves_traces=True,
     ),
     Row(
@@ -592,16 +592,11 @@ WorldOf = Callable[[Settings], Awaitable[World]]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorldOf]:
     """Give the world of some settings; the first who asks for it starts it."""
-    running: dict[Settings, World] = {}
-    async with AsyncExitStack() as stack:
 
-        async def of(settings: Settings) -> World:
-            if settings not in running:
-                made = settings.world(tmp_path_factory.mktemp("world"))
-                running[settings] = await stack.enter_async_context(made)
-                engines.keep()
-            return running[settings]
+    def made(settings: Settings) -> AbstractAsyncContextManager[World]:
+        return settings.world(tmp_path_factory.mktemp("world"))
 
+    async with one_for_several(made) as of:
         yield of
 
 
@@ -656,8 +651,10 @@ class Side:
             await in_time(self._log)
         except TimeoutError:
             pytest.fail(f"{self.told}; but told: {self._sentences()}, {self._alarms()}")
-        shown = await in_time(lambda: page(self.node, self.told.page))
-        return str(shown)
+        try:
+            return str(await in_time(lambda: page(self.node, self.told.page)))
+        except TimeoutError:
+            pytest.fail(f"{self.told}; but the page says: {await page(self.node, '')}")
 
     async def is_told_no_more(self, *, runs_on: bool) -> None:
         """Whoever is to be told nothing is told nothing; nor is whoever comes next, later on."""
@@ -731,6 +728,7 @@ class Side:
         ]
 
 
+@pytest.mark.both_engines
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "row",

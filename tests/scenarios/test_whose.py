@@ -23,7 +23,7 @@ from bars_gateway.standard.workflow import State
 from bars_gateway.status.concerns import concerns
 from bars_gateway.status.running import RuntimeState
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 Document = dict[str, Any]
 ANOTHER, THIRD, PLACEHOLDER = "9990000026", "9990000034", "0000000000"

@@ -11,7 +11,8 @@ def _keys_are_proven_once() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Count what draws its examples as exhaustive: `make quick` does without."""
+    """Count what draws its examples as exhaustive: `make quick` does without; and all as pure."""
+    item.add_marker("pure")
     if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
         item.add_marker("exhaustive")
 

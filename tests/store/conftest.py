@@ -3,10 +3,11 @@ The store, over each engine: a test that asks for `store` or `database` runs on 
 
     @pytest.mark.of_sqlite        it is about the file, or SQLite's own words: on SQLite alone
     @pytest.mark.unrehearsed      what it plans for a work happens once: none is tried beforehand
+    @pytest.mark.impure           a work does otherwise the second time, for the reason beside it
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -14,13 +15,14 @@ from pathlib import Path
 import engines
 import psycopg
 import pytest
+import run_again
 from postgres_server import PostgresServer
 from psycopg.rows import tuple_row
 
 from bars_gateway.errors import StoreError
 from bars_gateway.store.connection import Database
 from bars_gateway.store.postgresql import PostgresConnection, Raw, translated
-from bars_gateway.store.postgresql.database import open_server
+from bars_gateway.store.postgresql.database import PostgresDatabase, open_server
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.postgresql.transactions import Writer
 from bars_gateway.store.sqlite import SqliteConnection
@@ -34,6 +36,7 @@ ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgre
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "unrehearsed: what it plans for a work happens once")
+    config.addinivalue_line("markers", "impure: a work does otherwise the second time")
 
 
 def pytest_generate_tests(metafunc):
@@ -111,13 +114,16 @@ _NUMBERS_AGAIN = "SELECT setval(%s, coalesce(%s::bigint, 1), %s::bigint IS NOT N
 
 
 @pytest.fixture
-def refused_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def refused_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """
     Let the server refuse each group that changes something at its COMMIT, once: it runs again.
 
     That is what a conflict between nodes does. The numbers that it was given are given again here,
-    since tests say which they expect.
+    since tests say which they expect. Each of its works asks for the same the second time, and has
+    the same result.
     """
+    watched = run_again.Watched()
+    _watch(watched, monkeypatch)
     begin, commit = Writer._begun, Writer._commit
     numbers: dict[Writer, list[tuple[str, int | None]]] = {}
     again: set[Writer] = set()
@@ -145,6 +151,24 @@ def refused_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Writer, "_begun", begun)
     monkeypatch.setattr(Writer, "_commit", refusing)
+    yield
+    request.node.user_properties.append((run_again.PROPERTY, " ".join(sorted(watched.ran_again))))
+    assert request.node.get_closest_marker("impure") or [] == watched.differ
+
+
+def _watch(watched: run_again.Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have *watched* see each work that is handed to a server, and what it asks for."""
+    write, ask = PostgresDatabase.write, PostgresConnection._ask
+
+    async def writing(database: PostgresDatabase, work: Callable[..., object]) -> object:
+        return await write(database, watched.watching(work))
+
+    def asking(connection: PostgresConnection, *arguments: object) -> object:
+        run_again.asks(*arguments[1:])
+        return ask(connection, *arguments)
+
+    monkeypatch.setattr(PostgresDatabase, "write", writing)
+    monkeypatch.setattr(PostgresConnection, "_ask", asking)
 
 
 class UndoneError(Exception):

@@ -477,6 +477,7 @@ async def test_the_bell_that_nobody_heard_is_remembered(store: Store) -> None:
     assert await claim_next(store, NOW, PROVIDERS) is not None
 
 
+@pytest.mark.impure  # the others are numbered anew without it
 async def test_a_refused_work_undoes_itself_alone(store: Store, database: SqliteDatabase) -> None:
     """Of works that share a transaction, the one that fails leaves the others whole."""
     claim = await claimed(store)

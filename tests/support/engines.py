@@ -9,6 +9,7 @@ A test names the file that its database would be; on a server there is a databas
 which is made when it is first asked for, and gone once the test has ended.
 """
 
+import asyncio
 import atexit
 import os
 import sqlite3
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bars_gateway.keyring import CLEAR, Vault
@@ -35,6 +37,7 @@ WANTED = os.environ.get(SWITCH, SQLITE)
 _made: dict[Path, str] = {}  # which database stands for which file
 _kept: set[Path] = set()  # of those, what several tests share
 _in_use = [WANTED]
+_looks: dict[str, "_Look"] = {}  # by URL, for as long as a test lasts
 
 
 def programs() -> Path | None:
@@ -87,8 +90,15 @@ def keep() -> None:
     _kept.update(_made)
 
 
+def let_go() -> None:
+    """Close each session by which somebody has looked into a server's database."""
+    while _looks:
+        _looks.popitem()[1].close()
+
+
 def forget(before: frozenset[Path]) -> None:
     """Remove every database that was made since: those *before* are of tests yet to come."""
+    let_go()
     for path in made() - before - _kept:
         server().drop(_made.pop(path))
 
@@ -107,11 +117,65 @@ async def opened(path: Path, *, vault: Vault = CLEAR) -> AsyncIterator[Database]
         yield database
 
 
+class _Look:
+    """Looks into a server's database by sessions of its own: to open one costs more than a look."""
+
+    def __init__(self, url: str) -> None:
+        from bars_gateway.store.postgresql.server import ServerAddress, ServerSession, connect
+        from bars_gateway.store.postgresql.transactions import Reader
+
+        self._url, self._alone = url, Lock()
+        self._session = ServerSession(lambda: connect(ServerAddress(url=url, node="looks")))
+        self._reader = Reader(self._session, CLEAR)
+        self._beside: Any = None  # psycopg's own, by which everything may be changed
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what *work* finds."""
+        with self._alone:
+            return self._reader.read(work)
+
+    def ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Run *sql* and commit it; return its rows."""
+        import psycopg
+
+        with self._alone:
+            if self._beside is not None and not _answers(self._beside):
+                self._beside.close()
+                self._beside = None
+            self._beside = self._beside or psycopg.connect(self._url, autocommit=True)
+            cursor = self._beside.execute(sql.replace("?", "%s").encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        with self._alone:
+            self._session.drop()
+            if self._beside is not None:
+                self._beside.close()
+
+
+def _answers(session: Any) -> bool:
+    """Tell whether the server still knows it: it may have been stopped meanwhile."""
+    import psycopg
+
+    try:
+        session.execute(b"")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _look(path: Path) -> _Look:
+    url = url_of(path)
+    return _looks.get(url) or _looks.setdefault(url, _Look(url))
+
+
 async def seen(path: Path, work: Callable[[Connection], T], vault: Vault = CLEAR) -> T:
     """Return what *work* finds there."""
     if not on_server():
         async with open_reader(path, vault) as reader:
             return await read_with(reader, work)
+    if vault is CLEAR:
+        return await asyncio.to_thread(_look(path).read, work)
     from bars_gateway.store.postgresql.database import open_looks
     from bars_gateway.store.postgresql.server import ServerAddress
 
@@ -132,8 +196,4 @@ def ask(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
         there = f"{path.absolute().as_uri()}?mode=rw"  # a gateway alone makes it
         with closing(sqlite3.connect(there, timeout=10, uri=True)) as connection, connection:
             return connection.execute(sql, values).fetchall()
-    import psycopg
-
-    with psycopg.connect(url_of(path)) as session:
-        cursor = session.execute(sql.replace("?", "%s").encode(), values or None)
-        return cursor.fetchall() if cursor.description else []
+    return _look(path).ask(sql, values)

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
-from engines import programs
+from engines import let_go, programs
 
 from bars_gateway.keyring import CLEAR
 from bars_gateway.store.postgresql import adapted, row_of
@@ -130,6 +130,7 @@ class PostgresServer:
 
     def copy_of(self, url: str) -> str:
         """Make a database that is as that one, on which nobody works; return its URL."""
+        let_go()
         name = f"d{next(self._numbers)}"
         self.say(f"CREATE DATABASE {name} TEMPLATE {_name_in(url)} STRATEGY file_copy")
         return self.url(name)

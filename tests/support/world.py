@@ -11,9 +11,10 @@ import asyncio
 import json
 import ssl
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ from bars_gateway.store.rows import payload_of
 
 JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
-PATIENCE = 20.0
+PATIENCE = 45.0
 T = TypeVar("T")
 
 
@@ -54,11 +55,13 @@ async def eventually(condition: Callable[[], Any]) -> Any:
 
 
 async def in_time(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what *condition* gives once that is true."""
+    """Return what *condition* gives once that is true; to ask takes a third of the time at most."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := await condition()):
-            await asyncio.sleep(0.01)
-    return found
+        while True:
+            began = time.monotonic()
+            if found := await condition():
+                return found
+            await asyncio.sleep(max(0.01, 2 * (time.monotonic() - began)))
 
 
 @cache
@@ -410,6 +413,28 @@ async def post(
         session.post((node or world.hospital).url + path, data=body, headers=sent) as response,
     ):
         return response.status, response.headers, json.loads(await response.read())
+
+
+@asynccontextmanager
+async def one_for_several(
+    made: Callable[..., AbstractAsyncContextManager[T]],
+) -> AsyncIterator[Callable[..., Awaitable[T]]]:
+    """
+    Let several tests share what *made* gives for some words: the first who asks for it begins it.
+
+    There is one for each engine, and its databases outlast the test that began it.
+    """
+    running: dict[tuple[object, ...], T] = {}
+    async with AsyncExitStack() as stack:
+
+        async def of(*words: object) -> T:
+            which = (engines.on_server(), *words)
+            if which not in running:
+                running[which] = await stack.enter_async_context(made(*words))
+                engines.keep()
+            return running[which]
+
+        yield of
 
 
 @asynccontextmanager
