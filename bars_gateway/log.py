@@ -451,6 +451,10 @@ EVENTS = {
         "Recent callers could not be written down, so a restart forgets them.",
         "Look at the state folder's room and rights.",
     ),
+    "tls.client_left": LogEvent(
+        "A caller that may call closed its connection without a request.",
+        "If it never asks: see whether it accepts our certificate, and all of the chain.",
+    ),
     "tls.client_let_in": LogEvent(
         "A caller was let in with a remark (`reason`) about its certificate.",
         "Ask its owner for a better certificate.",

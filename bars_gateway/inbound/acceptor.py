@@ -363,6 +363,7 @@ class Acceptor:
             if connection.judgement is not None and connection.judgement.refusal is None:
                 await self._sightings.note(connection.caller)
             await connection.lost
+            self._report_left(connection)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             # A certificate may hold text that Python cannot decode: ValueError.
             self._report_failed(error, peer)
@@ -396,6 +397,14 @@ class Acceptor:
         elif judgement.remark is not None:
             reason = judgement.remark.value
             log.warning("tls.client_let_in", reason=reason, name=name, peer=connection.peer)
+
+    def _report_left(self, connection: CallerConnection) -> None:
+        judgement = connection.judgement
+        if judgement is None or judgement.refusal is not None or not connection.has_left:
+            return
+        self._metrics.note_failure(Failure.LEFT)
+        name = ", ".join(sorted(connection.caller.names)[:_NAMES_SHOWN])
+        log.info("tls.client_left", reason=Failure.LEFT.value, name=name, peer=connection.peer)
 
     def _report_refused(self, failure: Failure, peer: str, name: str | None = None) -> None:
         self._metrics.note_failure(failure)

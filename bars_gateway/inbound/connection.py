@@ -14,7 +14,8 @@ While connecting for the first time nobody knows what name the proxy will show. 
 chain and issuer are required all the same.
 
 OpenSSL and asyncio tell why a handshake failed in codes and in a dozen kinds of exception; an
-operator who waits for the proxy to get through needs the one sentence behind each.
+operator who waits for the proxy to get through needs the one sentence behind each. Some, as
+Node.js, look at our certificate when the handshake is over, and only leave if it will not do.
 
     accepted ─► handshake ─► name ─► header ─► body ─► answer ─► idle ─► header ─► …
                 10 s                 15 s      10 s    4.5 s     75 s    15 s
@@ -64,6 +65,8 @@ class Failure(StrEnum):
     UNKNOWN_ISSUER = "client certificate of an unknown issuer"
     REVOKED = "client certificate revoked"
     WRONG_PURPOSE = "client certificate not meant for clients"
+    MAY_NOT_ISSUE = "client certificate of an authority that may not issue it"
+    TOO_WEAK = "client certificate too weak: a short key, or SHA-1, in it or above it"
     UNREADABLE = "client certificate unreadable"
     NO_CERTIFICATE = "no client certificate"
     NOT_TRUSTED = "the client did not accept our certificate"
@@ -72,6 +75,7 @@ class Failure(StrEnum):
     NO_TLS = "no TLS"
     TIMEOUT = "the handshake took too long"
     GONE = "the client closed the connection"
+    LEFT = "let in, and left without a request: it may not accept our certificate"
     REFUSED = "client name not on the list"
     WRONG_ISSUER = "client certificate of an authority that issues no callers"
     REVOCATION_UNKNOWN = "no current revocation list for the client certificate"
@@ -96,7 +100,15 @@ _BY_VERIFY_CODE = {
     20: Failure.UNKNOWN_ISSUER,
     21: Failure.UNKNOWN_ISSUER,
     23: Failure.REVOKED,
+    25: Failure.MAY_NOT_ISSUE,  # it stands too low for that
     26: Failure.WRONG_PURPOSE,
+    32: Failure.MAY_NOT_ISSUE,  # its key is for something else
+    47: Failure.MAY_NOT_ISSUE,  # it may issue other names, or has to leave this one out
+    48: Failure.MAY_NOT_ISSUE,
+    66: Failure.TOO_WEAK,
+    67: Failure.TOO_WEAK,
+    68: Failure.TOO_WEAK,
+    79: Failure.MAY_NOT_ISSUE,  # it is no authority
 }
 
 _BY_REASON = {
@@ -295,6 +307,11 @@ class CallerConnection(web.RequestHandler):
         super().connection_made(transport)
         self._expect_header()
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the caller has ended it before it has asked for anything."""
+        return self.lost.done() and self._request_count == 0 and not self._finishing
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell who waits for the end."""
         super().connection_lost(exc)
@@ -398,6 +415,7 @@ class CallerConnection(web.RequestHandler):
     def _header_late(self) -> None:
         self._header_deadline = None
         log.info("inbound.header_late", peer=self.peer)
+        self._finishing = True
         if self._is_idle:
             self.abort()
         else:

@@ -356,7 +356,7 @@ def _callers(now: datetime, running: RuntimeState) -> Iterator[Metric]:
     )
     family = CounterMetricFamily(
         "bars_tls_handshake_failures",
-        "Inbound connections that were refused before a request, by reason.",
+        "Inbound connections that were refused, or ended, before a request, by reason.",
         labels=["reason"],
     )
     for reason, count in running.handshake_failures.items():

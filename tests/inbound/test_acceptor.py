@@ -128,6 +128,34 @@ async def test_who_is_refused_hears_why(
     assert heard.partition("ALERT_")[2] in alert
 
 
+async def test_a_caller_who_leaves_without_a_request_is_seen(world: World, identity: Identity):
+    """As those of Node.js do that do not accept our certificate: they tell nobody else."""
+    context = world.caller_context(world.certificate_for(PROXY))
+    with capture_logs() as events:
+        async with serving(Receiver(), identity) as server:
+            async with calling(server.port, context):
+                await eventually(lambda: server.connections)
+            await eventually(lambda: server.failures)
+
+    left = [(e["log_level"], e["name"]) for e in events if e["event"] == "tls.client_left"]
+    assert {Failure.LEFT: 1} == server.failures
+    assert [("info", PROXY)] == left
+
+
+async def test_a_caller_who_is_sent_away_has_not_left(world: World, identity: Identity):
+    """Neither when its header comes too late, nor when we stop."""
+    limits = InboundLimits(header_seconds=0.1)
+    context = world.caller_context(world.certificate_for(PROXY))
+    async with serving(Receiver(), identity, limits=limits) as server:
+        async with calling(server.port, context) as caller:
+            assert b"" == await caller.rest()
+        async with calling(server.port, context):
+            await eventually(lambda: server.connections)
+            server.stop()
+
+    assert {} == server.failures
+
+
 def alert_for(port: int, context: ssl.SSLContext) -> str:
     """Return what a request ends with, as OpenSSL calls it."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:

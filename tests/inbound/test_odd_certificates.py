@@ -6,13 +6,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from certs import AUTHORITY_KEY, LEAF_KEY, Chain, in_pem, key_pem, made, named, pem, rewritten
+from certs import (
+    AUTHORITY_KEY,
+    LEAF_KEY,
+    SHORT_KEY,
+    Chain,
+    in_pem,
+    key_pem,
+    made,
+    named,
+    pem,
+    rewritten,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
-from inbound_callers import PROXY, Receiver, calling, post, serving
+from inbound_callers import PROXY, Receiver, calling, eventually, post, serving
 from structlog.testing import capture_logs
 
 from bars_gateway.inbound.connection import Callers, Failure
@@ -166,6 +177,64 @@ async def test_of_several_lists_in_a_file_each_counts(tmp_path: Path):
     lists = identity(tmp_path, *both)
     async with serving(Receiver(), lists) as server, calling(server.port, context) as caller:
         assert b"" == await caller.rest()
+
+
+CONSTRAINTS, USAGE, NAMES = "2.5.29.19", "2.5.29.15", "2.5.29.30"
+AN_AUTHORITY, WITH_NONE_BELOW, NO_AUTHORITY = "30030101ff", "30060101ff020100", "3000"
+ONLY_SIGNATURES, ONLY_HSE_IE = "03020780", "300ca00a30088206" + b"hse.ie".hex()
+
+
+def authority(name: str, issuer: x509.Name, odd: Mapping[str, str]) -> x509.Certificate:
+    written = {number: bytes.fromhex(content) for number, content in odd.items()}
+    return made(named(name), issuer, key=AUTHORITY_KEY, odd=written)
+
+
+ROOT = CHAIN.root.subject
+OF_FEW = authority("Of few", ROOT, {CONSTRAINTS: WITH_NONE_BELOW})
+MAY_NOT_ISSUE = {
+    "it-may-sign-no-certificates": [
+        authority("A server", ROOT, {CONSTRAINTS: AN_AUTHORITY, USAGE: ONLY_SIGNATURES})
+    ],
+    "it-is-no-authority": [authority("A person", ROOT, {CONSTRAINTS: NO_AUTHORITY})],
+    "it-stands-too-low": [authority("Low", OF_FEW.subject, {CONSTRAINTS: AN_AUTHORITY}), OF_FEW],
+    "it-may-issue-other-names": [
+        authority("Of others", ROOT, {CONSTRAINTS: AN_AUTHORITY, NAMES: ONLY_HSE_IE})
+    ],
+}
+
+
+async def refused(
+    folder: Path, ours: Identity, leaf: x509.Certificate, *above: x509.Certificate, key=LEAF_KEY
+) -> list[str]:
+    """Return why a caller with this certificate, and those *above* it, is not let in."""
+    files = folder / "caller.pem", folder / "caller.key"
+    files[0].write_bytes(pem(leaf, *above))
+    files[1].write_bytes(key_pem(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pem(CHAIN.root).decode())
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # or it would not send what is too weak
+    context.load_cert_chain(*files)
+    async with serving(Receiver(), ours) as server, calling(server.port, context) as caller:
+        assert b"" == await caller.rest()
+        await eventually(lambda: server.failures)
+        return list(server.failures)
+
+
+@pytest.mark.parametrize("kind", MAY_NOT_ISSUE)
+async def test_an_authority_that_may_not_issue_a_caller_is_called_so(
+    tmp_path: Path, ours: Identity, kind: str
+):
+    """Its certificate can be read: who looks for what is broken in it would find nothing."""
+    above = MAY_NOT_ISSUE[kind]
+    leaf = made(named(PROXY), above[0].subject, usages=[])
+    assert [Failure.MAY_NOT_ISSUE] == await refused(tmp_path, ours, leaf, *above)
+
+
+async def test_a_key_that_is_too_short_is_called_so(tmp_path: Path, ours: Identity):
+    """1024 bits are less than TLS takes here."""
+    leaf = made(named(PROXY), CHAIN.middle.subject, usages=[], key=SHORT_KEY)
+    found = await refused(tmp_path, ours, leaf, CHAIN.middle, key=SHORT_KEY)
+    assert [Failure.TOO_WEAK] == found
 
 
 def test_the_key_that_signs_leaves_is_not_that_of_authorities():
