@@ -175,7 +175,7 @@ class Sheet:
 
     body: bytes | None  # None where it is larger than was allowed
     inode: tuple[int, int]
-    stamp: tuple[int, int]  # size and time of change: equal when nobody wrote between
+    stamp: tuple[int, int]  # size and when it was last written to: equal when nobody did between
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -261,7 +261,8 @@ class Folder:
             if body is not None and len(body) > max_bytes:
                 body = None
             inode = (found.st_dev, found.st_ino)
-            return Sheet(body, inode, (found.st_size, found.st_mtime_ns))
+            # Not its date: whoever copies it may give it the old one, while it is written.
+            return Sheet(body, inode, (found.st_size, found.st_ctime_ns))
 
     def write(self, name: str, body: bytes) -> None:
         """Write a new file, in place of any that a crash left over; `flush` puts it on disk."""

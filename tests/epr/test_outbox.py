@@ -102,6 +102,27 @@ def test_what_does_not_parse_is_taken_in_the_end(spool: Spool, root: Path) -> No
     assert ([], [b"{"]) == (box.take(), [drop.body for drop in box.take()])
 
 
+def test_what_is_written_under_an_old_date_is_left_alone(spool: Spool, root: Path) -> None:
+    """Who copies in place may make it as long as it will be, and date it as it was, at once."""
+    file = root / "outbox/new/one.json"
+    box = outbox(spool)
+    found = []
+    for content in (b"{\0\0", b'{"\0'):
+        written(file, content)
+        found.append(box.take())
+    found.append(box.take())
+
+    assert [[], [], [b'{"\0']] == [[drop.body for drop in drops] for drops in found]
+
+
+def written(file: Path, content: bytes) -> None:
+    """Write it, at another moment by the clock of the filesystem than before, with an old date."""
+    before = file.stat().st_ctime_ns if file.exists() else 0
+    while not file.exists() or file.stat().st_ctime_ns == before:
+        file.write_bytes(content)
+        os.utime(file, (0, 0))
+
+
 def test_a_batch_has_a_limit(spool: Spool, root: Path) -> None:
     """A backlog is taken in parts, so that it need not be in memory at once."""
     for number in range(50):
