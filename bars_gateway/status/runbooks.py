@@ -584,7 +584,9 @@ _OUTSIDE = Runbook(
     whose=Whose.OURS,
     harm="Nothing is received or sent: Senders are told that we are away, and what the EPR submits"
     " waits there.",
-    look="`systemctl status bars-gateway` and its log (`journalctl -u bars-gateway`).",
+    look="`systemctl status bars-gateway` and its log (`journalctl -u bars-gateway`). Where it"
+    " runs, `/readyz` says what it lacks: without its database server `/metrics` has no answer"
+    " either.",
     do="Start it: what was promised goes on from the disk. If it does not start, the log says why."
     " Ask clinicians to telephone anything that cannot wait.",
     ends="It answers.",
