@@ -428,7 +428,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=AlarmScope.MESSAGE,
         severe=True,
         noun="message",
-        says="{n} came with what may change its meaning",
+        says="{n} came with what may change the meaning",
         whose=Whose.THEIRS,
         advice="It says that what it asks for is not to be done, or carries an extension or rules"
         " that nobody here knows. Have somebody read the whole message before it is acted on or"

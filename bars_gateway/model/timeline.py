@@ -62,12 +62,12 @@ ANSWERS: Mapping[str, str] = {
     ),
     "access-denied": f"BaRS did not take our access token: {_NOT_PAST}",
     "access-forbidden": f"BaRS did not let our application or organisation in: {_NOT_PAST}",
+    "unfit-on-the-way": (
+        "something on the way says that it does not let it pass, most likely for its size: as it"
+        f" is, it may never get there; but {_PERHAPS}"
+    ),
     "intermediary": (
         f"an error came that is none of BaRS's own: something on the way answered, and {_PERHAPS}"
-    ),
-    "unfit-on-the-way": (
-        "something on the way does not let it pass, most likely for its size: as it is, it may"
-        " never get there"
     ),
     "too-early": (
         "the answer is to ask again later, for an earlier attempt may still be at work there:"
