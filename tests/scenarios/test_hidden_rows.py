@@ -1,6 +1,5 @@
 """A referral that an index hides is sent once, after a kill and after a stop alike."""
 
-import asyncio
 import json
 import signal
 import sys
@@ -11,7 +10,7 @@ import aiohttp
 import pytest
 from hiding import as_after_a_kill, hide, stopped_in_order
 from messages import referral
-from world import Node, World, eventually, in_time, process
+from world import Node, World, begun, eventually, in_time, process
 
 from bars_gateway.store.sqlite import open_reader, read_with
 
@@ -112,12 +111,12 @@ async def test_whoever_dies_over_the_mark(
     node, log = world.hospital, tmp_path / "gateway.log"
     await node.stop()
     command = [sys.executable, str(LAUNCHER), point, *node.command("run")[3:]]
-    with log.open("wb") as output:
-        running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
-    await eventually(lambda: b"daemon.started" in log.read_bytes())
-    running.send_signal(signal.SIGTERM)
+    async with begun(log, *command) as running:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        running.send_signal(signal.SIGTERM)
+        code = await running.wait()
 
-    assert -signal.SIGKILL == await running.wait()
+    assert -signal.SIGKILL == code
     assert marked == stopped_in_order(node.database)
 
 
@@ -126,9 +125,8 @@ async def test_whoever_dies_over_the_rebuilding(world: World, tmp_path: Path) ->
     _, receipt = await hidden(world, killed=False)
     node, log = world.ambulance, tmp_path / "gateway.log"
     command = [sys.executable, str(LAUNCHER), "before:rebuild", *node.command("run")[3:]]
-    with log.open("wb") as output:
-        running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
-    code = await running.wait()
+    async with begun(log, *command) as running:
+        code = await running.wait()
     await node.restart()
     await node.outcome(receipt["request_id"])
     async with open_reader(node.database) as reader:

@@ -6,7 +6,6 @@ The seed is printed with every run; `BARS_SEED=… make test` repeats one, and
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import random
@@ -16,13 +15,14 @@ import sys
 import time
 import uuid
 from collections import Counter, defaultdict
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import engines
 import pytest
 from messages import referral
 from two_nodes import drop_again
-from world import Node, World, eventually, world_in
+from world import Node, World, begun, eventually, world_in
 
 CONVERSATIONS = 100
 MESSAGES_EACH = 3
@@ -52,19 +52,19 @@ class Killed:
         """Start, die, start again, until the messages are through and it has died enough."""
         while not (finished.is_set() and self.kills >= KILLS_EACH):
             starts = self._starts()
-            process = await self._start(self._point())
-            if self._rng.random() < WHEN_READY:
-                began = time.monotonic()
-                await eventually(
-                    lambda: self._starts() > starts or process.returncode is not None  # noqa: B023
-                )
-                self._slowness = max(1.0, (time.monotonic() - began) / QUICK_START)
-            await self._die(process)
+            async with self._life(self._point()) as process:
+                if self._rng.random() < WHEN_READY:
+                    began = time.monotonic()
+                    await eventually(
+                        lambda: self._starts() > starts or process.returncode is not None  # noqa: B023
+                    )
+                    self._slowness = max(1.0, (time.monotonic() - began) / QUICK_START)
+                await self._die(process)
         starts = self._starts()
-        process = await self._start("never:0")
-        await eventually(lambda: self._starts() > starts)
-        process.terminate()
-        assert 0 == await process.wait(), self._log.read_text()[-2000:]
+        async with self._life("never:0") as process:
+            await eventually(lambda: self._starts() > starts)
+            process.terminate()
+            assert 0 == await process.wait(), self._log.read_text()[-2000:]
 
     def _starts(self) -> int:
         return self._log.read_text().count("daemon.started") if self._log.exists() else 0
@@ -75,12 +75,9 @@ class Killed:
             [f"before:{self._rng.randint(3, 60)}", f"after:{self._rng.randint(3, 60)}", "never:0"]
         )
 
-    async def _start(self, point: str) -> asyncio.subprocess.Process:
+    def _life(self, point: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
         command = self.node.command("run")
-        with self._log.open("ab") as output:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, str(LAUNCHER), point, *command[3:], stdout=output, stderr=output
-            )
+        return begun(self._log, sys.executable, str(LAUNCHER), point, *command[3:])
 
     async def _die(self, process: asyncio.subprocess.Process) -> None:
         """Kill it at random, unless it was quicker."""
@@ -88,7 +85,7 @@ class Killed:
             async with asyncio.timeout(self._rng.uniform(0.2, 1.5) * self._slowness):
                 code = await process.wait()
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):  # it may have died this very moment
+            with suppress(ProcessLookupError):  # it may have died this very moment
                 process.kill()
             code = await process.wait()
         assert -signal.SIGKILL == code, self._log.read_text()[-2000:]

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from asked_epr import YES, Epr, epr_at
 from bookings import booking
-from world import World, eventually, headers, post, world_in
+from world import World, begun, eventually, headers, post, world_in
 
 pytestmark = pytest.mark.of_sqlite  # its transactions are what it is killed at
 
@@ -30,14 +30,13 @@ async def dying(world: World, point: str) -> AsyncIterator[Epr]:
     await world.hospital.stop()
     log = world.hospital.folder / "dying.log"
     command = [sys.executable, str(LAUNCHER), point, *world.hospital.command("run")[3:]]
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
-    await eventually(lambda: b"daemon.started" in log.read_bytes())
-    async with epr_at(world.hospital.socket) as epr:
-        await epr.questions(wait=0)
-        yield epr
-    async with asyncio.timeout(20):
-        code = await process.wait()
+    async with begun(log, *command) as process:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        async with epr_at(world.hospital.socket) as epr:
+            await epr.questions(wait=0)
+            yield epr
+        async with asyncio.timeout(20):
+            code = await process.wait()
     assert -signal.SIGKILL == code, log.read_text()[-2000:]
     await world.hospital.restart()
 

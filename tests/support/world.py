@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -320,20 +320,25 @@ longest_retry_seconds = 0.5
 
 
 @asynccontextmanager
+async def begun(log: Path, *command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program that writes to *log*, and that outlives no test, whatever becomes of that."""
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):  # it has ended
+            running.kill()
+        await running.wait()
+
+
+@asynccontextmanager
 async def process(node: Node, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the node's gateway as a process of its own instead of in this one."""
     await node.stop()
-    with log.open("ab") as output:
-        running = await asyncio.create_subprocess_exec(
-            *node.command("run"), stdout=output, stderr=output
-        )
-    try:
+    async with begun(log, *node.command("run")) as running:
         await eventually(lambda: b"daemon.started" in log.read_bytes())
         yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
 
 
 class World:
