@@ -62,6 +62,8 @@ def file_system_of(folder: Path) -> str:
     """Return the kind of the disk: on a tmpfs, durable means nothing."""
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     above = [mount for mount in mounts if folder.is_relative_to(mount[0])]
+    if not above:  # in a root file system below another one's folder
+        return "an unknown file system"
     return max(reversed(above), key=lambda mount: len(mount[0]))[1]  # the last covers the others
 
 

@@ -85,6 +85,7 @@ class ForgetfulDisk:
             "ftruncate": self._cut,
             "mmap": self._mapped,
             "mkdir": self._made,
+            "mkdirat": self._made,  # what Debian 13 makes of a mkdir
             "rename": self._renamed,
             "renameat": self._renamed,
             "unlink": self._removed,
