@@ -91,7 +91,7 @@ _DENIES: Mapping[str, tuple[tuple[str, _Wrong], ...]] = {
     "Procedure": (("status", _code("not-done")),),
     "RelatedPerson": _INACTIVE,
     "Schedule": _INACTIVE,
-    "ServiceRequest": (("status", _code()),),  # whose doNotPerform is a matter of its own
+    "ServiceRequest": (("status", _code()),),  # an entry's doNotPerform is a matter of its own
     "Task": (("status", _code("cancelled", "failed", "rejected")),),
 }
 # Of one activity of a CarePlan.
@@ -160,8 +160,12 @@ def _denied_activities(plan: Resource, path: str) -> Iterator[str]:
 
 def _denied_within(resource: Resource, path: str) -> Iterator[str]:
     for number, each in enumerate(maps_of(resource, "contained")):
-        for element in _told_by(each, _DENIES.get(text_of(each, "resourceType"), _ANY)):
-            yield f"{path}.contained[{number}].{element}"
+        kind, at = text_of(each, "resourceType"), f"{path}.contained[{number}]"
+        # A request within something else is a part of that, and not what the message asks for.
+        rows = _ANY if kind == "ServiceRequest" else _DENIES.get(kind, _ANY)
+        yield from (f"{at}.{element}" for element in _told_by(each, rows))
+        if kind == "CarePlan":
+            yield from _denied_activities(each, at)
 
 
 def _told_by(node: Resource, rows: tuple[tuple[str, _Wrong], ...]) -> Iterator[str]:

@@ -104,6 +104,28 @@ def test_what_is_contained_is_looked_into() -> None:
     assert (f"{plan}.contained[0].verificationStatus",) == modifiers.denied(message)
 
 
+@pytest.mark.parametrize(
+    ("contained", "element"),
+    [
+        ({"resourceType": "ServiceRequest", "doNotPerform": True}, "doNotPerform"),
+        (
+            {"resourceType": "CarePlan", "activity": [{"detail": {"status": "cancelled"}}]},
+            "activity[0].detail.status",
+        ),
+    ],
+)
+def test_what_is_contained_and_not_to_be_done_is_a_part_that_is_denied(
+    contained: Bundle, element: str
+) -> None:
+    """A request within a plan is a part of the plan: the message asks for more than that."""
+    tree = a_referral()
+    resource(tree, "CarePlan")["contained"] = [contained]
+    message = read(tree, sound=False)
+
+    assert (f"{path_of(tree, 'CarePlan')}.contained[0].{element}",) == modifiers.denied(message)
+    assert (Remark.PARTS_DENIED,) == doubts_about(message)
+
+
 def coded(code: str) -> Bundle:
     return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/x", "code": code}]}
 
