@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from closed_sets import pages_of_sets, words_of_sets
+from command_page import every_command, shared_options
 from conformance_tables import (
     assurance_questions,
     pieces_of_exports,
@@ -410,6 +411,8 @@ PRINTED: dict[str, Callable[[], str]] = {
     "our trouble": our_trouble,
     "verdicts": verdict_table,
     "verdict words": verdict_words,
+    "shared options": shared_options,
+    "every command": every_command,
     "json lines": json_lines,
     "json parts": json_parts,
     "epr files": epr_files,

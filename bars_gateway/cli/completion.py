@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bars_gateway.cli.tree import below
 from bars_gateway.frozen import frozen
 
 _PROGRAM = "bars-gateway"
@@ -95,15 +96,13 @@ def completion(
 
 def _places(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, _Place]]:
     """Yield the place behind *command* and behind each that it has, by its path."""
-    below = {
-        name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden
-    }
+    commands = below(command)
     options = [name for each in command.params for name in each.opts if name.startswith("--")] + [
         "--help"
     ]
-    named = {name: each.get_short_help_str(60) for name, each in below.items()}
+    named = {name: each.get_short_help_str(60) for name, each in commands.items()}
     yield "/".join(path), _Place(commands=named, options=options)
-    for name, each in below.items():
+    for name, each in commands.items():
         yield from _places(each, (*path, name))
 
 

@@ -8,8 +8,7 @@ What a command says of itself stands in the code alone, and is printed from ther
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from inspect import cleandoc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from typer.main import get_command
 
 from bars_gateway import __version__
 from bars_gateway.cli.main import SECTIONS, app
+from bars_gateway.cli.tree import CommandWords, below, told
 
 _PROGRAM = "bars-gateway"
 
@@ -25,10 +25,10 @@ def pages(settings: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each page, and its text."""
     program = get_command(app)
     yield f"{_PROGRAM}.1", "\n".join([*_head(_PROGRAM, 1, program.help), *_overview(program), ""])
-    for name, command in _below(program).items():
+    for name, command in below(program).items():
         page = f"{_PROGRAM}-{name}"
         head = _head(page, 1, command.get_short_help_str(200))
-        yield f"{page}.1", "\n".join([*head, *_told(f"{_PROGRAM} {name}", command, "SH"), ""])
+        yield f"{page}.1", "\n".join([*head, *_page([*told(f"{_PROGRAM} {name}", command)]), ""])
     title = f"{_PROGRAM}.toml"
     head = _head(title, 5, "The settings of bars_gateway, each with its default.")
     yield f"{title}.5", "\n".join([*head, ".SH DESCRIPTION", ".nf", _plain(settings), ".fi", ""])
@@ -54,31 +54,31 @@ def _overview(program: Any) -> Iterator[str]:
     yield from (".SH SEE ALSO", f".BR {_plain(_PROGRAM)}.toml (5),", "/usr/share/doc/bars-gateway")
 
 
-def _told(called: str, command: Any, level: str) -> Iterator[str]:
-    """Yield what a command says of itself, and its own commands, as sections."""
-    context = command.make_context(called, [], resilient_parsing=True)  # nothing is asked or done
-    is_page = level == "SH"
-    yield ".SH SYNOPSIS" if is_page else f".SS {_plain(called)}"
-    yield from (f".B {_plain(called)}", _plain(" ".join(command.collect_usage_pieces(context))))
-    yield from (".SH DESCRIPTION" if is_page else ".PP", *_paragraphs(command.help))
-    if is_page:
-        yield ".SH OPTIONS"
-    for named, purpose in filter(None, (each.get_help_record(context) for each in command.params)):
-        yield from (".TP", f".B {_plain(named)}", _plain(purpose))
-    below = _below(command)
-    if below and is_page:
+def _page(page: Sequence[CommandWords]) -> Iterator[str]:
+    """Yield what a command says of itself, and what its own commands do, as sections."""
+    command, *others = page
+    yield ".SH SYNOPSIS"
+    yield from (*_called(command), ".SH DESCRIPTION", *_paragraphs(command), ".SH OPTIONS")
+    yield from _takes(command)
+    if others:
         yield ".SH COMMANDS"
-    for name, each in below.items():
-        yield from _told(f"{called} {name}", each, "SS")
+    for each in others:
+        yield f".SS {_plain(each.called)}"
+        yield from (*_called(each), ".PP", *_paragraphs(each), *_takes(each))
 
 
-def _paragraphs(text: str) -> Iterator[str]:
-    for paragraph in cleandoc(text).split("\n\n"):
-        yield from (_plain(" ".join(paragraph.split())), ".PP")
+def _called(command: CommandWords) -> Sequence[str]:
+    return f".B {_plain(command.called)}", _plain(command.usage)
 
 
-def _below(command: Any) -> Mapping[str, Any]:
-    return {n: each for n, each in getattr(command, "commands", {}).items() if not each.hidden}
+def _paragraphs(command: CommandWords) -> Iterator[str]:
+    for paragraph in command.paragraphs:
+        yield from (_plain(paragraph), ".PP")
+
+
+def _takes(command: CommandWords) -> Iterator[str]:
+    for named, purpose in command.takes:
+        yield from (".TP", f".B {_plain(named)}", _plain(purpose))
 
 
 def _plain(text: str) -> str:
