@@ -101,9 +101,10 @@ SELECT id, provider, state, needed_by, id AS message_id, request_id,
  ORDER BY delay_due_at LIMIT :limit;
 
 -- name: late_at_once
--- It may never get there as it is: that is told now, the first time that it is met, and not when it is late.
+-- It may never get there as it is: that is told the first time that it is met, also of what was told as late before.
 UPDATE messages SET delay_due_at = :now
- WHERE id = :id AND delay_due_at > :now AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = :id AND a.verdict_row = :row);
+ WHERE id = :id AND (delay_due_at IS NULL OR delay_due_at > :now)
+   AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.message_id = :id AND a.verdict_row = :row);
 
 -- name: delay_told
 -- Said once, and once more when the time passes of what goes on beyond it.

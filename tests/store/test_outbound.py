@@ -22,7 +22,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.verdict import ProxyAnswer, Verdict
+from bars_gateway.standard.verdict import UNFIT, ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
@@ -275,6 +275,24 @@ async def test_a_message_whose_epr_was_told_is_late_to_the_operator_too(store: S
     nobody = {THEIRS: False, other: False}
     assert [(None, nobody), (NOW, nobody | {THEIRS: True})] == late
     assert (await store.overview(NOW + timedelta(hours=3))).oldest_late_at is None
+
+
+async def test_what_is_late_already_is_told_once_more_where_it_does_not_pass(store: Store) -> None:
+    """It was told as late, and nobody waits for what may never get there as it is."""
+    await store.outbound.submit(submission(), NOW)
+    told = [await store.outbound.tell_delays(NOW + timedelta(minutes=2))]
+    for minutes in (3, 4):
+        at = NOW + timedelta(minutes=minutes)
+        claim = await claim_next(store, at, PROVIDERS)
+        assert claim is not None
+        met = attempt(claim, Verdict.RETRY, row=UNFIT, http_status=413, ended_at=at)
+        answer = ProxyAnswer(status=413, body=b"")
+        await store.outbound.settle(claim, answer, attempt=met, settlement=TryAgain(at=at))
+        told += [await store.outbound.tell_delays(at), await store.outbound.tell_delays(at)]
+    notices = await store.notices.pending("trust", 10)
+
+    assert [1, 1, 0, 0, 0] == told
+    assert [[], [Remark.UNFIT]] == [notice.remarks for notice in notices]
 
 
 @pytest.mark.parametrize("move", [Move.REQUEST, Move.CONCLUDE, Move.CANCEL])
