@@ -68,8 +68,7 @@ def require(*paths: Path, write: bool = False) -> None:
     for path in paths:
         found = _barrier(path, os.R_OK | (os.W_OK if write else 0))
         if found is not None:
-            why = _refusal_of(found)
-            raise PermissionError(why, os.strerror(why), str(found))
+            raise _shut(found)
 
 
 def require_database(path: Path, *, write: bool) -> None:
@@ -84,7 +83,7 @@ def require_making(path: Path) -> None:
     """Raise PermissionError where nothing may be made in the folder of *path*."""
     found = _barrier(path.parent, os.W_OK | os.X_OK)
     if found is not None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(found))
+        raise _shut(found)
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
@@ -174,10 +173,11 @@ def _barrier(path: Path, mode: int) -> Path | None:
     return path if shut else None
 
 
-def _refusal_of(found: Path) -> int:
-    """Return why *found* is shut: its whole file system lets nobody write, or it is somebody's."""
+def _shut(found: Path) -> PermissionError:
+    """Return why *found* is: its whole file system lets nobody write, or it is somebody's."""
     read_only = os.statvfs(found).f_flag & os.ST_RDONLY
-    return errno.EROFS if read_only and _lets(found, os.R_OK) else errno.EACCES
+    why = errno.EROFS if read_only and _lets(found, os.R_OK) else errno.EACCES
+    return PermissionError(why, os.strerror(why), str(found))
 
 
 def _lets(path: Path, mode: int) -> bool:

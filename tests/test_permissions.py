@@ -32,7 +32,7 @@ from typed import WHY, Done, settings_text
 from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.files import private_pem
-from bars_gateway.permissions import behind, explained, require, require_database
+from bars_gateway.permissions import behind, explained, require, require_database, require_making
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database, take_lock
 
@@ -329,14 +329,19 @@ def test_a_log_that_goes_while_it_is_looked_at_is_in_nobodys_way(
     require_database(database, write=True)
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [lambda folder: require(folder, write=True), lambda folder: require_making(folder / "new")],
+    ids=["written", "made"],
+)
 def test_a_disk_that_was_made_read_only_is_not_taken_for_somebody_elses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Path], None]
 ) -> None:
     """As ext4 does after an error: no owner and no mode is to be changed, and chmod would fail."""
     monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.W_OK)
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
     with pytest.raises(PermissionError) as met:
-        require(tmp_path, write=True)
+        wanted(tmp_path)
     denial = explained(met.value)
 
     assert f"{tmp_path} may not be written: it is on a file system" in denial.cause
