@@ -250,8 +250,9 @@ class Gateway:
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._missing, self._started_at, self._stopping = missing, clock(), False
         self._housekeeper = self._keeps_house()
-        self._purger = purger_of(settings, store, clock)
-        self._own_folders = own_folders_of(settings, store, clock)
+        in_place = {door.provider: door.folder.root.is_in_place for door in doors}
+        self._purger = purger_of(settings, store, clock, in_place)
+        self._own_folders = own_folders_of(settings, store, clock, in_place)
         self._shares = Shares(
             dispatcher.budgets,
             settings.outbound.requests_per_minute,

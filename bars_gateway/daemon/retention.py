@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -13,6 +13,9 @@ from bars_gateway.store.store import Store
 from bars_gateway.upkeep.purging import RESTS, OwnFolders, Purger, Purging
 
 Clock = Callable[[], datetime]
+# By provider: whether what lies at the path of its spool folder is what this gateway holds.
+InPlace = Mapping[str, Callable[[], bool]]
+_WHATEVER_LIES_THERE: InPlace = {}  # no gateway runs, and the folders are as somebody has them
 
 
 def record_requests_of(
@@ -25,12 +28,12 @@ def record_requests_of(
     )
 
 
-def purger_of(settings: Settings, store: Store, now: Clock) -> Purger:
+def purger_of(settings: Settings, store: Store, now: Clock, in_place: InPlace) -> Purger:
     """Return what purges each night, and when somebody asks."""
     retention = settings.retention
     return Purger(
         store.purges,
-        partial(purging_of, settings, store, now),
+        partial(purging_of, settings, store, now, in_place=in_place),
         settings.retention_rules,
         nightly_at=retention.nightly_at if retention.nightly else None,
         wait=store.wait_for_purge,
@@ -40,12 +43,18 @@ def purger_of(settings: Settings, store: Store, now: Clock) -> Purger:
 
 
 def purging_of(
-    settings: Settings, store: Store, now: Clock, stopping: asyncio.Event, *, rests: float = RESTS
+    settings: Settings,
+    store: Store,
+    now: Clock,
+    stopping: asyncio.Event,
+    *,
+    in_place: InPlace = _WHATEVER_LIES_THERE,
+    rests: float = RESTS,
 ) -> Purging:
     """Return what carries a purge out; *rests*: 0 where nothing else works."""
     return Purging(
         store.purges,
-        dict(_copies(settings)),
+        dict(_copies(settings, in_place)),
         now=now,
         monotonic=time.monotonic,
         stopping=stopping,
@@ -53,11 +62,13 @@ def purging_of(
     )
 
 
-def own_folders_of(settings: Settings, store: Store, now: Clock) -> OwnFolders:
+def own_folders_of(settings: Settings, store: Store, now: Clock, in_place: InPlace) -> OwnFolders:
     """Return what clears this node's folders after a purge that another one carried out."""
-    return OwnFolders(store.purges, dict(_copies(settings)), node=settings.node, now=now)
+    copies = dict(_copies(settings, in_place))
+    return OwnFolders(store.purges, copies, node=settings.node, now=now)
 
 
-def _copies(settings: Settings) -> Iterator[tuple[str, LeftCopies]]:
+def _copies(settings: Settings, in_place: InPlace) -> Iterator[tuple[str, LeftCopies]]:
     for name, provider in settings.providers.items():
-        yield name, LeftCopies(provider.spool_dir / "inbox" / "new")
+        inbox = provider.spool_dir / "inbox" / "new"
+        yield name, LeftCopies(inbox, in_place.get(name, lambda: True))

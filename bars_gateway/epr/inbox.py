@@ -370,12 +370,18 @@ def _count(lying: Sequence[LyingRefusals]) -> int:
 class LeftCopies:
     """What one EPR has left in its folder; everything here blocks."""
 
-    def __init__(self, inbox: Path) -> None:
-        """*inbox* is `inbox/new`, where files are moved for the EPR to take away."""
-        self._inbox = inbox
+    def __init__(self, inbox: Path, in_place: Callable[[], bool] = lambda: True) -> None:
+        """
+        *inbox* is `inbox/new`, where files are moved for the EPR to take away.
+
+        What lies there is this EPR's only while *in_place* says so: a share may be lost.
+        """
+        self._inbox, self._in_place = inbox, in_place
 
     def numbers(self, before: datetime) -> Sequence[int]:
         """Return the numbers of notices with files that nobody has touched since, in order."""
+        if not self._in_place():
+            return []
         try:
             with os.scandir(self._inbox) as entries:
                 old = [each.name for each in entries if _lies_since(each, before)]
@@ -385,6 +391,8 @@ class LeftCopies:
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Remove every file of those notices, and nothing else."""
+        if not self._in_place():
+            return
         wanted = frozenset(numbers)
         with os.scandir(self._inbox) as entries:
             gone = [each.name for each in entries if _numbers([each.name]) & wanted]

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import Folder, SpoolRoot
+from bars_gateway.epr.inbox import LeftCopies
 from bars_gateway.epr.spool import Spool
 from bars_gateway.store.store import Store
 
@@ -41,6 +42,22 @@ def as_another_device(root: Path) -> None:
     root.rename(away)
     shutil.copytree(away, away.with_name("copied"))
     away.with_name("copied").rename(root)
+
+
+def test_what_lies_in_place_of_a_lost_share_is_no_old_copy_of_ours(root: SpoolRoot) -> None:
+    """Its numbers are another gateway's, whose EPR may not have read them."""
+    root.make(["inbox", "inbox/new"])
+    new = root.path / "inbox" / "new"
+    left = new / "000000000001.message.json"
+    left.write_text("{}")
+    os.utime(left, (0, 0))
+    copies = LeftCopies(new, root.is_in_place)
+    ours = copies.numbers(NOW)
+    as_another_device(root.path)
+    theirs = copies.numbers(NOW)
+    copies.remove([1])
+
+    assert ([1], [], True) == (ours, theirs, left.exists())
 
 
 async def test_a_share_that_comes_back_as_another_device_is_used_again(
