@@ -13,7 +13,7 @@ from bars_gateway.console.access import Rules
 from bars_gateway.console.hands import ActionOutcome, Effect, Wish
 from bars_gateway.console.users import UserFile
 from bars_gateway.console.visitor import UserRole
-from bars_gateway.daemon.parts import Clock, new_id
+from bars_gateway.daemon.parts import Clock, new_id, overrides_of
 from bars_gateway.epr.interventions import (
     MOST_AT_ONCE,
     AttachedResponse,
@@ -34,6 +34,7 @@ from bars_gateway.epr.orders import (
 from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS, IN_BULK, Verb
 from bars_gateway.model.messages import OutboundState
+from bars_gateway.standard.rule import Side
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -88,10 +89,15 @@ class ProvidersHands:
             _OfProvider(
                 name=name,
                 verbs=Verbs(store, provider=name, timing=timing, now=now, new_id=new_id),
-                attaching=Attaching(store, provider=name, now=now),
+                attaching=Attaching(
+                    store,
+                    provider=name,
+                    overrides=overrides_of(settings, provider, Side.RECEIVING),
+                    now=now,
+                ),
                 confirming=Confirming(store, provider=name, now=now),
             )
-            for name in settings.providers
+            for name, provider in settings.providers.items()
         ]
 
     async def act(

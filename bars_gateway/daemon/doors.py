@@ -221,7 +221,8 @@ def _verbs(given: _Given) -> VerbRequests:
     store, name, now = given.store, given.name, given.now
     timing = given.settings.timing_for
     verbs = Verbs(store, provider=name, timing=timing, now=now, new_id=new_id)
-    attaching = Attaching(store, provider=name, now=now)
+    overrides = overrides_of(given.settings, given.provider, Side.RECEIVING)
+    attaching = Attaching(store, provider=name, overrides=overrides, now=now)
     return VerbRequests(verbs, attaching, Confirming(store, provider=name, now=now))
 
 

@@ -47,6 +47,7 @@ from bars_gateway.model.messages import Actor, Objection, OutboundState, Part, P
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.bundle import MalformedBundle, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
+from bars_gateway.standard.rule import Overrides
 from bars_gateway.standard.timing import Limits, Timing, limits
 from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.conversations import Confirmed
@@ -290,9 +291,17 @@ class AttachedResponse:
 class Attaching:
     """Attaches one provider's quarantined responses."""
 
-    def __init__(self, store: Store, *, provider: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        provider: str,
+        overrides: Overrides,  # on receipt
+        now: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._provider = provider
+        self._overrides = overrides
         self._now = now
 
     async def attach(self, order: Attachment, number: int, via: str) -> AttachedResponse | None:
@@ -320,7 +329,7 @@ class Attaching:
     async def _attach(
         self, order: Attachment, kept: Quarantine, payload: Payload, via: str
     ) -> Attached | Objection | None:
-        arrival = await asyncio.to_thread(arrival_of, kept, payload)
+        arrival = await asyncio.to_thread(arrival_of, kept, payload, self._overrides)
         if isinstance(arrival, Objection):
             return arrival
         quarantine, workflow_id = self._store.quarantine, order.workflow_id

@@ -18,6 +18,7 @@ from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
@@ -48,7 +49,9 @@ def waiting(connection: Connection, provider: str | None, limit: int) -> list[Qu
     return [quarantine_of(row) for row in found]
 
 
-def arrival_of(kept: Quarantine, payload: Payload) -> Arrival | Objection:
+def arrival_of(
+    kept: Quarantine, payload: Payload, overrides: Overrides = NOTHING_AGREED
+) -> Arrival | Objection:
     """Return the response as it would have been taken, had its workflow been found; or why not."""
     if kept.reason == UNKNOWN_RECORD:
         return AGAINST["no_response"]
@@ -69,6 +72,7 @@ def arrival_of(kept: Quarantine, payload: Payload) -> Arrival | Objection:
         sender=kept.sender,
         receiver=kept.receiver,
         came_at=kept.came_at,
+        agreed=overrides.with_the_other_side(message, Side.RECEIVING),
     )
 
 

@@ -17,12 +17,16 @@ pytestmark = pytest.mark.both_engines
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
-async def orphaned(world: World) -> tuple[dict[str, Any], bytes, dict[str, str]]:
+async def orphaned(
+    world: World, change: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], bytes, dict[str, str]]:
     """Quarantine the answer to a request; return the request's receipt, and what came."""
     receipt = await world.ambulance.sent("request.json", validation_request())
     await world.ambulance.outcome(receipt["request_id"])
     (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
     body = response(answer.read_bytes(), encounter="finished", responds_to=NOWHERE)
+    if change:
+        body = json.dumps(json.loads(body) | change).encode()
     sent = headers(world.ambulance.service)
     status, _, _ = await post(world, body, sent, node=world.ambulance)
 
@@ -73,6 +77,18 @@ async def test_an_operator_attaches_a_response(world: World) -> None:
         for event in history.events
         if "attached" in event.kind
     ]
+
+
+async def test_what_is_agreed_on_with_its_sender_holds_as_it_is_attached(world: World) -> None:
+    """It says what it would have said, had its workflow been found at once."""
+    world.ambulance.extra = '[providers.ambulance.rules."*"]\nB01M = "off"'
+    await world.ambulance.restart()
+    receipt, _, _ = await orphaned(world, {"implicitRules": "https://gateway.example/agreed"})
+    done = await attached(world, receipt["workflow_id"])
+    alarms = {each.kind for each in (await world.ambulance.overview()).alarms}
+
+    assert (0, "1: attached; the workflow is completed\n") == done
+    assert "inbound.modified" not in alarms
 
 
 async def test_what_was_attached_comes_again(world: World) -> None:

@@ -105,7 +105,7 @@ def verb_requests(store: Store, at_once: int = MOST_AT_ONCE) -> VerbRequests:
             new_id=lambda: str(uuid4()),
             at_once=at_once,
         ),
-        Attaching(store, provider=PROVIDER, now=utc_now),
+        Attaching(store, provider=PROVIDER, overrides=NOTHING_AGREED, now=utc_now),
         Confirming(store, provider=PROVIDER, now=utc_now),
     )
 

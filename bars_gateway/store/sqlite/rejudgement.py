@@ -11,6 +11,9 @@ good news: somebody may be on the way, or nobody, and a person has to hear of it
 these moves is made once more, in the order in which they were made, and whoever was told
 otherwise of one is told again. What a person has confirmed since holds.
 
+What is agreed on with a Sender (a rule that is off) is not known here: a response whose word a
+modifier extension may change is unclear then, and a person reads it. That errs on the safe side.
+
 The statements walk whole tables, which is why they are none of the named ones.
 """
 
