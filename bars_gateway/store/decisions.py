@@ -189,7 +189,7 @@ def _take_response(
         remarks=told.remarks,
         names=named_by(told.remarks),
     )
-    follow(connection, workflow, told, now)
+    follow(connection, workflow, told, now, asked=True)
     return taken.message_id
 
 

@@ -28,7 +28,7 @@ from bars_gateway.standard.consistency import case_details_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, sameness_among
-from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
+from bars_gateway.standard.remarks import OF_MODIFIERS, OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import changed_workflow, keep_aside, refuse_for
@@ -131,8 +131,17 @@ def tell_of_ended(
     if arrival.move is Move.CANCEL:
         request = connection.one("request_of", id=workflow_id)
         assert request is not None
-        remarks = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT, *arrival.doubts)
+        remarks = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT, *doubts_turned_away(arrival))
         notify(connection, NoticeKind.CANCEL_TURNED_AWAY, request, now, remarks)
+
+
+def doubts_turned_away(arrival: Arrival) -> tuple[Remark, ...]:
+    """
+    Return what is told of a change that is not taken: nothing that asks somebody to read it.
+
+    Nobody here has it, and a notice of it is about the request: it would be said of that.
+    """
+    return tuple(each for each in arrival.doubts if each not in OF_MODIFIERS)
 
 
 def _refuse_unknown(connection: Connection, arrival: Arrival, now: datetime) -> Quarantined | None:

@@ -61,6 +61,7 @@ from bars_gateway.store.asides import Aside, Rounds, Spoilt, each, log_set_aside
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import (
     OTHERS,
+    doubts_turned_away,
     mixed_up,
     refuse_change,
     remarks_on_change,
@@ -316,10 +317,11 @@ def ask_about_response(
     if not attended:
         return Unattended()
     told = tell(connection, workflow, arrival, now, now)
-    word = told.arrival.word
+    word, remarks = told.arrival.word, (*told.remarks, *arrival.doubts)
+    tell_of_doubts(connection, arrival, remarks, now)
     about = {
         "workflow_id": workflow["id"],
-        "remarks": (*told.remarks, *arrival.doubts),
+        "remarks": remarks,
         "says": word.says if word else None,
         "reason_code": word.reason_code if word else None,
         "reason": arrival.reason,
@@ -493,7 +495,7 @@ def _tell_of_unknown(connection: Connection, arrival: Arrival, now: datetime) ->
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     if connection.one("alarm_named", kind=TURNED_AWAY, **values) is None:
         add_event(connection, EventAbout.request(arrival), TURNED_AWAY, now)
-        tell_of_doubts(connection, arrival, arrival.doubts, now)
+        tell_of_doubts(connection, arrival, doubts_turned_away(arrival), now)
 
 
 def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: datetime) -> None:
@@ -504,7 +506,8 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
     if connection.one("event_told", **told):
         return
     add_event(connection, EventAbout.message(request), TURNED_AWAY, now, detail)
-    remarks = (*_remarks_on_change(connection, arrival, workflow_id, now), *arrival.doubts)
+    of_change = _remarks_on_change(connection, arrival, workflow_id, now)
+    remarks = (*of_change, *doubts_turned_away(arrival))
     tell_of_doubts(connection, arrival, remarks, now)
     kind = NoticeKind.CANCEL_TURNED_AWAY
     same = {"message_id": request["id"], "kind": kind, "remarks": " ".join(remarks)}

@@ -370,15 +370,27 @@ def _is_after_the_end(word: Word, workflow: Row, now: datetime) -> bool:
     return word.said_at > closed_at
 
 
-def follow(connection: Connection, workflow: Row, told: JudgedResponse, now: datetime) -> None:
-    """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
+def follow(
+    connection: Connection,
+    workflow: Row,
+    told: JudgedResponse,
+    now: datetime,
+    *,
+    asked: bool = False,
+) -> None:
+    """
+    Let the workflow follow a response that was taken, and raise what alarms it is worth.
+
+    *asked*: the EPR was asked about it, and its doubts were told then.
+    """
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
     about, which = EventAbout.request(arrival), {"workflow_id": workflow["id"]}
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
         add_event(connection, about, OTHERS, now, which)
-    tell_of_doubts(connection, arrival, (*told.remarks, *arrival.doubts), now)
+    if not asked:
+        tell_of_doubts(connection, arrival, (*told.remarks, *arrival.doubts), now)
     if told.moves:
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:

@@ -123,6 +123,22 @@ async def test_a_response_that_the_epr_refuses_moves_nothing(world: World) -> No
     assert 1 == len(epr.seen)
 
 
+@pytest.mark.parametrize(("says", "status"), [(YES, 200), ({"refuse": "invalid"}, 400)])
+async def test_a_response_that_may_mean_something_else_is_told_once(
+    world: World, says: dict[str, Any], status: int
+) -> None:
+    """To a person as well, and whatever the EPR then says of it."""
+    _, acknowledgement = await requested(world)
+    said = json.loads(response(acknowledgement, encounter="finished"))
+    body = json.dumps(said | {"implicitRules": "https://gateway.example/rules"}).encode()
+    async with answering(world.ambulance.socket, lambda _: says):
+        answered, _ = await responded(world, body, to_us())
+    alarms = [(a.kind, a.times) for a in (await world.ambulance.overview()).alarms]
+
+    assert status == answered
+    assert [("inbound.modified", 1)] == [each for each in alarms if each[0] == "inbound.modified"]
+
+
 async def test_nobody_is_asked_about_a_response_to_nothing(world: World) -> None:
     """404 and quarantine come before any question."""
     _, acknowledgement = await requested(world)

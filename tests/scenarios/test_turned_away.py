@@ -136,7 +136,8 @@ async def test_one_of_what_is_over_that_names_another_patient_is_told(
         request = json.loads(file.read_bytes())
         await accepted(world.hospital, notice["request_id"], "decline")
         body, cancelling = cancelled_referral(request), headers()
-        others = body.replace(NHS_NUMBER.encode(), b"9990000026")
+        changed = json.loads(body) | {"implicitRules": "https://gateway.example/rules"}
+        others = json.dumps(changed).replace(NHS_NUMBER, "9990000026").encode()
         statuses = [
             (await post(world, each, how))[0]
             for each, how in ((body, headers()), (others, cancelling), (others, cancelling))

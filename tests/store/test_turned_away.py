@@ -17,6 +17,7 @@ from store_values import (
 
 from bars_gateway.model.messages import Arrival, NoticeKind, OutboundState, Settled
 from bars_gateway.model.questions import QuestionOpen, Unattended
+from bars_gateway.standard.remarks import OF_MODIFIERS, Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
@@ -115,6 +116,22 @@ async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
     await store.questions.turn_away(cancel_of(request), NOW)
 
     assert ([], 0) == (await raised(store), await told(store))
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_may_change_its_meaning_is_not_said_of_its_request(
+    store: Store, *, known: bool
+) -> None:
+    """The notice is about the request, and nobody has the cancellation to read it whole."""
+    request = await taken(store) if known else arrival()
+    doubts = (Remark.TWO_PATIENTS, *sorted(OF_MODIFIERS))
+    await store.questions.turn_away(cancel_of(request, doubts=doubts), NOW)
+    notices = await store.notices.pending("trust", 99)
+    remarks = [each.remarks for each in notices if each.kind is NoticeKind.CANCEL_TURNED_AWAY]
+    alarms = {each.kind for each in (await store.overview(NOW)).alarms}
+
+    assert ([[Remark.TWO_PATIENTS]] if known else []) == remarks
+    assert {"cancel.turned_away", "patient.two"} == alarms
 
 
 @pytest.mark.parametrize("move", [Move.CONCLUDE, Move.DECLINE])
