@@ -257,6 +257,8 @@ class CircuitBreakers:
         self.receivers = Circuits(FAILURES_OF_A_RECEIVER, now=now)
         self.providers = Circuits(1, now=now, messages=1)
         self._answers: dict[str, deque[_Answered]] = {}  # by Receiver
+        # What did not pass for its size since anything else came: from the third on it is silence.
+        self._unfit: dict[str, set[int]] = {}  # by Receiver
         self._refused_by: dict[str, str] = {}  # provider → the row of the answer that it got last
         self._kept: set[str] = set()  # of whom the store has since when nothing came
         self._probes: list[str] = []  # Receivers and providers that a probe is under way to
@@ -379,7 +381,8 @@ class CircuitBreakers:
         We back off from a Receiver for as long as the message would by its *timing* alone,
         so that what is urgent does not wait for longer because others wait with it.
         """
-        if judgement.row == UNFIT:
+        is_unfit = judgement.row == UNFIT
+        if is_unfit and self._is_of_one(claim):
             return
         if judgement.verdict in _OURS_TO_MEND:
             self._refused_by[claim.provider] = judgement.row
@@ -387,7 +390,7 @@ class CircuitBreakers:
             found = self.providers.failed(claim.provider, failure, PAUSES_FOR_OUR_TROUBLE)
             await self._put_off(self.providers, found, claim, provider=claim.provider)
             await self._keep(self.providers, claim.provider)
-        elif judgement.is_silence or judgement.is_server_error:
+        elif is_unfit or judgement.is_silence or judgement.is_server_error:
             pauses = Pauses(
                 first=timing.first_retry, longest=min(timing.longest_retry, LONGEST_BACK_OFF)
             )
@@ -397,6 +400,7 @@ class CircuitBreakers:
             await self._put_off(self.receivers, found, claim, receiver=claim.receiver)
             await self._keep(self.receivers, claim.receiver)
         else:
+            self._unfit.pop(claim.receiver, None)
             if judgement.is_of_receiver:
                 self._heard(claim)
             # What is kept may have a pause that could not be ended at a start, or when an answer
@@ -407,6 +411,13 @@ class CircuitBreakers:
                 await self._hasten(provider=claim.provider)
             for name in {claim.receiver, claim.provider} & self._kept:
                 await self._forget(name)
+
+    def _is_of_one(self, claim: Claim) -> bool:
+        """Tell whether so few did not pass for their size that it is about those messages."""
+        met = self._unfit.setdefault(claim.receiver, set())
+        if len(met) < DIFFERENT_MESSAGES:
+            met.add(claim.message_id)
+        return len(met) < DIFFERENT_MESSAGES
 
     async def _keep(self, circuits: Circuits, name: str) -> None:
         """Let the store have since when nothing came, once that is told at all."""

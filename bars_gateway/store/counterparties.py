@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Attempt
-from bars_gateway.standard.verdict import ROWS, SILENCE
+from bars_gateway.standard.verdict import ROWS, SILENCE, UNFIT
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import attempt_of, instant, text
 from bars_gateway.store.work import Noun, reads
@@ -111,6 +111,8 @@ def run_of(last_of: Mapping[str, datetime]) -> Run | None:
     """Return what was met last, by when each row last judged an attempt; None: nothing was sent."""
     if not last_of:
         return None
+    # What does not pass for its size says nothing of who gets it, unless nothing else was met.
+    last_of = {row: at for row, at in last_of.items() if row != UNFIT} or last_of
     # Of two at one moment the worse counts.
     newest = max(last_of, key=lambda row: (last_of[row], STANDINGS[row] is not Standing.TAKES))
     standing = STANDINGS[newest]

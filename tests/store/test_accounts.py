@@ -320,6 +320,15 @@ async def test_a_refused_token_says_nothing_of_the_service(store: Store) -> None
     assert (Standing.KEPT_OUT, NOW + 4 * MINUTE) == (found.standing, found.since)
 
 
+async def test_what_does_not_pass_for_its_size_says_nothing_of_the_service(store: Store) -> None:
+    """It takes what is smaller, until the next answer says otherwise."""
+    await met(store, "acknowledged", 1)
+    await met(store, "unfit-on-the-way", 2)
+    found = await only(store)
+
+    assert (Standing.TAKES, NOW + MINUTE) == (found.standing, found.since)
+
+
 async def test_a_service_that_only_writes_to_us_is_listed(store: Store) -> None:
     """With when it last did, and nothing that we cannot know."""
     await received(store)

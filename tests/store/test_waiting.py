@@ -13,7 +13,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Claim, TryAgain
 from bars_gateway.outbound.circuit_breaker import LAST_TRY, LONGEST_BACK_OFF, CircuitBreakers
 from bars_gateway.standard.timing import URGENT
-from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.standard.verdict import UNFIT, Judgement, Verdict
 from bars_gateway.store import waiting
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
@@ -234,6 +234,24 @@ async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_
     early = await claimed(store, now + LONGEST_BACK_OFF - timedelta(seconds=1))
 
     assert (0, 1) == (len(early), len(await claimed(store, now + LONGEST_BACK_OFF)))
+
+
+@pytest.mark.parametrize(("messages", "answers", "open_"), [(2, 0, 0), (3, 0, 1), (3, 1, 0)])
+async def test_what_lets_no_message_pass_for_its_size_is_silence_from_the_third(
+    store: Store, messages: int, answers: int, open_: int
+) -> None:
+    """Two may be too large; what answers so to every one has nothing to do with their size."""
+    await queued(store, messages + answers)
+    large = [await claim_next(store, NOW, PROVIDERS) for _ in range(messages + answers)]
+    breakers = CircuitBreakers(store, now=lambda: NOW)
+    for _ in range(6):
+        for each in large[:messages]:
+            assert each is not None
+            await judged(breakers, each, Verdict.RETRY, UNFIT)
+            for other in filter(None, large[messages:]):
+                await judged(breakers, other, Verdict.ACKNOWLEDGED, "acknowledged")
+
+    assert open_ == len(breakers.receivers.open) == len(breakers.receivers.silent)
 
 
 async def test_a_pause_is_as_long_when_the_clock_is_set(store: Store) -> None:
