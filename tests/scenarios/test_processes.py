@@ -9,7 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from messages import NHS_NUMBER, referral
-from world import Node, World, eventually, in_time, process
+from pages import ROOT, blocks
+from terminals import own_environment
+from world import Node, World, begun, eventually, in_time, process
 
 from bars_gateway.model.messages import OutboundState
 
@@ -124,3 +126,31 @@ async def status_pages(logs: list[Path]) -> list[str]:
                 async with session.get(f"http://127.0.0.1:{port}/{path}") as response:
                     pages.append(await response.text())
     return pages
+
+
+async def test_a_developer_sees_what_it_spends_its_time_on(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `docs/debugging.md` has them type prints the slowest imports and functions."""
+    page = ROOT / "docs" / "debugging.md"
+    (block,) = [each.text for each in blocks(page) if "cProfile" in each.text]
+    imports, run, table = block.splitlines()
+    monkeypatch.setenv("PATH", own_environment()["PATH"])
+    monkeypatch.setenv("BARS_GATEWAY_CONFIG", str(world.ambulance.settings_file()))
+    printed = [tmp_path / "imports", tmp_path / "log", tmp_path / "table"]
+
+    async def typed(line: str, to: Path) -> None:
+        async with begun(to, "bash", "-c", line) as ended:
+            assert 0 == await ended.wait(), to.read_text("utf-8")
+
+    monkeypatch.chdir(tmp_path)
+    await typed(imports, printed[0])
+    await world.ambulance.stop()
+    async with begun(printed[1], "bash", "-c", f"exec {run}") as profiled:
+        await eventually(lambda: b"daemon.started" in printed[1].read_bytes())
+        profiled.send_signal(signal.SIGINT)
+        assert 0 == await profiled.wait(), printed[1].read_text("utf-8")
+    await typed(table, printed[2])
+
+    assert "bars_gateway." in printed[0].read_text("utf-8")
+    assert "Ordered by: internal time" in printed[2].read_text("utf-8")
