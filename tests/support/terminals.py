@@ -81,6 +81,7 @@ class Terminals:
         listen = f"127.0.0.1:{self.ports['8480']}"
         self._environment = {**own_environment(), "BARS_GATEWAY_STATUS__LISTEN": listen}
         (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "examples").symlink_to(ROOT / "examples")
 
     def type(self, text: str, *, may_be_told_no: bool = False) -> subprocess.CompletedProcess[str]:
         """Type *text* in a new third terminal, to its end."""
