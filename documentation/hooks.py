@@ -19,6 +19,7 @@ import subprocess
 from html import escape
 from pathlib import Path
 
+from elsewhere import fetched
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -37,10 +38,6 @@ CODE = re.compile(
 )  # elsewhere a bar in it is escaped within a table; here it needs none
 MARK = re.compile(r"^<!--.*?-->$", re.MULTILINE)
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
-FROM_ELSEWHERE = re.compile(
-    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*"
-    r"|<link\b(?![^>]*\brel=[\"']?canonical)[^>]*\bhref=[\"']?(?:https?:)?//[^>]*"
-)
 _LOOK = (
     *("-Gbgcolor=transparent", "-Gfontname=Helvetica", "-Gfontsize=11"),
     *("-Nfontname=Helvetica", "-Nfontsize=11", "-Nshape=box", "-Nstyle=rounded"),
@@ -120,6 +117,16 @@ def drawn(source: str, *_: object, **__: object) -> str:
 
 def on_post_page(output: str, page: Page, **_: object) -> str:
     """Let nothing through that a browser would fetch from elsewhere."""
-    if found := FROM_ELSEWHERE.search(output):
-        raise PluginError(f"{page.file.src_uri} would fetch something from elsewhere: {found[0]}")
+    _refuse_elsewhere(page.file.src_uri, output)
     return output
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Nor in a style sheet, be it the theme's."""
+    for path in sorted(Path(config.site_dir).rglob("*.css")):
+        _refuse_elsewhere(path.name, path.read_text("utf-8"))
+
+
+def _refuse_elsewhere(name: str, text: str) -> None:
+    if found := fetched(text):
+        raise PluginError(f"{name} would fetch something from elsewhere: {found}")
