@@ -128,8 +128,9 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
 _CURES_OF_STALLED: Mapping[str, str] = {
     "ESTALE": "The folder is gone, or another lies in its place: see what is mounted there"
     " (findmnt). What the EPR drops meanwhile may lie where nobody looks. Once it is back, as"
-    " whatever device, it goes on by itself. Restart only where another folder, or a copy from"
-    " before the start, is to be used for good.",
+    " whatever device, it goes on by itself; where it does not within two minutes, restart the"
+    " gateway. Else restart only where another folder, or a copy from before the start, is to be"
+    " used for good.",
     "EACCES": "The gateway may not use the folder: see whose it is (ls -ld), and give it back to"
     " the gateway's user and the group bars-gateway-epr, mode 2770.",
     "ENOSPC": "Make room on its disk (df -h, df -i).",

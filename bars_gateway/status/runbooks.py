@@ -322,7 +322,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         look="The page names the folder and the reason: rights, a full disk, a share that is away"
         " or has another's folder in its place (`ESTALE`: `findmnt --target FOLDER`).",
         do="Do what the page says of the reason. Whatever is to go there waits, and is kept. A"
-        " share that is mounted again is known by the mark in its `.lock`, and needs no restart.",
+        " share that is mounted again is known by the mark in its `.lock`, and needs no restart;"
+        " where it does not go on within two minutes, restart the gateway.",
         ends="The folder can be used.",
         urgent=True,
         after=_A_MINUTE,
