@@ -27,7 +27,6 @@ from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.remarks import OF_MODIFIERS, Remark
-from bars_gateway.standard.rules.modifiers import modifiers_of
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move
 
 READ_LIVES = timedelta(seconds=60)
@@ -93,6 +92,8 @@ class Question:
         """What in the message may change its meaning, and where, while its request is here."""
         if self.request is None or OF_MODIFIERS.isdisjoint(self.remarks):
             return ()
+        from bars_gateway.standard.rules.modifiers import modifiers_of  # all rules come with it
+
         return modifiers_of(read(self.request.body, self.request.media_type), self.remarks)
 
     @property
