@@ -1,11 +1,13 @@
 """What the store promises for an inbound request."""
 
 import asyncio
+import json
 import random
 import string
 from collections import Counter
 
 from store_values import NEW, NOW, arrival, refusal
+from variants import a_referral
 
 from bars_gateway.model.messages import (
     Conflicting,
@@ -16,6 +18,7 @@ from bars_gateway.model.messages import (
     Repeated,
 )
 from bars_gateway.standard.bundle import LONGEST_NAME
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.inbound import keep_aside
 from bars_gateway.store.store import Store
@@ -41,6 +44,20 @@ async def test_nothing_is_looked_for_that_was_not_seen_before(
 
     assert ["seen_before", "open_workflow", "take_message"] == statements[:3]
     assert ["keep_exchange", "ledger_done", "write_notice"] == statements[3:]
+
+
+async def test_what_may_change_its_meaning_is_looked_for_once(
+    store: Store, statements: list[str]
+) -> None:
+    """What waits is looked up with every step of its delivery, and each message may be large."""
+    body = json.dumps(a_referral() | {"implicitRules": "https://gateway.example/x"}).encode()
+    await store.inbound.receive(arrival(body=body, doubts=(Remark.MEANING_CHANGED,)), NOW)
+    told = [await store.notices.pending("trust", 10) for _ in range(3)]
+
+    assert [["Bundle.implicitRules"]] * 3 == [
+        [each.path for each in notice.modifiers] for (notice,) in told
+    ]
+    assert 1 == statements.count("payload")
 
 
 async def test_a_repeat_is_a_duplicate_with_the_reference(store: Store) -> None:
