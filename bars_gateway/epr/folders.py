@@ -163,10 +163,21 @@ class SpoolRoot:
         opened.callback(os.close, descriptor)
         lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
         opened.callback(os.close, lock)
+        self._require_mark(lock)
+        with contextlib.suppress(OSError):  # of a server that does not answer any more
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # or, by another path, it is in our own way
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._require_mark(lock)  # another gateway may have had it between
+        except OSError:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            raise
+        return descriptor, lock
+
+    def _require_mark(self, lock: int) -> None:
         if self._mark is None or os.pread(lock, 2 * len(self._mark), 0) != self._mark:
             raise _another(self.path)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor, lock
 
 
 @frozen

@@ -20,6 +20,7 @@ from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import Folder, SpoolRoot
 from bars_gateway.epr.inbox import LeftCopies
 from bars_gateway.epr.spool import Spool
+from bars_gateway.errors import FolderInUse
 from bars_gateway.store.store import Store
 
 STALE = os.strerror(errno.ESTALE)
@@ -147,6 +148,51 @@ def test_a_folder_that_is_back_is_locked_again(root: SpoolRoot) -> None:
     root.require_in_place()
     with pytest.raises(Exception, match="held by another gateway"):
         SpoolRoot(root.path)
+
+
+def by_another_path(root: Path) -> None:
+    """Let another folder lie there whose lock is the very file that we hold."""
+    as_another_device(root)
+    (root / ".lock").unlink()
+    (root / ".lock").hardlink_to(root.with_name("away") / ".lock")
+
+
+def test_a_lock_that_we_hold_ourselves_keeps_us_from_nothing(root: SpoolRoot) -> None:
+    """A mount that was only taken from its path stands behind what we have open, with its lock."""
+    by_another_path(root.path)
+    root.require_in_place()
+
+    assert root.is_in_place()
+    with pytest.raises(FolderInUse, match="held by another gateway"):
+        SpoolRoot(root.path)
+
+
+def test_what_is_not_taken_leaves_us_the_lock_that_we_had(root: SpoolRoot) -> None:
+    """The folder that is away may be opened by others by its other path."""
+    as_another_device(root.path)
+    with (root.path / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match=STALE):
+            root.require_in_place()
+    with pytest.raises(FolderInUse, match="held by another gateway"):
+        SpoolRoot(root.path.with_name("away"))
+
+
+def test_what_another_gateway_has_opened_between_look_and_lock_is_left_to_it(
+    root: SpoolRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has started and stopped: its mark is there, and nobody holds the lock."""
+    as_another_device(root.path)
+    flock = fcntl.flock
+
+    def opened_meanwhile(lock: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        SpoolRoot(root.path).close()
+        fcntl.flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", opened_meanwhile)
+    with pytest.raises(OSError, match=STALE):
+        root.require_in_place()
 
 
 MOUNTS = """
