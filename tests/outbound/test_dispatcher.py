@@ -395,17 +395,27 @@ class TestFates:
         assert {"acknowledged"} == {notice.state for notice in found}
         assert {"retry"} == {a.verdict for a in attempts if a.row == "server-error"}
 
-    async def test_past_its_time_it_ends_unconfirmed(self, store, dispatcher, national_proxy):
+    async def test_past_its_time_it_ends_unconfirmed(
+        self, store, dispatcher_with, national_proxy, monkeypatch
+    ):
         """After one last try: somebody must telephone, and is told so (D-unconfirmed)."""
         national_proxy.otherwise = saying(503)
-        given_up_at = utc_now() + timedelta(seconds=1.2)
+        given_up_at = utc_now() + timedelta(minutes=1)
+        now, settle = given_up_at - timedelta(seconds=1.2), store.outbound.settle
+
+        async def settle_and_wait(*arguments, **named):
+            nonlocal now
+            await settle(*arguments, **named)
+            now = given_up_at - timedelta(milliseconds=1)  # too late for any pause
+
+        monkeypatch.setattr(store.outbound, "settle", settle_and_wait)
         receipt = await submit(store, give_up_at=given_up_at)
-        async with at_work(dispatcher):
+        async with at_work(dispatcher_with(now=lambda: now)):
             (notice,) = await outcomes(store)
-        last = (await history(store, receipt)).attempts[-1]
+        first, last = (await history(store, receipt)).attempts
 
         assert "unconfirmed" == notice.state
-        assert given_up_at - timedelta(seconds=1) <= last.started_at < given_up_at
+        assert first.started_at < given_up_at - timedelta(seconds=1) <= last.started_at
 
     async def test_what_waited_past_its_time_does_not_leave(
         self, store, dispatcher_with, national_proxy, monkeypatch
