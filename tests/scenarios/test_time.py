@@ -91,7 +91,7 @@ async def test_what_is_not_let_pass_is_told_at_once_and_once(tmp_path: Path) -> 
         notice = json.loads(file.read_bytes())
 
         assert ["unfit"] == notice["remarks"]
-        assert "Something on the way does not let it pass" in notice["means"]
+        assert "Something in between does not let it pass" in notice["means"]
 
 
 QUICK = """

@@ -386,7 +386,7 @@ REMARKED: Mapping[Remark, Sentence] = {
         " twice; telephone."
     ),
     Remark.UNFIT: telephone(
-        "Something on the way does not let it pass, most likely for its size: it may never get"
+        "Something in between does not let it pass, most likely for its size: it may never get"
         " there as it is. Telephone the other service, and do not wait for it."
     ),
     Remark.NO_IDS_TAKEN: check(
