@@ -72,11 +72,10 @@ class SpoolRoot:
             _give_mode(path, _ENTERED, path)
         _sync(os.fspath(path.parent), None)
         self._descriptor = os.open(path, _FOLDER)
-        try:
+        with contextlib.ExitStack() as unless_held:
+            unless_held.callback(os.close, self._descriptor)
             self._lock = self._locked()
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            unless_held.pop_all()
         self._mark = _marked(self._lock)
 
     def close(self) -> None:
