@@ -49,4 +49,5 @@ ask() { # URL [FILE]: what is answered, to a GET, or to a POST of that file
 body = open(sys.argv[2], "rb").read() if sys.argv[2:] else None
 sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], body).read())' "$@"
 }
-install_deb() { dpkg --install --force-confold "$1"; }
+# As the pages say; Enter is all that is answered to a question.
+apt_install() { apt install "$@" < <(yes '' 2>/dev/null || true); }
