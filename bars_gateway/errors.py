@@ -3,6 +3,7 @@ What somebody must act on.
 
     GatewayError
     ├── ConfigurationError          the settings are wrong; nothing was started
+    │   ├── FolderOfAnother         a spool folder is another provider's
     │   ├── NoFile                  a command needs the database's file, and there is none
     │   └── AddressUnusable         another program has the port, or it cannot be had here
     ├── StoreError
@@ -81,6 +82,15 @@ class ConfigurationError(GatewayError):
     """The settings are wrong; nothing was started."""
 
     advice = "Correct each setting that is named above; `bars-gateway check` looks again."
+
+
+class FolderOfAnother(ConfigurationError):
+    """A spool folder is another provider's."""
+
+    def __init__(self, cause: str, cure: str) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
 
 
 class NoFile(ConfigurationError):

@@ -320,6 +320,7 @@ FOLDERS_IN_PLACE_OF_FILES = {
     "state/gateway.db-wal": "state_dir",
     "state/callers.json": "state_dir",
     "spool/.lock": "providers.trust.spool_dir",
+    "spool/.provider": "providers.trust.spool_dir",
     "run/trust.sock": "epr.socket_dir",
     "jwt.pem": "providers.trust.private_key_file",
     "key.pem": "inbound.private_key_file",
@@ -360,6 +361,16 @@ def test_a_command_for_alerts_that_cannot_be_run_is_told(settings):
     found = problems(settings(alerts={"command": ["/nowhere/page"]}), NOW)
 
     assert ["alerts.command"] == [each.key for each in found]
+
+
+def test_a_folder_of_another_provider_is_told_with_the_cure(settings, home):
+    """Mounted there by mistake, it would give that one's EPR our patients."""
+    (home / "spool" / ".provider").write_text('{"provider": "south", "ods_code": "ZX902"}')
+    (found,) = problems(settings(), NOW)
+
+    assert "providers.trust.spool_dir" == found.key
+    assert "is the spool folder of south (ODS code ZX902), and not of trust" in found.cause
+    assert found.stops_start
 
 
 @pytest.mark.parametrize(("name", "key"), FOLDERS_IN_PLACE_OF_FILES.items())

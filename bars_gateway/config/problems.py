@@ -15,6 +15,7 @@ it there with an access list, which the mode bits show as a group.
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -34,6 +35,13 @@ from bars_gateway.config.environments import (
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import SettingsProblem
+from bars_gateway.config.spool_folder import (
+    LOCK_FILE,
+    OWNER_FILE,
+    SpoolOwner,
+    flaw_at,
+    folders_of,
+)
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError, KeyRingUnusable
 from bars_gateway.keyring import EncryptionRing
@@ -62,14 +70,6 @@ NETWORK_FILESYSTEMS = frozenset(
     "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
     " smb3 smbfs".split()
 )
-_OF_MESSAGES = {
-    "outbox": ("tmp", "new", "accepted", "refused", "claimed"),
-    "inbox": ("tmp", "new"),
-}
-_OF_QUESTIONS = {
-    "questions": ("tmp", "new"),
-    "answers": ("tmp", "new", "claimed", "accepted", "refused"),
-}
 LONGEST_OBSERVATION = timedelta(hours=24)
 _READABLE = "Put the file there, readable for the gateway's user."
 _CREDENTIALS = Path("/run/credentials")
@@ -298,6 +298,8 @@ def _provider(settings: Settings, name: str, mounts: str) -> Iterator[Flaw]:
     yield from _mounted(key, provider.spool_dir, mounts)
     if provider.spool_dir.is_dir():
         yield from _below_spool(key, provider)
+        flaw = flaw_at(provider.spool_dir, SpoolOwner(provider=name, ods_code=provider.ods_code))
+        yield from [replace(flaw, key=key)] if flaw else []
     yield from _one_filesystem(key, provider)
     yield from _signing_key(settings, name)
 
@@ -313,19 +315,16 @@ def _signing_key(settings: Settings, name: str) -> Iterator[Flaw]:
             yield from _signs(key, signing_key, settings.preset.minimum_key_bits)
 
 
-def _spool_folders(provider: Provider) -> Mapping[str, tuple[str, ...]]:
-    return {**_OF_MESSAGES, **(_OF_QUESTIONS if provider.questions == "folder" else {})}
-
-
 def _below_spool(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
-    """Yield what lies where the folders are to be that the gateway makes, and its lock."""
-    for name, folders in _spool_folders(provider).items():
+    """Yield what lies where the folders are to be that the gateway makes, its lock and mark."""
+    for name, folders in folders_of(provider).items():
         top = provider.spool_dir / name
         found = list(misplaced(key, top, PathKind.FOLDER))
         yield from found
         for each in folders if not found else ():
             yield from misplaced(key, top / each, PathKind.FOLDER)
-    yield from misplaced(key, provider.spool_dir / ".lock", PathKind.FILE)
+    for file in (LOCK_FILE, OWNER_FILE):
+        yield from misplaced(key, provider.spool_dir / file, PathKind.FILE)
 
 
 def _sockets(settings: Settings) -> Iterator[Flaw]:
@@ -336,7 +335,7 @@ def _sockets(settings: Settings) -> Iterator[Flaw]:
 def _one_filesystem(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
     below = [
         provider.spool_dir / top / name
-        for top, names in _spool_folders(provider).items()
+        for top, names in folders_of(provider).items()
         for name in names
     ]
     folders = [provider.spool_dir, *below]

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bars_gateway.config import Provider, Settings
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.daemon.parts import (
     Clock,
     in_production,
@@ -158,6 +159,7 @@ def _folder(given: _Given, intake: Intake, attendance: Attendance) -> DropFolder
         intake,
         ways=_ways(given),
         folder=given.provider.spool_dir,
+        owner=SpoolOwner(provider=given.name, ods_code=given.provider.ods_code),
         now=given.now,
         monotonic=time.monotonic,
         new_id=new_id,

@@ -28,6 +28,7 @@ from typing import Self
 
 import structlog
 
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr import documents
 from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
@@ -121,6 +122,7 @@ class DropFolder:
         *,
         ways: EprWays,
         folder: Path,
+        owner: SpoolOwner,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
@@ -138,7 +140,7 @@ class DropFolder:
         self._stopping = asyncio.Event()
         self._trouble: str | None = None
         self._refused_by = StoreUnavailable()  # why the store took nothing the last time
-        self._spool = Spool(folder)
+        self._spool = Spool(folder, owner)
         self._spool.publish("contract.json", documents.encode(documents.contract(ways)))
         self._outbox = Outbox(
             self._spool,

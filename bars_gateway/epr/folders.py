@@ -1,6 +1,7 @@
 """
 The folders that a provider shares with its EPR: the one that holds all others, and each of those.
 
+    SPOOL/.provider  whose it is (`config.spool_folder`): nobody else's gateway begins in it
     SPOOL/.lock      held while a gateway has the folder; in it stands the mark of this start
     SPOOL/…          opened below it, by its descriptor: never by a path that may lead elsewhere
 
@@ -37,15 +38,22 @@ from pathlib import Path
 
 import structlog
 
+from bars_gateway.config.spool_folder import (
+    LOCK_FILE,
+    OWNER_FILE,
+    SpoolOwner,
+    is_marked,
+    of_another,
+)
 from bars_gateway.disk import sync_names
-from bars_gateway.errors import FolderInUse
+from bars_gateway.errors import FolderInUse, FolderOfAnother
 from bars_gateway.frozen import frozen
 
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 _ENTERED = 0o2750  # the group passes through, and does not write
 FILE_MODE = 0o640
-_LOCK = ".lock"
 _MARK_BYTES = 16
+_UNMARKED = f"{OWNER_FILE}.tmp"  # until it is whole
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
 _ACCESS_LIST = "system.posix_acl_access"
 _OWNER, _GROUP, _OTHERS, _NO_ID = 1, 4, 32, 0xFFFFFFFF  # of an entry in it
@@ -63,8 +71,12 @@ def is_of_the_file(error: OSError) -> bool:
 class SpoolRoot:
     """The folder that all others of one provider are in, held by its lock until `close`."""
 
-    def __init__(self, path: Path) -> None:
-        """Make it where it is missing; raise FolderInUse, or OSError where that fails."""
+    def __init__(self, path: Path, owner: SpoolOwner) -> None:
+        """
+        Make it for its *owner* where it is missing.
+
+        Raise FolderInUse or FolderOfAnother where somebody else has it, else OSError.
+        """
         self.path = path
         self._swapping = threading.Lock()  # nobody opens anything below it meanwhile
         if not path.exists():
@@ -74,7 +86,10 @@ class SpoolRoot:
         self._descriptor = os.open(path, _FOLDER)
         with contextlib.ExitStack() as unless_held:
             unless_held.callback(os.close, self._descriptor)
+            self._require_own(owner)  # or another's start would find its lock taken
             self._lock = self._locked()
+            unless_held.callback(os.close, self._lock)
+            self._own(owner)
             unless_held.pop_all()
         self._mark = _marked(self._lock)
 
@@ -129,9 +144,25 @@ class SpoolRoot:
             return stat.S_ISDIR(self.stat(name).st_mode)
         return False
 
+    def _require_own(self, owner: SpoolOwner) -> None:
+        flaw = of_another(self._descriptor, self.path, owner)
+        if flaw is not None:
+            raise FolderOfAnother(f"spool_dir {flaw.cause}", flaw.cure)
+
+    def _own(self, owner: SpoolOwner) -> None:
+        """Write down whose it is, unless that stands there; another may have begun in it since."""
+        self._require_own(owner)
+        # A full disk keeps no gateway from starting: the next start marks it.
+        with contextlib.suppress(OSError), contextlib.closing(Folder(self, ".", SHARED)) as folder:
+            if not is_marked(self._descriptor):
+                folder.write(_UNMARKED, owner.written)
+                folder.flush([_UNMARKED])
+                folder.move(_UNMARKED, folder, OWNER_FILE)
+                folder.sync()
+
     def _locked(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        lock = os.open(_LOCK, flags, 0o600, dir_fd=self._descriptor)
+        lock = os.open(LOCK_FILE, flags, 0o600, dir_fd=self._descriptor)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -160,7 +191,7 @@ class SpoolRoot:
         """Return the folder at our path and its lock, which has our mark; raise OSError."""
         descriptor = os.open(self.path, _FOLDER)
         opened.callback(os.close, descriptor)
-        lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+        lock = os.open(LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
         opened.callback(os.close, lock)
         self._require_mark(lock)
         with contextlib.suppress(OSError):  # of a server that does not answer any more

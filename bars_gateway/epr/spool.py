@@ -49,6 +49,7 @@ from typing import Final
 
 import structlog
 
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr.folders import (
     PRIVATE,
     SHARED,
@@ -79,11 +80,11 @@ log = structlog.get_logger(__name__)
 class Spool:
     """All folders of one provider, held by a lock until `close`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owner: SpoolOwner) -> None:
         """Create what is missing; raise FolderInUse, or ConfigurationError where that fails."""
         with contextlib.ExitStack() as stack:
             try:
-                self.root = SpoolRoot(root)
+                self.root = SpoolRoot(root, owner)
                 stack.callback(self.root.close)
                 self.root.make(_PARENTS)
                 self.new = self._opened("outbox/new", SHARED, stack)

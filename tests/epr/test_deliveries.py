@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import messages
 import pytest
-from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
+from epr_side import OWNER, PROVIDER, Hospital, at_work, eventually, utc_now
 from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
 from structlog.testing import capture_logs
 
@@ -180,7 +180,7 @@ async def test_a_spool_folder_that_is_gone_is_not_made_again(
 
 @contextmanager
 def question_folder(store: Store, path: Path) -> Iterator[QuestionFolder]:
-    with closing(SpoolRoot(path)) as root:
+    with closing(SpoolRoot(path, OWNER)) as root:
         opened = QuestionFolder(
             store.questions,
             store.asides,
@@ -266,7 +266,7 @@ async def test_a_store_without_room_delivers_nothing_twice(
 ) -> None:
     """What the EPR has taken away is written down later, and the loop goes on."""
     store = NoRoom(database, node="here")
-    spool = Spool(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool", OWNER)
     loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
     epr = Hospital(spool.root.path)
     await store.inbound.receive(arrival(provider=PROVIDER), NOW)
@@ -324,7 +324,7 @@ async def test_a_database_that_cannot_be_read_keeps_no_notice_back(
 ) -> None:
     """It is delivered once it can, and not after the next start only; nobody is told of a fault."""
     store = Unreadable(database, node="here")
-    spool = Spool(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool", OWNER)
     loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
     epr = Hospital(spool.root.path)
     await store.inbound.receive(arrival(provider=PROVIDER), NOW)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import messages
 import pytest
-from epr_side import PROVIDER, Hospital, at_work
+from epr_side import OWNER, PROVIDER, Hospital, at_work
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import Folder, SpoolRoot
 from bars_gateway.epr.inbox import LeftCopies
@@ -24,11 +25,12 @@ from bars_gateway.errors import FolderInUse
 from bars_gateway.store.store import Store
 
 STALE = os.strerror(errno.ESTALE)
+ANOTHER = SpoolOwner(provider="south", ods_code="ZX902")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[SpoolRoot]:
-    with closing(SpoolRoot(tmp_path / "spool")) as opened:
+    with closing(SpoolRoot(tmp_path / "spool", OWNER)) as opened:
         yield opened
 
 
@@ -88,12 +90,12 @@ def nothing_at_all(_root: Path) -> None:
 
 
 def another_providers(root: Path) -> None:
-    Spool(root).close()
+    Spool(root, ANOTHER).close()
 
 
 def opened_by_another_gateway(root: Path) -> None:
     shutil.copytree(root.with_name("away"), root)
-    SpoolRoot(root).close()
+    SpoolRoot(root, OWNER).close()
 
 
 def from_before_the_start(root: Path) -> None:
@@ -147,7 +149,7 @@ def test_a_folder_that_is_back_is_locked_again(root: SpoolRoot) -> None:
     as_another_device(root.path)
     root.require_in_place()
     with pytest.raises(Exception, match="held by another gateway"):
-        SpoolRoot(root.path)
+        SpoolRoot(root.path, OWNER)
 
 
 def by_another_path(root: Path) -> None:
@@ -164,7 +166,7 @@ def test_a_lock_that_we_hold_ourselves_keeps_us_from_nothing(root: SpoolRoot) ->
 
     assert root.is_in_place()
     with pytest.raises(FolderInUse, match="held by another gateway"):
-        SpoolRoot(root.path)
+        SpoolRoot(root.path, OWNER)
 
 
 def test_what_is_not_taken_leaves_us_the_lock_that_we_had(root: SpoolRoot) -> None:
@@ -175,7 +177,7 @@ def test_what_is_not_taken_leaves_us_the_lock_that_we_had(root: SpoolRoot) -> No
         with pytest.raises(OSError, match=STALE):
             root.require_in_place()
     with pytest.raises(FolderInUse, match="held by another gateway"):
-        SpoolRoot(root.path.with_name("away"))
+        SpoolRoot(root.path.with_name("away"), OWNER)
 
 
 def test_what_another_gateway_has_opened_between_look_and_lock_is_left_to_it(
@@ -187,7 +189,7 @@ def test_what_another_gateway_has_opened_between_look_and_lock_is_left_to_it(
 
     def opened_meanwhile(lock: int, how: int) -> None:
         monkeypatch.setattr(fcntl, "flock", flock)
-        SpoolRoot(root.path).close()
+        SpoolRoot(root.path, OWNER).close()
         fcntl.flock(lock, how)
 
     monkeypatch.setattr(fcntl, "flock", opened_meanwhile)
@@ -197,7 +199,7 @@ def test_what_another_gateway_has_opened_between_look_and_lock_is_left_to_it(
 
 MOUNTS = """
 import pathlib, shutil, subprocess, sys
-from bars_gateway.epr.folders import SpoolRoot
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr.spool import Spool
 
 def sh(*command):
@@ -207,7 +209,7 @@ base = pathlib.Path(sys.argv[1])
 point, kept = base / "spool", base / "kept"
 point.mkdir()
 sh("mount", "-t", "tmpfs", "share", str(point))
-spool = Spool(point)
+spool = Spool(point, SpoolOwner(provider="trust", ods_code="ZX901"))
 first = point.stat().st_dev
 spool.inbox_new.write("1.outcome.json", b"{}")
 shutil.copytree(point, kept)
@@ -218,7 +220,7 @@ for _ in range(2):
     except OSError as error:
         print(error.errno, sorted(point.iterdir()))
 sh("mount", "-t", "tmpfs", "other", str(point))
-Spool(point).close()
+Spool(point, SpoolOwner(provider="other", ods_code="ZX902")).close()
 try:
     spool.require_in_place()
 except OSError as error:

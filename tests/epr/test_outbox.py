@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import messages
 import pytest
+from epr_side import OWNER
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.outbox import DropOutcome, Mark, Outbox
@@ -30,7 +31,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def spool(root: Path) -> Iterator[Spool]:
-    opened = Spool(root)
+    opened = Spool(root, OWNER)
     yield opened
     opened.close()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import no_set_id
 import pytest
+from epr_side import OWNER
 
 from bars_gateway.epr.spool import Spool
 
@@ -20,7 +21,8 @@ def modes(root: Path) -> set[int]:
 
 def opened_under_the_unit(root: Path) -> subprocess.CompletedProcess[str]:
     """Open the folders where nobody may set a set-group-ID bit, with the umask of the unit."""
-    program = f"import pathlib, bars_gateway.epr.spool as s; s.Spool(pathlib.Path({str(root)!r}))"
+    program = "import pathlib; from bars_gateway.epr.spool import Spool, SpoolOwner; Spool("
+    program += f"pathlib.Path({str(root)!r}), SpoolOwner(provider='trust', ods_code='ZX901'))"
     return subprocess.run(
         [sys.executable, no_set_id.__file__, sys.executable, "-c", program],
         check=False,
@@ -42,7 +44,7 @@ def of_another_group(root: Path) -> Path:
 
 def test_a_folder_of_the_gateways_own_making_is_its_groups(tmp_path: Path) -> None:
     """By hand and without systemd: the group may enter, and what is made there belongs to it."""
-    Spool(tmp_path / "spool").close()
+    Spool(tmp_path / "spool", OWNER).close()
 
     assert 0o2750 == stat.S_IMODE((tmp_path / "spool").stat().st_mode)
     assert {0o2770} == modes(tmp_path / "spool")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from epr_side import OWNER
 from store_values import NOW, TERMS, arrival, decision, payload
 
 from bars_gateway.epr import documents
@@ -106,7 +107,7 @@ async def test_an_epr_with_a_folder_is_there_before_the_first_look(
     answering = Answering(
         store.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=1
     )
-    with closing(SpoolRoot(tmp_path)) as root:
+    with closing(SpoolRoot(tmp_path, OWNER)) as root:
         QuestionFolder(
             store.questions,
             store.asides,

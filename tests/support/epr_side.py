@@ -11,6 +11,7 @@ from uuid import uuid4
 import messages
 from asked_proxy import echoing
 
+from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.drop import DropFolder
@@ -184,6 +185,7 @@ class Hospital:
         return sorted(name for name in names if name != ".stems")
 
 
+OWNER = SpoolOwner(provider=PROVIDER, ods_code="ZX901")
 IN_FOLDERS = EprWays(provider=PROVIDER, tells="folder", asks="folder")
 ON_SOCKET = EprWays(provider=PROVIDER, tells="socket", asks="socket")
 
@@ -194,6 +196,7 @@ def open_folder(store: Store, intake: Intake, root: Path) -> DropFolder:
         intake,
         ways=IN_FOLDERS,
         folder=root,
+        owner=OWNER,
         now=utc_now,
         monotonic=time.monotonic,
         new_id=lambda: str(uuid4()),

@@ -162,6 +162,14 @@ CHANGING: Sequence[Hazard] = (
                 ),
             ),
             Control(
+                says="A spool folder says which provider's it is: another's, mounted or named by"
+                " mistake, is refused at the start, and nothing is written there.",
+                tests=(
+                    "epr/test_spool_owner.py::test_the_folder_of_another_provider_is_left_as_it_is",
+                    "test_config_problems.py::test_a_folder_of_another_provider_is_told_with_the_cure",
+                ),
+            ),
+            Control(
                 says="A database of a later release is not opened by an earlier one, nor restored.",
                 tests=(
                     "store/test_backup.py::test_a_backup_of_a_later_release_is_refused",
