@@ -414,6 +414,11 @@ EVENTS = {
         "Find it with fuser -v on the database, and end it: nothing is lost by that.",
     ),
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
+    "store.name_taken": LogEvent(
+        "The server has a session of another gateway, or of this one's last run: it is waited for,"
+        " for `seconds` at most, and then this start is refused.",
+        "Nothing after a kill or a power cut; else as `advice` says.",
+    ),
     "store.server_back": LogEvent("The database server answers again: everything goes on."),
     "store.server_forgets": LogEvent(
         "The database server does not keep what is committed over a power cut.",

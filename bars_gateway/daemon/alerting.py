@@ -1,11 +1,13 @@
 """
 Makes what tells people of alerts, from the settings: who decides, and each way of telling.
 
-    [alerts] ─► Watch ─► store ─► Courier of the log, of a command, of mail
+    [alerts] ─► Watch ─┬─► store ───────► Courier of the log, of a command, of mail
+                       └─► StoreOutage ─► another Courier of each, while the store is away
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from bars_gateway.config import Settings
 from bars_gateway.model.alerts import Channel, Telling
@@ -20,6 +22,7 @@ from bars_gateway.status.deliveries import (
     Way,
     Whence,
 )
+from bars_gateway.status.outage import StoreOutage
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.nodes import others_live
 from bars_gateway.store.store import Store
@@ -41,10 +44,7 @@ class Alerting:
         """Make them of *settings*, of which only the maintenance is looked at again later."""
         at_start = settings()
         self._store, self._now = store, now
-        self._couriers = [
-            Courier(store.alerts, way, now=now, first_pause=FIRST_PAUSE)
-            for way in ways_of(at_start)
-        ]
+        ways = list(ways_of(at_start))
         self._watch = Watch(
             store,
             running,
@@ -56,6 +56,9 @@ class Alerting:
             after_a_start=AFTER_A_START,
             patience=PATIENCE,
         )
+        courier = partial(Courier, now=now, first_pause=FIRST_PAUSE)
+        self._couriers = [courier(store.alerts, way) for way in ways]
+        self._from_memory = [courier(self._watch.outage, way) for way in ways]
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -65,17 +68,24 @@ class Alerting:
     @property
     def undelivered(self) -> Mapping[str, datetime]:
         """What does not work of them, and since when."""
-        since = {str(each.channel): each.failing_since(self._now()) for each in self._couriers}
-        return {name: at for name, at in since.items() if at is not None}
+        couriers = [*self._couriers, *self._from_memory]
+        since = [(str(each.channel), each.failing_since(self._now())) for each in couriers]
+        return {name: at for name, at in since if at is not None}
 
     @property
-    def parts(self) -> Mapping[str, Watch | Courier]:
-        """What runs, by name: where there are several nodes, who tells at one of them."""
-        return {"alerts": self._watch, **self.couriers}
+    def parts(self) -> Mapping[str, Watch | StoreOutage | Courier]:
+        """What runs, by name: where there are several nodes, `couriers` at one of them."""
+        from_memory = {f"tell-{each.channel}-from-memory": each for each in self._from_memory}
+        return {
+            "alerts": self._watch,
+            "store-outage": self._watch.outage,
+            **self.couriers,
+            **from_memory,
+        }
 
     @property
     def couriers(self) -> Mapping[str, Courier]:
-        """Those of them who tell."""
+        """Those of them who tell what is in the store."""
         return {f"tell-{each.channel}": each for each in self._couriers}
 
     async def begin(self) -> None:

@@ -9,7 +9,7 @@ A condition is a code and what it is about: that 200 messages wait for one Recei
 alert says are codes, counts, times and names from the settings: no id, and nothing of a message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -102,6 +102,33 @@ class Telling:
 
 
 @frozen(kw_only=True)
+class ReservedNumbers:
+    """Numbers that nothing else will bear: for an alert that is told before it can be stored."""
+
+    alert: int
+    deliveries: Mapping[Channel, int]
+
+
+@frozen(kw_only=True)
+class HeldDelivery:
+    """A delivery that was held in memory, and how far it had come there."""
+
+    delivery: Delivery
+    due_at: datetime
+    delivered_at: datetime | None
+
+
+@frozen(kw_only=True)
+class ToldFromMemory:
+    """An alert that was opened while nothing could be stored, for the store to go on with."""
+
+    condition: Condition
+    number: int
+    opened_at: datetime
+    deliveries: Sequence[HeldDelivery]
+
+
+@frozen(kw_only=True)
 class StandingConditions:
     """What stands at one moment, and what is not known yet to have ended."""
 
@@ -111,6 +138,7 @@ class StandingConditions:
     node: str | None = None  # which of several nodes has looked; None: there is one
     leads: bool = True  # whether it looks after what is the same for all of them
     others: frozenset[str] = frozenset()  # the nodes that there are beside it
+    meanwhile: ToldFromMemory | None = None  # what was told while the store was away
 
     def is_ours(self, about: str) -> bool:
         """Tell whether this node may say that an alert *about* that has ended."""

@@ -11,6 +11,8 @@ After a start nothing is known yet of who answers, and what nobody has looked at
 a while only alarms end, which the store has. What the store keeps of breaks holds an alert open
 until the process knows better. So a restart neither forgets an alert nor tells of it again.
 
+While nothing can be stored nothing is decided here, but for that it is so (`status.outage`).
+
 Decisions: D-alerts.
 """
 
@@ -29,6 +31,7 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import Concern, ConcernKind, FlowKind
 from bars_gateway.status.concerns import LATE, concerns
+from bars_gateway.status.outage import NOTHING_STORED, StoreOutage
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.stopping import pause
@@ -232,6 +235,14 @@ class Watch:
         self._patience = patience
         self._since: dict[tuple[str, str], datetime] = {}
         self._stopping = asyncio.Event()
+        self.outage = StoreOutage(
+            store.unavailable,
+            self._nothing_stored,
+            telling,
+            now=now,
+            every_seconds=every_seconds,
+            patience=patience,
+        )
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Look until stopped."""
@@ -240,7 +251,8 @@ class Watch:
             beat()
             try:
                 await self.look()
-            except StoreUnavailable as error:  # which nobody could be told of from there
+            except StoreUnavailable as error:
+                self.outage.failed()
                 log.error("store.unavailable", reason=str(error), advice=error.advice)
             await pause(self._stopping, self._every_seconds)
 
@@ -251,24 +263,38 @@ class Watch:
     async def look(self) -> None:
         """Decide once."""
         seen = await self._see()
+        if self.outage.lacks_numbers:
+            self.outage.number(await self._store.alerts.reserve(self._now()))
         found = conditions(seen, self._silences, self._first_days)
         nodes, node = self._store.nodes, seen.running.node
         leads = nodes.holds(HOUSEKEEPING)
         if nodes.several:
             found = list(of_node(found, node, leads=leads))
+        if self.outage.is_being_told:  # the next look hands it over, and nobody hears it twice
+            found = [each for each in found if each.code != NOTHING_STORED]
+        standing = [self._lasting(each, seen.overview.at) for each in found]
         await self._store.alerts.review(
             StandingConditions(
-                conditions=[self._lasting(each, seen.overview.at) for each in found],
+                conditions=standing,
                 unknown=frozenset(_unknown(seen, found)),
                 may_end=self._may_end(seen),
                 node=node if nodes.several else None,
                 leads=leads,
                 others=frozenset(each.name for each in nodes.listed() if not each.is_this),
+                meanwhile=self.outage.handed_over(),
             ),
             self._telling(),
             seen.overview.at,
         )
+        self.outage.reviewed(standing)
         self._forget(found)
+
+    def _nothing_stored(self) -> Condition:
+        book = RUNBOOKS[NOTHING_STORED]
+        found = Condition(code=NOTHING_STORED, says=book.title, urgent=book.urgent)
+        if not self._store.nodes.several:
+            return found
+        return next(of_node([found], self._running().node, leads=False))
 
     async def _see(self) -> Snapshot:
         now = self._now()

@@ -40,7 +40,6 @@ from bars_gateway.frozen import frozen
 from bars_gateway.model.alerts import AlertStep, Channel, Delivery
 from bars_gateway.status.runbooks import RUNBOOKS
 from bars_gateway.stopping import pause, unless_stopped
-from bars_gateway.store.alerts import Alerts
 from bars_gateway.tls.contexts import client_context
 
 log = structlog.get_logger(__name__)
@@ -53,6 +52,25 @@ _MAX_DOUBLINGS = 10
 _ADVICE = (
     "It is kept, and told later. See that [alerts] names what works; look at the page meanwhile."
 )
+
+
+class Tellings(Protocol):
+    """Where it is kept what is to be told: the store, or memory while that is away."""
+
+    async def due(self, channel: Channel, now: datetime, /) -> list[Delivery]:
+        """Return what *channel* is to tell by now, in the order in which it was decided."""
+
+    async def delivered(self, ids: Sequence[int], now: datetime, /) -> None:
+        """Keep that these were told."""
+
+    async def not_delivered(self, ids: Sequence[int], again: datetime, /) -> None:
+        """Let these be told later."""
+
+    def wake(self, channel: Channel, /) -> None:
+        """Wake whoever tells by it."""
+
+    async def wait_for_work(self, channel: Channel, seconds: float, /) -> None:
+        """Return when *channel* may have something to tell, after *seconds* at the latest."""
 
 
 class NotDelivered(Exception):
@@ -340,17 +358,18 @@ class Courier:
 
     def __init__(
         self,
-        alerts: Alerts,
+        tellings: Tellings,
         way: Way,
         *,
         now: Callable[[], datetime],
         longest_sleep: float = LONGEST_SLEEP,
         first_pause: timedelta = FIRST_PAUSE,
     ) -> None:
-        self._alerts, self._way, self._now = alerts, way, now
+        self._tellings, self._way, self._now = tellings, way, now
         self._longest_sleep, self._first_pause = longest_sleep, first_pause
         self._stopping = asyncio.Event()
         self._failing_since: datetime | None = None
+        self._told: Sequence[int] = ()  # and not yet written down as told
 
     @property
     def channel(self) -> Channel:
@@ -372,16 +391,21 @@ class Courier:
                 await pause(self._stopping, self._longest_sleep)
                 continue
             if not told:
-                await self._alerts.wait_for_work(self.channel, self._longest_sleep)
+                await self._tellings.wait_for_work(self.channel, self._longest_sleep)
 
     def stop(self) -> None:
         """Begin with no other."""
         self._stopping.set()
-        self._alerts.wake(self.channel)
+        self._tellings.wake(self.channel)
 
     async def tell_due(self) -> bool:
-        """Tell what is due, once; return whether there may be more."""
-        due = (await self._alerts.due(self.channel, self._now()))[: self._way.at_once]
+        """
+        Tell what is due, once; return whether there may be more.
+
+        What was told and could not be written down is not told again for that.
+        """
+        await self._write_down()
+        due = (await self._tellings.due(self.channel, self._now()))[: self._way.at_once]
         if not due:
             return False
         ended: list[str | None] = []  # why not, or None; empty: a stop came first
@@ -389,9 +413,15 @@ class Courier:
         if ended and ended[0] is not None:
             await self._put_off(due, ended[0])
         elif ended:
-            await self._alerts.delivered([each.delivery_id for each in due], self._now())
             self._failing_since = None
+            self._told = [each.delivery_id for each in due]
+            await self._write_down()
         return True
+
+    async def _write_down(self) -> None:
+        if self._told:
+            await self._tellings.delivered(self._told, self._now())
+            self._told = ()
 
     async def _tell(self, due: Sequence[Delivery], ended: list[str | None]) -> None:
         try:
@@ -407,7 +437,7 @@ class Courier:
         doublings: int = 2 ** min(*(each.attempts for each in due), _MAX_DOUBLINGS)
         wait = min(LONGEST_PAUSE, self._first_pause * doublings)
         ids = [each.delivery_id for each in due]
-        await self._alerts.not_delivered(ids, now + wait)
+        await self._tellings.not_delivered(ids, now + wait)
         log.warning(
             "alert.not_delivered",
             name=self.channel,

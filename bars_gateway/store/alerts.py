@@ -8,6 +8,9 @@ Alerts: which are open, who sees to them, and what is still to be told.
 What is decided and what is to be told of it are one transaction: a crash between the two forgets
 nothing and repeats nothing. A crash between telling and writing that down tells it once more.
 
+That nothing can be stored is told from memory (`status.outage`), and joined to the rest with the
+first review after it, under numbers that were reserved before.
+
 Decisions: D-alerts.
 """
 
@@ -21,8 +24,10 @@ from bars_gateway.model.alerts import (
     Channel,
     Condition,
     Delivery,
+    ReservedNumbers,
     StandingConditions,
     Telling,
+    ToldFromMemory,
 )
 from bars_gateway.model.messages import Actor
 from bars_gateway.store.connection import Connection, Row
@@ -49,6 +54,8 @@ class Alerts(Noun):
         self, connection: Connection, found: StandingConditions, telling: Telling, now: datetime
     ) -> list[AlertStep]:
         """Open, remind of and resolve alerts by what stands *now*; return what was decided."""
+        if found.meanwhile is not None:
+            _go_on_with(connection, found.meanwhile)
         opened = {(row["code"], row["about"]): row for row in connection.rows("open_alerts")}
         done: list[AlertStep] = []
         for each in found.conditions:
@@ -61,6 +68,20 @@ class Alerts(Noun):
             if found.is_ours(row["about"]) and _may_end(row, found):
                 done += _resolve(connection, row, telling, now)
         return done
+
+    @writes
+    def reserve(self, connection: Connection, now: datetime) -> ReservedNumbers:
+        """Return numbers for an alert, and for a delivery by each channel, that are given once."""
+        values = {"code": "", "about": "", "says": "", "urgent": 0, "mark": 0, "kept_by": None}
+        alert = connection.inserted("raise_alert", **values, now=text(now))
+        told = {"id": alert, "step": AlertStep.OPENED, "now": text(now), "due_at": text(now)}
+        numbers = {
+            channel: connection.inserted("number_of_telling", channel=channel, **told)
+            for channel in Channel
+        }
+        connection.put("forget_tellings", id=alert)
+        connection.put("forget_alert", id=alert)
+        return ReservedNumbers(alert=alert, deliveries=numbers)
 
     @writes
     def acknowledge(
@@ -140,6 +161,36 @@ def alert_of(row: Row) -> Alert:
         acknowledged_by=None if worse else row["acknowledged_by"],
         resolved_at=instant(row["resolved_at"]),
     )
+
+
+def _go_on_with(connection: Connection, told: ToldFromMemory) -> None:
+    """Let an alert that was told from memory be one of ours; what is there already stays."""
+    condition, at = told.condition, text(told.opened_at)
+    raised = connection.run(
+        "raise_told_alert",
+        id=told.number,
+        code=condition.code,
+        about=condition.about,
+        says=condition.says,
+        urgent=int(condition.urgent),
+        mark=condition.mark,
+        kept_by=condition.kept_by,
+        now=at,
+    )
+    if not raised:
+        return
+    for each in told.deliveries:
+        connection.put(
+            "telling_from_memory",
+            number=each.delivery.delivery_id,
+            id=told.number,
+            step=each.delivery.step,
+            channel=each.delivery.channel,
+            now=at,
+            due_at=text(each.due_at),
+            attempts=each.delivery.attempts,
+            delivered_at=text(each.delivered_at) if each.delivered_at else None,
+        )
 
 
 def _open(

@@ -13,6 +13,15 @@ SELECT * FROM alerts WHERE id = :id AND resolved_at IS NULL;
 INSERT INTO alerts (code, about, says, urgent, mark, kept_by, opened_at, told_at, told_mark)
 VALUES (:code, :about, :says, :urgent, :mark, :kept_by, :now, :now, :mark) RETURNING id;
 
+-- name: raise_told_alert
+-- One that was told from memory, under the number that was reserved for it: once, and if no other stands for the same.
+INSERT INTO alerts (id, code, about, says, urgent, mark, kept_by, opened_at, told_at, told_mark)
+VALUES (:id, :code, :about, :says, :urgent, :mark, :kept_by, :now, :now, :mark) ON CONFLICT DO NOTHING;
+
+-- name: forget_alert
+-- It was there for its number alone.
+DELETE FROM alerts WHERE id = :id;
+
 -- name: change_alert
 -- It stands, and other words fit it now.
 UPDATE alerts SET says = :says, mark = :mark WHERE id = :id;
@@ -33,6 +42,19 @@ UPDATE alerts SET acknowledged_at = :now, acknowledged_by = :who, acknowledged_w
 -- name: tell_of_alert
 -- What is to be told by one channel.
 INSERT INTO deliveries (alert_id, step, channel, decided_at, due_at) VALUES (:id, :step, :channel, :now, :due_at);
+
+-- name: number_of_telling
+-- The same, for the number alone by which it is known.
+INSERT INTO deliveries (alert_id, step, channel, decided_at, due_at) VALUES (:id, :step, :channel, :now, :due_at) RETURNING id;
+
+-- name: forget_tellings
+-- Nothing of an alert is to be told.
+DELETE FROM deliveries WHERE alert_id = :id;
+
+-- name: telling_from_memory
+-- How far one channel had come with it while nothing could be stored.
+INSERT INTO deliveries (id, alert_id, step, channel, decided_at, due_at, attempts, delivered_at)
+VALUES (:number, :id, :step, :channel, :now, :due_at, :attempts, :delivered_at);
 
 -- name: untold_of_alert
 -- How much of an alert a channel was to tell, has begun to tell, and has not begun with.

@@ -6,6 +6,7 @@ What Senders and EPRs are told where the database server is lost in the middle o
 """
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,7 @@ from structlog.testing import capture_logs
 from two_nodes import Member
 from world import Node, World, eventually, headers, in_time, post, world_in
 
+from bars_gateway.daemon import alerting
 from bars_gateway.store.postgresql import transactions
 
 pytestmark = pytest.mark.needs("postgres")
@@ -292,6 +294,38 @@ async def test_nothing_is_acknowledged_while_the_server_is_away_and_all_goes_on_
         assert ["acknowledged"] * 2 == [each["state"] for each in given]
         assert 2 == posted(world)
         assert [] == [each for each in events if each["event"].startswith("unit.")]
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_people_are_told_that_the_server_is_away_and_that_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, several: bool
+) -> None:
+    """While it is away, once, and by the number under which they hear of its end."""
+    for name, value in {"EVERY_SECONDS": 0.1, "PATIENCE": 0.02}.items():
+        monkeypatch.setattr(alerting, name, value)
+    monkeypatch.setattr(alerting, "AFTER_A_START", alerting.AFTER_A_START * 0)
+    told, nodes = tmp_path / "told", "several_nodes = true\n" * several
+    keeps = json.dumps(["/bin/sh", "-c", f"cat >> {told}; echo >> {told}"])
+    tells = f"[alerts]\ncommand = {keeps}\n"
+    with postgres_server() as server:
+        store = f'[store]\nurl = "{server.ready()}"\n{nodes}{tells}'
+        async with world_in(tmp_path) as world, asyncio.TaskGroup() as group:
+            await world.hospital.stop()
+            node = Member.of(world.hospital, "one", store)
+            await node.start(group)
+            outage = node.gateway._alerting._watch.outage
+            await eventually(lambda: not outage.lacks_numbers)
+            await asyncio.to_thread(server.stop, signal.SIGQUIT)
+            await eventually(lambda: told.exists() and told.read_text().endswith("\n"))
+            await asyncio.to_thread(server.start)
+            await eventually(lambda: '"resolved"' in told.read_text())
+            await node.stop()
+    first, last = map(json.loads, told.read_text().splitlines())
+
+    assert ["opened", "resolved"] == [first["step"], last["step"]]
+    assert {"store.unavailable"} == {first["code"], last["code"]}
+    assert first["alert"] == last["alert"] > 0
+    assert ("(node one)" in first["says"]) is several
 
 
 async def until(ask: Callable[[], Awaitable[tuple[int, Any, Any]]]) -> tuple[int, Any, Any]:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ import psycopg
 import pytest
 from postgres_server import PostgresServer, postgres_server
 from store_values import NOW, arrival, submission
+from structlog.testing import capture_logs
 
 from bars_gateway.errors import (
     DatabaseAway,
@@ -36,7 +38,12 @@ from bars_gateway.store import chain
 from bars_gateway.store.claims import Openings
 from bars_gateway.store.connection import Unmeasured
 from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, server, transactions
-from bars_gateway.store.postgresql.database import PostgresDatabase, open_looks, open_server
+from bars_gateway.store.postgresql.database import (
+    NAMED,
+    PostgresDatabase,
+    open_looks,
+    open_server,
+)
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.store import Store
 
@@ -464,6 +471,39 @@ async def test_a_gateway_has_the_database_to_itself(url, monkeypatch) -> None:
             async with open_server(ServerAddress(url=url, node="two")):
                 pass
     assert "store.url" in told.value.advice
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_whoever_has_to_wait_for_the_database_says_at_once_for_whom(
+    url, monkeypatch, *, alone: bool
+) -> None:
+    """Who looks at a start that does not come on need not wait for its end to know why."""
+    monkeypatch.setattr("bars_gateway.store.postgresql.database._OLD_SESSION_SECONDS", 0.5)
+    address = ServerAddress(url=url, node="one")
+    async with open_server(address, alone=alone):
+        with capture_logs() as events, pytest.raises(DatabaseInUse) as told:
+            async with open_server(address, alone=alone):
+                pass
+
+    assert [("store.name_taken", str(told.value), told.value.advice, 0.5)] == [
+        (each["event"], each["reason"], each["advice"], each["seconds"]) for each in events
+    ]
+
+
+async def test_a_last_run_that_the_server_still_believes_in_is_waited_for(url) -> None:
+    """As after a power cut: the next start says so, and goes on once the server has seen it."""
+    address = ServerAddress(url=url, node="one")
+    last = psycopg.connect(**address.parameters(), autocommit=True)
+    last.execute(NAMED, {"node": ""})
+    ends = threading.Timer(0.5, last.close)
+    ends.start()
+    with capture_logs() as events:
+        async with open_server(address) as database:
+            await database.write(adding("new"))
+    ends.join()
+
+    assert ["store.name_taken"] == [e["event"] for e in events if e["event"] == "store.name_taken"]
+    assert ["new"] == await names(url)
 
 
 async def test_a_server_that_stands_still_is_away(database, monkeypatch) -> None:

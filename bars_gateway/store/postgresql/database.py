@@ -169,19 +169,28 @@ class PostgresDatabase:
         steps = [(NAMED, "")]
         if self._several is not None:
             steps = [(_BESIDE_OTHERS, ""), (NAMED, self.address.node)]
+        is_told = self._writes_as is not None
         for take, name in steps:
             while not row(raw, take, node=name)["ours"]:
                 if time.monotonic() > until:
-                    raise self._in_use(raw, name)
+                    raise DatabaseInUse(self._holder(raw, name), _OTHER_NAME if name else _ONLY_ONE)
+                if not is_told:
+                    self._say_that_we_wait(raw, name)
+                    is_told = True
                 time.sleep(0.1)
 
-    def _in_use(self, raw: Raw, name: str) -> DatabaseInUse:
+    def _say_that_we_wait(self, raw: Raw, name: str) -> None:
+        log.warning(
+            "store.name_taken",
+            reason=self._holder(raw, name),
+            seconds=_OLD_SESSION_SECONDS,
+            advice=_OTHER_NAME if name else _ONLY_ONE,
+        )
+
+    def _holder(self, raw: Raw, name: str) -> str:
         called = f" as node {name}" if name else ""
         found = row(raw, _HOLDER, node=name)["who"] or "has just left"
-        return DatabaseInUse(
-            f"another gateway works on {self.address.name}{called}: {found}",
-            _OTHER_NAME if name else _ONLY_ONE,
-        )
+        return f"another gateway works on {self.address.name}{called}: {found}"
 
     async def open(self) -> None:
         """Look at the server, and bring its schema up to this release's; raise StoreError."""

@@ -1,0 +1,279 @@
+"""That nothing can be stored is told all the same: once, and that it is over, under one number."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from figures import AT_REST
+from mail_side import Box, mail_server
+from store_values import NOW
+
+from bars_gateway.config.alerts import AlertSettings
+from bars_gateway.config.local import Status
+from bars_gateway.daemon.alerting import Alerting
+from bars_gateway.errors import DatabaseHeld, StoreUnavailable
+from bars_gateway.model.alerts import Alert, Channel, Condition, StandingConditions, Telling
+from bars_gateway.status.alerts import Watch
+from bars_gateway.status.deliveries import Courier, Mail, MailServer, Whence
+from bars_gateway.status.outage import StoreOutage
+from bars_gateway.status.running import UnavailableState
+from bars_gateway.store.alerts import alert_of
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
+
+AN_HOUR = timedelta(hours=1)
+WAITING = Condition(code="message.waiting", says="Messages wait", urgent=True)
+ROUNDS = 3  # a loop comes round more than once
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_database(tmp_path / "gateway.db", busy_seconds=0.02) as database:
+        yield Store(database, node="here")
+
+
+@contextmanager
+def held(tmp_path: Path) -> Iterator[None]:
+    """Let nobody write to the database meanwhile."""
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+class Teller:
+    """All that tells people of a gateway by mail, at times that a test sets."""
+
+    def __init__(self, store: Store, server: MailServer, **set_to: object) -> None:
+        alerts = {
+            "mail_server": server.host,
+            "mail_port": server.port,
+            "mail_ca_file": server.ca_file,
+            "mail_from": server.sender,
+            "mail_to": list(server.recipients),
+        }
+        self.settings: Any = SimpleNamespace(
+            node="gateway-1",
+            environment="int",
+            page_url="http://127.0.0.1:8480",
+            status=Status(),
+            alerts=AlertSettings.model_validate(alerts | set_to),
+        )
+        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - AN_HOUR)
+        self.alerting = Alerting(
+            lambda: self.settings, store, lambda: self.running, lambda: self.at
+        )
+
+    async def at_minutes(self, *minutes: float) -> None:
+        """Let each loop come round at each of them, whether it can or not."""
+        parts = self.alerting.parts
+        watch, outage = parts["alerts"], parts["store-outage"]
+        assert isinstance(watch, Watch)
+        assert isinstance(outage, StoreOutage)
+        for minute in minutes:
+            self.at = NOW + timedelta(minutes=minute)
+            try:
+                await watch.look()
+            except StoreUnavailable:
+                outage.failed()
+            outage.look()
+            for name, each in parts.items():
+                if "mail" in name and isinstance(each, Courier):
+                    with suppress(StoreUnavailable):
+                        await each.tell_due()
+
+
+def subjects(box: Box) -> list[str]:
+    return [" ".join(mail["Subject"].split()).split("] ")[1] for mail in box.mails]
+
+
+def numbers(box: Box) -> set[str]:
+    return {
+        found for mail in box.mails for found in re.findall(r"alert (\d+),", mail.get_content())
+    }
+
+
+async def alerts(store: Store) -> list[Alert]:
+    return await store._database.read(
+        lambda connection: [
+            alert_of(row)
+            for row in connection.raw.execute("SELECT * FROM alerts ORDER BY id")  # type: ignore[attr-defined]
+        ]
+    )
+
+
+OPENED, RESOLVED = "OPENED: Nothing can be stored", "RESOLVED: Nothing can be stored"
+
+
+async def test_that_nothing_can_be_stored_is_mailed_once_and_that_it_is_over(
+    store: Store, tmp_path: Path
+) -> None:
+    """While it is so, after a minute; whoever was told hears the end of that same alert."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        with held(tmp_path):
+            await teller.at_minutes(1, 1.9)
+            early = subjects(box)
+            await teller.at_minutes(2.1, 3, 10, 90)
+            during = subjects(box)
+        await teller.at_minutes(91, 92, 100)
+    (alert,) = await alerts(store)
+
+    assert ([], [OPENED]) == (early, during)
+    assert [OPENED, RESOLVED] == subjects(box)
+    assert {str(alert.number)} == numbers(box)
+    assert alert.resolved_at is not None
+
+
+async def test_what_is_over_within_a_minute_is_told_to_nobody(store: Store, tmp_path: Path) -> None:
+    """A backup program that holds the database for a moment wakes nobody, however often."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        for minute in (1, 3, 5):
+            with held(tmp_path):
+                await teller.at_minutes(minute, minute + 0.9)
+            await teller.at_minutes(minute + 1)
+
+    assert [] == subjects(box)
+    assert [] == await alerts(store)
+
+
+async def test_each_outage_is_told_by_a_number_of_its_own(store: Store, tmp_path: Path) -> None:
+    """Whoever takes the same number for the same telling hears of the second one, too."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        for minute in (10, 20):
+            with held(tmp_path):
+                await teller.at_minutes(minute, minute + 2)
+            await teller.at_minutes(minute + 3, minute + 4)
+    told = [re.findall(r"delivery (\d+)", mail.get_content()) for mail in box.mails]
+
+    assert [OPENED, RESOLVED] * 2 == subjects(box)
+    assert 2 == len(numbers(box))
+    assert 4 == len({number for each in told for number in each})
+
+
+async def test_a_gateway_that_could_never_store_anything_tells_it(
+    store: Store, tmp_path: Path
+) -> None:
+    """It has no number yet, and gets one with the first review."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        with held(tmp_path):
+            await teller.at_minutes(0, 1, 2)
+        await teller.at_minutes(3, 4)
+    (alert,) = await alerts(store)
+
+    assert [OPENED, RESOLVED] == subjects(box)
+    assert {"0", str(alert.number)} == numbers(box)
+
+
+async def test_an_address_that_was_refused_meanwhile_is_told_and_no_other_twice(
+    store: Store, tmp_path: Path
+) -> None:
+    """What had not reached it goes on from the store, where memory left off."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        first, second = server.recipients
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        box.refused[second] = "450 later"
+        with held(tmp_path):
+            await teller.at_minutes(1, 2.1, 2.3)
+        await teller.at_minutes(3, 4)
+        del box.refused[second]
+        await teller.at_minutes(60, 90, 91)
+    for address in (first, second):
+        mails = zip(box.mails, box.taken_for, strict=True)
+        texts = "".join(mail.get_content() for mail, who in mails if address in who)
+        assert (1, 1) == (texts.count(OPENED), texts.count(RESOLVED))
+
+
+async def test_what_still_stands_once_it_can_be_stored_goes_on_as_one_alert(
+    store: Store, tmp_path: Path
+) -> None:
+    """Below the room that is to be free small writes pass: no second mail says the same."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server, remind_minutes=60)
+        await teller.at_minutes(0)
+        low = UnavailableState(reason="12 MB are free", advice="Make room.")
+        teller.running = replace(teller.running, unavailable=low)
+        with held(tmp_path):
+            await teller.at_minutes(1, 3)
+        await teller.at_minutes(4, 5, 10)
+        before = subjects(box)
+        await teller.at_minutes(64)
+        teller.running = replace(teller.running, unavailable=None)
+        await teller.at_minutes(65, 66)
+
+    assert [OPENED] == before
+    assert [OPENED, OPENED.replace("OPENED", "REMINDED"), RESOLVED] == subjects(box)
+    assert 1 == len(numbers(box))
+
+
+async def test_what_the_store_tells_already_is_not_told_from_memory(
+    store: Store, tmp_path: Path
+) -> None:
+    """A disk that is nearly full, and then quite full: that is one outage."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        low = UnavailableState(reason="12 MB are free", advice="Make room.")
+        teller.running = replace(teller.running, unavailable=low)
+        await teller.at_minutes(0, 2)
+        with held(tmp_path):
+            await teller.at_minutes(3, 5, 9)
+        teller.running = replace(teller.running, unavailable=None)
+        await teller.at_minutes(10, 11)
+
+    assert [OPENED, RESOLVED] == subjects(box)
+
+
+async def test_planned_work_on_the_database_wakes_nobody(store: Store, tmp_path: Path) -> None:
+    """Within the maintenance that is set, as with all that is no patient's; it ends in time."""
+    box = Box()
+    window = {"maintenance_from": NOW, "maintenance_until": NOW + 2 * AN_HOUR}
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server, **window)
+        await teller.at_minutes(0)
+        with held(tmp_path):
+            await teller.at_minutes(1, 3, 100)
+        await teller.at_minutes(101, 102, 130)
+
+    assert [] == subjects(box)
+
+
+async def test_what_was_told_and_cannot_be_written_down_is_not_told_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """A full disk can be read: nobody gets a mail each half minute for that."""
+    box = Box()
+    telling = Telling(channels=[Channel.MAIL], digest=timedelta(), remind=timedelta())
+    await store.alerts.review(StandingConditions(conditions=[WAITING]), telling, NOW)
+    async with mail_server(tmp_path, box) as server:
+        whence = Whence(node="n", environment="int", page_url="http://127.0.0.1:8480")
+        courier = Courier(store.alerts, Mail(server, whence), now=lambda: NOW)
+        with held(tmp_path):
+            for _ in range(ROUNDS):
+                with pytest.raises(DatabaseHeld):
+                    await courier.tell_due()
+        still = await courier.tell_due()
+
+    assert ["OPENED: Messages wait"] == subjects(box)
+    assert not still
+    assert [] == await store.alerts.due(Channel.MAIL, NOW)
