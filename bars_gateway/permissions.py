@@ -126,13 +126,15 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
 
 
 _CURES_OF_STALLED: Mapping[str, str] = {
-    "ESTALE": "The folder is gone, or another lies in its place: see what is mounted there"
-    " (findmnt). What the EPR drops meanwhile may lie where nobody looks. Once it is back, as"
-    " whatever device, it goes on by itself; where it does not within two minutes, restart the"
-    " gateway. Else restart only where another folder, or a copy from before the start, is to be"
-    " used for good.",
+    "ESTALE": "The folder is gone, another lies in its place, or another gateway has opened it: see"
+    " what is mounted there (findmnt). What the EPR drops meanwhile may lie where nobody looks."
+    " Once it is back, as whatever device, it goes on by itself; where it does not within two"
+    " minutes, restart the gateway. Else restart only where another folder, or a copy from before"
+    " the start, is to be used for good.",
     "EACCES": "The gateway may not use the folder: see whose it is (ls -ld), and give it back to"
     " the gateway's user and the group bars-gateway-epr, mode 2770.",
+    "EBUSY": "Another program has a file of it open, and shares it with nobody: close that program,"
+    " or what it has open (on a Windows server: Open Files).",
     "ENOSPC": "Make room on its disk (df -h, df -i).",
     "EDQUOT": "Make room within its quota.",
 }

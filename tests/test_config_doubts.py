@@ -158,3 +158,24 @@ def test_what_another_user_owns_is_told(
     assert [] == before
     assert "belongs to user 12345, who can replace it" in found
     assert linked is (" (a link to " in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("cifs", "rw,nobrl,soft", "nobrl"),
+        ("nfs", "rw,nolock,local_lock=all", "local_lock=all, nolock"),
+        ("nfs4", "rw,local_lock=none", None),
+        ("cifs", "rw,soft", None),
+    ],
+)
+def test_a_share_whose_server_hears_of_no_locks_is_doubted(
+    tmp_path: Path, kind: str, options: str, told: str | None
+) -> None:
+    """No second gateway, on another machine, would be refused."""
+    mounts = f"/dev/sda1 / ext4 rw 0 0\nserver:/x {tmp_path} {kind} {options} 0 0\n"
+    found = doubts(example(spool_dir=str(tmp_path / "spool")), mounts)
+    said = [each.cause for each in found if each.key.endswith("spool_dir")]
+
+    assert [bool(told)] * len(said) == [f"is mounted with {told}: " in each for each in said]
+    assert bool(told) == bool(said)

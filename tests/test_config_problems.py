@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 from bars_gateway.config import Settings, SettingsProblem
 from bars_gateway.config import problems as looked_at
 from bars_gateway.config.doubts import endings
-from bars_gateway.config.problems import filesystem_of, problems, unmounted
+from bars_gateway.config.mounts import filesystem_of, unmounted
+from bars_gateway.config.problems import problems
 
 NOW = datetime.now(UTC)
 KEYS = {

@@ -14,6 +14,7 @@ import pytest
 from typed import WHY, Done, typed
 
 from bars_gateway import ownership
+from bars_gateway.config import doubts
 from bars_gateway.onboarding import init, keys
 
 AS_ROOT = os.geteuid() == 0
@@ -237,6 +238,24 @@ def test_a_folder_without_set_group_id_is_doubted(folder: Path) -> None:
     assert f"{tmp} without set-group-ID: we may not read what the EPR writes" in said
     assert f"try: As root: chmod 2770 {tmp}\n" in said
     assert f"{tmp}" not in doubted_of_the_spool(home, epr)
+
+
+def test_a_share_that_keeps_no_modes_is_to_be_mounted_for_the_epr(folder: Path) -> None:
+    """On SMB chmod changes nothing, and nobody needs the bit by which a group is inherited."""
+    home = initialised(folder)
+    spool = home / "spool" / "northshire"
+    tmp, epr = spool / "outbox" / "tmp", pwd.getpwnam("nobody").pw_gid
+    tmp.mkdir(parents=True)
+    for each in (spool, tmp.parent, tmp):
+        os.chown(each, DAEMON.pw_uid, epr)
+        each.chmod(0o770)
+    with mock.patch.object(doubts, "mounts_now", return_value=f"//files/epr {spool} cifs rw 0 0\n"):
+        shared = doubted_of_the_spool(home, epr)
+        spool.chmod(0o700)
+        shut = doubted_of_the_spool(home, epr)
+
+    assert f"{spool} " not in shared
+    assert "mount it with uid=bars-gateway,gid=bars-gateway-epr,dir_mode=02770" in shut
 
 
 def test_init_gives_the_folders_of_the_system_to_user_and_group(folder: Path) -> None:

@@ -13,12 +13,14 @@ nobody a token, or in: so it never counts as done, nor as right.
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bars_gateway import ownership
+from bars_gateway.config.mounts import SMB, filesystem_of, mounts_now, options_of
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
 from bars_gateway.config.settings import Settings
@@ -59,11 +61,21 @@ _NEW_INTERMEDIATE = (
 _CURE = "Write your own."
 NO_PATH = "has a host and no path: the token service fails on it"  # of the JWKS's address
 HOSTED_BELOW = "Host it below a path, such as /bars/jwks.json, and register that address."
+_UNTOLD = frozenset({"nobrl", "nolock", "local_lock=all", "local_lock=flock"})
+_MOUNT_FOR_THE_EPR = (
+    "Its mount says whose the folders are, and chmod changes nothing: mount it with"
+    f" uid={ownership.SERVICE},gid={ownership.OF_THE_EPR},dir_mode=02770,file_mode=0660."
+)
 _ACCESS_LIST = "system.posix_acl_access"  # whom it lets in, its mode does not say then
 
 
-def doubts(settings: Settings) -> list[SettingsProblem]:
-    """Return what is not right in *settings* and in what they name, and stops no start."""
+def doubts(settings: Settings, mounts: str | None = None) -> list[SettingsProblem]:
+    """
+    Return what is not right in *settings* and in what they name, and stops no start.
+
+    *mounts* is what /proc/self/mounts says, which is read if it is not given.
+    """
+    mounts = mounts_now() if mounts is None else mounts
     found = [
         *_settings_file(settings),
         *placeholders(settings),
@@ -72,7 +84,8 @@ def doubts(settings: Settings) -> list[SettingsProblem]:
         *_encryption(settings),
         *_two_databases(settings),
         *_jwks_address(settings),
-        *_shut_to_the_epr(settings),
+        *_locks_untold(settings, mounts),
+        *_shut_to_the_epr(settings, mounts),
     ]
     return [placed(settings, flaw) for flaw in found]
 
@@ -172,14 +185,31 @@ def has_path(url: str) -> bool:
     return urlsplit(url).path not in {"", "/"}
 
 
-def _shut_to_the_epr(settings: Settings) -> Iterator[Flaw]:
+def _locks_untold(settings: Settings, mounts: str) -> Iterator[Flaw]:
+    """Yield the shares whose server hears of no locks: a second gateway would be let in."""
+    for name, provider in settings.providers.items():
+        found = sorted(_UNTOLD & options_of(provider.spool_dir, mounts))
+        if found:
+            cause = f"is on a share that is mounted with {', '.join(found)}: its server hears of no"
+            cause = f"{cause} locks, and no second gateway on another machine is refused"
+            cure = f"Mount it without {', '.join(found)}."
+            yield Flaw(key=("providers", name, "spool_dir"), cause=cause, cure=cure)
+
+
+def _shut_to_the_epr(settings: Settings, mounts: str) -> Iterator[Flaw]:
     """Yield the folders that the EPR's user shares with us, and cannot use as one of its group."""
     group = ownership.epr_group()
     if group is None:
         return
     for name, provider in settings.providers.items():
         key = ("providers", name, "spool_dir")
-        yield from islice(_shut(key, _shared_folders(provider.spool_dir), group), 1)
+        folders = _shared_folders(provider.spool_dir)
+        if filesystem_of(provider.spool_dir, mounts) in SMB:
+            plain = ((folder, needed & ~stat.S_ISGID) for folder, needed in folders)
+            first = islice(_shut(key, plain, group), 1)
+            yield from (replace(each, cure=_MOUNT_FOR_THE_EPR) for each in first)
+        else:
+            yield from islice(_shut(key, folders, group), 1)
     yield from _shut(("epr", "socket_dir"), [(settings.epr.socket_dir, stat.S_IXGRP)], group)
 
 

@@ -32,6 +32,12 @@ from bars_gateway.config.environments import (
     environment_of_own_name,
     strange,
 )
+from bars_gateway.config.mounts import (
+    NETWORK_FILESYSTEMS,
+    filesystem_of,
+    mounts_now,
+    unmounted,
+)
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import SettingsProblem
@@ -66,10 +72,6 @@ _KINDS = {
     stat.S_IFLNK: "a link that leads to nothing",
 }
 FSTAB = Path("/etc/fstab")
-NETWORK_FILESYSTEMS = frozenset(
-    "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
-    " smb3 smbfs".split()
-)
 LONGEST_OBSERVATION = timedelta(hours=24)
 _READABLE = "Put the file there, readable for the gateway's user."
 _CREDENTIALS = Path("/run/credentials")
@@ -115,7 +117,7 @@ def problems(settings: Settings, now: datetime, mounts: str | None = None) -> li
 
     *mounts* is the text of /proc/self/mounts, which is read where none is given.
     """
-    mounts = _mounts() if mounts is None else mounts
+    mounts = mounts_now() if mounts is None else mounts
     found = [
         *_settings_file(settings),
         *_database(settings, mounts),
@@ -201,62 +203,6 @@ def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
             permissions.require_database(path, write=True)
     except PermissionError as error:
         yield _denied(key, error)
-
-
-def _mounts() -> str:
-    try:
-        return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
-    except OSError:  # not Linux, or hidden from us: nothing to judge by
-        return ""
-
-
-def filesystem_of(path: Path, mounts: str) -> str:
-    """Return the kind of filesystem that holds *path*, read from /proc/mounts; "" if unknown."""
-    return _held_by(path.resolve(), mounts)[1]
-
-
-def _held_by(real: Path, mounts: str) -> tuple[str, str]:
-    """Return the source and the kind of the filesystem that holds *real*; empty if unknown."""
-    best, held = -1, ("", "")
-    for line in mounts.splitlines():
-        source, folder, kind, *_ = [*line.split(), "", "", ""]
-        folder = _unescaped(folder)
-        if folder and real.is_relative_to(folder) and len(folder) >= best:
-            best, held = len(folder), (source, kind)
-    return held
-
-
-def unmounted(path: Path, fstab: str, mounts: str) -> Path | None:
-    """
-    Return the mount point at or above *path* that *fstab* mounts, and that is not; None: all is.
-
-    What is to be mounted by hand (`noauto`), and what is bound from elsewhere, is left out.
-    """
-    real = path.resolve()
-    for line in fstab.splitlines():
-        _, written, _, options, *_ = [*line.split(), "", "", "", ""]
-        point = Path(_unescaped(written))
-        if line.lstrip().startswith("#") or not point.is_absolute() or point == point.parent:
-            continue
-        # One that is mounted is not touched: it may be another's share, whose server is silent.
-        if {"noauto", "bind", "rbind"} & set(options.split(",")) or _listed(point, mounts):
-            continue
-        there = Path(os.path.realpath(point))
-        if not (real.is_relative_to(there) and there.is_dir()) or _listed(there, mounts):
-            continue
-        if there.stat().st_dev == there.parent.stat().st_dev:
-            return point
-    return None
-
-
-def _listed(point: Path, mounts: str) -> bool:
-    """Return whether it has a source of its own: one server's shares may all have one device."""
-    # To stand there is not enough: systemd mounts a folder of ReadWritePaths= on itself.
-    return _held_by(point, mounts) != _held_by(point.parent, mounts)
-
-
-def _unescaped(folder: str) -> str:
-    return folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
 def _mounted(key: tuple[str, ...], folder: Path, mounts: str) -> Iterator[Flaw]:

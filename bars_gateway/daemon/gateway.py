@@ -23,6 +23,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -95,6 +96,8 @@ Clock = Callable[[], datetime]
 
 # How long a loop may be still before the watchdog is told no more (`loops`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
+_THREADS = 8  # for what is on no share
+_THREADS_OF_A_DOOR = 5  # collect, deliver, attendance, ask, and what a purge removes
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
 _DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
 
@@ -164,6 +167,7 @@ async def run(
     Once every door is open, *ready* is called and the service manager hears of it by *notifier*.
     *reread* gives the settings as they are written now; without it, they stay as they are.
     """
+    asyncio.get_running_loop().set_default_executor(threads_for(len(settings.providers)))
     async with AsyncExitStack() as stack:
         store = await _opened(settings, stack)
         if settings.store.url is not None:  # a file's own restore sees to that
@@ -183,6 +187,16 @@ async def run(
             ready(gateway)
         await gateway.run(stop)
         log.info("daemon.stopped")
+
+
+def threads_for(providers: int) -> ThreadPoolExecutor:
+    """
+    Return the threads for whatever blocks, with enough of them where every spool folder hangs.
+
+    A share whose server is silent holds one for each loop that works on it, for as long as it is:
+    without one of the others no token is signed, and nothing is sent for anybody.
+    """
+    return ThreadPoolExecutor(_THREADS + providers * _THREADS_OF_A_DOOR, "blocking")
 
 
 async def _opened(settings: Settings, stack: AsyncExitStack) -> Store:

@@ -18,6 +18,10 @@ folder that has it is the one that this run has opened, and that no gateway has 
 What another gateway has opened meanwhile has that one's mark, and what was restored from before
 the start has an older one: both wait for a person, who starts this gateway again where it is meant.
 
+A share's server may lose our lock (it was started again; nobody heard of us for too long), or have
+never heard of it (`nobrl`, `nolock`). So at each look the mark is read through the lock: a client
+that has to ask the server asks for the lock again, too, and whoever started after us is seen.
+
 Everything here blocks, and is called from threads: several at a time.
 
 Decisions: D-folders, D-one-instance.
@@ -30,9 +34,9 @@ import fcntl
 import os
 import secrets
 import stat
-import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,21 +55,28 @@ from bars_gateway.frozen import frozen
 
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 _ENTERED = 0o2750  # the group passes through, and does not write
+_NOBODYS = 0o701  # a mode that no folder has
 FILE_MODE = 0o640
 _MARK_BYTES = 16
 _UNMARKED = f"{OWNER_FILE}.tmp"  # until it is whole
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
-_ACCESS_LIST = "system.posix_acl_access"
-_OWNER, _GROUP, _OTHERS, _NO_ID = 1, 4, 32, 0xFFFFFFFF  # of an entry in it
+_CLONE_FS = 0x200  # sched.h: a thread's umask and folder are its own
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_LOCKED = frozenset({errno.EWOULDBLOCK, errno.EACCES})  # the second is SMB's word for it
+_OPEN_ELSEWHERE = frozenset({errno.EBUSY, errno.ETXTBSY})
 log = structlog.get_logger(__name__)
 
 
 def is_of_the_file(error: OSError) -> bool:
     """Tell whether a file is the cause of *error*, and not a machine that has nothing left."""
     return error.errno not in _OF_THE_MACHINE
+
+
+def is_open_elsewhere(error: OSError) -> bool:
+    """Tell whether another program has the file open and shares it with nobody, as Windows lets."""
+    return error.errno in _OPEN_ELSEWHERE
 
 
 class SpoolRoot:
@@ -80,8 +91,8 @@ class SpoolRoot:
         self.path = path
         self._swapping = threading.Lock()  # nobody opens anything below it meanwhile
         if not path.exists():
-            path.mkdir(parents=True)
-            _give_mode(path, _ENTERED, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path, _ENTERED, path)
         _sync(os.fspath(path.parent), None)
         self._descriptor = os.open(path, _FOLDER)
         with contextlib.ExitStack() as unless_held:
@@ -112,7 +123,8 @@ class SpoolRoot:
         """
         with self._swapping:
             found = self.path.stat() if self.path.exists() else None
-            if found is None or not os.path.samestat(found, os.fstat(self._descriptor)):
+            is_same = found and os.path.samestat(found, os.fstat(self._descriptor))
+            if not (is_same and self._is_held()):
                 self._hold_what_is_back()
 
     def make(self, names: Iterable[str]) -> None:
@@ -133,8 +145,7 @@ class SpoolRoot:
             try:
                 os.stat(name, dir_fd=at)
             except FileNotFoundError:
-                os.mkdir(name, dir_fd=at)
-                _give_mode(name, mode, self.path / name, at)
+                _make(name, mode, self.path / name, at)
             # Or a power cut takes the folder with all that was synced in it.
             _sync(str(Path(name).parent), at)
             return os.open(name, _FOLDER, dir_fd=at)
@@ -165,10 +176,18 @@ class SpoolRoot:
         lock = os.open(LOCK_FILE, flags, 0o600, dir_fd=self._descriptor)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             os.close(lock)
-            raise FolderInUse(f"{self.path} is held by another gateway") from None
+            if error.errno in _LOCKED:
+                raise FolderInUse(f"{self.path} is held by another gateway") from None
+            raise OSError(error.errno, error.strerror, str(self.path / LOCK_FILE)) from None
         return lock
+
+    def _is_held(self) -> bool:
+        """Tell whether our mark still stands in our lock: who opens the folder writes another."""
+        with contextlib.suppress(OSError):
+            return self._mark is None or self._has_mark(self._lock)
+        return False
 
     def _hold_what_is_back(self) -> None:
         """Take the folder at our path in place of the one that is gone, if it has our mark."""
@@ -193,7 +212,9 @@ class SpoolRoot:
         opened.callback(os.close, descriptor)
         lock = os.open(LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
         opened.callback(os.close, lock)
-        self._require_mark(lock)
+        # On SMB nobody reads what is locked; and the lock may be our own, by another path.
+        with contextlib.suppress(PermissionError):
+            self._require_mark(lock)
         with contextlib.suppress(OSError):  # of a server that does not answer any more
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # or, by another path, it is in our own way
         try:
@@ -206,8 +227,12 @@ class SpoolRoot:
         return descriptor, lock
 
     def _require_mark(self, lock: int) -> None:
-        if self._mark is None or os.pread(lock, 2 * len(self._mark), 0) != self._mark:
+        if not self._has_mark(lock):
             raise _another(self.path)
+
+    def _has_mark(self, lock: int) -> bool:
+        mark = self._mark
+        return mark is not None and os.pread(lock, 2 * len(mark), 0) == mark
 
 
 @frozen
@@ -253,11 +278,16 @@ class Folder:
 
     def entries(self) -> Iterator[FolderEntry]:
         """Yield everything that lies there."""
-        with os.scandir(self._descriptor) as found:
-            for each in found:
-                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
-                    changed = each.stat(follow_symlinks=False).st_mtime_ns
-                    yield FolderEntry(changed, each.name, each.is_file(follow_symlinks=False))
+        # Anew: on a share, what is open goes on showing what lay there when it was opened.
+        descriptor = os.open(".", _FOLDER, dir_fd=self._descriptor)
+        try:
+            with os.scandir(descriptor) as found:
+                for each in found:
+                    with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+                        changed = each.stat(follow_symlinks=False).st_mtime_ns
+                        yield FolderEntry(changed, each.name, each.is_file(follow_symlinks=False))
+        finally:
+            os.close(descriptor)
 
     def files(self) -> Iterator[tuple[tuple[int, str], str]]:
         """Yield (time of change and name, name) of each regular file; links are none."""
@@ -329,14 +359,20 @@ class Folder:
 
     def flush(self, names: Sequence[str]) -> None:
         """Put files that were written on disk: each by itself, or all with one syncfs."""
-        if len(names) >= _MANY_FILES and _syncfs(self._descriptor):
+        if len(names) >= _MANY_FILES and self._is_on_a_disk() and _syncfs(self._descriptor):
             return
         for name in names:
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._descriptor)
+            # For writing: of one that is only read, no server of a share is told to sync it.
+            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def _is_on_a_disk(self) -> bool:
+        """Tell whether a disk of this machine is below it; syncfs tells no server of a share."""
+        return os.major(os.fstat(self._descriptor).st_dev) != 0
 
     def move(self, name: str, to: "Folder", new_name: str) -> None:
         """Rename a file into *to*; what has that name there is replaced."""
@@ -378,30 +414,44 @@ def _sync(folder: str, at: int | None) -> None:
         os.close(descriptor)
 
 
-def _give_mode(name: Path | str, mode: int, path: Path, at: int | None = None) -> None:
+def _make(name: Path | str, mode: int, path: Path, at: int | None = None) -> None:
     """
-    Give a folder that was just made its mode, whatever the umask says; *name* is below *at*.
+    Make a folder with its mode, whatever the umask says; *name* is below *at*.
 
     Under systemd's RestrictSUIDSGID= nobody sets a set-group-ID bit. What is made in a folder that
-    has it has it, too; chmod would take it away there, and an access list leaves it.
+    has it has it, too; chmod would take it away there. So it is made with all the rest of its mode.
     """
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(_make_unmasked, name, mode & 0o777, at).result()
     folder = os.open(name, _FOLDER, dir_fd=at)
     try:
-        os.fchmod(folder, mode)
-    except PermissionError:
-        entries = ((_OWNER, mode >> 6), (_GROUP, mode >> 3), (_OTHERS, mode))
-        packed = b"".join(struct.pack("<HHI", who, bits & 7, _NO_ID) for who, bits in entries)
-        with contextlib.suppress(OSError):  # a filesystem that has no such lists
-            os.setxattr(folder, _ACCESS_LIST, struct.pack("<I", 2) + packed)
         has = stat.S_IMODE(os.fstat(folder).st_mode)
         if has != mode:
-            os.rmdir(name, dir_fd=at)  # or it would be taken as it is next time
-            why = f"root has to make it: install -d -o USER -g GROUP -m {mode:o} {path}"
-            if not has & stat.S_ISGID:
-                why = f"no set-group-ID bit to inherit. As root: chmod g+s {path.parent}"
-            raise PermissionError(errno.EPERM, why, str(path)) from None
+            os.fchmod(folder, mode)
+    except PermissionError:
+        if not _keeps_modes(folder):
+            return
+        os.rmdir(name, dir_fd=at)  # or it would be taken as it is next time
+        why = f"root has to make it: install -d -o USER -g GROUP -m {mode:o} {path}"
+        if not has & stat.S_ISGID:
+            why = f"no set-group-ID bit to inherit. As root: chmod g+s {path.parent}"
+        raise PermissionError(errno.EPERM, why, str(path)) from None
     finally:
         os.close(folder)
+
+
+def _make_unmasked(name: Path | str, mode: int, at: int | None) -> None:
+    """Make a folder, in a thread that ends with this and has a umask of its own, where it may."""
+    unshare = getattr(_LIBC, "unshare", None)
+    if unshare is not None and unshare(_CLONE_FS) == 0:
+        os.umask(0)
+    os.mkdir(name, mode, dir_fd=at)
+
+
+def _keeps_modes(folder: int) -> bool:
+    """Tell whether it takes a mode: on a share of SMB all have the one that its mount says."""
+    os.fchmod(folder, _NOBODYS)
+    return stat.S_IMODE(os.fstat(folder).st_mode) == _NOBODYS
 
 
 def _syncfs(descriptor: int) -> bool:

@@ -325,8 +325,12 @@ class Outbox:
                     return None
                 mark = self._mark_of(name)
             ticket = Ticket(self._new_id(), mark, kept(name))
-            self._bar_or_free(ticket)
+            stem = stem_of(ticket.name)
+            if mark is Mark.LATE:
+                self._stems.bar(stem)
             new.move(name, self._spool.claimed, ticket.text)
+            if mark in _OF_REUSED:  # once it is claimed as that: until then the name stays barred
+                self._stems.free(stem)
         except FileNotFoundError:  # the EPR took it back
             return None
         except OSError as error:
@@ -345,14 +349,6 @@ class Outbox:
         if suspect and not (envelope is not None and self._names_its_message(envelope)):
             return Mark.REUSED if envelope is None else Mark.REUSED_WITH_ENVELOPE
         return Mark.ALONE if envelope is None else Mark.WITH_ENVELOPE
-
-    def _bar_or_free(self, ticket: Ticket) -> None:
-        """Remember, before a claim, what it means for the next message of that name."""
-        stem = stem_of(ticket.name)
-        if ticket.mark is Mark.LATE:
-            self._stems.bar(stem)
-        elif ticket.mark in {Mark.REUSED, Mark.REUSED_WITH_ENVELOPE}:
-            self._stems.free(stem)
 
     def _names_its_message(self, envelope: str) -> bool:
         """Tell whether an envelope in new/ says which message it means."""
@@ -451,7 +447,8 @@ class Outbox:
 
 
 _STRAY = frozenset({Mark.NO_MESSAGE, Mark.LATE})
-_TAKEN = frozenset({Mark.ALONE, Mark.WITH_ENVELOPE, Mark.REUSED, Mark.REUSED_WITH_ENVELOPE})
+_OF_REUSED = frozenset({Mark.REUSED, Mark.REUSED_WITH_ENVELOPE})
+_TAKEN = frozenset({Mark.ALONE, Mark.WITH_ENVELOPE}) | _OF_REUSED
 
 
 def _ticket(name: str) -> Ticket | None:

@@ -39,7 +39,7 @@ import contextlib
 import errno
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -48,7 +48,14 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
-from bars_gateway.epr.folders import PRIVATE, SHARED, Folder, FolderEntry, SpoolRoot
+from bars_gateway.epr.folders import (
+    PRIVATE,
+    SHARED,
+    Folder,
+    FolderEntry,
+    SpoolRoot,
+    is_open_elsewhere,
+)
 from bars_gateway.epr.spool import (
     Cause,
     Sort,
@@ -366,7 +373,10 @@ class QuestionFolder:
         if sort is Sort.UNFINISHED or (sort is Sort.OTHER and waited < _PATIENCE):
             return
         document = documents.encode(documents.answer_refusal([_MISNAMED]))
-        with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+        with (
+            contextlib.suppress(FileNotFoundError),  # the EPR took it back
+            self._unless_open_elsewhere(entry.name),
+        ):
             self._lay_aside(self._answers, entry.name, document)
 
     def _claim(self, entry: FolderEntry) -> None:
@@ -381,8 +391,19 @@ class QuestionFolder:
         except OSError as error:
             self._stuck.unreadable(entry.name, error)
             return
-        self._stuck.taken(entry.name)
-        self._answers.move(entry.name, self._claimed, entry.name)
+        with self._unless_open_elsewhere(entry.name):
+            self._answers.move(entry.name, self._claimed, entry.name)
+            self._stuck.taken(entry.name)
+
+    @contextlib.contextmanager
+    def _unless_open_elsewhere(self, name: str) -> Iterator[None]:
+        """Let a file that another program has open lie until the next look: no other waits."""
+        try:
+            yield
+        except OSError as error:
+            if not is_open_elsewhere(error):
+                raise
+            self._stuck.note(name, Cause.OPEN_ELSEWHERE)
 
     def _given(self, name: str) -> _Given | None:
         match = _ANSWER.fullmatch(name)
@@ -462,7 +483,7 @@ class QuestionFolder:
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)
             if match and int(match[1]) not in open_ones:
-                self._new.remove(name)
+                self._take_away(name)
         failed: list[tuple[Question, Exception]] = []
         for number in sorted(open_ones.keys() - self._offered) if gives else ():
             try:
@@ -474,6 +495,14 @@ class QuestionFolder:
                 failed.append((open_ones[number], error))
         self._offered = set(open_ones) if gives else self._offered & open_ones.keys()
         return failed
+
+    def _take_away(self, name: str) -> None:
+        """Remove a question that is over; one that the EPR has open may lie until the next look."""
+        try:
+            self._new.remove(name)
+        except OSError as error:
+            if not is_open_elsewhere(error):
+                raise
 
     def _folder(self, name: str, mode: int) -> Folder:
         folder = Folder(self._root, name, mode)

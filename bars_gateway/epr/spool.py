@@ -56,6 +56,7 @@ from bars_gateway.epr.folders import (
     Folder,
     SpoolRoot,
     is_of_the_file,
+    is_open_elsewhere,
 )
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.frozen import frozen
@@ -136,6 +137,7 @@ class Cause(StrEnum):
     IRREGULAR = "irregular"
     UNFINISHED = "unfinished"
     FAILING = "failing"
+    OPEN_ELSEWHERE = "open_elsewhere"
 
 
 CURES: Mapping[Cause, str] = {
@@ -145,6 +147,8 @@ CURES: Mapping[Cause, str] = {
     " (`ls -l` shows which), and drop the files themselves",
     Cause.FAILING: "the gateway hits an internal error with them: see its alarm, telephone, and"
     " have them dropped again, as new files; what was taken already is never sent twice",
+    Cause.OPEN_ELSEWHERE: "another program has them open, and lets nobody read or move them: let it"
+    " close what it has written (on a Windows server, Open Files shows which it is)",
     Cause.UNFINISHED: "they never got their final name: look at the program that writes them",
 }
 
@@ -187,6 +191,9 @@ class StuckFiles:
         """Say once that a file cannot be read; raise what is the machine's and not the file's."""
         if not is_of_the_file(error):
             raise error
+        if is_open_elsewhere(error):  # it may be in the middle of it
+            self.note(name, Cause.OPEN_ELSEWHERE)
+            return
         path = self.note(name, Cause.UNREADABLE)
         if path is not None:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")

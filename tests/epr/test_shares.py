@@ -1,0 +1,293 @@
+"""What the server of a network share does otherwise than a disk, one call at a time."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import Mock
+from uuid import uuid4
+
+import messages
+import pytest
+from epr_side import OWNER
+from structlog.testing import capture_logs
+from world import world_in
+
+from bars_gateway.epr.folders import SpoolRoot
+from bars_gateway.epr.outbox import Mark, Outbox
+from bars_gateway.epr.questions import QuestionFolder
+from bars_gateway.epr.spool import Cause, Spool, stem_of
+from bars_gateway.errors import ConfigurationError, FolderInUse
+
+STALE = os.strerror(errno.ESTALE)
+
+
+def failing(number: int) -> Mock:
+    return Mock(side_effect=OSError(number, os.strerror(number)))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def spool(root: Path) -> Iterator[Spool]:
+    with closing(Spool(root, OWNER)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def box(spool: Spool) -> Outbox:
+    return Outbox(
+        spool,
+        monotonic=time.monotonic,
+        wall=time.time,
+        new_id=lambda: str(uuid4()),
+        max_bytes=100_000,
+        settle_seconds=0,
+    )
+
+
+@pytest.fixture
+def questions(spool: Spool) -> Iterator[QuestionFolder]:
+    opened = QuestionFolder(
+        Mock(),
+        Mock(),
+        Mock(max_bytes=100),
+        provider="trust",
+        root=spool.root,
+        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
+        monotonic=time.monotonic,
+    )
+    with closing(opened):
+        yield opened
+
+
+@pytest.fixture
+def _lists_as_when_it_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an open folder go on showing what its first look has found, as Linux does on SMB."""
+    shown: dict[int, list[os.DirEntry[str]]] = {}
+    scandir, close = os.scandir, os.close
+
+    def listed(folder: int) -> contextlib.nullcontext[list[os.DirEntry[str]]]:
+        if folder not in shown:
+            with scandir(folder) as found:
+                shown[folder] = list(found)
+        return contextlib.nullcontext(shown[folder])
+
+    def closed(descriptor: int) -> None:
+        shown.pop(descriptor, None)
+        close(descriptor)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    monkeypatch.setattr(os, "close", closed)
+
+
+@pytest.mark.usefixtures("_lists_as_when_it_was_opened")
+def test_what_another_machine_writes_is_seen_at_the_next_look(box: Outbox, root: Path) -> None:
+    """Though the folder was listed before, and nothing of this machine has changed it since."""
+    at_first = box.take()
+    (root / "outbox/new/one.json").write_bytes(b"{}")
+
+    assert ([], [b"{}"]) == (at_first, [drop.body for drop in box.take()])
+
+
+def test_a_server_is_told_to_sync_each_file(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hears of no syncfs, nor on SMB of an fsync by whoever has the file open to read."""
+    monkeypatch.setattr(os, "major", lambda _device: 0)  # as of every share
+    syncs: list[tuple[str, int]] = []
+
+    def fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        syncs.append((name, fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    names = [f"{number}.json" for number in range(5)]
+    for name in names:
+        spool.inbox_tmp.write(name, b"{}")
+    spool.inbox_tmp.flush(names)
+
+    assert [(name, os.O_WRONLY) for name in names] == syncs
+
+
+@pytest.mark.parametrize("said", [errno.EAGAIN, errno.EACCES])
+def test_a_lock_that_another_machine_has_is_said_in_two_ways(
+    root: Path, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    """NFS says that it is held, and SMB that it may not be had."""
+    monkeypatch.setattr(fcntl, "flock", failing(said))
+    with pytest.raises(FolderInUse, match="held by another gateway"):
+        Spool(root, OWNER)
+
+
+def test_a_share_without_locks_is_said_with_the_name_of_the_lock(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where rpc.statd does not run: the operator hears which file it was about."""
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
+    with pytest.raises(ConfigurationError, match=rf"No locks available \({root}/\.lock\)"):
+        Spool(root, OWNER)
+
+
+def test_a_gateway_that_no_lock_kept_out_is_seen_at_the_next_look(spool: Spool, root: Path) -> None:
+    """The mount may tell its server of no locks: the one that was there before stands still."""
+    (root / ".lock").write_bytes(b"f" * 32)  # the mark of whoever has opened it since
+    with pytest.raises(OSError, match=STALE):
+        spool.require_in_place()
+
+
+def test_a_lock_that_the_server_has_lost_is_asked_for_again(
+    spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS answers EIO for it from then on; nobody has opened the folder meanwhile."""
+    lost, pread = spool.root._lock, os.pread
+
+    def read(descriptor: int, count: int, at: int) -> bytes:
+        if descriptor == lost:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, count, at)
+
+    monkeypatch.setattr(os, "pread", read)
+    with capture_logs() as lines:
+        spool.require_in_place()
+        monkeypatch.undo()
+        spool.require_in_place()
+
+    assert ["epr.folder_back"] == [line["event"] for line in lines]
+    with pytest.raises(FolderInUse):
+        SpoolRoot(root, OWNER)
+
+
+def test_our_own_lock_by_another_path_does_not_keep_us_out(
+    spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SMB others may not read what is locked; the mount that has our lock is still there."""
+    away = root.with_name("away")
+    root.rename(away)
+    root.mkdir()
+    (root / ".lock").hardlink_to(away / ".lock")
+    pread = os.pread
+
+    def read(descriptor: int, count: int, at: int) -> bytes:
+        if descriptor != spool.root._lock:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+        return pread(descriptor, count, at)
+
+    monkeypatch.setattr(os, "pread", read)
+    spool.require_in_place()
+
+    assert spool.root.is_in_place()
+
+
+@pytest.mark.parametrize("call", ["open", "rename"])
+def test_a_file_that_is_open_elsewhere_is_taken_once_it_is_closed(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A program on Windows shares it with nobody while it writes: nobody is told of its mode."""
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    plain = getattr(os, call)
+
+    def shut(name: object, *rest: object, **where: object) -> object:
+        if name == "one.json":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return plain(name, *rest, **where)
+
+    with monkeypatch.context() as elsewhere, capture_logs() as lines:
+        elsewhere.setattr(os, call, shut)
+        taken = box.take()
+        causes = [(each.cause, each.count) for each in box.stuck]
+
+    assert ([], [], [(Cause.OPEN_ELSEWHERE, 1)]) == (taken, lines, causes)
+    assert (1, []) == (len(box.take()), list(box.stuck))
+
+
+def test_a_name_stays_barred_until_its_message_is_claimed(
+    box: Outbox, spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that could not be moved at first would be sent, though an envelope missed it."""
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    box._stems.bar(stem_of("one.json"))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(spool.new, "move", failing(errno.EBUSY))
+        box.take()
+
+    assert [Mark.REUSED] == [drop.ticket.mark for drop in box.take()]
+    assert not box._stems.is_barred(stem_of("one.json"))
+
+
+@pytest.mark.parametrize("name", ["7.json", "seven.xml"])
+def test_an_answer_that_is_open_elsewhere_keeps_no_other_waiting(
+    questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Neither one that is to be taken, nor one that is to be refused for its name."""
+    for each in (name, "8.json"):
+        (root / "answers/new" / each).write_bytes(b"{}")
+    move = questions._answers.move
+
+    def moved(what: str, *to: object) -> None:
+        if what == name:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        move(what, *to)
+
+    monkeypatch.setattr(questions._answers, "move", moved)
+
+    assert ["8.json"] == [given.name for given in questions._take()]
+    assert [(Cause.OPEN_ELSEWHERE, 1)] == [(each.cause, each.count) for each in questions.stuck]
+
+
+def test_a_question_that_is_over_may_lie_while_the_epr_has_it_open(
+    questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are asked meanwhile, and it is removed once it can be."""
+    question = root / "questions/new/000000000007.question.json"
+    question.write_bytes(b"{}")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "unlink", failing(errno.EBUSY))
+        failed = questions._offer({}, gives=True)
+    lay = question.exists()
+    questions._offer({}, gives=True)
+
+    assert ([], True, False) == (failed, lay, question.exists())
+
+
+def test_a_share_whose_modes_are_its_mounts_needs_no_set_group_id(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made on SMB belongs to the group that the mount names: nothing is inherited."""
+
+    def changes_nothing(_descriptor: int, mode: int) -> None:
+        if mode & 0o6000:  # as under the unit
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", changes_nothing)
+    Spool(root, OWNER).close()
+
+    assert (root / "outbox/new").is_dir()
+
+
+async def test_a_share_that_hangs_leaves_all_else_its_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the five that Python gives one processor its loops may hold all: no token is signed."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    answers = threading.Event()
+    async with world_in(tmp_path):
+        loop = asyncio.get_running_loop()
+        hanging = [loop.run_in_executor(None, answers.wait, 60) for _ in range(5)]
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(int)
+        finally:
+            answers.set()
+        await asyncio.gather(*hanging)
