@@ -78,6 +78,21 @@ async def test_headers_are_the_envelope(epr: aiohttp.ClientSession) -> None:
     assert correlation == receipt["correlation_id"]
 
 
+async def test_an_offer_of_another_protocol_takes_nothing_from_the_message(
+    epr: aiohttp.ClientSession,
+) -> None:
+    """Java's HttpClient offers HTTP/2 beside its first request: that is read as any other."""
+    offer = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAEAAEAA",
+    }
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR | offer) as answer:
+        receipt = await answer.json()
+
+    assert (201, messages.RECEIVER) == (answer.status, receipt["receiver"])
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
