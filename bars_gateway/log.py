@@ -477,7 +477,9 @@ EVENTS = {
     ),
     "tls.handshake_failed": LogEvent(
         "A caller did not get through its handshake; `reason` says why. One that simply left is"
-        " logged at `debug`."
+        " logged at `debug`. `name`: of an authority above its certificate that is out of force.",
+        "Where one is named: the caller has to send its successor; if it is in"
+        " `inbound.client_ca_file`, add that there.",
     ),
     "token.key_refused": LogEvent(
         "The token service does not know this key; the next is tried.",

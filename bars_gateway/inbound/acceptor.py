@@ -54,7 +54,7 @@ from bars_gateway.inbound.connection import (
     InboundLimits,
     reason_of,
 )
-from bars_gateway.tls.contexts import CurrentIdentity, last_words
+from bars_gateway.tls.contexts import AuthorityOutOfForce, CurrentIdentity, last_words
 from bars_gateway.tls.sightings import Sightings
 
 log = structlog.get_logger(__name__)
@@ -416,7 +416,8 @@ class Acceptor:
         self._metrics.note_failure(reason)
         # Whoever only looks whether the port is open leaves like this, every few seconds.
         report: Any = log.debug if reason is Failure.GONE else log.warning
-        report("tls.handshake_failed", reason=reason.value, peer=peer)
+        name = error.name if isinstance(error, AuthorityOutOfForce) else None
+        report("tls.handshake_failed", reason=reason.value, name=name, peer=peer)
 
 
 class _Probe(asyncio.Protocol):

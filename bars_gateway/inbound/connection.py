@@ -50,7 +50,16 @@ from aiohttp import StreamReader, web
 from bars_gateway.frozen import frozen
 from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.certificates import RevocationStatus
-from bars_gateway.tls.contexts import NOBODY, Caller, CurrentIdentity, allowed, caller_of
+from bars_gateway.tls.contexts import (
+    EXPIRED,
+    NOBODY,
+    NOT_YET_VALID,
+    AuthorityOutOfForce,
+    Caller,
+    CurrentIdentity,
+    allowed,
+    caller_of,
+)
 
 log = structlog.get_logger(__name__)
 _SERVER_ERROR = 500
@@ -62,6 +71,8 @@ class Failure(StrEnum):
 
     EXPIRED = "client certificate expired"
     NOT_YET_VALID = "client certificate not yet valid"
+    AUTHORITY_EXPIRED = "client certificate of an authority that has expired"
+    AUTHORITY_NOT_YET_VALID = "client certificate of an authority that is not yet valid"
     UNKNOWN_ISSUER = "client certificate of an unknown issuer"
     REVOKED = "client certificate revoked"
     WRONG_PURPOSE = "client certificate not meant for clients"
@@ -93,8 +104,8 @@ class Failure(StrEnum):
 # X509_V_ERR_… of OpenSSL
 _BY_VERIFY_CODE = {
     2: Failure.UNKNOWN_ISSUER,
-    9: Failure.NOT_YET_VALID,
-    10: Failure.EXPIRED,
+    NOT_YET_VALID: Failure.NOT_YET_VALID,
+    EXPIRED: Failure.EXPIRED,
     18: Failure.UNKNOWN_ISSUER,
     19: Failure.UNKNOWN_ISSUER,
     20: Failure.UNKNOWN_ISSUER,
@@ -109,6 +120,12 @@ _BY_VERIFY_CODE = {
     67: Failure.TOO_WEAK,
     68: Failure.TOO_WEAK,
     79: Failure.MAY_NOT_ISSUE,  # it is no authority
+}
+
+# The same, where it is not the caller's own certificate.
+_OF_AUTHORITIES = {
+    NOT_YET_VALID: Failure.AUTHORITY_NOT_YET_VALID,
+    EXPIRED: Failure.AUTHORITY_EXPIRED,
 }
 
 _BY_REASON = {
@@ -131,7 +148,9 @@ def reason_of(error: Exception) -> Failure:
     """Return what a handshake failed of."""
     match error:
         case ssl.SSLCertVerificationError():
-            return _BY_VERIFY_CODE.get(error.verify_code, Failure.UNREADABLE)
+            above = isinstance(error, AuthorityOutOfForce)
+            rows = _BY_VERIFY_CODE | (_OF_AUTHORITIES if above else {})
+            return rows.get(error.verify_code, Failure.UNREADABLE)
         case ssl.SSLEOFError():
             return Failure.GONE
         case ssl.SSLError():

@@ -55,7 +55,9 @@ from bars_gateway.tls.certificates import (
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
+NOT_YET_VALID, EXPIRED = 9, 10  # X509_V_ERR_… of OpenSSL
 _COMMON = "commonName"
+_LONGEST_NAME = 64  # characters; no common name of an authority has more, and a forged one may
 _DER = 2  # of the ssl module's own certificates, which name it nowhere in public
 _OTHERS = 0o007
 _GROUP = 0o070
@@ -63,8 +65,22 @@ _GROUP = 0o070
 last_words: ContextVar[list[bytes] | None] = ContextVar("last_words", default=None)
 
 
+class AuthorityOutOfForce(ssl.SSLCertVerificationError):
+    """An authority above a caller's own certificate has expired, or is not yet valid."""
+
+    def __init__(self, error: ssl.SSLCertVerificationError, name: str) -> None:
+        """*error* is OpenSSL's, which names no certificate; *name* is the authority's."""
+        super().__init__(*error.args)
+        self.verify_code, self.verify_message = error.verify_code, error.verify_message
+        self.name = name
+
+
 class _Speaking(ssl.SSLObject):
-    """A handshake that leaves its last words where they can be sent: asyncio drops them."""
+    """
+    A handshake that leaves its last words where they can be sent: asyncio drops them.
+
+    It says which certificate of a chain is out of force, too: of OpenSSL, only the handshake knows.
+    """
 
     outgoing: ssl.MemoryBIO
     said: list[bytes] | None
@@ -74,10 +90,13 @@ class _Speaking(ssl.SSLObject):
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
-        except ssl.SSLError:
+        except ssl.SSLError as error:
             if self.said is not None:
                 self.said.append(self.outgoing.read())
-            raise
+            authority = _out_of_force(error, self)
+            if authority is None or not isinstance(error, ssl.SSLCertVerificationError):
+                raise
+            raise AuthorityOutOfForce(error, authority) from None
 
 
 class SpeakingContext(ssl.SSLContext):
@@ -237,6 +256,34 @@ def _brought(connection: ssl.SSLObject, leaf: bytes) -> tuple[bytes, ...]:
     inner: Any = getattr(connection, "_sslobj", None)  # where Python before 3.13 has it
     chain = (each.public_bytes(_DER) for each in inner.get_unverified_chain() or ())
     return tuple(each for each in chain if each != leaf)
+
+
+def _built(handshake: ssl.SSLObject) -> list[bytes]:
+    """Return the chain that OpenSSL has put together, leaf first; it may have failed its test."""
+    if sys.version_info >= (3, 13):
+        return handshake.get_verified_chain()
+    inner: Any = getattr(handshake, "_sslobj", None)  # where Python before 3.13 has it
+    return [each.public_bytes(_DER) for each in inner.get_verified_chain() or ()]
+
+
+def _out_of_force(error: ssl.SSLError, handshake: ssl.SSLObject) -> str | None:
+    """Return what the authority is called whose time is the cause of *error*, if it is one's."""
+    code = getattr(error, "verify_code", None)
+    if code not in {NOT_YET_VALID, EXPIRED}:
+        return None
+    built = _built(handshake)
+    if not all(map(is_legible, built)):
+        return None
+    chain = list(map(x509.load_der_x509_certificate, built))
+    # Of several it is the first to end, or the last to begin: that one is it for certain.
+    if code == EXPIRED:
+        found = min(chain, key=lambda each: each.not_valid_after_utc, default=None)
+    else:
+        found = max(chain, key=lambda each: each.not_valid_before_utc, default=None)
+    if found is None or found is chain[0]:
+        return None
+    names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return ascii(_only([str(each.value) for each in names])[:_LONGEST_NAME])
 
 
 def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:

@@ -230,6 +230,38 @@ async def test_an_authority_that_may_not_issue_a_caller_is_called_so(
     assert [Failure.MAY_NOT_ISSUE] == await refused(tmp_path, ours, leaf, *above)
 
 
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ({"end": NOW - timedelta(hours=1)}, Failure.AUTHORITY_EXPIRED),
+        ({"start": NOW + timedelta(hours=1)}, Failure.AUTHORITY_NOT_YET_VALID),
+    ],
+    ids=["expired", "not-yet-valid"],
+)
+async def test_an_authority_out_of_force_is_named(
+    tmp_path: Path, ours: Identity, times: dict[str, datetime], reason: Failure
+):
+    """The caller's own certificate is good: who renews that one is refused as before."""
+    above = made(named("An old\nauthority"), ROOT, authority=True, key=AUTHORITY_KEY, **times)
+    leaf = made(named(PROXY), above.subject, usages=[])
+    with capture_logs() as logs:
+        found = await refused(tmp_path, ours, leaf, above)
+    (told,) = [line for line in logs if line["event"] == "tls.handshake_failed"]
+
+    assert ([reason], r"'An old\nauthority'") == (found, told["name"])
+
+
+async def test_a_certificate_out_of_force_below_a_good_authority_is_the_callers(
+    tmp_path: Path, ours: Identity
+):
+    """Nothing is wrong with those who issued it."""
+    leaf = made(named(PROXY), CHAIN.middle.subject, usages=[], end=NOW - timedelta(hours=1))
+    with capture_logs() as logs:
+        assert [Failure.EXPIRED] == await refused(tmp_path, ours, leaf, CHAIN.middle)
+
+    assert [None] == [line["name"] for line in logs if "failed" in line["event"]]
+
+
 async def test_a_key_that_is_too_short_is_called_so(tmp_path: Path, ours: Identity):
     """1024 bits are less than TLS takes here."""
     leaf = made(named(PROXY), CHAIN.middle.subject, usages=[], key=SHORT_KEY)
