@@ -10,6 +10,7 @@ from bars_gateway.standard.findings import ReadProgress, Reconciliation
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
+from bars_gateway.standard.sentences.turned_away import OF_CANCELLATIONS
 from bars_gateway.standard.sentences.words import GOES_BY
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, RequestType, State
 
@@ -135,7 +136,8 @@ def theirs(request_type: RequestType, use_case: str) -> Iterator[Situation]:
         for move in REQUESTS:
             yield replace(came, kind=kind, move=move)
     over = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT)
-    for remarks in ((), (Remark.OTHER_PATIENT,), (Remark.OTHER_STANDS,), over):
+    alone = ((remark,) for remark in (*OF_CANCELLATIONS, Remark.OTHER_STANDS))
+    for remarks in ((), *alone, over):
         yield replace(came, kind="cancel_turned_away", remarks=remarks)
     for kind in (None, "message", "amended", "decided_late", "question"):
         for said in Said:

@@ -50,6 +50,7 @@ from bars_gateway.standard.sentences.received import (
     OF_VALIDATIONS,
     resource_request,
 )
+from bars_gateway.standard.sentences.turned_away import OF_CANCELLATIONS
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.workflow import ANSWERS, Move, State
@@ -355,7 +356,7 @@ def remarks() -> str:
 
 
 def in_other_words(remark: Remark) -> Iterator[tuple[str, str, str]]:
-    """Yield what is said instead with some words, of a validation, or of an answer of ours."""
+    """Yield what is said instead with some words, or of some messages."""
     by_word: dict[Sentence, list[str]] = {}
     for (each, said), sentence in BY_WORD.items():
         if each is remark:
@@ -364,6 +365,8 @@ def in_other_words(remark: Remark) -> Iterator[tuple[str, str, str]]:
         by_word[OF_VALIDATIONS[remark]] = ["validation"]
     if remark in OF_ANSWERS:
         by_word[OF_ANSWERS[remark]] = ["an answer of ours"]
+    if remark in OF_CANCELLATIONS:
+        by_word[OF_CANCELLATIONS[remark]] = ["`cancel_turned_away`"]
     for sentence, words in by_word.items():
         PRINTED.add(sentence)
         yield f"`{remark}`", ", ".join(words), sentence.text

@@ -117,7 +117,7 @@ async def test_one_that_names_another_patient_says_so(tmp_path: Path) -> None:
         alarms = {alarm.kind for alarm in (await world.hospital.overview()).alarms}
 
     assert [["other_patient"], []] == [each["remarks"] for each in found]
-    assert "This names another patient than what it belongs to" in found[0]["means"]
+    assert "The cancellation names another patient than this." in found[0]["means"]
     assert "named another patient than the rest of the case" in shown
     assert {"cancel.turned_away", "patient.other"} == alarms
 

@@ -24,6 +24,7 @@ from bars_gateway.standard.sentences import (
 )
 from bars_gateway.standard.sentences.outcomes import ONE_OVER
 from bars_gateway.standard.sentences.received import REMARKED
+from bars_gateway.standard.sentences.turned_away import OF_CANCELLATIONS
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.workflow import Move, RequestType, Role, State
 
@@ -296,6 +297,26 @@ def test_a_word_that_somebody_has_overruled_is_not_the_newest() -> None:
 
     assert "turned this down" not in means(ours)
     assert "has begun" in means(ours)
+
+
+@pytest.mark.parametrize("remark", sorted(OF_CANCELLATIONS))
+def test_what_is_wrong_with_a_cancellation_is_not_said_of_its_request(remark: Remark) -> None:
+    """Nobody here has the cancellation: its notice is about the request, whose number is right."""
+    turned_away = Situation(
+        kind="cancel_turned_away",
+        direction="inbound",
+        state="received",
+        move=Move.REQUEST,
+        request_type=RequestType.REFERRAL,
+        use_case="a3t1",
+    )
+    plain, doubted = means(turned_away), means(replace(turned_away, remarks=(remark,)))
+    added = doubted.removeprefix(plain)
+
+    assert doubted.startswith(plain)
+    assert "he cancellation" in added
+    assert "before you stop anything" in added
+    assert not re.search(r"\bin this\b|\bThis\b", added)
 
 
 def test_every_remark_is_told() -> None:

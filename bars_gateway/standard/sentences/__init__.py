@@ -40,6 +40,11 @@ from bars_gateway.standard.sentences.received import (
     REMARKED,
     added_by,
 )
+from bars_gateway.standard.sentences.turned_away import (
+    CANCEL_TURNED_AWAY,
+    CANCELLED_IN_VAIN,
+    OF_CANCELLATIONS,
+)
 from bars_gateway.standard.sentences.words import (
     CONTROL_ROOMS,
     GOES_BY,
@@ -86,7 +91,7 @@ _KNOWN = {
 _OF_REQUESTS = {
     "question": received.QUESTIONS,
     "decided_late": received.DECIDED_LATE,
-    "cancel_turned_away": received.CANCEL_TURNED_AWAY,
+    "cancel_turned_away": CANCEL_TURNED_AWAY,
 }
 _OF_RESPONSES = {
     "question": received.RESPONSE_QUESTION,
@@ -346,7 +351,7 @@ def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
 def _received(situation: Situation) -> Sentence:
     says = situation.says or received.BY_MOVE.get(situation.move)
     if situation.kind == "cancel_turned_away" and Remark.CANCEL_AFTER_END in situation.remarks:
-        return found(received.CANCELLED_IN_VAIN, situation.matter)
+        return found(CANCELLED_IN_VAIN, situation.matter)
     if says is None:
         table = _OF_REQUESTS.get(str(situation.kind), received.ASKED)
         return found(table[situation.move], situation.matter)
@@ -370,6 +375,9 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN
+            continue
+        if remark in OF_CANCELLATIONS and situation.kind == "cancel_turned_away":
+            yield OF_CANCELLATIONS[remark]
             continue
         if remark in OF_ANSWERS and situation.role is Role.RESPONDER:
             yield OF_ANSWERS[remark]

@@ -256,30 +256,6 @@ DECIDED_LATE: Mapping[Move, Rows] = {
         )
     },
 }
-# Its Sender tried to cancel, and was refused or told to try again: no EPR could be asked.
-_TURNED_AWAY: Rows = {
-    None: telephone(
-        "{Asker} has tried to cancel the {it} and could not, for nobody here could be asked: it"
-        " goes on here, and may not be wanted any more. Telephone now."
-    ),
-    Matter.BOOKING: telephone(
-        "{Asker} has tried to cancel the appointment and could not, for nobody here could be asked:"
-        " it still stands here. Telephone."
-    ),
-}
-# It is told of the message that began the workflow; the EPR may know the request from before.
-CANCEL_TURNED_AWAY: ByMove = dict.fromkeys((Move.REQUEST, Move.UPDATE, Move.CANCEL), _TURNED_AWAY)
-# The same of what is over here, where it names another patient, which is said after it.
-CANCELLED_IN_VAIN: Rows = {
-    None: check(
-        "{Asker} has tried to cancel the {it} and could not: it is over here. What was meant may be"
-        " another patient's, which goes on here."
-    ),
-    Matter.BOOKING: check(
-        "{Asker} has tried to cancel the appointment and could not: it is over here. What was meant"
-        " may be another patient's, which still stands here."
-    ),
-}
 # Said after what the response says itself, which is as true as if it had been decided in time.
 RESPONSE_DECIDED_LATE = telephone(
     "You took this after {they} had been told that you did not: it may believe that you do not know"
