@@ -353,7 +353,7 @@ def _arrival_of_response(
         sender=sender,
         receiver=receiver,
         came_at=now,
-        agreed=host.overrides.with_the_other_side(message, Side.RECEIVING),
+        doubts=doubts_about(message, host.overrides.with_the_other_side(message, Side.RECEIVING)),
     )
     return replace(arrival, said=_said(addressed, message, move))
 

@@ -114,6 +114,17 @@ def refuse_change(
     return refuse_for(connection, arrival, issues, now)
 
 
+def tell_of_another(
+    connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
+) -> bool:
+    """Raise the alarm that it names another patient, unless it stands; tell whether it did not."""
+    told = {"provider": arrival.provider, "request_id": arrival.request_id, "kind": OTHERS}
+    if connection.one("alarm_named", **told) is not None:
+        return False
+    add_event(connection, EventAbout.request(arrival), OTHERS, now, {"workflow_id": workflow_id})
+    return True
+
+
 def tell_of_ended(
     connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> None:
@@ -124,11 +135,7 @@ def tell_of_ended(
     """
     if whose(connection, arrival, workflow_id) is not Sameness.OTHER_PATIENT:
         return
-    told = {"provider": arrival.provider, "request_id": arrival.request_id, "kind": OTHERS}
-    if connection.one("alarm_named", **told) is not None:
-        return
-    add_event(connection, EventAbout.request(arrival), OTHERS, now, {"workflow_id": workflow_id})
-    if arrival.move is Move.CANCEL:
+    if tell_of_another(connection, arrival, workflow_id, now) and arrival.move is Move.CANCEL:
         request = connection.one("request_of", id=workflow_id)
         assert request is not None
         remarks = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT, *doubts_turned_away(arrival))

@@ -19,6 +19,7 @@ from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Side
+from bars_gateway.standard.rules.modifiers import doubts_about
 from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
@@ -72,7 +73,7 @@ def arrival_of(
         sender=kept.sender,
         receiver=kept.receiver,
         came_at=kept.came_at,
-        agreed=overrides.with_the_other_side(message, Side.RECEIVING),
+        doubts=doubts_about(message, overrides.with_the_other_side(message, Side.RECEIVING)),
     )
 
 

@@ -60,11 +60,11 @@ from bars_gateway.store import decisions, links
 from bars_gateway.store.asides import Aside, Rounds, Spoilt, each, log_set_aside
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import (
-    OTHERS,
     doubts_turned_away,
     mixed_up,
     refuse_change,
     remarks_on_change,
+    tell_of_another,
     tell_of_ended,
     whose,
 )
@@ -296,8 +296,7 @@ def _remarks_on_change(
 ) -> tuple[Remark, ...]:
     whose_it_is = whose(connection, arrival, workflow_id)
     if whose_it_is is Sameness.OTHER_PATIENT:
-        about = EventAbout.request(arrival)
-        add_event(connection, about, OTHERS, now, {"workflow_id": workflow_id})
+        tell_of_another(connection, arrival, workflow_id, now)
     return remarks_on_change(connection, arrival.move, workflow_id, whose_it_is)
 
 
@@ -318,6 +317,8 @@ def ask_about_response(
         return Unattended()
     told = tell(connection, workflow, arrival, now, now)
     word, remarks = told.arrival.word, (*told.remarks, *arrival.doubts)
+    if Remark.OTHER_PATIENT in remarks:  # whatever the EPR decides: they have mixed up two
+        tell_of_another(connection, arrival, workflow["id"], now)
     tell_of_doubts(connection, arrival, remarks, now)
     about = {
         "workflow_id": workflow["id"],

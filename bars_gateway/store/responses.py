@@ -95,12 +95,11 @@ from bars_gateway.standard.remarks import (
     remarks_on,
     renews_doubt,
 )
-from bars_gateway.standard.rule import Agreement
-from bars_gateway.standard.rules.modifiers import NOTHING_AGREED_ON, doubts_about, heard_in
+from bars_gateway.standard.rules.modifiers import heard_in
 from bars_gateway.standard.rules.substance import is_sent_back, plans_said, says_nothing
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.guards import OTHERS, whose
+from bars_gateway.store.guards import tell_of_another, whose
 from bars_gateway.store.inbound import already_met, keep_aside, remember, take, tell_of_doubts
 from bars_gateway.store.outcomes import is_one_agreed_to, tell_outcome
 from bars_gateway.store.record_reads import answer_alarms
@@ -381,14 +380,15 @@ def follow(
     """
     Let the workflow follow a response that was taken, and raise what alarms it is worth.
 
-    *asked*: the EPR was asked about it, and its doubts were told then.
+    *asked*: the EPR was asked about it, and its doubts were told then. So was that it names
+    another patient, unless that has become so since.
     """
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
     about, which = EventAbout.request(arrival), {"workflow_id": workflow["id"]}
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
-        add_event(connection, about, OTHERS, now, which)
+        tell_of_another(connection, arrival, workflow["id"], now)
     if not asked:
         tell_of_doubts(connection, arrival, (*told.remarks, *arrival.doubts), now)
     if told.moves:
@@ -514,10 +514,9 @@ def response_arrival(
     sender: str,
     receiver: str,
     came_at: datetime,
-    agreed: Agreement = NOTHING_AGREED_ON,
+    doubts: Sequence[Remark],
 ) -> Arrival:
-    """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
-    doubts = doubts_about(message, agreed)
+    """Return the response *message*, whose bytes are *request*; *doubts*: as of its content."""
     return Arrival(
         provider=provider,
         request_id=request_id,
@@ -540,7 +539,7 @@ def response_arrival(
         says_nothing=says_nothing(message),
         plans=plans_said(message),
         case_details=case_details_of(message),
-        doubts=doubts,
+        doubts=tuple(doubts),
         appointment_until=appointment_until(message, came_at),
     )
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asked_epr import YES, answering, epr_at
-from messages import SENDER, validation_request
+from messages import NHS_NUMBER, SENDER, validation_request
 from telling import emptied
 from telling import told as stamped
 from world import World, eventually, headers, post, world_in
@@ -123,20 +123,30 @@ async def test_a_response_that_the_epr_refuses_moves_nothing(world: World) -> No
     assert 1 == len(epr.seen)
 
 
+def modified(body: bytes) -> bytes:
+    return json.dumps(json.loads(body) | {"implicitRules": "https://gateway.example/r"}).encode()
+
+
+def of_another(body: bytes) -> bytes:
+    return body.replace(NHS_NUMBER.encode(), b"9990000026")
+
+
 @pytest.mark.parametrize(("says", "status"), [(YES, 200), ({"refuse": "invalid"}, 400)])
+@pytest.mark.parametrize(
+    ("changed", "kind"), [(modified, "inbound.modified"), (of_another, "patient.other")]
+)
 async def test_a_response_that_may_mean_something_else_is_told_once(
-    world: World, says: dict[str, Any], status: int
+    world: World, says: dict[str, Any], status: int, changed: Callable[[bytes], bytes], kind: str
 ) -> None:
-    """To a person as well, and whatever the EPR then says of it."""
+    """To a person as well, and whatever the EPR then says of it; so is another patient's."""
     _, acknowledgement = await requested(world)
-    said = json.loads(response(acknowledgement, encounter="finished"))
-    body = json.dumps(said | {"implicitRules": "https://gateway.example/rules"}).encode()
+    body = changed(response(acknowledgement, encounter="finished"))
     async with answering(world.ambulance.socket, lambda _: says):
         answered, _ = await responded(world, body, to_us())
     alarms = [(a.kind, a.times) for a in (await world.ambulance.overview()).alarms]
 
     assert status == answered
-    assert [("inbound.modified", 1)] == [each for each in alarms if each[0] == "inbound.modified"]
+    assert [(kind, 1)] == [each for each in alarms if each[0] == kind]
 
 
 async def test_nobody_is_asked_about_a_response_to_nothing(world: World) -> None:

@@ -1,5 +1,6 @@
 """What came between a restore and its hand-over is judged as in a life without a restore."""
 
+import json
 import random
 import sqlite3
 from contextlib import closing
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from messages import validation_request
 from store.test_restored_alarms import doubts, handle_all, kinds
 from store.test_restoring import (
     LATER,
@@ -23,13 +25,29 @@ from store.test_restoring import (
     queue,
     response,
 )
-from store_values import ANSWER, TERMS, arrival, attempt, claim_next, decision, submission
+from store_values import (
+    ANSWER,
+    OURS,
+    TERMS,
+    THEIRS,
+    arrival,
+    attempt,
+    claim_next,
+    decision,
+    payload,
+    submission,
+)
 
+from bars_gateway.demo.messages import response as written_response
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.model.readings import Notice, Overview
+from bars_gateway.standard import answers as our_answers
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import Move, RequestType
+from bars_gateway.store.responses import response_arrival
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
@@ -125,6 +143,39 @@ async def test_what_was_said_of_its_numbers_is_told_again(home: Home) -> None:
     assert [{"wrong_number"}, {"contradicts", "wrong_number", "restored"}] == [
         set(n.remarks) - {"unforeseen"} for n in told if n.request_id == "arrived"
     ]
+
+
+@pytest.mark.parametrize(
+    ("doubts", "state"),
+    [((), "completed"), ((Remark.MEANING_CHANGED,), "unclear")],
+    ids=["agreed", "not-agreed"],
+)
+async def test_what_was_agreed_on_when_it_came_is_no_doubt_now(
+    home: Home, doubts: tuple[Remark, ...], state: str
+) -> None:
+    """An extension that its Sender and we know changes no word, before a restore or after."""
+    validation = {"use_case": "a4t1", "request_type": RequestType.VALIDATION}
+    sent = queue(bundle_id="asked", body=validation_request(), **validation)
+    await home.backed_up(sent, acknowledge)
+    await home.does(answers("asked", Move.PROGRESS, "begun"))
+    restored = home.restored()
+    ids = iter(range(99))
+    minted = our_answers.Minted(
+        focus_id="there", encounter_id="theirs", reference="RAE-1", reference_system="urn:number"
+    )
+    asked = read(validation_request())
+    acknowledged = our_answers.acknowledge(asked, minted, lambda: str(next(ids)), SINCE)
+    said = json.loads(written_response(to_bytes(acknowledged, Format.JSON), encounter="finished"))
+    body = json.dumps(said | {"implicitRules": "https://gateway.example/x"}).encode()
+    named = {"provider": "trust", "request_id": "done", "correlation_id": "talk"}
+    ends = {"sender": THEIRS, "receiver": OURS, "came_at": LATER, "doubts": doubts}
+    came = response_arrival(read(body), Move.CONCLUDE, payload(body), **named, **ends)
+    came = replace(came, responds_to="asked", focus_id=None)
+    await home.does(lambda store: store.responses.respond(came, NOT_FOUND, LATER))
+    before = states(home)
+    home.handed_over(restored)
+
+    assert ({"asked": state}, {"asked": state}) == (before, states(home))
 
 
 async def test_what_is_judged_the_same_is_told_once(home: Home) -> None:

@@ -11,8 +11,8 @@ good news: somebody may be on the way, or nobody, and a person has to hear of it
 these moves is made once more, in the order in which they were made, and whoever was told
 otherwise of one is told again. What a person has confirmed since holds.
 
-What is agreed on with a Sender (a rule that is off) is not known here: a response whose word a
-modifier extension may change is unclear then, and a person reads it. That errs on the safe side.
+What was agreed on with a Sender when its response came (a rule that is off) stands in what the EPR
+was told with it: a modifier extension that was no doubt then is none now.
 
 The statements walk whole tables, which is why they are none of the named ones.
 """
@@ -176,8 +176,10 @@ def _arrival(connection: SqliteConnection, row: Row) -> Arrival:
         if payload is not None:
             message = read_payload(payload)
             came_at = instant(row["created_at"])
+            told = _told_before(connection, row["id"], *_OF_RESPONSES)
+            doubts = [each for each in Remark if each in OF_CONTENT & told]
             return response_arrival(
-                message, Move(row["move"]), payload, **ids, **ends, came_at=came_at
+                message, Move(row["move"]), payload, **ids, **ends, came_at=came_at, doubts=doubts
             )
     except (MalformedBundle, PayloadDamaged):
         pass
