@@ -24,9 +24,8 @@ from typing import cast
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Payload
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.remarks import OF_MODIFIERS, Remark
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move
 
 READ_LIVES = timedelta(seconds=60)
@@ -76,6 +75,7 @@ class Question:
     accepted: bool | None
     http_status: int | None
     request: Payload | None  # None: it has no body, or was decided
+    modifiers: Sequence[Issue] = ()  # what in the message may change its meaning, while it is here
 
     @property
     def is_message(self) -> bool:
@@ -86,15 +86,6 @@ class Question:
     def remarks(self) -> Sequence[Remark]:
         """What a person should know about a response, as the workflow was when it came."""
         return [Remark(each) for each in cast("Sequence[str]", self.about.get("remarks", ()))]
-
-    @property
-    def modifiers(self) -> Sequence[Issue]:
-        """What in the message may change its meaning, and where, while its request is here."""
-        if self.request is None or OF_MODIFIERS.isdisjoint(self.remarks):
-            return ()
-        from bars_gateway.standard.rules.modifiers import modifiers_of  # all rules come with it
-
-        return modifiers_of(read(self.request.body, self.request.media_type), self.remarks)
 
     @property
     def is_response(self) -> bool:

@@ -14,19 +14,16 @@ from functools import partial
 
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
-from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.remarks import OF_MODIFIERS, Remark
-from bars_gateway.standard.rules.modifiers import modifiers_of
+from bars_gateway.standard.bundle import Message
 from bars_gateway.store.asides import Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.modified import KnownModifiers
 from bars_gateway.store.records import collect, links, read_kept
 from bars_gateway.store.rows import notice_of
 from bars_gateway.store.work import Noun, Shared, reads, writes
 
 # What is about the very message that has the remarks.
 _OF_WHAT_CAME = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE})
-
-_MOST_KNOWN = 256  # messages; what waits is looked up again with every step of its delivery
 
 
 class Notices(Noun):
@@ -35,7 +32,7 @@ class Notices(Noun):
     def __init__(self, shared: Shared, asides: Asides) -> None:
         super().__init__(shared)
         self._asides = asides
-        self._known: dict[tuple[int, Sequence[Remark]], Sequence[Issue]] = {}
+        self._modifiers = KnownModifiers()
 
     async def pending(self, provider: str, limit: int) -> Sequence[Notice]:
         """Return what *provider*'s EPR has not collected yet, oldest first."""
@@ -63,22 +60,11 @@ class Notices(Noun):
         message = connection.one("notice_message", message_id=row["message_id"])
         assert message is not None
         notice = notice_of(row, message, links(connection, message["workflow_id"]))
-        if notice.kind not in _OF_WHAT_CAME or OF_MODIFIERS.isdisjoint(notice.remarks):
+        if notice.kind not in _OF_WHAT_CAME:
             return notice
-        return replace(notice, modifiers=self._modifiers_of(connection, notice))
-
-    def _modifiers_of(self, connection: Connection, notice: Notice) -> Sequence[Issue]:
-        """Return what may change the meaning of its message, which is read whole once for that."""
-        key = (notice.message_id, tuple(notice.remarks))
-        found = self._known.get(key)
-        if found is None:
-            kept = connection.one("payload", message_id=notice.message_id, part=Part.REQUEST)
-            came = read_kept(kept, connection.vault) if kept else None
-            found = modifiers_of(came, notice.remarks) if came else ()
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = found
-        return found
+        came = partial(_what_came, connection, notice)
+        modifiers = self._modifiers.of(notice.message_id, notice.remarks, came)
+        return replace(notice, modifiers=modifiers) if modifiers else notice
 
     @writes
     def collect(
@@ -90,3 +76,9 @@ class Notices(Noun):
     async def wait_for_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new notice, after *seconds* at the latest."""
         await self._wake_ups.notices[provider].wait(seconds)
+
+
+def _what_came(connection: Connection, notice: Notice) -> Message | None:
+    """Return the message that a notice is about; None where it is gone, or cannot be read."""
+    kept = connection.one("payload", message_id=notice.message_id, part=Part.REQUEST)
+    return read_kept(kept, connection.vault) if kept else None

@@ -75,7 +75,14 @@ from bars_gateway.store.inbound import (
     refused_links,
     tell_of_doubts,
 )
-from bars_gateway.store.records import EventAbout, add_event, note_subjects, notify
+from bars_gateway.store.modified import KnownModifiers
+from bars_gateway.store.records import (
+    EventAbout,
+    add_event,
+    note_subjects,
+    notify,
+    read_payload,
+)
 from bars_gateway.store.responses import answered_workflow, tell
 from bars_gateway.store.rows import instant, packed, payload_of, place_of, question_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads
@@ -108,6 +115,7 @@ class Questions(Noun):
         self._rounds = rounds
         self._attended: dict[str, datetime] = {}
         self._spoilt: set[int] = set()  # questions that cannot be read
+        self._modifiers = KnownModifiers()
         self._nodes = shared.database.nodes
 
     async def ask_about(
@@ -185,7 +193,7 @@ class Questions(Noun):
         self, connection: Connection, provider: str, *, after: int, limit: int
     ) -> list[Question | Spoilt]:
         found = connection.rows("open_questions", provider=provider, after=after, limit=limit)
-        return each(found, lambda row: question_of(row, connection.vault))
+        return each(found, partial(self._question, connection))
 
     @reads
     def questions_listed(self, connection: Connection, limit: int) -> list[OpenQuestion]:
@@ -205,7 +213,15 @@ class Questions(Noun):
     def question(self, connection: Connection, provider: str, question_id: int) -> Question | None:
         """Return that question, or None if *provider* has no such (any more)."""
         row = connection.one("question", provider=provider, id=question_id)
-        return None if row is None else question_of(row, connection.vault)
+        return None if row is None else self._question(connection, row)
+
+    def _question(self, connection: Connection, row: Row) -> Question:
+        found = question_of(row, connection.vault)
+        if found.request is None or not found.is_message:
+            return found
+        came = partial(read_payload, found.request)
+        modifiers = self._modifiers.of(found.question_id, found.remarks, came)
+        return replace(found, modifiers=modifiers) if modifiers else found
 
     async def decide(
         self, provider: str, question_id: int, decision: Decision, now: datetime

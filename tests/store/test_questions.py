@@ -1,15 +1,19 @@
 """What the store promises of questions."""
 
 import asyncio
+import json
+import threading
 import time
 from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from epr_side import OWNER
 from store_values import NOW, TERMS, arrival, decision, payload
+from variants import a_referral
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering
@@ -22,7 +26,11 @@ from bars_gateway.model.questions import (
     ResourceRequest,
     Unattended,
 )
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.rules.modifiers import modifiers_of
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store import modified
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=20)
@@ -54,6 +62,29 @@ async def put(store: Store, now: datetime = NOW, **changes: object) -> int:
     asked = await store.questions.ask_about(arrival(**changes), None, TERMS, now)
     assert isinstance(asked, QuestionOpen)
     return asked.question_id
+
+
+async def test_what_may_change_its_meaning_is_looked_for_once_and_beside_the_loop(
+    attended: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An EPR looks every second, and a message may be megabytes: nobody else waits for it."""
+    looked: list[threading.Thread] = []
+
+    def look(*message: Any) -> list[Issue]:
+        looked.append(threading.current_thread())
+        return modifiers_of(*message)
+
+    monkeypatch.setattr(modified, "modifiers_of", look)
+    body = json.dumps(a_referral() | {"implicitRules": "https://gateway.example/x"}).encode()
+    number = await put(attended, body=body, doubts=(Remark.MEANING_CHANGED,))
+    one = await attended.questions.question("trust", number)
+    (listed,) = await attended.questions.open_questions("trust", after=0, limit=9)
+    assert one is not None
+    shown = [documents.question(each)["modifiers"] for each in (one, listed)]
+
+    assert [["Bundle.implicitRules"]] * 2 == [[each["path"] for each in places] for places in shown]
+    assert 1 == len(looked)
+    assert threading.main_thread() not in looked
 
 
 async def test_what_is_listed_says_what_it_is_and_whose(attended: Store) -> None:
