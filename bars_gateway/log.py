@@ -21,12 +21,14 @@ Decisions: D-nothing-of-the-patient.
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Any, TextIO
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 import structlog
 
 from bars_gateway.frozen import frozen
+from bars_gateway.log_lines import LogLines
 
 FIELDS = frozenset(
     """
@@ -84,6 +86,31 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     quiet_libraries()
+
+
+@contextmanager
+def of_service(level: str) -> Iterator[LogLines | None]:
+    """
+    Log to standard output as `configure` does, but let nothing wait for whoever reads it.
+
+    At the end what still waits is written, for some seconds. None: the output is a terminal, where
+    a person reads and may halt it, or has been taken over within this process.
+    """
+    stream = sys.__stdout__
+    if stream is None or stream is not sys.stdout or stream.isatty():
+        configure(level)
+        yield None
+        return
+    lines = LogLines(stream.fileno(), _tell_of_lost)
+    configure(level, cast("TextIO", lines))
+    try:
+        yield lines
+    finally:
+        lines.finish()
+
+
+def _tell_of_lost(count: int) -> None:
+    structlog.get_logger(__name__).error("log.lines_lost", count=count)
 
 
 def quiet_libraries() -> None:
@@ -288,6 +315,10 @@ EVENTS = {
     "library.reported": LogEvent(
         "A library said something; its text is left out, for it may quote a message.",
         "If it comes often, look up `name`.",
+    ),
+    "log.lines_lost": LogEvent(
+        "Nobody took what was said to the log for a while: here, `count` lines are lacking.",
+        "`docs/runbooks.md`, at `log.stuck`.",
     ),
     "node.away": LogEvent(
         "The node `name` has said nothing for `seconds`: the others do what it alone did.",

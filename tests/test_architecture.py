@@ -12,7 +12,17 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "permissions", "ownership", "disk", "keyring", "frozen"}
-FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping", "libraries"}
+FLOW = GROUND | {
+    "model",
+    "store",
+    "config",
+    "log",
+    "log_lines",
+    "tls",
+    "listeners",
+    "stopping",
+    "libraries",
+}
 LIBRARIES = {
     "sqlite3": "store.sqlite",
     "aiosqlite": "store.sqlite",
@@ -25,7 +35,8 @@ PROCESS = FLOW | {*ENGINES, "engine", "outbound", "inbound", "epr", "upkeep", "s
 MAY_IMPORT = {
     "errors": {"frozen"},
     "frozen": set(),
-    "log": {"frozen"},
+    "log": {"frozen", "log_lines"},
+    "log_lines": set(),
     "listeners": {"errors"},
     "stopping": set(),
     "libraries": set(),

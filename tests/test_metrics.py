@@ -123,6 +123,7 @@ SITUATIONS = {
     ConcernKind.MESSAGE_HELD: seen(outbound={**EMPTY.outbound, OutboundState.HELD: 1}),
     ConcernKind.DATABASE_GAP: inspected(left=["messages_due"]),
     ConcernKind.DATABASE_LOG_STUCK: running(stuck_log=StuckLog(seconds=180, size=2**28)),
+    ConcernKind.LOG_STUCK: running(lines_stuck_seconds=90.0),
     ConcernKind.EGRESS_BLOCKED: running(egress=EgressState(since=AT, reason="407", advice="ask")),
     ConcernKind.TOKEN_MISSING: asked(failing_since=AT, reason="no", advice="see"),
     ConcernKind.PROVIDER_MISSING: running(missing={"trust": AT}),

@@ -32,6 +32,7 @@ FIRES = {
     "message.held": 'bars_outbound_messages{state="held"} 1',
     "database.gap": "bars_database_gaps 1",
     "database.log_stuck": "bars_database_log_stuck_bytes 200000000",
+    "log.stuck": "bars_log_stuck_seconds 90",
     "egress.blocked": "bars_egress_blocked 1",
     "token.missing": 'bars_token_failing{provider="trust"} 1',
     "provider.missing": "bars_providers_missing 1",

@@ -335,6 +335,12 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="stuck-log",
         ),
         pytest.param(
+            replace(WELL, lines_stuck_seconds=180.0, lines_lost=7),
+            "Nobody has taken what the gateway says to its log for 3 min,"
+            " and 7 lines of it are lost",
+            id="unread-log",
+        ),
+        pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),
             "Nothing from trust has got past the national proxy since 02 Mar 09:00 UTC:"
             " no registration",

@@ -129,6 +129,7 @@ _LEADS: Mapping[ConcernKind, _Leads] = {
     ConcernKind.MESSAGE_HELD: _to("/messages?state=held", "what is held"),
     ConcernKind.DATABASE_GAP: _MACHINE,
     ConcernKind.DATABASE_LOG_STUCK: _MACHINE,
+    ConcernKind.LOG_STUCK: _MACHINE,
     ConcernKind.EGRESS_BLOCKED: _HELD_UP,
     ConcernKind.TOKEN_MISSING: _of_provider,
     ConcernKind.PROVIDER_MISSING: _left_lying,

@@ -59,6 +59,7 @@ from bars_gateway.daemon.states import (
 from bars_gateway.engine import name_of, open_engine
 from bars_gateway.errors import CallersShutOut
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.log_lines import LogLines
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.shares import Shares
@@ -83,6 +84,7 @@ from bars_gateway.upkeep.loops import (
     Beat,
     Endless,
     Heartbeats,
+    LogKeeper,
     Loop,
     LoopLag,
     Notifier,
@@ -107,8 +109,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
-    """Run the gateway until SIGTERM or SIGINT; at SIGHUP it renews what *reread* names."""
+def serve(
+    settings: Settings, reread: Callable[[], Settings], lines: LogLines | None = None
+) -> None:
+    """
+    Run the gateway until SIGTERM or SIGINT; at SIGHUP it renews what *reread* names.
+
+    *lines*: where the log is written, if that is to be looked after.
+    """
 
     async def until_told() -> None:
         stop = asyncio.Event()
@@ -124,7 +132,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
             _say_doubts(settings)
 
         notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-        await run(settings, stop, opened, notifier=notifier, reread=reread)
+        await run(settings, stop, opened, notifier=notifier, reread=reread, lines=lines)
 
     libraries.take_short_turns()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -160,12 +168,14 @@ async def run(
     *,
     notifier: Notifier | None = None,
     reread: Callable[[], Settings] | None = None,
+    lines: LogLines | None = None,
 ) -> None:
     """
     Run the gateway until *stop* is set.
 
     Once every door is open, *ready* is called and the service manager hears of it by *notifier*.
-    *reread* gives the settings as they are written now; without it, they stay as they are.
+    *reread* gives the settings as they are written now; without it, they stay as they are. What
+    waits of *lines* is written to the log.
     """
     asyncio.get_running_loop().set_default_executor(threads_for(len(settings.providers)))
     async with AsyncExitStack() as stack:
@@ -175,7 +185,7 @@ async def run(
         released = await store.outbound.release_own(store.nodes.clock(now)())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)
-        gateway = await Gateway.build(settings, store, stack, notifier, reread)
+        gateway = await Gateway.build(settings, store, stack, notifier, reread, lines=lines)
         log.info(
             "daemon.started",
             version=__version__,
@@ -253,6 +263,7 @@ class Gateway:
         registry: CollectorRegistry,
         notifier: Notifier,
         reread: Callable[[], Settings],
+        lines: LogLines | None,
     ) -> None:
         self._settings, self._notifier, self._unavailable = settings, notifier, store.unavailable
         self._now = clock = store.nodes.clock(now)
@@ -275,7 +286,7 @@ class Gateway:
         )
         self._inspector = Inspector(store.soundness, clock, monotonic=time.monotonic)
         store.measure(measured := Measured(registry))
-        self._lag = LoopLag(measured.lagged, time.monotonic)
+        self._lag, self._log = LoopLag(measured.lagged, time.monotonic), LogKeeper(lines)
         self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, clock)
         self.status = self._operators_server(registry)
 
@@ -309,6 +320,8 @@ class Gateway:
         stack: AsyncExitStack,
         notifier: Notifier,
         reread: Callable[[], Settings],
+        *,
+        lines: LogLines | None,
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         clock = store.nodes.clock(now)
@@ -319,7 +332,6 @@ class Gateway:
         registry = CollectorRegistry()
         tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, clock)
         doors = await open_doors(settings, store, reads, stack, clock)
-        inbound = _listening(settings, store, registry, clock)
         gateway = cls(
             settings,
             store,
@@ -327,11 +339,12 @@ class Gateway:
             dispatcher=dispatcher,
             cancels=cancels,
             doors=doors,
-            inbound=inbound,
+            inbound=_listening(settings, store, registry, clock),
             missing=missing,
             registry=registry,
             notifier=notifier,
             reread=reread,
+            lines=lines,
         )
         await gateway._shares.keep()
         await gateway._recording.started()
@@ -425,6 +438,7 @@ class Gateway:
         for name, part in self._slow.items():
             group.create_task(self._on(_without_beat(part.run), name)(_nothing), name=name)
         group.create_task(self._lag.run(), name="lag")
+        group.create_task(self._log.run(), name="log")
         for name, part in self._alerting.parts.items():
             group.create_task(self._on(part.run, name)(_nothing), name=name)
         if self._inbound is not None:
@@ -470,7 +484,7 @@ class Gateway:
     def _stop(self) -> None:
         self._stopping = True
         parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
-        parts += [*self._slow.values(), self._lag, self.site]
+        parts += [*self._slow.values(), self._lag, self._log, self.site]
         parts += self._alerting.parts.values()
         if self._inbound is not None:
             parts.insert(0, self._inbound)
@@ -503,6 +517,8 @@ class Gateway:
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),
             stuck_log=self._store.stuck_log(),
+            lines_stuck_seconds=self._log.stuck_seconds,
+            lines_lost=self._log.lost,
             lying=[each for door in self._doors for each in door.lying(self._now())],
             eprs=[self._epr(door) for door in self._doors],
             clock_step=self._housekeeper.clock_step,

@@ -31,8 +31,8 @@ def start(config: Path, environ: Mapping[str, str]) -> None:
         gc.collect()  # of each class with slots there were two, for one
         libraries.settle()
     settings = load(config, environ)
-    log.configure(settings.log_level)
-    found = [each for each in problems(settings, datetime.now(UTC)) if each.stops_start]
-    if found:
-        raise ConfigurationError("\n".join(map(str, found)))
-    gateway.serve(settings, partial(load, config, environ))
+    with log.of_service(settings.log_level) as lines:
+        found = [each for each in problems(settings, datetime.now(UTC)) if each.stops_start]
+        if found:
+            raise ConfigurationError("\n".join(map(str, found)))
+        gateway.serve(settings, partial(load, config, environ), lines)

@@ -22,6 +22,7 @@ class ConcernKind(StrEnum):
     MESSAGE_HELD = "message.held"
     DATABASE_GAP = "database.gap"
     DATABASE_LOG_STUCK = "database.log_stuck"
+    LOG_STUCK = "log.stuck"
     EGRESS_BLOCKED = "egress.blocked"
     TOKEN_MISSING = "token.missing"  # noqa: S105 - a code
     PROVIDER_MISSING = "provider.missing"

@@ -20,6 +20,7 @@ from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
 from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
+from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import TELEPHONE, Concern, ConcernKind, of_provider, some
 from bars_gateway.status.epr_concerns import not_attending, not_taken, questions, stalled
 from bars_gateway.status.running import (
@@ -38,6 +39,7 @@ CLOCK_STEP_SHOWN = timedelta(days=1)
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled; before that, see `_waiting`
 UNINSPECTED = "The database is being compared with its indexes, in the background,"
+LOG_UNREAD_SECONDS = 10.0  # a reader may be busy for a moment
 LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 _QUEUED = f"{TELEPHONE} Messages to this Receiver are queued; the gateway retries periodically."
 _SILENT = (
@@ -88,6 +90,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_refused(running.refused),
         *_expiries(overview.at, running.expiries, first_days),
         *_alarms(overview, severe=False),
+        *_unread_log(running),
         *_disk_low(overview, running.minimum_free_bytes),
         *_clock_step(overview.at, running.clock_step),
         *_uninspected(running.inspection),
@@ -123,6 +126,20 @@ def _stuck_log(log: StuckLog | None) -> Iterator[Concern]:
             f" it for {minutes}",
             advice="Find it (fuser -v on the database) and end it: sqlite3, or a backup program."
             " Nothing is lost; until then the log takes more and more of the disk.",
+        )
+
+
+def _unread_log(running: RuntimeState) -> Iterator[Concern]:
+    if running.lines_stuck_seconds >= LOG_UNREAD_SECONDS:
+        lost, lasted = running.lines_lost, lasting(running.lines_stuck_seconds)
+        beside = f", and {some(lost, 'line')} of it {'is' if lost == 1 else 'are'} lost" * bool(
+            lost
+        )
+        yield Concern(
+            kind=ConcernKind.LOG_STUCK,
+            text=f"Nobody has taken what the gateway says to its log for {lasted}{beside}",
+            advice="Messages go on, and the audit trail has what became of them. See what reads the"
+            " log: is systemd-journald running, and is there room on its disk?",
         )
 
 

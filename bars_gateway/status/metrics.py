@@ -43,6 +43,7 @@ FIGURE_OF: Mapping[ConcernKind, str] = {
     ConcernKind.MESSAGE_HELD: "bars_outbound_messages",
     ConcernKind.DATABASE_GAP: "bars_database_gaps",
     ConcernKind.DATABASE_LOG_STUCK: "bars_database_log_stuck_bytes",
+    ConcernKind.LOG_STUCK: "bars_log_stuck_seconds",
     ConcernKind.EGRESS_BLOCKED: "bars_egress_blocked",
     ConcernKind.TOKEN_MISSING: "bars_token_failing",
     ConcernKind.PROVIDER_MISSING: "bars_providers_missing",
@@ -152,6 +153,7 @@ class Collected(Collector):
         yield from _callers(self._overview.at, self._running)
         yield from _expiries(self._overview.at, self._running, self._first_days)
         yield from _machine(self._overview, self._running)
+        yield from _log(self._running)
         yield from _told(self._running)
         yield from _purges(self._overview.at, self._running.purges)
         yield from _trail(self._overview.at, self._counted, self._running.trail)
@@ -477,6 +479,13 @@ def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
         ("bars_stopping", "1 while what is in flight is finished.", running.stopping),
     ):
         yield gauge(name, text, value)
+
+
+def _log(running: RuntimeState) -> Iterator[Metric]:
+    text = "For how long nobody has taken all that was said to the log; 0: all is taken."
+    yield gauge("bars_log_stuck_seconds", text, running.lines_stuck_seconds)
+    text = "Lines of the log that are lost, since the start."
+    yield gauge("bars_log_lost_lines", text, running.lines_lost)
 
 
 class MetricsHandler:

@@ -101,6 +101,8 @@ class RuntimeState:
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     unavailable: UnavailableState | None = None  # why nothing can be stored; None: all can
     stuck_log: StuckLog | None = None  # a reader keeps the write-ahead log from being moved
+    lines_stuck_seconds: float = 0.0  # for which nobody has taken what was said to the log
+    lines_lost: int = 0  # of the log, since the start
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait

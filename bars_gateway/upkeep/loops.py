@@ -40,6 +40,7 @@ from typing import Any
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.log_lines import LogLines
 from bars_gateway.stopping import pause
 from bars_gateway.store.figures import LONGEST_GAP, NOTED_EVERY, Uptimes
 
@@ -55,6 +56,7 @@ Loop = Callable[[Beat], Awaitable[None]]
 Endless = Callable[[Beat], Coroutine[Any, Any, None]]
 PAUSE_SECONDS = 5.0
 LAG_EVERY_SECONDS = 0.5
+LOG_EVERY_SECONDS = 0.5
 
 
 class Notifier:
@@ -172,6 +174,35 @@ class LoopLag:
 
     def stop(self) -> None:
         """End at once."""
+        self._stopping.set()
+
+
+class LogKeeper:
+    """Writes to the log what nobody took when it was said, and knows how much was lost."""
+
+    def __init__(self, lines: LogLines | None, *, every_seconds: float = LOG_EVERY_SECONDS) -> None:
+        """*lines*: None where the log is written as it comes."""
+        self._lines, self._every_seconds = lines, every_seconds
+        self._stopping = asyncio.Event()
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long not everything could be written; 0: all is."""
+        return self._lines.stuck_seconds if self._lines else 0.0
+
+    @property
+    def lost(self) -> int:
+        """How many lines were lost since the start."""
+        return self._lines.lost if self._lines else 0
+
+    async def run(self) -> None:
+        """Write it until stopped."""
+        while self._lines is not None and not self._stopping.is_set():
+            self._lines.pass_on()
+            await pause(self._stopping, self._every_seconds)
+
+    def stop(self) -> None:
+        """End at once; what waits then is written at the very end."""
         self._stopping.set()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -59,6 +60,46 @@ async def test_a_kill_loses_nothing_and_doubles_nothing(world: World, tmp_path: 
 
     assert sorted(bodies) == sorted(arrived)
     assert ["acknowledged"] * 8 == states
+
+
+def _full_pipe() -> tuple[int, int]:
+    """Return the two ends of a pipe into which nothing more goes until somebody reads."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while os.write(write, b"\n" * 4096):
+            pass
+    os.set_blocking(write, True)
+    return read, write
+
+
+async def test_a_reader_of_the_log_that_stands_still_holds_up_no_message(world: World) -> None:
+    """As a journal that is stopped: messages go on, and what was said is there afterwards."""
+    node, (read, write) = world.ambulance, _full_pipe()
+    await node.stop()
+    running = await asyncio.create_subprocess_exec(
+        *node.command("run"), stdout=write, stderr=asyncio.subprocess.DEVNULL
+    )
+    os.close(write)
+    try:
+        with os.fdopen(read, "rb") as reader:
+            node.drop("r.json", referral())
+            await eventually(lambda: node.files("inbox/new/*.outcome.json"))
+            read_all = asyncio.create_task(asyncio.to_thread(reader.read))
+            running.terminate()
+            code = await running.wait()
+            lines = (await read_all).decode().split("\n")
+    finally:
+        with suppress(ProcessLookupError):
+            running.kill()
+        await running.wait()
+    events = [json.loads(line) for line in lines if line]
+    names = [each["event"] for each in events]
+
+    assert 0 == code
+    assert {"daemon.started", "outbound.attempt_ended"} < set(names)
+    assert "daemon.stopped" == names[-1]
+    assert [each["timestamp"] for each in events] == sorted(each["timestamp"] for each in events)
 
 
 async def test_a_second_gateway_on_the_same_database_is_refused(world: World) -> None:
