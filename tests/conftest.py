@@ -87,7 +87,8 @@ def gateways_engine(request) -> Iterator[None]:
 
 def _engine(item):
     """Return which of both engines *item* is for; None: it does not run on both."""
-    return item.callspec.params.get("gateways_engine") if hasattr(item, "callspec") else None
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return params.get("gateways_engine", params.get("engine"))  # the latter of the store's own
 
 
 def _left_out(items):

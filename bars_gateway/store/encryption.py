@@ -170,18 +170,21 @@ class Encryption(Noun):
 
     async def use(self, ring: EncryptionRing, *, encrypts: bool) -> None:
         """Go on with *ring*; raise KeyMissing where it lacks a key, or has another of its name."""
-        vault = self._database.vault
-        await self._enter_key(Vault(ring, encrypts=encrypts, file=vault.file))
-        vault.use(ring, encrypts=encrypts)
+        present = self._database.vault
+        vault = Vault(ring, encrypts=encrypts, file=present.file)
+        # Made here, for no two are the same: in a transaction, it would be another the second time.
+        proof = vault.proof(vault.key_id) if vault.key_id is not None else b""
+        await self._enter_key(vault, proof)
+        present.use(ring, encrypts=encrypts)
 
     @writes
-    def _enter_key(self, connection: Connection, vault: Vault) -> None:
-        """Enter the key that encrypts from now on, before anything is encrypted by it."""
+    def _enter_key(self, connection: Connection, vault: Vault, proof: bytes) -> None:
+        """Enter the key that encrypts from now on, and its *proof*, before it encrypts anything."""
         needed = {row["key_id"]: bytes(row["proof"]) for row in connection.rows("keys_needed")}
         missing = [key_id for key_id in needed if not vault.has(key_id)]
         if missing:
             raise KeyMissing(f"{vault.file} lacks the key {', '.join(missing)}, which is needed")
-        other = [key_id for key_id, proof in needed.items() if not vault.proves(key_id, proof)]
+        other = [key_id for key_id, kept in needed.items() if not vault.proves(key_id, kept)]
         if other:
             raise KeyMissing(
                 f"the key {', '.join(other)} in {vault.file} is not the one by which rows are"
@@ -193,7 +196,7 @@ class Encryption(Noun):
                     f"other nodes are at work without the key {vault.key_id}, and could not read"
                     f" what it encrypts: put {vault.file} on each of them, stop all, and start them"
                 )
-            connection.put("enter_key", key_id=vault.key_id, proof=vault.proof(vault.key_id))
+            connection.put("enter_key", key_id=vault.key_id, proof=proof)
 
 
 def standing(connection: Connection) -> EncryptionStanding:

@@ -20,6 +20,7 @@ from postgres_server import PostgresServer
 from psycopg.rows import tuple_row
 
 from bars_gateway.errors import StoreError
+from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store.connection import Database
 from bars_gateway.store.postgresql import PostgresConnection, Raw, translated
 from bars_gateway.store.postgresql.database import PostgresDatabase, open_server
@@ -30,7 +31,7 @@ from bars_gateway.store.sqlite import database as sqlite_database
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
 
-Opener = Callable[[], AbstractAsyncContextManager[Database]]
+Opener = Callable[..., AbstractAsyncContextManager[Database]]  # vault: what encrypts
 ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres")))
 
 
@@ -57,16 +58,17 @@ def empty_database(tmp_path: Path, engine: str, request: pytest.FixtureRequest) 
     numbers = count(1)
 
     @asynccontextmanager
-    async def of_sqlite() -> AsyncIterator[Database]:
+    async def of_sqlite(*, vault: Vault = CLEAR) -> AsyncIterator[Database]:
         number = next(numbers)
-        async with open_database(tmp_path / f"gateway{number if number > 1 else ''}.db") as opened:
+        path = tmp_path / f"gateway{number if number > 1 else ''}.db"
+        async with open_database(path, vault=vault) as opened:
             yield opened
 
     @asynccontextmanager
-    async def of_postgresql() -> AsyncIterator[Database]:
+    async def of_postgresql(*, vault: Vault = CLEAR) -> AsyncIterator[Database]:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.ready()
-        async with open_server(ServerAddress(url=url, node="here")) as opened:
+        async with open_server(ServerAddress(url=url, node="here"), vault=vault) as opened:
             yield opened
         server.drop(url)
 

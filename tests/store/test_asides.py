@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 import store_values
-from spoiling import spoil
+from spoiling import spoilt_there
 from store_values import claim_next
 from structlog.testing import capture_logs
 
@@ -13,29 +13,22 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeate
 from bars_gateway.standard.findings import Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
-from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.each_fact_once
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    async with open_database(tmp_path / "gateway.db") as database:
-        yield Store(database, node="here")
 
 
 @pytest.mark.parametrize("column", ["body", "headers", "media_type"])
 @pytest.mark.parametrize("size", [10, 5000])
 async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
-    store, tmp_path, column, size
+    store, database, column, size
 ):
     """Whichever bit: it never leaves, a person is told, and nothing waits behind it."""
     body = b'{"a": "' + b"x" * size + b'"}'
     request = store_values.payload(body)
     await store.outbound.submit(store_values.submission(request=request), NOW)
     good = await store.outbound.submit(store_values.submission(), NOW)
-    spoil(tmp_path / "gateway.db", column, "request")
+    await spoilt_there(database, column, "request")
     with capture_logs() as logs:
         claim = await claim_next(store, NOW, ["trust"])
     (held,) = await store.notices.pending("trust", 10)
@@ -46,20 +39,20 @@ async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
     assert "unit.set_aside" in [line["event"] for line in logs]
 
 
-async def test_a_spoilt_payload_is_never_shown(store, tmp_path):
+async def test_a_spoilt_payload_is_never_shown(store, database):
     """Whoever asks for it hears that it is damaged."""
     await store.outbound.submit(store_values.submission(), NOW)
-    spoil(tmp_path / "gateway.db", "body", "request")
+    await spoilt_there(database, "body", "request")
 
     with pytest.raises(PayloadDamaged):
         await store.messages.payload(1, Part.REQUEST)
 
 
-async def test_a_spoilt_answer_is_as_none_to_what_is_composed(store, tmp_path):
+async def test_a_spoilt_answer_is_as_none_to_what_is_composed(store, database):
     """It stops no later move: the request alone says what it was about."""
     came = store_values.arrival()
     await store.inbound.receive(came, NOW)
-    spoil(tmp_path / "gateway.db", "body", "answer")
+    await spoilt_there(database, "body", "answer")
     about = await store.conversations.about("trust", came.request_id, Role.RESPONDER)
 
     assert about is not None
@@ -67,27 +60,27 @@ async def test_a_spoilt_answer_is_as_none_to_what_is_composed(store, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])
-async def test_a_duplicate_of_what_a_disk_has_spoilt_is_answered_as_ever(store, tmp_path, part):
+async def test_a_duplicate_of_what_a_disk_has_spoilt_is_answered_as_ever(store, database, part):
     """Whether it came before is known by its fingerprint, which outlives the bytes."""
     came = store_values.arrival()
     await store.inbound.receive(came, NOW)
-    spoil(tmp_path / "gateway.db", "body", part)
+    await spoilt_there(database, "body", part)
 
     assert Repeated(reference=came.reference) == await store.inbound.receive(came, NOW)
 
 
-async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(store, tmp_path):
+async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(store, database):
     """They are that message, and its notice has told the EPR what to do about it."""
     handed_in = store_values.submission(request=store_values.payload(b"x" * 9))
     await store.outbound.submit(handed_in, NOW)
-    spoil(tmp_path / "gateway.db", "body", "request")
+    await spoilt_there(database, "body", "request")
     await claim_next(store, NOW, ["trust"])
     again = await store.outbound.submit(handed_in, NOW)
 
     assert (1, OutboundState.HELD) == (again.message_id, again.state)
 
 
-async def test_ids_that_cannot_be_looked_for_are_told(store, tmp_path):
+async def test_ids_that_cannot_be_looked_for_are_told(store, database):
     """The request that says whom to ask about is spoilt: EPR and operator hear, the next is on."""
     for _ in range(2):
         await store.outbound.submit(store_values.submission(), NOW)
@@ -95,7 +88,7 @@ async def test_ids_that_cannot_be_looked_for_are_told(store, tmp_path):
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         tried = store_values.attempt(claim)
         await store.outbound.settle(claim, store_values.ANSWER, attempt=tried, settlement=settled)
-    spoil(tmp_path / "gateway.db", "body", "request")
+    await spoilt_there(database, "body", "request")
     wanted = await store.reconciliations.next()
     notices = await store.notices.pending("trust", 9)
     told = [each for each in notices if each.kind is NoticeKind.RECONCILED]

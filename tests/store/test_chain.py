@@ -18,6 +18,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_words import said
 from store_values import NOW, arrival, claim_next, submission
 
 from bars_gateway.errors import DatabaseDamaged
@@ -25,6 +26,7 @@ from bars_gateway.model.messages import Actor
 from bars_gateway.model.trail import Breach, BreachKind, TrailHead, Witness
 from bars_gateway.store import chain
 from bars_gateway.store.chain import COLUMNS, Walk, walked
+from bars_gateway.store.connection import Database
 from bars_gateway.store.heads import keep_head, witnesses_in
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.records import THE_GATEWAY, add_event
@@ -399,28 +401,24 @@ def test_each_finding_says_where_and_what_to_do() -> None:
         assert breach.advice
 
 
-async def test_a_day_that_is_over_is_sealed_once(tmp_path: Path) -> None:
+async def test_a_day_that_is_over_is_sealed_once(store: Store, database: Database) -> None:
     """With the hash that the trail has then, and how many lines; one day is never sealed twice."""
-    async with open_database(tmp_path / "gateway.db") as database:
-        store = Store(database, node="here")
-        nothing = await store.chain.seal(NOW)
-        await store.inbound.receive(arrival(), NOW)
-        before = await store.chain.head()
-        done = [await store.chain.seal(NOW + DAY * n) for n in (1, 1, 0, 2)]
-        (seal, _) = await store.chain.newest_seals(9)
+    nothing = await store.chain.seal(NOW)
+    await store.inbound.receive(arrival(), NOW)
+    before = await store.chain.head()
+    done = [await store.chain.seal(NOW + DAY * n) for n in (1, 1, 0, 2)]
+    (seal, _) = await store.chain.newest_seals(9)
 
     assert before is not None
     assert (False, [True, False, False, True]) == (nothing, done)
     assert ("2026-03-03", 2, 1) == (seal.day, seal.through, seal.lines)
-    assert [] == found(tmp_path / "gateway.db")
+    assert [] == (await database.read(walked)).breaches
 
 
-async def test_a_seal_of_a_day_to_come_stops_none(tmp_path: Path) -> None:
+async def test_a_seal_of_a_day_to_come_stops_none(store: Store) -> None:
     """A clock that went wrong for a moment does not leave ten years unsealed."""
-    async with open_database(tmp_path / "gateway.db") as database:
-        store = Store(database, node="here")
-        await store.inbound.receive(arrival(), NOW)
-        done = [await store.chain.seal(at) for at in (NOW + DAY * 3650, NOW, NOW)]
+    await store.inbound.receive(arrival(), NOW)
+    done = [await store.chain.seal(at) for at in (NOW + DAY * 3650, NOW, NOW)]
 
     assert [True, True, False] == done
 
@@ -506,99 +504,99 @@ async def days(path: Path, count: int) -> None:
 async def later(path: Path, first: int, end: int) -> None:
     """Go on with the days from *first* on, before *end*."""
     async with open_database(path) as database:
-        store = Store(database, node="here")
-        for n in range(first, end):
-            await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
-            await store.visits.note("console.logged_out", {"who": "jo"}, NOW + DAY * n)
-            await store.chain.seal(NOW + DAY * (n + 1))
+        await lived(Store(database, node="here"), first, end)
+
+
+async def lived(store: Store, first: int, end: int) -> None:
+    """Do so in a database that is open."""
+    for n in range(first, end):
+        await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
+        await store.visits.note("console.logged_out", {"who": "jo"}, NOW + DAY * n)
+        await store.chain.seal(NOW + DAY * (n + 1))
 
 
 async def removed(path: Path, before: int, at_once: int = 2) -> int:
     """Let the days leave before that one; return how many did."""
     async with open_database(path) as database:
-        store, left = Store(database, node="here"), 0
-        while (seal := await store.chain.removable(1, NOW + DAY * (before + 1))) is not None:
-            await store.chain.anchor(seal, 90, NOW + DAY * 99)
-            left += 1
-            while await store.chain.remove(at_once, NOW + DAY * 99):
-                pass
-    return left
+        return await left(Store(database, node="here"), before, at_once)
 
 
-async def test_the_oldest_days_leave_and_the_rest_still_holds(tmp_path: Path) -> None:
+async def left(store: Store, before: int, at_once: int = 2) -> int:
+    """Do so in a database that is open."""
+    count = 0
+    while (seal := await store.chain.removable(1, NOW + DAY * (before + 1))) is not None:
+        await store.chain.anchor(seal, 90, NOW + DAY * 99)
+        count += 1
+        while await store.chain.remove(at_once, NOW + DAY * 99):
+            pass
+    return count
+
+
+async def test_the_oldest_days_leave_and_the_rest_still_holds(
+    store: Store, database: Database
+) -> None:
     """The walk begins with the hash of the last that left; a line says so, and by which rule."""
-    path = tmp_path / "gateway.db"
-    await days(path, 6)
-    told = head_of(path)
-    left = await removed(path, 4)
-    done = walk(path, Witness(line=told.line, hash=told.hash, of="x"))
+    await lived(store, 0, 6)
+    told = await store.chain.head()
+    assert told is not None
+    first = await left(store, 4)
     old = Witness(line=1, hash="0" * 64, of="a head of a line that left")
-    again = await removed(path, 4)
+    known = [Witness(line=told.line, hash=told.hash, of="x"), old]
+    done = await database.read(lambda connection: walked(connection, known))
+    again = await left(store, 4)
+    query = "SELECT min(id), (SELECT count(*) FROM chain) - count(*) FROM events"
 
-    assert (3, 0) == (left, again)
-    assert [] == done.breaches == walk(path, old).breaches
+    assert (3, 0) == (first, again)
+    assert [] == done.breaches
     assert done.begins_after == 8
     assert done.removed.startswith("up to the end of 2026-03-04, as kept for 90 days, by what")
-    with closing(sqlite3.connect(path)) as connection:
-        query = "SELECT min(id), (SELECT count(*) FROM chain) - count(*) FROM events"
-        assert (9, 1) == connection.execute(query).fetchone()
+    assert [(9, 1)] == await said(database, query)
 
 
-async def test_a_clock_that_leapt_lets_no_line_leave(tmp_path: Path) -> None:
+async def test_a_clock_that_leapt_lets_no_line_leave(store: Store) -> None:
     """Years have not passed where only days were sealed: by a week ahead no week leaves."""
-    path = tmp_path / "gateway.db"
-    await days(path, 6)
-    async with open_database(path) as database:
-        chain_of = Store(database, node="here").chain
-        leapt = await chain_of.removable(6, NOW + DAY * 9000)
-        lived = await chain_of.removable(5, NOW + DAY * 9000)
+    await lived(store, 0, 6)
+    by_six = await store.chain.removable(6, NOW + DAY * 9000)
+    by_five = await store.chain.removable(5, NOW + DAY * 9000)
 
-    assert (None, "2026-03-02") == (leapt, lived.day if lived else None)
+    assert (None, "2026-03-02") == (by_six, by_five.day if by_five else None)
 
 
-async def test_a_seal_of_a_day_that_is_years_to_come_stops_no_removal(tmp_path: Path) -> None:
+async def test_a_seal_of_a_day_that_is_years_to_come_stops_no_removal(
+    store: Store, database: Database
+) -> None:
     """It was made while the clock was ahead; the next one covers what it sealed."""
-    path = tmp_path / "gateway.db"
-    async with open_database(path) as database:
-        store = Store(database, node="here")
-        for n in (0, 9000, 1, 2, 3):
-            await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
-            await store.chain.seal(NOW + DAY * (n + 1))
-        first = await store.chain.removable(1, NOW + DAY * 10)
-        assert first is not None
-        await store.chain.anchor(first, 1, NOW + DAY * 10)
-        while await store.chain.remove(50, NOW + DAY * 10):
-            pass
-        second = await store.chain.removable(1, NOW + DAY * 10)
+    for n in (0, 9000, 1, 2, 3):
+        await store.visits.note("console.logged_in", {"who": "jo"}, NOW + DAY * n)
+        await store.chain.seal(NOW + DAY * (n + 1))
+    first = await store.chain.removable(1, NOW + DAY * 10)
+    assert first is not None
+    await store.chain.anchor(first, 1, NOW + DAY * 10)
+    while await store.chain.remove(50, NOW + DAY * 10):
+        pass
+    second = await store.chain.removable(1, NOW + DAY * 10)
 
     assert ("2026-03-02", "2026-03-03") == (first.day, second.day if second else None)
-    assert [] == walk(path).breaches
+    assert [] == (await database.read(walked)).breaches
 
 
-async def test_what_was_sealed_while_the_clock_was_behind_is_young(tmp_path: Path) -> None:
+async def test_what_was_sealed_while_the_clock_was_behind_is_young(store: Store) -> None:
     """By its stamp it is old enough, as the first that is left; but no day was sealed since."""
-    path = tmp_path / "gateway.db"
-    async with open_database(path) as database:
-        store = Store(database, node="here")
-        await store.visits.note("console.logged_in", {"who": "jo"}, NOW - DAY * 4000)
-        await store.chain.seal(NOW - DAY * 3999)
-        kept = await store.chain.removable(30, NOW)
+    await store.visits.note("console.logged_in", {"who": "jo"}, NOW - DAY * 4000)
+    await store.chain.seal(NOW - DAY * 3999)
 
-    assert kept is None
+    assert await store.chain.removable(30, NOW) is None
 
 
-async def test_a_line_about_an_appointment_to_come_stays(tmp_path: Path) -> None:
+async def test_a_line_about_an_appointment_to_come_stays(store: Store) -> None:
     """Who looked at it, and when, is known at least as long as it is."""
-    path = tmp_path / "gateway.db"
-    async with open_database(path) as database:
-        store = Store(database, node="here")
-        await store.inbound.receive(arrival(appointment_until=NOW + DAY * 20), NOW)
-        (notice,) = await store.notices.pending("trust", 5)
-        await store.notices.collect("trust", [notice.notice_id], NOW)
-        await store.chain.seal(NOW + DAY)
-        await store.chain.seal(NOW + DAY * 2)
-        kept = await store.chain.removable(1, NOW + DAY * 19)
-        over = await store.chain.removable(1, NOW + DAY * 21)
+    await store.inbound.receive(arrival(appointment_until=NOW + DAY * 20), NOW)
+    (notice,) = await store.notices.pending("trust", 5)
+    await store.notices.collect("trust", [notice.notice_id], NOW)
+    await store.chain.seal(NOW + DAY)
+    await store.chain.seal(NOW + DAY * 2)
+    kept = await store.chain.removable(1, NOW + DAY * 19)
+    over = await store.chain.removable(1, NOW + DAY * 21)
 
     assert (None, True) == (kept, over is not None)
 
@@ -616,28 +614,26 @@ async def over(store: Store) -> str:
 
 @pytest.mark.parametrize("when", ["before the trail says so", "after it"])
 async def test_a_line_of_what_is_put_under_legal_hold_meanwhile_stays(
-    tmp_path: Path, when: str
+    store: Store, database: Database, when: str
 ) -> None:
     """Between the look at the day, the line that lets it leave, and its removal."""
-    path = tmp_path / "gateway.db"
-    async with open_database(path) as database:
-        store = Store(database, node="here")
-        thing = HeldThing(request_id=await over(store))
-        seal = await store.chain.removable(1, NOW + DAY * 10)
-        assert seal is not None
-        if when == "after it":
-            assert await store.chain.anchor(seal, 1, NOW + DAY * 10)
-        await store.record_holds.hold_record("trust", thing, JO, NOW + DAY * 10)
-        said = await store.chain.anchor(seal, 1, NOW + DAY * 10)
-        more = await store.chain.remove(50, NOW + DAY * 10)
-        held = lines_about(path)
-        await store.record_holds.release_record("trust", thing, JO, NOW + DAY * 10)
-        await store.chain.anchor(seal, 1, NOW + DAY * 10)
-        await store.chain.remove(50, NOW + DAY * 10)
+    thing = HeldThing(request_id=await over(store))
+    seal = await store.chain.removable(1, NOW + DAY * 10)
+    assert seal is not None
+    if when == "after it":
+        assert await store.chain.anchor(seal, 1, NOW + DAY * 10)
+    await store.record_holds.hold_record("trust", thing, JO, NOW + DAY * 10)
+    leaves = await store.chain.anchor(seal, 1, NOW + DAY * 10)
+    more = await store.chain.remove(50, NOW + DAY * 10)
+    came = "SELECT count(*) FROM events WHERE kind = 'message.received'"
+    held = await said(database, came)
+    await store.record_holds.release_record("trust", thing, JO, NOW + DAY * 10)
+    await store.chain.anchor(seal, 1, NOW + DAY * 10)
+    await store.chain.remove(50, NOW + DAY * 10)
 
-    assert (when == "after it", False) == (said, more)
-    assert (1, 0) == (held, lines_about(path))
-    assert [] == walk(path).breaches
+    assert (when == "after it", False) == (leaves, more)
+    assert ([(1,)], [(0,)]) == (held, await said(database, came))
+    assert [] == (await database.read(walked)).breaches
 
 
 async def test_the_database_keeps_the_lines_of_what_is_held(tmp_path: Path) -> None:
@@ -657,25 +653,17 @@ async def test_the_database_keeps_the_lines_of_what_is_held(tmp_path: Path) -> N
         connection.execute("DELETE FROM events WHERE id <= ?", [seal.through])
 
 
-def lines_about(path: Path) -> int:
-    """Return how many lines say that a message came."""
-    with closing(sqlite3.connect(path)) as connection:
-        query = "SELECT count(*) FROM events WHERE kind = 'message.received'"
-        return int(connection.execute(query).fetchone()[0])
-
-
-async def test_a_removal_that_was_broken_off_holds_and_goes_on(tmp_path: Path) -> None:
+async def test_a_removal_that_was_broken_off_holds_and_goes_on(
+    store: Store, database: Database
+) -> None:
     """After the line that says so, and after each portion."""
-    path = tmp_path / "gateway.db"
-    await days(path, 3)
-    async with open_database(path) as database:
-        store = Store(database, node="here")
-        seal = await store.chain.removable(1, NOW + DAY * 10)
-        assert seal is not None
-        await store.chain.anchor(seal, 90, NOW + DAY * 99)
-        held = [walk(path).breaches]
-        while await store.chain.remove(1, NOW + DAY * 10):
-            held += [walk(path).breaches]
+    await lived(store, 0, 3)
+    seal = await store.chain.removable(1, NOW + DAY * 10)
+    assert seal is not None
+    await store.chain.anchor(seal, 90, NOW + DAY * 99)
+    held = [(await database.read(walked)).breaches]
+    while await store.chain.remove(1, NOW + DAY * 10):
+        held += [(await database.read(walked)).breaches]
 
     assert [[]] * len(held) == held
     assert len(held) >= 2

@@ -7,17 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from own_words import said
 from store_values import NOW, TERMS, arrival, decision, payload, submission
 
 from bars_gateway.errors import KeyMissing, PayloadDamaged
-from bars_gateway.keyring import EncryptionRing, RingKey, Vault
+from bars_gateway.keyring import EncryptionRing, RingKey, Vault, encrypted_by
 from bars_gateway.model.messages import Part, Refusal
 from bars_gateway.model.questions import QuestionOpen, ResourceRequest
 from bars_gateway.standard.formats import LONG as LENGTHY
 from bars_gateway.standard.nhs_numbers import numbers_in
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store import records, subjects, work
-from bars_gateway.store.connection import Connection
+from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.inbound import keep_aside
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import open_database
@@ -201,6 +202,29 @@ async def test_everything_is_encrypted_as_it_is_wanted(
     assert (None, 0) == (standing.place, standing.left_over)
     assert [key.key_id for key in after.keys[-1:] if encrypts] == standing.needed
     assert [] == examine(file, vault).problems
+
+
+async def keys_of(database: Database) -> set[str | None]:
+    """Return by which keys bodies are encrypted; None: they are in clear."""
+    query = "SELECT body FROM payloads UNION ALL SELECT body FROM quarantine"
+    found = await said(database, f"{query} UNION ALL SELECT body FROM questions")
+    return {encrypted_by(bytes(body)) for (body,) in found}
+
+
+async def test_all_there_is_is_encrypted_by_the_key_that_is_taken(empty_database) -> None:
+    """While it runs: what was in clear by the first, and all of that by the next."""
+    async with empty_database(vault=Vault()) as database:
+        store = Store(database, node="here")
+        await fill(store)
+        keys = [await keys_of(database)]
+        for ring in (ONE, BOTH):
+            await store.encryption.use(ring, encrypts=True)
+            await encrypt_all(store)
+            keys.append(await keys_of(database))
+        needed = (await store.encryption.standing()).needed
+
+    assert [{None}, {"first"}, {"second"}] == keys
+    assert ["second"] == needed
 
 
 async def test_an_old_key_may_go_once_nothing_needs_it(file: Path) -> None:

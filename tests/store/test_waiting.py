@@ -1,8 +1,6 @@
 """For whom messages wait: a pause is one row, and the clock moves what is open in small steps."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from unittest.mock import AsyncMock
 
 import pytest
@@ -15,10 +13,12 @@ from bars_gateway.outbound.circuit_breaker import LAST_TRY, LONGEST_BACK_OFF, Ci
 from bars_gateway.standard.timing import URGENT
 from bars_gateway.standard.verdict import UNFIT, Judgement, Verdict
 from bars_gateway.store import waiting
+from bars_gateway.store.connection import Database
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
+from bars_gateway.store.sqlite.database import SqliteDatabase
 from bars_gateway.store.store import Store
 
+pytestmark = pytest.mark.each_fact_once
 PROVIDERS = ["other", "trust"]
 MINUTE = timedelta(minutes=1)
 UNTIL = NOW + MINUTE
@@ -28,13 +28,7 @@ WHOSE = pytest.mark.parametrize(
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with open_database(tmp_path / "gateway.db") as database:
-        yield database
-
-
-@pytest.fixture
-def store(database: SqliteDatabase) -> Store:
+def store(database: Database) -> Store:
     return Store(database, node="here", per_receiver=100)
 
 
@@ -59,6 +53,8 @@ async def changed(database: SqliteDatabase) -> int:
     return await database.write(count)
 
 
+@pytest.mark.of_sqlite  # it counts the rows that were changed
+@pytest.mark.unrehearsed  # those that were changed and undone, too
 @WHOSE
 async def test_a_pause_is_one_row_however_many_wait(
     store: Store, database: SqliteDatabase, whose: dict[str, str]
@@ -280,7 +276,7 @@ def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("in_pairs")
 async def test_a_step_moves_each_message_once(
-    store: Store, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some at a time; and after a disk that was full it goes on with the others."""
     await queued(store, 5, give_up_at=NOW + timedelta(days=1))
@@ -305,7 +301,7 @@ async def test_a_step_moves_each_message_once(
 
 @pytest.mark.usefixtures("in_pairs")
 async def test_a_clock_that_is_set_again_meanwhile_moves_by_the_rest(
-    store: Store, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was moved by the first step is moved by the second alone."""
     await queued(store, 3, give_up_at=NOW + timedelta(days=1))

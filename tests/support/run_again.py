@@ -25,14 +25,6 @@ ALL = {"tests", "tests/store"}  # what names every test of the store
 REST = "exhaustive or not pure"  # what is left where the standard has had its turn: see Makefile
 _FOLDER = Path(store.__file__).parent
 _MEASURED = {"Purges.remove_records"}  # it returns for how many seconds it held up the others
-# Those that no test in tests/store is known to have a server run: none may be added.
-_UNSEEN = {
-    *("Asides.tell", "Chain.anchor", "Chain.remove", "Chain.seal", "Confirmations.confirm"),
-    *("Encryption._encrypt_batch", "Encryption._end_encryption", "Encryption._enter_key"),
-    *("Encryption.begin_encryption", "Pausing._hasten", "Pausing._pauses_moved"),
-    *("Pausing._recall", "Purges.certify_copies", "Purges.note_copies"),
-    *("Reconciliations._unreadable", "Reconciliations.later", "ask_about_response"),
-}
 _LOCAL = {"work", "step"}  # what holds a work, and is none
 _SEEN = pytest.StashKey[set[str]]()
 _running = threading.local()  # what each run of the work under way has asked for
@@ -140,7 +132,7 @@ def _missing(config: pytest.Config) -> list[str]:
         or hasattr(config, "workerinput")
     ):
         return []
-    return sorted(works() - config.stash[_SEEN] - _UNSEEN)
+    return sorted(works() - config.stash[_SEEN])
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -4,16 +4,28 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from own_words import said
+
+from bars_gateway.store.connection import Database
+
+_WAS = "SELECT {} FROM payloads WHERE message_id = 1 AND part = ?"
+_IS = "UPDATE payloads SET {} = ? WHERE message_id = 1 AND part = ?"
+
 
 def spoil(path: Path, column: str, part: str) -> None:
     """Flip one bit in the middle of what is stored of the first message."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        (was,) = connection.execute(
-            f"SELECT {column} FROM payloads WHERE message_id = 1 AND part = ?", [part]
-        ).fetchone()
-        spoilt = bytearray(was if isinstance(was, bytes) else was.encode())
-        spoilt[len(spoilt) // 2] ^= 1
-        value = bytes(spoilt) if isinstance(was, bytes) else spoilt.decode()
-        connection.execute(
-            f"UPDATE payloads SET {column} = ? WHERE message_id = 1 AND part = ?", [value, part]
-        )
+        (was,) = connection.execute(_WAS.format(column), [part]).fetchone()
+        connection.execute(_IS.format(column), [_spoilt(was), part])
+
+
+async def spoilt_there(database: Database, column: str, part: str) -> None:
+    """Do that to a database that is open, of either engine."""
+    ((was,),) = await said(database, _WAS.format(column), part)
+    await said(database, _IS.format(column), _spoilt(was), part)
+
+
+def _spoilt(was: bytes | str) -> bytes | str:
+    bits = bytearray(was if isinstance(was, bytes) else was.encode())
+    bits[len(bits) // 2] ^= 1
+    return bytes(bits) if isinstance(was, bytes) else bits.decode()
