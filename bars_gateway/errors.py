@@ -67,7 +67,7 @@ from bars_gateway.frozen import frozen
 
 _PACKAGE = Path(__file__).parent
 _OTHER = "elsewhere"
-_WAITS = (
+NOTHING_LOST = (
     "Nothing was lost: files wait in the outbox, and the proxy retries what it could not hand over."
 )
 
@@ -281,14 +281,14 @@ class StoreUnavailable(StoreError):
 
     advice = (
         "Look at the disk that holds `store.path`: whether it is there, may be written to, and the"
-        f" files beside it are still the gateway's own. {_WAITS}"
+        f" files beside it are still the gateway's own. {NOTHING_LOST}"
     )
 
 
 class StorageFull(StoreUnavailable):
     """There is too little free space to promise anything."""
 
-    advice = f"Make room on the disk that holds `store.path`. {_WAITS}"
+    advice = f"Make room on the disk that holds `store.path`. {NOTHING_LOST}"
 
 
 class DatabaseHeld(StoreUnavailable):
@@ -296,7 +296,7 @@ class DatabaseHeld(StoreUnavailable):
 
     advice = (
         "Another program holds the database: find it with `fuser -v` on the file that `store.path`"
-        f" names, and end it, or its transaction: a sqlite3 shell, a backup program. {_WAITS}"
+        f" names, and end it, or its transaction: a sqlite3 shell, a backup program. {NOTHING_LOST}"
     )
 
 
@@ -305,7 +305,7 @@ class DatabaseAway(StoreUnavailable):
 
     advice = (
         "See that the server that `store.url` names is up, that its standby was promoted if it"
-        f" is not, and that the way to it is open: the gateway tries each second. {_WAITS}"
+        f" is not, and that the way to it is open: the gateway tries each second. {NOTHING_LOST}"
     )
 
 

@@ -6,7 +6,6 @@ Every command is tried: none may trace back, or speak of a file that there is no
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -260,21 +259,6 @@ def test_a_file_is_refused_with_the_tool_to_use(types: Types, tmp_path: Path) ->
     assert "pg_restore --exit-on-error" in done.err
 
 
-def dumped_and_put_back(at: Path, folder: Path, *lines: Callable[[], object]) -> None:
-    """Dump the database by PostgreSQL's own tool, do *lines*, and put it back in its place."""
-    tools, dump = engines.programs(), folder / "dump"
-    assert tools is not None
-    subprocess.run(
-        [tools / "pg_dump", "--format=custom", f"--file={dump}", engines.url_of(at)], check=True
-    )
-    for each in lines:
-        each()
-    engines.server().drop(engines.url_of(at))
-    engines._made[at] = engines.server().empty()
-    put_back = ["--exit-on-error", "--no-owner", f"--dbname={engines.url_of(at)}", dump]
-    subprocess.run([tools / "pg_restore", *put_back], check=True)
-
-
 def heads(folder: Path) -> Path:
     return folder / "state" / "audit-heads.jsonl"
 
@@ -282,7 +266,8 @@ def heads(folder: Path) -> Path:
 def test_what_was_put_back_is_whole_and_made_safe(types: Types, at: Path, tmp_path: Path) -> None:
     """Numbers leap beyond those that were given since; what waits is held, and said so."""
     ((line,),) = engines.ask(at, "SELECT max(id) FROM events")
-    dumped_and_put_back(at, tmp_path)
+    engines.dump(at, tmp_path / "dump")
+    engines.put_back(at, tmp_path / "dump")
     keep_head(heads(tmp_path), {"at": "2026", "line": line + 5, "hash": "a" * 64})
     whole = types("verify")
     cut = types("audit", "verify")

@@ -87,10 +87,10 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="Nothing is received and nothing is taken from the EPR: Senders are told to try again,"
         " and what the EPR submits waits there.",
-        look="The page says why, and names the database's file; `df -h` and `df -i` of its folder.",
-        do="Make room, or see what holds the database (`fuser -v`). Remove no file whose name"
-        " begins with that of the database. Nothing that was promised is lost. Ask clinicians to"
-        " telephone anything that cannot wait.",
+        look="The page says why, and names the database; `df -h` and `df -i` of a file's folder.",
+        do="Make room, or see what holds it (`fuser -v`; on a server see `docs/postgresql.md`)."
+        " Remove no file whose name begins with that of the database. Nothing that was promised is"
+        " lost. Ask clinicians to telephone anything that cannot wait.",
         ends="A write succeeds again.",
         urgent=True,
         after=_A_MINUTE,

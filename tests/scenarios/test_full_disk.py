@@ -8,24 +8,33 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import engines
 import pytest
 from bookings import booking
 from disks import fill, only_root, small_disk
 from messages import referral
 from world import Node, eventually, headers, in_time, post, world_in
 
-pytestmark = [
-    pytest.mark.of_sqlite,
-    pytest.mark.needs("mount"),
-    only_root,
-]
+pytestmark = [pytest.mark.needs("mount"), only_root]
 
 
-async def moved(node: Node, disk: Path) -> None:
-    """Start the node's gateway again with its database on *disk*."""
-    node.database = disk / "gateway.db"
-    node.store = f'[store]\npath = "{node.database}"\nminimum_free_bytes = 0\n'
-    await node.restart()
+@asynccontextmanager
+async def database_on_a_small_disk(node: Node) -> AsyncIterator[Path]:
+    """Start the node's gateway again with its database on a disk of its own, and stop it then."""
+    await node.stop()
+    if engines.on_server():
+        server, url = engines.server(), engines.url_of(node.database)
+        with small_disk(server.folder / "disk", "32m") as disk, server.moved(url, disk):
+            await node.restart()
+            yield disk
+            await node.stop()
+        return
+    with small_disk(node.folder / "disk") as disk:
+        node.database = disk / "gateway.db"
+        node.store = f'[store]\npath = "{node.database}"\nminimum_free_bytes = 0\n'
+        await node.restart()
+        yield disk
+        await node.stop()
 
 
 @asynccontextmanager
@@ -58,11 +67,11 @@ async def stalled(node: Node) -> bool:
     return f"{node.spool} stands still: ENOSPC" in await page(node)
 
 
+@pytest.mark.both_engines
 async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
     """The file stays in the outbox, and leaves when there is room; nothing is said twice."""
     async with world_in(tmp_path) as world:
-        with small_disk(tmp_path / "disk") as disk:
-            await moved(world.ambulance, disk)
+        async with database_on_a_small_disk(world.ambulance) as disk:
             ballast = fill(disk)
             body = large_referral()
             world.ambulance.drop("r.json", body)
@@ -72,28 +81,27 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> No
             ballast.unlink()
             receipt = await world.ambulance.document("outbox/accepted/r.receipt.json")
             outcome = await world.ambulance.outcome(receipt["request_id"])
-            await world.ambulance.stop()
 
         assert [] == taken
         assert "acknowledged" == outcome["state"]
         assert 1 == (await world.hospital.overview()).inbound
 
 
+@pytest.mark.both_engines
 async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
     """503 and nothing stored; the same request is taken once there is room."""
+    why = "database server has no room" if engines.on_server() else "database could not write"
     async with world_in(tmp_path) as world:
-        with small_disk(tmp_path / "disk") as disk:
-            await moved(world.hospital, disk)
+        async with database_on_a_small_disk(world.hospital) as disk:
             ballast = fill(disk)
             body, sent = large_referral(), headers()
             full, _, _ = await post(world, body, sent)
             said = await page(world.hospital)
             ballast.unlink()
             roomy, _, _ = await post(world, body, sent)
-            await world.hospital.stop()
 
         assert (503, 200) == (full, roomy)
-        assert "Nothing can be stored: the database could not write" in said
+        assert f"Nothing can be stored: the {why}" in said
 
 
 async def test_a_full_spool_folder_holds_up_receipts_and_nothing_else(tmp_path: Path) -> None:

@@ -4,33 +4,32 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
+import engines
 import pytest
 import typer
 from own_words import said
 from store.test_purges import collected
 from store_values import arrival, refusal
-from typed import settings_text
+from typed import settings_text, typed_beside
 
 from bars_gateway.cli import records
-from bars_gateway.cli.records import against_database, carried_out
+from bars_gateway.cli.records import carried_out
 from bars_gateway.config import load
 from bars_gateway.model.messages import Actor
 from bars_gateway.model.retention import Certificate, RecordClass
-from bars_gateway.store.connection import Database
-from bars_gateway.store.purges import certificate
-from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.sqlite.database import open_database
-from bars_gateway.store.sqlite.integrity import examine, reading
+from bars_gateway.store.connection import Connection, Database
+from bars_gateway.store.purges import certificate, flaws_of
 from bars_gateway.store.store import Store
 
-pytestmark = pytest.mark.of_sqlite
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
+T = TypeVar("T")
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 STEPS = ("begin_purge", "remove_records", "note_copies", "end_class", "end_purge", "given_back")
 JO = Actor(role="operator", who="jo", why="the rest")
@@ -42,10 +41,12 @@ async def settings(tmp_path: Path) -> Path:
     """Write settings, a database with what is long over, and what the EPR has left of it."""
     file = tmp_path / "gateway.toml"
     own = "[inbound]\nenabled = false\n[retention]\ninbox_days = 30\n"
+    if engines.on_server():
+        own += f'[store]\nurl = "{engines.url_of(path_of(file))}"\n'
     file.write_text(settings_text(tmp_path, rest=own))
     inbox = load(file, {}).providers["trust"].spool_dir / "inbox" / "new"
     inbox.mkdir(parents=True)
-    async with open_database(load(file, {}).database_path) as database:
+    async with engines.opened(path_of(file)) as database:
         store = Store(database, node="here")
         for _ in range(3):
             await store.inbound.receive(arrival(body=os.urandom(20_000)), OLD)
@@ -63,6 +64,27 @@ async def settings(tmp_path: Path) -> Path:
     return file
 
 
+def path_of(settings: Path) -> Path:
+    """Return the file of the database, or what stands for it where that is on a server."""
+    return settings.parent / "state" / "gateway.db"
+
+
+async def seen(settings: Path, work: Callable[[Connection], T]) -> T:
+    """Return what *work* finds in the database."""
+    return await engines.seen(path_of(settings), work)
+
+
+async def wrong(settings: Path) -> str:
+    """Return what is wrong with the database, as an operator is told; "": nothing is."""
+    return (await typed_beside("verify", "--config", settings)).err
+
+
+async def disproved(settings: Path) -> list[str]:
+    """Return what the database says against the first purge's certificate."""
+    shown = await certified(settings)
+    return list(await seen(settings, lambda connection: flaws_of(connection, shown)))
+
+
 async def alarmed(database: Database, *, ended: bool) -> None:
     """Raise an alarm about nothing that is kept; *ended*: long ago."""
     at = OLD.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -72,7 +94,12 @@ async def alarmed(database: Database, *, ended: bool) -> None:
         await said(database, "UPDATE alarms SET ended_at = since, ended_how = 'settled'")
 
 
-POINTS = [f"{when}:{step}" for step in STEPS for when in ("after", "before")]
+# What a purge gives back is pages of a file: its server's database has none.
+POINTS = [
+    pytest.param(f"{when}:{step}", marks=pytest.mark.of_sqlite if step == "given_back" else ())
+    for step in STEPS
+    for when in ("after", "before")
+]
 # Each class that has something to leave, in the order in which it does: one removal of each.
 REMOVALS = ("payloads", "answers", "messages", "conversations", "refusals", "alarms")
 
@@ -83,26 +110,24 @@ async def test_a_removal_of_each_class_is_killed(settings: Path, removal: str, w
     """What had left until then is certified, and of this class all or nothing."""
     nth = REMOVALS.index(removal) + 1
     await typed(settings, "yearly", str(LAUNCHER), f"{when}:remove_records.{nth}")
-    path = load(settings, {}).database_path
-    left = {row.record_class: row.count for row in certified(path).classes}
-    problems = list(examine(path).problems)
+    left = {row.record_class: row.count for row in (await certified(settings)).classes}
+    problems = await wrong(settings)
     await carried_out(load(settings, {}), None, JO)
 
     assert {each: left.get(RecordClass(each), 0) for each in REMOVALS} == {
         each: 0 if REMOVALS.index(each) + (when == "before") >= nth else MANY[each]
         for each in REMOVALS
     }
-    assert [] == problems
-    assert [] == await asyncio.to_thread(lambda: list(against_database(path, certified(path))))
-    assert (1, 1, 1, 1) == tuple(counts_of(path).values())
+    assert not problems
+    assert [] == await disproved(settings)
+    assert (1, 1, 1, 1) == counts_of(settings)
 
 
 MANY = dict.fromkeys(REMOVALS, 3) | {"alarms": 2}
 
 
-def certified(path: Path) -> Certificate:
-    with reading(path) as connection:
-        shown = certificate(SqliteConnection(connection), 1)
+async def certified(settings: Path) -> Certificate:
+    shown = await seen(settings, lambda connection: certificate(connection, 1))
     assert shown is not None
     return shown
 
@@ -117,26 +142,24 @@ async def test_a_purge_goes_on_where_it_was_killed(settings: Path, point: str) -
         stderr=asyncio.subprocess.STDOUT,
     )
     printed, _ = await process.communicate()
-    path = load(settings, {}).database_path
-    after_the_kill = list(examine(path).problems)
+    after_the_kill = await wrong(settings)
     await carried_out(load(settings, {}), None, JO)
-    shown = certified(path)
     left = load(settings, {}).providers["trust"].spool_dir / "inbox" / "new"
 
     assert -signal.SIGKILL == process.returncode, printed.decode()[-2000:]
-    assert [] == after_the_kill
-    assert [] == await asyncio.to_thread(lambda: list(against_database(path, shown)))
-    assert [] == list(examine(path).problems)
-    assert (1, 1, 1, 1) == tuple(counts_of(path).values())
+    assert not after_the_kill
+    assert [] == await disproved(settings)
+    assert not await wrong(settings)
+    assert (1, 1, 1, 1) == counts_of(settings)
     assert ["000000000004.message.json"] == [each.name for each in left.iterdir()]
 
 
-def counts_of(path: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(path)) as connection:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("messages", "workflows", "ledger WHERE state = 'refused'", "alarms")
-        }
+def counts_of(settings: Path) -> tuple[int, ...]:
+    """Return how many messages, workflows, refusals and alarms are there."""
+    tables = ("messages", "workflows", "ledger WHERE state = 'refused'", "alarms")
+    each = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    (counts,) = engines.ask(path_of(settings), f"SELECT {each}")
+    return counts
 
 
 async def typed(settings: Path, why: str, *launched: str) -> tuple[str, str]:
@@ -175,7 +198,7 @@ async def test_whoever_waits_for_a_gateway_that_has_died_is_told_so(
     """The next start goes on with the purge; until then no script has to wait."""
     monkeypatch.setattr(records, "_GONE_AFTER", 0.0)
     known = load(settings, {})
-    async with open_database(known.database_path) as database:
+    async with engines.opened(path_of(settings)) as database:
         begun = await Store(database, node="here").purges.begin_purge(
             None, JO, known.retention_rules, datetime.now(UTC)
         )

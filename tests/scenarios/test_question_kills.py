@@ -13,7 +13,7 @@ from asked_epr import YES, Epr, epr_at
 from bookings import booking
 from world import World, begun, eventually, headers, post, world_in
 
-pytestmark = pytest.mark.of_sqlite  # its transactions are what it is killed at
+pytestmark = pytest.mark.both_engines
 
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 

@@ -37,7 +37,14 @@ from bars_gateway.errors import (
 from bars_gateway.store import chain
 from bars_gateway.store.claims import Openings
 from bars_gateway.store.connection import Unmeasured
-from bars_gateway.store.postgresql import Conflict, PostgresConnection, Raw, server, transactions
+from bars_gateway.store.postgresql import (
+    Conflict,
+    PostgresConnection,
+    Raw,
+    server,
+    transactions,
+    translated,
+)
 from bars_gateway.store.postgresql.database import (
     NAMED,
     PostgresDatabase,
@@ -660,6 +667,15 @@ async def test_who_cannot_come_in_is_told_why(url, wrong, says) -> None:
             pass
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("state", ["0A000", "53100", "55P03", "XX001"])
+def test_what_is_to_be_done_is_done_at_the_server(state: str) -> None:
+    """Nobody is sent to look for a file that there is not, or to put one back."""
+    error = translated(psycopg.errors.lookup(state)("it says so"))
+
+    assert isinstance(error, StoreError)
+    assert [] == [word for word in ("store.path", "fuser", "FILE") if word in error.advice]
 
 
 async def test_a_database_that_is_not_utf8_is_refused(postgres) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import atexit
 import os
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
 from functools import cache
@@ -78,6 +79,25 @@ def url_of_empty(path: Path) -> str:
     """Let an empty database, without a table, stand for the file at *path*; return where it is."""
     _made[path] = server().empty()
     return _made[path]
+
+
+def dump(path: Path, to: Path) -> None:
+    """Write what is there into a file *to* by PostgreSQL's own tool, whoever works on it."""
+    _tool("pg_dump", "--format=custom", f"--file={to}", url_of(path))
+
+
+def put_back(path: Path, dumped: Path) -> None:
+    """Let what was *dumped* stand where the database is that there is: that one is gone."""
+    let_go()
+    server().drop(url_of(path))
+    url = url_of_empty(path)
+    _tool("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", dumped)
+
+
+def _tool(name: str, *words: object) -> None:
+    folder = programs()
+    assert folder is not None
+    subprocess.run([folder / name, *words], check=True)
 
 
 def made() -> frozenset[Path]:

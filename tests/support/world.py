@@ -149,9 +149,19 @@ class Node:
         assert done.code == 0, done.err
         return done.out
 
+    async def backed_up(self, to: Path) -> None:
+        """Take a backup while the gateway runs, by the tool that its engine has for that."""
+        if engines.on_server():
+            await asyncio.to_thread(engines.dump, self.database, to)
+        else:
+            await self.ran("backup", str(to))
+
     async def restored(self, backup: Path) -> str:
         """Stop the gateway and put *backup* back; return what that printed."""
         await self.stop()
+        if engines.on_server():
+            await asyncio.to_thread(engines.put_back, self.database, backup)
+            return await self.ran("restore")
         return await self.ran("restore", str(backup), "--older")
 
     async def start(self, group: asyncio.TaskGroup) -> None:

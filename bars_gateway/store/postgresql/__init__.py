@@ -22,6 +22,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
 from bars_gateway.errors import (
+    NOTHING_LOST,
     DatabaseAway,
     DatabaseDamaged,
     DatabaseEmpty,
@@ -56,6 +57,19 @@ _TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("08", "57P", "25P03", "53", "58"), DatabaseAway, "the database server is out of reach"),
     (("23", "22", "54"), RowRefused, "the database refused"),
 )
+# What to do about those at a server: in a file it is something else.
+_DONE_THERE: Mapping[type[StoreError], str] = {
+    StoreError: "See what the log of the server that `store.url` names says of it, then run"
+    " `bars-gateway verify`.",
+    StorageFull: f"Make room on the disk of the server that `store.url` names. {NOTHING_LOST}",
+    DatabaseHeld: "Another session keeps a lock there, or the server is far too slow: whoever runs"
+    " it finds the session in `pg_stat_activity` (psql in a transaction, a dump, a change of a"
+    f" table), and ends it, or its transaction. {NOTHING_LOST}",
+    DatabaseDamaged: "The log of the server that `store.url` names says where, and `pg_amcheck`"
+    " what else is damaged. Stop the gateway, and go back to a backup as `docs/postgresql.md` says:"
+    " pg_restore, then `bars-gateway restore`. Do not start with an empty database: every message"
+    " that was already received would then be taken a second time.",
+}
 
 
 class _Number(Loader):
@@ -219,12 +233,18 @@ def translated(error: Exception) -> Exception:
         return Conflict(f"the database was changed by another at the same moment: {says}")
     for beginnings, kind, what in _TOLD_AS:
         if state is not None and state.startswith(beginnings):
-            return kind(f"{what}: {says}")
+            return _at_a_server(kind(f"{what}: {says}"))
     if state is None and isinstance(error, psycopg.DataError):
         return RowRefused(f"the database's driver refused: {says}")
     if state is None and not _is_ours(error):
         return DatabaseAway(f"the database server is out of reach: {says}")
-    return StoreError(f"the database refused: {says}")
+    return _at_a_server(StoreError(f"the database refused: {says}"))
+
+
+def _at_a_server(error: StoreError) -> StoreError:
+    """Return *error* with what whoever runs the server is to do about it."""
+    error.advice = _DONE_THERE.get(type(error), error.advice)
+    return error
 
 
 def told(error: psycopg.Error) -> str:

@@ -11,7 +11,8 @@ after a restore of a file whose predecessor is missing, and all in one transacti
 - A question that is asked again says that it may have been answered.
 - An alarm says that something may be forgotten, and the audit trail where the gap comes from.
 
-It may be done again: what was released since is held once more.
+It may be done again: what was released since is held once more, and it says from when on it knows
+nothing as it did before.
 
 Decisions: D-restore.
 """
@@ -22,7 +23,7 @@ from datetime import datetime
 from bars_gateway.errors import BackupDamaged
 from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
-from bars_gateway.model.trail import LEAP
+from bars_gateway.model.trail import LEAP, MOST_LINES
 from bars_gateway.store.aftermath import (
     Line,
     doubt,
@@ -38,6 +39,16 @@ from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import ServerAddress
 from bars_gateway.store.records import THE_GATEWAY, add_event
 from bars_gateway.store.rows import instant
+
+FORGOTTEN = "restore.forgotten"
+# When something happened last that the backup has: what this has added itself, with its first line,
+# came afterwards, unless a gateway has started on it since.
+_LAST_CHANGE = """
+WITH started AS (SELECT coalesce(max(id), 0) AS line FROM events WHERE kind = 'gateway.started'),
+     safe AS (SELECT coalesce(min(id), ?) AS line FROM events
+               WHERE kind = ? AND id > (SELECT line FROM started))
+SELECT max(at) FROM events WHERE id < (SELECT line FROM safe)
+"""
 
 
 @frozen(kw_only=True)
@@ -85,15 +96,14 @@ def _made_safe(
 ) -> PutBack:
     connection = held.connection
     before = newest_line(connection)
-    ((last,),) = held.ask("SELECT max(at) FROM events")
+    ((last,),) = held.ask(_LAST_CHANGE, MOST_LINES, FORGOTTEN)
     given = held.counters()
     given = {**given, "events": max(given["events"], told)}
     held.count_from({of: number + LEAP for of, number in given.items()})
+    add_event(connection, THE_GATEWAY, FORGOTTEN, now, {"place": since(instant(last))})
     doubt(connection)
     lines = leave_unknown(connection, now, hold=True)
     forget_pauses(connection)
-    place = {"place": since(instant(last))}
-    add_event(connection, THE_GATEWAY, "restore.forgotten", now, place)
     done = {**typed, "kept": "absent", "listed": False}
     done |= {"messages": len(lines)}
     add_event(connection, THE_GATEWAY, "operator.restored", now, done)
