@@ -13,6 +13,7 @@ from bars_gateway.cli.main import app
 from bars_gateway.epr.openapi import OPERATIONS
 
 COMMAND = re.compile(r"^ *(?:bars-gateway|make|curl|systemctl|apt|python3?|sudo) ", re.MULTILINE)
+PROGRAM = typer.main.get_command(app)
 BLOCKS = [each for page in PAGES for each in blocks(page)]
 SCENES = {
     "first terminal",
@@ -81,17 +82,16 @@ def named_commands(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
     """Also where a sentence names it."""
-    root = typer.main.get_command(app)
     unknown = []
     for words in named_commands(page):
-        command, options = root, set[str]()
+        command, options = PROGRAM, set[str]()
         for word in words:
             if word in getattr(command, "commands", {}):
                 command = command.commands[word]
                 options |= {
                     name for each in command.params for name in (*each.opts, *each.secondary_opts)
                 }
-            elif word.isupper() and command is root:  # VERB: any of several
+            elif word.isupper() and command is PROGRAM:  # VERB: any of several
                 break
             elif word.startswith("--"):
                 option = word.partition("=")[0].rstrip(".,;:)…")
@@ -99,6 +99,32 @@ def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
                     unknown.append((command.name, option))
 
     assert [] == unknown
+
+
+def typed_in_sentences(page: Path) -> Iterator[str]:
+    """Yield each command of ours that stands whole between backticks, on one line."""
+    for found in re.findall(r"`bars-gateway ([^`]+)`", outside_fences(page)):
+        yield " ".join(found.split())
+
+
+def misunderstood(typed: str) -> str:
+    """Say what the program makes nothing of; what stands for a value is taken for one."""
+    command, words = PROGRAM, shlex.split(typed)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    if words == ["--version"] or any(word == "VERB" for word in words):  # any of several
+        return ""
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    many = any(each.nargs == -1 for each in arguments)
+    context = command.context_class(command)
+    _, more, _ = command.make_parser(context).parse_args(list(words))
+    return "" if many or not more else f"{typed}: {' '.join(more)}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md"], ids=lambda page: page.stem)
+def test_a_command_in_a_sentence_is_one_that_the_program_understands(page: Path) -> None:
+    """It is there, its options are its own and have their values, and nothing is left over."""
+    assert [] == list(filter(None, map(misunderstood, typed_in_sentences(page))))
 
 
 def asked_of_the_socket(page: Path) -> Iterator[tuple[str, str]]:

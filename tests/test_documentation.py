@@ -604,14 +604,24 @@ def _settings() -> Iterator[str]:
 
 
 def test_every_target_that_is_named_exists() -> None:
-    """`make` knows what the documents tell people to type."""
+    """`make` knows what the documents tell people to type, and what they give it."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    documents = [readme(), *((ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md",))]
-    named = {target for text in documents for target in re.findall(r"\bmake ([a-z-]+)\b", text)}
+    headings = re.findall(r"^([a-z -]+):(?!=)", makefile, re.MULTILINE)
+    targets = {each for heading in headings for each in heading.split()}
+    paths = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES)
+    typed = [
+        shlex.split(found.split(" #")[0])
+        for path in paths
+        for found in re.findall(r"(?:`|\n {4}|&& |```sh\n)make ([^`\n]*)", path.read_text("utf-8"))
+    ]
+    words = {word for each in typed for word in each}
+    named = {word for word in words if "=" not in word}
+    given = {word.partition("=")[0] for word in words if "=" in word}
 
-    assert {"demo", "docs", "test"} <= named
+    assert {"demo", "docs", "test", "vm"} <= named
     assert set() == named - targets
+    assert {"MOMENTS", "NODES"} <= given
+    assert set() == {each for each in given if not re.search(rf"\b{each}\b", makefile)}
 
 
 def test_what_the_receiver_tests_do_not_assert_is_printed() -> None:

@@ -44,7 +44,9 @@ ENVELOPE = some(
     practitioner={
         "type": "object",
         "description": "a PractitionerRole that goes in a header",
-        "properties": {"resourceType": {"const": "PractitionerRole"}},
+        "properties": {
+            "resourceType": {"const": "PractitionerRole", "description": "says that it is one"}
+        },
         "required": ["resourceType"],
     },
     patient_changed=flag(

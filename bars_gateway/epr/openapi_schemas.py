@@ -329,7 +329,7 @@ _ANSWER: Schema = {
         {
             "type": "object",
             "properties": {
-                "accept": {"const": True},
+                "accept": {"const": True, "description": "yes, it may be so"},
                 "focus_id": text("the EPR's own id for what is new: a UUID", pattern=_UUID),
                 "reference": text(
                     "the EPR's own case number for it: letters and digits of ASCII, blanks, and"
@@ -346,14 +346,18 @@ _ANSWER: Schema = {
             "required": ["refuse"],
             "additionalProperties": False,
         },
-        {"type": "object", "properties": {"resourceType": text("")}, "required": ["resourceType"]},
+        {
+            "type": "object",
+            "properties": {"resourceType": text("that of the FHIR resource that was asked for")},
+            "required": ["resourceType"],
+        },
     ],
 }
 
 _CONTRACT = closed(
     "Which contract this gateway keeps with its EPR: docs/epr-contract.md.",
     contract=text("its version: two numbers", pattern=r"^[0-9]+\.[0-9]+$"),
-    software={"const": "bars_gateway"},
+    software={"const": "bars_gateway", "description": "who writes these documents"},
     version=text("of the software"),
     provider=text("whose EPR this is for, as in the settings"),
     tells=one_of(("socket", "folder"), "where notices come"),
@@ -450,7 +454,7 @@ _MOVE: Schema = {
             list_of(
                 {
                     "type": "object",
-                    "properties": {"resourceType": {"type": "string"}},
+                    "properties": {"resourceType": text("that of the FHIR resource")},
                     "required": ["resourceType"],
                 },
                 "what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest",

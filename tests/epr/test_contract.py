@@ -127,6 +127,29 @@ def parts_of(schema: Any, *, members: bool = False) -> Iterator[dict[str, Any]]:
                 yield from parts_of(each, members=not members and name in {"properties", "$defs"})
 
 
+def members_of(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each member that a schema describes, with what it says of it."""
+    for part in parts_of(schema):
+        yield from part.get("properties", {}).items()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_member_is_described_in_words(name: str) -> None:
+    """There, or where the schema that it names is: nobody has to guess what to write or to read."""
+    schema = published(name)
+    named = schema.get("$defs", {})
+
+    def words(of: Any) -> str:
+        leads_to = named.get(of.get("$ref", "").rpartition("/")[2], {})
+        return str(of.get("description") or leads_to.get("description") or "")
+
+    assert [] == [
+        member
+        for member, of in members_of(schema)
+        if not any(map(words, (of, *of.get("anyOf", ()))))
+    ]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_strict_validator_takes_a_schema(name: str) -> None:
     """Those for JavaScript refuse, by default, keywords of nobody, and types that are several."""
