@@ -63,7 +63,17 @@ def _schema(name: str, each: Schema) -> Iterator[str]:
     optional = set(members) - set(each.get("required", ()))
     for member, one in members.items():
         may = ", may be left out" if member in optional else ""
-        yield f"| `{member}` | {_type(one)}{may} | {_cell(one.get('description', ''))} |"
+        yield f"| `{member}` | {_type(one)}{may} | {_cell(_said_of(one))} |"
+
+
+def _said_of(schema: Schema) -> str:
+    """Return what a member is: by its own words, or by those of the document that it is."""
+    if "$ref" not in schema:
+        return str(schema.get("description", ""))
+    said = str(
+        document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["description"]
+    )
+    return f"{said[0].lower()}{said[1:].rstrip('.')}"
 
 
 def _type(schema: Schema) -> str:

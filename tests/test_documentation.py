@@ -53,6 +53,7 @@ from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.safety.counters import COUNTERS
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import answers, verdict
+from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.links import LINK_RULES
@@ -315,7 +316,16 @@ _HEAD = ("| Setting | Default | Change taken by | What it is for |", "|---|---|-
 def _setting(key: str, setting: re.Match[str], said: Sequence[str]) -> str:
     shipped = f"`{setting[3]}`" if setting[1] else "-"
     by = "reload" if _WITHOUT_RESTART.fullmatch(key) else "restart"
-    return f"| `{setting[2]}` | {shipped} | {by} | {' '.join(said).replace('|', chr(92) + '|')} |"
+    words = " ".join(said) or _in_its_table(key)
+    return f"| `{setting[2]}` | {shipped} | {by} | {words.replace('|', chr(92) + '|')} |"
+
+
+def _in_its_table(key: str) -> str:
+    """Return what is said of one of many alike, or of an example whose name is free."""
+    table, _, name = key.rpartition(".")
+    if table.endswith(".applications"):
+        return f"{APPLICATIONS[name].name}."
+    return "An example: what stands above the table holds for each."
 
 
 def metrics() -> str:
@@ -587,6 +597,15 @@ def test_the_verbs_lead_on_from_where_the_page_says() -> None:
     assert {verb: sorted(states) for verb, states in interventions.FROM.items()} == {
         verb: re.findall(r"\w+", states) for verb, states in table
     }
+
+
+@pytest.mark.parametrize("name", ["settings.md", "http.md"])
+def test_nothing_stands_in_a_table_without_words(name: str) -> None:
+    """Each setting, and each member of a document, says what it is for."""
+    rows = re.findall(r"^\| `.+", page(name).replace(r"\|", " "), re.MULTILINE)
+
+    assert len(rows) > 100
+    assert [] == [row for row in rows if re.search(r"\| *\|$", row)]
 
 
 def test_every_objection_is_explained() -> None:
