@@ -157,7 +157,8 @@ class Provider(Section):
     """
     The organisation's ODS code, in capitals: who sends, in every message.
 
-    Required; it must be the code that the API key was approved for.
+    Required; it must be the code that the API key was approved for. It stands in `spool_dir`, too:
+    where it changes, remove `.provider` there.
     """
 
     name: Text
@@ -209,7 +210,8 @@ class Provider(Section):
     """
     The folder with `outbox/` and `inbox/`, where the EPR hands over and collects files.
 
-    Required, one for each provider, on one filesystem: files move in it by renaming.
+    Required, one for each provider, on one filesystem: files move in it by renaming. The folder of
+    another provider is refused.
     """
 
     notices: Literal["folder", "socket"] = "folder"

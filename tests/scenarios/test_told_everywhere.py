@@ -394,7 +394,7 @@ ROWS = (
         course=courses.a_cancellation_for_another_patient_that_nobody_is_asked_about,
         requester=Told(),
         responder=Told(
-            epr="This names another patient than what it belongs to: check whose this is",
+            epr="The cancellation names another patient than this.",
             page="named another patient than the rest of the case",
             alarm="patient.other",
         ),
