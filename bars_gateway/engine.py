@@ -21,8 +21,8 @@ from bars_gateway.model.nodes import Node
 from bars_gateway.store.connection import Connection, Database
 
 if TYPE_CHECKING:
+    from bars_gateway.store.aftermath import PutBack
     from bars_gateway.store.integrity import DatabaseReport
-    from bars_gateway.store.postgresql.restore import PutBack
     from bars_gateway.store.postgresql.server import ServerAddress
 
 T = TypeVar("T")

@@ -74,6 +74,7 @@ TABLE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("restore", "{out}/backup.db"), (SETTINGS, *DATABASE, LOCK, "out", "out/backup.db")),
     (("restore", "{out}/backup.db", "--older"), (*DATABASE, LOCK, "out/backup.db")),
     (("restore", "{out}/backup.db", "--hand-over"), (*DATABASE, LOCK, "out/backup.db")),
+    (("restore", *WHY), (SETTINGS, *DATABASE, LOCK)),
     (("lint", "{out}/message.json"), ("out", "out/message.json")),
     (("init", "--folder", "{out}/g", *("--environment", "int")), ("out",)),
     (("keys", "new", *WHY), (SETTINGS, "keys", "state")),

@@ -5,6 +5,7 @@
     verify                       a database, or a copy ─► everything that is wrong with it
     restore BACKUP               ─► the database, and each message that is affected
     restore KEPT --hand-over     ─► what was received since, for the EPR to be given
+    restore                      ─► the database as another program has put it back, made safe
 
 A restore is not the end of an incident. The gateway has then forgotten what others
 remember, and only a person can close that gap. So it says, message by message and for both
@@ -145,6 +146,10 @@ _UNKNOWN = (
     " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
     " forgotten are quarantined, and their Senders get 404: the status page counts them. The alarm"
     " `restore.forgotten` stands there until somebody marks it as handled."
+)
+_WITHOUT_FILE = (
+    "is missing. Without FILE, the database that lies there was put back by another program, and"
+    " all that waits in it will be held: say why, as in INC-7. Else name the backup to go back to."
 )
 _CONDITIONS: Mapping[str, str] = {
     "absent": "There was no database here before: nothing is kept, and nothing can be asked.",
@@ -296,7 +301,7 @@ def clock(at: datetime | None) -> str:
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.aftermath import Line
+    from bars_gateway.store.aftermath import Line, PutBack
     from bars_gateway.store.sqlite.adopted import StandsAgain
     from bars_gateway.store.sqlite.restore import HandedOver, Restored
 
@@ -319,7 +324,8 @@ def restore(
         typer.Argument(
             metavar="FILE",
             readable=False,
-            help="A backup, or what a restore has kept; it is left as it is. None on a server.",
+            help="A backup, or what a restore has kept; it is left as it is."
+            " None: another program has put the database back.",
         ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
@@ -335,22 +341,30 @@ def restore(
     Refuses while a gateway runs, and over a database that is newer than the backup.
     Deletes nothing: the database that was there is kept beside it. What was withdrawn,
     cancelled or acknowledged since is not sent; where nobody can say, messages are held.
-    On a server, pg_restore puts it back; then this, without FILE, makes it safe to start on.
+    Without FILE: another program has put the database back (a snapshot of the machine, a backup
+    program, on a server pg_restore). This makes it safe to start on; all that waits is held.
     """
     if hand_over and older:
         raise typer.BadParameter("give --older or --hand-over, not both")
     settings = load(config, os.environ)
     actor = Actor(role="operator", who=whoever_types(), why=reason_if_told(why) or "")
-    if settings.store.url is not None:
-        if file is not None or older or hand_over:
-            _refuse_server(settings, "FILE", _BY_RESTORE)
+    if settings.store.url is not None and (file is not None or older or hand_over):
+        _refuse_server(settings, "FILE", _BY_RESTORE)
+    if file is None:
+        _require_without_file(settings, actor, given=older or hand_over)
         _make_safe(settings, actor, as_json=as_json)
-    elif file is None:
-        raise typer.BadParameter("is missing: the backup to go back to", param_hint="FILE")
     elif hand_over:
         _hand_over(file, settings, actor, as_json=as_json)
     else:
         _restore(file, settings, actor, older=older, as_json=as_json)
+
+
+def _require_without_file(settings: Settings, actor: Actor, *, given: bool) -> None:
+    """Refuse what says nothing of a file and may mean one: then all that waits would be held."""
+    if given:  # an option that is for a file
+        raise typer.BadParameter("is missing: the backup to go back to", param_hint="FILE")
+    if settings.store.url is None and not actor.why:
+        raise typer.BadParameter(_WITHOUT_FILE, param_hint="--why")
 
 
 def _restore(file: Path, settings: Settings, actor: Actor, *, older: bool, as_json: bool) -> None:
@@ -359,7 +373,8 @@ def _restore(file: Path, settings: Settings, actor: Actor, *, older: bool, as_js
     database, vault = settings.database_path, vault_of(settings)
     with shown("Restoring"):
         now = datetime.now(UTC)
-        restored = put_back(file, database, now, older=older, actor=actor, vault=vault)
+        told = last_line_told(settings.heads_file)
+        restored = put_back(file, database, now, older=older, actor=actor, vault=vault, told=told)
     if as_json:
         print_lines([_document(restored)])
         return
@@ -370,10 +385,9 @@ def _restore(file: Path, settings: Settings, actor: Actor, *, older: bool, as_js
 
 
 def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
-    """Make a server's database safe that somebody has put back."""
-    now, told = datetime.now(UTC), last_line_told(settings.heads_file)
+    """Make a database safe that another program has put back."""
     log.configure("warning", stream=sys.stderr)  # standard output is for what it means
-    done = server_made_safe(settings, now, by=actor.who, why=actor.why, told=told)
+    done = _made_safe(settings, actor)
     if as_json:
         found = {"messages": _documents(done.lines), "uncollected": done.uncollected}
         print_lines([{"database": done.name, "since": done.last_change_at, **found}])
@@ -387,6 +401,17 @@ def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
     typer.echo(f"- {_UNKNOWN.format(since=from_then)}")
     typer.echo(f"- {_TO_COLLECT.format(notices=_of(done.uncollected, 'notice'))}")
     typer.echo(f"- {_NUMBERS}")
+
+
+def _made_safe(settings: Settings, actor: Actor) -> "PutBack":
+    now, told = datetime.now(UTC), last_line_told(settings.heads_file)
+    if settings.store.url is not None:
+        return server_made_safe(settings, now, by=actor.who, why=actor.why, told=told)
+    from bars_gateway.store.sqlite.put_back import make_safe
+
+    with shown("Making it safe"):
+        vault = vault_of(settings)
+        return make_safe(settings.database_path, now, actor=actor, vault=vault, told=told)
 
 
 def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -> None:

@@ -18,15 +18,17 @@ from bars_gateway.errors import unforeseen
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.questions import PROCESS_MESSAGE
+from bars_gateway.model.trail import MOST_LINES
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.outcomes import known_before
-from bars_gateway.store.records import EventAbout, add_event, notify
+from bars_gateway.store.records import THE_GATEWAY, EventAbout, add_event, notify
 from bars_gateway.store.rows import instant, text
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
 OPEN_STATES = "('queued', 'held', 'sending')"
 LEFT_BEHIND = "restore.not_handed_over"
+FORGOTTEN = "restore.forgotten"
 
 
 class Became(StrEnum):
@@ -63,6 +65,16 @@ class Line:
     taken_at: datetime | None  # None: what is stored of it is no time
     collected_at: datetime | None = None  # when the EPR had it, by the kept database
     why: str | None = None  # it could not be entered
+
+
+@frozen(kw_only=True)
+class PutBack:
+    """What was done to a database that another program has put back, and what has to be known."""
+
+    name: str  # of the database
+    last_change_at: datetime | None  # what happened after that, it does not know; None: nothing did
+    lines: Sequence[Line]  # each message that is held
+    uncollected: int  # notices that the EPR is given (again)
 
 
 def line_of(row: Row, fate: Became, why: str | None = None) -> Line:
@@ -113,6 +125,26 @@ def leave_unknown(connection: Connection, now: datetime, *, hold: bool) -> list[
     kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
     fates = [Became.HELD if back else Became.WAITS for back in kept_back]
     return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
+
+
+def made_safe(
+    connection: Connection, name: str, now: datetime, typed: Mapping[str, object]
+) -> PutBack:
+    """
+    Let the database *name* say that nobody can be asked what it has forgotten; its numbers leapt.
+
+    *typed*: who did that, and why. It may be done again: what was released since is held once more,
+    and it says from when on it knows nothing as it did before.
+    """
+    row = connection.one("known_until", most=MOST_LINES, kind=FORGOTTEN)
+    last = instant(row["at"]) if row else None
+    add_event(connection, THE_GATEWAY, FORGOTTEN, now, {"place": since(last)})
+    doubt(connection)
+    lines = leave_unknown(connection, now, hold=True)
+    forget_pauses(connection)
+    done = {**typed, "kept": "absent", "listed": False, "messages": len(lines)}
+    add_event(connection, THE_GATEWAY, "operator.restored", now, done)
+    return PutBack(name=name, last_change_at=last, lines=lines, uncollected=uncollected(connection))
 
 
 def hold_doubtful(connection: Connection, lines: Sequence[Line], now: datetime) -> None:

@@ -36,3 +36,11 @@ DELETE FROM breaks;
 -- name: notices_uncollected
 -- How many notices the EPR is given, some of them again.
 SELECT count(*) AS n FROM notices WHERE collected_at IS NULL;
+
+-- name: known_until
+-- When something happened last that the backup has: what a restore has added itself, with its first
+-- line, came afterwards, unless a gateway has started on it since.
+WITH started AS (SELECT coalesce(max(id), 0) AS line FROM events WHERE kind = 'gateway.started'),
+     safe AS (SELECT coalesce(min(id), :most) AS line FROM events
+               WHERE kind = :kind AND id > (SELECT line FROM started))
+SELECT max(at) AS at FROM events WHERE id < (SELECT line FROM safe);

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,32 @@ async def test_where_the_database_is_lost_nothing_goes_out_until_it_is_released(
     assert {first, second} == {json.loads(file.read_bytes())["request_id"] for file in told}
     assert (2, "acknowledged") == (held, outcome["state"])
     assert 1 == len(received)
+
+
+@of_the_database_before
+async def test_what_another_program_has_put_back_is_made_safe(world: World, tmp_path: Path) -> None:
+    """A snapshot of the machine: what was withdrawn since is held, and leaves once released."""
+    first, second = await two_that_wait(world)
+    await world.ambulance.backed_up(tmp_path / "copy.db")
+    await asked(world.ambulance, second, "withdraw")
+    await world.ambulance.stop()
+    for log in world.ambulance.database.parent.glob("gateway.db-*"):
+        log.unlink()
+    shutil.copyfile(tmp_path / "copy.db", world.ambulance.database)
+    unasked = await world.ambulance.typed("restore")
+    printed = await world.ambulance.ran("restore", "--why", "INC-7: the machine was reverted")
+    world.sandbox.faults.clear()
+    await world.ambulance.restart()
+    await world.ambulance.ran("release", first, "--why", "the hospital has nothing")
+    outcome = await world.ambulance.outcome(first)
+    page = await world.ambulance.overview()
+
+    assert "Without FILE" in unasked.err
+    assert "Held: 2 messages." in printed
+    assert "Ask each Sender" in printed
+    assert "acknowledged" == outcome["state"]
+    assert 1 == page.outbound[OutboundState.HELD]
+    assert "restore.forgotten" in {alarm.kind for alarm in page.alarms}
 
 
 @of_the_database_before

@@ -396,6 +396,7 @@ WALKS = {
     "count_questions": "questions that an EPR has to answer within seconds",
     "guards": "the schema, when the audit trail was walked to its end",
     "linked_with": "what is linked to one workflow: it is followed from each to the next",
+    "known_until": "the trail, once: after another program has put the database back",
     "lines_given": "one row for each table that counts",
     "notices_uncollected": "what is owed: after a restore",
     "open_alerts": "alerts that stand: one for each code and place",

@@ -22,6 +22,7 @@ SESSION = "SET jit = off; SET random_page_cost = 1.1; SET plan_cache_mode = forc
 # What walks more than a few rows, and of how much that is: what `WALKS` of `test_database` says.
 WALKS = {
     "count_as_tried": "what is open: after a restore, before a gateway starts",
+    "known_until": "the trail, once: after another program has put the database back",
     "notices_uncollected": "what is owed: after a restore",
     "open_at_restore": "what is open: after a restore",
     "questions_put": "what EPRs have to answer: after a restore",

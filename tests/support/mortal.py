@@ -1,6 +1,8 @@
 """
 A restore, or a hand-over, that is killed at one of its steps: `python mortal.py restore A B 7 …`.
 
+Of `make_safe` (a restore without a file) A is the database, and B is nothing.
+
 A step is a call by which a file or a database is changed. Run with the number 0, or in this
 process by `steps`, it lives to its end and says how many it took.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bars_gateway.store.sqlite.put_back import make_safe
 from bars_gateway.store.sqlite.restore import hand_over, restore
 
 STEPS = {"execute", "executemany", "fsync", "link", "rename", "backup", "unlink", "close", "open"}
@@ -34,6 +37,8 @@ def steps(what: str, one: Path, two: Path, now: datetime, killed_at: int = NEVER
     try:
         if what == "restore":
             restore(one, two, now, older=True)
+        elif what == "make_safe":
+            make_safe(one, now)
         else:
             hand_over(one, two, now)
     finally:

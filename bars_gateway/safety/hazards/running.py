@@ -201,6 +201,14 @@ RUNNING: Sequence[Hazard] = (
                     "store/test_restoring.py::test_a_restore_that_is_killed_is_done_by_the_next",
                 ),
             ),
+            Control(
+                says="What another program has put back is made safe to start on by `bars-gateway"
+                " restore` without FILE: all that waits is held, and no number is given twice.",
+                tests=(
+                    "store/test_put_back.py::test_what_was_withdrawn_since_goes_out_where_nobody_says_that_it_went_back",
+                    "store/test_put_back.py::test_no_number_is_given_twice",
+                ),
+            ),
         ),
         after=Risk(Harm.MAJOR, Likelihood.LOW),
         counters=(CounterName.RESTORED,),
@@ -208,7 +216,8 @@ RUNNING: Sequence[Hazard] = (
         not_shown="Where the machine is lost with its database, what was received since the backup"
         " is known to its Senders alone.",
         left="Read docs/restoring.md before you need it; keep the telephone numbers that it asks"
-        " for on paper. Never put a copy back by hand.",
+        " for on paper. Disable the service before a machine or its database goes back, and"
+        " type `bars-gateway restore --why TEXT` before the gateway starts on it.",
         borne="Of what came since the last backup there is one copy, unless the database is on"
         " PostgreSQL and has a synchronous standby; a second node alone is no second copy.",
     ),

@@ -17,48 +17,18 @@ nothing as it did before.
 Decisions: D-restore.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from bars_gateway.errors import BackupDamaged
-from bars_gateway.frozen import frozen
 from bars_gateway.keyring import Vault
-from bars_gateway.model.trail import LEAP, MOST_LINES
-from bars_gateway.store.aftermath import (
-    Line,
-    doubt,
-    forget_pauses,
-    leave_unknown,
-    since,
-    uncollected,
-)
+from bars_gateway.model.trail import LEAP
+from bars_gateway.store.aftermath import PutBack, made_safe
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.postgresql.copying import CopiedServer, hold_server
 from bars_gateway.store.postgresql.integrity import contents_of, lacking
 from bars_gateway.store.postgresql.schema import prepare
 from bars_gateway.store.postgresql.server import ServerAddress
-from bars_gateway.store.records import THE_GATEWAY, add_event
-from bars_gateway.store.rows import instant
-
-FORGOTTEN = "restore.forgotten"
-# When something happened last that the backup has: what this has added itself, with its first line,
-# came afterwards, unless a gateway has started on it since.
-_LAST_CHANGE = """
-WITH started AS (SELECT coalesce(max(id), 0) AS line FROM events WHERE kind = 'gateway.started'),
-     safe AS (SELECT coalesce(min(id), ?) AS line FROM events
-               WHERE kind = ? AND id > (SELECT line FROM started))
-SELECT max(at) FROM events WHERE id < (SELECT line FROM safe)
-"""
-
-
-@frozen(kw_only=True)
-class PutBack:
-    """What was done, and what whoever did it has to know."""
-
-    name: str  # of the database
-    last_change_at: datetime | None  # what happened after that, it does not know; None: nothing did
-    lines: Sequence[Line]  # each message that is held
-    uncollected: int  # notices that the EPR is given (again)
 
 
 def make_safe(
@@ -94,23 +64,10 @@ def _require_whole(held: CopiedServer) -> None:
 def _made_safe(
     held: CopiedServer, now: datetime, typed: Mapping[str, object], told: int
 ) -> PutBack:
-    connection = held.connection
-    before = newest_line(connection)
-    ((last,),) = held.ask(_LAST_CHANGE, MOST_LINES, FORGOTTEN)
+    before = newest_line(held.connection)
     given = held.counters()
     given = {**given, "events": max(given["events"], told)}
     held.count_from({of: number + LEAP for of, number in given.items()})
-    add_event(connection, THE_GATEWAY, FORGOTTEN, now, {"place": since(instant(last))})
-    doubt(connection)
-    lines = leave_unknown(connection, now, hold=True)
-    forget_pauses(connection)
-    done = {**typed, "kept": "absent", "listed": False}
-    done |= {"messages": len(lines)}
-    add_event(connection, THE_GATEWAY, "operator.restored", now, done)
-    chain_new(connection, before)
-    return PutBack(
-        name=held.name,
-        last_change_at=instant(last),
-        lines=lines,
-        uncollected=uncollected(connection),
-    )
+    done = made_safe(held.connection, held.name, now, typed)
+    chain_new(held.connection, before)
+    return done

@@ -189,9 +189,12 @@ def restore(
     older: bool = False,
     actor: Actor | None = None,
     vault: Vault = CLEAR,
+    told: int = 0,
 ) -> Restored:
     """
     Put *backup* in the place of *database*, whose file is kept beside it; the trail says by whom.
+
+    *told*: the last line of its trail of which a file beside it knows.
 
     Raises DatabaseInUse while a gateway has it, RestoreRefused where something happened
     in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, KeyMissing
@@ -201,8 +204,8 @@ def restore(
     if database.exists() and not database.is_file():  # it would be moved away, with all in it
         raise StoreError(f"{database} is not a file, and a database is one")
     try:
-        with _locked(database):
-            return _restore(backup, database, now, older=older, actor=actor, vault=vault)
+        with locked(database):
+            return _restore(backup, database, now, older=older, actor=actor, vault=vault, told=told)
     except OSError as error:
         raise StoreError(f"{database} could not be restored: {error.strerror}") from None
 
@@ -223,7 +226,7 @@ def hand_over(
     if kept.samefile(database):
         raise StoreError(f"{kept} is the database itself: name the one that was kept beside it")
     _require_ours(kept)
-    with _locked(database), _working_on(database, beside=kept, vault=vault) as connection:
+    with locked(database), working_on(database, beside=kept, vault=vault) as connection:
         adoption = Adoption(connection, now)
         lines = adoption.of_received()
         given = sum(line.fate is Became.HANDED_OVER for line in lines)
@@ -231,12 +234,13 @@ def hand_over(
         hold_doubtful(works, lines, now)
         _settle_alarms(connection, now)
         raise_alarms(works, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
-        done = _typed(actor) | {"messages": given, "kept": kept.name}
+        done = typed_by(actor) | {"messages": given, "kept": kept.name}
         _audit(connection, "operator.handed_over", now, done)
         return HandedOver(listed=adoption.whole, lines=lines, alarms=adoption.alarms)
 
 
-def _typed(actor: Actor | None) -> dict[str, object]:
+def typed_by(actor: Actor | None) -> dict[str, object]:
+    """Return what the trail says of whoever did it."""
     if actor is None:
         return {}
     told = {"who": actor.who, "role": actor.role, "why": actor.why}
@@ -251,7 +255,14 @@ def _require_ours(kept: Path) -> None:
 
 
 def _restore(
-    backup: Path, database: Path, now: datetime, *, older: bool, actor: Actor | None, vault: Vault
+    backup: Path,
+    database: Path,
+    now: datetime,
+    *,
+    older: bool,
+    actor: Actor | None,
+    vault: Vault,
+    told: int,
 ) -> Restored:
     _require_whole(backup)
     condition, beyond = _judge(database, backup)
@@ -264,7 +275,7 @@ def _restore(
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
-        restored = _make_safe(restoring, database, now, held, condition, aside, actor, vault)
+        restored = _make_safe(restoring, database, now, held, condition, aside, actor, vault, told)
         belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
@@ -289,7 +300,7 @@ def _settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
 
 
 @contextmanager
-def _locked(database: Path) -> Iterator[None]:
+def locked(database: Path) -> Iterator[None]:
     """Hold the lock that a running gateway holds; unlike it, create no database."""
     descriptor = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -335,27 +346,27 @@ def _make_safe(  # noqa: PLR0917
     aside: Path | None,
     actor: Actor | None,
     vault: Vault,
+    told: int,
 ) -> Restored:
     """Change what a restore makes dangerous; return what that means."""
-    known = condition is DatabaseCondition.WHOLE
-    askable = known or condition is DatabaseCondition.INCOMPLETE
+    askable = condition in {DatabaseCondition.WHOLE, DatabaseCondition.INCOMPLETE}
     salvaged = [] if askable or aside is None else _salvaged(restoring, database, now, vault)
     there = _Known(lines=salvaged)
-    with _working_on(restoring, beside=database if askable else None, vault=vault) as connection:
-        _leap(connection, askable=askable)
+    with working_on(restoring, beside=database if askable else None, vault=vault) as connection:
+        leap(connection, askable=askable, told=told)
         if askable:
             there = _compared(connection, condition, now)
         if not there.listed:
             doubt(SqliteConnection(connection))
-        works = SqliteConnection(connection)
+        works, unknown = SqliteConnection(connection), condition is not DatabaseCondition.WHOLE
         hold_doubtful(works, there.lines, now)
-        lines = _last_word([*there.lines, *leave_unknown(works, now, hold=not known)])
+        lines = _last_word([*there.lines, *leave_unknown(works, now, hold=unknown)])
         to_collect = uncollected(works)
         raise_alarms(works, [each for each in lines if not _is_seen_to(each, there)], now)
         forget_pauses(works)
         if not there.listed:
             _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
-        done = _typed(actor) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
+        done = typed_by(actor) | {"kept": condition, "listed": there.listed, "messages": len(lines)}
         _audit(connection, "operator.restored", now, done | _lost_head(connection, askable=askable))
     return Restored(
         held=held,
@@ -402,14 +413,14 @@ def _last_word(lines: Sequence[Line]) -> list[Line]:
 def _salvaged(restoring: Path, damaged: Path, now: datetime, vault: Vault) -> list[Line]:
     """Return what was received, as far as a damaged database can still say."""
     try:
-        with _working_on(restoring, beside=damaged, vault=vault) as connection:
+        with working_on(restoring, beside=damaged, vault=vault) as connection:
             return Adoption(connection, now).to_hand_over()
     except StoreError:
         return []
 
 
 @contextmanager
-def _working_on(path: Path, *, beside: Path | None, vault: Vault) -> Iterator[FileConnection]:
+def working_on(path: Path, *, beside: Path | None, vault: Vault) -> Iterator[FileConnection]:
     """Open one transaction on *path*, with *beside* as schema `other`; all of it or nothing."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
@@ -458,11 +469,12 @@ def _lost_head(connection: sqlite3.Connection, *, askable: bool) -> dict[str, ob
     return {"line": head["line"], "hash": head["hash"]} if head else {}
 
 
-def _leap(connection: sqlite3.Connection, *, askable: bool) -> None:
+def leap(connection: sqlite3.Connection, *, askable: bool, told: int) -> None:
     """
     Go on counting far beyond any number that was given since the backup.
 
     A backup may be restored twice: what was numbered after the first time is counted as well.
+    *told*: the last line of the trail of which somebody outside the database knows.
     """
     counted = connection.execute(
         "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
@@ -472,6 +484,7 @@ def _leap(connection: sqlite3.Connection, *, askable: bool) -> None:
     if askable and connection.execute(query).fetchone():
         there = connection.execute("SELECT name, seq FROM other.sqlite_sequence").fetchall()
         reached |= {name: max(seq, reached.get(name, 0)) for name, seq in there}
+    reached["events"] = max(told, reached.get("events", 0))
     connection.execute("DELETE FROM main.sqlite_sequence")
     connection.executemany(
         "INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)",
