@@ -1,11 +1,12 @@
 """The operator's page, health and metrics over a real store, and in a real browser."""
 
+import asyncio
 import json
 import re
 import shutil
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,6 +39,7 @@ from bars_gateway.model.readings import Inspected, Inspection, StuckLog
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
+from bars_gateway.status import server
 from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
@@ -165,6 +167,34 @@ async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
         await status.start()
         yield status
         await status.stop()
+
+
+async def test_a_page_that_comes_to_no_end_holds_up_no_stop(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that asks a database that says nothing: systemd kills what stops for a minute."""
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.1)
+    begun = asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    status = Shown(shown.store, shown.database)
+    monkeypatch.setattr(shown.store, "prove_readable", hang)
+    await status.start()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        asked = group.create_task(_left_alone(status.get("/readyz")))
+        await begun.wait()
+        await status.stop()
+        assert await asked is None
+
+
+async def _left_alone(asking: Awaitable[Answered]) -> Answered | None:
+    try:
+        return await asking
+    except aiohttp.ClientError:
+        return None
 
 
 def plain(page: str) -> str:

@@ -449,17 +449,30 @@ class Gateway:
                 rests=self._inbound.rests,
             )
             group.create_task(inbound, name="inbound")
-        for door in self._doors:
-            group.create_task(door.socket.run(), name=f"socket-{door.provider}")
-            loops = {f"collect-{door.provider}": door.folder.collect}
-            loops[f"attendance-{door.provider}"] = door.attendance.run
-            if door.delivers:
-                loops[f"deliver-{door.provider}"] = door.folder.deliver
-            if door.questions is not None:
-                loops[f"ask-{door.provider}"] = door.questions.run
-            for name, loop in loops.items():
-                kept = keep(name, self._on(loop, name), within_seconds=_FOLDER_SECONDS)
-                group.create_task(kept, name=name)
+        answering = [task for door in self._doors for task in self._serve_epr(door, group)]
+        group.create_task(self._end_waiting(answering), name="questions")
+
+    def _serve_epr(self, door: Door, group: asyncio.TaskGroup) -> Sequence[asyncio.Task[None]]:
+        """Start what serves one provider's EPR; return by which it answers questions."""
+        answering = [group.create_task(door.socket.run(), name=f"socket-{door.provider}")]
+        loops = {f"collect-{door.provider}": door.folder.collect}
+        loops[f"attendance-{door.provider}"] = door.attendance.run
+        if door.delivers:
+            loops[f"deliver-{door.provider}"] = door.folder.deliver
+        if door.questions is not None:
+            loops[f"ask-{door.provider}"] = door.questions.run
+        for name, loop in loops.items():
+            kept = self.heartbeats.keep(name, self._on(loop, name), within_seconds=_FOLDER_SECONDS)
+            task = group.create_task(kept, name=name)
+            if name.startswith("ask-"):
+                answering.append(task)
+        return answering
+
+    async def _end_waiting(self, answering: Sequence[asyncio.Task[None]]) -> None:
+        """Let no Sender wait for an EPR that cannot answer any more: its doors are closed."""
+        if answering:
+            await asyncio.wait(answering)
+        self._store.questions.end_waiting()
 
     def _on(self, loop: Loop, task: str | None = None) -> Endless:
         """Return *loop* as one that begins again when it fails, until we stop."""

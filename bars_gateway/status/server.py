@@ -31,6 +31,7 @@ from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+STOP_SECONDS = 5.0  # for a page in hand, once the gateway stops
 # Nothing comes from elsewhere, nothing in a page runs, forms ask here alone, and nobody frames it.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
@@ -83,7 +84,7 @@ class StatusServer:
         application = web.Application(middlewares=[self._telling, self._guard])
         application.on_response_prepare.append(_harden)
         application.add_routes([*self._pages, *self._health.routes(), *self._figures.routes()])
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
         listener = listeners.opened("status.listen", self._host, self._port)
         self._stop_listening = (await listeners.serve(self._runner, listener)).close

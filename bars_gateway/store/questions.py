@@ -117,6 +117,7 @@ class Questions(Noun):
         self._spoilt: set[int] = set()  # questions that cannot be read
         self._modifiers = KnownModifiers()
         self._nodes = shared.database.nodes
+        self._doors_are_closed = False
 
     async def ask_about(
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
@@ -158,16 +159,32 @@ class Questions(Noun):
         self._wake_ups.notices[arrival.provider].wake()
 
     async def answer_to(self, question_id: int) -> Answered:
-        """Return the answer once it is on disk; cancel it when nobody waits any more."""
+        """
+        Return the answer once it is on disk; cancel it when nobody waits any more.
+
+        Raises TimeoutError where there is none, and no EPR can give one any more.
+        """
         waking = self._wake_ups.answers[question_id] = WakeUp()
         net = _LOOK_ELSEWHERE if self._nodes.several else _LOOK_AGAIN
         try:
             look = partial(decision, question_id=question_id)
-            while (found := await self._database.read(look)) is None:
+            while True:
+                last = self._doors_are_closed  # an answer of the last moment is on disk by then
+                found = await self._database.read(look)
+                if found is not None:
+                    return found
+                if last:
+                    raise TimeoutError
                 await waking.wait(net)
-            return found
         finally:
             del self._wake_ups.answers[question_id]
+
+    def end_waiting(self) -> None:
+        """Let nobody wait for an answer here that no EPR can give any more: we stop."""
+        if not self._nodes.several:  # where there are others, it may give it to them
+            self._doors_are_closed = True
+            for each in self._wake_ups.answers.values():
+                each.wake_here()
 
     def attend(self, provider: str, now: datetime) -> None:
         """Note that *provider*'s EPR has just asked for questions."""

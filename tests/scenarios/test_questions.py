@@ -223,6 +223,25 @@ async def test_a_question_outlives_its_408_and_a_restart(hasty: World) -> None:
     assert (["question.decided_late"], []) == (alarms, list(settled))
 
 
+async def test_a_stop_waits_for_no_epr_that_cannot_answer_any_more(tmp_path: Path) -> None:
+    """Its door is closed by then: the Sender hears 408 at once, and the retry gets the answer."""
+    patient = "answer_within_seconds = 30"
+    async with world_in(tmp_path, asked='questions = "socket"', inbound=patient) as world:
+        node, sent, body = world.hospital, headers(), booking()
+        async with epr_at(node.socket) as epr, asyncio.TaskGroup() as group:
+            await epr.questions(wait=0)
+            first = group.create_task(post(world, body, sent))
+            question = await epr.question()
+            async with asyncio.timeout(10):
+                await node.stop()
+        await node.restart()
+        async with epr_at(node.socket) as epr:
+            await epr.answer(question["question_id"], YES)
+        again, _, _ = await post(world, body, sent)
+
+    assert (408, 409) == (first.result()[0], again)
+
+
 async def test_a_late_no_is_what_the_retry_hears(hasty: World) -> None:
     """The refusal is kept, and the operator sees that it came late."""
     sent, body = headers(), booking()
