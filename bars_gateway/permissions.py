@@ -140,8 +140,13 @@ _CURES_OF_STALLED: Mapping[str, str] = {
 }
 
 
+_AWAY = frozenset({"EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ENOTCONN", "ETIMEDOUT"})
+
+
 def cure_of_stalled(reason: str) -> str:
     """Return what lets a folder move again that stands still for that *reason*."""
+    if reason in _AWAY:
+        return "The share's server does not answer: see whether it runs, and what is in between."
     if reason in {"EMFILE", "ENFILE"}:
         return "Look for what holds files open; raise LimitNOFILE= of the unit."
     if reason.startswith("the store "):

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 
@@ -49,8 +49,10 @@ from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SCAN_SECONDS = 2.0
+HANGS_SECONDS = 60.0  # from here on a look that has not come back is the share's trouble
 _FAILED = Issue(
     rule="E07",
     path="file",
@@ -139,6 +141,8 @@ class DropFolder:
         self._scan_seconds = scan_seconds
         self._stopping = asyncio.Event()
         self._trouble: str | None = None
+        self._monotonic = monotonic
+        self._asked_at: float | None = None  # since when its server has not answered
         self._refused_by = StoreUnavailable()  # why the store took nothing the last time
         self._spool = Spool(folder, owner)
         self._spool.publish("contract.json", documents.encode(documents.contract(ways)))
@@ -176,6 +180,8 @@ class DropFolder:
     @property
     def trouble(self) -> str | None:
         """Why the folder stands still, in or out; None while it moves."""
+        if self._asked_at is not None and self._monotonic() - self._asked_at > HANGS_SECONDS:
+            return "ETIMEDOUT"  # nobody else would say it: the call goes on for ever
         return self._trouble or self._deliveries.trouble
 
     @property
@@ -206,15 +212,15 @@ class DropFolder:
     async def _collect_some(self) -> bool:
         """Take in one batch; tell whether there may be more to take at once."""
         try:
-            drops = await asyncio.to_thread(self._outbox.take)
+            drops = await self._asked(self._outbox.take)
             if drops:
                 self._seen()
             fates = await self._submit(drops)
             if fates:
-                await asyncio.to_thread(self._outbox.finish, fates)
+                await self._asked(self._outbox.finish, fates)
             await self._tell_failures()
             if len(fates) < len(drops):
-                await asyncio.to_thread(self._leave, drops, fates)
+                await self._asked(self._leave, drops, fates)
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "unknown")
             self._complain(reason, f"{cure_of_stalled(reason)} Files wait there.")
@@ -224,6 +230,14 @@ class DropFolder:
             return False
         self._trouble = None
         return bool(drops)
+
+    async def _asked(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do something in the folder, and know for how long it takes."""
+        self._asked_at = self._monotonic()
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        finally:
+            self._asked_at = None
 
     def _leave(self, drops: Sequence[Drop], fates: Sequence[DropOutcome]) -> None:
         finished = {fate.drop.ticket.token for fate in fates}

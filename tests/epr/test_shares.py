@@ -16,15 +16,18 @@ from uuid import uuid4
 
 import messages
 import pytest
-from epr_side import OWNER
+from epr_side import OWNER, at_work, eventually
 from structlog.testing import capture_logs
 from world import world_in
 
+from bars_gateway.epr import drop
+from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.outbox import Mark, Outbox
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Cause, Spool, stem_of
 from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.permissions import cure_of_stalled
 
 STALE = os.strerror(errno.ESTALE)
 
@@ -274,6 +277,22 @@ def test_a_share_whose_modes_are_its_mounts_needs_no_set_group_id(
     Spool(root, OWNER).close()
 
     assert (root / "outbox/new").is_dir()
+
+
+async def test_a_share_that_hangs_is_told(
+    folder: DropFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call fails there: without this nobody would hear of it before the watchdog ends us."""
+    answers = threading.Event()
+    monkeypatch.setattr(drop, "HANGS_SECONDS", 0.05)
+    with monkeypatch.context() as silent:
+        silent.setattr(folder._outbox, "take", lambda: answers.wait(10) and [])
+        async with at_work(folder.stop, folder.collect()):
+            await eventually(lambda: folder.trouble == "ETIMEDOUT")
+            answers.set()
+            await eventually(lambda: folder.trouble is None)
+
+    assert "server does not answer" in cure_of_stalled("ETIMEDOUT")
 
 
 async def test_a_share_that_hangs_leaves_all_else_its_threads(
