@@ -30,6 +30,7 @@ from bars_gateway.store.sqlite.integrity import examine
 from bars_gateway.store.store import Store
 
 pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
+of_the_ring = pytest.mark.of_sqlite  # it looks at the file of the keys, and at no database
 
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 NUMBER = "9434765919"
@@ -148,6 +149,7 @@ def lines(done: Done) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.out.splitlines()]
 
 
+@of_the_ring
 def test_a_key_ring_is_made_and_said_where_to_write(house: House) -> None:
     """Mode 0600, in the folder of the other keys; the key itself is shown nowhere."""
     done = house.typed("encryption", "rotate", *WHY)
@@ -159,6 +161,7 @@ def test_a_key_ring_is_made_and_said_where_to_write(house: House) -> None:
     assert ring.text.split()[-1] not in done.out
 
 
+@of_the_ring
 def test_a_rotation_adds_a_key_and_takes_none_out(house: House) -> None:
     """A backup may need the old one."""
     house.typed("encryption", "rotate", *WHY)
@@ -171,6 +174,7 @@ def test_a_rotation_adds_a_key_and_takes_none_out(house: House) -> None:
     assert after.current.key_id in house.typed("encryption", "show").out
 
 
+@of_the_ring
 def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
     """From then on nobody is told any more that there is none."""
     house.typed("encryption", "rotate", *WHY)
@@ -186,6 +190,7 @@ def test_a_copy_is_a_whole_ring_and_noted(house: House) -> None:
     assert [] == [e for e in doubts(load(house.config, {})) if e.key.startswith("store.")]
 
 
+@of_the_ring
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -206,6 +211,7 @@ def test_a_ring_that_cannot_be_used_is_told(house: House, spoil: object, says: s
     assert found[0].cure
 
 
+@of_the_ring
 @pytest.mark.parametrize("environment", ["int", "prod"])
 def test_where_patients_are_encryption_that_is_off_is_told(house: House, environment: str) -> None:
     """It is nothing that stops a gateway that has been in use for long."""

@@ -172,15 +172,15 @@ def _says(question: dict[str, object]) -> dict[str, object]:
 
 
 COURSES = {
-    "page": (
-        _page,
-        *("status.server", "status.concerns", "status.health", "status.metrics"),
-        "daemon.gateway",
-    ),
     "socket": (
         _socket,
         *("epr.socket", "epr.documents", "epr.intervention_requests", "epr.interventions"),
         *("store.interventions", "store.readings", "store.notices"),
+    ),
+    "page": (
+        _page,
+        *("status.server", "status.concerns", "status.health", "status.metrics"),
+        "daemon.gateway",
     ),
     "moves": (
         _move,
@@ -242,6 +242,8 @@ async def _answer_on_the_socket(node: Node) -> None:
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.both_engines
+@pytest.mark.each_fact_once  # the first course, and of it what the engine makes a difference to
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", COURSES)
 async def test_a_failure_at_any_step_ends_one_answer(tmp_path: Path, name: str) -> None:
@@ -250,6 +252,8 @@ async def test_a_failure_at_any_step_ends_one_answer(tmp_path: Path, name: str) 
     async with peopled(tmp_path, name) as world:
         fired, wrong = 0, list[str]()
         steps = [step for door in doors for step in steps_of(door)]
+        if engines.on_server() and engines.WANTED == engines.SQLITE:  # all others pass the same
+            steps = [step for step in steps if step.module.startswith("store.")]
         with passed(steps) as reached:
             played = [answer for _ in range(2) for answer in await play(world)]
         # A notice may be collected by the folder before it is here: then there is no 204.

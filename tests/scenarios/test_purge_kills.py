@@ -27,8 +27,6 @@ from bars_gateway.store.connection import Connection, Database
 from bars_gateway.store.purges import certificate, flaws_of
 from bars_gateway.store.store import Store
 
-pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
-
 T = TypeVar("T")
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 STEPS = ("begin_purge", "remove_records", "note_copies", "end_class", "end_purge", "given_back")
@@ -104,6 +102,8 @@ POINTS = [
 REMOVALS = ("payloads", "answers", "messages", "conversations", "refusals", "alarms")
 
 
+@pytest.mark.both_engines
+@pytest.mark.each_fact_once
 @pytest.mark.parametrize("when", ["after", "before"])
 @pytest.mark.parametrize("removal", REMOVALS)
 async def test_a_removal_of_each_class_is_killed(settings: Path, removal: str, when: str) -> None:
@@ -132,6 +132,8 @@ async def certified(settings: Path) -> Certificate:
     return shown
 
 
+@pytest.mark.both_engines
+@pytest.mark.each_fact_once
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_purge_goes_on_where_it_was_killed(settings: Path, point: str) -> None:
     """Nothing is half done; what is owed stays; and the certificate is proved."""

@@ -13,7 +13,7 @@ from asked_epr import YES, Epr, epr_at
 from bookings import booking
 from world import World, begun, eventually, headers, post, world_in
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
 
 LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 
