@@ -36,6 +36,7 @@ from hazard_pages import desks, hazards, matrix, routes, scales, summary
 from http_page import operations, schemas
 from json_lines import LINES, PARTS
 from promised import promised
+from trail_page import kinds_written, lines_of_the_trail
 
 import bars_gateway
 from bars_gateway.cli.main import app
@@ -425,6 +426,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "every command": every_command,
     "json lines": json_lines,
     "json parts": json_parts,
+    "lines of the trail": lines_of_the_trail,
     "epr files": epr_files,
     "epr documents": epr_documents,
     "epr rules": epr_rules,
@@ -557,7 +559,8 @@ def test_what_a_page_tells_people_to_type_exists(path: Path) -> None:
 
     assert set() == typed - commands()
     counted = {kind for counter in COUNTERS.values() for kind in counter.events}
-    assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind) - counted
+    lines = set(re.findall(r"`([a-z]+\.[a-z_]+)`", lines_of_the_trail()))
+    assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind) - counted - lines
     assert f"`{path.relative_to(ROOT)}`" in readme()
 
 
@@ -606,6 +609,15 @@ def test_nothing_stands_in_a_table_without_words(name: str) -> None:
 
     assert len(rows) > 100
     assert [] == [row for row in rows if re.search(r"\| *\|$", row)]
+
+
+def test_every_kind_of_line_in_the_audit_trail_is_explained() -> None:
+    """Whoever lists the trail, or asks for a kind of it, finds what that says."""
+    text = page("records.md") + page("sending.md")
+    written = set(kinds_written())
+
+    assert len(written) > 40
+    assert set() == {kind for kind in written if f"`{kind}`" not in text}
 
 
 def test_every_objection_is_explained() -> None:

@@ -94,7 +94,11 @@ ANSWERS: Mapping[str, str] = {
 _UNKNOWN_ROW = "it was judged by a row of the table that this release does not have"
 
 # By the kind of a line of the audit trail; those of ALARMS are told as there.
-_NOTED: Mapping[str, str] = {
+NOTED: Mapping[str, str] = {
+    "message.queued": "It waits for an attempt.",
+    "message.sending": "An attempt began.",
+    "message.received": "It came, and is on disk.",
+    "message.held": "It stands where it is until it is released.",
     "message.acknowledged": "The Receiver has it: that is proved.",
     "message.withdrawn": "It ended as withdrawn, before any attempt.",
     "message.answered": "An answer of theirs has told what was to be asked by telephone.",
@@ -117,7 +121,7 @@ _NOTED: Mapping[str, str] = {
     "operator.handed_over": "What had been received since the backup was handed over.",
 }
 # What each act is called, by the second word of its kind.
-_ACTS: Mapping[str, str] = {
+ACTS: Mapping[str, str] = {
     "held_record": "Put under legal hold",
     "released_record": "Taken out of legal hold",
     "held": "Held",
@@ -265,7 +269,7 @@ def event_in_words(event: Event, role: Role | None = None) -> str:
     detail = json.loads(event.detail)
     if "why" in detail:
         act = event.kind.partition(".")[2]
-        named = _ACTS.get(act, f"Done ({event.kind})")
+        named = ACTS.get(act, f"Done ({event.kind})")
         return f"{named} by {detail['who']}: {detail['why']}"
     return kind_in_words(event.kind, role)
 
@@ -276,12 +280,12 @@ def kind_in_words(kind: str, role: Role | None = None) -> str:
     if alarm is not None:
         says = alarm.words(role).says.format(n=f"1 {alarm.noun}")
         return f"An alarm was raised ({kind}): {says}."
-    return _NOTED.get(kind, f"Noted: {kind}.")
+    return NOTED.get(kind, f"Noted: {kind}.")
 
 
 def act_in_words(act: str) -> str:
     """Return what somebody did, by the second word of its kind: without who it was, or why."""
-    return f"{_ACTS.get(act, act.replace('_', ' ').capitalize())}."
+    return f"{ACTS.get(act, act.replace('_', ' ').capitalize())}."
 
 
 def _notices(history: MessageHistory, notices: Sequence[Notice]) -> Iterator[TimelineStep]:
