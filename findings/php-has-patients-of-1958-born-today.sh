@@ -54,7 +54,8 @@ const readers = {
 };
 const found = {};
 for (const [name, by] of Object.entries(readers)) {
-  found[name] = ["1958", "1975", "2001", "1958-06"].map((said) => by(said).toISOString().slice(0, 16).replace("T", " "));
+  const read = ["1958", "1975", "2001", "1958-06"].map((said) => by(said).toISOString());
+  found[name] = read.map((moment) => moment.slice(0, 16).replace("T", " "));
 }
 console.log(JSON.stringify(found));
 NODE
