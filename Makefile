@@ -218,12 +218,13 @@ $(VENV)/docs: documentation/requirements.lock $(VENV)/tests
 
 # Its pictures of the console are taken first, by a test, in a browser: that takes a minute. Whoever
 # has just run that test with BARS_PICTURES=build/pictures says PICTURES=taken.
-# What is wrong with a link, a drawing or the table of contents is an error.
+# What is wrong with a link, a drawing or the table of contents is an error; not with --quiet, by which
+# mkdocs counts no warnings.
 docs: $(VENV)/docs
 	@command -v dot >/dev/null || { \
 	  echo 'There is no dot, which draws. This cures it: sudo apt-get install graphviz'; exit 1; }
 	@$(if $(PICTURES),,BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'build/site/index.html; with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 
 # With the lowest Python that is supported: what only that one needs is then in the lock, and the

@@ -94,6 +94,8 @@ def _linked(text: str, here: str) -> str:
         for name in (named, posixpath.join(folder, named)):
             if name in _titles:
                 return f"[{_titles[name]}]({posixpath.relpath(name, folder or '.')})"
+        if found[0].startswith("`docs/"):
+            raise PluginError(f"{here} names a page that is not there: {found[0]}")
         return found[0]
 
     return NAMED.sub(link, text)

@@ -1,11 +1,13 @@
 """The documentation as a site: a hospital's network lets nothing in."""
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
-FETCHED = runpy.run_path(str(Path(__file__).parent.parent / "documentation" / "elsewhere.py"))
+ROOT = Path(__file__).parent.parent
+FETCHED = runpy.run_path(str(ROOT / "documentation" / "elsewhere.py"))
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,25 @@ def test_what_a_browser_would_fetch_from_elsewhere_is_found(written: str) -> Non
 def test_what_is_here_or_only_led_to_is_let_through(written: str) -> None:
     """Nothing is fetched for it before somebody clicks."""
     assert FETCHED["fetched"](written) is None
+
+
+def test_a_link_that_leads_nowhere_fails_the_build() -> None:
+    """With `--quiet` its warnings are not counted, and `--strict` lets everything pass."""
+    (built,) = re.findall(r"mkdocs build (.*)", (ROOT / "Makefile").read_text("utf-8"))
+
+    assert "--strict" in built.split()
+    assert set() == {"--quiet", "-q"} & set(built.split())
+
+
+def test_every_page_that_is_named_is_there() -> None:
+    """Where it is read in a terminal, nothing says that it is gone."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named = {
+        (page.name, found)
+        for page in pages
+        for found in re.findall(r"`(docs/[\w/-]+\.md)`", page.read_text("utf-8"))
+        if page.name != "CHANGELOG.md" and found != "docs/NAME.md"  # pages that were, and any
+    }
+
+    assert len(named) > 200
+    assert set() == {each for each in named if not (ROOT / each[1]).exists()}
