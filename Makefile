@@ -224,6 +224,8 @@ docs: $(VENV)/docs
 	@command -v dot >/dev/null || { \
 	  echo 'There is no dot, which draws. This cures it: sudo apt-get install graphviz'; exit 1; }
 	@$(if $(PICTURES),,BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py)
+	@ls build/pictures/*.png >/dev/null 2>&1 || { \
+	  echo 'There are no pictures of the console, which a test takes in chromium. This cures it: sudo apt-get install chromium'; exit 1; }
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'build/site/index.html; with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 
