@@ -199,6 +199,11 @@ class DatabaseSetBack(StoreError):
         " time, and holds what may have been sent or withdrawn since."
     )
 
+    def __init__(self, cause: str, cure: str = advice) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
+
 
 class CopyRefused(StoreError):
     """A copy into another database cannot begin, go on or be used as it is."""

@@ -176,7 +176,8 @@ EVENTS = {
         "Let logs leave this machine: `audit verify --against` compares with them.",
     ),
     "audit.head_not_kept": LogEvent(
-        "What the audit trail has come to cannot be written beside the database, to `path`.",
+        "What the audit trail has come to cannot be written to `path`, beside the database or in a"
+        " spool folder.",
         "See that the gateway's user may write there, and that there is room.",
     ),
     "audit.report_refused": LogEvent(

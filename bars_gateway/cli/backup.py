@@ -37,6 +37,7 @@ from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.permissions import whoever_types
 from bars_gateway.store import chain
 from bars_gateway.store.heads import last_line_told
+from bars_gateway.store.reached import last_line_in
 
 _CURE_OF_DAMAGE = (
     "Keep the file, and look at the disk. Put back the latest backup that is whole:"
@@ -373,7 +374,7 @@ def _restore(file: Path, settings: Settings, actor: Actor, *, older: bool, as_js
     database, vault = settings.database_path, vault_of(settings)
     with shown("Restoring"):
         now = datetime.now(UTC)
-        told = last_line_told(settings.heads_file)
+        told = _last_told(settings)
         restored = put_back(file, database, now, older=older, actor=actor, vault=vault, told=told)
     if as_json:
         print_lines([_document(restored)])
@@ -404,7 +405,7 @@ def _make_safe(settings: Settings, actor: Actor, *, as_json: bool) -> None:
 
 
 def _made_safe(settings: Settings, actor: Actor) -> "PutBack":
-    now, told = datetime.now(UTC), last_line_told(settings.heads_file)
+    now, told = datetime.now(UTC), _last_told(settings)
     if settings.store.url is not None:
         return server_made_safe(settings, now, by=actor.who, why=actor.why, told=told)
     from bars_gateway.store.sqlite.put_back import make_safe
@@ -412,6 +413,12 @@ def _made_safe(settings: Settings, actor: Actor) -> "PutBack":
     with shown("Making it safe"):
         vault = vault_of(settings)
         return make_safe(settings.database_path, now, actor=actor, vault=vault, told=told)
+
+
+def _last_told(settings: Settings) -> int:
+    """Return the last line of the trail of which anything outside the database tells."""
+    folders = [provider.spool_dir for provider in settings.providers.values()]
+    return max(last_line_told(settings.heads_file), last_line_in(folders))
 
 
 def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -> None:

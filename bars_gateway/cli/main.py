@@ -52,7 +52,7 @@ from bars_gateway.config.doubts import doubts, endings
 from bars_gateway.config.problems import placed, problems
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
-from bars_gateway.errors import DatabaseNewer, SandboxError, StoreError
+from bars_gateway.errors import DatabaseNewer, DatabaseSetBack, SandboxError, StoreError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.ownership import as_the_gateway
@@ -165,7 +165,7 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     settings = load(config, os.environ)
     with as_the_gateway(settings.state_dir, settings.sources.file):
         now = datetime.now(UTC)
-        found = [*problems(settings, now), *_of_a_later_version(settings)]
+        found = [*problems(settings, now), *_of_another_time(settings)]
         less = [*doubts(settings), *endings(settings, now), *users.doubts_of_users(settings)]
     worst = 2 if any(each.stops_start for each in found) else 1 if found or less else 0
     if as_json:
@@ -182,17 +182,24 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     typer.echo(f"{config}: nothing is wrong ({settings.environment}; {providers})")
 
 
-def _of_a_later_version(settings: Settings) -> Iterator[SettingsProblem]:
-    """Yield that the file which *settings* name was written by one (a server's, `doctor` sees)."""
-    from bars_gateway.store.sqlite import require_known
+def _of_another_time(settings: Settings) -> Iterator[SettingsProblem]:
+    """Yield that the database's file is of a later version, or has gone back."""
+    from bars_gateway.store.reached import require_not_gone_back, told_in
+    from bars_gateway.store.sqlite import SqliteConnection, require_known
     from bars_gateway.store.sqlite.integrity import reading
 
     path = settings.database_path
     if settings.store.url is not None or not os.access(path, os.R_OK):
         return
+    told = told_in(provider.spool_dir for provider in settings.providers.values())
     try:
         with reading(path) as connection:
             require_known(connection, path)
+            require_not_gone_back(SqliteConnection(connection), told, str(path))
+    except DatabaseSetBack as error:
+        key = ("store", "path") if settings.store.path else ("state_dir",)
+        cause = f"holds an older copy: {error}"
+        yield placed(settings, Flaw(key=key, cause=cause, cure=error.advice))
     except DatabaseNewer as error:
         key = ("store", "path") if settings.store.path else ("state_dir",)
         cause = f"holds a database of a later version: {error}"

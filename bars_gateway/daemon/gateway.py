@@ -42,7 +42,12 @@ from bars_gateway.daemon.console import ProvidersHands, rules_of, users_of
 from bars_gateway.daemon.doors import Door, Stoppable, open_doors
 from bars_gateway.daemon.limits import longest_life, longest_wait
 from bars_gateway.daemon.parts import asked_lately, inbound_server, outbound_parts
-from bars_gateway.daemon.recording import Recording, require_not_set_back
+from bars_gateway.daemon.recording import (
+    ReachTeller,
+    Recording,
+    require_not_gone_back,
+    require_not_set_back,
+)
 from bars_gateway.daemon.reload import Reloadable, Reloader, callers_shut_out, key_ring, reloadables
 from bars_gateway.daemon.retention import own_folders_of, purger_of
 from bars_gateway.daemon.states import (
@@ -98,7 +103,7 @@ Clock = Callable[[], datetime]
 
 # How long a loop may be still before the watchdog is told no more (`loops`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
-_THREADS = 8  # for what is on no share
+_THREADS = 9  # for what is on no share, and for one that tells each how far the database is
 _THREADS_OF_A_DOOR = 5  # collect, deliver, attendance, ask, and what a purge removes
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
 _DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
@@ -180,8 +185,10 @@ async def run(
     asyncio.get_running_loop().set_default_executor(threads_for(len(settings.providers)))
     async with AsyncExitStack() as stack:
         store = await _opened(settings, stack)
-        if settings.store.url is not None:  # a file's own restore sees to that
+        if settings.store.url is not None:
             await require_not_set_back(store, settings.heads_file, name_of(settings))
+        else:  # a restore that begins with nothing is to go well, and the heads stay
+            await require_not_gone_back(store, settings)
         released = await store.outbound.release_own(store.nodes.clock(now)())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)
@@ -274,7 +281,7 @@ class Gateway:
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._missing, self._started_at, self._stopping = missing, clock(), False
-        self._housekeeper = self._keeps_house()
+        self._housekeeper, self._reach = self._keeps_house(), self._tells_folders()
         in_place = {door.provider: door.folder.root.is_in_place for door in doors}
         self._purger = purger_of(settings, store, clock, in_place)
         self._own_folders = own_folders_of(settings, store, clock, in_place)
@@ -289,6 +296,11 @@ class Gateway:
         self._lag, self._log = LoopLag(measured.lagged, time.monotonic), LogKeeper(lines)
         self._alerting = Alerting(lambda: self.reloader.settings, store, self._runtime_state, clock)
         self.status = self._operators_server(registry)
+
+    def _tells_folders(self) -> ReachTeller:
+        """Return what tells spool folders how far the database is; of a server's, nobody does."""
+        roots = [door.folder.root for door in self._doors if self._settings.store.url is None]
+        return ReachTeller(self._store, roots, self._now)
 
     def _keeps_house(self) -> Housekeeper:
         settings, store, clock = self._settings, self._store, self._now
@@ -400,6 +412,7 @@ class Gateway:
                 self._stop()
             self._housekeeper.stop()
         await self._recording.stopped()
+        await self._reach.tell()
 
     @property
     def _slow(self) -> Mapping[str, _Slow]:
@@ -408,6 +421,7 @@ class Gateway:
             "purger": self._purger,
             "encrypter": self._encrypter,
             "trail": self._recording.keeper,
+            "reach": self._reach,
             **(self._beside_others if self._store.nodes.several else {}),
         }
 

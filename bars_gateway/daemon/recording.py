@@ -4,13 +4,14 @@ What the audit trail has of this gateway's own life: starts, stops, and what cha
     start ─► what is in force, held against the last time ─► lines
     SIGHUP, a renewal, the file of users ─► the same again
     orderly stop ─► a line, and the head to others
+    start, every hour, orderly stop ─► how far it is, to each spool folder
 
 Beside that it holds who keeps the trail (`upkeep.trail`).
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,20 +19,29 @@ from pathlib import Path
 import structlog
 
 from bars_gateway import __version__
+from bars_gateway.config import Settings
 from bars_gateway.daemon.console import users_of
 from bars_gateway.daemon.facts import FactFinder
 from bars_gateway.daemon.reload import Reloader
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.errors import DatabaseSetBack, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.permissions import whoever_types
+from bars_gateway.stopping import pause
+from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.heads import last_line_told
 from bars_gateway.store.in_force import Facts
 from bars_gateway.store.nodes import HOUSEKEEPING
+from bars_gateway.store.reached import REACHED_FILE, told_at, told_in
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.trail import TrailKeeper
+from bars_gateway.upkeep.trail import HEAD_EVERY, TrailKeeper
 
 log = structlog.get_logger(__name__)
+_FOLDER_ADVICE = (
+    "See that the gateway's user may write into `path`, and that there is room. Until then a"
+    " database that another program puts back may not be noticed by it."
+)
 
 
 async def require_not_set_back(store: Store, heads: Path, name: str) -> None:
@@ -44,6 +54,57 @@ async def require_not_set_back(store: Store, heads: Path, name: str) -> None:
             f"{name} ends with line {line} of its audit trail, and {heads} tells of line {told}:"
             " it is another database, or an older copy"
         )
+
+
+async def require_not_gone_back(store: Store, settings: Settings) -> None:
+    """Raise DatabaseSetBack where a spool folder tells of more of the same database file."""
+    folders = [provider.spool_dir for provider in settings.providers.values()]
+    told = await asyncio.to_thread(told_in, folders)
+    await store.reaches.require_not_gone_back(told, str(settings.database_path))
+
+
+class ReachTeller:
+    """
+    Tells each spool folder how far the database is: a part of its own, for a share may hang.
+
+    It only ever tells of what is on disk in the database. Where the process dies, the older file is
+    there, or the newer one.
+    """
+
+    def __init__(
+        self, store: Store, roots: Sequence[SpoolRoot], now: Callable[[], datetime]
+    ) -> None:
+        """Tell the folders *roots*; without any, nobody."""
+        self._reaches, self._roots, self._now = store.reaches, roots, now
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tell until stopped."""
+        LOOKING.set(True)
+        while not self._stopping.is_set():
+            await self.tell()
+            await pause(self._stopping, HEAD_EVERY.total_seconds())
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        self._stopping.set()
+
+    async def tell(self) -> None:
+        """Tell each folder, as far as it can be written; the log says where not."""
+        for root in self._roots:
+            before = await asyncio.to_thread(told_at, root.path)
+            now = await self._reaches.reached(before, self._now())
+            if now is None:
+                continue
+            try:
+                await asyncio.to_thread(root.put, REACHED_FILE, now.written)
+            except OSError as error:
+                log.error(
+                    "audit.head_not_kept",
+                    path=str(root.path / REACHED_FILE),
+                    reason=error.strerror,
+                    advice=_FOLDER_ADVICE,
+                )
 
 
 class Recording:

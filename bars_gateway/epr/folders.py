@@ -2,6 +2,7 @@
 The folders that a provider shares with its EPR: the one that holds all others, and each of those.
 
     SPOOL/.provider  whose it is (`config.spool_folder`): nobody else's gateway begins in it
+    SPOOL/.reached   how far the database was (`store.reached`)
     SPOOL/.lock      held while a gateway has the folder; in it stands the mark of this start
     SPOOL/…          opened below it, by its descriptor: never by a path that may lead elsewhere
 
@@ -58,7 +59,6 @@ _ENTERED = 0o2750  # the group passes through, and does not write
 _NOBODYS = 0o701  # a mode that no folder has
 FILE_MODE = 0o640
 _MARK_BYTES = 16
-_UNMARKED = f"{OWNER_FILE}.tmp"  # until it is whole
 _MANY_FILES = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
 _CLONE_FS = 0x200  # sched.h: a thread's umask and folder are its own
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -133,6 +133,15 @@ class SpoolRoot:
             if not self._has(name):
                 os.close(self.opened(name, SHARED))
 
+    def put(self, name: str, content: bytes) -> None:
+        """Put a file of ours into it, in place of what was there, whole and on disk; or OSError."""
+        half = f"{name}.tmp"
+        with contextlib.closing(Folder(self, ".", SHARED)) as folder:
+            folder.write(half, content)
+            folder.flush([half])
+            folder.move(half, folder, name)
+            folder.sync()
+
     def stat(self, name: str) -> os.stat_result:
         """Return what *name* below it is; raise OSError."""
         with self._swapping:
@@ -164,12 +173,9 @@ class SpoolRoot:
         """Write down whose it is, unless that stands there; another may have begun in it since."""
         self._require_own(owner)
         # A full disk keeps no gateway from starting: the next start marks it.
-        with contextlib.suppress(OSError), contextlib.closing(Folder(self, ".", SHARED)) as folder:
+        with contextlib.suppress(OSError):
             if not is_marked(self._descriptor):
-                folder.write(_UNMARKED, owner.written)
-                folder.flush([_UNMARKED])
-                folder.move(_UNMARKED, folder, OWNER_FILE)
-                folder.sync()
+                self.put(OWNER_FILE, owner.written)
 
     def _locked(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

@@ -38,6 +38,7 @@ from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.purges import Purges
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
+from bars_gateway.store.reached import Reaches
 from bars_gateway.store.readings import Messages, UnreadNotices
 from bars_gateway.store.record_holds import RecordHolds
 from bars_gateway.store.record_reads import Cancellations, Reconciliations
@@ -74,7 +75,7 @@ class Store(Noun):
         self.messages = Messages(shared)
         self.alarms = Alarms(shared)
         self.alerts, self.visits = Alerts(shared), Visits(shared)
-        self.figures = Figures(shared)
+        self.figures, self.reaches = Figures(shared), Reaches(shared)
         self.breaks, self.calls = Breaks(shared), Calls(shared)
         self.unread = UnreadNotices(shared)
         self.cancellations = Cancellations(shared, rounds, self.asides)

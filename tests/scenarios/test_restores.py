@@ -1,5 +1,6 @@
 """A restore between two organisations: nothing that was over goes out, nothing received is lost."""
 
+import asyncio
 import json
 import os
 import re
@@ -19,7 +20,9 @@ from moving import transfer
 from telling import sent_back, told
 from world import Node, World, answer_of, eventually, headers, in_time, post, process
 
+from bars_gateway.daemon import gateway
 from bars_gateway.demo.messages import response
+from bars_gateway.errors import DatabaseSetBack
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import State
@@ -118,6 +121,10 @@ async def test_what_another_program_has_put_back_is_made_safe(world: World, tmp_
     for log in world.ambulance.database.parent.glob("gateway.db-*"):
         log.unlink()
     shutil.copyfile(tmp_path / "copy.db", world.ambulance.database)
+    with pytest.raises(DatabaseSetBack) as refused:
+        await gateway.run(world.ambulance.settings(), asyncio.Event())
+    checked = await world.ambulance.typed("check")
+    seen = await world.ambulance.typed("doctor", "--offline")
     unasked = await world.ambulance.typed("restore")
     printed = await world.ambulance.ran("restore", "--why", "INC-7: the machine was reverted")
     world.sandbox.faults.clear()
@@ -126,6 +133,8 @@ async def test_what_another_program_has_put_back_is_made_safe(world: World, tmp_
     outcome = await world.ambulance.outcome(first)
     page = await world.ambulance.overview()
 
+    assert "has gone back: it ends with line" in str(refused.value)
+    assert all("has gone back" in done.out + done.err for done in (checked, seen))
     assert "Without FILE" in unasked.err
     assert "Held: 2 messages." in printed
     assert "Ask each Sender" in printed

@@ -13,7 +13,13 @@ from bars_gateway.config.environments import environment_of_host
 from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.engine import looked, server_found
-from bars_gateway.errors import DatabaseEmpty, DatabaseNewer, KeyRingUnusable, StoreError
+from bars_gateway.errors import (
+    DatabaseEmpty,
+    DatabaseNewer,
+    DatabaseSetBack,
+    KeyRingUnusable,
+    StoreError,
+)
 from bars_gateway.keyring import EncryptionRing
 from bars_gateway.model.trail import LastWalk
 from bars_gateway.onboarding import contacts
@@ -29,8 +35,9 @@ from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
 from bars_gateway.store.audit import Sought, audited
 from bars_gateway.store.chain import last_walk
+from bars_gateway.store.reached import require_not_gone_back, told_in
 from bars_gateway.store.reports import KEYS_COPIED
-from bars_gateway.store.sqlite import OLDEST, require_known
+from bars_gateway.store.sqlite import OLDEST, SqliteConnection, require_known
 from bars_gateway.store.sqlite.inspection import last
 from bars_gateway.store.sqlite.integrity import examined, reading
 
@@ -285,11 +292,14 @@ def _sound(site: CheckedSite) -> Seen:
     path = site.settings.database_path
     if not path.exists():
         return passed(f"{path} is made at the first start")
+    told = told_in(provider.spool_dir for provider in site.settings.providers.values())
     try:
         with reading(path) as connection:
             require_known(connection, path)
             found = examined(connection, contents=False)
-    except DatabaseNewer as error:
+            if not found.problems:
+                require_not_gone_back(SqliteConnection(connection), told, str(path))
+    except (DatabaseNewer, DatabaseSetBack) as error:
         return failed(str(error), error.advice)
     except StoreError as error:
         return failed(f"{path}: {error}", "bars-gateway verify, and then bars-gateway restore FILE")

@@ -209,12 +209,21 @@ RUNNING: Sequence[Hazard] = (
                     "store/test_put_back.py::test_no_number_is_given_twice",
                 ),
             ),
+            Control(
+                says="Where a spool folder did not go back with the database, the gateway does not"
+                " start until that was done, or the right file is back.",
+                tests=(
+                    "store/test_reached.py::test_a_database_that_went_back_is_refused_until_it_is_made_safe",
+                    "scenarios/test_restores.py::test_what_another_program_has_put_back_is_made_safe",
+                ),
+            ),
         ),
         after=Risk(Harm.MAJOR, Likelihood.LOW),
         counters=(CounterName.RESTORED,),
         figures=("bars_alarms",),
         not_shown="Where the machine is lost with its database, what was received since the backup"
-        " is known to its Senders alone.",
+        " is known to its Senders alone. A machine that goes back as a whole, with its spool"
+        " folders, does not know that it did.",
         left="Read docs/restoring.md before you need it; keep the telephone numbers that it asks"
         " for on paper. Disable the service before a machine or its database goes back, and"
         " type `bars-gateway restore --why TEXT` before the gateway starts on it.",
