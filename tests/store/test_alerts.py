@@ -50,6 +50,18 @@ async def test_a_condition_that_stands_is_opened_once(store: Store) -> None:
     assert [("receiver.silent", "opened")] == steps(await store.alerts.due(Channel.MAIL, NOW))
 
 
+async def test_numbers_that_are_reserved_are_nobody_elses(store: Store) -> None:
+    """For an alert that is told from memory: none stands, and the next has a higher one."""
+    first, second = [await store.alerts.reserve(NOW) for _ in range(2)]
+    none = await store.alerts.standing()
+    await decided(store, SILENT)
+    (alert,) = await store.alerts.standing()
+
+    assert [] == none
+    assert first.alert < second.alert < alert.number
+    assert {*first.deliveries.values()}.isdisjoint(second.deliveries.values())
+
+
 async def test_two_receivers_are_two_alerts(store: Store) -> None:
     """A second that falls silent is news, although the first still is."""
     await decided(store, SILENT)
