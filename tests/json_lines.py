@@ -28,6 +28,7 @@ class Line:
 
     of: str
     members: Sequence[str]
+    kind: type | None = None  # of which these are the fields, and more
 
 
 def _names(kind: type) -> tuple[str, ...]:
@@ -42,21 +43,23 @@ _HOLD = (
     *("released_at", "released_by", "released_why", "linked"),
 )
 LINES: Mapping[str, Line] = {
-    "queue": Line("a message that is not settled", _MESSAGE),
+    "queue": Line("a message that is not settled", _MESSAGE, MessageRow),
     "show": Line(
         "a message with that X-Request-Id", ("message", "workflow", "attempts", "events", "held")
     ),
     "explain": Line(
         "a message with that id",
         (*_names(Explanation), "handled_in_words", "turn_in_words", "fault_in_words"),
+        Explanation,
     ),
-    "timeline": Line("the conversation", _names(Timeline)),
-    "owed": Line("an answer that is owed", (*_names(Debt), "overdue")),
+    "timeline": Line("the conversation", _names(Timeline), Timeline),
+    "owed": Line("an answer that is owed", (*_names(Debt), "overdue"), Debt),
     "counterparties": Line(
         "a service at the other side",
         (*_names(Counterparty), "in_words", "success", "publishes"),
+        Counterparty,
     ),
-    "audit": Line("a line of the audit trail", _names(AuditLine)),
+    "audit": Line("a line of the audit trail", _names(AuditLine), AuditLine),
     "audit verify": Line(
         "the audit trail",
         (
@@ -64,21 +67,26 @@ LINES: Mapping[str, Line] = {
             *("held_against", "forgotten", "breaches", "more"),
         ),
     ),
-    "audit seals": Line("the seal of a day", _names(Seal)),
+    "audit seals": Line("the seal of a day", _names(Seal), Seal),
     "audit export": Line("the export", ("file", "lines", "digests", "line", "hash")),
     "stats": Line(
         "what flows and waits",
         (*_names(Traffic), "at", "ages", "shares_day", "shares_month"),
+        Traffic,
     ),
-    "safety report": Line("the whole report", (*_names(SafetyReport), "provider", "version")),
-    "incident": Line("the draft", (*_names(IncidentDraft), "at", "version", "environment", "text")),
-    "alarms": Line("an alarm that stands", _names(Alarm)),
-    "alerts": Line("an alert that is open", _names(Alert)),
+    "safety report": Line(
+        "the whole report", (*_names(SafetyReport), "provider", "version"), SafetyReport
+    ),
+    "incident": Line(
+        "the draft", (*_names(IncidentDraft), "at", "version", "environment", "text"), IncidentDraft
+    ),
+    "alarms": Line("an alarm that stands", _names(Alarm), Alarm),
+    "alerts": Line("an alert that is open", _names(Alert), Alert),
     "users list": Line("a user of the console", ("name", "roles")),
-    "quarantine": Line("a quarantined response", _names(Quarantine)),
-    "cache list": Line("an answer that is kept", _names(CachedAnswer)),
+    "quarantine": Line("a quarantined response", _names(Quarantine), Quarantine),
+    "cache list": Line("an answer that is kept", _names(CachedAnswer), CachedAnswer),
     "cache clear": Line("what was forgotten", ("forgotten",)),
-    "evidence gaps": Line("one thing that is missing", _names(EvidenceGap)),
+    "evidence gaps": Line("one thing that is missing", _names(EvidenceGap), EvidenceGap),
     "check": Line("a problem, or a doubt", ("severity", "text")),
     "config": Line("a setting", ("key", "value", "origin", "description")),
     "doctor": Line("the whole report", ("environment", "worst", "at", "findings")),
@@ -103,7 +111,9 @@ LINES: Mapping[str, Line] = {
     ),
     "confirm": Line("the workflow", ("workflow_id", "dry_run", "done", "state", "objection")),
     "subject": Line(
-        "what is held about that person; a file: kind, path, changed_at", _names(SubjectHeld)
+        "what is held about that person; a file: kind, path, changed_at",
+        _names(SubjectHeld),
+        SubjectHeld,
     ),
     "encryption show": Line(
         "how what is stored is encrypted",
@@ -125,7 +135,7 @@ LINES: Mapping[str, Line] = {
         "what is held no more", ("dry_run", "records", "linked_records", "holds")
     ),
     "held-records": Line("a legal hold", _HOLD),
-    "epr-check": Line("what was found by one rule", _names(EprFinding)),
+    "epr-check": Line("what was found by one rule", _names(EprFinding), EprFinding),
     "nodes list": Line(
         "a gateway of the database",
         (
@@ -145,27 +155,27 @@ LINES: Mapping[str, Line] = {
 }
 # What a member is made of, where it is a document or a list of them.
 PARTS: Mapping[str, Line] = {
-    "workflow, workflows": Line("a workflow", _names(WorkflowRow)),
-    "links": Line("another workflow that belongs to it", _names(Link)),
-    "attempts, last": Line("a POST", _names(Attempt)),
+    "workflow, workflows": Line("a workflow", _names(WorkflowRow), WorkflowRow),
+    "links": Line("another workflow that belongs to it", _names(Link), Link),
+    "attempts, last": Line("a POST", _names(Attempt), Attempt),
     "events": Line("a line of the audit trail of one message", ("at", "kind", "detail")),
-    "happened, steps": Line("one thing that happened", _names(TimelineStep)),
-    "waits": Line("one thing that is waited for", _names(Waits)),
-    "may": Line("one verb: allowed where objection is null", _names(Option)),
-    "told": Line("a notice that the EPR was given", _names(Told)),
-    "breaches": Line("one thing that is wrong", (*_names(Breach), "says", "advice")),
-    "objection": Line("why a verb is not carried out", _names(Objection)),
+    "happened, steps": Line("one thing that happened", _names(TimelineStep), TimelineStep),
+    "waits": Line("one thing that is waited for", _names(Waits), Waits),
+    "may": Line("one verb: allowed where objection is null", _names(Option), Option),
+    "told": Line("a notice that the EPR was given", _names(Told), Told),
+    "breaches": Line("one thing that is wrong", (*_names(Breach), "says", "advice"), Breach),
+    "objection": Line("why a verb is not carried out", _names(Objection), Objection),
     "publishes": Line("what a service says about itself", ("resource", "provider", "known_since")),
-    "outbound, inbound": Line("what went that way", _names(Flow)),
-    "day, month": Line("how fast others answered", _names(AnswerTimes)),
-    "backlog": Line("what waits for one Receiver", _names(Backlog)),
-    "involved": Line("a message of the incident", _names(IncidentMessage)),
-    "course, beside": Line("one thing that happened", _names(DraftedStep)),
-    "notices": Line("what our EPR was told", _names(ToldNotice)),
+    "outbound, inbound": Line("what went that way", _names(Flow), Flow),
+    "day, month": Line("how fast others answered", _names(AnswerTimes), AnswerTimes),
+    "backlog": Line("what waits for one Receiver", _names(Backlog), Backlog),
+    "involved": Line("a message of the incident", _names(IncidentMessage), IncidentMessage),
+    "course, beside": Line("one thing that happened", _names(DraftedStep), DraftedStep),
+    "notices": Line("what our EPR was told", _names(ToldNotice), ToldNotice),
     "desks": Line("whom it goes to", ("desk", "name", "address", "telephone", "how", "asks")),
-    "held": Line("by whom and why it is kept from every purge", _names(RecordHold)),
+    "held": Line("by whom and why it is kept from every purge", _names(RecordHold), RecordHold),
     "holds": Line("a legal hold", _HOLD),
-    "linked": Line("a workflow that is linked to what is held", _names(LinkedRecord)),
-    "counters": Line("a counter of the hazard log", _names(CounterLine)),
-    "handling": Line("how alarms of one kind were handled", _names(HandlingLine)),
+    "linked": Line("a workflow that is linked to what is held", _names(LinkedRecord), LinkedRecord),
+    "counters": Line("a counter of the hazard log", _names(CounterLine), CounterLine),
+    "handling": Line("how alarms of one kind were handled", _names(HandlingLine), HandlingLine),
 }

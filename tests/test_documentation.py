@@ -35,6 +35,7 @@ from hazard_pages import counters as safety_counters
 from hazard_pages import desks, hazards, matrix, routes, scales, summary
 from http_page import operations, schemas
 from json_lines import LINES, PARTS
+from json_words import json_words, standing, words_of, words_unused, wrong_of_null
 from promised import promised
 from trail_page import kinds_written, lines_of_the_trail
 
@@ -426,6 +427,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "every command": every_command,
     "json lines": json_lines,
     "json parts": json_parts,
+    "json words": json_words,
     "lines of the trail": lines_of_the_trail,
     "epr files": epr_files,
     "epr documents": epr_documents,
@@ -590,6 +592,12 @@ def test_what_every_command_prints_for_programs_is_on_the_page() -> None:
 
     assert len(printing) > 40
     assert set() == printing - set(LINES)
+
+
+def test_each_member_that_is_printed_for_programs_has_words() -> None:
+    """Each says what it is and when it is null, and nothing is said of what no command prints."""
+    assert [] == [each for each in standing() if not words_of(*each)]
+    assert set() == words_unused() | wrong_of_null()
 
 
 def test_the_verbs_lead_on_from_where_the_page_says() -> None:
