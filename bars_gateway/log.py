@@ -432,6 +432,11 @@ EVENTS = {
         "A table of the database is damaged; what can be read goes on.",
         "`bars-gateway verify` says what; look at the disk; restore a backup that is whole.",
     ),
+    "store.gone_back": LogEvent(
+        "The database has gone back while the gateway runs, as a spool folder tells: the machine"
+        " was put back to a snapshot with its memory. Numbers may be given a second time.",
+        "Stop the gateway and disable it, then as `advice` says: `docs/restoring.md`.",
+    ),
     "store.index_not_rebuilt": LogEvent(
         "An index has lost rows and could not be rebuilt; messages are looked up without it.",
         "Make room; it is tried again. If this lasts, `bars-gateway verify` says why.",

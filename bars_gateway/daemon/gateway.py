@@ -300,7 +300,7 @@ class Gateway:
     def _tells_folders(self) -> ReachTeller:
         """Return what tells spool folders how far the database is; of a server's, nobody does."""
         roots = [door.folder.root for door in self._doors if self._settings.store.url is None]
-        return ReachTeller(self._store, roots, self._now)
+        return ReachTeller(self._store, roots, self._now, name_of(self._settings))
 
     def _keeps_house(self) -> Housekeeper:
         settings, store, clock = self._settings, self._store, self._now

@@ -72,10 +72,10 @@ class ReachTeller:
     """
 
     def __init__(
-        self, store: Store, roots: Sequence[SpoolRoot], now: Callable[[], datetime]
+        self, store: Store, roots: Sequence[SpoolRoot], now: Callable[[], datetime], name: str
     ) -> None:
-        """Tell the folders *roots*; without any, nobody."""
-        self._reaches, self._roots, self._now = store.reaches, roots, now
+        """Tell the folders *roots*, without any nobody; *name* is the database's."""
+        self._reaches, self._roots, self._now, self._name = store.reaches, roots, now, name
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,14 +90,19 @@ class ReachTeller:
         self._stopping.set()
 
     async def tell(self) -> None:
-        """Tell each folder, as far as it can be written; the log says where not."""
+        """
+        Tell each folder, as far as it can be written; the log says where not.
+
+        One that knows of more keeps that: a snapshot with memory has put the database back under
+        us, and the next start is refused.
+        """
         for root in self._roots:
-            before = await asyncio.to_thread(told_at, root.path)
-            now = await self._reaches.reached(before, self._now())
-            if now is None:
-                continue
             try:
-                await asyncio.to_thread(root.put, REACHED_FILE, now.written)
+                await self._tell(root)
+            except StoreUnavailable as error:
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
+            except DatabaseSetBack as error:
+                log.error("store.gone_back", reason=str(error), advice=error.advice)
             except OSError as error:
                 log.error(
                     "audit.head_not_kept",
@@ -105,6 +110,14 @@ class ReachTeller:
                     reason=error.strerror,
                     advice=_FOLDER_ADVICE,
                 )
+
+    async def _tell(self, root: SpoolRoot) -> None:
+        before = await asyncio.to_thread(told_at, root.path)
+        told = [] if before is None else [(root.path, before)]
+        await self._reaches.require_not_gone_back(told, self._name)
+        now = await self._reaches.reached(before, self._now())
+        if now is not None:
+            await asyncio.to_thread(root.put, REACHED_FILE, now.written)
 
 
 class Recording:

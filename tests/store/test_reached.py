@@ -156,7 +156,7 @@ async def test_a_folder_that_cannot_be_written_keeps_nothing_from_running(
         ]
 
         async def tell(store: Store) -> None:
-            await ReachTeller(store, roots, lambda: NOW).tell()
+            await ReachTeller(store, roots, lambda: NOW, "the database").tell()
 
         with capture_logs() as logged:
             await home.does(queue(), spool.starts, tell, tell)
@@ -164,3 +164,25 @@ async def test_a_folder_that_cannot_be_written_keeps_nothing_from_running(
     assert [str(spool.file)] * 2 == [each["path"] for each in logged if "path" in each]
     assert isinstance(told_at(other.path), Reached)
     assert [other.file] == list(other.path.glob(".reached*"))
+
+
+async def test_what_goes_back_under_a_gateway_does_not_take_the_witness_with_it(
+    home: Home, spool: Spool
+) -> None:
+    """A snapshot with memory: the log says so at the next turn, and the next start is refused."""
+    await home.backed_up(queue(), spool.told())
+    await home.does(takes(), spool.told())
+    told = spool.file.read_bytes()
+    gone_back(home)
+    with closing(SpoolRoot(spool.path, OWNER)) as root:
+
+        async def tell(store: Store) -> None:
+            await ReachTeller(store, [root], lambda: NOW, "the database").tell()
+
+        with capture_logs() as logged:
+            await home.does(tell)
+
+    assert ["store.gone_back"] == [each["event"] for each in logged if "advice" in each]
+    assert told == spool.file.read_bytes()
+    with pytest.raises(DatabaseSetBack):
+        await home.does(spool.starts)
