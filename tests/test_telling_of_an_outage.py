@@ -19,7 +19,14 @@ from bars_gateway.config.alerts import AlertSettings
 from bars_gateway.config.local import Status
 from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.errors import DatabaseHeld, StoreUnavailable
-from bars_gateway.model.alerts import Alert, Channel, Condition, StandingConditions, Telling
+from bars_gateway.model.alerts import (
+    Alert,
+    Channel,
+    Condition,
+    ReservedNumbers,
+    StandingConditions,
+    Telling,
+)
 from bars_gateway.status.alerts import Watch
 from bars_gateway.status.deliveries import Courier, Mail, MailServer, Whence
 from bars_gateway.status.outage import StoreOutage
@@ -277,3 +284,65 @@ async def test_what_was_told_and_cannot_be_written_down_is_not_told_again(
     assert ["OPENED: Messages wait"] == subjects(box)
     assert not still
     assert [] == await store.alerts.due(Channel.MAIL, NOW)
+
+
+async def test_mails_that_failed_in_an_outage_and_were_taken_after_it_are_no_trouble_any_more(
+    store: Store, tmp_path: Path
+) -> None:
+    """While it lasts the page says that no mail arrives; the store's mail ends that."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        box.refused = dict.fromkeys(server.recipients, "450 later")
+        with held(tmp_path):
+            await teller.at_minutes(1, 2.1, 4)
+            during = set(teller.alerting.undelivered)
+        box.refused = {}
+        await teller.at_minutes(60, 90, 91)
+
+    assert {"mail"} == during
+    assert {f"{OPENED} (and 1 more)"} == set(subjects(box))
+    assert {} == teller.alerting.undelivered
+
+
+async def test_an_outage_that_follows_at_once_has_a_number_of_its_own(
+    store: Store, tmp_path: Path
+) -> None:
+    """One review lies between the two, and that is enough."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        await teller.at_minutes(0)
+        with held(tmp_path):
+            await teller.at_minutes(1, 3)
+        await teller.at_minutes(4)
+        with held(tmp_path):
+            await teller.at_minutes(5, 7)
+        await teller.at_minutes(8, 9)
+
+    assert [OPENED, RESOLVED] * 2 == subjects(box)
+    assert 2 == len(numbers(box) - {"0"}) == len(numbers(box))
+
+
+async def test_what_is_told_without_a_number_ends_though_a_number_comes_meanwhile() -> None:
+    """Whoever is being told hears of 0; the number is for what comes afterwards."""
+    telling = Telling(channels=[Channel.MAIL], digest=timedelta(), remind=timedelta())
+    at = NOW
+    outage = StoreOutage(
+        lambda: DatabaseHeld("held"),
+        lambda: WAITING,
+        lambda: telling,
+        now=lambda: at,
+        every_seconds=1.0,
+        patience=1.0,
+    )
+    outage.look()
+    at += timedelta(minutes=2)
+    outage.look()
+    due = await outage.due(Channel.MAIL, at)
+    outage.number(ReservedNumbers(alert=7, deliveries={Channel.MAIL: 8}))
+    await outage.delivered([each.delivery_id for each in due], at)
+
+    assert [0] == [each.alert.number for each in due]
+    assert not outage.is_being_told

@@ -21,6 +21,7 @@ from bars_gateway.status.deliveries import (
     MailServer,
     Way,
     Whence,
+    is_trouble,
 )
 from bars_gateway.status.outage import StoreOutage
 from bars_gateway.status.running import RuntimeState
@@ -68,9 +69,10 @@ class Alerting:
     @property
     def undelivered(self) -> Mapping[str, datetime]:
         """What does not work of them, and since when."""
-        couriers = [*self._couriers, *self._from_memory]
-        since = [(str(each.channel), each.failing_since(self._now())) for each in couriers]
-        return {name: at for name, at in since if at is not None}
+        now, from_memory = self._now(), self._watch.outage.failing
+        since = {each.channel: each.failing_since(now) for each in self._couriers}
+        since |= {channel: at for channel, at in from_memory.items() if is_trouble(at, now)}
+        return {str(channel): at for channel, at in since.items() if at is not None}
 
     @property
     def parts(self) -> Mapping[str, Watch | StoreOutage | Courier]:

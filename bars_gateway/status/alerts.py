@@ -263,8 +263,7 @@ class Watch:
     async def look(self) -> None:
         """Decide once."""
         seen = await self._see()
-        if self.outage.lacks_numbers:
-            self.outage.number(await self._store.alerts.reserve(self._now()))
+        await self._number_outage()
         found = conditions(seen, self._silences, self._first_days)
         nodes, node = self._store.nodes, seen.running.node
         leads = nodes.holds(HOUSEKEEPING)
@@ -288,6 +287,11 @@ class Watch:
         )
         self.outage.reviewed(standing)
         self._forget(found)
+        await self._number_outage()  # the next one may begin at once
+
+    async def _number_outage(self) -> None:
+        if self.outage.lacks_numbers:
+            self.outage.number(await self._store.alerts.reserve(self._now()))
 
     def _nothing_stored(self) -> Condition:
         book = RUNBOOKS[NOTHING_STORED]

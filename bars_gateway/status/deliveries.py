@@ -353,6 +353,11 @@ def _text(at: datetime | None) -> str | None:
     return at.isoformat(timespec="seconds") if at else None
 
 
+def is_trouble(since: datetime, now: datetime) -> bool:
+    """Tell whether somebody is to know that nothing could be told *since* then."""
+    return abs(now - since) >= TROUBLE_AFTER
+
+
 class Courier:
     """Tells by one way, for as long as the gateway runs."""
 
@@ -379,7 +384,7 @@ class Courier:
     def failing_since(self, now: datetime) -> datetime | None:
         """Return since when nothing can be told, once that has lasted; None: all can."""
         since = self._failing_since
-        return since if since is not None and abs(now - since) >= TROUBLE_AFTER else None
+        return since if since is not None and is_trouble(since, now) else None
 
     async def run(self, _beat: Callable[[], None] = lambda: None) -> None:
         """Tell until stopped."""

@@ -49,6 +49,7 @@ class _Held:
 
     due_at: datetime
     attempts: int = 0
+    failing_since: datetime | None = None
     delivered_at: datetime | None = None
     under_way: bool = False  # somebody is being told at this very moment
 
@@ -128,8 +129,16 @@ class StoreOutage:
         return self._numbers is None and not self._is_under_way
 
     def number(self, numbers: ReservedNumbers) -> None:
-        """Take these for what is told next, or was told without any."""
-        self._numbers = numbers
+        """Take these for what is told next, or was told without any: not while that is told."""
+        if self.lacks_numbers:
+            self._numbers = numbers
+
+    @property
+    def failing(self) -> Mapping[Channel, datetime]:
+        """By what nobody could be told of it from here, and since when; it ends with the outage."""
+        held = self._opened.by if self._opened else {}
+        since = {channel: each.failing_since for channel, each in held.items()}
+        return {channel: at for channel, at in since.items() if at is not None}
 
     @property
     def is_being_told(self) -> bool:
@@ -169,12 +178,13 @@ class StoreOutage:
     async def delivered(self, ids: Sequence[int], now: datetime) -> None:
         """Note that these were told."""
         for held in self._of(ids):
-            held.delivered_at, held.under_way = now, False
+            held.delivered_at, held.failing_since, held.under_way = now, None, False
 
     async def not_delivered(self, ids: Sequence[int], again: datetime) -> None:
         """Let these be told later."""
         for held in self._of(ids):
             held.due_at, held.attempts, held.under_way = again, held.attempts + 1, False
+            held.failing_since = held.failing_since or self._now()
 
     def wake(self, channel: Channel) -> None:
         """Wake whoever tells by it."""
