@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.daemon.recording import ReachTeller
 from bars_gateway.epr.folders import SpoolRoot
-from bars_gateway.errors import DatabaseSetBack
+from bars_gateway.errors import DatabaseAway, DatabaseSetBack
 from bars_gateway.model.trail import LEAP
 from bars_gateway.store.reached import REACHED_FILE, Reached, last_line_in, told_at, told_in
 from bars_gateway.store.store import Store
@@ -186,3 +186,27 @@ async def test_what_goes_back_under_a_gateway_does_not_take_the_witness_with_it(
     assert told == spool.file.read_bytes()
     with pytest.raises(DatabaseSetBack):
         await home.does(spool.starts)
+
+
+async def test_a_stop_ends_well_where_the_store_does_not_answer(
+    home: Home, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the folder was told before stays, and the log says why."""
+
+    async def away(*_arguments: object) -> None:
+        raise DatabaseAway("the disk is gone")
+
+    with closing(SpoolRoot(spool.path, OWNER)) as root:
+
+        async def stop(store: Store) -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(type(store.reaches), "reached", away)
+                await ReachTeller(store, [root], lambda: NOW, "the database").tell()
+
+        with capture_logs() as logged:
+            await home.does(queue(), spool.told(), stop)
+
+    assert [("store.unavailable", "the disk is gone")] == [
+        (each["event"], each["reason"]) for each in logged if each["log_level"] == "error"
+    ]
+    assert isinstance(told_at(spool.path), Reached)
