@@ -26,7 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import Lock
+from threading import Lock, get_ident
 
 LIMIT = 4 * 2**20  # bytes in memory: some 10,000 lines
 FINISHED_WITHIN = 2.0  # seconds at the end, for a reader that is slow
@@ -51,6 +51,8 @@ class LogLines:
         self._waiting: deque[bytes] = deque()
         self._bytes = 0  # that wait
         self._lacking = 0  # lines, between those that wait and those that are still to come
+        self._teller: int | None = None  # the thread that says how many are lacking
+        self._told_in_vain = False
         self._stuck_since: float | None = None  # on the monotonic clock
         self.lost = 0  # lines, since the start
 
@@ -66,12 +68,12 @@ class LogLines:
         with self._lock:
             if self._waiting:
                 self._pass_on()
-            if self._lacking or (self._waiting and self._bytes + len(line) > self._limit):
-                self._lose()  # until it is told that some are lacking here
-            elif self._waiting:
-                self._keep(line)
-            elif rest := self._left_of(line):
-                self._keep(rest)
+            if self._takes(line):
+                return
+            if self._teller == get_ident():
+                self._told_in_vain = True
+            else:
+                self._lose()
 
     def flush(self) -> None:
         """Do nothing: nothing waits that could be written."""
@@ -87,9 +89,11 @@ class LogLines:
             lacking = self._lacking if self._bytes <= self._limit // 2 else 0
             self._lacking -= lacking
         if lacking:
+            self._teller, self._told_in_vain = get_ident(), False
             self._told_lost(lacking)
+            self._teller = None
         with self._lock:
-            if lacking and self._lacking:  # that line is lost as well
+            if lacking and self._told_in_vain:  # that line is lost, and is none of those
                 self._lacking += lacking
             if not self._waiting and not self._lacking:
                 self._stuck_since = None
@@ -107,10 +111,21 @@ class LogLines:
             self._close()
             self._close = _leave_open
 
+    def _takes(self, line: bytes) -> bool:
+        if self._lacking or (self._waiting and self._bytes + len(line) > self._limit):
+            return False  # until it is told that some are lacking here
+        rest = line if self._waiting else self._left_of(line)
+        if rest:
+            self._keep(rest)
+        return rest is not None
+
     def _pass_on(self) -> None:
         while self._waiting:
             line = self._waiting.popleft()
             rest = self._left_of(line)
+            if rest is None:
+                self._lose()
+                rest = b""
             self._bytes -= len(line) - len(rest)
             if rest:
                 self._waiting.appendleft(rest)
@@ -126,13 +141,12 @@ class LogLines:
         self.lost += 1
         self._stuck_since = self._stuck_since or time.monotonic()
 
-    def _left_of(self, line: bytes) -> bytes:
-        """Return what was not taken of it for now; what is refused for good is lost."""
+    def _left_of(self, line: bytes) -> bytes | None:
+        """Return what was not taken of it for now; None: it is refused for good."""
         try:
             return line[self._offer(line) :]
         except OSError:
-            self._lose()
-            return b""
+            return None
 
 
 def _refuse(_line: bytes) -> int:
@@ -192,10 +206,19 @@ def _to_pipe_of_others(number: int) -> Offer:
 
 
 def _to_file(number: int) -> Offer:
+    torn = False  # what stands at its end is a part of a line
+
     def offer(line: bytes) -> int:
-        taken = os.write(number, line)
-        while taken < len(line):
-            taken += os.write(number, line[taken:])
+        nonlocal torn
+        if torn:
+            os.write(number, b"\n")
+            torn = False
+        taken = 0
+        try:
+            while taken < len(line):
+                taken += os.write(number, line[taken:])
+        finally:
+            torn = 0 < taken < len(line)
         return taken
 
     return offer

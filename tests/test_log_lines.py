@@ -1,5 +1,6 @@
 """The log waits for nobody: what nobody takes now is kept, in its order, or counted as lost."""
 
+import errno
 import os
 import socket
 import threading
@@ -145,7 +146,7 @@ def test_what_comes_after_the_gap_stands_after_the_line_that_tells_it(kept: Kept
 
 
 def test_a_reader_that_is_gone_fails_nobody(tmp_path: Path) -> None:
-    """`| head -1`: each line is lost, and counted."""
+    """`| head -1`: each line is lost, and counted, and none that would have told of it."""
     read, write = os.pipe()
     log = LogLines(write, lambda count: log.write(f"{count}\n"))
     os.close(read)
@@ -155,7 +156,7 @@ def test_a_reader_that_is_gone_fails_nobody(tmp_path: Path) -> None:
     log.finish()
     os.close(write)
 
-    assert log.lost >= 3
+    assert (3, 3) == (log.lost, log._lacking)
     assert log.stuck_seconds > 0
 
 
@@ -166,6 +167,36 @@ def test_a_disk_that_is_full_fails_nobody() -> None:
         log.write(LINE)
 
     assert 1 == log.lost
+
+
+def test_a_disk_that_has_room_again_has_each_line_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the line at which it was full there is a part, and the next one begins a line."""
+    room, write = 250, os.write
+
+    def of_a_full_disk(number: int, line: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = write(number, line[:room])
+        room -= taken
+        return taken
+
+    monkeypatch.setattr(log_lines.os, "write", of_a_full_disk)
+    file = tmp_path / "log"
+    with file.open("w", encoding="utf-8") as opened:
+        log = LogLines(opened.fileno(), lambda count: log.write(f"lacking {count}\n"))
+        for _ in range(3):
+            log.write(LINE)
+            log.pass_on()
+        room = 1000
+        log.pass_on()
+        log.write("after\n")
+    said = file.read_text(encoding="utf-8").splitlines()
+
+    assert [LINE.strip(), "x" * 50, "lacking 2", "after"] == said
+    assert 2 == log.lost
 
 
 def test_threads_that_log_at_once_tear_no_line(kept: Kept) -> None:
