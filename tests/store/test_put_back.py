@@ -1,5 +1,7 @@
 """What another program has put back is made safe to start on: `restore` without FILE."""
 
+import os
+import pwd
 import shutil
 import signal
 
@@ -141,6 +143,19 @@ async def test_what_is_no_whole_database_is_refused(home: Home) -> None:
         safe(home)
 
     assert home.database.read_bytes() == whole[: len(whole) // 2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_what_root_has_put_back_is_the_gateways(home: Home) -> None:
+    """A file that was moved there is root's, and the next start could not write it."""
+    daemon = pwd.getpwnam("daemon").pw_uid
+    await home.backed_up(queue())
+    gone_back(home)
+    os.chown(home.database.parent, daemon, -1)
+    os.chown(home.database, 0, -1)
+    safe(home)
+
+    assert daemon == home.database.stat().st_uid
 
 
 async def test_where_there_is_none_none_is_made(home: Home) -> None:

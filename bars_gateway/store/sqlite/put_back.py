@@ -16,6 +16,7 @@ from pathlib import Path
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.messages import Actor
+from bars_gateway.ownership import belong
 from bars_gateway.store.aftermath import PutBack, made_safe
 from bars_gateway.store.sqlite import SqliteConnection, require_known
 from bars_gateway.store.sqlite.integrity import examined, reading
@@ -45,7 +46,9 @@ def make_safe(
             with working_on(database, beside=None, vault=vault) as connection:
                 leap(connection, askable=False, told=told)
                 works = SqliteConnection(connection)
-                return made_safe(works, str(database), now, typed_by(actor))
+                done = made_safe(works, str(database), now, typed_by(actor))
+            belong(database, database.parent)  # root may have put it there
+            return done
     except OSError as error:
         raise StoreError(f"{database} could not be made safe: {error.strerror}") from None
 
