@@ -346,3 +346,22 @@ async def test_what_is_told_without_a_number_ends_though_a_number_comes_meanwhil
 
     assert [0] == [each.alert.number for each in due]
     assert not outage.is_being_told
+
+
+async def test_two_outages_soon_after_a_start_are_told_as_the_one_alert_that_is_open(
+    store: Store, tmp_path: Path
+) -> None:
+    """Nothing of the kind ends within three minutes of a start, and each that is told ends."""
+    box = Box()
+    async with mail_server(tmp_path, box) as server:
+        teller = Teller(store, server)
+        teller.running = replace(teller.running, started_at=NOW)
+        await teller.at_minutes(0)
+        for back in (1.5, 2.9):
+            with held(tmp_path):
+                await teller.at_minutes(back - 1.3, back - 0.1)
+            await teller.at_minutes(back)
+        await teller.at_minutes(3.5, 4)
+
+    assert [OPENED, RESOLVED] == subjects(box)
+    assert 1 == len(numbers(box))

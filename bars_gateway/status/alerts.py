@@ -272,11 +272,12 @@ class Watch:
         if self.outage.is_being_told:  # the next look hands it over, and nobody hears it twice
             found = [each for each in found if each.code != NOTHING_STORED]
         standing = [self._lasting(each, seen.overview.at) for each in found]
+        may_end = self._may_end(seen)
         await self._store.alerts.review(
             StandingConditions(
                 conditions=standing,
                 unknown=frozenset(_unknown(seen, found)),
-                may_end=self._may_end(seen),
+                may_end=may_end,
                 node=node if nodes.several else None,
                 leads=leads,
                 others=frozenset(each.name for each in nodes.listed() if not each.is_this),
@@ -285,7 +286,7 @@ class Watch:
             self._telling(),
             seen.overview.at,
         )
-        self.outage.reviewed(standing)
+        self.outage.reviewed(standing, may_end=may_end is None)
         self._forget(found)
         await self._number_outage()  # the next one may begin at once
 

@@ -113,11 +113,16 @@ class StoreOutage:
         """Note that what stands could not be reviewed."""
         self._failed, self._is_handed_over = True, False
 
-    def reviewed(self, conditions: Sequence[Condition]) -> None:
-        """Note that the store has reviewed *conditions*, with what was handed over to it."""
+    def reviewed(self, conditions: Sequence[Condition], *, may_end: bool) -> None:
+        """
+        Note that the store has reviewed *conditions*, with what was handed over to it.
+
+        *may_end*: whether it has let an alert about this end, where it is none of them.
+        """
         known = self._is_in_store or self._is_handed_over
         ours = [each for each in conditions if each.code == NOTHING_STORED]
-        self._is_in_store = any(each.opens or known for each in ours)
+        goes_on = known and (bool(ours) or not may_end)
+        self._is_in_store = goes_on or any(each.opens for each in ours)
         self._reviewed_at, self._failed = self._now(), False
         if self._is_handed_over:
             self._opened = self._numbers = None
