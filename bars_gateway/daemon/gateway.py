@@ -103,8 +103,8 @@ Clock = Callable[[], datetime]
 
 # How long a loop may be still before the watchdog is told no more (`loops`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
-_THREADS = 9  # for what is on no share, and for one that tells each how far the database is
-_THREADS_OF_A_DOOR = 5  # collect, deliver, attendance, ask, and what a purge removes
+_THREADS = 8  # for what is on no share
+_THREADS_OF_A_DOOR = 6  # collect, deliver, attendance, ask, what a purge removes, and `.reached`
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
 _DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
 

@@ -65,7 +65,7 @@ async def require_not_gone_back(store: Store, settings: Settings) -> None:
 
 class ReachTeller:
     """
-    Tells each spool folder how far the database is: a part of its own, for a share may hang.
+    Tells each spool folder how far the database is, apart from all else: a share may hang.
 
     It only ever tells of what is on disk in the database. Where the process dies, the older file is
     there, or the newer one.
@@ -81,9 +81,9 @@ class ReachTeller:
     async def run(self) -> None:
         """Tell until stopped."""
         LOOKING.set(True)
-        while not self._stopping.is_set():
-            await self.tell()
-            await pause(self._stopping, HEAD_EVERY.total_seconds())
+        async with asyncio.TaskGroup() as group:
+            for root in self._roots:
+                group.create_task(self._keep_told(root))
 
     def stop(self) -> None:
         """Begin nothing new."""
@@ -97,21 +97,29 @@ class ReachTeller:
         us, and the next start is refused.
         """
         for root in self._roots:
-            try:
-                await self._tell(root)
-            except StoreUnavailable as error:
-                log.error("store.unavailable", reason=str(error), advice=error.advice)
-            except DatabaseSetBack as error:
-                log.error("store.gone_back", reason=str(error), advice=error.advice)
-            except OSError as error:
-                log.error(
-                    "audit.head_not_kept",
-                    path=str(root.path / REACHED_FILE),
-                    reason=error.strerror,
-                    advice=_FOLDER_ADVICE,
-                )
+            await self._tell(root)
+
+    async def _keep_told(self, root: SpoolRoot) -> None:
+        while not self._stopping.is_set():
+            await self._tell(root)
+            await pause(self._stopping, HEAD_EVERY.total_seconds())
 
     async def _tell(self, root: SpoolRoot) -> None:
+        try:
+            await self._tell_or_raise(root)
+        except StoreUnavailable as error:
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
+        except DatabaseSetBack as error:
+            log.error("store.gone_back", reason=str(error), advice=error.advice)
+        except OSError as error:
+            log.error(
+                "audit.head_not_kept",
+                path=str(root.path / REACHED_FILE),
+                reason=error.strerror,
+                advice=_FOLDER_ADVICE,
+            )
+
+    async def _tell_or_raise(self, root: SpoolRoot) -> None:
         before = await asyncio.to_thread(told_at, root.path)
         told = [] if before is None else [(root.path, before)]
         await self._reaches.require_not_gone_back(told, self._name)

@@ -1,11 +1,14 @@
 """A database that went back is known by what a spool folder tells of it; no other one ever is."""
 
+import asyncio
 import json
+import threading
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from epr_side import eventually
 from store.test_put_back import gone_back, safe
 from store.test_restoring import Home, home, queue, takes
 from store_values import NOW
@@ -210,3 +213,34 @@ async def test_a_stop_ends_well_where_the_store_does_not_answer(
         (each["event"], each["reason"]) for each in logged if each["log_level"] == "error"
     ]
     assert isinstance(told_at(spool.path), Reached)
+
+
+async def test_a_share_that_hangs_takes_the_witness_from_no_other_folder(
+    home: Home, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hang for days; the other providers' folders are told meanwhile."""
+    other, answers = Spool(spool.path.with_name("other")), threading.Event()
+    with ExitStack() as stack:
+        roots = [
+            stack.enter_context(closing(SpoolRoot(each.path, OWNER))) for each in (spool, other)
+        ]
+        put = SpoolRoot.put
+
+        def hangs(root: SpoolRoot, name: str, content: bytes) -> None:
+            if root.path == spool.path:
+                answers.wait(60)
+            put(root, name, content)
+
+        async def tell(store: Store) -> None:
+            teller = ReachTeller(store, roots, lambda: NOW, "the database")
+            running = asyncio.create_task(teller.run())
+            try:
+                await eventually(other.file.exists)
+                assert not spool.file.exists()
+            finally:
+                answers.set()
+                teller.stop()
+                await running
+
+        monkeypatch.setattr(SpoolRoot, "put", hangs)
+        await home.does(queue(), tell)
