@@ -6,16 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
-from mail_side import Box, mail_server
+from mail_side import AlertingByMail, Box, mail_server
 from store_values import NOW, arrival, submission
 
-from bars_gateway.config.alerts import AlertSettings
-from bars_gateway.config.local import Status
-from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import Channel, Condition, StandingConditions, Telling
 from bars_gateway.model.messages import Actor
@@ -471,31 +467,8 @@ async def test_a_mail_server_that_is_away_delays_nothing_else(store: Store, tmp_
     assert "work.failed" == json.loads((tmp_path / "told").read_text("utf-8"))["code"]
 
 
-class Told:
-    """What tells people of a gateway by mail, from its settings, at a time that a test sets."""
-
-    def __init__(self, store: Store, server: MailServer, **set_to: object) -> None:
-        alerts = {
-            "mail_server": server.host,
-            "mail_port": server.port,
-            "mail_ca_file": server.ca_file,
-            "mail_from": server.sender,
-            "mail_to": list(server.recipients),
-        }
-        self.settings = SimpleNamespace(
-            node="gateway-1",
-            environment="int",
-            page_url="http://127.0.0.1:8480",
-            status=Status(),
-            alerts=AlertSettings.model_validate(alerts | set_to),
-        )
-        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - AN_HOUR)
-        self.alerting = Alerting(
-            lambda: self.settings,  # type: ignore[arg-type, return-value]
-            store,
-            lambda: self.running,
-            lambda: self.at,
-        )
+class Told(AlertingByMail):
+    """One whose loops come round once, at a minute that a test sets."""
 
     async def at_minute(self, minutes: float) -> None:
         """Look, and let the mail go that is due."""

@@ -7,17 +7,11 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from figures import AT_REST
-from mail_side import Box, mail_server
+from mail_side import AlertingByMail, Box, mail_server
 from store_values import NOW
 
-from bars_gateway.config.alerts import AlertSettings
-from bars_gateway.config.local import Status
-from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.errors import DatabaseHeld, StoreUnavailable
 from bars_gateway.model.alerts import (
     Alert,
@@ -28,7 +22,7 @@ from bars_gateway.model.alerts import (
     Telling,
 )
 from bars_gateway.status.alerts import Watch
-from bars_gateway.status.deliveries import Courier, Mail, MailServer, Whence
+from bars_gateway.status.deliveries import Courier, Mail, Whence
 from bars_gateway.status.outage import StoreOutage
 from bars_gateway.status.running import UnavailableState
 from bars_gateway.store.alerts import alert_of
@@ -55,28 +49,8 @@ def held(tmp_path: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-class Teller:
-    """All that tells people of a gateway by mail, at times that a test sets."""
-
-    def __init__(self, store: Store, server: MailServer, **set_to: object) -> None:
-        alerts = {
-            "mail_server": server.host,
-            "mail_port": server.port,
-            "mail_ca_file": server.ca_file,
-            "mail_from": server.sender,
-            "mail_to": list(server.recipients),
-        }
-        self.settings: Any = SimpleNamespace(
-            node="gateway-1",
-            environment="int",
-            page_url="http://127.0.0.1:8480",
-            status=Status(),
-            alerts=AlertSettings.model_validate(alerts | set_to),
-        )
-        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - AN_HOUR)
-        self.alerting = Alerting(
-            lambda: self.settings, store, lambda: self.running, lambda: self.at
-        )
+class Teller(AlertingByMail):
+    """One whose loops come round at each minute that a test sets, whether they can or not."""
 
     async def at_minutes(self, *minutes: float) -> None:
         """Let each loop come round at each of them, whether it can or not."""

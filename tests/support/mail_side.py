@@ -1,18 +1,27 @@
-"""A real mail server of this machine, and what it has taken."""
+"""A real mail server of this machine, what it has taken, and a gateway's alerts by it."""
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import trustme
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from figures import AT_REST
+from store_values import NOW
 
+from bars_gateway.config.alerts import AlertSettings
+from bars_gateway.config.local import Status
+from bars_gateway.daemon.alerting import Alerting
 from bars_gateway.status.deliveries import MailServer
+from bars_gateway.store.store import Store
 
 
 class Box:
@@ -78,3 +87,27 @@ async def mail_server(tmp_path: Path, box: Box, **how: Any) -> AsyncIterator[Mai
             if each.transport is not None:
                 each.transport.abort()
         await asyncio.sleep(0)
+
+
+class AlertingByMail:
+    """What tells people of a gateway by mail, from its settings, at a time that a test sets."""
+
+    def __init__(self, store: Store, server: MailServer, **set_to: object) -> None:
+        alerts = {
+            "mail_server": server.host,
+            "mail_port": server.port,
+            "mail_ca_file": server.ca_file,
+            "mail_from": server.sender,
+            "mail_to": list(server.recipients),
+        }
+        self.settings: Any = SimpleNamespace(
+            node="gateway-1",
+            environment="int",
+            page_url="http://127.0.0.1:8480",
+            status=Status(),
+            alerts=AlertSettings.model_validate(alerts | set_to),
+        )
+        self.at, self.running = NOW, replace(AT_REST, started_at=NOW - timedelta(hours=1))
+        self.alerting = Alerting(
+            lambda: self.settings, store, lambda: self.running, lambda: self.at
+        )
