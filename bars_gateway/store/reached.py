@@ -10,7 +10,8 @@ How far the database was: a file in each spool folder tells it, which may stay w
 
 Numbers alone prove nothing: another database may have fewer lines. A mark is a line and its hash,
 which no other trail has; and whoever writes the file names only what its own trail has. So where
-one of them is there and the last line is not, this is the same database, and it knew more.
+one of them is there and the last line is not, this is the same database, and it knew more: or a
+copy that was made of it and has run elsewhere, which the folder cannot tell from it.
 
 There is a mark of each day, for the oldest lines may leave by their rule. What was not told yet
 when the database went back, or went back together with it, nobody sees.
