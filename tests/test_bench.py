@@ -48,6 +48,7 @@ def test_gateways_are_measured() -> None:
     assert some <= {line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()}
 
 
+@pytest.mark.needs("postgres")
 @pytest.mark.timeout(180)
 def test_gateways_on_a_server_are_measured() -> None:
     """One short round of all: what PostgreSQL takes has a figure and a ratio to the file."""

@@ -70,7 +70,7 @@ def test_the_exposure_stays_low(unit):
     assert 0 == code, text
 
 
-@pytest.mark.needs("systemd-analyze")
+@pytest.mark.needs("systemd-analyze", "kill")
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_understands_every_line(unit, tmp_path):
     """Without a word of complaint, where the program is installed."""
@@ -129,6 +129,7 @@ def _tmpfiles() -> str:
 
 
 @pytest.mark.needs("systemd-tmpfiles")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
 def test_the_folders_are_made(tmp_path):
     """Closed to everybody but the gateway and, below the spool, the EPR."""
     (tmp_path / "etc").mkdir()

@@ -66,6 +66,7 @@ def typed(second: str, third: str, ports: dict[str, int]) -> str:
     return f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}{third}"
 
 
+@pytest.mark.needs("curl")
 def test_the_walk_with_the_sandbox_works_as_it_is_written(
     first_terminal: list[str], tmp_path: Path, ports: dict[str, int], environment: dict[str, str]
 ) -> None:

@@ -187,10 +187,18 @@ def released() -> list[str]:
     return sorted(found, key=lambda name: [int(part) for part in name.split(".")])
 
 
+def take_out(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack it, without what could harm where Python knows how: 3.11.2, Debian 12's, does not."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:
+        archive.extractall(folder)
+
+
 def unpacked(kept: Path, node: KeptNode, folder: Path) -> None:
     """Put into *folder* what *kept* holds of *node*."""
     with tarfile.open(kept / f"{node.name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        take_out(archive, folder)
     registered = folder / "sandbox" / "gateways" / node.name
     registered.mkdir(mode=0o700, parents=True)
     for file in ("jwt.key", "jwks.json"):  # its certificate and address are the new world's

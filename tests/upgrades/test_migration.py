@@ -18,7 +18,7 @@ from typing import Any
 import engines
 import pytest
 from dying_migration import STEPS, one_more
-from kept_release import KEPT, make, released
+from kept_release import KEPT, make, released, take_out
 from typed import settings_text, typed
 
 from bars_gateway.errors import DatabaseNewer
@@ -45,7 +45,7 @@ async def database(left: dict[str, Path], todays: Path, tmp_path: Path) -> Path:
             await make(kept)
         folder = todays.parent / "left"
         with tarfile.open(kept / "ambulance.tar.xz") as archive:
-            archive.extractall(folder, filter="data")
+            take_out(archive, folder)
         left["as it was"] = folder / "ambulance" / "state" / "gateway.db"
         left["database"] = folder / "now.db"
         shutil.copy(left["as it was"], left["database"])
