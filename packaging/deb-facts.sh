@@ -49,5 +49,6 @@ ask() { # URL [FILE]: what is answered, to a GET, or to a POST of that file
 body = open(sys.argv[2], "rb").read() if sys.argv[2:] else None
 sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], body).read())' "$@"
 }
-# As the pages say; Enter is all that is answered to a question.
-apt_install() { apt install "$@" < <(yes '' 2>/dev/null || true); }
+# As the pages say; Enter is all that is answered to a question. apt gives what a package runs a PATH of
+# its own, without the systemctl that a trial has put into ours.
+apt_install() { apt install --option DPkg::Path="$PATH" "$@" < <(yes '' 2>/dev/null || true); }
