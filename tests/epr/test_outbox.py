@@ -11,11 +11,10 @@ from uuid import uuid4
 
 import messages
 import pytest
-from epr_side import OWNER
+from epr_side import OWNER, question_folder_in
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.outbox import DropOutcome, Mark, Outbox
-from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import RECENT_SECONDS, Cause, Spool, Stems, Stuck
 
 NOBODY = 65534
@@ -310,15 +309,7 @@ def test_what_can_no_longer_be_read_once_it_is_claimed_is_counted(spool: Spool, 
 
 def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path, spool: Spool) -> None:
     """As a message is: its Sender hears nothing of it."""
-    folder = QuestionFolder(
-        Mock(),
-        Mock(),
-        Mock(max_bytes=100),
-        provider="trust",
-        root=spool.root,
-        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
-        monotonic=time.monotonic,
-    )
+    folder = question_folder_in(spool.root)
     path = root / "answers/claimed/7.json"
     path.write_bytes(b"{}")
     path.chmod(0)

@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import Mock
 from uuid import uuid4
 
 import messages
 import pytest
-from epr_side import OWNER, at_work, eventually
+from epr_side import OWNER, at_work, eventually, question_folder_in
 from structlog.testing import capture_logs
 from world import world_in
 
@@ -61,16 +60,7 @@ def box(spool: Spool) -> Outbox:
 
 @pytest.fixture
 def questions(spool: Spool) -> Iterator[QuestionFolder]:
-    opened = QuestionFolder(
-        Mock(),
-        Mock(),
-        Mock(max_bytes=100),
-        provider="trust",
-        root=spool.root,
-        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
-        monotonic=time.monotonic,
-    )
-    with closing(opened):
+    with closing(question_folder_in(spool.root)) as opened:
         yield opened
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import uuid4
 
 import messages
@@ -15,11 +16,12 @@ from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.documents import EprWays
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake, TargetCheck, everything_goes
 from bars_gateway.epr.intervention_requests import VerbRequests
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs
-from bars_gateway.epr.questions import QuestionRequests
+from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.record_requests import RecordRequests
 from bars_gateway.epr.refusals import RefusedFiles
@@ -218,3 +220,16 @@ async def at_work(stop: Callable[[], None], *loops: Awaitable[None]) -> AsyncIte
             yield
         finally:
             stop()
+
+
+def question_folder_in(root: SpoolRoot) -> QuestionFolder:
+    """Return the folders of questions and answers in *root*, with no store behind them."""
+    return QuestionFolder(
+        Mock(),
+        Mock(),
+        Mock(max_bytes=100),
+        provider=PROVIDER,
+        root=root,
+        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
+        monotonic=time.monotonic,
+    )
