@@ -321,6 +321,24 @@ async def test_no_gateway_starts_on_what_was_set_back(tmp_path: Path) -> None:
     assert [] == walk.breaches
 
 
+async def test_no_gateway_starts_on_what_was_set_back_and_has_gone_on(tmp_path: Path) -> None:
+    """A standby that lacked the last, say: its trail has that line, and it is another one."""
+    engines.use(engines.POSTGRESQL)
+    async with world_in(tmp_path) as world:
+        node = world.hospital
+        await node.stop()
+        told = node.folder / "state" / "audit-heads.jsonl"
+        ((line,),) = node.ask("SELECT max(id) FROM events")
+        told.unlink()
+        keep_head(told, {"at": "2026", "line": line, "hash": "a" * 64})
+        with pytest.raises(DatabaseSetBack) as refused:
+            await gateway.run(node.settings(), asyncio.Event())
+        await node.ran("restore")
+        await node.restart()
+
+    assert f"has another line {line}" in str(refused.value)
+
+
 async def test_gateways_of_one_database_share_the_rate(tmp_path: Path) -> None:
     """Half for each while there are two, and all for the one that is left; the page has both."""
     engines.use(engines.POSTGRESQL)

@@ -36,7 +36,7 @@ from bars_gateway.onboarding.reported import WhyOrAsked, reason_if_told, try_rep
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
 from bars_gateway.permissions import whoever_types
 from bars_gateway.store import chain
-from bars_gateway.store.heads import last_line_told
+from bars_gateway.store.heads import last_told
 from bars_gateway.store.reached import last_line_in
 
 _CURE_OF_DAMAGE = (
@@ -418,7 +418,8 @@ def _made_safe(settings: Settings, actor: Actor) -> "PutBack":
 def _last_told(settings: Settings) -> int:
     """Return the last line of the trail of which anything outside the database tells."""
     folders = [provider.spool_dir for provider in settings.providers.values()]
-    return max(last_line_told(settings.heads_file), last_line_in(folders))
+    told = last_told(settings.heads_file)
+    return max(told.line if told else 0, last_line_in(folders))
 
 
 def _hand_over(kept: Path, settings: Settings, actor: Actor, *, as_json: bool) -> None:

@@ -30,7 +30,7 @@ from bars_gateway.outbound.token import Tokens
 from bars_gateway.permissions import whoever_types
 from bars_gateway.stopping import pause
 from bars_gateway.store.connection import LOOKING
-from bars_gateway.store.heads import last_line_told
+from bars_gateway.store.heads import last_told
 from bars_gateway.store.in_force import Facts
 from bars_gateway.store.nodes import HOUSEKEEPING
 from bars_gateway.store.reached import REACHED_FILE, told_at, told_in
@@ -45,14 +45,21 @@ _FOLDER_ADVICE = (
 
 
 async def require_not_set_back(store: Store, heads: Path, name: str) -> None:
-    """Raise DatabaseSetBack where *heads* tells of lines of the trail that are not there yet."""
-    told = await asyncio.to_thread(last_line_told, heads)
+    """Raise DatabaseSetBack where *heads* tells of a line that is not in the trail, as it was."""
+    told = await asyncio.to_thread(last_told, heads)
+    if told is None:
+        return
     reached = await store.chain.head()
     line = reached.line if reached else 0
-    if told > line:
+    if told.line > line:
         raise DatabaseSetBack(
-            f"{name} ends with line {line} of its audit trail, and {heads} tells of line {told}:"
-            " it is another database, or an older copy"
+            f"{name} ends with line {line} of its audit trail, and {heads} tells of line"
+            f" {told.line}: it is another database, or an older copy"
+        )
+    if await store.reaches.is_another(told):
+        raise DatabaseSetBack(
+            f"{name} has another line {told.line} of its audit trail than {heads} tells of: it is"
+            " another database, or an older copy that has gone on since"
         )
 
 

@@ -285,6 +285,23 @@ def hash_at(connection: Connection, line: int) -> str | None:
     return None if row is None else _hash_in(row["hash"])
 
 
+def is_another(connection: Connection, told: TrailHead) -> bool:
+    """
+    Tell whether the line that was *told* of is another here, as it was written.
+
+    One that does not fit the line before it was spoilt: a walk finds that. And a restore that came
+    later knew of lines that are no longer there.
+    """
+    row = next(iter(connection.rows("trail_lines", after=told.line - 1, limit=1)), None)
+    if row is None or row["line"] != told.line or row["hash"] is None:
+        return False
+    hash_, before, texts = _hash_in(row["hash"]), hash_at(connection, told.line - 1), _decoded(row)
+    if hash_ == told.hash or before is None or texts is None:
+        return False
+    fits = hash_ == hash_after(before, digest_of_line(_values(row, texts)))
+    return fits and not connection.rows("proofs", kind=RESTORED, after=told.line, limit=1)
+
+
 def _end(connection: Connection, walk: Walk) -> None:
     row = connection.one("lines_given")
     given = int(row["given"] or 0) if row else 0

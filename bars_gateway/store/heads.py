@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bars_gateway.disk import sync_folder
-from bars_gateway.model.trail import MOST_LINES, Witness
+from bars_gateway.model.trail import MOST_LINES, TrailHead, Witness
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -50,12 +50,14 @@ def witnesses_in(path: Path, of: str) -> list[Witness]:
     return _dated(list(_witnesses(text, of)))
 
 
-def last_line_told(path: Path) -> int:
-    """Return the last line of which the file at *path* tells; 0: of none, or it cannot be read."""
+def last_told(path: Path) -> TrailHead | None:
+    """Return the last line of which the file at *path* tells; None: of none, or unreadable."""
     try:
-        return max((each.line or 0 for each in witnesses_in(path, "")), default=0)
+        told = witnesses_in(path, "")
     except OSError:
-        return 0
+        return None
+    heads = (TrailHead(line=each.line, hash=each.hash) for each in told if each.line)
+    return max(heads, key=lambda each: each.line, default=None)
 
 
 def _dated(found: list[Witness]) -> list[Witness]:

@@ -6,12 +6,16 @@ How far the database was: a file in each spool folder tells it, which may stay w
     a start finds      a mark that its trail has      none of them
     a line told of
     that it has        goes on                        another database, or nobody can tell: goes on
+    that is another    it has gone back: refused      goes on
     beyond its end     it has gone back: refused      goes on
 
 Numbers alone prove nothing: another database may have fewer lines. A mark is a line and its hash,
 which no other trail has; and whoever writes the file names only what its own trail has. So where
 one of them is there and the last line is not, this is the same database, and it knew more: or a
-copy that was made of it and has run elsewhere, which the folder cannot tell from it.
+copy that was made of it and has run elsewhere, which the folder cannot tell from it. Nor can it
+tell a trail that somebody has written anew, each hash from some line on. That one is not to be
+believed either in what was withdrawn; a line that merely does not fit those around it was spoilt,
+says nothing of the rest, and is for whoever walks the trail.
 
 There is a mark of each day, for the oldest lines may leave by their rule. What was not told yet
 when the database went back, or went back together with it, nobody sees.
@@ -29,7 +33,7 @@ from pathlib import Path
 from bars_gateway.errors import DatabaseSetBack
 from bars_gateway.frozen import frozen
 from bars_gateway.model.trail import TrailHead
-from bars_gateway.store.chain import beginning, hash_at, head
+from bars_gateway.store.chain import beginning, hash_at, head, is_another
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.heads import is_hash
 from bars_gateway.store.rows import instant, text
@@ -112,16 +116,29 @@ def require_not_gone_back(
     if last is None:
         return
     for folder, told in folders:
-        is_it = any(hash_at(connection, each.line) == each.hash for each in told.marks)
-        if is_it and told.last.line > last.line:
+        if not any(hash_at(connection, each.line) == each.hash for each in told.marks):
+            continue
+        tells = f"{folder / REACHED_FILE} tells that at {_shown(told.at)} it had"
+        if told.last.line > last.line:
             raise DatabaseSetBack(
                 f"{name} has gone back: it ends with line {last.line} of its audit trail, of"
-                f" {_when(connection, last)}, and {folder / REACHED_FILE} tells that at"
-                f" {_shown(told.at)} it had line {told.last.line}",
+                f" {_when(connection, last)}, and {tells} line {told.last.line}",
                 _CURE,
+            )
+        if is_another(connection, told.last):
+            raise DatabaseSetBack(
+                f"{name} has gone back, and has gone on since: line {told.last.line} of its audit"
+                f" trail is of {_when(connection, told.last)}, and {tells} another line"
+                f" {told.last.line}",
+                f"{_CURE} {_OR_WRITTEN_ANEW}",
             )
 
 
+_OR_WRITTEN_ANEW = (
+    "Or somebody has written the trail anew, for all its hashes fit: `bars-gateway audit verify"
+    " --against FILE`, with what was copied off this machine, tells from which line on. The cure is"
+    " the same: what waits in it cannot be believed."
+)
 _CURE = (
     "Another program has put an older copy back (a snapshot of the machine, a backup program,"
     " somebody by hand). If the newer database is still there, put it back. Else `bars-gateway"
@@ -164,6 +181,11 @@ class Reaches(Noun):
     ) -> None:
         """Raise DatabaseSetBack where one of *folders* tells of more of this database, *name*."""
         require_not_gone_back(connection, folders, name)
+
+    @reads
+    def is_another(self, connection: Connection, told: TrailHead) -> bool:
+        """Tell whether the line that was *told* of is another here, as it was written."""
+        return is_another(connection, told)
 
     @reads
     def reached(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from epr_side import eventually
+from store.test_chain import found, tampered
 from store.test_put_back import gone_back, safe
 from store.test_restoring import Home, home, queue, takes
 from store_values import NOW
@@ -18,7 +19,7 @@ from bars_gateway.config.spool_folder import SpoolOwner
 from bars_gateway.daemon.recording import ReachTeller
 from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.errors import DatabaseAway, DatabaseSetBack
-from bars_gateway.model.trail import LEAP
+from bars_gateway.model.trail import LEAP, BreachKind
 from bars_gateway.store.reached import REACHED_FILE, Reached, last_line_in, told_at, told_in
 from bars_gateway.store.store import Store
 
@@ -66,6 +67,36 @@ async def test_a_database_that_went_back_is_refused_until_it_is_made_safe(
     assert f"of {NOW:%Y-%m-%d %H:%M:%S} UTC" in str(refused.value)
     assert "restore --why TEXT`, without FILE" in refused.value.advice
     assert last_line_in([spool.path]) > LEAP
+
+
+async def test_one_that_has_grown_beyond_what_was_told_since_it_went_back_is_refused_as_well(
+    home: Home, spool: Spool
+) -> None:
+    """Its trail has that line, and it is another: what was withdrawn may have left meanwhile."""
+    await home.backed_up(queue(), spool.told())
+    await home.does(takes(), spool.told())
+    gone_back(home)
+    await home.does(queue(), queue(), queue())
+    with pytest.raises(DatabaseSetBack) as refused:
+        await home.does(spool.starts)
+    safe(home, told=last_line_in([spool.path]))
+    await home.does(spool.starts, spool.told(), spool.starts)
+
+    assert "another line" in str(refused.value)
+    assert "audit verify" in refused.value.advice
+    assert "restore --why TEXT`, without FILE" in refused.value.advice
+
+
+async def test_a_line_whose_hash_was_spoilt_keeps_no_gateway_from_starting(
+    home: Home, spool: Spool
+) -> None:
+    """It does not fit the line before it: who walks the trail says so, and nothing went back."""
+    await home.does(queue(), takes(), spool.told(), takes())
+    line = last_line_in([spool.path])
+    tampered(home.database, f"UPDATE chain SET hash = '{'0' * 64}' WHERE line = {line}")
+    await home.does(spool.starts)
+
+    assert (BreachKind.CHANGED, line) in found(home.database)
 
 
 async def test_a_restore_of_a_file_starts_well(home: Home, spool: Spool) -> None:

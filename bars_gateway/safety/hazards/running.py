@@ -214,6 +214,7 @@ RUNNING: Sequence[Hazard] = (
                 " start until that was done, or the right file is back.",
                 tests=(
                     "store/test_reached.py::test_a_database_that_went_back_is_refused_until_it_is_made_safe",
+                    "store/test_reached.py::test_one_that_has_grown_beyond_what_was_told_since_it_went_back_is_refused_as_well",
                     "scenarios/test_restores.py::test_what_another_program_has_put_back_is_made_safe",
                 ),
             ),
