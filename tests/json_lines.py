@@ -17,8 +17,11 @@ from bars_gateway.model.trail import Breach, Seal
 from bars_gateway.outbound.cache import CachedAnswer
 from bars_gateway.safety.incident import DraftedStep, IncidentDraft, IncidentMessage, ToldNotice
 from bars_gateway.safety.report import CounterLine, HandlingLine, SafetyReport
+from bars_gateway.store import aftermath
 from bars_gateway.store.counterparties import Counterparty
+from bars_gateway.store.explanations import Elsewhere
 from bars_gateway.store.figures import AnswerTimes, Backlog, Flow, Traffic
+from bars_gateway.store.sqlite.adopted import StandsAgain
 from bars_gateway.store.timeline import Timeline
 
 
@@ -51,6 +54,9 @@ LINES: Mapping[str, Line] = {
         "a message with that id",
         (*_names(Explanation), "handled_in_words", "turn_in_words", "fault_in_words"),
         Explanation,
+    ),
+    "explain (no message)": Line(
+        "where an id that is of no message was met", (*_names(Elsewhere), "in_words"), Elsewhere
     ),
     "timeline": Line("the conversation", _names(Timeline), Timeline),
     "owed": Line("an answer that is owed", (*_names(Debt), "overdue"), Debt),
@@ -130,6 +136,7 @@ LINES: Mapping[str, Line] = {
             *("ended_at", "removed", "rules", "classes"),
         ),
     ),
+    "purge --verify": Line("what was found", ("purge_id", "proven", "problems")),
     "hold-record": Line("what is held now", ("dry_run", "records", "linked_records", "holds")),
     "release-record": Line(
         "what is held no more", ("dry_run", "records", "linked_records", "holds")
@@ -152,6 +159,10 @@ LINES: Mapping[str, Line] = {
         "the restore",
         ("kept", "condition", "since", "listed", "uncollected", "messages", "alarms"),
     ),
+    "restore (no FILE)": Line(
+        "what was made safe", ("database", "since", "messages", "uncollected")
+    ),
+    "restore --hand-over": Line("what was handed over", ("listed", "messages", "alarms")),
 }
 # What a member is made of, where it is a document or a list of them.
 PARTS: Mapping[str, Line] = {
@@ -176,6 +187,10 @@ PARTS: Mapping[str, Line] = {
     "held": Line("by whom and why it is kept from every purge", _names(RecordHold), RecordHold),
     "holds": Line("a legal hold", _HOLD),
     "linked": Line("a workflow that is linked to what is held", _names(LinkedRecord), LinkedRecord),
+    "messages of restore": Line(
+        "a message that is concerned", _names(aftermath.Line), aftermath.Line
+    ),
+    "alarms of restore": Line("an alarm that stands again", _names(StandsAgain), StandsAgain),
     "counters": Line("a counter of the hazard log", _names(CounterLine), CounterLine),
     "handling": Line("how alarms of one kind were handled", _names(HandlingLine), HandlingLine),
 }

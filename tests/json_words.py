@@ -59,6 +59,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "alarmed": "whether an alarm of its workflow stands",
     "alarms": {
         "restore": "alarms that nobody had dealt with and the backup lacks: they stand again",
+        "restore --hand-over": "alarms that nobody had dealt with and the database lacks: they"
+        " stand again",
         "involved": "the kinds of its alarms that stand",
     },
     "alert_id": "its number, by which it is acknowledged",
@@ -73,6 +75,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "desks": "what that desk wants to know",
     },
     "at": {
+        "explain (no message)": "when that was",
         "audit, events": "when the line was written",
         "stats, incident, doctor": "when this was read",
         "happened, steps; course, beside": "when it happened",
@@ -153,6 +156,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "environment": "that of the settings: `local`, `sandbox`, `int` or `prod`",
     "ended_at": {"purge --certificates": "when it was done; null: it goes on"},
     "events": "its lines in the audit trail, in order",
+    "fate": "what became of it: `docs/glossary.md` explains each, under `what a restore did with a"
+    " message`",
     "fault": {
         "attempts, last": "on whose side the cause lies: `SEND`, `PROXY`, `REC` or `HERE`; null:"
         " it was acknowledged",
@@ -197,9 +202,15 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "held_against": "how many hashes that others know it was held against",
     "holds": "each hold; empty for a dry run",
     "hours": "how many in each of the last 24 hours, this one last",
-    "http_status": "HTTP status of the answer; null: nothing came back",
+    "http_status": {
+        "attempts, last": "HTTP status of the answer; null: nothing came back",
+        "explain (no message)": "what it was answered with; null: it was not refused",
+    },
     "how": "how that desk is reached, in words",
-    "in_words": "what the last attempt has met, as a sentence",
+    "in_words": {
+        "counterparties": "what the last attempt has met, as a sentence",
+        "explain (no message)": "the same, as a sentence",
+    },
     "inbound": "messages that came",
     "involved": "its messages",
     "is_held": "whether it is under a hold of its own: one does not hold what it is linked to",
@@ -215,7 +226,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     },
     "kind": {
         "audit, events": "what happened: `docs/records.md` explains each",
-        "alarms, handling": "what has happened: `docs/sending.md` explains each",
+        "alarms, handling, alarms of restore": "what has happened: `docs/sending.md` explains each",
         "incident": "what it is about: `message`, `workflow`, `alarm` or `quarantine`",
         "evidence gaps": "`evidence`, `statement` or `question`",
         "told, notices": "what the notice tells",
@@ -247,8 +258,12 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "audit export": "how many lines were chosen, and are there in full",
     },
     "links": "other workflows that belong to it, oldest first",
-    "listed": "whether the database that was there could be read to its end: else messages may be"
-    " missing here",
+    "listed": {
+        "restore": "whether the database that was there could be read to its end: else messages may"
+        " be missing here",
+        "restore --hand-over": "whether FILE could be read to its end: else messages may be missing"
+        " here",
+    },
     "linked": "workflows that are linked to it, which the hold does not hold by itself",
     "look": "what somebody has to look at; empty: nothing",
     "may": "each verb that there is for it",
@@ -267,7 +282,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     },
     "messages": {
         "timeline": "each, as `queue` has it, in the order in which they were taken",
-        "restore": "each message that is concerned, with its ids and what became of it (`fate`)",
+        "restore, restore (no FILE), restore --hand-over": "each that is concerned, with what"
+        " became of it",
     },
     "more": {
         "timeline": "whether there are more messages than are told",
@@ -309,6 +325,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "attempts, last": "which attempt: counted from 1",
         "involved": "the gateway's number of the message",
         "held": "the number of the hold",
+        "explain (no message)": "of the quarantined response, or of the question; null: it is"
+        " neither",
     },
     "objection": {
         "mark-handled": _MARKED["objection"],
@@ -338,12 +356,13 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "problems": "what is wrong, as sentences; empty: nothing",
     "provider": {
         "": "whose it is, as in the settings",
-        "audit; incident; alarms; happened, steps": "whose it is, as in the settings; null: no"
-        " one's",
+        "audit; incident; alarms; happened, steps; alarms of restore": "whose it is, as in the"
+        " settings; null: no one's",
         "safety report": "whose messages are counted; null: every provider's",
         "purge --certificates": "whose records; null: every provider's",
         "publishes": "which provider asked, as in the settings",
     },
+    "proven": "whether nothing that it names is left, and the ids that were given have its hashes",
     "purge_id": "its number",
     "publishes": "what it says about itself, as far as that is kept here",
     "quarantined": "what lies in quarantine that it is about; null: nothing",
@@ -366,6 +385,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "held_at": "since when",
     "held_by": "who ordered it",
     "why": {
+        "messages of restore": "why it could not be entered; null: it was, or needed not be",
         "audit": "the reason that was given; null: nobody did it, or none is asked for",
         "evidence gaps": "why it is needed, or what is said of it",
         "purge --certificates": "the reason that was given",
@@ -376,8 +396,9 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     },
     "request": "the message that began it, as `queue` has it",
     "request_id": {
-        "audit; alarms; happened, steps": "X-Request-Id of the message that it is about; null:"
-        " none",
+        "audit; alarms; happened, steps; alarms of restore": "X-Request-Id of the message that it"
+        " is about; null: none",
+        "explain (no message)": "X-Request-Id that was asked about",
         "": "X-Request-Id of the message: the same at every attempt",
     },
     "request_type": {
@@ -427,6 +448,9 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "counterparties": "since when the last attempts have met the same; null: nothing was sent"
         " to it",
         "restore": "when the backup last changed; null: nothing has happened in it",
+        "restore (no FILE)": "when it last changed before it was put back; null: nothing has"
+        " happened in it",
+        "alarms of restore": "when it was raised",
     },
     "slowest_seconds": "the longest time until one was handled, in seconds; null: none was",
     "source": "who did it: `epr`, `gateway`, `other` or `person`",
@@ -442,13 +466,16 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "involved": "where the message is",
         "linked; workflow, workflows": "where the workflow is",
         "links": "where the other is",
-        "hold, release, withdraw, retry, resend": "where the message is now",
+        "hold, release, withdraw, retry, resend, messages of restore": "where the message is now",
         "acknowledge": "how it stands: `open`, `acknowledged` or `resolved`",
         "attach, confirm": "where the workflow is now; null: nothing was done",
     },
     "steps": "what happened, oldest first",
     "success": "the share of the last 24 hours' attempts that were acknowledged, from 0 to 1;"
     " null: there were none",
+    "taken_at": {
+        "messages of restore": "when it was taken; null: what is stored of that is no time"
+    },
     "table_version": "the version of the table of answers, as it was then",
     "target_unchecked": "why nobody knew, when it came, whether its service takes it; null: it"
     " does, or this is not a new request",
@@ -501,6 +528,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     " not told",
     "waits": "what is waited for; never empty",
     "what": "what is missing",
+    "where": "where: `quarantine`, `refused` (what came under it broke a rule) or `asked` (the EPR"
+    " is asked about it)",
     "who": "who did it, as they call themselves; null: nobody did it",
     "within_2100": "how many of these were answered within 2,100 ms",
     "within_5000": "how many of these were answered within 5,000 ms",
