@@ -212,6 +212,7 @@ class EprSocket:
             *(route for each in self._further for route in each.routes()),
         ]
         application.router.add_routes(routes)
+        application.on_response_prepare.append(_keep_from_caches)
         return application
 
     @web.middleware
@@ -391,6 +392,10 @@ class EprSocket:
             if notice is not None:
                 return notice
         raise web.HTTPNotFound(reason="no notice has that number")
+
+
+async def _keep_from_caches(_request: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["Cache-Control"] = "no-store"
 
 
 def _refusal(refused: SubmissionRefused) -> Document:

@@ -288,6 +288,13 @@ async def test_another_providers_notice_is_not_there(
     assert [404, 404, 404, 404] == [*statuses, collected]
 
 
+@pytest.mark.parametrize("path", ["/notices", "/messages/none", "/nowhere", "/openapi.json"])
+async def test_nothing_is_for_a_cache(epr: aiohttp.ClientSession, path: str) -> None:
+    """What is read again is what is so now, and nothing of a patient lies in a client's cache."""
+    async with epr.get(path) as answer:
+        assert "no-store" == answer.headers["Cache-Control"]
+
+
 async def test_the_socket_describes_itself(epr: aiohttp.ClientSession) -> None:
     """Whoever connects learns what there is to ask for."""
     async with epr.get("/") as answer:

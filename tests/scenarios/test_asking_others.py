@@ -105,6 +105,17 @@ async def test_slots_are_never_kept(asked: World) -> None:
     assert 2 == len(epr.seen)
 
 
+async def test_no_cache_on_the_way_keeps_an_appointment(world: World) -> None:
+    """By when it was last changed alone, a client's cache may keep it for a day: cancelled since."""
+    changed = {"Last-Modified": "Fri, 20 Nov 2026 09:00:00 GMT", "ETag": 'W/"1"'}
+    booked = {"resourceType": "Appointment", "id": ID, "status": "booked"}
+    async with answering_reads(world, lambda _kind, _of: Said(booked, beside=changed)):
+        _, headers, _ = await ask(world, f"Appointment/{ID}?{TO}")
+
+    assert changed == {name: headers[name] for name in changed}
+    assert "no-store" == headers["Cache-Control"]
+
+
 async def test_xml_is_answered_in_xml(asked: World) -> None:
     """What the EPR accepts is passed on."""
     one = {"resourceType": "ServiceRequest", "id": ID, "status": "active", "intent": "order"}

@@ -20,6 +20,7 @@ class Said:
     status: int = 200
     echoes: bool = True
     ids: Mapping[str, str] = field(default_factory=dict)  # in place of those of the request
+    beside: Mapping[str, str] = field(default_factory=dict)  # what other headers say
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Script:
         raw = isinstance(said.document, bytes)
         body = said.document if raw else json.dumps(said.document).encode()
         headers = {name: request.headers[name] for name in IDS} if said.echoes else {}
-        headers |= said.ids
+        headers |= {**said.ids, **said.beside}
         return web.Response(status=said.status, body=body, content_type=JSON, headers=headers)
 
 
