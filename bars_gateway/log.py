@@ -317,6 +317,10 @@ EVENTS = {
         "A library said something; its text is left out, for it may quote a message.",
         "If it comes often, look up `name`.",
     ),
+    "lock.taken_anew": LogEvent(
+        "Somebody removed the lock at `path`, which keeps a second gateway away: it was made anew.",
+        "Find what removes it (a clean-up job?), and let that spare what is the gateway's.",
+    ),
     "log.lines_lost": LogEvent(
         "Nobody took what was said to the log for a while: here, `count` lines are lacking.",
         "`docs/runbooks.md`, at `log.stuck`.",

@@ -35,7 +35,8 @@ from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.files import private_pem
 from bars_gateway.permissions import behind, explained, require, require_database, require_making
 from bars_gateway.store.sqlite.backup import back_up
-from bars_gateway.store.sqlite.database import open_database, take_lock
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.sqlite.lock import take_lock
 
 AS_ROOT = os.geteuid() == 0
 WE = WHO if AS_ROOT else os.geteuid()

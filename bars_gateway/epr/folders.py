@@ -15,6 +15,7 @@ folder that has it is the one that this run has opened, and that no gateway has 
     the one we hold       -             goes on
     another               ours          locked, and held from now on: the share is back
     another               none, other   waits: a mount point, another provider's, another gateway's
+    the one we hold       no lock       locked anew: somebody has removed it
 
 What another gateway has opened meanwhile has that one's mark, and what was restored from before
 the start has an older one: both wait for a person, who starts this gateway again where it is meant.
@@ -124,7 +125,10 @@ class SpoolRoot:
         with self._swapping:
             found = self.path.stat() if self.path.exists() else None
             is_same = found and os.path.samestat(found, os.fstat(self._descriptor))
-            if not (is_same and self._is_held()):
+            named = self._is_named() if is_same and self._is_held() else False
+            if named is None:
+                self._lock_anew()
+            elif not named:
                 self._hold_what_is_back()
 
     def make(self, names: Iterable[str]) -> None:
@@ -194,6 +198,24 @@ class SpoolRoot:
         with contextlib.suppress(OSError):
             return self._mark is None or self._has_mark(self._lock)
         return False
+
+    def _is_named(self) -> bool | None:
+        """Tell whether the lock there is the one that we hold; None: somebody has removed it."""
+        try:
+            there = os.stat(LOCK_FILE, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return os.path.samestat(there, os.fstat(self._lock))
+
+    def _lock_anew(self) -> None:
+        """Make the lock again that somebody has removed, before another gateway does."""
+        try:
+            lock = self._locked()
+        except FolderInUse:
+            raise _another(self.path) from None
+        os.close(self._lock)
+        self._lock, self._mark = lock, _marked(lock)
+        log.error("lock.taken_anew", path=str(self.path / LOCK_FILE))
 
     def _hold_what_is_back(self) -> None:
         """Take the folder at our path in place of the one that is gone, if it has our mark."""

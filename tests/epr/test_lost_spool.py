@@ -152,6 +152,29 @@ def test_a_folder_that_is_back_is_locked_again(root: SpoolRoot) -> None:
         SpoolRoot(root.path, OWNER)
 
 
+def test_a_lock_whose_file_was_removed_is_made_anew(root: SpoolRoot) -> None:
+    """Or a second gateway would take what this one has claimed; the log tells of it, once."""
+    (root.path / ".lock").unlink()
+    with capture_logs() as lines:
+        root.require_in_place()
+        root.require_in_place()
+
+    assert [("lock.taken_anew", f"{root.path}/.lock")] == [(e["event"], e["path"]) for e in lines]
+    with pytest.raises(FolderInUse):
+        SpoolRoot(root.path, OWNER)
+
+
+def test_a_folder_that_another_gateway_has_once_its_lock_was_removed_is_left_to_it(
+    root: SpoolRoot,
+) -> None:
+    """This one takes and writes nothing there any more, and waits for a person."""
+    (root.path / ".lock").unlink()
+    with closing(SpoolRoot(root.path, OWNER)), pytest.raises(OSError, match=STALE):
+        root.require_in_place()
+    with pytest.raises(OSError, match=STALE):
+        root.require_in_place()
+
+
 def by_another_path(root: Path) -> None:
     """Let another folder lie there whose lock is the very file that we hold."""
     as_another_device(root)

@@ -1,6 +1,7 @@
 """What the database promises beneath the store."""
 
 import asyncio
+import fcntl
 import math
 import os
 import random
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
+from epr_side import eventually
 from store_values import NOW, arrival, payload, submission
+from structlog.testing import capture_logs
 
 from bars_gateway import store
 from bars_gateway.errors import (
@@ -179,6 +182,42 @@ def test_only_what_is_of_the_whole_database_is_waited_for(
     error.sqlite_errorcode = code
 
     assert expected is type(translated(error))
+
+
+async def test_a_lock_whose_file_was_removed_keeps_a_second_gateway_away_again(
+    tmp_path: Path,
+) -> None:
+    """Made anew at the next look, with what it says; and the log tells of whoever removes it."""
+    path, lock = tmp_path / "gateway.db", tmp_path / "gateway.db.lock"
+    with capture_logs() as logged:
+        async with open_database(path, look_seconds=0.01):
+            said = lock.read_bytes()
+            lock.unlink()
+            await eventually(lambda: lock.exists() and lock.read_bytes() == said)
+            with pytest.raises(DatabaseInUse):
+                async with open_database(path):
+                    pass
+
+    assert [("lock.taken_anew", str(lock))] == [
+        (each["event"], each["path"]) for each in logged if each["log_level"] == "error"
+    ]
+
+
+async def test_a_lock_that_another_gateway_has_meanwhile_ends_this_one(tmp_path: Path) -> None:
+    """Two that claim from one queue would send each message twice; and no stop is marked."""
+    path, lock = tmp_path / "gateway.db", tmp_path / "gateway.db.lock"
+
+    async def run() -> None:
+        async with open_database(path, look_seconds=0.01):
+            (tmp_path / "theirs").rename(lock)
+            await asyncio.Event().wait()
+
+    with (tmp_path / "theirs").open("w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(DatabaseInUse) as ended:
+            await run()
+
+    assert "removed while this gateway ran" in ended.value.advice
 
 
 async def test_a_second_gateway_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from bars_gateway import permissions
 from bars_gateway.errors import StoreError
 from bars_gateway.store.sqlite import connector, translated
-from bars_gateway.store.sqlite.database import BUSY_SECONDS, PRAGMAS, take_lock
+from bars_gateway.store.sqlite.database import BUSY_SECONDS, PRAGMAS
+from bars_gateway.store.sqlite.lock import take_lock
 
 
 def compacted(path: Path) -> None:

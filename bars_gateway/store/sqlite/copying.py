@@ -19,12 +19,11 @@ from bars_gateway.store.sqlite import SqliteConnection, connector, translated
 from bars_gateway.store.sqlite.database import (
     BUSY_SECONDS,
     PRAGMAS,
-    mark_in_use,
     migrate,
-    take_lock,
 )
 from bars_gateway.store.sqlite.inspection import mark
 from bars_gateway.store.sqlite.integrity import examine, examined, reading
+from bars_gateway.store.sqlite.lock import DatabaseLock, take_lock
 
 _OF_EACH_CONNECTION = ("PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
 
@@ -32,7 +31,9 @@ _OF_EACH_CONNECTION = ("PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
 class CopiedFile:
     """A database file as source or target. Get one from `hold_file`."""
 
-    def __init__(self, path: Path, raw: sqlite3.Connection, lock: int, vault: Vault) -> None:
+    def __init__(
+        self, path: Path, raw: sqlite3.Connection, lock: DatabaseLock, vault: Vault
+    ) -> None:
         self.path, self.raw, self._lock, self._vault = path, raw, lock, vault
         self.name = str(path.absolute())
         self.newest = newest(SQLITE)
@@ -117,7 +118,7 @@ class CopiedFile:
         """Note that it was stopped in order, and has been in use."""
         with self._told():
             mark(self.raw, stopped=True)
-        mark_in_use(self._lock)
+        self._lock.mark_in_use()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -18,12 +18,8 @@ be new again. The lock beside the file is held for as long as the database is op
 that ends, and not by the database's own trouble, leaves the mark of an orderly stop (`soundness`)
 as its last commit: a port that is taken at the start says nothing against what was stored.
 
-The file is held for one gateway at a time, and never an empty one put in its place:
-
-    FILE.lock   held for as long as FILE is open
-                what stands in it says that FILE has been in use
-
-Where FILE is missing and has been in use, it was taken away, and perhaps lost. To begin
+The file is held for one gateway at a time (`lock`), and never an empty one put in its place.
+Where it is missing and has been in use, it was taken away, and perhaps lost. To begin
 with an empty one would make every duplicate new again, so somebody must say so first.
 
 An opened file is looked at, set up, and brought up to date:
@@ -39,12 +35,9 @@ Decisions: D-durable, D-group-commit, D-one-instance.
 """
 
 import asyncio
-import contextlib
-import fcntl
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -54,11 +47,9 @@ import aiosqlite
 import structlog
 
 from bars_gateway import permissions
-from bars_gateway.disk import sync_folder
 from bars_gateway.errors import (
     DatabaseDamaged,
     DatabaseHeld,
-    DatabaseInUse,
     StoreError,
     StoreUnavailable,
 )
@@ -66,7 +57,6 @@ from bars_gateway.frozen import frozen
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.readings import StuckLog
-from bars_gateway.ownership import belong
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
@@ -101,11 +91,11 @@ from bars_gateway.store.sqlite.inspection import (
     stopped_in_order,
     work,
 )
+from bars_gateway.store.sqlite.lock import DatabaseLock, take_lock
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
 from bars_gateway.store.sqlite.space import given_back, room_of
 from bars_gateway.store.sqlite.unlocking import note_key, require_keys
 
-_IN_USE = b"The database beside this file has been in use.\n"
 log = structlog.get_logger(__name__)
 SMALL_BYTES = 64 * 1024 * 1024  # read in a moment, whatever the disk
 _UNCLEAN = (
@@ -138,56 +128,8 @@ _ALARMING = (
 )
 T = TypeVar("T")
 BUSY_SECONDS = 5.0  # only a backup or a sqlite3 shell can make us wait for so long
+_LOOK_SECONDS = 2.0  # as often as the spool folders' locks are looked at
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
-
-
-def take_lock(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
-    """
-    Return a descriptor of the lock, which *stack* lets go of; create what is missing.
-
-    Raises DatabaseInUse, or DatabaseDamaged where an empty file would replace one with content.
-    """
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True)
-        sync_folder(path.parent.parent)
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, descriptor)
-    belong(descriptor, path.parent)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DatabaseInUse(f"{path} is held by another gateway") from None
-    if not _has_content(path):
-        _refuse_to_forget(path, descriptor)
-    if not path.exists():
-        empty = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        belong(empty, path.parent)
-        os.close(empty)
-    return descriptor
-
-
-def mark_in_use(lock: int) -> None:
-    """Write down that there is a database now, once and on disk."""
-    # A full disk may have no room for it: the database holds without it, as it did before.
-    with contextlib.suppress(OSError):
-        if not os.fstat(lock).st_size:
-            os.pwrite(lock, _IN_USE, 0)
-            os.fsync(lock)
-
-
-def _refuse_to_forget(path: Path, lock: int) -> None:
-    log = Path(f"{path}-wal")
-    if _has_content(log):  # SQLite would throw it away
-        raise DatabaseDamaged(f"{path} is empty or missing, and its log {log.name} is not")
-    if os.fstat(lock).st_size:
-        raise DatabaseDamaged(
-            f"{path} is empty or missing, and has been in use; to begin with an empty one all the"
-            f" same, remove {path.name}.lock"
-        )
-
-
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
 
 
 @frozen
@@ -317,6 +259,10 @@ class _Writer(aiosqlite.Connection):
     async def prepare(self, path: Path) -> Opening:
         """Make the file ours."""
         return await self._execute(prepare, self._conn, path)  # type: ignore[no-any-return,no-untyped-call]
+
+    async def keep(self, lock: DatabaseLock) -> None:
+        """Take the lock anew where somebody has removed its file."""
+        await self._execute(lock.keep)  # type: ignore[no-untyped-call]
 
     async def checkpoint(self, *, empty: bool) -> Checkpoint:
         """Move the write-ahead log into the file."""
@@ -520,13 +466,15 @@ async def open_database(
     vault: Vault = CLEAR,
     group_limit: int = 100,
     busy_seconds: float = BUSY_SECONDS,
+    look_seconds: float = _LOOK_SECONDS,
 ) -> AsyncIterator[SqliteDatabase]:
     """
     Open *path*, creating it where there is none, and serve it until the block ends.
 
-    *busy_seconds*: for how long another program may hold it before that is an error. *vault*
-    encrypts what is stored. Raises DatabaseUnfit, DatabaseInUse, DatabaseHeld, DatabaseNewer,
-    KeyMissing or DatabaseDamaged; a damaged file is left as it is.
+    *busy_seconds*: for how long another program may hold it before that is an error;
+    *look_seconds*: between two looks at its lock. *vault* encrypts what is stored. Raises
+    DatabaseUnfit, DatabaseInUse, DatabaseHeld, DatabaseNewer, KeyMissing or DatabaseDamaged; a
+    damaged file is left as it is.
     """
     require_fit()
     async with AsyncExitStack() as stack:
@@ -535,24 +483,41 @@ async def open_database(
         writer = _Writer(connector(path, busy_seconds, vault), 64)
         await stack.enter_async_context(writer)
         opening = await _prepare(writer, path)
-        mark_in_use(lock)
+        lock.mark_in_use()
         serving = await stack.enter_async_context(open_reader(path, vault))
         looking = await stack.enter_async_context(open_reader(path, vault))
         readers = Readers(serving=serving, looking=looking)
         database = SqliteDatabase(path, writer, readers, group_limit, opening, vault=vault)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(database.commit_groups(), name="store-writer")
-                try:
-                    yield database
-                finally:
-                    database.close()
+            async with _served(database, _keep(writer, lock, look_seconds)):
+                yield database
         except BaseExceptionGroup as errors:
             if errors.subgroup((StoreError, sqlite3.Error)) is None:
                 await _mark_stopped(writer, database)
             # One error is that error: the group is our doing and says nothing to a reader.
             raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
         await _mark_stopped(writer, database)
+
+
+@asynccontextmanager
+async def _served(
+    database: SqliteDatabase, keep: Coroutine[None, None, None]
+) -> AsyncIterator[None]:
+    """Commit what is written until the block ends, and *keep* the lock meanwhile."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.commit_groups(), name="store-writer")
+        keeping = group.create_task(keep, name="store-lock")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            database.close()
+
+
+async def _keep(writer: _Writer, lock: DatabaseLock, look_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(look_seconds)
+        await writer.keep(lock)
 
 
 async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:

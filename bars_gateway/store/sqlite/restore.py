@@ -43,7 +43,6 @@ nothing may be lacking that the backup has.
 Decisions: D-restore.
 """
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -102,6 +101,7 @@ from bars_gateway.store.sqlite.integrity import (
     is_damage,
     reading,
 )
+from bars_gateway.store.sqlite.lock import DatabaseLock
 from bars_gateway.store.sqlite.unlocking import encrypt_anew, require_keys
 
 NOT_TAKEN_OVER = frozenset({Became.FAILED, Became.LEFT})
@@ -302,15 +302,8 @@ def _settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
     """Hold the lock that a running gateway holds; unlike it, create no database."""
-    descriptor = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        belong(descriptor, database.parent)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with closing(DatabaseLock(database)):
         yield
-    except BlockingIOError:
-        raise DatabaseInUse(f"{database} is held by a gateway that runs") from None
-    finally:
-        os.close(descriptor)
 
 
 def _require_whole(backup: Path) -> None:
