@@ -38,7 +38,6 @@ from bars_gateway.tls.certificates import (
     NoPem,
     Revocations,
     authority_name,
-    dns_names,
     extension_of,
     from_pem,
     is_authority,
@@ -120,16 +119,10 @@ class Identity:
 
     context: ssl.SSLContext
     probe_context: ssl.SSLContext  # asks for no certificate: for a load balancer's own checks
-    names: frozenset[str]  # what our certificate calls us
     chain: tuple[x509.Certificate, ...]  # ours, leaf first
     authorities: tuple[x509.Certificate, ...]  # of the callers
     # What the callers' authorities have withdrawn.
     revocations: Revocations = field(default_factory=Revocations)
-
-    @property
-    def not_after(self) -> datetime:
-        """When (UTC) the first certificate of our chain ends."""
-        return _first_end(self.chain)
 
 
 @frozen(kw_only=True)
@@ -180,16 +173,10 @@ def load_identity(
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
         probe_context=_server_context(certificate_file, private_key_file, ()),
-        names=_own_names(chain[0]),
         chain=tuple(chain),
         authorities=tuple(authorities),
         revocations=load_revocations(revocation_list_files, authorities),
     )
-
-
-def expiry_of(pem_file: Path) -> datetime:
-    """Return when (UTC) the first of the file's certificates ends; raise IdentityError."""
-    return _first_end(_certificates(pem_file))
 
 
 def client_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -315,11 +302,6 @@ def _normalised(name: str) -> str | None:
     return name if name and name.isascii() and name.isprintable() else None
 
 
-def _own_names(leaf: x509.Certificate) -> frozenset[str]:
-    names = [str(a.value) for a in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return frozenset([*names, *dns_names(leaf)])
-
-
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
@@ -434,7 +416,3 @@ def _no_passphrase() -> str:
 
 def _der(certificates: Iterable[x509.Certificate]) -> bytes:
     return b"".join(certificate.public_bytes(Encoding.DER) for certificate in certificates)
-
-
-def _first_end(certificates: Iterable[x509.Certificate]) -> datetime:
-    return min(certificate.not_valid_after_utc for certificate in certificates)
