@@ -126,7 +126,7 @@ def _take(
     if changed is not None:
         whose_it_is = whose(connection, arrival, changed["id"])
         remarks = remarks_on_change(connection, arrival.move, changed["id"], whose_it_is)
-        named = names(whose_it_is, right=True)  # the EPR was told, and has said yes
+        named = names(whose_it_is)  # the EPR was told, and has said yes
     if arrival.move is Move.REQUEST:
         _tell_given_twice(connection, arrival, now)
         workflow_id = open_workflow(connection, arrival, now)

@@ -83,11 +83,10 @@ def remarks_on_change(
     return (*of_patient, Remark.OTHER_RECORD) if any(map(stands, others)) else of_patient
 
 
-def names(whose_it_is: Sameness, *, right: bool) -> Names | None:
-    """Return how it is kept whom a message names; *right*: somebody has said that it is."""
-    if whose_it_is is Sameness.OTHER_PATIENT:
-        return Names.CHANGED if right else Names.OTHER
-    return Names.CHANGED if whose_it_is is Sameness.NEWLY_TRACED else None
+def names(whose_it_is: Sameness) -> Names | None:
+    """Return how it is kept whom a message names, where somebody has said that it is right."""
+    is_changed = whose_it_is in {Sameness.OTHER_PATIENT, Sameness.NEWLY_TRACED}
+    return Names.CHANGED if is_changed else None
 
 
 def out_of_time(later: Arrival | Submission, workflow: Row, state: State) -> Sequence[Issue]:

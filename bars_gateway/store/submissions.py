@@ -162,7 +162,7 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
         **_clock(submission.owed if submission.move in _TIMED else None),
         read_due_at=text(now) if submission.read_first else None,
         target_unchecked=submission.target_unchecked,
-        patient=names(whose(connection, submission, workflow_id), right=True),
+        patient=names(whose(connection, submission, workflow_id)),
         warnings=_written(submission.warnings),
         appointment_until=text(submission.appointment_until),
         **written(submission.word),

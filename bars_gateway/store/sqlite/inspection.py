@@ -210,7 +210,7 @@ def _lacking(
 ) -> list[sqlite3.Row]:
     """Return the keys of those rows under *condition* that *index* lacks."""
     return connection.execute(
-        f"SELECT {_listed('t', table.key)} FROM {table.name} AS t {table.unaided}"
+        f"SELECT {_listed(table.key)} FROM {table.name} AS t {table.unaided}"
         f" WHERE {condition} AND ({index.only}) AND NOT EXISTS ({_by(table, index)})",
         dict(values),
     ).fetchall()
@@ -224,8 +224,8 @@ def _by(table: Table, index: Index) -> str:
     )
 
 
-def _listed(alias: str, names: Sequence[str]) -> str:
-    return ", ".join(f"{alias}.{name}" for name in names)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"t.{name}" for name in names)
 
 
 def lacked_by(connection: sqlite3.Connection, gap: Gap) -> list[int]:
@@ -241,7 +241,7 @@ def step(
     """Compare the next rows of *table*, those *after* that key, with each of its indexes."""
     values: dict[str, object] = {f"a{n}": value for n, value in enumerate(after or ())}
     beyond = _bounded(table.key, ">", "a") if after else "1"
-    keys = _listed("t", table.key)
+    keys = _listed(table.key)
     end = connection.execute(
         f"SELECT {keys} FROM {table.name} AS t {table.unaided} WHERE {beyond}"
         f" ORDER BY {keys} LIMIT 1 OFFSET {STEP - 1}",
@@ -264,7 +264,7 @@ def step(
 
 def _bounded(key: Sequence[str], sign: str, letter: str) -> str:
     names = ", ".join(f":{letter}{n}" for n in range(len(key)))
-    return f"({_listed('t', key)}) {sign} ({names})"
+    return f"({_listed(key)}) {sign} ({names})"
 
 
 def _unledgered(
