@@ -25,6 +25,8 @@ _EACH = 10  # sessions of one user
 _MOST = 1_000
 _REMEMBERED = 1_000  # that have ended
 _PLANS = 20  # of one session
+_TRIES_EACH = 10  # in a minute, under one name
+_TRIES_OF_ALL = 30  # in a minute, under all names together
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,9 +105,7 @@ class Sessions(Generic[Plan]):
 class Tries:
     """How often somebody tried to log in within the last minute."""
 
-    def __init__(self, *, each: int = 10, all_together: int = 30) -> None:
-        """Allow so many in a minute for one name, and for all names together."""
-        self._each, self._all = each, all_together
+    def __init__(self) -> None:
         self._of: dict[str | None, deque[datetime]] = {}
         self._any: deque[datetime] = deque()
 
@@ -115,7 +115,7 @@ class Tries:
         for each in (own, self._any):
             while each and not now - _MINUTE < each[0] <= now:
                 each.popleft()
-        if len(own) >= self._each or len(self._any) >= self._all:
+        if len(own) >= _TRIES_EACH or len(self._any) >= _TRIES_OF_ALL:
             return False
         own.append(now)
         self._any.append(now)

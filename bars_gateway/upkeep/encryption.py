@@ -18,7 +18,7 @@ import structlog
 from bars_gateway.stopping import pause
 from bars_gateway.store.encryption import Encryption
 
-REST = 3.0  # how much longer than a step the pause after it is
+_REST = 3.0  # how much longer than a step the pause after it is
 LEAST_SECONDS = 0.01
 _LOG_SECONDS = 5.0  # a reader may hold on to the log: the last step is tried again
 log = structlog.get_logger(__name__)
@@ -33,10 +33,8 @@ class Encrypter:
         now: Callable[[], datetime],
         *,
         monotonic: Callable[[], float],
-        rest: float = REST,
     ) -> None:
         self._encryption, self._now, self._monotonic = encryption, now, monotonic
-        self._rest = rest
         self._again = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -58,7 +56,7 @@ class Encrypter:
                 async with asyncio.timeout(_LOG_SECONDS):
                     left = await self._encryption.step(self._now())
             took = self._monotonic() - started
-            await pause(self._stopping, max(LEAST_SECONDS, took * self._rest))
+            await pause(self._stopping, max(LEAST_SECONDS, took * _REST))
         if not left:
             found = await self._encryption.standing()
             log.info("encryption.completed", count=found.changed, key_id=found.wanted.split()[0])

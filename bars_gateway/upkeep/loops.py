@@ -56,7 +56,7 @@ Loop = Callable[[Beat], Awaitable[None]]
 Endless = Callable[[Beat], Coroutine[Any, Any, None]]
 PAUSE_SECONDS = 5.0
 LAG_EVERY_SECONDS = 0.5
-LOG_EVERY_SECONDS = 0.5
+_LOG_EVERY_SECONDS = 0.5
 
 
 class Notifier:
@@ -180,9 +180,9 @@ class LoopLag:
 class LogKeeper:
     """Writes to the log what nobody took when it was said, and knows how much was lost."""
 
-    def __init__(self, lines: LogLines | None, *, every_seconds: float = LOG_EVERY_SECONDS) -> None:
+    def __init__(self, lines: LogLines | None) -> None:
         """*lines*: None where the log is written as it comes."""
-        self._lines, self._every_seconds = lines, every_seconds
+        self._lines = lines
         self._stopping = asyncio.Event()
 
     @property
@@ -199,7 +199,7 @@ class LogKeeper:
         """Write it until stopped."""
         while self._lines is not None and not self._stopping.is_set():
             self._lines.pass_on()
-            await pause(self._stopping, self._every_seconds)
+            await pause(self._stopping, _LOG_EVERY_SECONDS)
 
     def stop(self) -> None:
         """End at once; what waits then is written at the very end."""
