@@ -51,7 +51,6 @@ app = typer.Typer(
 )
 _COLUMNS = ("At (UTC)", "Kind", "Provider", "X-Request-Id", "Who", "Why")
 _SEAL_COLUMNS = ("Day (UTC)", "Through line", "Lines", "Hash")
-_MOST_SEALS = 100_000
 _UNTOLD = (
     "a gateway makes it as it starts. Without it, and --against, only the trail itself is seen"
 )

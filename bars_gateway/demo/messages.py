@@ -447,7 +447,7 @@ def response(
     and the text of why not. Responses to a referral are short, the last one too.
     """
     bundle: dict[str, Any] = json.loads(acknowledgement)
-    request = _resource(bundle, "ServiceRequest")
+    request = _service_request(bundle)
     referral = "referral" in _categories(request)
     final = encounter == "finished" and not referral
     entries = [e for e in bundle["entry"] if final or e["resource"]["resourceType"] in _INTERIM]
@@ -490,7 +490,7 @@ def no_show(acknowledgement: bytes) -> bytes:
         "focus": [{"reference": urls["ServiceRequest"]}],
         "definition": f"{_RESPONSE_DEFINITION}-referral",
     }
-    _resource(bundle, "ServiceRequest")["status"] = "revoked"
+    _service_request(bundle)["status"] = "revoked"
     actor = {"actor": {"reference": urls["Patient"]}} if "Patient" in urls else {}
     appointment = {
         "resourceType": "Appointment",
@@ -503,9 +503,9 @@ def no_show(acknowledgement: bytes) -> bytes:
     return _written(bundle, entries)
 
 
-def _resource(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
+def _service_request(bundle: dict[str, Any]) -> dict[str, Any]:
     resources = (entry["resource"] for entry in bundle["entry"])
-    return next(each for each in resources if each["resourceType"] == kind)
+    return next(each for each in resources if each["resourceType"] == "ServiceRequest")
 
 
 def _categories(request: dict[str, Any]) -> set[str]:

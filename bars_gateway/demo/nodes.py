@@ -297,16 +297,17 @@ async def _seen(condition: Callable[[], Awaitable[object]]) -> None:
 
 async def _tells_of_it(stage: NodesStage) -> None:
     """Wait until south's status page says that the other is away."""
-    await _page(stage, _MISSED, there=True)
+    await _page(stage, says_so=True)
     stage.timeline.say("south", f"its status page: {_MISSED} has been away", "told")
 
 
-async def _page(stage: NodesStage, says: str, *, there: bool) -> None:
+async def _page(stage: NodesStage, *, says_so: bool) -> None:
+    """Return once south's status page says that north is away, or says so no more."""
     async with aiohttp.ClientSession(trust_env=False) as session:
 
         async def is_so() -> bool:
             async with session.get(stage.south.status_url) as response:
-                return (says in await response.text()) == there
+                return (_MISSED in await response.text()) == says_so
 
         await _seen(is_so)
 
@@ -348,7 +349,7 @@ KILL: Chapter[NodesStage] = Chapter(
 async def _return(stage: NodesStage) -> None:
     """Start north again, and count."""
     await _start(stage, stage.north)
-    await _page(stage, _MISSED, there=False)
+    await _page(stage, says_so=False)
     told = "; ".join(map(str, await _nodes(stage)))
     stage.timeline.say("doctor", f"nodes: {told}", "both there")
     arrived = {"there": Counter(stage.desk.taken), "back": Counter(_at_the_ambulance(stage))}

@@ -144,10 +144,6 @@ def _answers(*answers: tuple[int, str, str]) -> dict[str, Schema]:
     }
 
 
-def _bytes(description: str) -> Schema:
-    return {"description": description, "content": {name: {"schema": {}} for name in _FHIR}}
-
-
 def _query(name: str, kind: str, default: int, description: str) -> Schema:
     schema = {"type": kind, "minimum": 0, "default": default, "description": description}
     return _parameter(name, "query", schema)
@@ -204,7 +200,10 @@ def _get(name: str, summary: str, *answers: tuple[int, str, str], **more: object
 def _read(name: str, summary: str, *answers: tuple[int, str, str]) -> Schema:
     """Return a GET of bytes as they came."""
     operation = _get(name, summary, _NOT_THERE, *answers, parameters=[_NUMBER])
-    operation["responses"]["200"] = _bytes("byte for byte as it came")
+    operation["responses"]["200"] = {
+        "description": "byte for byte as it came",
+        "content": {name: {"schema": {}} for name in _FHIR},
+    }
     return operation
 
 

@@ -160,7 +160,7 @@ class SocketRelay:
         elif path == "/messages":
             cut, self.cuts = self.cuts, False
             seen.submitted(hashlib.sha256(body).hexdigest(), None if cut else status)
-            if status == _CREATED and _BUILT_ANEW in rules_in(answer, "warnings"):
+            if status == _CREATED and _BUILT_ANEW in _warned_of(answer):
                 seen.built_anew_at.append(seen.seconds)
             return cut
         elif (given := _ANSWERED.fullmatch(path)) and status in _REFUSED:
@@ -170,9 +170,9 @@ class SocketRelay:
         return False
 
 
-def rules_in(document: bytes, member: str) -> set[str]:
-    """Return the rules that a receipt or a refusal names in *member*."""
-    return {str(each.get("rule")) for each in _issues_in(document, member)}
+def _warned_of(receipt: bytes) -> set[str]:
+    """Return the rules of which *receipt* says that they are not kept."""
+    return {str(each.get("rule")) for each in _issues_in(receipt, "warnings")}
 
 
 def why_in(refusal: bytes) -> str:

@@ -103,6 +103,7 @@ def write(kind: str, settings: Settings) -> Letter:
 def _key(settings: Settings) -> Letter:
     onboarding = settings.onboarding
     keys = {each.key_id: each.private_key_file for each in settings.providers.values()}
+    kids = "\n".join(f"Key id (kid): {kid}" for kid in keys)
     hosted = onboarding.jwks_url
     if hosted is not None and not has_path(hosted):
         raise OnboardingError(f"onboarding.jwks_url {NO_PATH}", HOSTED_BELOW)
@@ -118,7 +119,7 @@ Environment: {settings.environment.upper()}
 {ids}
 Product, as in the SCAL: {product.name} {product.version}
 {_organisations(settings)}
-{_lines("Key id (kid)", keys)}
+{kids}
 Signed with RS512, RSA of at least {settings.preset.minimum_key_bits} bits.
 {how}
 """
@@ -265,10 +266,6 @@ def _organised(settings: Settings) -> Iterator[str]:
 
 def _named(provider: Provider) -> str:
     return f"{provider.name}, ODS code {provider.ods_code}"
-
-
-def _lines(label: str, values: Mapping[str, object]) -> str:
-    return "\n".join(f"{label}: {value}" for value in values)
 
 
 def _plural(noun: str, things: Mapping[str, object] | list[str]) -> str:
