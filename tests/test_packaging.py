@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,59 @@ def test_a_script_has_none_of_the_known_traps(name: str) -> None:
     assert (0, "") == ran(
         "shellcheck", "--severity=warning", "--external-sources", PACKAGING / name
     )
+
+
+def a_clone(folder: Path) -> tuple[str, ...]:
+    """Make one of a project that has had two releases, with a package of each; return its git."""
+    git = ("git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org")
+    shutil.copytree(PACKAGING, folder / "packaging")
+    assert (0, "") == ran(*git, "init", "-q")
+    for version in ("0.9.0", "0.10.0"):
+        kept = folder / "tests" / "upgrades" / version / "kept.json"
+        package = folder / "build" / "earlier" / f"v{version}" / "dist" / f"{version}+deb12_all.deb"
+        for file in (kept, package):
+            file.parent.mkdir(parents=True)
+            file.touch()
+        assert (0, "") == ran(*git, "add", kept)
+        assert (0, "") == ran(*git, "commit", "-q", "-m", f"release: {version}")
+    return git
+
+
+def earlier_packages(folder: Path, *last: str) -> list[str]:
+    """Return the versions whose packages deb-earlier names, as it orders them; or its complaint."""
+    code, said = ran("bash", folder / "packaging" / "deb-earlier", "bookworm", *last)
+    assert code == 0
+    return [Path(line).name.removesuffix("+deb12_all.deb") for line in said.splitlines()]
+
+
+def test_an_upgrade_begins_with_each_release_in_a_clone_without_tags(tmp_path: Path) -> None:
+    """The commit that made it says so, and whoever fetched no tags tries as much."""
+    git = a_clone(tmp_path)
+    assert (0, "") == ran(*git, "commit", "-q", "--allow-empty", "-m", "docs: say more")
+
+    assert ["0.9.0", "0.10.0"] == earlier_packages(tmp_path)
+    assert ["0.10.0"] == earlier_packages(tmp_path, "1")
+
+
+def test_an_upgrade_begins_with_the_commit_that_has_the_tag(tmp_path: Path) -> None:
+    """This one is the release itself by its words, and the tag says that it came before."""
+    git = a_clone(tmp_path)
+    assert ["0.9.0"] == earlier_packages(tmp_path)
+    assert (0, "") == ran(*git, "tag", "v0.10.0", "HEAD^")
+
+    assert ["0.9.0", "0.10.0"] == earlier_packages(tmp_path)
+
+
+def test_where_nothing_was_released_it_is_said_aloud_that_no_upgrade_was_tried(
+    tmp_path: Path,
+) -> None:
+    """And the rest of the trial counts."""
+    git = a_clone(tmp_path)
+    assert (0, "") == ran(*git, "checkout", "-q", "HEAD^")
+
+    (told,) = earlier_packages(tmp_path)
+
+    assert "NO UPGRADE WAS TRIED" in told
 
 
 def checked(folder: Path, broken: str) -> tuple[int, bool]:

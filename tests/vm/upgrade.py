@@ -6,7 +6,7 @@ Upgrades the last release's package to this one under systemd, while messages co
 
     python tests/vm/upgrade.py FOLDER
 
-The release is built from its tag (packaging/deb-earlier), and laid into a copy of the disk.
+The release is built from its commit (packaging/deb-earlier), and laid into a copy of the disk.
 """
 
 import asyncio
