@@ -32,7 +32,7 @@ from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway import disk
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import StorageFull, StoreUnavailable
 from bars_gateway.model.messages import Arrival, Payload, Submission
 from bars_gateway.standard.formats import LONG
 from bars_gateway.standard.nhs_numbers import numbers_in
@@ -199,7 +199,7 @@ class Shared:
 
     def refuse_when_full(self) -> None:
         """
-        Raise StorageFull where there is too little room to promise anything (D-free-space).
+        Raise StoreUnavailable where there is too little room to promise anything (D-free-space).
 
         Where there was enough a moment ago there is: the reserve is for more than a moment's
         messages. What was refused lately may pass now.
@@ -212,9 +212,12 @@ class Shared:
             raise full
         self._room_until = now + _LOOKED_AT_EACH
 
-    def too_little_room(self) -> StorageFull | None:
+    def too_little_room(self) -> StoreUnavailable | None:
         """Return how much room there is, and how much is asked for; None: there is enough."""
-        room = self.database.room()
+        try:
+            room = self.database.room()
+        except StoreUnavailable as error:
+            return error
         if room.free_bytes is None or room.free_bytes >= self.minimum_free_bytes:
             return None
         return StorageFull(
@@ -281,7 +284,7 @@ def writes(work: Work[N, P, T]) -> Method[N, P, T]:
 
 
 def promises(method: Method[N, P, T]) -> Method[N, P, T]:
-    """Let *method* raise StorageFull where there is too little room to promise anything."""
+    """Let *method* raise StoreUnavailable where there is too little room to promise anything."""
 
     async def guarded(noun: N, /, *args: P.args, **kwargs: P.kwargs) -> T:
         noun._shared.refuse_when_full()  # noqa: SLF001 # the other half of Noun

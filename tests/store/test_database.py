@@ -161,6 +161,31 @@ async def test_what_held_the_database_is_over_with_the_next_write(tmp_path: Path
         assert store.unavailable() is None
 
 
+@pytest.mark.parametrize("in_its_place", [None, b"another"])
+async def test_nothing_is_written_to_a_file_that_was_taken_away(
+    tmp_path: Path, in_its_place: bytes | None
+) -> None:
+    """SQLite would write on, and lose it with the next stop; once the file is back, all goes on."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        store = Store(database, node="here")
+        database.path.rename(tmp_path / "away")
+        if in_its_place:
+            database.path.write_bytes(in_its_place)
+        with pytest.raises(StoreUnavailable, match="out of reach"):
+            await store.outbound.submit(submission(), NOW)
+        with pytest.raises(StoreUnavailable, match="out of reach"):
+            await store.inbound.receive(arrival(), NOW)
+        told = store.unavailable()
+        with pytest.raises(StoreUnavailable, match="out of reach"):
+            await store.overview(NOW)
+        (tmp_path / "away").rename(database.path)
+        await store.outbound.submit(submission(), NOW)
+
+        assert told is not None
+        assert str(database.path) in str(told)
+        assert 1 == (await store.overview(NOW)).outbound["queued"]
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

@@ -93,7 +93,7 @@ from bars_gateway.store.sqlite.inspection import (
 )
 from bars_gateway.store.sqlite.lock import DatabaseLock, take_lock
 from bars_gateway.store.sqlite.soundness import SqliteSoundness
-from bars_gateway.store.sqlite.space import given_back, room_of
+from bars_gateway.store.sqlite.space import OpenedFile, given_back
 from bars_gateway.store.sqlite.unlocking import note_key, require_keys
 
 log = structlog.get_logger(__name__)
@@ -251,9 +251,9 @@ def _learn_alarms(connection: sqlite3.Connection) -> None:
 class _Writer(aiosqlite.Connection):
     """The connection that writes: runs a whole group in one hop to its thread."""
 
-    async def transact(self, works: Sequence[Work[Any]]) -> GroupEnd:
-        """Run *works* in one transaction and return the result of each."""
-        group: GroupEnd = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
+    async def transact(self, file: OpenedFile, works: Sequence[Work[Any]]) -> GroupEnd:
+        """Run *works* in one transaction on *file* and return the result of each."""
+        group: GroupEnd = await self._execute(_write_group, self._conn, file, works)  # type: ignore[no-untyped-call]
         return group
 
     async def prepare(self, path: Path) -> Opening:
@@ -267,6 +267,16 @@ class _Writer(aiosqlite.Connection):
     async def checkpoint(self, *, empty: bool) -> Checkpoint:
         """Move the write-ahead log into the file."""
         return await self._execute(checkpoint, self._conn, empty=empty)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _write_group(
+    connection: sqlite3.Connection, file: OpenedFile, works: Sequence[Work[Any]]
+) -> GroupEnd:
+    try:
+        file.require_in_place()
+    except StoreUnavailable as error:
+        return GroupEnd([WorkResult(error=error)] * len(works), 0.0)
+    return _run_group(connection, works)
 
 
 def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> GroupEnd:
@@ -337,7 +347,7 @@ class SqliteDatabase:
         *,
         vault: Vault,
     ) -> None:
-        self.path, self.vault = path, vault
+        self.path, self.vault, self.file = path, vault, OpenedFile(path)
         self.after_orderly_stop = opening.after_orderly_stop
         self.left = {gap.index: gap for gap in opening.left}  # what lacks rows and stays so
         self._writer = writer
@@ -364,8 +374,8 @@ class SqliteDatabase:
         return await self._gathering.done(work)
 
     def room(self) -> Room:
-        """Return how large the file is, and how much is free on its disk."""
-        return room_of(self.path)
+        """Return how large the file is, and how much is free on its disk; or StoreUnavailable."""
+        return self.file.room()
 
     @property
     def unwritten(self) -> StoreUnavailable | None:
@@ -437,7 +447,7 @@ class SqliteDatabase:
 
     async def _commit(self, group: Group[SqliteConnection]) -> bool:
         """Run *group* in one transaction; return whether that changed anything."""
-        done = await self._writer.transact(group.works)
+        done = await self._writer.transact(self.file, group.works)
         results = done.results
         if done.flush_seconds is not None:
             self.measures.committed(done.seconds, done.flush_seconds)
@@ -524,7 +534,7 @@ async def _mark_stopped(writer: _Writer, database: SqliteDatabase) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and the file is sound."""
     if database.left:  # the next start is to try again before its doors open
         return
-    (result,) = (await writer.transact([on_raw(mark, stopped=True)])).results
+    (result,) = (await writer.transact(database.file, [on_raw(mark, stopped=True)])).results
     if result.error is not None:
         log.warning("store.stop_not_marked", reason=str(result.error))
 

@@ -1,10 +1,13 @@
 """
-Gives the room of what was purged back to the disk.
+The file on its disk: whether it is still at its path, how much room there is, and room given back.
 
     empty pages ─► filled from the end of the file, which is cut off there ─► a shorter file
 
 Only a file that was made with `auto_vacuum = INCREMENTAL` can do that, as every one is that this
 release makes. One that an earlier program made has to be rebuilt once: `bars-gateway compact`.
+
+SQLite writes on to a file that was moved away or removed, and what it says is on disk is gone with
+the next stop. In WAL mode it does not look: so each group of works and each promise begin with it.
 """
 
 import os
@@ -12,8 +15,10 @@ import sqlite3
 import time
 from pathlib import Path
 
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.store.connection import Room
 
+_OUT_OF_REACH = "the database is out of reach"
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
 
@@ -22,6 +27,33 @@ def room_of(path: Path) -> Room:
     disk = os.statvfs(path.parent)
     free = disk.f_bavail * disk.f_frsize
     return Room(name=str(path), size_bytes=path.stat().st_size, free_bytes=free)
+
+
+class OpenedFile:
+    """The file that was opened, which somebody may take from its path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._opened = path, path.stat()
+
+    def require_in_place(self) -> None:
+        """Raise StoreUnavailable where it is not at its path any more."""
+        try:
+            there = self._path.stat()
+        except OSError as error:
+            raise self._out_of_reach(error) from None
+        if not os.path.samestat(there, self._opened):
+            raise StoreUnavailable(f"{_OUT_OF_REACH}: another file lies at {self._path}")
+
+    def room(self) -> Room:
+        """Return how large it is, and how much is free on its disk; raise StoreUnavailable."""
+        self.require_in_place()
+        try:
+            return room_of(self._path)
+        except OSError as error:
+            raise self._out_of_reach(error) from None
+
+    def _out_of_reach(self, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"{_OUT_OF_REACH}: {self._path}: {error.strerror}")
 
 
 def given_back(connection: sqlite3.Connection, *, pages: int) -> tuple[int, float]:
