@@ -106,7 +106,7 @@ async def test_slots_are_never_kept(asked: World) -> None:
 
 
 async def test_no_cache_on_the_way_keeps_an_appointment(world: World) -> None:
-    """By when it was last changed alone, a client's cache may keep it for a day: cancelled since."""
+    """Known by its last change alone, a client may keep it for a day: cancelled since, maybe."""
     changed = {"Last-Modified": "Fri, 20 Nov 2026 09:00:00 GMT", "ETag": 'W/"1"'}
     booked = {"resourceType": "Appointment", "id": ID, "status": "booked"}
     async with answering_reads(world, lambda _kind, _of: Said(booked, beside=changed)):
