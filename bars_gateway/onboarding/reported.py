@@ -61,14 +61,14 @@ def refuse_numbers(option: str, typed: str | None) -> None:
         raise typer.BadParameter(NUMBER_IN_TEXT, param_hint=option)
 
 
-def report_done(settings: Settings, kind: str, **told: object) -> None:
+def report_done(settings: Settings, kind: str, /, **told: object) -> None:
     """Report it: the gateway enters it soon, or at its next start. Raises OSError."""
     permissions.require_making(settings.reports_dir)
     author = {"who": whoever_types(), "role": "operator"}
     report(settings.reports_dir, kind, {**author, **told}, datetime.now(UTC))
 
 
-def try_report(settings: Settings, kind: str, **told: object) -> None:
+def try_report(settings: Settings, kind: str, /, **told: object) -> None:
     """Report what holds all the same where it cannot be reported, and say so."""
     try:
         report_done(settings, kind, **told)

@@ -235,3 +235,73 @@ async def test_what_sets_an_objection_aside_is_told_as_it_is_typed(
     (line, _) = (await desk.types("resend", "--all", *WHY))[1]
 
     assert line.endswith("(--yes)")
+
+
+ONE, OTHER = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+LATER = NOW + timedelta(hours=2)
+BETWEEN = (NOW + timedelta(hours=1)).isoformat()
+# What each leaves of two messages: the first or the second.
+FILTERS = {
+    "--receiver": ("https://fhir.nhs.uk/Id/dos-service-id|2", 1),
+    "--use-case": ("a1t1", 1),
+    "--correlation-id": (ONE, 0),
+    "--taken-from": (BETWEEN, 1),
+    "--taken-before": (BETWEEN, 0),
+}
+
+
+async def two_for(verb: str, desk: Desk, store: Store) -> tuple[str, str]:
+    """Let there be two that the verb is for, alike in nothing; return their X-Request-Ids."""
+    first = submission(correlation_id=ONE, body=referral())
+    other = {"receiver": "https://fhir.nhs.uk/Id/dos-service-id|2", "use_case": "a1t1"}
+    ends = {"give_up_at": LATER + timedelta(hours=1)}
+    second = submission(correlation_id=OTHER, body=referral(), **other, **ends)
+    for each, at in ((first, NOW), (second, LATER)):
+        await store.outbound.submit(each, at)
+        if verb in {"retry", "resend"}:
+            await refused(store, 1, at)
+    if verb == "release":
+        await desk.types("hold", "--all", *WHY)
+    return first.request_id, second.request_id
+
+
+async def meant(desk: Desk, verb: str, *filters: str) -> set[str]:
+    """Return which messages it would be done to, or would be told why not."""
+    _, lines = await desk.types(verb, "--all", *filters, "--dry-run", "--json", *WHY)
+    return {json.loads(line)["request_id"] for line in lines}
+
+
+@pytest.mark.parametrize("option", FILTERS)
+@pytest.mark.parametrize("verb", ["hold", "release", "withdraw", "retry", "resend"])
+async def test_a_filter_leaves_what_fits_it(
+    desk: Desk, store: Store, verb: str, option: str
+) -> None:
+    """One of two that the verb is for, and without the filter it is both."""
+    both = await two_for(verb, desk, store)
+    value, fits = FILTERS[option]
+
+    assert set(both) == await meant(desk, verb)
+    assert {both[fits]} == await meant(desk, verb, option, value)
+
+
+STATES = {"hold": "queued", "release": "held", "withdraw": "queued", "resend": "refused"}
+
+
+@pytest.mark.parametrize("verb", [*STATES, "retry"])
+async def test_a_state_is_a_filter_too(desk: Desk, store: Store, verb: str) -> None:
+    """`--state`: of another state there is none here."""
+    both = await two_for(verb, desk, store)
+
+    assert set(both) == await meant(desk, verb, "--state", STATES.get(verb, "refused"))
+    assert set() == await meant(desk, verb, "--state", "unconfirmed")
+
+
+@pytest.mark.parametrize("verb", [*STATES, "retry"])
+async def test_a_verb_is_for_one_provider(desk: Desk, store: Store, verb: str) -> None:
+    """`--provider`: its gateway is asked, and one that the settings have not is refused."""
+    both = await two_for(verb, desk, store)
+    code, complaint = await desk.is_told(verb, "--all", "--provider", "nobody", *WHY)
+
+    assert set(both) == await meant(desk, verb, "--provider", PROVIDER)
+    assert 2 == code
+    assert "--provider" in complaint
