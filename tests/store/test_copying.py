@@ -17,7 +17,7 @@ import pytest
 from json_lines import LINES
 from postgres_server import PostgresServer
 from store_values import NOW, TERMS, arrival, attempt, claim_next, payload, submission
-from typed import WHY, Done, settings_text, typed
+from typed import Done, settings_text, typed
 
 from bars_gateway.errors import CopyRefused, DatabaseInUse, KeyMissing
 from bars_gateway.keyring import CLEAR, EncryptionRing, RingKey, Vault
@@ -508,7 +508,7 @@ def test_reopening_asks_why_and_says_what_to_leave_alone(clear_file, server, typ
     """The audit trail keeps the reason."""
     type_it("", "store", "copy", "--to", server.url)
     refused = type_it("", "store", "reopen")
-    done = type_it("", "store", "reopen", *WHY)
+    done = type_it("", "store", "reopen", "--why", "INC-7")
 
     assert (2, 0) == (refused.code, done.code)
     assert f"Let none start on {server.name}: remove it." == done.out.splitlines()[-1]
