@@ -33,6 +33,7 @@ import orjson
 
 from bars_gateway.frozen import frozen
 from bars_gateway.standard import xml
+from bars_gateway.standard.mentions import Held, Mentions, is_patient, mentions_by_type, mentions_in
 from bars_gateway.standard.r4 import ABOUT, matcher, resources, vocabulary
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
@@ -135,7 +136,7 @@ class Message:
     needed_by: datetime | None  # the clinical time: occurrencePeriod.end or the slot's start
     entries: tuple[Entry, ...]
     root: Resource
-    held: Sequence[Resource] = field(default=(), repr=False, compare=False)  # see `everything`
+    held: Held | None = field(default=None, repr=False, compare=False)  # what it is shown to hold
 
     @cached_property
     def header(self) -> Resource:
@@ -180,48 +181,35 @@ class Message:
     @property
     def references(self) -> frozenset[str]:
         """Every reference in it: there are few, and each stands in many places."""
-        return self._seen.references
+        return self._mentions.references
 
     @cached_property
     def everything(self) -> Sequence[Resource]:
         """Every object in it, in whatever order; those around the entries may be among them."""
-        return self.held or [each for within in self.objects for each in within]
+        groups = self.objects if self.held is None else self.held.values()
+        return [each for group in groups for each in group]
 
     @cached_property
     def telling(self) -> list[Resource]:
         """The objects that may say whom they are about, those of the Patients first."""
-        if not self._names_by_reference and len(self._seen.patients) <= 1:
-            return self._seen.patients  # as nearly always
+        if not self._names_by_reference and len(self._mentions.patients) <= 1:
+            return self._mentions.patients  # as nearly always
         first = sorted(
             zip(self.entries, self.objects, strict=True), key=lambda each: each[0].type != "Patient"
         )
-        tells = _may_tell if self._names_by_reference else _is_patient
+        tells = _may_tell if self._names_by_reference else is_patient
         return [each for _, within in first for each in within if tells(each)]
 
     @cached_property
     def _names_by_reference(self) -> bool:
         """Whether a reference may say by a number whose it is; nearly all are fullUrls."""
-        return self._seen.names_by_identifier or any(
+        return self._mentions.names_by_identifier or any(
             "patient/" in each.lower() for each in self.references
         )
 
     @cached_property
-    def _seen(self) -> "_Seen":
-        references: set[str] = set()
-        identifiers: list[Json] = []
-        patients: list[Resource] = []
-        for each in self.everything:  # written out: every object passes through it
-            if "reference" in each and (reference := each["reference"]).__class__ is str:
-                references.add(reference)
-            if "identifier" in each:
-                identifiers.append(each["identifier"])
-            if "resourceType" in each and _is_patient(each):
-                patients.append(each)
-        return _Seen(
-            references=frozenset(references),
-            names_by_identifier=any(each.__class__ is dict for each in identifiers),
-            patients=patients,
-        )
+    def _mentions(self) -> Mentions:
+        return mentions_in(self.everything) if self.held is None else mentions_by_type(self.held)
 
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""
@@ -231,15 +219,6 @@ class Message:
     def _by_url(self) -> dict[str, Entry]:
         # Of several with one fullUrl the first counts; a rule says that there are several (B16).
         return {entry.full_url: entry for entry in reversed(self.entries)}
-
-
-@frozen(kw_only=True)
-class _Seen:
-    """What one walk over every object of a message has found."""
-
-    references: frozenset[str]
-    names_by_identifier: bool  # whether anything is referred to by an identifier
-    patients: list[Resource]
 
 
 def once(find: Callable[[Message], T]) -> Callable[[Message], T]:
@@ -262,11 +241,7 @@ def once(find: Callable[[Message], T]) -> Callable[[Message], T]:
 
 
 def _may_tell(each: Resource) -> bool:
-    return not _WHOM.isdisjoint(each) or _is_patient(each)
-
-
-def _is_patient(each: Resource) -> bool:
-    return each.get("resourceType") == "Patient"
+    return not _WHOM.isdisjoint(each) or is_patient(each)
 
 
 def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
@@ -283,21 +258,21 @@ def focus_url_in(header: Resource) -> str:
     return next((text_of(each, "reference") for each in maps_of(header, "focus")), "")
 
 
-def said_by(root: Resource, objects: Sequence[Resource] = ()) -> Message:
+def said_by(root: Resource, held: Held | None = None) -> Message:
     """
     Return what a Bundle says that was read before; raise MalformedBundle if it is none.
 
-    *objects*: every one in it, where whoever has read it knows them.
+    *held*: every object in it, where whoever has read it has shown it to be sound.
     """
     if root.get("resourceType") != "Bundle":
         raise MalformedBundle("the resource is not a Bundle", "Bundle.resourceType")
     entries = tuple(_entries(root))
     header: Resource = entries[0].resource if entries else {}
-    return _message(root, entries, header, objects)
+    return _message(root, entries, header, held)
 
 
 def _message(
-    root: Resource, entries: tuple[Entry, ...], header: Resource, objects: Sequence[Resource]
+    root: Resource, entries: tuple[Entry, ...], header: Resource, held: Held | None
 ) -> Message:
     focus_reference = focus_url_in(header)
     focus = next(
@@ -334,7 +309,7 @@ def _message(
         or edge_or_instant(text_of(appointment, "start")),
         entries=entries,
         root=root,
-        held=objects,
+        held=held,
     )
 
 

@@ -112,7 +112,7 @@ def examine(
         return _told([replace(error.issue, line=error.line)])
     found = [*_of_bytes(body, document, side), *_of_structure(tree, sound), *_of_writing(document)]
     try:
-        message = bundle.said_by(tree, sound.objects if sound else ())
+        message = bundle.said_by(tree, sound.by_type if sound else None)
     except MalformedBundle as error:
         return _told([*found, error.issue], document)
     move = meaning.move_of(message)

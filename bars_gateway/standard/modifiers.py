@@ -16,14 +16,11 @@ Decisions: D-modifiers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import repeat
-from operator import contains
 
-from bars_gateway.standard.bundle import Message, objects_in, once
-from bars_gateway.standard.r4 import vocabulary
+from bars_gateway.standard.bundle import Message, once
+from bars_gateway.standard.r4 import MODIFIERS, vocabulary
 from bars_gateway.standard.tree import Json, Resource, map_of, maps_of, text_of
 
-_UNKNOWN = ("modifierExtension", "implicitRules")
 # What is read of a response beside its request: what is changed in these changes what it says.
 _TELLING = frozenset({"MessageHeader", "ServiceRequest", "Encounter", "CarePlan", "Appointment"})
 _IN_ERROR = "entered-in-error"
@@ -101,17 +98,15 @@ _DETAIL = (("status", _code("cancelled")), ("doNotPerform", _is_true))
 @once
 def unknown(message: Message) -> tuple[str, ...]:
     """Return where a modifier extension or implicit rules stand: BaRS knows none of either."""
-    objects = message.held or objects_in(message.root)
-    # Every object passes through it, and nearly none has one: the loops are not Python's.
-    if any(any(map(contains, objects, repeat(name))) for name in _UNKNOWN):
-        return tuple(_unknown(message.root, "Bundle"))
-    return ()
+    if message.held is not None:
+        return ()  # as nearly always: it is R4 without modifiers
+    return tuple(_unknown(message.root, "Bundle"))
 
 
 def _unknown(node: Resource, path: str) -> Iterator[str]:
     """Yield the paths in *node*; what R4 has no name for is not looked into, nor shown."""
     for name, value in node.items():
-        if name in _UNKNOWN:
+        if name in MODIFIERS:
             yield f"{path}.{name}"
         elif name.removeprefix("_") not in vocabulary():
             continue

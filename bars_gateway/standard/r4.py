@@ -65,6 +65,8 @@ _IN_ATTRIBUTES = {
 RESOURCE = "Resource"  # the type of an element that holds a whole resource
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
 Fit = Callable[[Any], object]  # something true only of a value with which nothing is wrong
+# What may change the meaning of all that stands beside it, wherever R4 lets it stand.
+MODIFIERS = ("modifierExtension", "implicitRules")
 REFERENCE = "reference"  # R4's type for it is string; what it holds names something
 # Where R4 has a record say whom it is about, of all that a message may carry. Who writes, asks,
 # does or pays may be somebody's patient, too, and the record is not about them for that.

@@ -23,18 +23,20 @@ the rest is looked at closely, as if nothing had been asked.
 Decisions: D-structure.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.r4 import (
+    MODIFIERS,
     REFERENCE,
     RESOURCE,
     Fit,
@@ -85,16 +87,16 @@ def check(tree: Json, *, path: str = "Bundle") -> list[Issue]:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A resource that is R4, and every object in it."""
+    """A resource that is R4 without modifiers, and every object in it, by its type."""
 
     tree: Resource
-    objects: Sequence[Resource]
+    by_type: Mapping[str, list[Resource]]
 
 
 def sound(tree: Json) -> Sound | None:
     """Return what *tree* is, if it is an R4 resource and that shows without a close look."""
     walk = _walked(tree)
-    return Sound(walk.objects[0], walk.objects) if walk and not walk.numbers else None
+    return Sound(cast("Resource", tree), walk.by_type) if walk and not walk.numbers else None
 
 
 def sound_in(body: bytes) -> Sound | None:
@@ -115,7 +117,7 @@ def sound_in(body: bytes) -> Sound | None:
         return None
     for owner, name, number in walk.numbers:
         owner[name] = number
-    return Sound(root, walk.objects)
+    return Sound(root, walk.by_type)
 
 
 def problems(tree: Json, *, path: str) -> list[Issue]:
@@ -324,10 +326,11 @@ def _shown(unders: list[Json], beside: Json) -> Iterator[tuple[int, Json]]:
             yield index, under
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Shape:
     """What the objects of one type are, by member: what stands nowhere here needs a close look."""
 
+    type: str
     value: dict[str, Fit]
     values: dict[str, Fit]  # in a list
     object: Mapping[str, "_Shape"]
@@ -350,14 +353,15 @@ class _Shapes(dict[str, _Shape]):
 
 
 # It has none, and nothing fits it: that of the resource which is there takes its place.
-_ANY_RESOURCE = _Shape({}, {}, {}, {}, required=(), choices=(), is_free=True)
+_ANY_RESOURCE = _Shape(RESOURCE, {}, {}, {}, {}, required=(), choices=(), is_free=True)
+_Level = defaultdict[_Shape, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """What one walk has met."""
 
-    objects: list[Any] = field(default_factory=list)
+    by_type: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     numbers: list[tuple[Any, str, Number]] = field(default_factory=list)  # of orjson's
 
     def read(self, owner: Resource, name: str, value: Any) -> Json:
@@ -379,6 +383,7 @@ def _shape(type_name: str) -> _Shape:
         if (type_name, name) == ("Reference", "reference")
         else member
         for name, member in members(type_name).items()
+        if name not in MODIFIERS
     }
     found = elements(type_name)
     alone = {each.name for each in found if len(each.names) == 1}
@@ -393,6 +398,7 @@ def _shape(type_name: str) -> _Shape:
     }
     kind: dict[str, Fit] = {"resourceType": bool} if type_name in resources() else {}
     return _Shape(
+        type_name,
         value=kind | {n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=False)},
         values={n: fit(m.type, m.codes) for n, m in _those(of, primitive=True, many=True)},
         object=_Shapes(extended | {n: m.type for n, m in _those(of, primitive=False, many=False)}),
@@ -407,49 +413,63 @@ def _those(of: Mapping[str, Member], *, primitive: bool, many: bool) -> list[tup
     return [(n, m) for n, m in of.items() if m.is_primitive is primitive and m.many is many]
 
 
-def _shape_of(resource: Resource) -> _Shape:
-    kind = resource.get("resourceType")
-    return _shape(str(kind)) if kind in resources() else _ANY_RESOURCE
+@cache
+def _shapes_of_resources() -> _Shapes:
+    return _Shapes({each: each for each in resources()})
+
+
+class _UnsureError(Exception):
+    """It takes a close look to tell whether all is sound."""
 
 
 def _walked(tree: Json) -> _Walk | None:
     walk = _Walk()
+    level: _Level = defaultdict(list, {_ANY_RESOURCE: [tree]})
     try:
-        return walk if _is_sound(tree, _ANY_RESOURCE, walk, 1) else None
-    except (KeyError, TypeError):  # a name that R4 does not know, or a value of another kind
-        return None
+        for _ in range(_DEEPEST):
+            level = _below(level, walk)
+            if not level:
+                return walk
+    except (KeyError, TypeError, _UnsureError):
+        return None  # as of a name that R4 does not know, or a value of another kind
+    return None
 
 
-def _is_sound(value: Any, shape: _Shape, walk: _Walk, depth: int) -> bool:
-    if not isinstance(value, dict) or not value or depth > _DEEPEST:
-        return False
-    if shape is _ANY_RESOURCE:
-        shape = _shape_of(value)
-    walk.objects.append(value)
+def _below(level: _Level, walk: _Walk) -> _Level:
+    """Return what stands in the objects of one level, all of which are sound."""
+    found: _Level = defaultdict(list)
+    for resource in level.pop(_ANY_RESOURCE, ()):
+        level[_shapes_of_resources()[resource["resourceType"]]].append(resource)
+    for shape, values in level.items():
+        walk.by_type[shape.type] += values
+        _look_at(values, shape, walk, found)
+    return found
+
+
+def _look_at(values: list[Any], shape: _Shape, walk: _Walk, within: _Level) -> None:
+    """Look at all objects of one kind; put what stands in them *within*."""
     fits = shape.value
-    for name, item in value.items():  # written out: every object passes through it
-        kind = item.__class__
-        if kind is str:
-            is_right = fits[name](item)
-        elif kind is dict:
-            is_right = _is_sound(item, shape.object[name], walk, depth + 1)
-        elif kind is list:
-            is_right = _are_sound(item, shape, name, walk, depth + 1)
-        else:
-            is_right = fits[name](walk.read(value, name, item))
-        if not is_right:
-            return False
-    return shape.is_free or _is_met(shape, value)
-
-
-def _are_sound(items: list[Any], shape: _Shape, name: str, walk: _Walk, depth: int) -> bool:
-    if name in shape.values:
-        return bool(items) and all(map(shape.values[name], items))
-    inner = shape.objects[name]
-    for each in items:
-        if not _is_sound(each, inner, walk, depth):
-            return False
-    return bool(items)
+    for value in values:  # written out: every object passes through it
+        if value.__class__ is not dict or not value:
+            raise _UnsureError
+        for name, item in value.items():
+            kind = item.__class__
+            if kind is str:
+                is_right = fits[name](item)
+            elif kind is dict:
+                is_right = True
+                within[shape.object[name]].append(item)
+            elif kind is not list:
+                is_right = fits[name](walk.read(value, name, item))
+            elif name in shape.values:
+                is_right = item and all(map(shape.values[name], item))
+            else:
+                is_right = item
+                within[shape.objects[name]] += item
+            if not is_right:
+                raise _UnsureError
+        if not (shape.is_free or _is_met(shape, value)):
+            raise _UnsureError
 
 
 def _is_met(shape: _Shape, value: Resource) -> bool:
