@@ -420,8 +420,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} came naming two patients",
         whose=Whose.THEIRS,
         advice="A part of it may be about somebody else. Check whose it is before anybody files it"
-        " or acts on it, and telephone whoever sent it. The EPR has it with the remark"
-        " two_patients.",
+        " or acts on it, and telephone whoever sent it. What the EPR is told of it has the remark"
+        " two_patients; of a cancellation of what nobody knows here it is told nothing.",
         ends="nothing else",
     ),
     "inbound.modified": AlarmKind(

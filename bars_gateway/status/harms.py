@@ -37,7 +37,7 @@ HARM_OF_ALARMS: Mapping[str, str] = {
     "cancel.turned_away": "What was to be cancelled goes on here: somebody may go who is no longer"
     " wanted.",
     "patient.other": "Something may be filed, or acted on, for the wrong patient.",
-    "patient.two": "A part of it may be about somebody other than the patient it is filed for.",
+    "patient.two": "It may be filed, or acted on, for the wrong one of the two.",
     "inbound.modified": "Something may be done that was not to be, or a patient passed over, by"
     " whoever reads only a part of it.",
     "record.other": "Both may be acted on, or one may be cancelled in the belief that nobody is"
