@@ -216,8 +216,7 @@ class DropFolder:
             if drops:
                 self._seen()
             fates = await self._submit(drops)
-            if fates:
-                await self._asked(self._outbox.finish, fates)
+            placed = await self._asked(self._outbox.finish, fates) if fates else 0
             await self._tell_failures()
             if len(fates) < len(drops):
                 await self._asked(self._leave, drops, fates)
@@ -229,7 +228,7 @@ class DropFolder:
             self._complain("the store takes nothing more", self._refused_by.advice)
             return False
         self._trouble = None
-        return bool(drops)
+        return placed > 0
 
     async def _asked(self, work: Callable[..., T], *arguments: object) -> T:
         """Do something in the folder, and know for how long it takes."""

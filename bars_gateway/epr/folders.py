@@ -200,12 +200,13 @@ class SpoolRoot:
         return False
 
     def _is_named(self) -> bool | None:
-        """Tell whether the lock there is the one that we hold; None: somebody has removed it."""
+        """Tell whether the lock that we hold has a name still; None: no other is there either."""
         try:
-            there = os.stat(LOCK_FILE, dir_fd=self._descriptor, follow_symlinks=False)
+            os.stat(LOCK_FILE, dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return os.path.samestat(there, os.fstat(self._lock))
+        # By no number: on SMB with `noserverino` the same file has another one at each look.
+        return os.fstat(self._lock).st_nlink > 0
 
     def _lock_anew(self) -> None:
         """Make the lock again that somebody has removed, before another gateway does."""

@@ -21,6 +21,9 @@ not rename. It is left alone until it has not changed for a scan, and then refus
 named like nothing that is sent, and an envelope whose message does not come, are refused
 after a minute. What cannot be taken at all is counted, with its cause (`StuckFiles`).
 
+On a share another program (a virus scanner) may have a file open that is ours already, so that
+nobody can move or remove it. It is put off until it is closed, and worked on behind all others.
+
 An envelope may come too late for its message, and would then attach to the next one of that
 name. So where a name was used a moment ago, an envelope and the next message are set aside,
 unless the envelope says which message it means (`Stems`).
@@ -28,9 +31,10 @@ unless the envelope says which message it means (`Stems`).
 The names of the EPR's files are never logged: some EPRs put patients into them.
 """
 
+import contextlib
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from heapq import nsmallest
@@ -40,7 +44,7 @@ from xml.parsers import expat
 import orjson
 import structlog
 
-from bars_gateway.epr.folders import Folder, FolderEntry, Sheet
+from bars_gateway.epr.folders import Folder, FolderEntry, Sheet, is_open_elsewhere
 from bars_gateway.epr.spool import (
     CUT,
     ENVELOPES,
@@ -160,6 +164,7 @@ class Outbox:
         self._stuck = StuckFiles(spool.new, spool.claimed, wall=wall)
         self._numbers: dict[tuple[str, str], int] = {}
         self._left_over: frozenset[str] | None = None  # what lay there at the start, by token
+        self._held: set[str] = set()  # tokens of what another program has open, in claimed/
         self._failing: set[str] = set()  # files that nobody can finish before the next start
         self._failures: list[Exception] = []
 
@@ -191,25 +196,62 @@ class Outbox:
         """Take the mark from a file that has no fate yet: it was not what ended us."""
         if drop.ticket.tried:
             plain = replace(drop.ticket, tried=False)
-            self._spool.claimed.move(drop.ticket.text, self._spool.claimed, plain.text)
+            with self._unless_open_elsewhere(drop.ticket):
+                self._spool.claimed.move(drop.ticket.text, self._spool.claimed, plain.text)
 
     def failures(self) -> Sequence[Exception]:
         """Return what nobody foresaw since the last time: each about a file that is left lying."""
         found, self._failures = self._failures, []
         return found
 
-    def finish(self, fates: Sequence[DropOutcome]) -> None:
-        """Put each message and its document where the EPR looks, on disk when this returns."""
-        claimed = self._spool.claimed
-        fates = [fate for fate in fates if self._try(fate.drop.ticket.token, self._write, fate)]
-        claimed.flush([fate.drop.ticket.beside(Mark.FATE) for fate in fates])
-        fates = [fate for fate in fates if self._try(fate.drop.ticket.token, self._place, fate)]
-        for folder in {self._folder(fate) for fate in fates}:
+    def finish(self, fates: Sequence[DropOutcome]) -> int:
+        """
+        Put each message and its document where the EPR looks, on disk when this returns.
+
+        Return how many are there now: what another program has open waits for a later look.
+        """
+        written = self._flushed([fate for fate in fates if self._done(self._write, fate)])
+        placed = [fate for fate in written if self._done(self._place, fate)]
+        for folder in {self._folder(fate) for fate in placed}:
             folder.sync()
+        return len(placed)
+
+    def _done(self, step: Callable[[DropOutcome], bool], fate: DropOutcome) -> bool:
+        ticket = fate.drop.ticket
+        with self._unless_open_elsewhere(ticket):
+            return bool(self._try(ticket.token, step, fate))
+        return False
 
     def _write(self, fate: DropOutcome) -> bool:
         self._spool.claimed.write(fate.drop.ticket.beside(Mark.FATE), fate.document)
         return True
+
+    def _flushed(self, fates: Sequence[DropOutcome]) -> Sequence[DropOutcome]:
+        """Put what was written on disk; return those of which it is."""
+        try:
+            self._spool.claimed.flush([fate.drop.ticket.beside(Mark.FATE) for fate in fates])
+        except OSError as error:
+            if not is_open_elsewhere(error):
+                raise
+            return [fate for fate in fates if self._done(self._flush, fate)]
+        return fates
+
+    def _flush(self, fate: DropOutcome) -> bool:
+        self._spool.claimed.flush([fate.drop.ticket.beside(Mark.FATE)])
+        return True
+
+    @contextlib.contextmanager
+    def _unless_open_elsewhere(self, ticket: Ticket) -> Iterator[None]:
+        """Put off what another program has open: no other file waits for it."""
+        try:
+            yield
+        except OSError as error:
+            if not is_open_elsewhere(error):
+                raise
+            self._held.add(ticket.token)
+            self._stuck.note(ticket.text, Cause.OPEN_ELSEWHERE)
+            # It did not end us: were it left over still, its next try would count as the third.
+            self._left_over = (self._left_over or frozenset()) - {ticket.token}
 
     def _try(self, name: str, work: Callable[..., T], *arguments: object) -> T | None:
         """Do something with one file; where that fails in a way that nobody foresaw, leave it."""
@@ -232,9 +274,10 @@ class Outbox:
             self._left_over = frozenset(ticket.token for ticket in tickets)
         for ticket in tickets:
             if ticket.token in self._left_over:
-                drop = self._try(ticket.token, self._second_try, ticket)
-                if drop is not None:
-                    return drop
+                with self._unless_open_elsewhere(ticket):
+                    drop = self._try(ticket.token, self._second_try, ticket)
+                    if drop is not None:
+                        return drop
         self._left_over = frozenset()
         return None
 
@@ -249,15 +292,22 @@ class Outbox:
         return self._read(marked)
 
     def _claims(self) -> Iterator[Drop]:
-        for ticket in self._messages():
-            drop = self._try(ticket.token, self._read, ticket)
-            if drop is not None:
-                yield drop
+        tickets = self._messages()
+        self._held &= {ticket.token for ticket in tickets}
+        held = frozenset(self._held)
+        yield from self._read_again(each for each in tickets if each.token not in held)
         if not self._page:
             self._list()
         while self._page:
             name, mark = self._page.popleft()
             drop = self._try(name, self._claim, name, mark)
+            if drop is not None:
+                yield drop
+        yield from self._read_again(each for each in tickets if each.token in held)
+
+    def _read_again(self, tickets: Iterable[Ticket]) -> Iterator[Drop]:
+        for ticket in tickets:
+            drop = self._try(ticket.token, self._read, ticket)
             if drop is not None:
                 yield drop
 
@@ -269,7 +319,8 @@ class Outbox:
         tokens = {ticket.token for ticket in messages}
         for ticket in tickets:
             if ticket.token not in tokens:  # its message is in its final place
-                self._spool.claimed.remove(ticket.text)
+                with self._unless_open_elsewhere(ticket):
+                    self._spool.claimed.remove(ticket.text)
         return messages
 
     def _list(self) -> None:
@@ -385,11 +436,11 @@ class Outbox:
         try:
             if sheet is None or sheet.inode != claimed.inode(ticket.text):
                 sheet = claimed.read(ticket.text, self._max_bytes)
+            has_one = ticket.mark in _ENVELOPED
+            envelope = self._envelope(ticket) if has_one else None
         except OSError as error:
             self._stuck.unreadable(ticket.text, error)
             return None
-        has_one = ticket.mark in _ENVELOPED
-        envelope = self._envelope(ticket) if has_one else None
         return Drop(
             ticket=ticket,
             body=sheet.body,
@@ -406,7 +457,9 @@ class Outbox:
                     return None
                 self._spool.new.move(name, claimed, own)
             return claimed.read(own, _ENVELOPE_BYTES).body
-        except OSError:
+        except OSError as error:
+            if is_open_elsewhere(error):  # it is there, and can be read once it is closed
+                raise
             return None
 
     def _folder(self, fate: DropOutcome) -> Folder:

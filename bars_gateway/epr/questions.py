@@ -421,14 +421,16 @@ class QuestionFolder:
     async def _submit_or_refuse(self, given: _Given) -> None:
         """Take an answer in; one that causes an internal error is refused with that."""
         try:
-            await self._submit(given)
+            with self._unless_open_elsewhere(given.name):
+                await self._submit(given)
         except (OSError, StoreUnavailable):
             raise
         except Exception as error:  # unit of work
             self._failing.add(given.name)  # where it cannot be refused either, it is left lying
             await self._tell(error, None)
             document = documents.encode(documents.answer_refusal([_FAILED]))
-            await asyncio.to_thread(self._refuse, given, document)
+            with self._unless_open_elsewhere(given.name):
+                await asyncio.to_thread(self._refuse, given, document)
             self._failing.discard(given.name)
 
     async def _tell(self, error: Exception, request_id: str | None) -> None:
@@ -465,7 +467,9 @@ class QuestionFolder:
             if not self._refused.has(each + ending)
             and self._refused.may_write(f"{each}.reason.json", document)
         )
-        self._leave(self._refused, f"{free}.reason.json", document)
+        reason = f"{free}.reason.json"
+        if not self._refused.has(reason):  # else a look before could not move the file
+            self._leave(self._refused, reason, document)
         folder.move(name, self._refused, free + ending)
         self._refused.sync()
 

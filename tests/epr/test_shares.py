@@ -7,10 +7,10 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import messages
@@ -20,9 +20,10 @@ from structlog.testing import capture_logs
 from world import world_in
 
 from bars_gateway.epr import drop
+from bars_gateway.epr.answering import AnswerRefused
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import SpoolRoot
-from bars_gateway.epr.outbox import Mark, Outbox
+from bars_gateway.epr.outbox import DropOutcome, Mark, Outbox
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Cause, Spool, stem_of
 from bars_gateway.errors import ConfigurationError, FolderInUse
@@ -217,6 +218,125 @@ def test_a_name_stays_barred_until_its_message_is_claimed(
 
     assert [Mark.REUSED] == [drop.ticket.mark for drop in box.take()]
     assert not box._stems.is_barred(stem_of("one.json"))
+
+
+def busy(what: Callable[..., object], *names: str) -> Callable[..., object]:
+    """Let a call fail that is about one of these names, as while a virus scanner has it open."""
+
+    def call(name: object, *rest: object, **where: object) -> object:
+        if str(name).endswith(names):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return what(name, *rest, **where)
+
+    return call
+
+
+def finished(box: Outbox) -> int:
+    """Take what there is, and tell the EPR that it was accepted."""
+    drops = box.take()
+    return box.finish([DropOutcome(drop=each, accepted=True, document=b"{}") for each in drops])
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        ("rename", [".m.one.json"]),
+        ("rename", [".f.one.json"]),
+        ("unlink", [".f.one.json"]),
+        ("open", [".f.one.json"]),
+    ],
+)
+def test_a_claimed_file_that_is_open_elsewhere_keeps_no_other_waiting(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch, call: str, names: list[str]
+) -> None:
+    """Its message is in the store; the file follows once it is closed, and the page says so."""
+    for name in ("one.json", "two.json"):
+        (root / "outbox/new" / name).write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, call, busy(getattr(os, call), *names))
+        placed = [finished(box)]
+        (root / "outbox/new/three.json").write_bytes(messages.referral())
+        placed += [finished(box), finished(box)]
+        there = sorted(each.name for each in (root / "outbox/accepted").glob("t*"))
+        causes = [(each.cause, each.count) for each in box.stuck]
+    placed += [finished(box), finished(box)]
+
+    assert ["three.json", "three.receipt.json", "two.json", "two.receipt.json"] == there
+    assert [1, 1, 0, 1, 0] == placed
+    assert [(Cause.OPEN_ELSEWHERE, 1)] == causes
+    assert [] == list(box.stuck)
+    assert [] == [each for each in (root / "outbox/claimed").iterdir() if "one" in each.name]
+
+
+def test_what_lay_there_at_the_start_and_is_open_elsewhere_is_not_taken_for_what_ended_us(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again for as long as it takes, and is not refused for it."""
+    for name in ("one.json", "two.json"):
+        (root / "outbox/claimed" / f"token-{name[0]}.m.{name}").write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "rename", busy(os.rename, ".m.one.json", ".M.one.json"))
+        placed = [finished(box) for _ in range(4)]
+    last = box.take()
+
+    assert 1 == sum(placed)
+    assert [("one.json", False)] == [(each.ticket.name, each.ended_us) for each in last]
+
+
+@pytest.mark.parametrize("call", ["rename", "open"])
+def test_an_envelope_that_is_open_elsewhere_is_not_lost(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Its message waits until it can be read: without it, it would say less than was meant."""
+    (root / "outbox/new/one.envelope.json").write_bytes(b'{"practitioner": "P"}')
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, call, busy(getattr(os, call), "one.envelope.json"))
+        taken = box.take()
+        causes = [each.cause for each in box.stuck]
+    (drop,) = box.take()
+
+    assert ([], [Cause.OPEN_ELSEWHERE]) == (taken, causes)
+    assert (b'{"practitioner": "P"}', False) == (drop.envelope, drop.envelope_lost)
+
+
+async def test_a_claimed_answer_that_is_open_elsewhere_keeps_no_question_waiting(
+    questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor another answer: it is refused, or taken away, once it is closed."""
+    monkeypatch.setattr(questions._answering, "answer", AsyncMock(side_effect=AnswerRefused([])))
+
+    async def look() -> None:
+        for given in questions._take():
+            await questions._submit_or_refuse(given)
+
+    (root / "answers/claimed/7.json").write_bytes(b"{}")
+    (root / "answers/new/8.json").write_bytes(b"{}")
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "rename", busy(os.rename, "7.json"))
+        await look()
+        refused = sorted(each.name for each in (root / "answers/refused").glob("8*"))
+        causes = [(each.cause, each.count) for each in questions.stuck]
+    await look()
+
+    assert ["8.json", "8.reason.json"] == refused
+    assert [(Cause.OPEN_ELSEWHERE, 1)] == causes
+    assert (root / "answers/refused/7.json").exists()
+
+
+def test_the_reason_of_a_misnamed_answer_that_is_open_elsewhere_is_written_once(
+    questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not at each look: whoever watches the folder would read it again each time."""
+    (root / "answers/new/seven.xml").write_bytes(b"{}")
+    reason = root / "answers/refused/seven.reason.json"
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "rename", busy(os.rename, "seven.xml"))
+        questions._take()
+        first = reason.stat().st_ino
+        questions._take()
+
+    assert first == reason.stat().st_ino
 
 
 @pytest.mark.parametrize("name", ["7.json", "seven.xml"])
