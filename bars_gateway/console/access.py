@@ -142,7 +142,7 @@ class Access:
             await self._note(request, RefusalReason.OTHER_NAME)
             return web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
         route = route_of(request)
-        if NEEDS.get(route or "", UserRole.VIEWER) is None and request.method in {"GET", "HEAD"}:
+        if _needs(route) is None and not _changes(request):
             return await handler(request)
         came = await self._who(request, in_use=route != LIVE and LIVE_HEADER not in request.headers)
         VISITING.set(came.visitor)
@@ -176,25 +176,12 @@ class Access:
         self, request: web.Request, came: Came, route: str | None
     ) -> web.StreamResponse | None:
         """Return what to answer instead of the page; None: they may have it."""
-        changes = request.method not in {"GET", "HEAD"}
-        need = NEEDS.get(route or "", UserRole.VIEWER)
-        why = None
-        if changes and not _is_from_here(request):
-            why = RefusalReason.CROSS_SITE
-        elif came.trouble is RefusalReason.PROXY_SECRET:
-            why = came.trouble
-        elif need is not None and not came.visitor.may(need):
-            why = RefusalReason.MISSING_ROLE
-            if not (came.visitor.name or came.visitor.read_only):
-                why = came.trouble or RefusalReason.NO_SESSION
-        elif changes and need is not None and not await _has_token(request, came.visitor.csrf):
-            why = RefusalReason.NO_TOKEN
+        why = await _objection(request, came, _needs(route))
         if why is None:
             return None
-        asks = not changes and why in _LOGGED_OUT
-        if (
-            not asks or why is not RefusalReason.NO_SESSION
-        ):  # who comes first has done nothing wrong
+        asks = not _changes(request) and why in _LOGGED_OUT
+        is_first = asks and why is RefusalReason.NO_SESSION
+        if not is_first:  # who comes first has done nothing wrong
             await self._note(request, why, came.visitor)
         if asks:
             there = quote(request.path_qs, safe="/?=&")
@@ -358,6 +345,32 @@ class Access:
 _LOGGED_OUT = frozenset(
     {RefusalReason.NO_SESSION, RefusalReason.STALE_SESSION, RefusalReason.UNKNOWN_SESSION}
 )
+
+
+def _changes(request: web.Request) -> bool:
+    return request.method not in {"GET", "HEAD"}
+
+
+def _needs(route: str | None) -> UserRole | None:
+    return NEEDS.get(route or "", UserRole.VIEWER)
+
+
+async def _objection(
+    request: web.Request, came: Came, need: UserRole | None
+) -> RefusalReason | None:
+    """Return why they may not have a page that takes the role *need*; None: they may."""
+    if _changes(request) and not _is_from_here(request):
+        return RefusalReason.CROSS_SITE
+    if came.trouble is RefusalReason.PROXY_SECRET:
+        return came.trouble
+    visitor = came.visitor
+    if need is not None and not visitor.may(need):
+        if visitor.name or visitor.read_only:
+            return RefusalReason.MISSING_ROLE
+        return came.trouble or RefusalReason.NO_SESSION
+    if need is not None and _changes(request) and not await _has_token(request, visitor.csrf):
+        return RefusalReason.NO_TOKEN
+    return None
 
 
 def _visitor(session: Session[Any], roles: Collection[UserRole]) -> Visitor:
