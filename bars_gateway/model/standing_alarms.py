@@ -10,8 +10,10 @@ ends it, is the table in `alarms`.
 Decisions: D-alarms-stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from typing import TypeVar
 
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS, AlarmWords, Meanwhile
@@ -57,6 +59,18 @@ class StandingAlarms(_Told):
     count: int
     oldest_at: datetime
     newest: int  # the highest number
+
+
+T = TypeVar("T", Alarm, StandingAlarms)
+
+
+def by_provider(alarms: Iterable[T]) -> Mapping[str, Sequence[T]]:
+    """Return them by provider, in the order of the names; those of no provider are under ''."""
+
+    def whose(alarm: T) -> str:
+        return alarm.provider or ""
+
+    return {name: list(each) for name, each in groupby(sorted(alarms, key=whose), whose)}
 
 
 @frozen(kw_only=True)

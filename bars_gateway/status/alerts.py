@@ -28,6 +28,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.alerts import ON_NODE, Condition, StandingConditions, Telling
 from bars_gateway.model.readings import Overview
+from bars_gateway.model.standing_alarms import by_provider
 from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import Concern, ConcernKind, FlowKind
 from bars_gateway.status.concerns import LATE, concerns
@@ -129,8 +130,7 @@ def _of_alarms(overview: Overview) -> Iterator[Condition]:
     for kind, alarm in ALARMS.items():
         for way, words in enumerate(alarm.ways):
             told = [each for each in overview.standing if (each.kind, each.words) == (kind, words)]
-            for provider in sorted({each.provider or "" for each in told}):
-                of = [each for each in told if (each.provider or "") == provider]
+            for provider, of in by_provider(told).items():
                 count = sum(each.count for each in of)
                 says = words.says.format(n=f"{count} {alarm.noun}{'' if count == 1 else 's'}")
                 yield Condition(

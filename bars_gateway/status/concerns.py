@@ -19,7 +19,7 @@ from bars_gateway.model.alarms import ALARMS, AlarmWords, Whose
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Inspection, Overview, StuckLog
-from bars_gateway.model.standing_alarms import Alarm, StandingAlarms
+from bars_gateway.model.standing_alarms import Alarm, StandingAlarms, by_provider
 from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import TELEPHONE, Concern, ConcernKind, of_provider, some
 from bars_gateway.status.epr_concerns import not_attending, not_taken, questions, stalled
@@ -263,11 +263,12 @@ def _marking(
     kind: str, found: Sequence[StandingAlarms], named: Sequence[Alarm] | None
 ) -> Iterator[str]:
     """Yield what marks them as handled, by number or all: at the door of each provider."""
-    for name in sorted({each.provider or "" for each in found}):
-        of = [each for each in found if (each.provider or "") == name]
-        which = f"--all --kind {kind} --up-to {max(each.newest for each in of)}"
-        if named is not None:
-            which = " ".join(str(each.number) for each in named if (each.provider or "") == name)
+    numbered = by_provider(named or ())
+    for name, of in by_provider(found).items():
+        if named is None:
+            which = f"--all --kind {kind} --up-to {max(each.newest for each in of)}"
+        else:
+            which = " ".join(str(each.number) for each in numbered.get(name, ()))
         whose = f" --provider {name}" if name else ""
         if which:
             yield f"bars-gateway mark-handled {which}{whose} --why …"
