@@ -30,6 +30,7 @@ from bars_gateway.status.epr_concerns import LYING_SECONDS, STOPPED_ASKING
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted
+from bars_gateway.store.readings import EprCondition
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import OVER, ExpiringKind, stage
 
@@ -134,7 +135,10 @@ def dependencies(
         _database(running, trouble, overview),
         *_disk(running, overview),
         *_token_services(running),
-        *_proxy(running, counted),
+        *_way_out(running),
+        *_missing(running),
+        *_kept_out(running),
+        _receivers(running, counted),
         *_eprs(running, overview),
         *(
             Dependency(name="epr_folder", of=folder, state=HealthState.FAILING, reason=reason)
@@ -191,14 +195,18 @@ def _token_services(running: RuntimeState) -> Iterator[Dependency]:
         )
 
 
-def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependency]:
-    last = counted.acknowledged_at if counted else None
+def _way_out(running: RuntimeState) -> Iterator[Dependency]:
     egress = running.egress
     if egress is not None:
-        details = {"since": _text(egress.since)}
         yield Dependency(
-            name="way_out", state=HealthState.FAILING, reason=egress.reason, details=details
+            name="way_out",
+            state=HealthState.FAILING,
+            reason=egress.reason,
+            details={"since": _text(egress.since)},
         )
+
+
+def _missing(running: RuntimeState) -> Iterator[Dependency]:
     for name, since in running.missing.items():
         yield Dependency(
             name="settings",
@@ -207,6 +215,9 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
             reason="it is not in the settings, and had messages under way",
             details={"since": _text(since)},
         )
+
+
+def _kept_out(running: RuntimeState) -> Iterator[Dependency]:
     for kept_out in running.kept_out:
         yield Dependency(
             name="proxy",
@@ -215,12 +226,16 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
             reason=kept_out.reason,
             details={"since": _text(kept_out.since)},
         )
+
+
+def _receivers(running: RuntimeState, counted: Counted | None) -> Dependency:
+    last = counted.acknowledged_at if counted else None
     silent = {**running.silent, **running.remembered}
     away = bool(silent or running.failing)
     reached = HealthState.WARNING if away else HealthState.OK if last else HealthState.UNKNOWN
-    yield Dependency(
+    return Dependency(
         name="receivers",
-        state=HealthState.UNKNOWN if egress else reached,
+        state=HealthState.UNKNOWN if running.egress else reached,
         details={
             "silent": len(silent),
             "failing": len(running.failing),
@@ -231,14 +246,8 @@ def _proxy(running: RuntimeState, counted: Counted | None) -> Iterator[Dependenc
 
 def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependency]:
     for epr in running.eprs:
-        waits = [(each.since, each.late_after) for each in epr.unread]
-        waits += [(each.since, each.late_after) for each in epr.refused]
-        late = overview is not None and any(overview.at - at >= after for at, after in waits)
-        silent = (
-            overview is not None
-            and epr.asks
-            and epr.since_asked(running.started_at, overview.at) > STOPPED_ASKING
-        )
+        late = overview is not None and _leaves_lying(epr, overview.at)
+        silent = overview is not None and _has_stopped_asking(epr, running, overview.at)
         seen = HealthState.OK if epr.seen_at else HealthState.UNKNOWN
         yield Dependency(
             name="epr",
@@ -252,6 +261,17 @@ def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
                 "refused": sum(each.count for each in epr.refused) if epr.known else None,
             },
         )
+
+
+def _leaves_lying(epr: EprCondition, now: datetime) -> bool:
+    """Tell whether something that it was given has waited for it for too long."""
+    waits = [(each.since, each.late_after) for each in epr.unread]
+    waits += [(each.since, each.late_after) for each in epr.refused]
+    return any(now - since >= late_after for since, late_after in waits)
+
+
+def _has_stopped_asking(epr: EprCondition, running: RuntimeState, now: datetime) -> bool:
+    return epr.asks and epr.since_asked(running.started_at, now) > STOPPED_ASKING
 
 
 def _certificates(
