@@ -9,7 +9,7 @@ Keys are never printed. What was done here, the gateway enters in the audit trai
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -176,15 +176,7 @@ def _in_words(
     *,
     is_done: bool,
 ) -> Iterator[str]:
-    if ring is None:
-        yield _NONE
-    needed = found.needed if found else ()
-    for each in ring.keys if ring else ():
-        is_current = settings.store.encrypts and each is ring.current  # type: ignore[union-attr]
-        says = ["in use"] if is_current else []
-        says += ["needed by this database"] if each.key_id in needed else []
-        says += [_copied(ring, each.key_id)]
-        yield f"{each.key_id}  {'; '.join(says)}"
+    yield from _keys(settings, ring, found.needed if found else ()) if ring else [_NONE]
     if found is None:
         yield f"There is no database at {name_of(settings)} yet."
     elif is_done:
@@ -198,6 +190,15 @@ def _in_words(
         yield f"{found.left_over} rows could not be decrypted: `bars-gateway verify` names them."
 
 
-def _copied(ring: EncryptionRing | None, key_id: str) -> str:
-    at = ring.copied.get(key_id) if ring else None
+def _keys(settings: Settings, ring: EncryptionRing, needed: Collection[str]) -> Iterator[str]:
+    for each in ring.keys:
+        is_current = settings.store.encrypts and each is ring.current
+        says = ["in use"] if is_current else []
+        says += ["needed by this database"] if each.key_id in needed else []
+        says += [_copied(ring, each.key_id)]
+        yield f"{each.key_id}  {'; '.join(says)}"
+
+
+def _copied(ring: EncryptionRing, key_id: str) -> str:
+    at = ring.copied.get(key_id)
     return f"copied at {clock(at)} UTC" if at else f"NOT COPIED: {_COPYING}"

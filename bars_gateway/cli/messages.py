@@ -260,8 +260,14 @@ def _printer(*, as_json: bool) -> Tell:
 def _objections(answers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield what was not done, by X-Request-Id, with the code of what stands against it."""
     for each in answers:
-        if each["objection"]:
-            yield each["request_id"], each["objection"]["code"]
+        if code := _code_in(each):
+            yield each["request_id"], code
+
+
+def _code_in(answer: Mapping[str, Any]) -> str | None:
+    """Return the code of what stands against the order; None: nothing, or nothing is known."""
+    objection = answer.get("objection")
+    return objection["code"] if objection else None
 
 
 def _caught_up(
@@ -273,9 +279,26 @@ def _caught_up(
     Takes out of *against* what is stopped now, or waits no more; returns how many were stopped, and
     how many of the others came to which state.
     """
+    done, meanwhile = 0, Counter[str]()
+    for name, answer in _ended(ask, whole, [n for n, code in against.items() if code == IN_FLIGHT]):
+        tell([answer])
+        del against[name]
+        code = _code_in(answer)
+        if code == WRONG_STATE:  # it waits no more
+            meanwhile[answer["state"]] += 1
+        elif code:
+            against[name] = code
+        else:
+            done += 1
+    return done, meanwhile
+
+
+def _ended(
+    ask: Ask, whole: Mapping[str, Any], flying: list[str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each of *flying* whose attempt ends in time, with what is answered of it then."""
     order = {name: value for name, value in whole.items() if name not in {"verb", "messages"}}
-    done, meanwhile, until = 0, Counter[str](), time.monotonic() + IN_FLIGHT_SECONDS
-    flying = [name for name, code in against.items() if code == IN_FLIGHT]
+    until = time.monotonic() + IN_FLIGHT_SECONDS
     if flying:
         sent = f"{len(flying)} are being sent: waiting for how that ends"
         typer.echo(f"{sent}, {IN_FLIGHT_SECONDS:.0f} s at most", err=True)
@@ -283,22 +306,11 @@ def _caught_up(
         time.sleep(_LOOK_AGAIN_SECONDS)
         for name in list(flying):
             status, answer = ask(f"/messages/{name}/{whole['verb']}", order)
-            known = "request_id" in answer
-            code = dict(_objections([answer])).get(name) if known else None
-            if code == IN_FLIGHT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if _code_in(answer) == IN_FLIGHT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 continue
             flying.remove(name)
-            if not known:  # it was purged, say: nobody knows how it ended
-                continue
-            tell([answer])
-            del against[name]
-            if code == WRONG_STATE:  # it waits no more
-                meanwhile[answer["state"]] += 1
-            elif code:
-                against[name] = code
-            else:
-                done += 1
-    return done, meanwhile
+            if "request_id" in answer:  # or it was purged, say: nobody knows how it ended
+                yield name, answer
 
 
 def _summed_up(
