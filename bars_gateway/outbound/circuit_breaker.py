@@ -400,17 +400,20 @@ class CircuitBreakers:
             await self._put_off(self.receivers, found, claim, receiver=claim.receiver)
             await self._keep(self.receivers, claim.receiver)
         else:
-            self._unfit.pop(claim.receiver, None)
-            if judgement.is_of_receiver:
-                self._heard(claim)
-            # What is kept may have a pause that could not be ended at a start, or when an answer
-            # came, because the database took nothing.
-            if self.receivers.answered(claim.receiver) or claim.receiver in self._kept:
-                await self._hasten(receiver=claim.receiver)
-            if self.providers.answered(claim.provider) or claim.provider in self._kept:
-                await self._hasten(provider=claim.provider)
-            for name in {claim.receiver, claim.provider} & self._kept:
-                await self._forget(name)
+            await self._answered(claim, judgement)
+
+    async def _answered(self, claim: Claim, judgement: Judgement) -> None:
+        self._unfit.pop(claim.receiver, None)
+        if judgement.is_of_receiver:
+            self._heard(claim)
+        # What is kept may have a pause that could not be ended at a start, or when an answer
+        # came, because the database took nothing.
+        if self.receivers.answered(claim.receiver) or claim.receiver in self._kept:
+            await self._hasten(receiver=claim.receiver)
+        if self.providers.answered(claim.provider) or claim.provider in self._kept:
+            await self._hasten(provider=claim.provider)
+        for name in {claim.receiver, claim.provider} & self._kept:
+            await self._forget(name)
 
     def _is_of_one(self, claim: Claim) -> bool:
         """Tell whether so few did not pass for their size that it is about those messages."""
