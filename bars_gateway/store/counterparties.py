@@ -186,15 +186,10 @@ def _counterparty(
     last = connection.one("last_attempt_to", service=service, rows=_ROWS)
     received = connection.one("last_received_from", service=service)
     run = run_of(last_of)
-    since = None
-    if run is not None:
-        values = {"rows": json.dumps(run.of_rows), "after": text(run.after) or ""}
-        began = connection.one("run_began", service=service, **values)
-        since = instant(began["at"]) if began and began["at"] else run.newest_at
     return Counterparty(
         service=service,
         standing=run.standing if run else Standing.UNTRIED,
-        since=since,
+        since=_began(connection, service, run) if run else None,
         backed_off_since=backed_off_since,
         waiting=waiting["n"] if waiting else 0,
         oldest_at=instant(waiting["oldest"]) if waiting else None,
@@ -205,3 +200,10 @@ def _counterparty(
         last_taken_at=max((last_of[row] for row in taken if row in last_of), default=None),
         last_received_at=instant(received["created_at"]) if received else None,
     )
+
+
+def _began(connection: Connection, service: str, run: Run) -> datetime | None:
+    """Return when the first of the attempts was made that *run* is of."""
+    values = {"rows": json.dumps(run.of_rows), "after": text(run.after) or ""}
+    began = connection.one("run_began", service=service, **values)
+    return instant(began["at"]) if began and began["at"] else run.newest_at
