@@ -43,7 +43,13 @@ from bars_gateway.epr_check.gateway_view import (
 )
 from bars_gateway.epr_check.judging import judged
 from bars_gateway.epr_check.relay import SocketRelay, why_in
-from bars_gateway.epr_check.sightings import EprSightings, FileEvent, SeenNotice
+from bars_gateway.epr_check.sightings import (
+    EprSightings,
+    FileEvent,
+    SeenFate,
+    SeenNotice,
+    SeenQuestion,
+)
 from bars_gateway.frozen import frozen
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
@@ -53,6 +59,7 @@ _REASON = ".reason.json"
 _HANDED_OVER = "outbox/new"
 _HANDED = frozenset({FileEvent.CREATED, FileEvent.RENAMED_IN, FileEvent.CLOSED})
 _GONE = frozenset({FileEvent.REMOVED, FileEvent.RENAMED_OUT})
+EprNews = tuple[tuple[str, object], str, str]  # a key of its own, who, and what
 
 
 @frozen(kw_only=True)
@@ -320,16 +327,13 @@ class Narrator:
                     self._timeline.say(who, what)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _news(self) -> Iterator[tuple[tuple[str, object], str, str]]:
+    def _news(self) -> Iterator[EprNews]:
         """Yield everything that was seen, with a key of its own."""
         seen = self._sightings
         for notice in list(seen.notices.values()):
-            yield from _news_of(notice)
+            yield from _of_notice(notice)
         for fate in list(seen.fates):
-            kind = "reason" if fate.refused else "receipt"
-            yield ("fate", fate.name), "gateway", f"writes a {kind}"
-            if fate.read:
-                yield ("read", fate.name), _EPR, f"reads the {kind}"
+            yield from _of_fate(fate)
         for number, post in enumerate(list(seen.submissions)):
             how = post.http_status or "taken, and its answer is cut off"
             yield ("post", number), _EPR, f"posts a message: {how}"
@@ -342,17 +346,25 @@ class Narrator:
         for number, act in enumerate(list(seen.acts)):
             yield ("act", number), _EPR, act.what
         for question in list(seen.questions.values()):
-            yield ("asked", question.number), "gateway", f"asks: {question.document['means']}"
-            if question.in_time is not None:
-                how = "in time" if question.in_time else "TOO LATE"
-                yield (
-                    ("answered", question.number),
-                    _EPR,
-                    f"answers question {question.number} {how}",
-                )
+            yield from _of_question(question)
 
 
-def _news_of(notice: SeenNotice) -> Iterator[tuple[tuple[str, object], str, str]]:
+def _of_fate(fate: SeenFate) -> Iterator[EprNews]:
+    kind = "reason" if fate.refused else "receipt"
+    yield ("fate", fate.name), "gateway", f"writes a {kind}"
+    if fate.read:
+        yield ("read", fate.name), _EPR, f"reads the {kind}"
+
+
+def _of_question(question: SeenQuestion) -> Iterator[EprNews]:
+    number = question.number
+    yield ("asked", number), "gateway", f"asks: {question.document['means']}"
+    if question.in_time is not None:
+        how = "in time" if question.in_time else "TOO LATE"
+        yield ("answered", number), _EPR, f"answers question {number} {how}"
+
+
+def _of_notice(notice: SeenNotice) -> Iterator[EprNews]:
     if notice.document and not notice.is_known:  # what it said yes to is left out (questions-9)
         kind, state = notice.document["kind"], notice.document["state"]
         what = f"{kind} ({state})" if kind == "outcome" else kind

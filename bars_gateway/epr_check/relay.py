@@ -149,10 +149,8 @@ class SocketRelay:
         """Note what was asked and how it ended; tell whether the answer is to be cut off."""
         seen, path = self._sightings, request.path
         if request.method == "GET":
-            if (part := _PART.fullmatch(path)) and status == _OK:
-                seen.part_read(int(part[1]), part[2])
-            if (asked := _ASKED_ABOUT.fullmatch(path)) and status == _OK:
-                seen.requests_read.add(int(asked[1]))
+            if status == _OK:
+                self._note_read(path)
             return False
         if (collected := _COLLECTED.fullmatch(path)) and status == _NO_CONTENT:
             self._again.pop(int(collected[1]), None)
@@ -168,6 +166,12 @@ class SocketRelay:
         elif _ACTS.fullmatch(path):
             seen.acted(f"{request.method} {path}", body.decode("utf-8", "replace"))
         return False
+
+    def _note_read(self, path: str) -> None:
+        if part := _PART.fullmatch(path):
+            self._sightings.part_read(int(part[1]), part[2])
+        if asked := _ASKED_ABOUT.fullmatch(path):
+            self._sightings.requests_read.add(int(asked[1]))
 
 
 def _warned_of(receipt: bytes) -> set[str]:
