@@ -35,6 +35,7 @@ import asyncio
 import contextlib
 import select
 import socket
+import ssl
 from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -322,17 +323,11 @@ class Acceptor:
 
     async def _greet(self, sock: socket.socket) -> None:
         """Shake hands with a load balancer that looks whether we are there; take no request."""
-        loop, probe = asyncio.get_running_loop(), _Probe()
+        probe, identity = _Probe(), self._identity.identity
         with contextlib.suppress(OSError), kept(sock) as words:
             try:
                 with self._not_yet_met():
-                    transport, _ = await loop.connect_accepted_socket(  # uvloop: its own
-                        lambda: probe,
-                        sock,
-                        ssl=self._identity.identity.probe_context,
-                        ssl_handshake_timeout=self._limits.handshake_seconds,
-                        ssl_shutdown_timeout=self._limits.shutdown_seconds,
-                    )
+                    transport = await self._over_tls(probe, sock, identity.probe_context)
             except OSError:
                 await words.say()
                 raise
@@ -375,18 +370,24 @@ class Acceptor:
         with kept(sock) as words:
             try:
                 with self._not_yet_met(connection):
-                    await asyncio.get_running_loop().connect_accepted_socket(
-                        lambda: connection,
-                        sock,
-                        ssl=self._identity.identity.context,
-                        ssl_handshake_timeout=self._limits.handshake_seconds,
-                        ssl_shutdown_timeout=self._limits.shutdown_seconds,
-                    )
+                    await self._over_tls(connection, sock, self._identity.identity.context)
             except (OSError, ValueError):
                 await words.say()
                 raise
         if connection.judgement is None:
             raise ConnectionResetError("the client left during the handshake")
+
+    async def _over_tls(
+        self, protocol: asyncio.Protocol, sock: socket.socket, context: ssl.SSLContext
+    ) -> asyncio.BaseTransport:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(  # uvloop: its own
+            lambda: protocol,
+            sock,
+            ssl=context,
+            ssl_handshake_timeout=self._limits.handshake_seconds,
+            ssl_shutdown_timeout=self._limits.shutdown_seconds,
+        )
+        return transport
 
     def _report_judgement(self, connection: CallerConnection) -> None:
         judgement = connection.judgement
