@@ -19,7 +19,6 @@ A node's claims last for seconds here, and for 90 s in life (`outbound.lease_sec
 import asyncio
 import json
 import os
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -33,7 +32,7 @@ from rich.console import Console
 from bars_gateway.config import Settings, load
 from bars_gateway.demo.cast import cast
 from bars_gateway.demo.messages import booking, referral
-from bars_gateway.demo.play import ending, leave_up, played, watch
+from bars_gateway.demo.play import ending, interruption, leave_up, played, watch
 from bars_gateway.demo.postgresql import served_database
 from bars_gateway.demo.stage import (
     CALLER,
@@ -390,10 +389,7 @@ async def play_with_two_nodes(folder: Path | None, *, once: bool) -> bool:
     With *once* it ends after the last chapter, otherwise when it is interrupted. Raises
     SandboxError where something of it cannot be started.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    console, stop = Console(soft_wrap=True, highlight=False), interruption()
     timeline = TimelinePrinter(console)
     with home_of("demo", folder) as home:
         _make_rooms(home, temporary=folder is None)
@@ -403,10 +399,8 @@ async def play_with_two_nodes(folder: Path | None, *, once: bool) -> bool:
                 group.create_task(stage.desk.collect()),
                 group.create_task(stage.desk.answer()),
             ]
-            missing = [
-                missed for each in NODES_CHAPTERS if (missed := await played(each, stage, timeline))
-            ]
-            console.print(ending(timeline, all_seen=not missing))
+            all_seen = await played(NODES_CHAPTERS, stage, timeline)
+            console.print(ending(timeline, all_seen=all_seen))
             if not once:
                 titles = {"Ambulance": stage.ambulance, "Hospital, north": stage.north}
                 titles["Hospital, south"] = stage.south
@@ -414,7 +408,7 @@ async def play_with_two_nodes(folder: Path | None, *, once: bool) -> bool:
                 await leave_up(console, addresses, home / "ambulance" / "spool", stop)
             for task in tasks:
                 task.cancel()
-    return not missing
+    return all_seen
 
 
 def _make_rooms(home: Path, *, temporary: bool) -> None:

@@ -37,25 +37,28 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
     Only the chapters of those *names* are played, or all where there are none. With *once*
     it ends after them, otherwise when it is interrupted.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    console, stop = Console(soft_wrap=True, highlight=False), interruption()
     timeline = TimelinePrinter(console)
     chapters = [chapter for chapter in CHAPTERS if not names or chapter.name in names]
     with home_of("demo", folder) as home:
         async with _stage(home, timeline) as stage, asyncio.TaskGroup() as group:
             watching = group.create_task(watch(stage.admin_url, timeline))
-            missing = [
-                missed for each in chapters if (missed := await played(each, stage, timeline))
-            ]
-            console.print(ending(timeline, all_seen=not missing))
+            all_seen = await played(chapters, stage, timeline)
+            console.print(ending(timeline, all_seen=all_seen))
             if not once:
                 organisations = (stage.ambulance, stage.hospital, stage.neighbour)
                 addresses = {each.title: each.status_url for each in organisations}
                 await leave_up(console, addresses, home / "ambulance" / "spool", stop)
             watching.cancel()
-    return not missing
+    return all_seen
+
+
+def interruption() -> asyncio.Event:
+    """Return what is set once somebody interrupts the play."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def ending(timeline: TimelinePrinter, *, all_seen: bool) -> str:
@@ -65,7 +68,13 @@ def ending(timeline: TimelinePrinter, *, all_seen: bool) -> str:
     return f"\nEvery step was seen, in {timeline.seconds:.1f} s."
 
 
-async def played(chapter: Chapter[S], stage: S, timeline: TimelinePrinter) -> frozenset[str]:
+async def played(chapters: Sequence[Chapter[S]], stage: S, timeline: TimelinePrinter) -> bool:
+    """Play the chapters on *stage*; return whether every step of theirs was seen."""
+    missing = [await _missed(each, stage, timeline) for each in chapters]
+    return not any(missing)
+
+
+async def _missed(chapter: Chapter[S], stage: S, timeline: TimelinePrinter) -> frozenset[str]:
     """Play one chapter on *stage*; return what of it was not seen."""
     timeline.begin(chapter.title)
     try:
