@@ -172,8 +172,8 @@ class Vault:
     """
     Encrypts what is written, opens what is read. Without a ring it does neither.
 
-    One serves all connections to a database, in whichever thread they are; it is given a new ring
-    while they work, which has every key of the old one that is needed.
+    One vault serves all connections to a database, from any thread. It may be given a new ring
+    while they work: one with every key of the old that is still needed.
     """
 
     def __init__(

@@ -64,10 +64,10 @@ def _find_none(self: ssl.SSLContext) -> None:
 @contextmanager
 def no_garbage() -> Iterator[None]:
     """
-    Let Python look for no garbage meanwhile: while much is made, and nothing thrown away.
+    Keep Python from looking for garbage in the block, where much is made and nothing thrown away.
 
-    Looking through what a body of 5 MB has become halts every thread for as long as reading it
-    took. Where two overlap, the first that ends lets it look again.
+    To look through what a body of 5 MB has become halts every thread for as long as reading it
+    took. Where two blocks overlap, the first that ends lets it look again.
     """
     gc.disable()
     try:

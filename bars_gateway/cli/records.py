@@ -247,8 +247,8 @@ def _ended(settings: Settings, provider: str, number: int) -> Certificate:
     """
     Wait until a purge has ended; whoever stops waiting does not stop it.
 
-    Raises what ends the command, where its gateway is not there for so long that it did not only
-    start again: then nobody goes on with it.
+    Raises what ends the command where the gateway is away for longer than it takes to start again:
+    then nobody goes on with the purge.
     """
     seen = time.monotonic()
     while True:

@@ -197,7 +197,7 @@ def _locks_untold(settings: Settings, mounts: str) -> Iterator[Flaw]:
 
 
 def _shut_to_the_epr(settings: Settings, mounts: str) -> Iterator[Flaw]:
-    """Yield the folders that the EPR's user shares with us, and cannot use as one of its group."""
+    """Yield what is to be shared with the EPR, and keeps its group out."""
     group = ownership.epr_group()
     if group is None:
         return

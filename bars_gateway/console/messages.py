@@ -117,7 +117,7 @@ class MessagePages:
 
 
 def _has_words(whole: Whole) -> bool:
-    """Tell whether what is kept as its answer is what came of the last attempt, which ended it."""
+    """Tell whether the answer that is kept came of the last attempt, and that ended the message."""
     message, attempts = whole.history.message, whole.history.attempts
     if not attempts or attempts[-1].row in _OF_EARLIER:
         return False

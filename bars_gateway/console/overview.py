@@ -105,7 +105,7 @@ def by_harm(found: Sequence[Concern]) -> Sequence[Concern]:
 
 
 def told_of(found: Sequence[Concern], alerts: Sequence[Alert]) -> Mapping[str, Alert]:
-    """Return the alert that is open of a concern, by its code, where there is one of each."""
+    """Return the open alert by its code, where there is one concern and one alert of that code."""
     concerned, told = Counter(each.kind for each in found), Counter(each.code for each in alerts)
     return {each.code: each for each in alerts if concerned[each.code] == told[each.code] == 1}
 

@@ -208,10 +208,10 @@ async def run(
 
 def threads_for(providers: int) -> ThreadPoolExecutor:
     """
-    Return the threads for whatever blocks, with enough of them where every spool folder hangs.
+    Return the threads for whatever blocks: enough even where every spool folder hangs.
 
-    A share whose server is silent holds one for each loop that works on it, for as long as it is:
-    without one of the others no token is signed, and nothing is sent for anybody.
+    A share whose server is silent holds one thread for each loop that works on it. If none were
+    left, no token would be signed, and nothing sent for anybody.
     """
     return ThreadPoolExecutor(_THREADS + providers * _THREADS_OF_A_DOOR, "blocking")
 
@@ -432,7 +432,7 @@ class Gateway:
 
     @property
     def _of_one_node(self) -> Mapping[str, str]:
-        """Return by which lease one of several nodes runs what, by the name of its task."""
+        """Return the tasks that one node of several runs alone, and the lease that each takes."""
         parts = ["cancels", "purger", "encrypter", *self._alerting.couriers]
         notices = {f"deliver-{d.provider}": folder_lease(d.provider) for d in self._doors}
         return {**dict.fromkeys(parts, HOUSEKEEPING), **notices}
@@ -495,7 +495,7 @@ class Gateway:
         return enduring(run, self._tell, lambda: self._stopping)
 
     def _alone(self, loop: Loop, lease: str) -> Loop:
-        """Return *loop* as one that one of several nodes runs at a time, the one with *lease*."""
+        """Return *loop* as it runs on one node at a time: the one that holds *lease*."""
 
         async def run(beat: Beat) -> None:
             async def held() -> None:

@@ -15,7 +15,7 @@ _BY_FOLDER = "ambulance"  # who is given notices in its spool folder, not on its
 
 
 def cast(*parts: tuple[str, str]) -> Sequence[Organisation]:
-    """Return who plays each of *parts*, an organisation and a node of it, at ports of its own."""
+    """Return each of *parts*, an organisation's name and a node's, with ports of its own."""
     ports = iter(free_ports(2 * len(parts)))
     return [
         Organisation(

@@ -293,7 +293,7 @@ class TimelinePrinter:
         self._console.print(Text(f"\n{title}", style="bold"))
 
     def say(self, who: str, what: str, step: str | None = None) -> None:
-        """Print a line; *step* marks it as one of those that a chapter is made of."""
+        """Print a line; *step*: which step of the chapter has been seen with it."""
         colour = self._colours.setdefault(who, _COLOURS[len(self._colours) % len(_COLOURS)])
         line = Text(f"{self.seconds:7.2f} s  ")
         line.append(f"{who:<22}", style=colour)

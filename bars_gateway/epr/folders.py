@@ -470,7 +470,7 @@ def _make(name: Path | str, mode: int, path: Path, at: int | None = None) -> Non
 
 
 def _make_unmasked(name: Path | str, mode: int, at: int | None) -> None:
-    """Make a folder, in a thread that ends with this and has a umask of its own, where it may."""
+    """Make a folder, in a thread that ends with this: its umask is its own, where that may be."""
     unshare = getattr(_LIBC, "unshare", None)
     if unshare is not None and unshare(_CLONE_FS) == 0:
         os.umask(0)

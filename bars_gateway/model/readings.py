@@ -202,7 +202,7 @@ class MessageRow:
         return self.state in _OPEN and _has_come(self.ends_at, now)
 
     def _ended(self) -> "MessageRow":
-        """Return it as it ends by its time, which no gateway that stands still has written yet."""
+        """Return it as it has ended by now, though no gateway has run since to write it down."""
         fate = OutboundState.UNCONFIRMED if self.attempts else OutboundState.NOT_SENT
         stands = self.stands
         if self.move is Move.REQUEST and stands is State.REQUESTED:

@@ -110,7 +110,7 @@ class Budget:
         return max(0.0, self._paused_until - self._monotonic())
 
     def _call(self) -> None:
-        """Let the one who is first now know it, and who was that it no longer is."""
+        """Let whoever is first now know it, and whoever was first that they are no more."""
         others_turn = self._urgent_in_a_row >= _URGENT_IN_A_ROW and self._others
         line = self._others if others_turn or not self._urgent else self._urgent
         first = line[0] if line else None

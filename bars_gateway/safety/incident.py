@@ -223,7 +223,7 @@ def _message(case: Case) -> IncidentMessage:
 
 
 def _of_message(case: Case) -> FaultSide | None:
-    """Return whose fault it was by the last attempt that failed, else by what alarms of it."""
+    """Return whose fault it was: by the last attempt that failed, else by its alarms."""
     for attempt in reversed(case.history.attempts):
         if attempt.verdict is not Verdict.ACKNOWLEDGED and attempt.fault is not None:
             return attempt.fault

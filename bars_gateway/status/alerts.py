@@ -70,7 +70,7 @@ class Snapshot:
 
 
 def conditions(seen: Snapshot, silences: Silences, first_days: int) -> list[Condition]:
-    """Return what somebody is to be told of, as far as it is known at this moment: each once."""
+    """Return the conditions of which somebody is to be told, each once."""
     found = [
         *_of_concerns(seen, first_days),
         *_of_alarms(seen.overview),
@@ -203,7 +203,11 @@ _OF_ANY_NODE = frozenset(
 
 
 def of_node(found: Iterable[Condition], node: str, *, leads: bool) -> Iterator[Condition]:
-    """Yield what one of several nodes may say of what it has *found*, and of which of them."""
+    """
+    Yield what this node may tell of what it has *found*: its own troubles, by its name.
+
+    What is the same for all nodes is told without one, some of it by the node that *leads* alone.
+    """
     for each in found:
         if each.code in _OF_ANY_NODE or (leads and each.code in _OF_ALL_NODES):
             yield each
@@ -312,7 +316,7 @@ class Watch:
         )
 
     def _lasting(self, condition: Condition, now: datetime) -> Condition:
-        """Let it open no alert before it has stood for as long as its runbook says."""
+        """Let it open no alert until it has lasted as long as its runbook says."""
         since = self._since.setdefault((condition.code, condition.about), now)
         soon = now - since < RUNBOOKS[condition.code].after * self._patience
         return replace(condition, opens=False) if soon else condition

@@ -34,7 +34,7 @@ class Alarms(Noun):
 
     @reads
     def listed(self, connection: Connection, kind: str | None, limit: int) -> list[Alarm]:
-        """Return the newest that stand, of that kind or of each, with what the EPR was told."""
+        """Return the newest that stand, of *kind* or of every kind, with what the EPR was told."""
         return newest(connection, limit, [kind] if kind else ALARMS)
 
     @reads

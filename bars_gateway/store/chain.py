@@ -461,8 +461,8 @@ class Chain(Noun):
         """
         Return the oldest day of which every line has been kept for *days* and may leave.
 
-        By a clock that is ahead every line is old, and by one that was behind what it has stamped
-        is. So as many days must have been sealed since: those the gateway has lived through.
+        To a clock that is ahead every line looks old, and so does what one that was behind has
+        stamped. So as many days must have been sealed since: those the gateway has lived through.
         """
         begins_after, _ = beginning(connection)
         old = {"before": text(now - timedelta(days=days)), "limit": _SEALS_LOOKED_AT}

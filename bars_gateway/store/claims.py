@@ -166,7 +166,7 @@ def _before(connection: Connection, row: Row) -> Before:
     """
     Return what earlier attempts of the message, or of the one that it resends, have left open.
 
-    One that began and has no end here was cut off by a crash, or by another's claim.
+    An attempt that began and has no end here was cut off, by a crash or by another's claim.
     """
     if row["attempts"] == 1 and row["resend_of"] is None:
         return Before.NOTHING

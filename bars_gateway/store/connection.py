@@ -95,7 +95,7 @@ class Connection(Protocol):
 
 
 class Soundness(Protocol):
-    """Compares what an engine keeps with what it finds it by, and puts right what it can."""
+    """Compares what an engine keeps with the indexes that find it, and puts right what it can."""
 
     @property
     def after_orderly_stop(self) -> bool:

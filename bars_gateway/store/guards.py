@@ -116,7 +116,7 @@ def refuse_change(
 def tell_of_another(
     connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> bool:
-    """Raise the alarm that it names another patient, unless it stands; tell whether it did not."""
+    """Raise the alarm that it names another patient, unless it stands; tell whether it is new."""
     told = {"provider": arrival.provider, "request_id": arrival.request_id, "kind": OTHERS}
     if connection.one("alarm_named", **told) is not None:
         return False
@@ -128,7 +128,7 @@ def tell_of_ended(
     connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> None:
     """
-    Tell of a change of what is over, where it names another patient, whose goes on; once.
+    Tell, once, of a change of what is over that names another patient, whose case may go on.
 
     The EPR is told of a cancellation alone: somebody has asked it to stop something.
     """

@@ -201,8 +201,8 @@ def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:
     """
     Return the workflow that a change is about, or None: one that the EPR alone knows of.
 
-    Where an EPR has given several requests of that Sender one id, it is that of the same
-    patient, and none where nobody can tell: another patient's is never changed for it.
+    Where an EPR has given one id to several requests of that Sender, the one of the same patient
+    is meant, and none where nobody can tell: another patient's is never changed instead.
     """
     found = named_workflows(connection, arrival)
     if len(found) > 1 and arrival.case_details is not None:

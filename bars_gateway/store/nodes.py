@@ -33,7 +33,7 @@ Heard = Callable[[Sequence[str] | None], None]
 
 
 class Nodes(Protocol):
-    """The gateways of one database, as one of them sees it."""
+    """The gateways that share one database, as one of them sees the others."""
 
     @property
     def several(self) -> bool:
@@ -135,7 +135,7 @@ async def while_held(
     waits: Callable[[], None] = lambda: None,
 ) -> None:
     """
-    Run it for as long as this node holds *lease*, and again when it does again.
+    Run it while this node holds *lease*, and again each time that it gets it back.
 
     Returns once it has ended by itself, or nothing runs and *stopping* says so; raises what it
     raises. It is cancelled where the lease is lost: what it promises, it keeps in the store.

@@ -116,7 +116,7 @@ def _left_without(connection: Connection, message: Row) -> Sequence[Remark]:
 
 
 def _beside(connection: Connection, message: Row) -> list[Remark]:
-    """Return what is said of the further records that there are of what *message* asks or ends."""
+    """Return what is said of other records of what *message* asks for, or ends."""
     others = other_records(connection, message["workflow_id"])
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
         return list(beside_a_cancelled(each.state for each in others))
@@ -135,7 +135,7 @@ def is_beside_another(connection: Connection, message_id: int) -> bool:
 
 
 def _may_be_there(records: Iterable[Link]) -> list[State]:
-    """Return where those records are that may be there in place of one that came to nothing."""
+    """Return how those records stand that may be there in place of one that came to nothing."""
     return [each.state for each in records if each.may_be_there and not each.followed]
 
 
@@ -147,7 +147,7 @@ def _is_a_second(message: Row, other: Link) -> bool:
 
 def known_before(connection: Connection, message_id: int) -> list[Remark]:
     """
-    Return what is said of a message of ours without which its case has gone on.
+    Return what is said of a message of ours whose case has gone on without it.
 
     However it ends: what has ended does not stand, and is not worked on from old information;
     and who has had another word of ours goes by that one.
@@ -171,7 +171,7 @@ def _words_in(connection: Connection, record: Link) -> list[Row]:
 
 
 def seen(connection: Connection, row: Row) -> MessageRow:
-    """Return a message as somebody looks at it, with what is so of its case by now."""
+    """Return a message as it is shown, with how its case stands now."""
     lost = row["direction"] == "outbound" and row["state"] != OutboundState.ACKNOWLEDGED
     known = known_before(connection, row["id"]) if lost else []
     records = other_records(connection, row["workflow_id"]) if row["others"] else ()

@@ -201,11 +201,11 @@ class Purges(Noun):
         now: datetime,
     ) -> tuple[list[int], Certificate | None]:
         """
-        Enter which copies *node*, another than that of *purge*, removes next, and return them.
+        Enter which copies *node* removes next, and return them; *purge* ran on another node.
 
-        The certificate of *purge* is closed, and so they have one of their own, which is whole with
-        this; None: there are none. It counts ages as *purge* does, and is dated as that is, so that
-        no later night counts from it.
+        The certificate of *purge* is closed, so these copies get one of their own, complete with
+        this; None: there are none. It counts ages as *purge* does and has its date, so that no
+        later night counts from it.
         """
         free = _free_copies(connection, purge, provider, numbers)
         if not free:

@@ -75,7 +75,7 @@ def meant(connection: Connection, change: Change, found: Row) -> Row | list[Issu
 
 
 def claimant(connection: Connection, change: Change) -> Row | None:
-    """Return the request that an id is of which no workflow of this provider holds."""
+    """Return the request that is meant by an id which no workflow of this provider holds."""
     may_be = [each for each in _open(connection, change) if _may_be(change, each)]
     claimed = [each for each in may_be if each["claimed_id"] == change.focus_id]
     if claimed:  # it was told that id, and a workflow of another provider holds it
@@ -127,9 +127,9 @@ def name_focus(
     connection: Connection, message: Row, focus_id: str, now: datetime, *, free: bool = False
 ) -> Sequence[Remark]:
     """
-    Let the workflow of *message*, its request, have that id; return what is remarkable.
+    Give that id to the workflow that *message* began; return what is remarkable.
 
-    *free*: it has none yet, and nothing of anybody's has this one, as whoever says so has seen.
+    *free*: the caller has seen that the workflow has no id yet, and that nobody's has this one.
     """
     if free:
         connection.put("name_focus", workflow_id=message["workflow_id"], focus_id=focus_id)

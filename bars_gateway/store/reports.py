@@ -68,7 +68,7 @@ def report(folder: Path, kind: str, detail: Mapping[str, object], now: datetime)
 
 
 def reported(folder: Path) -> Iterator[DoneBeside | Path]:
-    """Yield what lies there, as it was done, and the path of each file that is not a report."""
+    """Yield the path of each file there that is no report, then what was done, oldest first."""
     found = [(path, _read(path)) for path in sorted(folder.glob("*.json"))]
     yield from (path for path, done in found if done is None)
     yield from sorted(

@@ -93,7 +93,7 @@ def packed(
 def encrypted(
     body: bytes, encoding: str, vault: Vault, place: tuple[object, ...]
 ) -> tuple[bytes, str]:
-    """Return what is stored of a *body* that is encoded so, and how that is encoded then."""
+    """Return what is stored of *body*, and its encoding then: encrypted where there is a key."""
     if vault.key_id is None:
         return body, encoding
     return vault.encrypt(_WITHIN[encoding] + body, *place), _ENCRYPTED

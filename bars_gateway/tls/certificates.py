@@ -180,7 +180,7 @@ def rootless(authorities: Sequence[x509.Certificate]) -> list[x509.Certificate]:
 
 
 def last_to_end(authorities: Sequence[x509.Certificate]) -> x509.Certificate:
-    """Return the one of *authorities*, of the roots among them, after whose end nobody gets in."""
+    """Return the authority, a root where there are any, after whose end nobody gets in."""
     roots = [each for each in authorities if is_root(each)]
     return max(roots or authorities, key=lambda each: each.not_valid_after_utc)
 

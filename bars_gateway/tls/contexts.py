@@ -198,7 +198,7 @@ def caller_of(connection: ssl.SSLObject) -> Caller:
     """
     Return what the certificate of the other end says; raise ValueError if it is unreadable.
 
-    OpenSSL has let it in by what it has read of it, which may be more than the library reads.
+    OpenSSL, which has let it in, may read more of it than the library does.
     """
     said = connection.getpeercert()
     encoded = connection.getpeercert(binary_form=True)
@@ -254,7 +254,7 @@ def _built(handshake: ssl.SSLObject) -> list[bytes]:
 
 
 def _out_of_force(error: ssl.SSLError, handshake: ssl.SSLObject) -> str | None:
-    """Return what the authority is called whose time is the cause of *error*, if it is one's."""
+    """Return the name of the authority that is not in force, if that is the cause of *error*."""
     code = getattr(error, "verify_code", None)
     if code not in {NOT_YET_VALID, EXPIRED}:
         return None

@@ -311,8 +311,9 @@ class OwnFolders:
     """
     Removes the copies in one node's folders, as each purge would have at its end.
 
-    What was entered when the process died lies there still: the next start follows the last purge
-    of everything, and those after it, once more, and enters it again with its removal.
+    Where the process died, copies that were entered may lie there still. So the next start follows
+    the last purge of everything, and those after it, once more: each copy is entered again as it is
+    removed.
     """
 
     def __init__(

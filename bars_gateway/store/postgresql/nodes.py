@@ -228,7 +228,7 @@ class _Ear:
 
 
 class ServerNodes:
-    """The gateways that work on one server's database, as one of them sees it."""
+    """The gateways that share a server's database, as one of them sees the others."""
 
     several = True
 

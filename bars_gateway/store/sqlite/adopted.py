@@ -404,7 +404,7 @@ class AdoptedQuestions:
 
 
 def bring_retention(connection: sqlite3.Connection) -> None:
-    """Keep here what is held there, and what that one has to show for what it has purged."""
+    """Bring over the legal holds, and the certificates of what was purged there."""
     _bring_holds(connection)
     _bring_certificates(connection)
 
