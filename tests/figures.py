@@ -1,7 +1,7 @@
 """A gateway at rest, as its page and its figures see it, and every figure that there is."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -12,7 +12,7 @@ from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import State
 from bars_gateway.status.metrics import Collected, Measured
-from bars_gateway.status.running import RuntimeState
+from bars_gateway.status.running import RuntimeState, TokenState
 from bars_gateway.store.figures import Counted
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -47,6 +47,17 @@ AT_REST = RuntimeState(
     tokens=(),
     expiries=(),
     handshake_failures={},
+)
+
+TOKEN = TokenState(
+    provider="trust",
+    key_id="int-2",
+    refused_keys=(),
+    expires_at=AT + timedelta(hours=1),
+    failing_since=None,
+    reason=None,
+    advice=None,
+    clock_skew_seconds=0.0,
 )
 
 

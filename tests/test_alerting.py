@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from figures import AT, AT_REST, EMPTY, NOTHING
-from mail_side import AlertingByMail, Box, mail_server
+from mail_side import AlertingByMail, Box, mail_server, plain_server
 from store_values import NOW, arrival, submission
 
 from bars_gateway.model.alarms import ALARMS
@@ -21,7 +21,7 @@ from bars_gateway.standard.workflow import Role
 from bars_gateway.status.alerts import Silences, Snapshot, Watch, conditions, of_node
 from bars_gateway.status.concern import ConcernKind, FlowKind
 from bars_gateway.status.concerns import concerns
-from bars_gateway.status.deliveries import Command, Courier, Mail, MailServer, Whence
+from bars_gateway.status.deliveries import Command, Courier, Mail, Whence
 from bars_gateway.status.running import EgressState, Lying, TokenState
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.figures import Waiting
@@ -434,17 +434,7 @@ async def test_a_mail_server_that_is_away_delays_nothing_else(store: Store, tmp_
 
     whence = Whence(node="n", environment="int", page_url="http://127.0.0.1:8480")
     listener = await asyncio.start_server(hanging, "127.0.0.1", 0)
-    server = MailServer(
-        host="127.0.0.1",
-        port=listener.sockets[0].getsockname()[1],
-        security="none",
-        ca_file=None,
-        user=None,
-        password_file=None,
-        sender="a@example.org",
-        recipients=["b@example.org"],
-        seconds=60,
-    )
+    server = plain_server(listener, seconds=60)
     argv = ["/bin/sh", "-c", f"cat > {tmp_path}/told"]
     ways = [Mail(server, whence), Command(argv, 20, whence)]
     couriers = [Courier(store.alerts, way, now=lambda: NOW) for way in ways]

@@ -17,7 +17,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from mail_side import Box, mail_server
+from mail_side import Box, mail_server, plain_server
 from store_values import NOW
 from structlog.testing import capture_logs
 
@@ -27,7 +27,6 @@ from bars_gateway.status.deliveries import (
     Courier,
     Journal,
     Mail,
-    MailServer,
     NotDelivered,
     Whence,
 )
@@ -316,17 +315,7 @@ async def test_a_mail_server_that_says_nothing_is_given_up(store: Store, tmp_pat
 
     listener = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with listener:
-        server = MailServer(
-            host="127.0.0.1",
-            port=listener.sockets[0].getsockname()[1],
-            security="none",
-            ca_file=None,
-            user=None,
-            password_file=None,
-            sender="a@example.org",
-            recipients=["b@example.org"],
-            seconds=0.3,
-        )
+        server = plain_server(listener, seconds=0.3)
         with pytest.raises(NotDelivered):
             await Mail(server, WHENCE).tell(await due(store, Channel.MAIL, SILENT))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from figures import AT, AT_REST, EMPTY, NOTHING
+from figures import AT, AT_REST, EMPTY, NOTHING, TOKEN
 
 from bars_gateway.model.readings import Inspection
 from bars_gateway.status.health import Dependency, HealthState, dependencies
@@ -12,23 +12,12 @@ from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
     RuntimeState,
-    TokenState,
     UnavailableState,
 )
 from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ExpiringKind, Expiry
 
 AN_HOUR = timedelta(hours=1)
-TOKEN = TokenState(
-    provider="trust",
-    key_id="int-2",
-    refused_keys=(),
-    expires_at=AT + AN_HOUR,
-    failing_since=None,
-    reason=None,
-    advice=None,
-    clock_skew_seconds=0.2,
-)
 NO_TOKEN = replace(TOKEN, expires_at=None, failing_since=AT, reason="it does not know the key")
 EPR = EprCondition(provider="trust", asks=True, asked_at=AT, seen_at=AT)
 NOTICE = UnreadNotice(notice_id=1, request_id="r", workflow_id=1, created_at=AT - AN_HOUR)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from figures import AT, AT_REST, EMPTY, NOTHING, collected, every_name
+from figures import AT, AT_REST, EMPTY, NOTHING, TOKEN, collected, every_name
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from store_values import (
@@ -41,7 +41,6 @@ from bars_gateway.status.running import (
     EgressState,
     KeptOutState,
     Lying,
-    TokenState,
     UnavailableState,
 )
 from bars_gateway.store.figures import BUCKETS, bucket_of
@@ -55,16 +54,6 @@ from bars_gateway.upkeep.trail import TrailState
 
 AN_HOUR = timedelta(hours=1)
 SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
-TOKEN = TokenState(
-    provider="trust",
-    key_id="int-2",
-    refused_keys=(),
-    expires_at=AT + AN_HOUR,
-    failing_since=None,
-    reason=None,
-    advice=None,
-    clock_skew_seconds=0.0,
-)
 LATE = Unread(
     use_case="a4t1",
     count=1,

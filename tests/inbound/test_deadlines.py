@@ -14,6 +14,7 @@ from inbound_callers import (
     PROXY,
     REQUEST_ID,
     Receiver,
+    Waiting,
     calling,
     eventually,
     post,
@@ -25,7 +26,6 @@ from bars_gateway.inbound.acceptor import Failure
 from bars_gateway.inbound.connection import CallerJudgement, Callers, InboundLimits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.standard.formats import Format
 from bars_gateway.tls.contexts import Caller, Identity
 
 LATE = 5  # seconds; the deadlines below are shorter, the shipped ones longer
@@ -125,7 +125,7 @@ async def test_a_header_dripped_during_a_request_does_not_cost_its_answer(
     identity: Identity, proxy: ssl.SSLContext
 ):
     """The request before is answered; then the connection is closed."""
-    waiting = Answering()
+    waiting = Waiting()
     async with (
         serving(waiting, identity, limits=InboundLimits(header_seconds=0.1)) as server,
         calling(server.port, proxy) as caller,
@@ -140,20 +140,6 @@ async def test_a_header_dripped_during_a_request_does_not_cost_its_answer(
 
     assert 200 == answer.status
     assert b"" == rest
-
-
-@dataclass
-class Answering:
-    """An Answerer that answers when it may."""
-
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, request: InboundRequest) -> Reply:
-        """Wait, then answer."""
-        self.asked.set()
-        await self.may_answer.wait()
-        return Reply(http_status=200, written_in=Format.JSON, body=b"{}")
 
 
 async def test_a_kept_connection_may_idle_longer_than_a_header_takes(

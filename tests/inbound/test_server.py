@@ -3,7 +3,7 @@ import base64
 import json
 import ssl
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from inbound_callers import (
@@ -11,6 +11,7 @@ from inbound_callers import (
     REQUEST_ID,
     Answer,
     Receiver,
+    Waiting,
     calling,
     eventually,
     post,
@@ -58,20 +59,6 @@ class Failing:
     async def __call__(self, request: InboundRequest) -> Reply:
         """Fail."""
         raise self.error
-
-
-@dataclass
-class Waiting:
-    """An Answerer that says when it was asked, and answers when it may."""
-
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, request: InboundRequest) -> Reply:
-        """Wait, then take the message."""
-        self.asked.set()
-        await self.may_answer.wait()
-        return Reply(http_status=200, written_in=Format.JSON, body=b"{}")
 
 
 @pytest.mark.parametrize(

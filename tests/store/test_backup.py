@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from store_values import ANSWER, NOW, arrival, attempt, claim_next, submission
-from unguarded import let_delete
+from unguarded import change
 
 from bars_gateway.errors import (
     BackupDamaged,
@@ -42,17 +42,6 @@ def select(path: Path, query: str, *values: object) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
     try:
         return connection.execute(query, values).fetchall()
-    finally:
-        connection.close()
-
-
-def change(path: Path, *statements: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        if any(statement.startswith("DELETE") for statement in statements):
-            let_delete(connection)
-        for statement in statements:
-            connection.execute(statement)
     finally:
         connection.close()
 

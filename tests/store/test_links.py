@@ -54,34 +54,28 @@ THIRD = RECEIVER.replace("2000000202", "2000000303")
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 
 
-def to_send(body: bytes, **changes: object) -> Submission:
-    """Return what the EPR submits, with all that it says."""
+def said_in(body: bytes, side: Side) -> dict[str, object]:
+    """Return all that a message says."""
     found = read(body)
-    values = {
+    return {
         "request_type": request_type_of(found),
         "use_case": found.use_case,
         "bundle_id": found.bundle_id,
         "sender": found.source,
         "receiver": found.destinations[0],
         "correlation_id": TALK,
-        "ties": ties_of(found, Side.SENDING),
+        "ties": ties_of(found, side),
     }
-    return submission(body=body, **(values | changes))
+
+
+def to_send(body: bytes, **changes: object) -> Submission:
+    """Return what the EPR submits, with all that it says."""
+    return submission(body=body, **(said_in(body, Side.SENDING) | changes))
 
 
 def to_take(body: bytes, **changes: object) -> Arrival:
     """Return what comes from another organisation, with all that it says."""
-    found = read(body)
-    values = {
-        "request_type": request_type_of(found),
-        "use_case": found.use_case,
-        "bundle_id": found.bundle_id,
-        "sender": found.source,
-        "receiver": found.destinations[0],
-        "correlation_id": TALK,
-        "ties": ties_of(found, Side.RECEIVING),
-    }
-    return arrival(body=body, **(values | changes))
+    return arrival(body=body, **(said_in(body, Side.RECEIVING) | changes))
 
 
 async def settled(

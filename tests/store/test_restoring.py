@@ -15,6 +15,7 @@ from pathlib import Path
 
 import mortal
 import pytest
+from figures import AT_REST
 from store_values import (
     ANSWER,
     NOW,
@@ -26,7 +27,7 @@ from store_values import (
     payload,
     submission,
 )
-from unguarded import let_delete
+from unguarded import change
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
 from bars_gateway.model.interventions import Done, Limits, Verb
@@ -45,7 +46,6 @@ from bars_gateway.model.readings import MessageHistory, Notice, Overview
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.status.concerns import concerns
-from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.aftermath import Became
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.sqlite.database import open_database
@@ -248,17 +248,6 @@ async def cancelled(home: Home, of: Accepted) -> str:
     return accepted.request_id
 
 
-def change(path: Path, *statements: str) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        if any(statement.startswith("DELETE") for statement in statements):
-            let_delete(connection)
-        for statement in statements:
-            connection.execute(statement)
-    finally:
-        connection.close()
-
-
 async def test_what_was_handed_in_since_is_there_with_its_state(home: Home) -> None:
     """One was acknowledged and one waits: the first stays so, and the second goes out."""
     await home.backed_up()
@@ -415,7 +404,7 @@ async def test_each_message_of_unknown_fate_is_a_concern(home: Home) -> None:
     gone(home.database)
     home.restored()
     (seen,) = await home.does(overview)
-    (said,) = [o for o in concerns(seen, conditions(), 90) if "since a restore" in o.text]
+    (said,) = [o for o in concerns(seen, AT_REST, 90) if "since a restore" in o.text]
 
     assert said.text.startswith("2 messages held since a restore")
     assert {first.request_id, second.request_id} == {alarm.request_id for alarm in said.alarms}
@@ -424,20 +413,6 @@ async def test_each_message_of_unknown_fate_is_a_concern(home: Home) -> None:
 def alarmed(seen: Overview, kind: str) -> list[str | None]:
     """Return what alarms of that kind are about."""
     return [alarm.request_id for alarm in seen.alarms if alarm.kind == kind]
-
-
-def conditions() -> RuntimeState:
-    return RuntimeState(
-        version="1",
-        environment="local",
-        node="here",
-        started_at=NOW,
-        address=None,
-        stopping=False,
-        tokens=[],
-        expiries=[],
-        handshake_failures={},
-    )
 
 
 async def test_what_an_incomplete_database_knows_to_have_ended_has(home: Home) -> None:

@@ -274,12 +274,8 @@ def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MOST_AT_ONCE", 2)
 
 
-@pytest.mark.usefixtures("in_pairs")
-async def test_a_step_moves_each_message_once(
-    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some at a time; and after a disk that was full it goes on with the others."""
-    await queued(store, 5, give_up_at=NOW + timedelta(days=1))
+async def broken_off(store: Store, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move what waits by a minute, on a disk that is full after two works of it."""
     write, left = database.write, iter([None, None])
 
     async def filling(work: object) -> object:
@@ -287,10 +283,19 @@ async def test_a_step_moves_each_message_once(
             raise StorageFull("no room")
         return await write(work)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(database, "write", filling)
-    with pytest.raises(StorageFull):
-        await store.waiting.reschedule(MINUTE)
-    monkeypatch.setattr(database, "write", write)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", filling)
+        with pytest.raises(StorageFull):
+            await store.waiting.reschedule(MINUTE)
+
+
+@pytest.mark.usefixtures("in_pairs")
+async def test_a_step_moves_each_message_once(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some at a time; and after a disk that was full it goes on with the others."""
+    await queued(store, 5, give_up_at=NOW + timedelta(days=1))
+    await broken_off(store, database, monkeypatch)
     await queued(store, give_up_at=NOW + timedelta(days=1))
     moved = await store.waiting.reschedule(MINUTE)
     times = [each.next_attempt_at for each in await store.messages.queue("trust", 10)]
@@ -305,17 +310,7 @@ async def test_a_clock_that_is_set_again_meanwhile_moves_by_the_rest(
 ) -> None:
     """What was moved by the first step is moved by the second alone."""
     await queued(store, 3, give_up_at=NOW + timedelta(days=1))
-    write, left = database.write, iter([None, None])
-
-    async def filling(work: object) -> object:
-        if next(left, 0) is not None:
-            raise StorageFull("no room")
-        return await write(work)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(database, "write", filling)
-    with pytest.raises(StorageFull):
-        await store.waiting.reschedule(MINUTE)
-    monkeypatch.setattr(database, "write", write)
+    await broken_off(store, database, monkeypatch)
     await store.waiting.reschedule(3 * MINUTE)
     times = [each.next_attempt_at for each in await store.messages.queue("trust", 10)]
 

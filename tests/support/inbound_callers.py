@@ -245,3 +245,17 @@ async def eventually(fact: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not fact():
             await asyncio.sleep(0.005)
+
+
+@dataclass
+class Waiting:
+    """An Answerer that says when it was asked, and answers when it may."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Wait, then take the message."""
+        self.asked.set()
+        await self.may_answer.wait()
+        return Reply(http_status=200, written_in=Format.JSON, body=b"{}")

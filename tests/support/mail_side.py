@@ -90,6 +90,21 @@ async def mail_server(tmp_path: Path, box: Box, **how: Any) -> AsyncIterator[Mai
         await asyncio.sleep(0)
 
 
+def plain_server(listener: asyncio.Server, *, seconds: float) -> MailServer:
+    """Return how *listener* is reached, as a mail server without TLS that has so long."""
+    return MailServer(
+        host="127.0.0.1",
+        port=listener.sockets[0].getsockname()[1],
+        security="none",
+        ca_file=None,
+        user=None,
+        password_file=None,
+        sender="a@example.org",
+        recipients=["b@example.org"],
+        seconds=seconds,
+    )
+
+
 class AlertingByMail:
     """What tells people of a gateway by mail, from its settings, at a time that a test sets."""
 
