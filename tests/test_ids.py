@@ -1,10 +1,11 @@
-"""The ids that the gateway mints."""
+"""The ids that the gateway mints, and the numbers by which its rows are named."""
 
 import uuid
 
 import pytest
 
 from bars_gateway.daemon.parts import new_id
+from bars_gateway.model.numbers import number_in
 
 DRAWN = 1000
 
@@ -26,3 +27,20 @@ def test_an_id_stands_behind_those_of_an_earlier_moment(monkeypatch: pytest.Monk
     ids = [new_id() for _ in range(DRAWN)]
 
     assert sorted(ids) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("7", 7, id="a-digit"),
+        pytest.param("9" * 18, 10**18 - 1, id="as-many-as-fit"),
+        pytest.param("9" * 19, None, id="too-many"),
+        pytest.param("", None, id="nothing"),
+        pytest.param("-7", None, id="below-zero"),
+        pytest.param("\u0667", None, id="of-another-script"),
+        pytest.param("7²", None, id="raised"),
+    ],
+)
+def test_a_row_is_named_by_so_many_digits_as_fit(text: str, number: int | None) -> None:
+    """No engine is asked for a number that it cannot hold."""
+    assert number == number_in(text)

@@ -29,12 +29,12 @@ from bars_gateway.console.messages import FILTERS, PLACE, wanted_of
 from bars_gateway.console.visitor import VISITING
 from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import DOES, IN_BULK, Verb
+from bars_gateway.model.numbers import number_in
 from bars_gateway.standard.workflow import CONFIRMABLE
 from bars_gateway.store.searches import MessageFilter
 
 _FOR_A_LOOK = "to see what would happen"  # the reason of a dry run, which nobody keeps
 _MOST_ALARMS = 500
-_DIGITS = 18
 _NO_WORKFLOW = "No workflow has that number."
 _GONE = "What you were shown is no longer kept: you have logged in again, or looked at much since."
 
@@ -309,9 +309,7 @@ class _Foreseeable:
 
 def _numbers(request: web.Request, name: str) -> list[int]:
     given = request.query.getall(name, [])
-    return [
-        int(each) for each in given if each.isascii() and each.isdecimal() and len(each) <= _DIGITS
-    ]
+    return [number for each in given if (number := number_in(each)) is not None]
 
 
 def _many(count: int, noun: str, numbers: Sequence[int] = ()) -> str:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from bars_gateway.console.rendering import Frame, render
 from bars_gateway.frozen import frozen
+from bars_gateway.model.numbers import number_in
 from bars_gateway.standard.timing import typed_instant
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.store import Store
@@ -66,10 +67,10 @@ class Asked:
         given = self.text(name)
         if given is None:
             return None
-        if not (given.isdecimal() and given.isascii() and len(given) <= _DIGITS):
+        number = number_in(given)
+        if number is None:
             self.problems[name] = "must be a number"
-            return None
-        return int(given)
+        return number
 
     def time(self, name: str) -> datetime | None:
         """Return the instant that is asked for; without an offset it is UTC."""
@@ -80,6 +81,3 @@ class Asked:
         if found is None:
             self.problems[name] = "must be a date and time, as 2026-03-02T09:00"
         return found
-
-
-_DIGITS = 18

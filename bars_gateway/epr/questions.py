@@ -69,6 +69,7 @@ from bars_gateway.epr.spool import (
 from bars_gateway.errors import ConfigurationError, StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.listeners import body_of
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.issues import Issue
@@ -211,9 +212,9 @@ class QuestionRequests:
         return documents.json_answer(documents.decided(decided))
 
     async def _question(self, request: web.Request) -> Question:
-        number = request.match_info["id"]
-        if number.isascii() and number.isdigit() and len(number) < 19:  # noqa: PLR2004 (63 bits)
-            question = await self._questions.question(self._provider, int(number))
+        number = number_in(request.match_info["id"])
+        if number is not None:
+            question = await self._questions.question(self._provider, number)
             if question is not None:
                 return question
         if self._asks == "none":

@@ -53,6 +53,7 @@ from bars_gateway.epr.orders import OrderProblem
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
 from bars_gateway.model.messages import Accepted, Part
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
@@ -386,9 +387,9 @@ class EprSocket:
         return web.Response(status=204)
 
     async def _notice(self, request: web.Request) -> Notice:
-        number = request.match_info["id"]
-        if number.isascii() and number.isdigit() and len(number) < 19:  # noqa: PLR2004 (63 bits)
-            notice = await self._store.notices.notice(self._provider, int(number))
+        number = number_in(request.match_info["id"])
+        if number is not None:
+            notice = await self._store.notices.notice(self._provider, number)
             if notice is not None:
                 return notice
         raise web.HTTPNotFound(reason="no notice has that number")

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Part, Payload
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.readings import payload
@@ -67,9 +68,8 @@ def audited(connection: Connection, sought: Sought, limit: int) -> list[AuditLin
         "limit": limit,
     }
     if sought.of is not None:
-        name = sought.of
-        number = int(name) if name.isascii() and name.isdigit() and len(name) < 19 else 0  # noqa: PLR2004
-        found = connection.rows("audit_of", name=name, number=number, **values)
+        number = number_in(sought.of) or 0
+        found = connection.rows("audit_of", name=sought.of, number=number, **values)
         return [line_of(row) for row in found]
     of_messages = (sought.kind or "").partition(".")[0] == _OF_MESSAGES
     acts = sought.actor is not None or (sought.kind is not None and not of_messages)

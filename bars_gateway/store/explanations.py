@@ -13,6 +13,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.model.explanation import Ahead, Case, Explanation, Stall, explain
 from bars_gateway.model.interventions import Candidate, Verb
 from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.readings import MessageRow, Notice
 from bars_gateway.store.alarms import alarm_of
 from bars_gateway.store.connection import Connection, Row
@@ -69,8 +70,7 @@ def cases_called(
     connection: Connection, provider: str | None, name: str, now: datetime
 ) -> list[Case]:
     """Return what is known of each message that *name* is an id or the number of."""
-    number = int(name) if name.isascii() and name.isdigit() and len(name) < len(str(2**63)) else 0
-    values = {"provider": provider, "name": name, "number": number}
+    values = {"provider": provider, "name": name, "number": number_in(name) or 0}
     found = connection.rows("messages_called", limit=LISTED, **values)
     return [case_of(connection, row, now) for row in found]
 

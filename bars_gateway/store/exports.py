@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bars_gateway.frozen import frozen
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.store.audit import EVER, NEVER
 from bars_gateway.store.chain import COLUMNS, STEP, beginning, digest_of_line, hash_at, seals
@@ -98,7 +99,7 @@ def _begin(connection: Connection, export: Export) -> None:
     found = {
         row["id"]: row["request_id"]
         for name in names
-        for row in connection.rows("messages_meant", name=name, number=_number(name))
+        for row in connection.rows("messages_meant", name=name, number=number_in(name) or 0)
     }
     export.numbers = frozenset(found)
     export.names = frozenset(names | set(found.values()))
@@ -106,10 +107,6 @@ def _begin(connection: Connection, export: Export) -> None:
         each.number if each.kind == "message" else (each.provider, each.request_id)
         for each in export.wanted.about or ()
     )
-
-
-def _number(name: str) -> int:
-    return int(name) if name.isascii() and name.isdigit() and len(name) < 19 else 0  # noqa: PLR2004
 
 
 def _until(export: Export, stretch: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from bars_gateway.model.incidents import IncidentFacts, IncidentKind, RaisedAlarm
+from bars_gateway.model.numbers import number_in
 from bars_gateway.model.readings import AuditLine
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.audit import Sought, audited
@@ -18,8 +19,6 @@ from bars_gateway.store.connection import Connection
 from bars_gateway.store.explanations import LISTED, case_of, cases_called
 from bars_gateway.store.quarantine import quarantine_of
 from bars_gateway.store.rows import instant
-
-_LONGEST = len(str(2**63)) - 1  # digits of a number that a row may have
 
 
 def facts_of(
@@ -42,7 +41,7 @@ def _message(
 def _workflow(
     connection: Connection, provider: str | None, name: str, now: datetime
 ) -> IncidentFacts | None:
-    values = {"workflow_id": _number(name), "provider": provider, "limit": LISTED}
+    values = {"workflow_id": number_in(name) or 0, "provider": provider, "limit": LISTED}
     rows = connection.rows("messages_of_workflow", **values)
     cases = [case_of(connection, row, now) for row in rows]
     return IncidentFacts(kind=IncidentKind.WORKFLOW, cases=cases) if cases else None
@@ -51,7 +50,7 @@ def _workflow(
 def _alarm(
     connection: Connection, provider: str | None, name: str, now: datetime
 ) -> IncidentFacts | None:
-    row = connection.one("alarm_of_any", id=_number(name), provider=provider)
+    row = connection.one("alarm_of_any", id=number_in(name) or 0, provider=provider)
     if row is None:
         return None
     alarm = RaisedAlarm(
@@ -75,7 +74,7 @@ def _alarm(
 def _quarantined(
     connection: Connection, provider: str | None, name: str, now: datetime
 ) -> IncidentFacts | None:
-    row = connection.one("quarantined_of_any", id=_number(name))
+    row = connection.one("quarantined_of_any", id=number_in(name) or 0)
     if row is None or provider not in {None, row["provider"]}:
         return None
     found = quarantine_of(row)
@@ -102,8 +101,3 @@ def _lines(connection: Connection, provider: str | None, name: str) -> list[Audi
     """Return what the audit trail has under an X-Request-Id, oldest first."""
     found = audited(connection, Sought(provider=provider, of=name), LISTED)
     return [line for line in reversed(found) if line.message_id is None]
-
-
-def _number(name: str) -> int:
-    """Return the number that somebody typed, or 0, which nothing has."""
-    return int(name) if name.isascii() and name.isdigit() and len(name) <= _LONGEST else 0
