@@ -24,6 +24,7 @@ from bars_gateway.epr.interventions import (
     Verbs,
 )
 from bars_gateway.epr.orders import (
+    Handling,
     OrderProblem,
     read_acknowledgement,
     read_attachment,
@@ -142,23 +143,31 @@ class ProvidersHands:
         order = _read(read_handling, wish, {"alarms": list(alarms)})
         if isinstance(order, ActionOutcome):
             return order
-        actor = order.actor(_VIA)
         found: dict[str, Effect] = {}
         for each in self._each:
-            done = await self._store.alarms.handle(
-                each.name, order.chosen, actor, self._now(), dry_run=order.dry_run
-            )
-            for one in done:
-                state = one.alarm.kind if one.alarm else None
-                effect = Effect(name=f"alarm {one.name}", state=state, objection=one.objection)
-                if one.name not in found or (one.alarm and found[one.name].state is None):
-                    found[one.name] = effect
-            count = sum(one.objection is None for one in done)
-            if count and not order.dry_run:
-                log.info("alarms.handled", provider=each.name, count=count, kind=order.role)
+            for effect in await self._handle_at(each.name, order):
+                known = found.get(effect.name)
+                if known is None or (known.state is None and effect.state is not None):
+                    found[effect.name] = effect
         if all(each.objection == _NO_ALARM for each in found.values()):
             return ActionOutcome(problem="No alarm has such a number.", unknown=True)
         return ActionOutcome(effects=list(found.values()))
+
+    async def _handle_at(self, provider: str, order: Handling) -> Sequence[Effect]:
+        done = await self._store.alarms.handle(
+            provider, order.chosen, order.actor(_VIA), self._now(), dry_run=order.dry_run
+        )
+        count = sum(each.objection is None for each in done)
+        if count and not order.dry_run:
+            log.info("alarms.handled", provider=provider, count=count, kind=order.role)
+        return [
+            Effect(
+                name=f"alarm {each.name}",
+                state=each.alarm.kind if each.alarm else None,
+                objection=each.objection,
+            )
+            for each in done
+        ]
 
     async def acknowledge(self, alert: int, wish: Wish) -> ActionOutcome:
         """Say that somebody sees to an alert."""
