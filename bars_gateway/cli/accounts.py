@@ -26,7 +26,7 @@ from bars_gateway.cli.listings import (
     say_if_none_runs,
 )
 from bars_gateway.cli.output import (
-    ago,
+    apart,
     clock,
     document_of,
     print_lines,
@@ -273,7 +273,7 @@ def _timeline_document(found: Timeline, now: datetime) -> dict[str, object]:
 
 
 def _owed_line(debt: Debt, now: datetime) -> str:
-    late = f", {ago(debt.due_at, now)} ago" if debt.is_overdue(now) else ""
+    late = f", {apart(debt.due_at, now)} ago" if debt.is_overdue(now) else ""
     return f"{_whose(debt)}: an answer, by {clock(debt.due_at)} UTC{late}"
 
 
@@ -314,7 +314,7 @@ def _debt_cells(debt: Debt, now: datetime) -> tuple[str, ...]:
     return (
         _whose(debt),
         clock(debt.due_at),
-        ago(debt.due_at, now) if debt.is_overdue(now) else "-",
+        apart(debt.due_at, now) if debt.is_overdue(now) else "-",
         clock(debt.since),
         request.provider,
         debt.counterparty.rpartition("|")[2],
@@ -366,7 +366,7 @@ def _service_cells(
         each.service.rpartition("|")[2],
         clock(each.since),
         str(each.waiting),
-        ago(each.oldest_at, now),
+        apart(each.oldest_at, now),
         str(each.attempts),
         "-" if each.success is None else f"{each.success:.0%}",
         _last_words(each),
@@ -422,7 +422,9 @@ def _shares(answered: AnswerTimes) -> dict[str, float] | None:
 def _flows(found: Traffic, now: datetime) -> Iterator[str]:
     for name, flow in (("Sent", found.outbound), ("Received", found.inbound)):
         last = (
-            f"{clock(flow.last_at)} UTC, {ago(flow.last_at, now)} ago" if flow.last_at else "never"
+            f"{clock(flow.last_at)} UTC, {apart(flow.last_at, now)} ago"
+            if flow.last_at
+            else "never"
         )
         yield f"{name}: {flow.total} in 24 hours, the last {last}"
         yield f"  each hour, this one last: {' '.join(map(str, flow.hours))}"
@@ -441,4 +443,4 @@ def _flows(found: Traffic, now: datetime) -> Iterator[str]:
 
 def _backlog_cells(each: Backlog, now: datetime) -> tuple[str, ...]:
     counts = [str(count) if count else "-" for count in each.ages]
-    return (each.receiver.rpartition("|")[2], str(each.total), *counts, ago(each.oldest_at, now))
+    return (each.receiver.rpartition("|")[2], str(each.total), *counts, apart(each.oldest_at, now))

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
 
+from bars_gateway.status.ages import lasting
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -123,15 +125,9 @@ def clock(at: datetime | None) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
-def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long ago, or in how long, as an operator reads it: 5 min, 2 h, 3 d."""
-    if at is None:
-        return "-"
-    seconds = abs((now - at).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
+def apart(at: datetime | None, now: datetime) -> str:
+    """Return how long it is from *at* to *now*, or back, as an operator reads it: 5 min, 2 h."""
+    return lasting(abs((now - at).total_seconds())) if at else "-"
 
 
 def is_watched() -> bool:

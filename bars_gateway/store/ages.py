@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from bars_gateway.model.retention import RecordClass, RetentionRules, is_due
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import hour_of, instant, text
 
 DOUBTED_AFTER = timedelta(days=7)  # since the last purge: by then a person has heard of it
 SLACK = timedelta(hours=1)  # of a night: what a restart takes, and by how much a lag grows less
@@ -104,7 +104,7 @@ def counted_to(connection: Connection, now: datetime) -> datetime:
     if before is None:
         return now
     began_at = instant(before["began_at"])
-    hours = {"since": _hour(began_at), "until": _hour(now)}
+    hours = {"since": hour_of(began_at), "until": hour_of(now)}
     up = connection.one("up_between", **hours)
     lived = timedelta(milliseconds=up["up_ms"] if up else 0)
     lately: datetime = instant(before["counts_to"]) + lived + SLACK
@@ -123,7 +123,3 @@ def night_counts_to(connection: Connection, now: datetime) -> datetime | None:
     if known is not None and now - known > DOUBTED_AFTER:
         return None
     return counted_to(connection, now)
-
-
-def _hour(at: datetime) -> str:
-    return text(at)[:13]

@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from bars_gateway.frozen import frozen
 from bars_gateway.store.chain import newest_line
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import hour_of, instant, text
 from bars_gateway.store.work import Noun, reads, writes
 
 BUCKETS = tuple("0123456789abcdef")
@@ -228,7 +228,7 @@ def traffic(connection: Connection, now: datetime) -> Traffic:
 
 
 def _flow(connection: Connection, direction: str, now: datetime) -> Flow:
-    hours = [_hour(now - _HOUR * back) for back in reversed(range(HOURS))]
+    hours = [hour_of(now - _HOUR * back) for back in reversed(range(HOURS))]
     found = connection.rows("hours_since", direction=direction, since=hours[0])
     flowed = {row["hour"]: row["flowed"] for row in found}
     return Flow(
@@ -244,7 +244,7 @@ def last_flowed(connection: Connection, direction: str) -> datetime | None:
 
 
 def _answered(connection: Connection, since: datetime) -> AnswerTimes:
-    row = connection.one("answered_since", since=_hour(since))
+    row = connection.one("answered_since", since=hour_of(since))
     assert row is not None  # a sum is always one row
     return AnswerTimes(**{name: row[name] for name in ("asked", "within_2100", "within_5000")})
 
@@ -292,9 +292,9 @@ class Uptimes(Noun):
     def note_up(self, connection: Connection, lasted: timedelta, now: datetime) -> None:
         """Write down that it has been up until *now*, for as long as that."""
         size, begins = self._database.room().size_bytes, now - lasted
-        if _hour(begins) < _hour(now) or not lasted:  # once an hour, and at a start
-            connection.put("forget_uptime", before=_hour(now - _MONTH))
-        while _hour(begins) < _hour(now):
+        if hour_of(begins) < hour_of(now) or not lasted:  # once an hour, and at a start
+            connection.put("forget_uptime", before=hour_of(now - _MONTH))
+        while hour_of(begins) < hour_of(now):
             ends = _begin(begins) + _HOUR
             _note(connection, begins, ends, size)
             begins = ends
@@ -325,13 +325,13 @@ def _note(connection: Connection, begins: datetime, ends: datetime, size: int) -
     milliseconds = round((ends - begins) / timedelta(milliseconds=1))
     connection.put(
         "note_up",
-        hour=_hour(begins),
+        hour=hour_of(begins),
         **{"from": text(begins), "until": text(ends), "up_ms": milliseconds, "bytes": size},
     )
 
 
 def _up(connection: Connection, since: datetime, until: datetime) -> Up | None:
-    row = connection.one("up_since", since=_hour(since))
+    row = connection.one("up_since", since=hour_of(since))
     assert row is not None  # a sum is always one row
     of = until - since
     if of <= timedelta():
@@ -340,7 +340,7 @@ def _up(connection: Connection, since: datetime, until: datetime) -> Up | None:
 
 
 def _growth(connection: Connection, now: datetime, size: int) -> float | None:
-    then = connection.one("size_since", since=_hour(now - _GROWN_IN))
+    then = connection.one("size_since", since=hour_of(now - _GROWN_IN))
     if then is None or now - instant(then["first_at"]) < _SHORTEST:
         return None
     lasted = now - instant(then["first_at"])
@@ -350,7 +350,3 @@ def _growth(connection: Connection, now: datetime, size: int) -> float | None:
 
 def _begin(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
-
-
-def _hour(at: datetime) -> str:
-    return text(at)[:13]

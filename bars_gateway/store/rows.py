@@ -67,6 +67,11 @@ def instant(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored)
 
 
+def hour_of(at: datetime) -> str:
+    """Return the hour that *at* is in, as it begins what is stored."""
+    return text(at)[:13]
+
+
 def place_of(table: str, row: Row | Mapping[str, Any]) -> tuple[object, ...]:
     """Return where what is encrypted in *row* of *table* belongs, and nowhere else."""
     return (table, *(row[name] for name in _NAMED_BY[table]))
