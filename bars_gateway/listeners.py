@@ -42,7 +42,7 @@ _Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _NO_LOG: Any = None  # so aiohttp spells it
 
 MAX_CONNECTIONS: Final = 64
-# Of every listener of ours. The two differ, so that what the parser says tells which it was.
+# Of every listener of ours. The first two differ, so that the parser's words tell which was met.
 LONGEST_LINE: Final = 8190  # bytes of a request line
 LONGEST_FIELD: Final = 16380  # bytes of one header
 MOST_HEADERS: Final = 128

@@ -19,7 +19,7 @@ Config = Annotated[
         "-c",
         metavar="FILE",
         envvar="BARS_GATEWAY_CONFIG",
-        readable=False,  # who may not read it hears whose it is, and not that it is a wrong value
+        readable=False,  # or who may not read it would hear of a wrong value, and not whose it is
         help="The settings file.",
     ),
 ]

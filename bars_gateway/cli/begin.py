@@ -95,7 +95,7 @@ def _app_for(words: Sequence[str]) -> "typer.Typer":
 def _told(error: BaseException) -> Iterator[str]:
     """Yield what somebody can act on, with the cure; nothing where nobody foresaw *error*."""
     denied = permissions.behind(error)
-    if denied is not None:  # whatever it is called by now, this is what it comes of
+    if denied is not None:  # whatever it was made into on its way here
         denial = permissions.explained(denied, ["bars-gateway", *sys.argv[1:]])
         yield from (f"error: {denial.cause}", f"   try: {denial.cure}")
     elif isinstance(error, BaseExceptionGroup):  # a part that failed while it ran

@@ -157,7 +157,7 @@ async def outbound_parts(
 
 async def asked_lately(store: Store, now: Clock) -> dict[str, list[float]]:
     """Return how many seconds ago each call of the last minute began, by provider."""
-    moment = now() - NOTE_HOLDS  # as if each had begun as late after its note as it may
+    moment = now() - NOTE_HOLDS  # a call may begin so long after its note: each is taken to have
     asked = await store.calls.since(moment - timedelta(minutes=1))
     return {name: [(moment - at).total_seconds() for at in each] for name, each in asked.items()}
 

@@ -13,7 +13,7 @@ from bars_gateway.store.store import Store
 from bars_gateway.upkeep.purging import RESTS, OwnFolders, Purger, Purging
 
 Clock = Callable[[], datetime]
-# By provider: whether what lies at the path of its spool folder is what this gateway holds.
+# By provider: whether the spool folder that lies at its path is the one that this gateway holds.
 InPlace = Mapping[str, Callable[[], bool]]
 _WHATEVER_LIES_THERE: InPlace = {}  # no gateway runs, and the folders are as somebody has them
 

@@ -391,7 +391,7 @@ class Folder:
         if len(names) >= _MANY_FILES and self._is_on_a_disk() and _syncfs(self._descriptor):
             return
         for name in names:
-            # For writing: of one that is only read, no server of a share is told to sync it.
+            # For writing: of one that is open to read, no share tells its server to sync it.
             flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(name, flags, dir_fd=self._descriptor)
             try:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from bars_gateway.frozen import frozen
 
-ON_NODE = " @"  # in what an alert is about, before the name of the node that it is of
+ON_NODE = " @"  # stands before the node's name in what an alert is about
 
 
 class Channel(StrEnum):

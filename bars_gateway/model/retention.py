@@ -37,8 +37,8 @@ class RecordClass(StrEnum):
     AUDIT = "audit"  # the audit trail, which is removed by whole days: see store.audit
 
 
-# What a purge goes through, in this order: bytes first, a copy before what is known of it, a
-# workflow after its messages, and what was said about it at last.
+# What a purge goes through, in this order: bytes first; a copy before what is known of it; a
+# workflow after its messages; and last what was said about it.
 PURGED: Sequence[RecordClass] = (
     RecordClass.PAYLOADS,
     RecordClass.ANSWERS,
@@ -65,7 +65,7 @@ KEPT_BECAUSE: Mapping[str, str] = {
     "told_once": "it tells of a place of the audit trail, which is told of once",
     APPOINTMENT: "its appointment, or that of what it is linked to, is yet to come",
 }
-# What ends a workflow that is open, so that its records leave in their time.
+# How an open workflow comes to an end, so that its records can leave in their time.
 ENDED_BY: Mapping[State, str] = {
     State.REQUESTED: "the outcome of its request; bars-gateway queue has it",
     State.UNCONFIRMED: "telephone, then bars-gateway retry: a duplicate proves that it arrived; or"

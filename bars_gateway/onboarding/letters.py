@@ -43,7 +43,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {  # settings of [onboarding]
     "catalogue": ("contact", "receiver_address"),
     "live": ("contact", "receiver_address", "application_id"),
 }
-# What is made of a setting, and the setting that it is made of.
+# What a letter names that is made of a setting of another name, and that setting.
 _SETTING = {"receiver_address": "fqdn"}
 _IN_PROD = {"key": ("int_application_id",)}
 

@@ -137,7 +137,7 @@ class CancelReader:
 
     async def _read_for(self, cancellation: Cancellation) -> None:
         """Read for one; where that fails in a way that nobody foresaw, hold it, with an alarm."""
-        # Where what comes of it cannot be written, it is due still, and would be read for at once.
+        # If the result cannot be written, it stays due, and would be read for again at once.
         again_at = self._now() + READ_AGAIN_AFTER
         try:
             await self._read_and_follow(cancellation)

@@ -28,7 +28,7 @@ from bars_gateway.store.rows import hour_of, instant, text
 DOUBTED_AFTER = timedelta(days=7)  # since the last purge: by then a person has heard of it
 SLACK = timedelta(hours=1)  # of a night: what a restart takes, and by how much a lag grows less
 
-# What tells the last of a class that can be old enough, and which column is compared with that.
+# The statement that finds the last of a class that can be old enough, and the column to compare.
 _LAST_BEFORE = {
     RecordClass.CONVERSATIONS: ("last_workflow_opened_before", "number"),
     RecordClass.QUARANTINE: ("last_quarantined_before", "number"),

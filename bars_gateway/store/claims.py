@@ -34,7 +34,7 @@ from bars_gateway.store.rows import instant, payload_of, text
 _SERVER_ERRORS = json.dumps(sorted(SERVER_ERRORS))
 _KEPT_OUT = json.dumps(sorted(KEPT_OUT))
 _FOREIGN = json.dumps(sorted(FOREIGN))
-_BESIDE = 8  # that may have to wait, of those that are due first
+_BESIDE = 8  # so many more are looked at than are wanted: some may have to wait
 _NONE_MET: Mapping[str, Any] = {"n": 0, "previous_at": None, "first_error_at": None}
 
 

@@ -333,7 +333,7 @@ def _let_unproven_be_answer(connection: Connection, message_id: int) -> None:
         kept = connection.one("payload", message_id=message_id, part=Part.UNPROVEN)
     connection.put("unproven_becomes_answer", message_id=message_id)
     if kept is not None:
-        with suppress(PayloadDamaged):  # as which it is met by whoever wants to read it
+        with suppress(PayloadDamaged):  # whoever wants to read it will meet that
             keep(connection, message_id, Part.ANSWER, payload_of(kept, connection.vault))
 
 

@@ -201,7 +201,7 @@ class Questions(Noun):
         found = await self._open_questions(provider, after=after, limit=limit)
         for one in found:
             if isinstance(one, Spoilt) and one.number not in self._spoilt:
-                self._spoilt.add(one.number)  # it is told once, and as one that nobody answers
+                self._spoilt.add(one.number)  # told once, as a question that nobody answers
                 log_set_aside(Aside.ANSWER, one.error, provider=provider, question_id=one.number)
         return [one for one in found if not isinstance(one, Spoilt)]
 

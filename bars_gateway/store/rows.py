@@ -24,10 +24,10 @@ from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Row
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
-_ENCRYPTED = "encrypted"  # what is in it begins with how it was kept before it was encrypted
+_ENCRYPTED = "encrypted"  # its content begins with the encoding that it had before
 _WITHIN = {"identity": b"i", "zstd": b"z"}
-# What is encrypted is bound to its table and to what never changes of its row, even in a restore;
-# a message's bytes are bound to its number and their part.
+# What is encrypted is bound to its table, and to columns of its row that never change, not even in
+# a restore: a message's bytes to its number and to which part of it they are.
 _NAMED_BY: Mapping[str, Sequence[str]] = {
     "payloads": ("message_id", "part"),
     "quarantine": ("provider", "request_id", "fingerprint"),

@@ -322,7 +322,7 @@ def from_pkcs7(data: bytes) -> list[x509.Certificate] | None:
     """Return the certificates of a PKCS#7 file (.p7b), in its order; None if it is none."""
     try:
         with warnings.catch_warnings():
-            # That its set is not sorted, as OpenSSL writes it, is nothing that a person could mend.
+            # OpenSSL writes its set unsorted, and no person can mend that.
             warnings.filterwarnings("ignore", "PKCS#7 certificates could not be parsed as DER")
             if any(mark in data for mark in _PKCS7):
                 return pkcs7.load_pem_pkcs7_certificates(data)

@@ -379,7 +379,7 @@ class ServerNodes:
             if each.is_away and was_away is False:
                 seconds = round(each.silent.total_seconds())
                 log.error("node.away", name=each.name, seconds=seconds, advice=_AWAY)
-                self._ear.heard(None)  # it may have died before it told of what it stored
+                self._ear.heard(None)  # it may have stored something, and died before it said so
             elif not each.is_away and was_away is not False and not each.is_this:
                 log.info("node.seen", name=each.name, version=each.version)
         self._nodes = nodes

@@ -199,8 +199,8 @@ class Prepared:
         if not self._under_way:
             pgconn.enter_pipeline_mode()
         pgconn.send_query_prepared(bound.known.name, bound.values, bound.formats)
-        # Each with an end of its own: until it has that, the server believes that more is on its
-        # way, and waits for it without a time limit.
+        # Each gets an end of its own: without one the server expects more to come, and waits for
+        # that without a time limit.
         pgconn.pipeline_sync()
         self._under_way += 1
 

@@ -49,8 +49,8 @@ _SESSION: Mapping[str, object] = {
     "lock_timeout": TURN_SECONDS * 1000,
     "idle_in_transaction_session_timeout": STILL_SECONDS * 1000,
 }
-# A side that has gone without a word is noticed by the other after some ten seconds: the server
-# keeps the locks of a session for as long as it believes in it, by its own settings two hours.
+# Either side notices after some ten seconds that the other has gone without a word. By its own
+# settings the server would believe in a session for two hours more, and keep its locks.
 _WATCHED_THERE: Mapping[str, object] = {
     "tcp_keepalives_idle": 3,
     "tcp_keepalives_interval": 2,

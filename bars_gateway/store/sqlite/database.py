@@ -150,7 +150,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Opening:
     require_known(connection, path)
     _refuse_copies(connection, path)
     require_keys(connection, vault, path)
-    # First of all: some of the pragmas write, and what is damaged is left as it is.
+    # Before anything else: some pragmas write, and a damaged file is left as it is.
     orderly = stopped_in_order(connection)
     if path.stat().st_size <= SMALL_BYTES:
         found = [str(text).splitlines() for (text,) in connection.execute("PRAGMA quick_check")]
