@@ -6,8 +6,8 @@
 # token by itself, ten seconds before it ends, that it does so, or says that it cannot read that.
 #
 # Seen: it adds the text to the seconds of now: 1796059086 + "599" is 1796059086599, a moment of the year 58884. So it
-# renews none. All goes well for ten minutes, longer than a demonstration; then each read is 401, with an error that
-# asks the user to launch the app again, although the refresh token is good. With the number 599 it renews.
+# renews none. All goes well for ten minutes, longer than a demonstration. Then a read is 401, and the client forgets
+# who has logged in: the app has to be launched anew, although the refresh token is good. With the number 599 it renews.
 # simple-oauth2 5.1.0, client-oauth2 4.3.3, @badgateway/oauth2-client 3.3.1 and openid-client 6.8.9 read the text.
 #
 # The gateway reads both, and takes what it cannot read for five minutes (outbound/token.py).
@@ -50,6 +50,9 @@ const server = http.createServer((request, answer) => {
 await new Promise((listens) => server.listen(0, "127.0.0.1", listens));
 const url = `http://127.0.0.1:${server.address().port}`;
 
+const EXPIRED = "Session expired! Please re-launch the app";
+const NOBODY = "This app cannot be accessed directly. Please launch it as SMART app!";
+
 class Kept extends Map {
   unset(key) {
     return this.delete(key);
@@ -61,13 +64,15 @@ for (const each of [599, "599"]) {
   const tokenResponse = { access_token: "of before", refresh_token: "again", scope: "offline_access" };
   const state = { serverUrl: url, tokenUri: `${url}/token`, clientId: "epr", expiresAt: 1, tokenResponse };
   const client = fhirclient({ headers: {} }, {}, new Kept()).client(state);
+  const told = [];
   for (const minutes of [0, 5, 11, 12]) {
     later = minutes * 60_000;
-    await client.request("Slot/1").catch((error) => assert.match(error.message, /^401[^]*re-launch/));
+    await client.request("Slot/1").catch((error) => told.push(error.message.split("\n").at(-1)));
   }
   const year = new Date(client.state.expiresAt * 1000).getUTCFullYear();
   console.log(`fhirclient, ${JSON.stringify(each)}: ${tokens} tokens, answers ${answers.join(" ")}, ends in ${year}`);
   assert.deepStrictEqual(answers, each === 599 ? [200, 200, 200, 200] : [200, 200, 401, 401]);
+  assert.deepStrictEqual(told, each === 599 ? [] : [EXPIRED, NOBODY]);
   assert.strictEqual(tokens, each === 599 ? 2 : 1);
   assert.strictEqual(year > 50_000, each === "599");
 }
