@@ -274,12 +274,14 @@ deb-test:
 
 # A machine with the release's own kernel and systemd, emulated: it takes its time. PARTS names what
 # is wanted of it: upgrade begins with the package of the last release; shares puts the spool on NFS and
-# SMB, and wants an image of its own ("image shares"); moments looks at what a cut would leave, and cuts
-# nothing. DISK=liar and DISK=nobarrier show that a power cut can lose something.
-SERVERS := nfs-kernel-server,nfs-common,samba,cifs-utils
+# SMB, and commands types what the pages tell to: each wants an image of its own ("image shares", "image
+# commands"); moments looks at what a cut would leave, and cuts nothing. DISK=liar and DISK=nobarrier
+# show that a power cut can lose something.
+MORE_FOR_shares := nfs-kernel-server,nfs-common,samba,cifs-utils
+MORE_FOR_commands := dbus,man-db,passwd
 vm: SUITE := bookworm
 vm: PARTS := image service upgrade power_cuts
-vm: export MORE := $(if $(filter shares,$(PARTS)),$(SERVERS))
+vm: export MORE = $(strip $(foreach part,$(PARTS),$(MORE_FOR_$(part))))
 vm: export CUTS := $(CUTS)
 vm: export MOMENTS := $(MOMENTS)
 vm: export SEED := $(SEED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from pages import PAGES, ROOT, Block, blocks, outside_fences
+from pages import PAGES, ROOT, Block, block, blocks, outside_fences
 
 from bars_gateway.cli.main import app
 from bars_gateway.epr.openapi import OPERATIONS
@@ -33,19 +33,33 @@ def typed(block: Block) -> bool:
     return block.language == "sh" and not example(block)
 
 
-@pytest.mark.parametrize("block", list(filter(typed, BLOCKS)), ids=str)
-def test_a_block_of_commands_is_run_or_says_why_not(block: Block) -> None:
+@pytest.mark.parametrize("each", list(filter(typed, BLOCKS)), ids=str)
+def test_a_block_of_commands_is_run_or_says_why_not(each: Block) -> None:
     """Its mark names a scene, a test that reads the page, or a reason and what does it instead."""
-    named = re.findall(r"\b(?:tests|packaging)/[\w/.-]*\w", block.where)
+    named = re.findall(r"\b(?:tests|packaging)/[\w/.-]*\w", each.where)
 
-    assert block.what
+    assert each.what
     assert [] == [path for path in named if not (ROOT / path).exists()]
-    if block.what in {"run", "understood"}:
-        assert block.where in SCENES
-    elif block.what == "run by":
-        assert block.page.name in (ROOT / block.where).read_text("utf-8")
+    if each.what in {"run", "understood"}:
+        assert each.where in SCENES
+    elif each.what == "run by":
+        assert each.page.name in (ROOT / each.where).read_text("utf-8")
     else:
-        assert len(block.where.split()) > 3
+        assert len(each.where.split()) > 3
+
+
+def commands(text: str) -> list[str]:
+    """Return what a block has, a command a line, without what is said beside it."""
+    return [line.partition("#")[0].strip() for line in text.splitlines()]
+
+
+def test_what_two_pages_have_is_typed_from_one() -> None:
+    """The README's, and on the server the package lies in no `dist`."""
+    demo, server = (commands(block("README.md", word)) for word in ("make demo", "usermod"))
+    there = [line.replace("dist/", "") for line in server[1:] if "usermod" not in line]
+
+    assert demo[:2] == commands(block("first-message.md", "make demo ONCE"))
+    assert there == commands(block("installing.md", "bars-gateway init  ", "enable --now"))
 
 
 def test_commands_stand_in_blocks_of_their_own() -> None:

@@ -4,7 +4,7 @@ The blocks of shell on the pages for people, each with its mark: what becomes of
     <!-- run: third terminal -->           typed as it stands, in that scene; all of it succeeds
     <!-- understood: third terminal -->    typed too, but each command may be told no
     <!-- run by tests/….py -->             typed by that test, which names the page
-    <!-- not run: why -->                  by nobody here: it needs systemd, root, or long
+    <!-- not run: why -->                  by nobody, as it stands: what does the same, and where
 """
 
 import re
@@ -46,6 +46,29 @@ def blocks(page: Path) -> Iterator[Block]:
             where=mark[2] if mark else "",
             text=found[3],
         )
+
+
+def block(page: str, *words: str) -> str:
+    """Return the text of the one block of *page* that has all those words."""
+    (found,) = [each.text for each in blocks(_named(page)) if all(w in each.text for w in words)]
+    return found
+
+
+def quoted(page: str, command: str) -> str:
+    """Return *command*, which has to stand whole between backticks in a sentence of *page*."""
+    assert command in spans(_named(page)), f"{page} tells nobody to type {command}"
+    return command
+
+
+def spans(page: Path) -> list[str]:
+    """Return what stands between backticks in its sentences, each on one line."""
+    found: list[str] = re.findall(r"`([^`]+)`", outside_fences(page))
+    return [" ".join(each.split()) for each in found]
+
+
+def _named(page: str) -> Path:
+    (found,) = [each for each in PAGES if each.name == page]
+    return found
 
 
 def outside_fences(page: Path) -> str:

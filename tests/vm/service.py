@@ -21,8 +21,8 @@ from scene import NATIONAL, Scene, scene, shown_at
 
 MOST_EXPOSED = 1.3
 UNIT = "bars-gateway.service"
-_INIT = (
-    f"bars-gateway init --environment local --sandbox {NATIONAL} --ods-code ZX901 --name trust"
+INIT = (
+    f"--environment local --sandbox {NATIONAL} --ods-code ZX901 --name trust"
     " --service 2000000101 --api-key trust-sandbox-api-key --fqdn gateway.trust.example"
     " --listen 0.0.0.0:8443 --key-bits 2048 --epr socket"
 )
@@ -55,7 +55,6 @@ async def is_ready(machine: Machine) -> bool:
 
 async def installed(scene: Scene, facts: Facts, package: str = "this") -> None:
     """Install that package, and give it what it needs to start."""
-    machine = scene.machine
     said = await facts.ran(
         "Debian runs, with systemd as its first process",
         ". /etc/os-release;"
@@ -66,8 +65,13 @@ async def installed(scene: Scene, facts: Facts, package: str = "this") -> None:
         "the package installs, without a network", f"dpkg --install /root/trial/{package}.deb", 1200
     )
     await scene.furnish()
-    await facts.ran("init writes settings, keys and folders", _INIT, 600)
-    jwks = (await machine.run("cat /etc/bars-gateway/keys/*.jwks.json")).said
+    await facts.ran("init writes settings, keys and folders", f"bars-gateway init {INIT}", 600)
+    await registered(scene)
+
+
+async def registered(scene: Scene) -> None:
+    """Let the national side know its key, and give it a certificate."""
+    jwks = (await scene.machine.run("cat /etc/bars-gateway/keys/*.jwks.json")).said
     (scene.national / "gateways" / "trust" / "jwks.json").write_text(jwks, "utf-8")
     await put_certificate(scene, "server")
 

@@ -204,7 +204,7 @@ async def main(boot: Path) -> None:
     folder.mkdir()
     image = folder / "disk.img"
     await asyncio.to_thread(copy, boot / "disk.img", image)
-    service._INIT = service._INIT.replace("--epr socket", "--epr folder")
+    service.INIT = service.INIT.replace("--epr socket", "--epr folder")
     async with scene(boot, image, folder, national=folder / "national") as made:
         facts = Facts(made.machine)
         try:
