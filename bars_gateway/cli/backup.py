@@ -52,7 +52,10 @@ _CURE_OF_SERVER = (
     "Let nobody write there, and ask whoever runs the server: pg_amcheck says which pages are at"
     " fault, its log what it met. After pg_restore: that may not have run to its end."
 )
-_PAGES = "pg_amcheck --heapallindexed --parent-check DATABASE, as a superuser"
+_PAGES = (
+    "pg_amcheck --install-missing --heapallindexed --parent-check DATABASE, as a superuser, and"
+    " then DROP EXTENSION amcheck (docs/postgresql.md)"
+)
 _BY_DUMP = (
     "On the server: pg_dump --format=custom --file=FILE DATABASE, or pg_basebackup with the"
     " write-ahead log kept. To see that FILE is whole: pg_restore it into an empty database, name"
