@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import ROOT, block
 
 FOLDER = Path(__file__).parent / "bench"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -46,6 +47,31 @@ def test_gateways_are_measured() -> None:
 
     some = {"intake", "drain", "inbound", "bare loop", "examine, 12.9 kB JSON", "and uvloop"}
     assert some <= {line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()}
+
+
+# Make believes that the environment is there; what a page has for minutes is made short.
+AS_INSTALLED = 'make() { command make --assume-old=.venv/tests "$@"; }\nset -eu\n'
+SHORT = {"ROUNDS": "1", "MESSAGES": "8", "PEER": "none", "ONLY": "examining", "HELD": "5"}
+
+
+@pytest.mark.needs("git", "make")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone has a commit to compare with")
+@pytest.mark.timeout(300)
+def test_a_build_is_compared_with_another() -> None:
+    """What `docs/debugging.md` has a developer type: figures beside its own, and statements."""
+    lines = block("debugging.md", "make bench BASE").replace("COMMIT", "HEAD")
+    own = os.environ | SHORT | {"LARGE": "20000", "PYTHONPATH": ""}
+    ended = subprocess.run(
+        ["bash", "-c", AS_INSTALLED + lines], cwd=ROOT, env=own, capture_output=True, check=False
+    )
+    said, beside = ended.stdout.decode(), ended.stderr.decode()
+    (examined, *_) = (line for line in said.splitlines() if line.startswith("| examine, "))
+
+    assert 0 == ended.returncode, beside
+    assert "- base: " in said
+    assert "-" not in {cell.strip() for cell in examined.split("|")[2:5]}
+    assert "| statements, intake |" in said
+    assert "INSERT INTO messages" in beside
 
 
 @pytest.mark.needs("postgres")

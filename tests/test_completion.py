@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from pages import block
+from terminals import own_environment
 from typed import typed
 
 from bars_gateway.cli.main import app
@@ -45,6 +47,20 @@ def offered(shell: str, script: Path, line: str, word: str) -> set[str]:
     found = {text.partition("\t")[0] for text in done.stdout.splitlines() if text}
     # A newer fish also lists what the word is within, and offers it where nothing begins with that.
     return {text for text in found if text.startswith(word)}
+
+
+def test_each_script_is_put_where_its_shell_looks(tmp_path: Path, scripts: dict[str, Path]) -> None:
+    """As `docs/command-line.md` has it, below a root of its own."""
+    lines = block("command-line.md", "bars-gateway completion bash").splitlines()
+    there = [tmp_path / line.split("> /")[1] for line in lines]
+    for each in there:
+        each.parent.mkdir(parents=True)
+    below = "\n".join(line.replace("> /", f"> {tmp_path}/") for line in lines)
+    subprocess.run(["bash", "-ec", below], check=True, env=own_environment())
+
+    assert [each.read_text("utf-8") for each in scripts.values()] == [
+        each.read_text("utf-8") for each in there
+    ]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from unittest import mock
 import pytest
 from epr_side import PROVIDER
 from messages import referral
+from pages import block
 from store_values import SILENCE, arrival, attempt, claim_next, owed, payload, submission
 from typed import WHY, Done, settings_text, typed
 
@@ -238,7 +240,8 @@ THE_EPR = ("--by", "folder", "--questions", "--sends")
 
 def checked(folder: Path, *options: str) -> tuple[str, dict[str, object]]:
     """Check an EPR that shows itself by a file; return what was printed, and whose it is."""
-    with Begun("epr-check", "--minutes", "0.1", "--folder", folder, *options) as check:
+    words = shlex.split(block("epr-contract.md", "epr-check"), comments=True)[1:]
+    with Begun(*words, "--minutes", "0.1", "--folder", folder, *options) as check:
         check.until("The check begins when")
         spool = folder / "gateway" / "spool"
         (spool / "outbox" / "tmp" / "a.json").write_bytes(referral())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from messages import referral
+from pages import quoted
 from world import eventually, world_in
 
 from bars_gateway.config.outbound import OutboundSettings
@@ -135,7 +136,11 @@ def test_the_folders_are_made(tmp_path):
     (tmp_path / "etc").mkdir()
     root = f"--root={tmp_path}"
     ran("systemd-sysusers", root, FOLDER / "bars-gateway.sysusers.conf")
-    code, words = ran("systemd-tmpfiles", root, "--create", FOLDER / "bars-gateway.tmpfiles.conf")
+    installed = tmp_path / "usr" / "lib" / "tmpfiles.d" / "bars-gateway.conf"
+    installed.parent.mkdir(parents=True)
+    installed.write_text(_tmpfiles(), "utf-8")
+    typed = quoted("installing.md", "systemd-tmpfiles --create bars-gateway.conf")
+    code, words = ran(*typed.split(), root)
     made = ("etc/bars-gateway", "etc/bars-gateway/keys", "var/spool/bars-gateway")
 
     assert (0, "") == (code, words)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import stat
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pages import block
 from typed import settings_text, typed
 
 from bars_gateway.console.users import (
@@ -208,6 +210,13 @@ class TestCommands:
         assert 1 == done.code
         assert says in done.err
         assert "There are no users: everybody" in typed("users", "list", config).out
+
+    def test_the_first_user_is_added_as_it_is_written(self, config: str) -> None:
+        """The command of `docs/console.md`; the password is read where nobody can be asked."""
+        words = shlex.split(block("console.md", "users add"))[1:]
+        added = typed(*words, config, said=PASSWORD)
+
+        assert (0, "jo.bloggs: may log in (operator)\n") == (added.code, added.out)
 
     def test_nobody_is_added_twice(self, config: str) -> None:
         """A second password would lock out the first person without a word."""

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from messages import FAMILY, GIVEN, NHS_NUMBER, referral
+from pages import block
 from typed import Done, typed
 from world import eventually, headers, post, world_in
 
@@ -93,8 +95,16 @@ listen = "127.0.0.1:1"
     return config
 
 
+def on_page(name: str, folder: Path) -> list[str]:
+    """Return what `docs/conformance.md` has its reader type, of *folder*, behind `bars-gateway`."""
+    text = block("conformance.md", "evidence export DIR") + block("conformance.md", "gaps DIR")
+    (line,) = [line for line in text.splitlines() if f"evidence {name} " in line]
+    typed_there = shlex.split(line, comments=True)[1:]
+    return [str(folder) if word == "DIR" else word for word in typed_there]
+
+
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "bars_gateway", "evidence", *map(str, arguments)]
+    return [sys.executable, "-m", "bars_gateway", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +115,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
     made = folder / "made"
     made.mkdir()  # an empty folder will do
     done = subprocess.run(
-        command("export", made, "--config", config, "--attach", parts),
+        command(*on_page("export", made), "--config", config, "--attach", parts),
         capture_output=True,
         text=True,
         check=False,
@@ -303,7 +313,7 @@ def test_a_manifest_finds_what_was_changed(exported: Export) -> None:
     index.write_bytes(kept)
     versions.write_bytes(gone)
     (folder / "more.txt").unlink()
-    whole = typed("evidence", "verify", folder)
+    whole = typed(*on_page("verify", folder))
 
     assert 1 == spoilt.code
     assert [
@@ -327,7 +337,7 @@ def test_what_was_attached_is_part_of_it(exported: Export) -> None:
 
 def test_the_gaps_are_what_is_not_done_and_what_a_person_must_answer(exported: Export) -> None:
     """Known ones end with 1; 0 would say that nobody has anything left to do."""
-    found = typed("evidence", "gaps", exported.folder, "--json")
+    found = typed(*on_page("gaps", exported.folder), "--json")
     kinds = {json.loads(line)["kind"] for line in found.out.splitlines()}
     lacking = list(gaps_of({*SCENES, *exported.document("summary.json")["pieces"]}))
 

@@ -18,7 +18,7 @@ from shutil import rmtree
 import psycopg
 import pytest
 import trustme
-from pages import PAGES, blocks
+from pages import PAGES, blocks, quoted
 from postgres_server import NOBODY, PostgresServer
 
 from bars_gateway.demo.stage import free_ports
@@ -90,7 +90,7 @@ class OnPage(PostgresServer):
 
     def promote(self) -> None:
         """Follow no more: take changes."""
-        self._run("pg_ctl", "promote", "-D", self.data, "-w")
+        self._run(*quoted(PAGE.name, "pg_ctl promote").split(), "-D", self.data, "-w")
 
 
 def local(text: str) -> str:

@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import quoted
 from terminals import free_ports, own_environment, with_ports
 
 PAGE = Path(__file__).parents[2] / "docs" / "connecting.md"
 SECTION = "## Before all that: with the sandbox"
-IN_FRONT = "set -eu\n"
+IN_FRONT = "set -eum\nexec > >(tee said)\n"  # with jobs, as a terminal has them
+# What a sentence has typed later: the gateway reads a setting that wants a restart, and then ends.
+LATER = """
+sed -i '1i log_level = "debug"' $BARS_GATEWAY_CONFIG
+{renew}
+until grep -q '"renewal.left_for_restart"' said; do sleep 0.1; done
+{end}
+wait %1
+trap - EXIT
+"""
 # Each waits for what a person would look at before they type on.
 UNTIL_READY = "until curl -s http://127.0.0.1:{status}/readyz > ready.json; do sleep 0.1; done\n"
 
@@ -63,7 +73,8 @@ def typed(second: str, third: str, ports: dict[str, int]) -> str:
     until_ready = UNTIL_READY.format(status=ports["8480"])
     after = after.replace("bars-gateway doctor\n", "bars-gateway doctor || [ $? = 1 ]\n")
     end = "trap 'kill -TERM $gateway; wait $gateway' EXIT\n"
-    return f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}{third}"
+    later = LATER.format(renew=quoted(PAGE.name, "kill -HUP %1"), end=quoted(PAGE.name, "kill %1"))
+    return f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}{third}{later}"
 
 
 @pytest.mark.needs("curl")
@@ -88,4 +99,5 @@ def test_the_walk_with_the_sandbox_works_as_it_is_written(
     assert "0 failed" in ended.stdout
     assert "referral.json: accepted" in ended.stdout
     (outcome,) = (tmp_path / "gateway/spool/trust/inbox/new").glob("*.outcome.json")
+    assert '"daemon.stopped"' in ended.stdout
     assert '"state": "acknowledged"' in outcome.read_text("utf-8").replace('":"', '": "')

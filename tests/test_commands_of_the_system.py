@@ -1,0 +1,167 @@
+"""The system's own commands that sentences of pages quote: typed here, as they stand there."""
+
+import grp
+import os
+import pwd
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pages import ROOT, block, quoted
+from terminals import own_environment
+from typed import typed
+
+AS_ROOT = os.geteuid() == 0
+BUILD = ("-m", "hatchling", "build", "-t", "wheel", "-d")
+
+
+def types(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Type *script* in *folder*, to its end."""
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=own_environment() | {"LC_ALL": "C"} | more,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(("command", "says"), [("df -h", "Avail"), ("df -i", "IFree")])
+def test_how_full_a_disk_is(tmp_path: Path, command: str, says: str) -> None:
+    """Of the folder that the status page names: its room, and what is left for more files."""
+    done = types(f"{quoted('runbooks.md', command)} {tmp_path}", tmp_path)
+    head, row = done.stdout.splitlines()
+
+    assert 0 == done.returncode
+    assert says in head
+    assert str(tmp_path).startswith(row.split()[-1])
+
+
+def test_what_takes_the_room(tmp_path: Path) -> None:
+    """A file of 1 MB is among it."""
+    (tmp_path / "large").write_bytes(os.urandom(1 << 20))
+    done = types(f"{quoted('runbooks.md', 'du')} {tmp_path}", tmp_path)
+
+    assert int(done.stdout.split()[0]) >= 1024
+
+
+@pytest.mark.needs("findmnt")
+def test_what_is_mounted_where_a_folder_is(tmp_path: Path) -> None:
+    """The mount that `df` names, too, with its kind."""
+    command = quoted("runbooks.md", "findmnt --target FOLDER").replace("FOLDER", str(tmp_path))
+    row = types(command, tmp_path).stdout.splitlines()[-1]  # the last covers the others
+    mounted = types(f"df --output=target,fstype {tmp_path}", tmp_path).stdout.splitlines()[1]
+
+    assert mounted.split() == [row.split()[0], row.split()[2]]
+
+
+@pytest.mark.needs("fuser")
+@pytest.mark.parametrize("page", ["debugging.md", "runbooks.md"])
+def test_who_holds_a_database(tmp_path: Path, page: str) -> None:
+    """The process that is in a transaction, by its number."""
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        done = types(f"{quoted(page, 'fuser -v')} {path}", tmp_path)
+
+    assert str(os.getpid()) in done.stdout.split()
+
+
+def test_a_spool_folder_of_ones_own_hands_its_group_on(tmp_path: Path) -> None:
+    """What is made below it belongs to the EPR's group, whoever makes it."""
+    user = pwd.getpwnam("daemon") if AS_ROOT else pwd.getpwuid(os.geteuid())
+    group, folder = grp.getgrgid(user.pw_gid).gr_name, tmp_path / "spool"
+    command = quoted("folders.md", "install -d -m 2750 -g bars-gateway-epr -o bars-gateway FOLDER")
+    for there, here in (("bars-gateway-epr", group), ("bars-gateway", user.pw_name)):
+        command = command.replace(there, here)
+    done = types(command.replace("FOLDER", str(folder)), tmp_path)
+    assert 0 == done.returncode, done.stderr
+    found = folder.stat()
+    (folder / "below").mkdir()
+
+    assert (0o2750, user.pw_uid, user.pw_gid) == (
+        found.st_mode & 0o7777,
+        found.st_uid,
+        found.st_gid,
+    )
+    assert user.pw_gid == (folder / "below").stat().st_gid
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel where `make dist` would; return the folder above."""
+    folder = tmp_path_factory.mktemp("clone")
+    built = subprocess.run(
+        [sys.executable, *BUILD, folder / "dist"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert 0 == built.returncode, built.stdout + built.stderr
+    return folder
+
+
+def test_the_driver_comes_with_the_wheel(wheel: Path) -> None:
+    """Pip finds all that it needs by that word, of what is installed here."""
+    command = quoted(
+        "postgresql.md", "pip install 'dist/bars_gateway-1.0.0-py3-none-any.whl[postgres]'"
+    )
+    looks = {"PIP_NO_INDEX": "1", "PIP_DRY_RUN": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = types(f"{sys.executable} -m {command}", wheel, **looks)
+
+    assert 0 == done.returncode, done.stderr
+    assert "extra" not in done.stderr
+    assert "psycopg" in done.stdout
+    assert "Would install bars" in done.stdout
+
+
+def test_init_is_typed_as_it_is_written(tmp_path: Path) -> None:
+    """All of it below one folder, and not in /etc."""
+    words = shlex.split(block("connecting.md", "init --environment int"))[1:]
+    done = typed(*words, "--folder", tmp_path / "g")
+
+    assert 0 == done.code, done.err
+    assert 'ods_code = "RAE"' in (tmp_path / "g" / "bars-gateway.toml").read_text("utf-8")
+
+
+PRINTERS = (
+    ("hazard-log.md", "python tests/test_documentation.py"),
+    ("clinical.md", "python tests/test_clinical_document.py"),
+    ("workflows.md", "python tests/test_workflow_document.py"),
+)
+
+
+@pytest.mark.parametrize(("page", "command"), PRINTERS, ids=lambda each: each)
+def test_a_page_is_printed_anew(tmp_path: Path, page: str, command: str) -> None:
+    """In a copy, from which a row was taken: it is there again, and nothing else is new."""
+    (where,) = (ROOT / "docs").rglob(page)
+    for name in ("docs", "tests", "config", "examples", "bars_gateway", "documentation", "systemd"):
+        skipped = shutil.ignore_patterns("__pycache__", "upgrades", "reference")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
+    for file in ROOT.glob("*.*"):
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    copy = tmp_path / where.relative_to(ROOT)
+    before = copy.read_text("utf-8")
+    *_, last = (line for line in before.splitlines(keepends=True) if line.startswith("| "))
+    copy.write_text(before.replace(last, ""), "utf-8")
+    done = types(f"{sys.executable} {quoted(page, command).partition(' ')[2]}", tmp_path)
+
+    assert 0 == done.returncode, done.stderr
+    assert before == copy.read_text("utf-8")
+
+
+def test_the_test_of_a_control_is_run_by_its_name() -> None:
+    """As whoever reads the hazard log would."""
+    command = quoted("hazard-log.md", ".venv/bin/pytest tests/FILE::NAME")
+    named = "standard/test_patients.py::test_whether_it_is_the_same_patient"
+    words = command.partition("bin/")[2].replace("FILE::NAME", named)
+    done = types(f"{sys.executable} -m {words} -p no:xdist", ROOT)
+
+    assert 0 == done.returncode, done.stdout
+    assert " passed" in done.stdout
