@@ -23,6 +23,7 @@ import logging
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO, cast
 
 import structlog
@@ -82,10 +83,29 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=partial(_EventLogger, stream),
         cache_logger_on_first_use=False,
     )
     quiet_libraries()
+
+
+class _EventLogger:
+    """
+    Writes each event as a line.
+
+    structlog's own holds a lock meanwhile, for which a finaliser that logs would wait for ever: it
+    comes at any moment, in the thread that holds it, or in one for which that one waits.
+    """
+
+    def __init__(self, stream: TextIO, *_names: str) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write a line."""
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 @contextmanager
@@ -122,6 +142,11 @@ def quiet_libraries() -> None:
 
 class _NamesOnly(logging.Handler):
     """Turns a library's log record into an event of ours, without its text."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take the record; with no lock, as above."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record's origin and the type of its exception, if it has one."""

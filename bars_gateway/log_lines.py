@@ -11,6 +11,9 @@ after each start. A patient comes before a line of the log: so what cannot be wr
 in memory, and beyond `LIMIT` it is lost, and counted. What a file or a pipe refuses for good is
 lost, too, and counted: no message fails over its line.
 
+A finaliser may log at any moment: in the middle of a line that the same thread is writing. So no
+lock is held here that a thread may not take twice, and what it says comes behind that line.
+
 Nothing is switched to non-blocking that others have open as well, such as the shell that gave it
 to us: they would be told to try again, and do not know how.
 
@@ -26,7 +29,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 
 LIMIT = 4 * 2**20  # bytes in memory: some 10,000 lines
 FINISHED_WITHIN = 2.0  # seconds at the end, for a reader that is slow
@@ -47,7 +50,8 @@ class LogLines:
         """Write to the descriptor *number*; *told_lost* writes here how many lines are lacking."""
         self._number, self._told_lost, self._limit = number, told_lost, limit
         self._offer, self._close = _way_to(number)
-        self._lock = Lock()
+        self._lock, self._is_writing = RLock(), False
+        self._said: deque[bytes] = deque()  # what is to be written next, a line as a rule
         self._waiting: deque[bytes] = deque()
         self._bytes = 0  # that wait
         self._lacking = 0  # lines, between those that wait and those that are still to come
@@ -66,14 +70,8 @@ class LogLines:
         """Write a line, or keep or count it; it never waits, and never raises OSError."""
         line = text.encode("utf-8", "backslashreplace")
         with self._lock:
-            if self._waiting:
-                self._pass_on()
-            if self._takes(line):
-                return
-            if self._teller == get_ident():
-                self._told_in_vain = True
-            else:
-                self._lose()
+            self._said.append(line)
+            self._go_on()
 
     def flush(self) -> None:
         """Do nothing: nothing waits that could be written."""
@@ -85,7 +83,7 @@ class LogLines:
     def pass_on(self) -> None:
         """Write what waits, as far as it is taken now, and tell of what is lacking behind it."""
         with self._lock:
-            self._pass_on()
+            self._go_on()
             lacking = self._lacking if self._bytes <= self._limit // 2 else 0
             self._lacking -= lacking
         if lacking:
@@ -110,6 +108,26 @@ class LogLines:
             self._offer = _refuse
             self._close()
             self._close = _leave_open
+
+    def _go_on(self) -> None:
+        """Write what waits, and what was said; whoever is in the middle of that does it all."""
+        if self._is_writing:
+            return
+        self._is_writing = True
+        try:
+            self._pass_on()
+            while self._said:
+                self._take(self._said.popleft())
+        finally:
+            self._is_writing = False
+
+    def _take(self, line: bytes) -> None:
+        if self._takes(line):
+            return
+        if self._teller == get_ident():
+            self._told_in_vain = True
+        else:
+            self._lose()
 
     def _takes(self, line: bytes) -> bool:
         if self._lacking or (self._waiting and self._bytes + len(line) > self._limit):

@@ -1,6 +1,7 @@
 """The log waits for nobody: what nobody takes now is kept, in its order, or counted as lost."""
 
 import errno
+import logging
 import os
 import socket
 import threading
@@ -10,8 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from bars_gateway import log_lines
+from bars_gateway import log, log_lines
 from bars_gateway.log_lines import LogLines
 
 A_PIPE = 64 * 1024
@@ -95,6 +97,47 @@ def test_what_is_taken_is_there_at_once(kept: Kept) -> None:
 
     assert b"one\n" == kept.read(100)
     assert 0.0 == kept.log.stuck_seconds
+
+
+def done_soon(work: Callable[[], object]) -> bool:
+    """Tell whether *work* comes to its end, and not to a lock of its own."""
+    running = threading.Thread(target=work, daemon=True)
+    running.start()
+    running.join(20)
+    return not running.is_alive()
+
+
+def test_a_finaliser_may_log_in_the_middle_of_a_line(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector runs it at any moment, in the thread that is writing: its line comes behind."""
+    offer, finalised = kept.log._offer, [b"a task was destroyed\n"]
+
+    def collected(line: bytes) -> int:
+        while finalised:
+            kept.log.write(finalised.pop().decode())
+        return offer(line)
+
+    monkeypatch.setattr(kept.log, "_offer", collected)
+
+    said = done_soon(lambda: kept.log.write("one\n"))
+    kept.log._lock = threading.RLock()  # or what tidies up would wait, too
+
+    assert said
+    assert b"one\na task was destroyed\n" == kept.read(100)
+
+
+def test_a_library_may_log_while_another_thread_is_at_its_handler() -> None:
+    """That thread may wait for the one whose finaliser has something to say."""
+    library, handler = logging.getLogger("a library"), log._NamesOnly()
+    library.propagate = False
+    library.addHandler(handler)
+    assert handler.lock is not None
+    with handler.lock, capture_logs() as lines:
+        said = done_soon(lambda: library.warning("a task was destroyed"))
+
+    assert said
+    assert ["library.reported"] == [line["event"] for line in lines]
 
 
 def test_nobody_waits_for_a_reader_that_stands_still(kept: Kept) -> None:
