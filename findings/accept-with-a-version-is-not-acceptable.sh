@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Express 5.3.0 and three more (npm), Werkzeug 3.1.9, Django 5.2.19, WebOb 1.8.11: what BaRS asks for is not there.
+# Express 5.3.0, Koa 3.3.0, @fastify/accepts 5.0.6, Werkzeug 3.1.9, Django 5.2.19, WebOb 1.8.11: BaRS asks in vain.
 #
 # Each request of BaRS says which version of its Core is meant beside the media type that is wanted:
 # "Accept: application/fhir+json; version=1.5.0". A server has application/fhir+json to give, and frameworks
