@@ -77,6 +77,12 @@ class GatewayError(Exception):
 
     advice = "Read the log lines before this one, and run `bars-gateway check`."
 
+    def __init__(self, cause: str = "", cure: str | None = None) -> None:
+        """*cure* is what to do about this very one, in place of what its kind advises."""
+        super().__init__(cause)
+        if cure is not None:
+            self.advice = cure
+
 
 class ConfigurationError(GatewayError):
     """The settings are wrong; nothing was started."""
@@ -87,11 +93,6 @@ class ConfigurationError(GatewayError):
 class FolderOfAnother(ConfigurationError):
     """A spool folder is another provider's."""
 
-    def __init__(self, cause: str, cure: str) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
-
 
 class NoFile(ConfigurationError):
     """A command works on the database's file, and the database is on a server."""
@@ -100,11 +101,6 @@ class NoFile(ConfigurationError):
         "Use PostgreSQL's own tools instead: pg_dump or pg_basebackup for a backup, pg_restore to"
         " put it back, pg_amcheck to look at its tables."
     )
-
-    def __init__(self, cause: str, cure: str = advice) -> None:
-        """*cure* is what to do instead, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
 
 
 class AddressUnusable(ConfigurationError):
@@ -162,21 +158,11 @@ class DatabaseInUse(StoreError):
         " file), and stop it, or give this one a `store.path` of its own."
     )
 
-    def __init__(self, cause: str, cure: str = advice) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
-
 
 class DatabaseUnfit(StoreError):
     """The engine refuses us, or is not as the gateway needs it; nothing was changed."""
 
     advice = "Look at `store.url`, and ask whoever runs the database server."
-
-    def __init__(self, cause: str, cure: str) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
 
 
 class DatabaseEmpty(StoreError):
@@ -199,21 +185,11 @@ class DatabaseSetBack(StoreError):
         " time, and holds what may have been sent or withdrawn since."
     )
 
-    def __init__(self, cause: str, cure: str = advice) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
-
 
 class CopyRefused(StoreError):
     """A copy into another database cannot begin, go on or be used as it is."""
 
     advice = "Run `bars-gateway store copy` again, as before: it goes on where it was."
-
-    def __init__(self, cause: str, cure: str) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
 
 
 class BackupFailed(StoreError):
@@ -233,11 +209,6 @@ class BackupDamaged(StoreError):
         "Nothing was changed. `bars-gateway verify FILE` says what is wrong with a backup; take an"
         " earlier one that is whole."
     )
-
-    def __init__(self, cause: str, cure: str = advice) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
 
 
 class RestoreRefused(StoreError):
@@ -353,11 +324,6 @@ class EgressBlocked(TokenUnavailable):
 
     advice = "Look at outbound.egress_proxy, and ask whoever runs that proxy."
 
-    def __init__(self, cause: str, cure: str) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
-
 
 class IdentityError(GatewayError):
     """A certificate or key cannot be used."""
@@ -416,11 +382,6 @@ class OnboardingError(GatewayError):
     """A key, a name, a certificate or a letter cannot be made or used as it is."""
 
     advice = "See `bars-gateway doctor` for all that stands between here and a connection."
-
-    def __init__(self, cause: str, cure: str) -> None:
-        """*cure* is what to do about this one, and takes the place of the general advice."""
-        super().__init__(cause)
-        self.advice = cure
 
 
 class EvidenceError(GatewayError):
