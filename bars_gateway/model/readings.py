@@ -155,11 +155,11 @@ class MessageRow:
     late_from: datetime | None = None  # when the EPR was, or is to be, told that it is late
     warned_from: datetime | None = None  # likewise, that an answer is owed soon
     alarmed: bool = False  # an alarm of its workflow stands
-    known: Remark | None = None  # what the case has gone on without it by, now
-    others: Sequence[State] = ()  # where further records of the same request are, now
-    others_there: Sequence[State] = ()  # of those that may have arrived, and may be meant
-    others_over: Sequence[State] = ()  # of those that have ended since this one was sent
-    other_agreed: bool = False  # to one of them somebody has agreed, and nothing speaks against it
+    known: Remark | None = None  # what is said of it where its case has gone on without it
+    others: Sequence[State] = ()  # how other records of the same request stand now
+    others_there: Sequence[State] = ()  # of these, those that may have arrived, and may be meant
+    others_over: Sequence[State] = ()  # of these, those that have ended since this one was sent
+    other_agreed: bool = False  # somebody has agreed to one of these, and nothing speaks against it
 
     def seen_at(self, now: datetime) -> Situation:
         """Return where it is then, and its workflow, as a sentence is made of it."""
