@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.epr_concerns import LYING_SECONDS
-from bars_gateway.status.families import gauge, labelled, seconds_since
+from bars_gateway.status.families import by_labels, gauge, labelled, seconds_since
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.readings import LyingRefusals, Unread
 
@@ -81,13 +81,10 @@ def _lying(
 ) -> Iterator[Metric]:
     """Yield how much of what was *found* lies there, of each provider and use case, and since."""
     labels = ["provider", "use_case"]
-    counts = GaugeMetricFamily(name, counted, labels=labels)
-    ages = GaugeMetricFamily(name_of_age, "Age of the oldest of them.", labels=labels)
-    for provider, each in found:
-        counts.add_metric([provider, each.use_case], each.count)
-        ages.add_metric([provider, each.use_case], seconds_since(each.since, now))
-    yield counts
-    yield ages
+    places = [([provider, each.use_case], each) for provider, each in found]
+    yield by_labels(name, counted, labels, ((place, each.count) for place, each in places))
+    ages = ((place, seconds_since(each.since, now)) for place, each in places)
+    yield by_labels(name_of_age, "Age of the oldest of them.", labels, ages)
 
 
 def _questions(overview: Overview) -> Iterator[Metric]:

@@ -1,6 +1,6 @@
 """How a figure becomes one of Prometheus's families of metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,9 +13,24 @@ def gauge(name: str, text: str, value: float) -> Metric:
 
 def labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
     """Return a figure for each value of one label."""
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for key, value in values:
-        family.add_metric([str(key)], value)
+    return by_labels(name, text, [label], (([str(key)], value) for key, value in values))
+
+
+def by_labels(
+    name: str, text: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> Metric:
+    """Return a figure for each combination of several labels."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for keys, value in values:
+        family.add_metric(keys, value)
+    return family
+
+
+def elapsed(name: str, text: str, at: datetime | None, now: datetime) -> Metric:
+    """Return how long ago something was, as a figure that is not there before the first."""
+    family = GaugeMetricFamily(name, text, labels=[])
+    if at is not None:
+        family.add_metric([], seconds_since(at, now))
     return family
 
 

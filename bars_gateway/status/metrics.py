@@ -17,7 +17,7 @@ from datetime import datetime
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bars_gateway.model.messages import Attempt
@@ -26,7 +26,14 @@ from bars_gateway.model.trail import BreachKind
 from bars_gateway.status.concern import ConcernKind
 from bars_gateway.status.concerns import CLOCK_STEP_SHOWN
 from bars_gateway.status.epr_metrics import eprs
-from bars_gateway.status.families import gauge, labelled, seconds_since, seconds_until
+from bars_gateway.status.families import (
+    by_labels,
+    elapsed,
+    gauge,
+    labelled,
+    seconds_since,
+    seconds_until,
+)
 from bars_gateway.status.running import BudgetState, RuntimeState, TokenState
 from bars_gateway.store.figures import BUCKETS, Counted, Heap
 from bars_gateway.store.store import Store
@@ -164,9 +171,8 @@ class Collected(Collector):
 
 def _info(running: RuntimeState) -> Metric:
     labels = {"version": running.version, "environment": running.environment, "node": running.node}
-    family = GaugeMetricFamily("bars_info", "Which gateway this is; always 1.", labels=list(labels))
-    family.add_metric(list(labels.values()), 1)
-    return family
+    about = [(list(labels.values()), 1)]
+    return by_labels("bars_info", "Which gateway this is; always 1.", list(labels), about)
 
 
 def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
@@ -207,33 +213,26 @@ def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
 
 
 def _flow(overview: Overview, counted: Counted) -> Iterator[Metric]:
-    for name, text, at in (
-        ("bars_last_received_seconds", "Time since a message was received", counted.received_at),
-        (
-            "bars_last_acknowledged_seconds",
-            "Time since one of ours was acknowledged",
-            counted.acknowledged_at,
-        ),
-    ):
-        family = GaugeMetricFamily(name, f"{text}; not there before the first.", labels=[])
-        if at is not None:
-            family.add_metric([], seconds_since(at, overview.at))
-        yield family
+    text = "Time since a message was received; not there before the first."
+    yield elapsed("bars_last_received_seconds", text, counted.received_at, overview.at)
+    text = "Time since one of ours was acknowledged; not there before the first."
+    yield elapsed("bars_last_acknowledged_seconds", text, counted.acknowledged_at, overview.at)
 
 
 def _owed(overview: Overview, counted: Counted) -> Iterator[Metric]:
-    overdue, oldest = (
-        GaugeMetricFamily(name, text, labels=["provider", "role"])
-        for name, text in (
-            ("bars_answers_overdue", "Answers that are late: owed to a requester, by a responder."),
-            ("bars_oldest_overdue_seconds", "For how long the oldest of them is late."),
-        )
+    labels, late = ["provider", "role"], counted.overdue.items()
+    yield by_labels(
+        "bars_answers_overdue",
+        "Answers that are late: owed to a requester, by a responder.",
+        labels,
+        ((whose, heap.count) for whose, heap in late),
     )
-    for labels, heap in counted.overdue.items():
-        overdue.add_metric(labels, heap.count)
-        oldest.add_metric(labels, seconds_since(heap.oldest_at, overview.at))
-    yield overdue
-    yield oldest
+    yield by_labels(
+        "bars_oldest_overdue_seconds",
+        "For how long the oldest of them is late.",
+        labels,
+        ((whose, seconds_since(heap.oldest_at, overview.at)) for whose, heap in late),
+    )
     heaps = counted.quarantined.items()
     yield labelled(
         "bars_quarantined",
@@ -250,24 +249,16 @@ def _owed(overview: Overview, counted: Counted) -> Iterator[Metric]:
 
 
 def _alarms(overview: Overview) -> Iterator[Metric]:
-    standing, oldest = (
-        GaugeMetricFamily(name, text, labels=["kind", "provider"])
-        for name, text in (
-            (ALARMS_FIGURE, "Alarms that nobody has marked as handled."),
-            ("bars_oldest_alarm_seconds", "Age of the oldest of them."),
-        )
-    )
     counts: dict[tuple[str, str], int] = {}
     ages: dict[tuple[str, str], float] = {}
     for each in overview.standing:  # apart by our role
-        labels = (each.kind, each.provider or "")
-        counts[labels] = counts.get(labels, 0) + each.count
-        ages[labels] = max(ages.get(labels, 0.0), seconds_since(each.oldest_at, overview.at))
-    for labels, count in counts.items():
-        standing.add_metric(labels, count)
-        oldest.add_metric(labels, ages[labels])
-    yield standing
-    yield oldest
+        about = (each.kind, each.provider or "")
+        counts[about] = counts.get(about, 0) + each.count
+        ages[about] = max(ages.get(about, 0.0), seconds_since(each.oldest_at, overview.at))
+    labels, text = ["kind", "provider"], "Alarms that nobody has marked as handled."
+    yield by_labels(ALARMS_FIGURE, text, labels, counts.items())
+    text = "Age of the oldest of them."
+    yield by_labels("bars_oldest_alarm_seconds", text, labels, ages.items())
 
 
 def _way_out(running: RuntimeState) -> Iterator[Metric]:
@@ -367,19 +358,15 @@ def _callers(now: datetime, running: RuntimeState) -> Iterator[Metric]:
 
 
 def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator[Metric]:
-    left, stages = (
-        GaugeMetricFamily(name, text, labels=["kind", "name"])
-        for name, text in (
-            ("bars_expires_seconds", "Time until it ends; negative once it has."),
-            ("bars_expiry_stage_days", "The last warning that was due; -1 while none is."),
-        )
-    )
-    for expiry in running.expiries:
-        reached = stage(expiry, now, first_days)
-        left.add_metric([expiry.kind, expiry.name], seconds_until(expiry.ends_at, now))
-        stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
-    yield left
-    yield stages
+    labels = ["kind", "name"]
+    ending = [([each.kind, each.name], each) for each in running.expiries]
+    text = "Time until it ends; negative once it has."
+    left = ((what, seconds_until(each.ends_at, now)) for what, each in ending)
+    yield by_labels("bars_expires_seconds", text, labels, left)
+    text = "The last warning that was due; -1 while none is."
+    reached = ((what, stage(each, now, first_days)) for what, each in ending)
+    stages = ((what, -1 if days is None else days) for what, days in reached)
+    yield by_labels("bars_expiry_stage_days", text, labels, stages)
     yield gauge(
         "bars_renewals_refused",
         "New keys, certificates or settings that were not taken; the old go on.",
@@ -400,12 +387,9 @@ def _purges(now: datetime, purges: PurgeState | None) -> Iterator[Metric]:
     text = "When the last purge came to its end, in seconds since 1970; 0: none did."
     ended = last.purge.ended_at.timestamp() if last and last.purge.ended_at else 0.0
     yield gauge("bars_purge_ended_timestamp_seconds", text, ended)
-    removed = GaugeMetricFamily(
-        "bars_purge_removed", "Records that the last purge has removed.", labels=["class"]
-    )
-    for each in last.classes if last else ():
-        removed.add_metric([each.record_class], each.count)
-    yield removed
+    removed = ((each.record_class, each.count) for each in (last.classes if last else ()))
+    text = "Records that the last purge has removed."
+    yield labelled("bars_purge_removed", text, "class", removed)
 
 
 def _trail(now: datetime, counted: Counted, trail: TrailState | None) -> Iterator[Metric]:
@@ -431,10 +415,7 @@ def _trail(now: datetime, counted: Counted, trail: TrailState | None) -> Iterato
             trail.walked_at if trail else None,
         ),
     ):
-        family = GaugeMetricFamily(name, text, labels=[])
-        if at is not None:
-            family.add_metric([], seconds_since(at, now))
-        yield family
+        yield elapsed(name, text, at, now)
     found = trail.found if trail else None
     text = "Places of the trail that do not hold, by the last walk; not there before it."
     places = () if found is None else ((kind, found.get(kind, 0)) for kind in BreachKind)
