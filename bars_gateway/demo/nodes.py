@@ -46,7 +46,7 @@ from bars_gateway.demo.stage import (
     arm,
     end,
     home_of,
-    socket_epr,
+    socket_session,
     start_gateway,
     start_sandbox,
 )
@@ -437,9 +437,8 @@ async def _nodes_stage(home: Path, timeline: TimelinePrinter) -> AsyncIterator[N
         balancer = DemoBalancer(hospital.port, [north.port, south.port])
         await stack.enter_async_context(balancer.serving())
         timeline.say("balancer", f"passes {hospital.url} on to north, or else to south")
-        epr = await stack.enter_async_context(
-            socket_epr(home / "south" / "run" / f"{hospital.name}.sock")
-        )
+        socket = home / "south" / "run" / f"{hospital.name}.sock"
+        epr = SocketEpr(await stack.enter_async_context(socket_session(socket)))
         stage = NodesStage(
             home=home,
             ambulance=ambulance,

@@ -17,11 +17,12 @@ from bars_gateway.demo.stage import (
     Chapter,
     FolderEpr,
     Organisation,
+    SocketEpr,
     Stage,
     TimelinePrinter,
     end,
     home_of,
-    socket_epr,
+    socket_session,
     start_gateway,
     start_sandbox,
 )
@@ -104,7 +105,9 @@ async def _stage(home: Path, timeline: TimelinePrinter) -> AsyncIterator[Stage]:
             for organisation in organisations:
                 group.create_task(_start_one(stack, home, organisation, sandbox, timeline))
         sockets = [home / one.name / "run" / f"{one.name}.sock" for one in organisations]
-        eprs = [await stack.enter_async_context(socket_epr(socket)) for socket in sockets]
+        eprs = [
+            SocketEpr(await stack.enter_async_context(socket_session(socket))) for socket in sockets
+        ]
         yield Stage(
             ambulance=ambulance,
             hospital=hospital,

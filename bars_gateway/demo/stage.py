@@ -442,14 +442,10 @@ class SocketEpr:
             return document
 
 
-@asynccontextmanager
-async def socket_epr(socket: Path) -> AsyncIterator[SocketEpr]:
-    """Connect to the gateway whose socket that is."""
+def socket_session(socket: Path) -> aiohttp.ClientSession:
+    """Return a session with the gateway whose socket that is."""
     connector = aiohttp.UnixConnector(str(socket))
-    async with aiohttp.ClientSession(
-        "http://gateway", connector=connector, trust_env=False
-    ) as session:
-        yield SocketEpr(session)
+    return aiohttp.ClientSession("http://gateway", connector=connector, trust_env=False)
 
 
 @frozen(kw_only=True)

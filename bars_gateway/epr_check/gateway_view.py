@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bars_gateway.demo.stage import socket_session
 from bars_gateway.epr.documents import encode
 from bars_gateway.epr.inbox import file_of
 from bars_gateway.epr_check.sightings import EprSightings, SeenNotice
@@ -76,11 +77,7 @@ async def viewed(
     socket: Path, sightings: EprSightings, *, asks: bool
 ) -> AsyncIterator[GatewayView]:
     """Look at the gateway of that *socket* in the block."""
-    connector = aiohttp.UnixConnector(str(socket))
-    async with (
-        aiohttp.ClientSession("http://gateway", connector=connector, trust_env=False) as session,
-        asyncio.TaskGroup() as group,
-    ):
+    async with socket_session(socket) as session, asyncio.TaskGroup() as group:
         view = GatewayView(session, sightings, asks=asks)
         looking = group.create_task(view.run())
         try:

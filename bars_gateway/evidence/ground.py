@@ -27,6 +27,7 @@ from bars_gateway.demo.stage import (
     SocketEpr,
     end,
     free_ports,
+    socket_session,
     start_gateway,
 )
 from bars_gateway.evidence.tape import RecordedExchange, Tape
@@ -172,9 +173,8 @@ async def proving_ground(folder: Path, tape: Tape) -> AsyncIterator[ProvingGroun
         told = json.loads((settings.folder / "sandbox.json").read_text("utf-8"))
         process = await start_gateway(hospital, folder / hospital.name, told, _MORE)
         stack.push_async_callback(end, process)
-        epr = await stack.enter_async_context(
-            _epr(folder / hospital.name / "run" / f"{hospital.name}.sock")
-        )
+        socket = folder / hospital.name / "run" / f"{hospital.name}.sock"
+        epr = WatchedEpr(await stack.enter_async_context(socket_session(socket)))
         callers = await _callers(stack, settings.folder)
         yield ProvingGround(
             tape=tape,
@@ -185,15 +185,6 @@ async def proving_ground(folder: Path, tape: Tape) -> AsyncIterator[ProvingGroun
             callers=callers,
             process=process,
         )
-
-
-@asynccontextmanager
-async def _epr(socket: Path) -> AsyncIterator[WatchedEpr]:
-    connector = aiohttp.UnixConnector(str(socket))
-    async with aiohttp.ClientSession(
-        "http://gateway", connector=connector, trust_env=False
-    ) as session:
-        yield WatchedEpr(session)
 
 
 @asynccontextmanager
