@@ -40,7 +40,6 @@ def test_the_document_names_every_figure() -> None:
     assert [] == [each for each in named if each not in written]
 
 
-@pytest.mark.timeout(180)
 def test_gateways_are_measured() -> None:
     """One short round of real gateways without a base: each has its figure."""
     printed = printed_by("run.py", **FEW)
@@ -75,7 +74,6 @@ def test_a_build_is_compared_with_another() -> None:
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.timeout(180)
 def test_gateways_on_a_server_are_measured() -> None:
     """One short round of all: what PostgreSQL takes has a figure and a ratio to the file."""
     printed = printed_by("on_a_server.py", **FEW)

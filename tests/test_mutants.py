@@ -150,7 +150,6 @@ MUTANTS = (
 )
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
 def test_a_fault_that_comes_back_is_told(mutant: Mutant, tmp_path: Path) -> None:
     """Its test fails, and by what it asserts, not because nothing runs."""

@@ -376,7 +376,6 @@ async def test_an_answer_that_came_needs_no_search(store, dispatcher_at, receive
     assert (None, []) == (await store.reconciliations.next(), receiver.searches)
 
 
-@pytest.mark.timeout(180)
 async def test_processed_and_the_answer_lost(store, dispatcher_at, receiver):
     """Two thousand referrals, every fifth answer lost: one record each, and none failed."""
     rng, count = random.Random(5), 2000

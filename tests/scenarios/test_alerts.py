@@ -53,7 +53,6 @@ async def open_alerts(world: World) -> list[Alert]:
     return await world.ambulance.seen(standing)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("hurried")
 async def test_one_outage_of_many_messages_is_one_alert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +104,6 @@ async def _patiently(condition: Callable[[], Awaitable[bool]]) -> None:
     await in_time(condition)
 
 
-@pytest.mark.timeout(120)
 async def test_a_kill_between_decision_and_delivery_forgets_nothing(world: World) -> None:
     """What was decided is told after the next start: at least once, under the same number."""
     node, folder = world.ambulance, world.folder

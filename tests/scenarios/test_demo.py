@@ -26,7 +26,6 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(120)
 def test_every_step_of_every_chapter_is_seen(tmp_path: Path) -> None:
     """It ends by itself, well, and has shown all that it announces."""
     ended = demo("--once", "--folder", str(tmp_path))
@@ -48,7 +47,6 @@ def logged(folder: Path) -> list[str]:
 TITLES = {one.title for one in CHAPTERS}
 
 
-@pytest.mark.timeout(120)
 def test_what_is_refused_for_another_reason_ends_the_play() -> None:
     """It would be handed over again and again, with more and more time."""
     program = (
@@ -64,7 +62,6 @@ def test_what_is_refused_for_another_reason_ends_the_play() -> None:
     assert "a request for validation is not sent" in ended.stdout + ended.stderr
 
 
-@pytest.mark.timeout(120)
 def test_a_machine_too_busy_for_a_clinical_time_gets_a_later_one() -> None:
     """What is refused, or not sent, for its time has passed is no end of the play."""
     program = (
@@ -118,7 +115,6 @@ def test_a_chapter_that_there_is_not_is_named() -> None:
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.timeout(180)
 def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
     """It starts a server of its own, counts every message at both ends, and leaves nothing."""
     before = set(Path(TEMPORARY).glob("bars-gateway-demo-*"))

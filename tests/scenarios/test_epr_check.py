@@ -112,7 +112,6 @@ async def an_example(told: Told, folder: Path, program: str, door: Path) -> None
         await one.wait()  # its outcome was told before: it collects until the check is over
 
 
-@pytest.mark.timeout(120)
 async def test_the_example_by_the_socket_does_everything_right(tmp_path: Path) -> None:
     """As far as the doors can show it: what it prints, a person has to look at."""
     found = await checked(
@@ -131,7 +130,6 @@ async def test_the_example_by_the_socket_does_everything_right(tmp_path: Path) -
     assert {"refusal_shown", "reads"} | acted_on == set(results(found, EprResult.LOOK))
 
 
-@pytest.mark.timeout(120)
 async def test_the_example_by_folders_does_everything_right(tmp_path: Path) -> None:
     """It is asked nothing, for it answers nothing."""
     found = await checked(
@@ -310,7 +308,6 @@ NEW = {"crash", "new_member", "new_kind", "updated", "reads", "said_no", "answer
 NEW |= {"in_xml", "asked_in_xml"}
 
 
-@pytest.mark.timeout(90)
 async def test_who_decides_by_a_diary_and_collects_what_is_new_is_right(tmp_path: Path) -> None:
     """A slot once, reads of what it has, a change; and what a crash or a later version leaves."""
     found = await checked(tmp_path, living(Surgery), by_socket=True, asks=True, sends=False)
@@ -319,7 +316,6 @@ async def test_who_decides_by_a_diary_and_collects_what_is_new_is_right(tmp_path
     assert set() == NEW - results(found, EprResult.RIGHT).keys()
 
 
-@pytest.mark.timeout(90)
 async def test_who_says_yes_to_everything_and_drops_what_is_odd_is_wrong(tmp_path: Path) -> None:
     """Two people in one slot, a record that nobody has, and notices that nobody reads."""
     found = await checked(tmp_path, living(YesMan), by_socket=True, asks=True, sends=False)
@@ -332,7 +328,6 @@ async def test_who_says_yes_to_everything_and_drops_what_is_odd_is_wrong(tmp_pat
     assert "a record that nobody has" in wrong["said_no"]
 
 
-@pytest.mark.timeout(60)
 async def test_who_ends_it_early_gets_what_was_seen(tmp_path: Path) -> None:
     """By Ctrl-C: the table comes, and nothing that was started is left."""
     home = tmp_path / "check"
@@ -361,7 +356,6 @@ async def test_a_check_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert "is not empty" in done.err
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize(
     ("epr", "by_socket", "wrong"),
     [

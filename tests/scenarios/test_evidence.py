@@ -124,9 +124,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
     return Export(made, config, done.stdout, done.returncode)
 
 
-pytestmark = pytest.mark.timeout(180)
-
-
 def test_every_scene_got_the_answers_that_it_must(exported: Export) -> None:
     """Each request and each answer is a file, and no scene is without."""
     scenes = exported.document("summary.json")["scenes"]

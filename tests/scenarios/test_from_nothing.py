@@ -6,7 +6,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from installation import NAME, SERVICES, Installation
 from messages import referral
 from typed import typed
@@ -44,7 +43,6 @@ def waited_for(condition):
     return found
 
 
-@pytest.mark.timeout(120)
 def test_from_nothing_to_the_first_message(tmp_path):
     """The sandbox, init, a key, a certificate, a doctor without a complaint, and a referral."""
     site = Installation.in_folder(tmp_path)

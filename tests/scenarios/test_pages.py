@@ -16,7 +16,7 @@ UNHURRIED = {**BY_SOCKET, BEHIND: f"{BEHIND}\nanswer_within_seconds = 30"}
 # ends as a duplicate, so that the first question would be its own.
 BY_FOLDER = r"(until )?ls spool/inbox/.*"
 LOST = rf"{BY_FOLDER}|curl .*/faults|bars-gateway send another\.json"
-pytestmark = [pytest.mark.needs("curl", "jq", "sqlite3"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.needs("curl", "jq", "sqlite3")
 
 
 def scripts(what: str, *, by_socket: bool) -> list[object]:  # pages, each with what it needs

@@ -70,7 +70,6 @@ def _is_over(world: World, injector: Injector, before: int) -> bool:
     return injector.fired or len(world.ambulance.files("inbox/new/*.outcome.json")) > before
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("door", [door for door in DOORS if door not in OF_STORE])
 async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, door):
     """The daemon lives, the next message passes, and nothing of a payload is told."""
@@ -78,7 +77,6 @@ async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, do
 
 
 @pytest.mark.both_engines
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("door", OF_STORE)
 async def test_a_failure_at_any_step_of_the_store_ends_one_unit(world, injector, door):
     """A server runs a work once more that failed among others; either way the next one passes."""

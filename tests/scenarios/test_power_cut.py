@@ -128,7 +128,6 @@ def receipts_in(accepted: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(180)
 async def test_promises_survive_the_loss_of_all_that_was_not_synced(tmp_path: Path) -> None:
     """At each 200, receipt and delivery: every message promised, and every notice collected."""
     async with world_in(tmp_path / "world") as world:
@@ -145,7 +144,6 @@ async def test_promises_survive_the_loss_of_all_that_was_not_synced(tmp_path: Pa
     assert said.receipts == receipts
 
 
-@pytest.mark.timeout(180)
 async def test_a_gateway_goes_on_from_what_was_synced(tmp_path: Path) -> None:
     """After the power cut nothing is taken twice and nothing is sent twice."""
     async with world_in(tmp_path / "world") as world:
