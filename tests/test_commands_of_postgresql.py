@@ -248,3 +248,29 @@ def test_a_dump_is_put_back_and_made_safe_as_it_is_written(
     assert done.stdout.startswith("systemctl stop bars-gateway\n")
     assert done.stdout.endswith("systemctl start bars-gateway\n")
     assert [("held",), ("held",)] == server.say("SELECT state FROM messages", name)
+
+
+PARTED = """
+SET session_replication_role = replica;
+ALTER TABLE payloads RENAME TO payloads_before;
+CREATE TABLE payloads (LIKE payloads_before INCLUDING DEFAULTS) PARTITION BY RANGE (message_id);
+CREATE TABLE payloads_7 PARTITION OF payloads FOR VALUES FROM (70000000) TO (80000000);
+UPDATE payloads_before SET message_id = message_id + 70000000;
+INSERT INTO payloads SELECT * FROM payloads_before;
+UPDATE messages SET id = id + 70000000;
+DELETE FROM workflows WHERE id = 2
+"""
+
+
+def test_a_month_of_payloads_leaves_as_one_table(
+    server: PostgresServer, types: Types, database: str
+) -> None:
+    """What `docs/several-nodes.md` has tried: what is kept takes the place of the others."""
+    assert 0 == types(f"psql -v ON_ERROR_STOP=1 {database} <<'END'\n{PARTED}END").returncode
+    lines = block("several-nodes.md", "DETACH PARTITION")
+    done = types(f"psql -v ON_ERROR_STOP=1 {database} <<'END'\n{lines}END")
+    left = server.say("SELECT DISTINCT message_id FROM payloads", database)
+
+    assert 0 == done.returncode, done.stderr
+    assert [(70000001,)] == left
+    assert [] == server.say("SELECT 1 FROM pg_class WHERE relname = 'payloads_7'", database)

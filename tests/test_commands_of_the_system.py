@@ -3,12 +3,16 @@
 import grp
 import os
 import pwd
+import re
 import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -165,3 +169,45 @@ def test_the_test_of_a_control_is_run_by_its_name() -> None:
 
     assert 0 == done.returncode, done.stdout
     assert " passed" in done.stdout
+
+
+@pytest.mark.needs("systemd-analyze", "curl")
+def test_a_gateway_that_is_not_ready_is_watched_from_beside_it(tmp_path: Path) -> None:
+    """The units of `docs/alerts.md`: systemd takes them, and what they run tells ready from not."""
+    service, timer = block("alerts.md", "OnUnitInactiveSec").split("# /etc/systemd/system/")[1:]
+    for text in (service, timer):
+        name = text.splitlines()[0].partition(":")[0].removeprefix("/etc/systemd/system/")
+        (tmp_path / name).write_text(text.partition("\n")[2], "utf-8")
+    units = sorted(each.name for each in tmp_path.iterdir())
+    verified = types(f"systemd-analyze verify {' '.join(f'./{each}' for each in units)}", tmp_path)
+    (runs,) = re.findall(r"ExecStart=((?:.*\\\n)*.*)", service)
+    codes = []
+    for status in (200, 503):
+        with answering(status) as port:
+            looks = runs.replace(":8480", f":{port}").replace("--retry-delay 15", "--retry-delay 1")
+            codes.append(types(looks, tmp_path).returncode)
+
+    assert ["bars-gateway-watch.service", "bars-gateway-watch.timer"] == units
+    assert 0 == verified.returncode, verified.stderr
+    assert [0, 22] == codes
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """Answer everything with *status*, at the port that is yielded."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping
 
 import pytest
-from pages import PAGES, ROOT, blocks, spans
+from pages import PAGES, ROOT, blocks, outside_fences, spans
 
 PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:sudo|apt|apt-get|bash|curl|df|dpkg|findmnt|fuser|initdb|install|kill|man"
@@ -106,7 +106,10 @@ MAKES = sorted(
     {
         each
         for page in [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
-        for each in spans(page)
+        for each in (
+            *spans(page),
+            *re.findall(r"^    (make .*?)(?: +#.*)?$", outside_fences(page), re.MULTILINE),
+        )
         if each.startswith("make ")
     }
 )
@@ -123,7 +126,7 @@ def test_make_knows_what_it_is_asked_for(command: str) -> None:
         text=True,
         check=False,
     )
-    begun = re.findall(r"(?:^|[\s;])((?:tests|packaging|supply)/[\w./-]+)", ended.stdout)
+    begun = re.findall(r"(?:^|[\s;])((?:tests|packaging|supply)/[\w./-]+)(?=[\s;])", ended.stdout)
 
     assert 0 == ended.returncode, ended.stderr
     assert "Nothing to be done" not in ended.stdout
