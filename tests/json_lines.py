@@ -187,6 +187,15 @@ PARTS: Mapping[str, Line] = {
     "held": Line("by whom and why it is kept from every purge", _names(RecordHold), RecordHold),
     "holds": Line("a legal hold", _HOLD),
     "linked": Line("a workflow that is linked to what is held", _names(LinkedRecord), LinkedRecord),
+    "findings": Line(
+        "one thing that was looked at",
+        ("name", "group", "title", "grade", "seen", "why", "cure", "ask"),
+    ),
+    "rules": Line("how long a class is kept", ("class", "provider", "use_case", "days")),
+    "classes": Line(
+        "what left of a class",
+        ("class", "removed", "by_rule", "digest", "numbers", "ended_at"),
+    ),
     "messages of restore": Line(
         "a message that is concerned", _names(aftermath.Line), aftermath.Line
     ),

@@ -68,6 +68,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "also": "X-Request-Ids of those that were withdrawn with their request",
     "answer": "the document that the socket answered: a receipt, or a refusal with its reasons",
     "answer_due_at": "when an answer to its request is owed; null: none is",
+    "ask": "who can help, and how they are reached",
     "asked": "how many attempts there were in that time",
     "asks": {
         "explain": "what it asks of whoever reads it: `nothing`, `wait`, `work`, `check`,"
@@ -100,13 +101,13 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "links": "what says that they belong together",
         "course, beside": "who did it: `epr`, `gateway`, `other` or `person`",
     },
+    "by_rule": "how many by which rule",
     "bytes": {"cache list": "its size, in bytes", "backup": "the size of the copy, in bytes"},
     "came_at": "when it came",
     "changed": "rows that were encrypted again, or opened, since this began",
     "claimed_until": "of an attempt under way: when its claim lapses; null: none is under way",
     "class": "the class of records: see `docs/records.md`",
-    "classes": "what was removed, class by class: `class`, `removed`, `by_rule`, `digest`,"
-    " `numbers`, `ended_at`",
+    "classes": "what was removed, class by class",
     "clause": "the clause of `docs/epr-contract.md` that it is about",
     "clock_ahead_seconds": "by how many seconds its clock is ahead of the database server's;"
     " below 0: behind",
@@ -133,10 +134,11 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "counts_to": {
         "purge": "to when ages are counted for this forecast",
     },
-    "cure": "what to do instead",
+    "cure": {"findings": "what to do; empty: nothing", "": "what to do instead"},
     "damaged": "whether its structure is damaged, so that it must not be used",
     "database": "its file, or the server's name for it",
     "day": {"audit seals": "the day, in UTC: YYYY-MM-DD"},
+    "days": "for how many days it is kept; 0: for good",
     "description": "what the setting does, and its unit; a paragraph on each line",
     "desk": "its name: the table in `docs/safety/incidents.md` has it",
     "desks": "whom to tell, the first first",
@@ -144,7 +146,10 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "audit, events": "ids, rules and codes, as an object; who and why are in it, where"
         " somebody did it",
     },
-    "digest": "SHA-256 of all rows",
+    "digest": {
+        "store copy": "SHA-256 of all rows",
+        "classes": "SHA-256 over their numbers and ids, one after the other",
+    },
     "digests": "how many lines that were not chosen are in it, as a digest alone",
     "direction": "`outbound`, from us, or `inbound`, to us",
     "does": "what the verb does",
@@ -154,7 +159,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     },
     "due_at": "when the answer is owed",
     "environment": "that of the settings: `local`, `sandbox`, `int` or `prod`",
-    "ended_at": {"purge --certificates": "when it was done; null: it goes on"},
+    "ended_at": {"purge --certificates, classes": "when it was done; null: it goes on"},
     "events": "its lines in the audit trail, in order",
     "fate": "what became of it: `docs/glossary.md` explains each, under `what a restore did with a"
     " message`",
@@ -174,8 +179,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "lint, send": "the file, as it was given",
         "backup": "the copy's file",
     },
-    "findings": "each thing that was looked at: `name`, `group`, `title`, `grade`, `seen`, `why`,"
-    " `cure`, `ask`",
+    "findings": "each thing that was looked at",
     "fingerprint": "SHA-256 of the Bundle",
     "focus_id": "what the Receiver calls the other; null: that is not known",
     "followed": "whether the other was over already when this one was sent again for it",
@@ -187,6 +191,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "from": "the database that was copied",
     "given_at": "when the EPR was given it; null: not yet",
     "give_up_at": "when the gateway stops asking; null: it was never to send it",
+    "grade": "`skip`, `pass`, `warn` or `fail`",
+    "group": "what it belongs to",
     "handled": "how many of these somebody has dealt with",
     "handled_at": "when somebody last dealt with its alarms; null: nobody has since the last",
     "handled_in_words": "the same as a sentence; null: nobody has",
@@ -294,6 +300,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "": _ROW["move"]["description"],
     },
     "name": {
+        "findings": "its name: group and what is looked at, with a dot between",
         "users list": "the name with which they log in",
         "evidence gaps": "of a scene or piece of evidence, a statement or a question",
         "mark-handled": _MARKED["name"],
@@ -328,6 +335,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "explain (no message)": "of the quarantined response, or of the question; null: it is"
         " neither",
     },
+    "numbers": "which numbers: the first and the last of each row of them",
     "objection": {
         "mark-handled": _MARKED["objection"],
         "may": "what stands against it; null: it would be accepted now",
@@ -359,7 +367,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "audit; incident; alarms; happened, steps; alarms of restore": "whose it is, as in the"
         " settings; null: no one's",
         "safety report": "whose messages are counted; null: every provider's",
-        "purge --certificates": "whose records; null: every provider's",
+        "purge --certificates; rules": "whose records; null: every provider's",
         "publishes": "which provider asked, as in the settings",
     },
     "proven": "whether nothing that it names is left, and the ids that were given have its hashes",
@@ -385,6 +393,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "held_at": "since when",
     "held_by": "who ordered it",
     "why": {
+        "findings": "why it matters",
         "messages of restore": "why it could not be entered; null: it was, or needed not be",
         "audit": "the reason that was given; null: nobody did it, or none is asked for",
         "evidence gaps": "why it is needed, or what is said of it",
@@ -393,6 +402,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     },
     "removed": {
         "audit verify": "how old lines were removed, as the trail itself says; null: none were",
+        "classes": "how many",
     },
     "request": "the message that began it, as `queue` has it",
     "request_id": {
@@ -420,7 +430,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "roles": "what they may do",
     "row": "the row of the table in `docs/answers.md` that fitted",
     "rows": "how many rows, by table",
-    "rules": "the times that were set: `class`, `provider`, `use_case` and `days` (0: for good)",
+    "rules": "the times that were set",
     "rule": {"lint": "the id of the rule that is broken", "epr-check": "the name of the rule"},
     "says": {
         "queue": "of a response: what the Responder says with it; null: it is none",
@@ -434,6 +444,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "seals": "how many seals of days it has",
     "seen_at": "when it last gave a sign of life, by the server's clock",
     "sender": "target identifier of the service it is from: system|value",
+    "seen": "what was seen",
     "service": "target identifier of the other side's service: system|value",
     "settled": "how many of these came right by themselves",
     "settled_at": "when its fate was known; null: not yet",
@@ -493,7 +504,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
         "objection": "what stands against it",
     },
     "then": "what happens at that time; null: nothing is known",
-    "title": "what the rule is about",
+    "title": {"findings": "what is well if it is well", "": "what the rule is about"},
     "to": "the database that it was copied to",
     "through": "the number of the last line that it covers",
     "told": {
@@ -515,6 +526,7 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "urgent": "whether somebody is woken for it",
     "use_case": {
         "alarms; subject": "code of the use case; empty or null: none is known",
+        "rules": "code of the use case; null: every one",
         "": "code of the use case; empty: the message names none",
     },
     "value": "the value in force, as text; a secret is not shown",

@@ -1,5 +1,6 @@
 """What each command prints for programs: JSON lines alone, with the members that are documented."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,7 @@ from bars_gateway.standard.workflow import Move
 from bars_gateway.store.record_holds import HeldThing
 from bars_gateway.store.sqlite.backup import back_up
 from bars_gateway.store.store import Store
+from bars_gateway.upkeep.purging import Purging
 
 pytestmark = pytest.mark.of_sqlite  # commands are typed beside it, by its file
 
@@ -90,7 +92,10 @@ async def furnish(store: Store) -> dict[str, str]:
     jo = Actor(role="operator", who="jo", why="x")
     await store.record_holds.hold_record(PROVIDER, HeldThing(request_id=bad.request_id), jo, now)
     rules = RetentionRules([RetentionRule(record_class=each, days=0) for each in PURGED])
-    await store.purges.begin_purge(None, jo, rules, now)
+    begun = await store.purges.begin_purge(None, jo, rules, now)
+    idle = asyncio.Event()
+    purging = Purging(store.purges, {}, now=utc_now, monotonic=float, stopping=idle, rests=0.0)
+    await purging.carry_out(begun)
     return {
         "SENT": asked.request_id,
         "BAD": bad.request_id,
@@ -245,6 +250,8 @@ async def test_each_part_that_is_documented_is_met(full: Full) -> None:
         "incident",
         "hold",
         "hold-record",
+        "doctor",
+        "purge --certificates",
         "restore --hand-over",
     ):
         if command.startswith("restore"):
