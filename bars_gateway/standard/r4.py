@@ -148,6 +148,7 @@ _NUMBERS = {
     "unsignedInt": (_WHOLE, "whole number that is not negative"),
 }
 NUMBERS = frozenset(_NUMBERS)
+_NO_TEXTS = NUMBERS | {"boolean", "xhtml"}
 # Types whose values are said again and again; none holds words about anybody.
 _SAID_AGAIN = frozenset({"canonical", "code", "dateTime", "instant", "uri", "url"})
 _SHORT = 128  # characters
@@ -294,6 +295,8 @@ class Member:
     codes: frozenset[str] | None  # of a required binding
     position: int
     is_primitive: bool
+    is_text: bool  # a primitive that JSON has as a text, too, and no narrative
+    is_narrative: bool
     is_attribute: bool  # in XML: the id of an element, and the url of an extension
 
 
@@ -337,6 +340,8 @@ def members(type_name: str) -> Mapping[str, Member]:
             codes=frozenset(codes) if (codes := rows[element.name][4]) else None,
             position=element.position,
             is_primitive=kind[0].islower(),
+            is_text=kind[0].islower() and kind not in _NO_TEXTS,
+            is_narrative=kind == "xhtml",
             is_attribute=_is_attribute(type_name, name),
         )
         for element in elements(type_name)

@@ -69,11 +69,10 @@ _UNDEFINED = 11  # expat's number for an entity that was never declared
 _BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n])""")
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
 _EMPTY = ""  # what an element without value and content is kept as: the structure checker tells
-_NO_TEXTS = NUMBERS | {"boolean"}
 _TRUTH = {"true": True, "false": False}
 
 _Node = dict[str, Json]
-_Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, line
+_Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, first byte
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -87,6 +86,7 @@ class Document:
     """
 
     tree: Resource
+    _body: bytes
     _places: list[_Place]
     _late: list[int]
     _broken: list[int]
@@ -115,9 +115,17 @@ class Document:
     def lines(self) -> Mapping[str, int]:
         """Return the line of each element, by its FHIR path; made when asked for."""
         found: dict[str, int] = {}
-        for path, (*_, line) in zip(_paths(self._places), self._places, strict=True):
+        line, before = 1, 0
+        for path, (*_, at) in zip(_paths(self._places), self._places, strict=True):
+            line += _lines_ended(self._body[before:at])
+            before = at
             found.setdefault(path, line)
         return found
+
+
+def _lines_ended(written: bytes) -> int:
+    """Return how many lines end in what was *written*, by a CR, a LF or both."""
+    return written.count(b"\n") + written.count(b"\r") - written.count(b"\r\n")
 
 
 def _paths(places: list[_Place]) -> list[str]:
@@ -200,6 +208,7 @@ class _Reader:
 
     def __init__(self, body: bytes, parsed: bytes) -> None:
         self._body = body
+        self._has_breaks = any(each in body for each in (b"\t", b"\r", b"\n"))
         self._parsed = parsed  # as long, and without what the parser does not know
         self._places: list[_Place] = []
         self._frame: _Frame | None = None
@@ -234,7 +243,7 @@ class _Reader:
         finally:  # it refers to the reader, and the reader to it
             del self._parser
         assert self._root is not None
-        return Document(self._root.node, self._places, self._late, self._broken)
+        return Document(self._root.node, self._body, self._places, self._late, self._broken)
 
     def _refuse(self, text: str) -> NoReturn:
         if self._leaf is not None:
@@ -283,12 +292,12 @@ class _Reader:
         number = len(places)
         if number > MAX_ELEMENTS:
             raise too_wide()
-        places.append((frame.number, name, member.many, self._parser.CurrentLineNumber))
+        places.append((frame.number, name, member.many, self._parser.CurrentByteIndex))
         before = frame.position
         if member.position < before:
             self._late.append(number)
         frame.position = member.position
-        if member.type == "xhtml":
+        if member.is_narrative:
             self._narrative = self._parser.CurrentByteIndex
             self._skip()
         elif not member.many and (member.position <= before or self._late) and _is_in(frame, name):
@@ -296,7 +305,7 @@ class _Reader:
             self._skip()
         elif member.is_primitive and len(attributes) == 1 and "value" in attributes:
             written = attributes["value"]
-            is_plain = " " not in written and member.type not in _NO_TEXTS
+            is_plain = member.is_text and not (self._has_breaks and " " in written)
             self._leaf = member
             self._leaf_value = written if is_plain else self._value(member, written, number)
         else:
@@ -333,7 +342,7 @@ class _Reader:
             self._refuse(f"the root element must be of the namespace {NAMESPACE}")
         if name not in resources():
             self._refuse("the root element is not a resource of R4")
-        self._places.append((0, name, False, self._parser.CurrentLineNumber))
+        self._places.append((0, name, False, self._parser.CurrentByteIndex))
         self._frame = self._root = _Frame(None, None, _by_tag(name), 0)
         self._root.node["resourceType"] = name
         self._attributes(self._root, name, attributes)
@@ -358,7 +367,7 @@ class _Reader:
         number = len(self._places)
         known = name in vocabulary()
         frame.node[f"{mark}{name}#{number}"] = True
-        place = (frame.number, name if known else "?", not known, self._parser.CurrentLineNumber)
+        place = (frame.number, name if known else "?", not known, self._parser.CurrentByteIndex)
         self._places.append(place)
 
     def _attributes(self, frame: _Frame, type_name: str, attributes: dict[str, str]) -> None:
@@ -372,7 +381,8 @@ class _Reader:
 
     def _value(self, member: Member, written: str, number: int) -> Json:
         """Return a value; note where a line break is within it, of which XML makes a blank."""
-        if " " in written and _BROKEN.match(self._body, self._parser.CurrentByteIndex):
+        may_be_one = self._has_breaks and " " in written
+        if may_be_one and _BROKEN.match(self._body, self._parser.CurrentByteIndex):
             self._broken.append(number)
         return _value_of(member.type, written)
 
@@ -383,7 +393,7 @@ class _Reader:
         if leaf is not None:
             self._leaf = None
             if leaf.many:
-                _keep_in_list(frame.node, leaf.name, self._leaf_value, {})
+                _keep_in_list(frame.node, leaf.name, self._leaf_value, None)
             else:
                 frame.node[leaf.name] = self._leaf_value
             return
@@ -449,7 +459,7 @@ def _keep_alone(owner: _Node, name: str, value: Json, extended: _Node) -> None:
         owner[name] = _EMPTY if value is None else value
 
 
-def _keep_in_list(owner: _Node, name: str, value: Json, extended: _Node) -> None:
+def _keep_in_list(owner: _Node, name: str, value: Json, extended: _Node | None) -> None:
     """Add a primitive to the others of its name."""
     values: list[Json] = owner.setdefault(name, [])  # type: ignore[assignment]
     values.append(_EMPTY if value is None and not extended else value)

@@ -37,6 +37,15 @@ def told_of(body: bytes) -> dict[str, int | None]:
     return {issue.path: document.lines.get(issue.path) for issue in found}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_a_line_is_where_its_writer_ended_the_one_before(end: str) -> None:
+    """However lines end: the line that is told is looked up in an editor."""
+    gender = '<gender value="x"/>'
+    body = patient(f'{end}{end}<active value="true"/>{end}  {gender}{end}')
+
+    assert {"Patient.gender": 4} == told_of(body)
+
+
 @pytest.mark.parametrize(
     ("inner", "expected"),
     [
