@@ -23,6 +23,7 @@ Decisions: D-hostile-bodies.
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
@@ -166,12 +167,10 @@ class Message:
     @cached_property
     def by_type(self) -> Mapping[str, Sequence[tuple[str, Resource]]]:
         """The FHIR path and the resource of each entry, by the types that there are."""
-        found: dict[str, list[tuple[str, Resource]]] = {}
-        for index, entry in enumerate(self.entries):
-            found.setdefault(entry.type, []).append(
-                (f"Bundle.entry[{index}].resource", entry.resource)
-            )
-        return found
+        found: defaultdict[str, list[tuple[str, Resource]]] = defaultdict(list)
+        for index, (_, kind, resource) in enumerate(self.entries):
+            found[kind].append((f"Bundle.entry[{index}].resource", resource))
+        return dict(found)
 
     @cached_property
     def objects(self) -> list[list[Resource]]:
@@ -266,7 +265,7 @@ def said_by(root: Resource, held: Held | None = None) -> Message:
     """
     if root.get("resourceType") != "Bundle":
         raise MalformedBundle("the resource is not a Bundle", "Bundle.resourceType")
-    entries = tuple(_entries(root))
+    entries = tuple(_entries(root, is_sound=held is not None))
     header: Resource = entries[0].resource if entries else {}
     return _message(root, entries, header, held)
 
@@ -330,7 +329,7 @@ def _code(codings: Sequence[Resource], system: str) -> str:
     return next((text_of(c, "code") for c in codings if text_of(c, "system") == system), "")
 
 
-def _entries(root: Resource) -> Iterator[Entry]:
+def _entries(root: Resource, *, is_sound: bool) -> Iterator[Entry]:
     listed = root.get("entry")
     if listed is not None and not isinstance(listed, list):
         raise MalformedBundle("entry is not a list", "Bundle.entry")
@@ -338,9 +337,8 @@ def _entries(root: Resource) -> Iterator[Entry]:
         resource = item.get("resource") if isinstance(item, dict) else None
         if not isinstance(resource, dict):
             raise MalformedBundle("the entry holds no resource", f"Bundle.entry[{index}]")
-        kind = text_of(resource, "resourceType")
-        url = text_of(item, "fullUrl")
-        yield Entry(full_url=url, type=kind, resource=_with_a_usable_id(resource))
+        usable = resource if is_sound else _with_a_usable_id(resource)
+        yield Entry(text_of(item, "fullUrl"), text_of(resource, "resourceType"), usable)
 
 
 def _with_a_usable_id(resource: Resource) -> Resource:

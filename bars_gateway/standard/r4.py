@@ -105,10 +105,12 @@ _DAY = (
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _BLACK = r"[^\x00-\x20\ufeff\ufffe\uffff]"
+# What is all ASCII, as nearly everything, is found to be so in three quarters of the time.
+_URI = rf"[!-~]++|{_BLACK}+"
 _WHOLE = r"0|[1-9][0-9]*"
 _TEXTS = {
     "base64Binary": (r"[0-9A-Za-z+/\s]*+={0,2}\s*", "Base64"),
-    "canonical": (rf"{_BLACK}+", "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
+    "canonical": (_URI, "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
     "code": (
         rf"{_BLACK}+([ \t\r\n]{_BLACK}+)*",
         "code: no spaces around it, single ones within, and none that are unseen (U+FEFF)",
@@ -125,11 +127,11 @@ _TEXTS = {
     ),
     "oid": (r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+", "oid: urn:oid: and numbers with full stops"),
     "string": (
-        rf"[^\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]{{1,{_LONGEST}}}",
+        rf"[ -~]{{1,{_LONGEST}}}+|[^\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]{{1,{_LONGEST}}}",
         "string: at most 1048576 characters, and no control characters",
     ),
     "time": (_TIME, "time: hh:mm:ss"),
-    "uri": (rf"{_BLACK}+", "uri: no spaces, seen or unseen (U+FEFF)"),
+    "uri": (_URI, "uri: no spaces, seen or unseen (U+FEFF)"),
     "uuid": (
         r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         "uuid: urn:uuid: and a UUID in lower case",
@@ -137,7 +139,7 @@ _TEXTS = {
 }
 _TEXTS["url"] = (_TEXTS["uri"][0], _TEXTS["uri"][1].replace("uri", "url"))
 _TEXTS[REFERENCE] = (
-    rf"[^\x00-\x08\x0b\x0c\x0e-\x1f\ufeff\ufffe\uffff]{{1,{_LONGEST}}}",
+    rf"[ -~]{{1,{_LONGEST}}}+|[^\x00-\x08\x0b\x0c\x0e-\x1f\ufeff\ufffe\uffff]{{1,{_LONGEST}}}",
     "reference: no control characters, and no unseen space (U+FEFF)",
 )
 _TEXTS["markdown"] = (_TEXTS["string"][0], _TEXTS["string"][1].replace("string", "markdown"))

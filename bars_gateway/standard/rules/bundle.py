@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import repeat
 
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.applications import Offer
@@ -339,12 +340,13 @@ def _known() -> frozenset[str]:
 )
 def profile_broken(message: Message, _offer: Offer) -> Iterator[Found]:
     """Presence, number and fixed values; slices and bindings are not looked at."""
-    for index, entry in enumerate(message.entries):
-        profiles = map_of(entry.resource, "meta").get("profile")
+    for index, (_, _, resource) in enumerate(message.entries):
+        meta = resource.get("meta")
+        profiles = meta.get("profile") if isinstance(meta, dict) else None
         for profile in profiles if isinstance(profiles, list) else ():
             for demand in DEMANDS.get(profile, ()) if isinstance(profile, str) else ():
-                if not _is_met(demand, entry.resource):
-                    yield from _unmet(demand, entry.resource, f"Bundle.entry[{index}].resource")
+                if not _is_met(demand, resource):
+                    yield from _unmet(demand, resource, f"Bundle.entry[{index}].resource")
 
 
 def _is_met(demand: Demand, node: Json, depth: int = 0) -> bool:
@@ -354,7 +356,7 @@ def _is_met(demand: Demand, node: Json, depth: int = 0) -> bool:
         node = node.get(names[depth])
         depth += 1
     if isinstance(node, list):
-        return all(_is_met(demand, each, depth) for each in node)
+        return all(map(_is_met, repeat(demand), node, repeat(depth)))
     return not isinstance(node, dict) or not _is_wrong(demand, node.get(names[depth]))
 
 
