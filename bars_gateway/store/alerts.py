@@ -72,8 +72,8 @@ class Alerts(Noun):
     @writes
     def reserve(self, connection: Connection, now: datetime) -> ReservedNumbers:
         """Return numbers for an alert, and for a delivery by each channel, that are given once."""
-        values = {"code": "", "about": "", "says": "", "urgent": 0, "mark": 0, "kept_by": None}
-        alert = connection.inserted("raise_alert", **values, now=text(now))
+        nothing = _columns(Condition(code="", says="", urgent=False))
+        alert = connection.inserted("raise_alert", **nothing, now=text(now))
         told = {"id": alert, "step": AlertStep.OPENED, "now": text(now), "due_at": text(now)}
         numbers = {
             channel: connection.inserted("number_of_telling", channel=channel, **told)
@@ -163,21 +163,22 @@ def alert_of(row: Row) -> Alert:
     )
 
 
+def _columns(condition: Condition) -> Mapping[str, object]:
+    """Return what an alert about *condition* is begun with."""
+    return {
+        "code": condition.code,
+        "about": condition.about,
+        "says": condition.says,
+        "urgent": int(condition.urgent),
+        "mark": condition.mark,
+        "kept_by": condition.kept_by,
+    }
+
+
 def _go_on_with(connection: Connection, told: ToldFromMemory) -> None:
     """Let an alert that was told from memory be one of ours; what is there already stays."""
-    condition, at = told.condition, text(told.opened_at)
-    raised = connection.run(
-        "raise_told_alert",
-        id=told.number,
-        code=condition.code,
-        about=condition.about,
-        says=condition.says,
-        urgent=int(condition.urgent),
-        mark=condition.mark,
-        kept_by=condition.kept_by,
-        now=at,
-    )
-    if not raised:
+    at, columns = text(told.opened_at), _columns(told.condition)
+    if not connection.run("raise_told_alert", id=told.number, **columns, now=at):
         return
     for each in told.deliveries:
         connection.put(
@@ -196,16 +197,7 @@ def _go_on_with(connection: Connection, told: ToldFromMemory) -> None:
 def _open(
     connection: Connection, condition: Condition, telling: Telling, now: datetime
 ) -> list[AlertStep]:
-    number = connection.inserted(
-        "raise_alert",
-        code=condition.code,
-        about=condition.about,
-        says=condition.says,
-        urgent=int(condition.urgent),
-        mark=condition.mark,
-        kept_by=condition.kept_by,
-        now=text(now),
-    )
+    number = connection.inserted("raise_alert", **_columns(condition), now=text(now))
     _tell(connection, number, AlertStep.OPENED, condition, telling, now)
     return [AlertStep.OPENED]
 
