@@ -12,7 +12,7 @@ import pytest
 from mail_side import AlertingByMail, Box, mail_server
 from store_values import NOW
 
-from bars_gateway.errors import DatabaseHeld, StoreUnavailable
+from bars_gateway.errors import DatabaseDamaged, DatabaseHeld, StoreError, StoreUnavailable
 from bars_gateway.model.alerts import (
     Alert,
     Channel,
@@ -71,10 +71,8 @@ class Teller(AlertingByMail):
         assert isinstance(outage, StoreOutage)
         for minute in minutes:
             self.at = NOW + timedelta(minutes=minute)
-            try:
+            with suppress(StoreError):  # another than StoreUnavailable begins the loop anew
                 await watch.look()
-            except StoreUnavailable:
-                outage.failed()
             outage.look()
             for name, each in parts.items():
                 if "mail" in name and isinstance(each, Courier):
@@ -275,6 +273,26 @@ async def test_mails_that_failed_in_an_outage_and_were_taken_after_it_are_no_tro
     assert {"mail"} == during
     assert {f"{OPENED} (and 1 more)"} == set(subjects(box))
     assert {} == teller.alerting.undelivered
+
+
+async def test_what_cannot_be_handed_over_to_the_store_goes_on_from_memory(
+    store: Store, tmp_path: Path, server: MailServer, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its review fails of: nobody else tells of it."""
+
+    async def damaged(*_arguments: object) -> None:
+        raise DatabaseDamaged("a page of its tables cannot be read")
+
+    teller = Teller(store, server)
+    await teller.at_minutes(0)
+    box.refused = dict.fromkeys(server.recipients, "450 later")
+    with held(tmp_path):
+        await teller.at_minutes(1, 2.1)
+    box.refused = {}
+    monkeypatch.setattr(type(store.alerts), "review", damaged)
+    await teller.at_minutes(60)
+
+    assert {OPENED} == set(subjects(box))
 
 
 async def test_an_outage_that_follows_at_once_has_a_number_of_its_own(

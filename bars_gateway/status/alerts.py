@@ -18,6 +18,7 @@ Decisions: D-alerts.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -256,7 +257,6 @@ class Watch:
             try:
                 await self.look()
             except StoreUnavailable as error:
-                self.outage.failed()
                 log.error("store.unavailable", reason=str(error), advice=error.advice)
             await pause(self._stopping, self._every_seconds)
 
@@ -265,7 +265,13 @@ class Watch:
         self._stopping.set()
 
     async def look(self) -> None:
-        """Decide once."""
+        """Decide once; where that fails, whatever it is of, what is told from memory goes on."""
+        with ExitStack() as unless_reviewed:
+            unless_reviewed.callback(self.outage.failed)
+            await self._review()
+            unless_reviewed.pop_all()
+
+    async def _review(self) -> None:
         seen = await self._see()
         await self._number_outage()
         found = conditions(seen, self._silences, self._first_days)
