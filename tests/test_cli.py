@@ -5,7 +5,9 @@ They are typed in this process; what only a process of its own shows is `started
 """
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -644,3 +646,25 @@ def test_a_filter_that_fits_nothing_says_what_the_verb_is_for(
 
     assert 1 == done.code
     assert "by a filter, retry is for messages that are not_sent, refused" in done.out
+
+
+def test_a_refused_start_ends_though_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """Else the service manager would wait for it, and start nothing again."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"." * 4096)
+    os.set_blocking(write, True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bars_gateway", "run", "--config", str(tmp_path / "none.toml")],
+            check=False,
+            stderr=write,
+            timeout=60,
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+
+    assert 2 == done.returncode

@@ -44,8 +44,8 @@ HOMES: Mapping[str, str] = {
 def main() -> None:
     """Run the command that was typed."""
     words = sys.argv[1:]
+    config = _config_of(words)
     try:
-        config = _config_of(words)
         if config is None:
             with libraries.no_garbage():
                 app = _app_for(words)
@@ -59,8 +59,7 @@ def main() -> None:
         told = list(_told(error))
         if not told:
             raise
-        for line in told:
-            print(line, file=sys.stderr)  # noqa: T201
+        _say("".join(f"{line}\n" for line in told), to_a_service=config is not None)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
@@ -106,6 +105,27 @@ def _told(error: BaseException) -> Iterator[str]:
         if not any(map(_is_cure, lines)):  # settings come with a cure for each
             lines.append(f"   try: {error.advice}")
         yield from (line if _is_cure(line) else f"error: {line}" for line in lines)
+
+
+def _say(text: str, *, to_a_service: bool) -> None:
+    """
+    Write to standard error; to that of a service, if it takes it within some seconds.
+
+    Whoever reads there may stand still, and a gateway that has ended is to be started again.
+    """
+    stream = sys.__stderr__
+    if not to_a_service or stream is None or stream is not sys.stderr or stream.isatty():
+        print(text, end="", file=sys.stderr)  # noqa: T201
+        return
+    from bars_gateway.log_lines import LogLines
+
+    lines = LogLines(stream.fileno(), _leave_out)
+    lines.write(text)
+    lines.finish()
+
+
+def _leave_out(_count: int) -> None:
+    """Say of no line that it is lacking: nothing is written behind it."""
 
 
 def _is_cure(line: str) -> bool:
