@@ -499,7 +499,7 @@ async def submit(
     tell: Callable[[int, Mapping[str, Any]], None],
     advance: Advance,
 ) -> Sequence[Mapping[str, Any]]:
-    """Submit each file's bytes, *tell* status and what came of it, and return all of that."""
+    """Submit the bytes of each file, *tell* the status and the answer, and return all answers."""
     answers = []
     async with _connected(socket) as session:
         for done, (file, body) in enumerate(bundles.items(), 1):

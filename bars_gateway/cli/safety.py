@@ -148,7 +148,7 @@ def _handled(line: HandlingLine) -> tuple[str, ...]:
 
 
 def _long(seconds: float | None) -> str:
-    """Return a length of time to the minute, which is as exact as anybody needs it here."""
+    """Return a length of time to the minute: nobody needs it more exactly here."""
     if seconds is None:
         return "-"
     minutes = round(timedelta(seconds=seconds) / timedelta(minutes=1))

@@ -56,7 +56,7 @@ class ServerPrograms:
     user: int | None  # None: whoever runs the demo
 
     async def run(self, name: str, *arguments: object) -> str:
-        """Run one of them to its end and return what it printed; raise SandboxError."""
+        """Run one program to its end, and return what it printed; raise SandboxError."""
         command = [str(self.folder / name), *map(str, arguments)]
         return await _ran(command, self.user)
 

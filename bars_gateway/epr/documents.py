@@ -338,7 +338,7 @@ def _about(value: Question) -> Document:
 
 
 def not_asked(provider: str) -> Document:
-    """Return that by the settings nobody is asked here, and which of them says so."""
+    """Return that nobody is asked here, and which setting says so."""
     return problem(
         f'providers.{provider}.questions is "none": this EPR is asked nothing. Bookings, updates,'
         " cancellations and reads of others are answered 501; a cancellation that comes is told in"

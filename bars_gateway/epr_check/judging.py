@@ -75,7 +75,7 @@ def _due(seen: EprSightings, terms: CheckTerms) -> list[SeenNotice]:
 
 
 def _left(notice: SeenNotice) -> str:
-    """Return what still lies there of a notice, by its files where it came so."""
+    """Return the number of a notice, with those of its files that still lie there."""
     files = f": {some(sorted(notice.lying))}" if notice.lying else ""
     return f"{notice.number}{files}"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def index(summary: Mapping[str, object], shown: Collection[str]) -> str:
-    """Return the page of the export that *summary* tells of, which has *shown* so much."""
+    """Return the first page of an export: what *summary* tells of it, and what was *shown*."""
     return _template().render(
         summary=summary,
         shown=shown,

@@ -162,7 +162,7 @@ class MessageRow:
     other_agreed: bool = False  # somebody has agreed to one of these, and nothing speaks against it
 
     def seen_at(self, now: datetime) -> Situation:
-        """Return where it is then, and its workflow, as a sentence is made of it."""
+        """Return how it and its workflow stand at *now*: what a sentence is made of."""
         if self.is_past_its_end(now):
             return self._ended().seen_at(now)
         past = self._is_open and _has_come(self.needed_by, now)

@@ -533,7 +533,7 @@ def _read(answer: ProxyAnswer, claim: Claim) -> _Reply:
 
 
 def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
-    """Return what the Receiver has, by this answer or by the one that it proves."""
+    """Return that the Receiver has it, by this answer or by an earlier one that this proves."""
     earlier = reply.earlier
     found = reply.found if earlier is None else _said(claim, earlier.body)
     return Settled(

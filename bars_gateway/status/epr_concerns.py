@@ -111,7 +111,7 @@ def _unread(now: datetime, running: RuntimeState) -> list[Concern]:
 
 
 def _nobody_writes(nodes: Sequence[Node], provider: str) -> str:
-    """Return, in words, that no living gateway has the folder of that EPR, if one had it."""
+    """Say that the gateway that had the EPR's folder is away; empty: it is not, or none had it."""
     having = [each for each in nodes if folder_lease(provider) in each.leases]
     if not having or not all(each.is_away for each in having):
         return ""

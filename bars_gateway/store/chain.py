@@ -330,7 +330,7 @@ def _look_at_anchors(connection: Connection, walk: Walk) -> None:
 
 
 def _look_at_triggers(connection: Connection, walk: Walk) -> None:
-    """See that what refuses changes is there, and nothing that swallows lines before they are."""
+    """See that the triggers that guard the trail are there as they were written, and no others."""
     written = _written()
     there = {
         row["name"]: bool(row["sql"]) and row["sql"] in written for row in connection.rows("guards")

@@ -148,10 +148,10 @@ class CopyEnd(Protocol):
         """Raise DatabaseInUse where a gateway is at work there, by whatever name."""
 
     def damage(self) -> Sequence[str]:
-        """Return what is wrong with its structure, as far as that is known here."""
+        """Return what is wrong with its structure, as far as this end can tell."""
 
     def doubts(self) -> Sequence[str]:
-        """Return what is wrong with what it says, where that can be looked at here."""
+        """Return what is wrong with its content, where this end can look at that."""
 
     def end(self) -> None:
         """Note, within the last transaction, that all is in order."""

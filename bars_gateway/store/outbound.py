@@ -340,7 +340,7 @@ def _let_unproven_be_answer(connection: Connection, message_id: int) -> None:
 def _lead_on_and_tell(
     connection: Connection, row: Row, attempt: Attempt, settlement: Settled
 ) -> None:
-    """Let the workflow of what is settled follow it, and tell the EPR what that leads to."""
+    """Move the workflow on as its message was settled, and tell the EPR what that leads to."""
     at = attempt.ended_at
     workflow = WorkflowStanding(state=State(row["stands"]), use_case=row["asked_for"])
     move = lead_on(connection, row, settlement.state, at, workflow)

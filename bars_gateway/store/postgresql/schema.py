@@ -126,7 +126,7 @@ def made_by_of(raw: Raw) -> int:
 
 
 def _learn_alarms(raw: Raw) -> None:
-    """Enter which kinds of event are alarming, as this release has them, for the triggers."""
+    """Enter, for the triggers, which kinds of event are alarming in this release."""
     kinds = {(kind, str(each.about)) for kind, each in ALARMS.items()}
     ends = {(event, kind) for kind, each in ALARMS.items() for event in each.ended_by}
     for table, (one, other), wanted in (

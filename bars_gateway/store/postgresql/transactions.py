@@ -244,7 +244,7 @@ def _last_group(raw: Raw, node: str) -> str:
 
 
 def _away(error: Exception) -> Exception:
-    """Return *error*, by which no transaction begins, as one that says that nothing is stored."""
+    """Return *error*, which lets no transaction begin, as the StoreUnavailable that it is."""
     if isinstance(error, StoreUnavailable):
         return error
     return DatabaseAway(f"the database is not as this gateway left it: {error}")

@@ -135,7 +135,7 @@ class AdoptedAlarms:
         )
 
     def bring(self, found: Sequence[sqlite3.Row]) -> list[StandsAgain]:
-        """Let what stands there stand here, and what was seen to there be ended here."""
+        """Let the alarms that stand there stand here, and end here what was dealt with there."""
         there = [_There(row, *_abouts(row)) for row in found if row["kind"] in ALARMS]
         known: Mapping[tuple[str, str], list[_There]] = defaultdict(list)
         for each in there:
@@ -271,7 +271,7 @@ class AdoptedAlarms:
 
 
 def _abouts(row: sqlite3.Row) -> tuple[str, str]:
-    """Return what an alarm is about here, and what it is about while its message is not here."""
+    """Return what an alarm is about here, and what as long as its message is missing here."""
     by_request = f"event {row['event_id']} of {row['since']}"
     if row["request_id"] is not None:
         by_request = f"request {row['provider'] or ''} {row['request_id']}"
@@ -314,7 +314,7 @@ class AdoptedQuarantine:
         return line_of(row, Became.QUARANTINED)
 
     def attach(self) -> None:
-        """Let what was attached there be no longer in quarantine, now that its message is here."""
+        """Take out of quarantine what was attached there, now that its message is here."""
         self._connection.execute(
             "UPDATE main.quarantine AS q SET attached_to = courses.here FROM other.quarantine AS k"
             "  JOIN courses ON courses.kept = k.attached_to"
@@ -384,7 +384,7 @@ class AdoptedQuestions:
         )
 
     def enter(self, row: sqlite3.Row, message_here: int | None) -> None:
-        """Let the question in *row* be answered as it was there, with the message, if it is one."""
+        """Answer the question in *row* as it was there; *message_here*: what was taken, if any."""
         answer: dict[str, object] = {name: row[name] for name in _ANSWER}
         answer |= dict.fromkeys(_OPEN) | {"message_id": message_here}
         change(self._connection, "questions", row["here"], answer)

@@ -424,7 +424,7 @@ class Adoption:
             move_workflow(self._works, row["here"], Move.REQUEST, self._now)
 
     def _name(self, row: sqlite3.Row) -> None:
-        """Let a workflow have the id that it has there, unless that is another patient's here."""
+        """Give a workflow the id that it has there, unless here that is another patient's."""
         kept = {name: row[name] for name in _IDS}
         if row["focus_id"] is None or row["focus_id"] == row["named_here"]:
             change(self._connection, "workflows", row["here"], kept)
@@ -503,7 +503,7 @@ class Adoption:
             self._alone(partial(self._tell_of, here, names), partial(self._message, here))
 
     def _untold(self) -> list[int]:
-        """Return what there is more to tell of there, of what both have."""
+        """Return the messages that both have, and of which only there a notice waits."""
         found = self._connection.execute(
             "SELECT DISTINCT pairs.here FROM other.notices AS n"
             "  JOIN pairs ON pairs.kept = n.message_id WHERE n.collected_at IS NULL"
@@ -532,7 +532,7 @@ class Adoption:
             insert(self._connection, "notices", values)
 
     def _missing(self, direction: str) -> list[sqlite3.Row]:
-        """Return the kept database's messages that are not here, as far as they can be read."""
+        """Return the messages there that are missing here, as far as they can be read."""
         found = self._connection.execute(
             "SELECT k.*, (SELECT min(n.collected_at) FROM other.notices AS n"
             "              WHERE n.message_id = k.id AND n.kind IN ('message', 'amended',"
@@ -563,7 +563,7 @@ class Adoption:
         return lines
 
     def _numbers_are_free(self, table: str, known: str) -> bool:
-        """Tell whether what is missing here can keep its numbers, and with them its order."""
+        """Tell whether rows that are missing here can keep their numbers, and so their order."""
         clash = self._connection.execute(
             f"SELECT 1 FROM other.{table} AS k JOIN main.{table} AS here ON here.id = k.id"  # noqa: S608
             f" WHERE k.id NOT IN (SELECT kept FROM {known}) LIMIT 1"

@@ -237,7 +237,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _learn_alarms(connection: sqlite3.Connection) -> None:
-    """Enter which kinds of event are alarming, as this release has them, for the triggers."""
+    """Enter, for the triggers, which kinds of event are alarming in this release."""
     kinds = {(kind, str(each.about)) for kind, each in ALARMS.items()}
     ends = {(event, kind) for kind, each in ALARMS.items() for event in each.ended_by}
     for (known, forget, enter), wanted in zip(_ALARMING, (kinds, ends), strict=True):
