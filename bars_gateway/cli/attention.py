@@ -123,15 +123,13 @@ def mark_handled(  # noqa: PLR0917
     _carry_out(config, provider, order, as_json=as_json)
 
 
-def _named(names: Sequence[str]) -> dict[str, list[object]]:
-    if not all(is_uuid(name) or (name.isascii() and name.isdigit()) for name in names):
+def _named(names: Sequence[str]) -> Mapping[str, Sequence[object]]:
+    numbers = [name for name in names if name.isascii() and name.isdigit()]
+    request_ids = [name for name in names if name not in numbers]
+    if not all(map(is_uuid, request_ids)):
         text = "each must be the number of an alarm, or an X-Request-Id"
         raise typer.BadParameter(text, param_hint="ALARM")
-    numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
-    return {
-        "alarms": list(numbers),
-        "request_ids": [name for name in names if not (name.isascii() and name.isdigit())],
-    }
+    return {"alarms": [int(name) for name in numbers], "request_ids": request_ids}
 
 
 def _carry_out(
