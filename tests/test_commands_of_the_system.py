@@ -1,5 +1,6 @@
 """The system's own commands that sentences of pages quote: typed here, as they stand there."""
 
+import asyncio
 import grp
 import os
 import pwd
@@ -17,8 +18,13 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT, block, quoted
+from store_values import NOW, submission
 from terminals import own_environment
-from typed import typed
+from typed import settings_text, typed
+
+from bars_gateway.store.sqlite.backup import back_up
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
 
 AS_ROOT = os.geteuid() == 0
 BUILD = ("-m", "hatchling", "build", "-t", "wheel", "-d")
@@ -211,3 +217,42 @@ def answering(status: int) -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# What `packaging/deb-upgrade-within` and `make vm` do for real, as root of a whole system.
+AS_A_SYSTEM = """
+set -eu
+systemctl() { echo "systemctl $*"; }
+apt() { echo "apt $*"; }
+"""
+
+
+def test_an_upgrade_is_undone_with_the_copy_from_before(tmp_path: Path) -> None:
+    """As `docs/installing.md` has it: the newer database is kept, and what came since is gone."""
+    settings = tmp_path / "bars-gateway.toml"
+    state = tmp_path / "var" / "lib" / "bars-gateway"
+    settings.write_text(settings_text(tmp_path, state_dir=str(state)), "utf-8")
+    state.mkdir(parents=True)
+    asyncio.run(one_waits(state / "gateway.db"))
+    (tmp_path / "var" / "backups" / "bars-gateway").mkdir(parents=True)
+    copy = tmp_path / "var" / "backups" / "bars-gateway" / "FILE"
+    back_up(state / "gateway.db", copy)
+    asyncio.run(one_waits(state / "gateway.db"))
+    lines = block("installing.md", "--allow-downgrades").replace(" /var/", f" {tmp_path}/var/")
+    done = types(AS_A_SYSTEM + lines, tmp_path, BARS_GATEWAY_CONFIG=str(settings))
+
+    assert 0 == done.returncode, done.stderr
+    assert (1, 2) == (waiting(state / "gateway.db"), waiting(state / "newer" / "gateway.db"))
+    assert done.stdout.startswith("systemctl stop bars-gateway\napt install --allow-downgrades ./")
+    assert done.stdout.endswith("systemctl start bars-gateway\n")
+
+
+async def one_waits(path: Path) -> None:
+    async with open_database(path) as database:
+        await Store(database, node="here").outbound.submit(submission(), NOW)
+
+
+def waiting(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        ((found,),) = connection.execute("SELECT count(*) FROM messages")
+        return int(found)

@@ -72,11 +72,7 @@ NO_COMMAND: Mapping[str, str] = {
 
 
 IN_BLOCKS = " ".join(
-    word
-    for page in PAGES
-    for each in blocks(page)
-    if each.what not in {"", "not run"}
-    for word in each.text.split()
+    word for page in PAGES for each in blocks(page) if each.what for word in each.text.split()
 )
 
 

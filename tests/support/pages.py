@@ -3,8 +3,7 @@ The blocks of shell on the pages for people, each with its mark: what becomes of
 
     <!-- run: third terminal -->           typed as it stands, in that scene; all of it succeeds
     <!-- understood: third terminal -->    typed too, but each command may be told no
-    <!-- run by tests/….py -->             typed by that test, which names the page
-    <!-- not run: why -->                  by nobody, as it stands: what does the same, and where
+    <!-- run by tests/….py -->             typed by that test or trial, which names the page
 """
 
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_MARK = re.compile(r"<!-- (run by|run|understood|not run):? (.+) -->\n *$")
+_MARK = re.compile(r"<!-- (run by|run|understood):? (.+) -->\n *$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +24,8 @@ class Block:
     page: Path
     line: int
     language: str
-    what: str  # run, understood, run by, not run
-    where: str  # the scene, the test, or the reason
+    what: str  # run, understood, run by
+    where: str  # the scene, or the test
     text: str
 
     def __str__(self) -> str:
