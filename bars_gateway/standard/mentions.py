@@ -11,6 +11,8 @@ for the few that refer to something.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
+from operator import contains
 
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.tree import Json, Resource, text_of
@@ -33,8 +35,8 @@ def mentions_by_type(held: Held) -> Mentions:
     """Return what is found in what shows to be sound."""
     found = [each for kind in _REFERRING if kind in held for each in held[kind]]
     return Mentions(
-        references=frozenset(text_of(each, "reference") for each in found if "reference" in each),
-        names_by_identifier=any("identifier" in each for each in held.get("Reference", ())),
+        references=frozenset([text_of(each, "reference") for each in found if "reference" in each]),
+        names_by_identifier=any(map(contains, held.get("Reference", ()), repeat("identifier"))),
         patients=held.get("Patient", []),
     )
 

@@ -19,7 +19,7 @@ The words that rules are written in stand here, too: which kind of message it is
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import field, replace
 from enum import StrEnum
@@ -350,12 +350,14 @@ def extensions(resource: Resource, url: str) -> list[Resource]:
     return [each for each in maps_of(resource, "extension") if text_of(each, "url") == url]
 
 
-def codings(concepts: list[Resource]) -> list[Resource]:
+def codings(concepts: Sequence[Resource]) -> list[Resource]:
     """Return the codings of all *concepts*."""
     return [coding for concept in concepts for coding in maps_of(concept, "coding")]
 
 
-def is_coded(concepts: list[Resource], system: str, codes: AbstractSet[str] | None = None) -> bool:
+def is_coded(
+    concepts: Sequence[Resource], system: str, codes: AbstractSet[str] | None = None
+) -> bool:
     """Tell whether one of *concepts* has a coding of *system*, and of *codes* where given."""
     return any(
         text_of(coding, "system") == system and (codes is None or text_of(coding, "code") in codes)

@@ -198,7 +198,12 @@ def map_of(resource: object, element: str) -> Resource:
     return value if isinstance(value, dict) else {}
 
 
-def maps_of(resource: object, element: str) -> list[Resource]:
+def maps_of(resource: object, element: str) -> Sequence[Resource]:
     """Return the objects in the list at *element*; what is not an object is left out."""
     value = resource.get(element) if isinstance(resource, dict) else None
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    for each in value:
+        if not isinstance(each, dict):
+            return [item for item in value if isinstance(item, dict)]
+    return value  # as nearly always
