@@ -12,6 +12,7 @@ no traces share a world; afterwards somebody marks what stands as handled, and a
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -620,6 +621,10 @@ async def world_for(row: Row, shared: WorldOf, folder: Path) -> AsyncIterator[Wo
         assert await in_time(lambda n=node: page(n, WELL))
 
 
+def _of_what(line: Any) -> tuple[str, str | None]:
+    return line["kind"], line["request_id"]
+
+
 @dataclass(slots=True)
 class Side:
     """One organisation in a course: what it is to be told, and what it knew before."""
@@ -630,6 +635,7 @@ class Side:
     known: set[tuple[Path, int]] = field(default_factory=set)
     before: int = 0
     last: int = 0  # the alarm that was raised last before the course
+    late: Counter[tuple[str, str | None]] = field(default_factory=Counter)  # not in the log yet
 
     async def begins(self) -> None:
         """Note which alarms were raised before."""
@@ -640,7 +646,14 @@ class Side:
         await in_time(self._has_told_all)
         if is_well:
             await in_time(self._has_logged_all)
+        logged = Counter(map(_of_what, self._logged("alarm.raised")))
+        standing = {line["kind"] for line in self._logged("alarm.standing")}  # at a start
         self.known, self.before = self._files(), len(self.lines)
+        query = (
+            f"SELECT kind, request_id FROM alarms WHERE provider IS NOT NULL AND id > {self.last}"
+        )
+        raised = await asyncio.to_thread(self.node.ask, query)
+        self.late = Counter((kind, of) for kind, of in raised if kind not in standing) - logged
         shown = await in_time(lambda: page(self.node, WELL if is_well else ""))
         assert self.told.page == WELL or self.told.page not in shown
 
@@ -713,12 +726,21 @@ class Side:
 
     def _alarms(self) -> set[str]:
         """Return the kinds that its log tells of since: also at a start."""
-        return {line["kind"] for line in self._logged("alarm.raised", "alarm.standing")}
+        return {line["kind"] for line in [*self._raised(), *self._logged("alarm.standing")]}
 
     def advice(self) -> list[str]:
         """Return what its log has people do about the alarm that was raised."""
-        raised = self._logged("alarm.raised")
-        return [line["advice"] for line in raised if line["kind"] == self.told.alarm]
+        return [line["advice"] for line in self._raised() if line["kind"] == self.told.alarm]
+
+    def _raised(self) -> list[Any]:
+        """Return what its log says was raised since: it is a moment behind, also with the rest."""
+        late, since = self.late.copy(), []
+        for line in self._logged("alarm.raised"):
+            if late[_of_what(line)]:
+                late[_of_what(line)] -= 1
+            else:
+                since.append(line)
+        return since
 
     def _logged(self, *events: str) -> list[Any]:
         return [
