@@ -17,7 +17,7 @@ IN_FRONT = "set -eum\nexec > >(tee said)\n"  # with jobs, as a terminal has them
 LATER = """
 sed -i '1i log_level = "debug"' $BARS_GATEWAY_CONFIG
 {renew}
-until grep -q '"renewal.left_for_restart"' said; do sleep 0.1; done
+for _ in $(seq 300); do ! grep -q '"renewal.left_for_restart"' said || break; sleep 0.1; done
 {end}
 wait %1
 trap - EXIT
@@ -99,5 +99,6 @@ def test_the_walk_with_the_sandbox_works_as_it_is_written(
     assert "0 failed" in ended.stdout
     assert "referral.json: accepted" in ended.stdout
     (outcome,) = (tmp_path / "gateway/spool/trust/inbox/new").glob("*.outcome.json")
+    assert '"renewal.left_for_restart"' in ended.stdout
     assert '"daemon.stopped"' in ended.stdout
     assert '"state": "acknowledged"' in outcome.read_text("utf-8").replace('":"', '": "')
