@@ -250,8 +250,9 @@ class Outbox:
                 raise
             self._held.add(ticket.token)
             self._stuck.note(ticket.text, Cause.OPEN_ELSEWHERE)
-            # It did not end us: were it left over still, its next try would count as the third.
-            self._left_over = (self._left_over or frozenset()) - {ticket.token}
+            if self._left_over:
+                # It did not end us: left over still, its next try would count as the third.
+                self._left_over -= {ticket.token}
 
     def _try(self, name: str, work: Callable[..., T], *arguments: object) -> T | None:
         """Do something with one file; where that fails in a way that nobody foresaw, leave it."""

@@ -283,6 +283,19 @@ def test_what_lay_there_at_the_start_and_is_open_elsewhere_is_not_taken_for_what
     assert [("one.json", False)] == [(each.ticket.name, each.ended_us) for each in last]
 
 
+def test_what_lay_there_at_the_start_is_tried_alone_though_another_file_is_open_elsewhere(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a message that ends the process would do so at each start, while a scanner goes on."""
+    for name in ("token-d.f.done.json", "token-o.m.one.json"):
+        (root / "outbox/claimed" / name).write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "unlink", busy(os.unlink, ".f.done.json"))
+        taken = box.take()
+
+    assert [("one.json", True)] == [(each.ticket.name, each.ticket.tried) for each in taken]
+
+
 @pytest.mark.parametrize("call", ["rename", "open"])
 def test_an_envelope_that_is_open_elsewhere_is_not_lost(
     box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
