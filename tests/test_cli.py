@@ -648,7 +648,30 @@ def test_a_filter_that_fits_nothing_says_what_the_verb_is_for(
     assert "by a filter, retry is for messages that are not_sent, refused" in done.out
 
 
-def test_a_refused_start_ends_though_nobody_reads_what_it_says(tmp_path: Path) -> None:
+UNFORESEEN = """
+import sys
+from bars_gateway.cli import begin
+from bars_gateway.daemon import start
+
+def fails(*_):
+    raise RuntimeError("unforeseen")
+
+start.start = fails
+sys.argv[1:] = ["run"]
+begin.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["-m", "bars_gateway", "run", "--config", "none.toml"], 2, id="refused"),
+        pytest.param(["-c", UNFORESEEN], 1, id="unforeseen"),
+    ],
+)
+def test_a_gateway_ends_though_nobody_reads_what_it_says(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
     """Else the service manager would wait for it, and start nothing again."""
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -658,13 +681,25 @@ def test_a_refused_start_ends_though_nobody_reads_what_it_says(tmp_path: Path) -
     os.set_blocking(write, True)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "bars_gateway", "run", "--config", str(tmp_path / "none.toml")],
-            check=False,
-            stderr=write,
-            timeout=60,
+            [sys.executable, *words], check=False, stderr=write, timeout=60, cwd=tmp_path
         )
     finally:
         os.close(read)
         os.close(write)
 
-    assert 2 == done.returncode
+    assert code == done.returncode
+
+
+def test_what_nobody_foresaw_is_told_with_where_it_happened(tmp_path: Path) -> None:
+    """As Python tells it, for whoever mends it."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNFORESEEN],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+
+    assert 1 == done.returncode
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.endswith("RuntimeError: unforeseen\n")

@@ -54,6 +54,7 @@ def main() -> None:
         else:
             from bars_gateway.daemon import start
 
+            sys.excepthook = _say_traceback
             start.start(config, os.environ)
     except (GatewayError, OSError, BaseExceptionGroup) as error:
         told = list(_told(error))
@@ -122,6 +123,13 @@ def _say(text: str, *, to_a_service: bool) -> None:
     lines = LogLines(stream.fileno(), _leave_out)
     lines.write(text)
     lines.finish()
+
+
+def _say_traceback(_kind: object, error: BaseException, _trace: object) -> None:
+    """Say of a gateway that nobody foresaw *error*, as Python would, but wait for no reader."""
+    from traceback import format_exception
+
+    _say("".join(format_exception(error)), to_a_service=True)
 
 
 def _leave_out(_count: int) -> None:
