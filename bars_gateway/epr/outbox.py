@@ -284,13 +284,13 @@ class Outbox:
 
     def _second_try(self, ticket: Ticket) -> Drop | None:
         claimed = self._spool.claimed
-        if ticket.tried and not claimed.has(ticket.beside(Mark.FATE)):
-            left = self._read(ticket)
+        left = self._read(ticket)
+        if left is None or (ticket.tried and not claimed.has(ticket.beside(Mark.FATE))):
             return left and replace(left, ended_us=True)
         marked = replace(ticket, tried=True)
         claimed.move(ticket.text, claimed, marked.text)
         claimed.sync()
-        return self._read(marked)
+        return replace(left, ticket=marked)
 
     def _claims(self) -> Iterator[Drop]:
         tickets = self._messages()

@@ -49,6 +49,11 @@ def spool(root: Path) -> Iterator[Spool]:
 
 @pytest.fixture
 def box(spool: Spool) -> Outbox:
+    return started(spool)
+
+
+def started(spool: Spool) -> Outbox:
+    """Return what a start makes of the folder."""
     return Outbox(
         spool,
         monotonic=time.monotonic,
@@ -311,6 +316,21 @@ def test_an_envelope_that_is_open_elsewhere_is_not_lost(
 
     assert ([], [Cause.OPEN_ELSEWHERE]) == (taken, causes)
     assert (b'{"practitioner": "P"}', False) == (drop.envelope, drop.envelope_lost)
+
+
+def test_a_message_that_waits_for_its_envelope_over_a_start_is_not_taken_for_what_ended_us(
+    box: Outbox, spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has worked on it yet: the next start takes it as the one before found it."""
+    (root / "outbox/new/one.envelope.json").write_bytes(b"{}")
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    box.take()
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "open", busy(os.open, ".one.envelope.json"))
+        taken = started(spool).take()
+    (drop,) = started(spool).take()
+
+    assert ([], False, b"{}") == (taken, drop.ended_us, drop.envelope)
 
 
 async def test_a_claimed_answer_that_is_open_elsewhere_keeps_no_question_waiting(
