@@ -275,14 +275,14 @@ async def test_mails_that_failed_in_an_outage_and_were_taken_after_it_are_no_tro
     assert {} == teller.alerting.undelivered
 
 
+async def damaged(*_arguments: object) -> None:
+    raise DatabaseDamaged("a page of its tables cannot be read")
+
+
 async def test_what_cannot_be_handed_over_to_the_store_goes_on_from_memory(
     store: Store, tmp_path: Path, server: MailServer, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its review fails of: nobody else tells of it."""
-
-    async def damaged(*_arguments: object) -> None:
-        raise DatabaseDamaged("a page of its tables cannot be read")
-
     teller = Teller(store, server)
     await teller.at_minutes(0)
     box.refused = dict.fromkeys(server.recipients, "450 later")
@@ -293,6 +293,19 @@ async def test_what_cannot_be_handed_over_to_the_store_goes_on_from_memory(
     await teller.at_minutes(60)
 
     assert {OPENED} == set(subjects(box))
+
+
+async def test_that_what_stands_cannot_be_seen_is_told_by_the_same_words(
+    store: Store, server: MailServer, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it fails of: the store tells of nothing then, and somebody is to look."""
+    teller = Teller(store, server)
+    await teller.at_minutes(0)
+    monkeypatch.setattr(type(store.alerts), "review", damaged)
+    await teller.at_minutes(1, 2.1, 3.2)
+
+    assert store.unavailable() is None
+    assert [OPENED] == subjects(box)
 
 
 async def test_an_outage_that_follows_at_once_has_a_number_of_its_own(
