@@ -51,6 +51,7 @@ static class EprByFolders
 
     static int Main(string[] given)
     {
+        Directory.CreateDirectory(given[2]);
         string outbox = Path.Combine(given[0], "outbox"), name = Drop(outbox, given[1]), mine;
         string receipt = Path.Combine(outbox, "accepted", name + ".receipt.json");
         string refused = Path.Combine(outbox, "refused", name + ".reason.json"); // every broken rule

@@ -6,6 +6,7 @@
 # It needs curl and jq. Settings of the provider: notices = "socket". It answers no questions.
 set -eu
 socket=$1 message=$2 received=$3
+mkdir -p "$received"
 
 ask() { # METHOD PATH [more]: prints the answer; an error's body says what is wrong, and the cure
   method=$1 path=$2

@@ -50,6 +50,7 @@ def take(inbox: Path, received: Path, last: Path) -> tuple[str, str]:
 def main(spool: Path, message: Path, received: Path) -> None:
     if json.loads((spool / "contract.json").read_bytes())["tells"] != "folder":
         sys.exit('set notices = "folder": they come by the socket')
+    received.mkdir(parents=True, exist_ok=True)
     mine = receipt(spool / "outbox", drop(spool / "outbox", message))
     while True:  # a real EPR never ends
         for file in sorted((spool / "inbox" / "new").iterdir()):

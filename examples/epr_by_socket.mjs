@@ -4,7 +4,7 @@
 //     node examples/epr_by_socket.mjs run/trust.sock referral.json received
 //
 // Settings of the provider: notices = "socket", questions = "socket". Node's own library is enough.
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { extname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -60,6 +60,7 @@ async function take({ notice_id, kind, means, answer_media_type }) {
 
 const { tells } = JSON.parse(await asked('GET', '/contract'))
 if (tells !== 'socket') throw new Error('set notices = "socket": they come by folder')
+await mkdir(received, { recursive: true })
 answerQuestions()
 const type = `application/fhir+${extname(message).slice(1)}`
 const mine = JSON.parse(await asked('POST', '/messages', await readFile(message), type)).request_id

@@ -58,6 +58,7 @@ def answer_questions(gateway: Gateway) -> None:
 def main(path: str, message: Path, received: Path) -> None:
     if json.loads(Gateway(path).ask("GET", "/contract"))["tells"] != "socket":
         sys.exit('set notices = "socket": they come by folder')
+    received.mkdir(parents=True, exist_ok=True)
     threading.Thread(target=answer_questions, args=[Gateway(path)], daemon=True).start()
     gateway, kind = Gateway(path), f"fhir+{message.suffix[1:]}"
     mine = json.loads(gateway.ask("POST", "/messages", message.read_bytes(), kind))["request_id"]

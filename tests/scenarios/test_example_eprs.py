@@ -52,9 +52,8 @@ async def unix_served(site: web.Application, path: Path) -> AsyncIterator[None]:
 
 @pytest.fixture
 def received(tmp_path: Path) -> Path:
-    folder = tmp_path / "received"
-    folder.mkdir()
-    return folder
+    """Return a folder that an example has to make."""
+    return tmp_path / "received"
 
 
 @pytest.fixture
