@@ -173,8 +173,13 @@ async def test_an_epr_in_csharp_says_why_a_message_is_refused(
         *("mono", program, by_folders.hospital.spool, broken, received),
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
-        _, said = await running.communicate()
+    try:
+        async with asyncio.timeout(60):
+            _, said = await running.communicate()
+    except TimeoutError:
+        running.kill()  # a shell that goes on trying would do so for ever
+        await running.wait()
+        raise
 
     assert running.returncode
     assert b'"issues"' in said
