@@ -434,7 +434,7 @@ async def test_an_export_that_is_killed_leaves_no_folder_and_no_gateway(tmp_path
     """DIR appears at one moment; the gateway that was started ends by itself."""
     config, scratch = installation(tmp_path), tmp_path / "t"
     scratch.mkdir()
-    words = command("export", tmp_path / "made", "--config", config)
+    words = command(*on_page("export", tmp_path / "made"), "--config", config)
     running = await asyncio.create_subprocess_exec(*words, env={"TMPDIR": str(scratch)})
     started = await eventually(lambda: gateways_below(scratch))
     running.kill()
@@ -495,7 +495,7 @@ async def test_an_export_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> 
     config, scratch = installation(tmp_path), tmp_path / "t"
     scratch.mkdir()
     before = sorted(tmp_path.iterdir())
-    words = command("export", tmp_path / "made", "--config", config)
+    words = command(*on_page("export", tmp_path / "made"), "--config", config)
     running = await asyncio.create_subprocess_exec(
         *words, env={"TMPDIR": str(scratch)}, stderr=subprocess.PIPE
     )

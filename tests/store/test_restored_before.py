@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from figures import AT_REST
 from store.test_restored_questions import YES, asks, says, still_open
 from store.test_restoring import (
     NOT_FOUND,
@@ -15,7 +16,6 @@ from store.test_restoring import (
     UNKNOWN,
     Home,
     change,
-    conditions,
     fates,
     gone,
     home,
@@ -231,7 +231,7 @@ async def test_what_nobody_can_list_stands_on_the_page(home: Home, damage, condi
     await asyncio.to_thread(damage, home.database)
     restored = home.restored()
     (seen,) = await home.does(overview)
-    (said,) = [one for one in concerns(seen, conditions(), 90) if one.alarms]
+    (said,) = [one for one in concerns(seen, AT_REST, 90) if one.alarms]
 
     assert condition is restored.condition
     assert [["after 2026-03-02 09:01:00 UTC"]] == [list(each.codes) for each in forgotten(seen)]
