@@ -10,6 +10,9 @@ the queue, and is looked at again when the pause is over. What was tried has a t
 which is put off with it; so what was tried least goes first. What would be too late at the end of a
 pause goes five seconds before its time is over, pause or not.
 
+Both go some hundreds at a time. Where one begins while the other is at it, whichever began later
+goes on, and the other ends: else each would undo the other's for ever, on whatever node.
+
 When the clock is set, what is open is moved some hundreds at a time. Whoever asks again, after the
 disk was full, goes on where it ended: no message is moved twice. A gateway that dies meanwhile
 forgets the rest, as it forgets a step that it had not seen yet; `recall` sees to what is far ahead.
@@ -69,9 +72,9 @@ class Pausing(Noun):
         was never tried may go and find out, where that is sooner.
         """
         pause_until = until if look_at is None else min(until, look_at)
-        whose = (provider, receiver)
-        while await self._put_off(until, pause_until, *whose, last) == MOST_AT_ONCE:
-            pass
+        moments, begins = (until, pause_until), True
+        while await self._put_off(*moments, provider, receiver, last, begins=begins):
+            begins = False
 
     @writes
     def _put_off(  # noqa: PLR0917
@@ -82,28 +85,50 @@ class Pausing(Noun):
         provider: str | None,
         receiver: str | None,
         last: int | None,
-    ) -> int:
-        connection.put("begin_pause", whose=provider or receiver, until=text(pause_until))
+        *,
+        begins: bool,
+    ) -> bool:
+        """Put off some; tell whether there may be more, and nobody has hastened them meanwhile."""
+        whose = provider or receiver
+        if begins:
+            connection.put("begin_pause", whose=whose, until=text(pause_until))
+        elif connection.one("has_pause", whose=whose) is None:
+            return False
         values = {"provider": provider, "receiver": receiver, "last": last}
-        return connection.run("put_off", until=text(until), limit=MOST_AT_ONCE, **values)
+        count = connection.run("put_off", until=text(until), limit=MOST_AT_ONCE, **values)
+        return count == MOST_AT_ONCE
 
     @wakes(WakeUps.wake_outbound)
     async def hasten(
         self, now: datetime, *, provider: str | None = None, receiver: str | None = None
     ) -> None:
         """Make due what of that provider, or for that Receiver, waits."""
-        while await self._hasten(now, provider, receiver) == MOST_AT_ONCE:
-            pass
+        begins = True
+        while await self._hasten(now, provider, receiver, begins=begins):
+            begins = False
 
     @writes
     def _hasten(
-        self, connection: Connection, now: datetime, provider: str | None, receiver: str | None
-    ) -> int:
-        connection.put("end_pause", whose=provider or receiver)
+        self,
+        connection: Connection,
+        now: datetime,
+        provider: str | None,
+        receiver: str | None,
+        *,
+        begins: bool,
+    ) -> bool:
+        """Hasten some; tell whether there may be more, and nobody has put them off meanwhile."""
+        whose = provider or receiver
+        if begins:
+            connection.put("end_pause", whose=whose)
+        elif connection.one("has_pause", whose=whose) is not None:
+            return False
         values = {"now": text(now), "limit": MOST_AT_ONCE}
         if provider is not None:
-            return connection.run("hasten_provider", provider=provider, **values)
-        return connection.run("hasten_receiver", receiver=receiver, **values)
+            count = connection.run("hasten_provider", provider=provider, **values)
+        else:
+            count = connection.run("hasten_receiver", receiver=receiver, **values)
+        return count == MOST_AT_ONCE
 
     @wakes(WakeUps.wake_outbound)
     @writes

@@ -8,6 +8,10 @@ INSERT INTO pauses (name, until) VALUES (:whose, :until) ON CONFLICT (name) DO U
 -- An answer came.
 DELETE FROM pauses WHERE name = :whose;
 
+-- name: has_pause
+-- Whoever put off last has made it, and whoever hastened last has ended it.
+SELECT name FROM pauses WHERE name = :whose;
+
 -- name: put_off
 -- What was tried waits for as long; what would be too late by then gets a last try in time.
 -- What was tried least goes first, and what was tried last after all the others: it may be the cause itself.

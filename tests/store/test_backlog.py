@@ -103,6 +103,7 @@ FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up
         ("recall_searches", {"now": "2020", "beyond": LATER, "limit": 50}),
         ("recall_ends", {"now": "2020", "beyond_life": LATER, "limit": 50}),
         ("begin_pause", {"whose": SICK, "until": LATER}),
+        ("has_pause", {"whose": SICK}),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )

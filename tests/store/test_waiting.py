@@ -1,5 +1,6 @@
 """For whom messages wait: a pause is one row, and the clock moves what is open in small steps."""
 
+import asyncio
 from datetime import datetime, timedelta
 from unittest.mock import AsyncMock
 
@@ -331,6 +332,40 @@ async def test_all_that_was_put_back_for_a_pause_is_hastened(
     await store.waiting.hasten(NOW, **whose)
 
     assert [each.message_id for each in taken] == await claimed(store, NOW)
+
+
+async def tried(store: Store, count: int) -> None:
+    """Queue so many, and let each have been tried once, without an answer."""
+    for _ in range(count):
+        await queued(store)
+        claim = await claim_next(store, NOW, PROVIDERS)
+        assert claim is not None
+        await store.outbound.settle(
+            claim,
+            SILENCE,
+            attempt=attempt(claim, Verdict.RETRY),
+            settlement=TryAgain(at=NOW + timedelta(seconds=1)),
+        )
+
+
+@pytest.mark.usefixtures("in_pairs")
+@WHOSE
+@pytest.mark.parametrize("later", ["put off", "hastened"])
+async def test_what_is_put_off_and_hastened_at_once_is_what_was_said_last(
+    store: Store, whose: dict[str, str], later: str
+) -> None:
+    """Some at a time: else either would undo the other's for ever, and nothing would leave."""
+    await tried(store, 7)
+    steps = {
+        "put off": lambda: store.waiting.put_off(UNTIL, **whose),
+        "hastened": lambda: store.waiting.hasten(NOW, **whose),
+    }
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for name in sorted(steps, key=lambda each: each == later):
+            group.create_task(steps[name]())
+    times = [each.next_attempt_at for each in await store.messages.queue("trust", 10)]
+
+    assert 7 == sum(at is not None and (at >= UNTIL) is (later == "put off") for at in times)
 
 
 @pytest.mark.usefixtures("in_pairs")
