@@ -37,6 +37,16 @@ async def queued(store: Store, count: int = 1, **changes: object) -> list[Accept
     return [await store.outbound.submit(submission(**changes), NOW) for _ in range(count)]
 
 
+async def unanswered(store: Store, claim: Claim, again: datetime) -> None:
+    """Let that attempt have met silence, and the next one be due then."""
+    await store.outbound.settle(
+        claim,
+        SILENCE,
+        attempt=attempt(claim, Verdict.RETRY),
+        settlement=TryAgain(at=again),
+    )
+
+
 async def claimed(store: Store, now: datetime) -> list[int]:
     """Return what may leave then, in that order."""
     found = []
@@ -102,12 +112,7 @@ async def test_what_waited_goes_in_the_order_it_was_taken_in(store: Store) -> No
     taken = [each.message_id for each in await queued(store, 3)]
     tried = await claim_next(store, NOW, PROVIDERS)
     assert tried is not None
-    await store.outbound.settle(
-        tried,
-        SILENCE,
-        attempt=attempt(tried, Verdict.RETRY),
-        settlement=TryAgain(at=NOW + MINUTE),
-    )
+    await unanswered(store, tried, UNTIL)
     await store.waiting.put_off(UNTIL, receiver=THEIRS, last=tried.message_id)
     await store.waiting.hasten(NOW + timedelta(seconds=1), receiver=THEIRS)
 
@@ -218,12 +223,7 @@ async def test_what_was_never_tried_looks_each_minute_whether_a_provider_is_let_
         await queued(store, give_up_at=give_up_at)
         refused = await claim_next(store, now, PROVIDERS)
         assert refused is not None
-        await store.outbound.settle(
-            refused,
-            SILENCE,
-            attempt=attempt(refused, Verdict.RETRY),
-            settlement=TryAgain(at=NOW + timedelta(days=1)),
-        )
+        await unanswered(store, refused, NOW + timedelta(days=1))
         await judged(breakers, refused, Verdict.FORBIDDEN, "access-forbidden")
         now += timedelta(hours=1)
     now -= timedelta(hours=1)
@@ -334,20 +334,6 @@ async def test_all_that_was_put_back_for_a_pause_is_hastened(
     assert [each.message_id for each in taken] == await claimed(store, NOW)
 
 
-async def tried(store: Store, count: int) -> None:
-    """Queue so many, and let each have been tried once, without an answer."""
-    for _ in range(count):
-        await queued(store)
-        claim = await claim_next(store, NOW, PROVIDERS)
-        assert claim is not None
-        await store.outbound.settle(
-            claim,
-            SILENCE,
-            attempt=attempt(claim, Verdict.RETRY),
-            settlement=TryAgain(at=NOW + timedelta(seconds=1)),
-        )
-
-
 @pytest.mark.usefixtures("in_pairs")
 @WHOSE
 @pytest.mark.parametrize("later", ["put off", "hastened"])
@@ -355,7 +341,10 @@ async def test_what_is_put_off_and_hastened_at_once_is_what_was_said_last(
     store: Store, whose: dict[str, str], later: str
 ) -> None:
     """Some at a time: else either would undo the other's for ever, and nothing would leave."""
-    await tried(store, 7)
+    for _ in await queued(store, 7):
+        claim = await claim_next(store, NOW, PROVIDERS)
+        assert claim is not None
+        await unanswered(store, claim, NOW + timedelta(seconds=1))
     steps = {
         "put off": lambda: store.waiting.put_off(UNTIL, **whose),
         "hastened": lambda: store.waiting.hasten(NOW, **whose),
