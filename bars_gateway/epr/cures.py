@@ -24,6 +24,8 @@ OF_A_MOVE = (
 _ENDS: Mapping[str, str] = {
     "E04": "Submit nothing again by a program: a person decides, and the issue says what there is.",
     "E05": "Do not submit it again: refer by other means.",
+    "E11": "See first how the message stands that was taken: request_id names it. Do not ask again"
+    " for what it says; only what is to be said besides has a submission_id of its own.",
     "G01": "Do not submit it again. Make a new request, or telephone.",
     "G02": "Do not submit it again: there is nothing left to cancel. Telephone if somebody is on"
     " the way all the same.",

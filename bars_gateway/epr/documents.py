@@ -134,11 +134,14 @@ def _errors(issues: Sequence[Issue]) -> list[Issue]:
 
 
 def _taken_before(errors: Sequence[Issue], request_id: str | None) -> str | None:
-    """Return what is said of bytes that were taken once: something of them may have been sent."""
-    if not any(issue.rule == "E04" for issue in errors):
-        return None
+    """Return what is said of bytes, or of a key, that were taken once: that may have been sent."""
+    rules = {issue.rule for issue in errors}
     known = f" as {request_id}" if request_id else ""
-    return f"these bytes were taken before{known}, and are not taken a second time"
+    if "E04" in rules:
+        return f"these bytes were taken before{known}, and are not taken a second time"
+    if "E11" in rules:
+        return f"a move with this submission_id was taken before{known}; this one was not"
+    return None
 
 
 def unknown(issues: Sequence[Issue]) -> Document:

@@ -100,7 +100,7 @@ class SubmissionRefused(Exception):
         super().__init__(", ".join(issue.rule for issue in issues))
         self.issues = tuple(issues)
         self.http_status = http_status  # how the socket says it: 409, 413, 415 or 422
-        self.request_id = request_id  # of the earlier sending, if the Receiver refused that
+        self.request_id = request_id  # of the message that was taken before, if that is why
         self.code = code  # what the Receiver said then
 
 
@@ -232,9 +232,11 @@ class Intake:
             self._provider, hashlib.sha256(body).hexdigest()
         )
 
-    def refusal(self, issues: Sequence[Issue], *, http_status: int = 422) -> SubmissionRefused:
-        """Return, and log, a refusal of what a door would not even submit."""
-        refused = SubmissionRefused(issues, http_status=http_status)
+    def refusal(
+        self, issues: Sequence[Issue], *, http_status: int = 422, before: str | None = None
+    ) -> SubmissionRefused:
+        """Return, and log, a refusal of what a door would not submit; *before* it took that."""
+        refused = SubmissionRefused(issues, http_status=http_status, request_id=before)
         self._log(refused)
         return refused
 

@@ -8,18 +8,20 @@ Moves that the EPR asks for in a few words; the gateway composes the message and
 
 The composed Bundle goes through the same door as any other: the same strict rules, the
 same guards, the same receipt. `submission_id` is the EPR's own key, for two moves may
-say the very same words (D-same-bytes): the same words under the same key are one message, and
-other words under it are refused. A member that nobody knows is refused by its name, as in an
-envelope: a misspelt `outcome` would otherwise say something that nobody meant.
+say the very same words (D-same-bytes): the same words under the same key are one message, however
+their JSON is written, and other words under it are refused. A member that nobody knows is refused
+by its name, as in an envelope: a misspelt `outcome` would otherwise say something that nobody
+meant.
 
 `docs/moves.md` says what each member is for.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from bars_gateway.epr import documents
@@ -32,7 +34,7 @@ from bars_gateway.standard.answers import bundle_about
 from bars_gateway.standard.bundle import MalformedBundle, Number, Resource, from_json, said_by
 from bars_gateway.standard.composition import Exchanged, Wanted, compose
 from bars_gateway.standard.compositions import COMPOSITIONS
-from bars_gateway.standard.formats import Format, format_of, to_bytes, to_tree
+from bars_gateway.standard.formats import Format, as_written, format_of, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.workflow import Move, role_of
@@ -44,6 +46,7 @@ _LONGEST_TEXT = 4000
 _LONGEST_NUMBER = 18  # digits: 63 bits
 _MOVES = sorted({row.move.value for row in COMPOSITIONS})
 _REQUIRED = frozenset({"submission_id", "in_reply_to", "move"})
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 @frozen(kw_only=True)
@@ -76,6 +79,13 @@ def read_asked(content: bytes) -> AskedMove | list[Issue]:
         elif key in _REQUIRED:
             issues.append(problem(key, f"is missing: it must be {wanted}"))
     return issues or AskedMove(**values)
+
+
+def said(asked: AskedMove) -> str:
+    """Return the digest of what *asked* says; what it does not say is no part of it."""
+    given = {each.name: value for each in fields(asked) if (value := getattr(asked, each.name))}
+    written = orjson.dumps(given, default=as_written, option=_CANONICAL)
+    return hashlib.sha256(written).hexdigest()
 
 
 def _key(value: object) -> str | None:
@@ -175,10 +185,11 @@ class Moves:
         asked = read_asked(content)
         if not isinstance(asked, AskedMove):
             raise self._refused(asked)
-        asked_as = hashlib.sha256(content).hexdigest()
+        asked_as = said(asked)
         before = await self._store.conversations.submitted_as(self._provider, asked.submission_id)
         if before is not None:
-            return await self._again(before, asked_as)
+            of_bytes = hashlib.sha256(content).hexdigest()  # which is what 1.0.0 kept
+            return await self._again(before, {asked_as, of_bytes})
         body, correlation_id = await self._composed(asked)
         try:
             envelope = Envelope(
@@ -196,9 +207,9 @@ class Moves:
         except SubmissionRefused as refused:
             raise MoveNotMade(refused, submission.request.body) from None
         is_new = accepted.request_id == submission.request_id
-        return await self._made(accepted, submission.asked_as, is_new=is_new)
+        return await self._made(accepted, {submission.asked_as}, is_new=is_new)
 
-    async def _again(self, before: Accepted, asked_as: str) -> Made:
+    async def _again(self, before: Accepted, asked_as: Collection[str | None]) -> Made:
         """Return what the same words have, as the same bytes do: no receipt where it is void."""
         made = await self._made(before, asked_as, is_new=False)
         try:
@@ -206,9 +217,12 @@ class Moves:
         except SubmissionRefused as refused:
             raise MoveNotMade(refused, made.message) from None
 
-    async def _made(self, accepted: Accepted, asked_as: str | None, *, is_new: bool) -> Made:
-        if accepted.asked_as != asked_as:
-            raise self._refused([_REUSED], http_status=409)
+    async def _made(
+        self, accepted: Accepted, asked_as: Collection[str | None], *, is_new: bool
+    ) -> Made:
+        if accepted.asked_as not in asked_as:
+            refused = self._intake.refusal([_REUSED], http_status=409, before=accepted.request_id)
+            raise MoveNotMade(refused, None)
         kept = await self._store.messages.payload(accepted.message_id, Part.REQUEST)
         return Made(accepted, kept.body if kept else b"null", is_new)
 
@@ -255,7 +269,12 @@ _UNKNOWN = problem(
     "names no workflow in which this organisation makes such a move; take workflow_id or"
     " request_id from the notice or the receipt",
 )
-_REUSED = problem("submission_id", "was used for another move; a new move needs a new one")
+_REUSED = Issue(
+    rule="E11",
+    path="submission_id",
+    text="was used for a move that said something else, and was taken",
+    issue="duplicate",
+)
 
 
 class MoveRequests:

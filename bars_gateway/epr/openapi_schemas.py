@@ -150,7 +150,7 @@ _REFUSAL = closed(
     "The message was not taken, and why.",
     error=text("what happened"),
     cure=text("what to do"),
-    request_id=or_null(uuid("of the message that these bytes were refused as before")),
+    request_id=or_null(uuid("of the message that was taken before, if it is refused for that")),
     code=or_null(text("the standard's code, where the Receiver or BaRS has refused it")),
     issues=list_of(ref("Issue"), "every reason"),
     warnings=list_of(ref("Issue"), "what else is not as it should be"),
@@ -423,8 +423,8 @@ _MOVE: Schema = {
     "description": "What has happened, or is wanted; the message for it is composed here.",
     "properties": {
         "submission_id": text(
-            "your own key: the same words under it are one message, others are refused. What was"
-            " refused took none: it may be used again",
+            "your own key: the same words under it, however their JSON is written, are one message;"
+            " others are refused. What was refused took none: it may be used again",
             minLength=1,
             maxLength=200,
             pattern=_ONE_LINE,

@@ -96,7 +96,7 @@ def to_bytes(tree: Json, wanted: Format) -> bytes:
     if wanted is Format.XML:
         return xml.from_tree(tree)
     # Otherwise orjson would write a Number as the dataclass that it is.
-    return orjson.dumps(tree, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    return orjson.dumps(tree, default=as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 def as_asked(tree: Json, wanted: Format) -> tuple[bytes, Format]:
@@ -112,7 +112,8 @@ def converted(body: bytes, written_in: Format, wanted: Format) -> bytes:
     return body if written_in is wanted else to_bytes(to_tree(body, written_in), wanted)
 
 
-def _as_written(value: object) -> orjson.Fragment:
+def as_written(value: object) -> orjson.Fragment:
+    """Return a number digit by digit as it was written, for whoever writes JSON with `orjson`."""
     if not isinstance(value, Number):
         raise TypeError(type(value).__name__)
     return orjson.Fragment(value.text)
