@@ -134,11 +134,11 @@ def _errors(issues: Sequence[Issue]) -> list[Issue]:
 
 
 def _taken_before(errors: Sequence[Issue], request_id: str | None) -> str | None:
-    """Return what is said of bytes, or of a key, that were taken once: that may have been sent."""
+    """Return what is said of a message, or of a key, that was taken once: it may have been sent."""
     rules = {issue.rule for issue in errors}
     known = f" as {request_id}" if request_id else ""
     if "E04" in rules:
-        return f"these bytes were taken before{known}, and are not taken a second time"
+        return f"this message was taken before{known}, and is not taken a second time"
     if "E11" in rules:
         return f"a move with this submission_id was taken before{known}; this one was not"
     return None

@@ -64,20 +64,20 @@ TOO_LATE = Issue(
     http_status=409,
     issue="business-rule",
 )
-# How these bytes ended before, and what sends them again.
+# How a message ended that was taken before, and what sends it again.
 _ENDED = {
     OutboundState.REFUSED: (
-        "the Receiver refused them ({said}). Correct the message: it is then another one. Where"
+        "the Receiver refused it ({said}). Correct the message: it is then another one. Where"
         " the cause lay elsewhere, the verb retry or resend sends the very same bytes"
     ),
     OutboundState.UNCONFIRMED: (
-        "nobody knows whether they arrived. The verb retry sends them under the same ids, which"
+        "nobody knows whether it arrived. The verb retry sends it under the same ids, which"
         " makes no second record"
     ),
-    OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
-    OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
+    OutboundState.NOT_SENT: "it never left, and its time passed. The verb retry sends it",
+    OutboundState.WITHDRAWN: "it was withdrawn before it left. The verb retry sends it",
 }
-# How what they asked for ended: the receipt holds, and the same bytes open nothing again.
+# How what it asked for ended: the receipt holds, and the same again opens nothing.
 _OVER = {
     State.CANCELLED: "has been cancelled since, or is being cancelled",
     State.DECLINED: "has been turned down since",
@@ -454,7 +454,7 @@ def _format_of(media_type: str) -> Format:
 
 def _ended_before(accepted: Accepted) -> SubmissionRefused:
     how = _ENDED[accepted.state].format(said=accepted.code or "no code")
-    text = f"these bytes were taken before, as {accepted.request_id}, and {how}"
+    text = f"this message was taken before, as {accepted.request_id}, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)
 
@@ -463,7 +463,7 @@ def _over_since(accepted: Accepted) -> Warned:
     """Return the warning for who asks again, by the same bytes, for what is over."""
     assert accepted.led_to is not None
     text = (
-        f"these bytes were taken before, as {accepted.request_id}, and are not sent a second time;"
-        f" what they asked for {_OVER[accepted.led_to]}. {_ANEW}"
+        f"this message was taken before, as {accepted.request_id}, and is not sent a second time;"
+        f" what it asked for {_OVER[accepted.led_to]}. {_ANEW}"
     )
     return Warned(rule="E04", path="Bundle", problem=text, refused_in_production=False)

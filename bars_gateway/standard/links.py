@@ -249,8 +249,8 @@ AMBIGUOUS = LinkRule(
 )
 OTHER_RECORD = LinkRule(
     rule="L11",
-    text="the same request was submitted before under another Bundle.id: there may be two records"
-    " of this patient. If it is not meant twice, cancel one",
+    text="the same request was submitted before: there may be two records of this patient. If it is"
+    " not meant twice, cancel one",
     source="this project: D-second-record",
     sending=_WARN,
     receiving=_WARN,

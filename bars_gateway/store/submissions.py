@@ -2,7 +2,8 @@
 Taking a submission: its workflow is found or opened, and the message queued, in one transaction.
 
 The same bytes are one message, however often they come: the fingerprint finds the
-receipt that they were given (D-same-bytes).
+receipt that they were given (D-same-bytes). So are a request and what an EPR writes anew
+under its Bundle.id that says the same: who got no receipt may have kept no bytes.
 """
 
 import json
@@ -20,7 +21,8 @@ from bars_gateway.model.messages import (
     Warned,
 )
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.consistency import stands
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import said, stands
 from bars_gateway.standard.guards import (
     BUNDLE_ID_TAKEN,
     OTHER_ID,
@@ -51,6 +53,8 @@ from bars_gateway.store.responses import hear, sends_plans_back
 from bars_gateway.store.rows import instant, text, written
 
 _TIMED = frozenset({Move.REQUEST, Move.UPDATE})
+# So a Receiver has nothing of it, and it may be corrected.
+_NEVER_THERE = frozenset({OutboundState.REFUSED, OutboundState.NOT_SENT, OutboundState.WITHDRAWN})
 
 
 def submit(connection: Connection, submission: Submission, now: datetime) -> Accepted:
@@ -114,6 +118,10 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> Ro
     seen = seen_before(connection, submission)
     if seen["sent_before"]:
         raise MoveRefused([SENT_BEFORE])
+    same_id = _of_the_same_id(connection, submission) if seen["bundle_id"] else []
+    again = _written_anew(connection, submission, same_id)
+    if again is not None:
+        return again
     found = links.find(connection, submission, seen)
     issues = links.refused(submission, found)
     if issues:
@@ -121,9 +129,9 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> Ro
     if submission.too_late:
         raise MoveRefused(submission.too_late)
     submission, workflow_id = _placed(connection, submission, now)
-    if seen["bundle_id"]:
-        _refuse_a_shared_bundle_id(connection, submission, workflow_id)
+    _refuse_a_shared_bundle_id(connection, submission, workflow_id, same_id)
     warned = [
+        *_warned_of_its_id(submission, same_id),
         *_warned_of_others(connection, submission, found, workflow_id),
         *_warned_of_the_plan(connection, submission, workflow_id),
     ]
@@ -172,13 +180,60 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
     return queued
 
 
+def _of_the_same_id(connection: Connection, submission: Submission) -> Sequence[Row]:
+    return list(connection.rows("bundles_sent", bundle_id=submission.bundle_id))
+
+
+def _requests_there(submission: Submission, same_id: Sequence[Row]) -> list[Row]:
+    """Return the requests to that Receiver under the Bundle.id of *submission*, a request."""
+    if submission.move is not Move.REQUEST:
+        return []  # an update may keep the Bundle.id of its request, and say what was said once
+    return [
+        row
+        for row in same_id
+        if (row["provider"], row["move"]) == (submission.provider, Move.REQUEST)
+        and same_service(row["receiver"], submission.receiver)
+    ]
+
+
+def _written_anew(
+    connection: Connection, submission: Submission, same_id: Sequence[Row]
+) -> Row | None:
+    """Return what was taken before, and says the same in other bytes under its Bundle.id."""
+    there = _requests_there(submission, same_id)
+    this = _says(read_payload(submission.request), submission) if there else None
+    for row in there:
+        before = read_kept(row, connection.vault)
+        if before is not None and this == _says(before, submission):
+            return _same(connection, submission.provider, row["fingerprint"])
+    return None
+
+
+def _says(message: Message, submission: Submission) -> str:
+    return said(message, submission.move, submission.receiver, submission.correlation_id)
+
+
+def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequence[Warned]:
+    """Return what the receipt warns of: the Receiver may take this for what it has."""
+    return [
+        Warned(
+            rule=BUNDLE_ID_TAKEN.rule,
+            path=BUNDLE_ID_TAKEN.path,
+            problem=f"was that of another message to this service, {row['request_id']}: it may"
+            " refuse this one, or take it for that, and read nothing of what is new. Give each"
+            " new message a UUID of its own",
+        )
+        for row in _requests_there(submission, same_id)[:1]
+        if row["state"] not in _NEVER_THERE
+    ]
+
+
 def _refuse_a_shared_bundle_id(
-    connection: Connection, submission: Submission, workflow_id: int
+    connection: Connection, submission: Submission, workflow_id: int, same_id: Sequence[Row]
 ) -> None:
     """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
-    before = connection.rows("bundles_sent", bundle_id=submission.bundle_id)
     others = [
-        read_kept(row, connection.vault) for row in before if row["workflow_id"] != workflow_id
+        read_kept(row, connection.vault) for row in same_id if row["workflow_id"] != workflow_id
     ]
     theirs = [patient_of(message) for message in others if message is not None]
     ours = patient_of(read_payload(submission.request)) if theirs else None

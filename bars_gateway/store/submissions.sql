@@ -53,7 +53,8 @@ SELECT counterparty, focus_id FROM workflows
 
 -- name: bundles_sent
 -- Whose else a Bundle.id was, of what was submitted here, by whichever provider.
-SELECT m.workflow_id, p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body
+SELECT m.workflow_id, m.provider, m.receiver, m.move, m.state, m.request_id, m.fingerprint,
+       p.message_id, p.part, p.media_type, p.headers, p.encoding, p.body
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
  WHERE m.bundle_id = :bundle_id AND +m.direction = 'outbound'
  ORDER BY m.id DESC LIMIT 8;

@@ -471,7 +471,7 @@ async def test_a_refusal_of_taken_bytes_says_that_they_were_taken(
 
     problem = await refused(intake, body)
     told = documents.refusal(problem.issues, request_id=problem.request_id)
-    assert f"these bytes were taken before as {first.request_id}" in str(told["error"])
+    assert f"this message was taken before as {first.request_id}" in str(told["error"])
     assert "nothing was sent" not in str(told)
     assert "Correct what the issues name" not in str(told["cure"])
 

@@ -455,7 +455,7 @@ ROWS = (
     ),
     Row(
         course=courses.the_bytes_of_what_was_cancelled_once_more,
-        requester=Told(epr="what they asked for has been cancelled since"),
+        requester=Told(epr="what it asked for has been cancelled since"),
         settings=ASKING,
     ),
     # What is owed, and too late.
