@@ -11,6 +11,9 @@ There is a limit on the connections of this machine, too: whoever leaves them op
 file descriptors that the database and the other side need. Whoever closes its own half after the
 request, as small clients do, still gets its answer.
 
+A stop lets nobody else in, waits for answers, and hangs up on everybody (`Listening`): asyncio's
+own server forgets whom it lets in while it is closed, and they would wait for as long as we live.
+
 A body is read by `body_of`, in its time and within its limit; what is wrong with it is a
 BodyRefused, which holds its answer. The limit counts what comes out of the inflating as well as
 what goes into it, and inflating stops at the limit: a few kilobytes cannot become gigabytes here.
@@ -21,13 +24,14 @@ Decisions: D-gzip, D-hostile-bodies.
 """
 
 import asyncio
+import contextlib
 import select
 import socket
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -69,6 +73,7 @@ _BAD_REQUEST, _UNSUPPORTED, _SERVER_ERROR = 400, 415, 500
 _TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
 _CONTINUE = "100-continue"
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
+_GOODBYE_SECONDS = 1.0  # for a caller to take what was written, and to say goodbye
 ENCODING: Final = "gzip"  # that is read, and may be called x-gzip
 _GZIP = zlib.MAX_WBITS | 16
 _MOST_MEMBERS = 1000  # each costs time, and may be empty
@@ -84,6 +89,63 @@ def opened(setting: str, host: str, port: int, backlog: int | None = None) -> so
         raise AddressUnusable(setting, host, port, error) from error
 
 
+class Listening:
+    """
+    A listener, and whoever has come in by it: closed, it leaves nobody standing inside.
+
+    asyncio lets a caller in over two turns of its loop. Whoever stands between them when its server
+    is closed is neither served nor hung up on, so the first turn is called off before that.
+    """
+
+    def __init__(self, runner: web.AppRunner, listener: socket.socket) -> None:
+        self._runner, self._listener = runner, listener
+        self._server: asyncio.Server | None = None
+        self._inside: dict[QuietConnection, asyncio.Transport] = {}
+        self._all_left = asyncio.Event()
+        self._all_left.set()
+        self._closing = False
+
+    async def begin(
+        self, connection: Callable[[], "QuietConnection"], tls: ssl.SSLContext | None
+    ) -> None:
+        """Let callers in, each as a new *connection*."""
+        self._server = await asyncio.get_running_loop().create_server(
+            connection,
+            sock=self._listener,
+            ssl=tls,
+            ssl_shutdown_timeout=None if tls is None else _GOODBYE_SECONDS,
+        )
+
+    def came(self, connection: "QuietConnection", transport: asyncio.Transport) -> None:
+        """Note who is inside; hang up on whoever comes too late."""
+        self._inside[connection] = transport
+        self._all_left.clear()
+        if self._closing:
+            transport.abort()
+
+    def left(self, connection: "QuietConnection") -> None:
+        """Note that somebody has left."""
+        del self._inside[connection]
+        if not self._inside:
+            self._all_left.set()
+
+    async def close(self) -> None:
+        """Let nobody else in, finish what is in hand, and hang up on who is still inside."""
+        if self._server is None or self._closing:
+            return
+        self._closing = True
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await asyncio.sleep(0)  # the second turn of whoever had the first
+        self._server.close()
+        await self._runner.cleanup()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._all_left.wait()
+        for transport in list(self._inside.values()):
+            transport.abort()
+        await self._all_left.wait()
+
+
 async def serve(
     runner: web.AppRunner,
     listener: socket.socket,
@@ -91,31 +153,30 @@ async def serve(
     connection: type["QuietConnection"] | None = None,
     tls: ssl.SSLContext | None = None,
     tells: Telling | None = None,
-) -> asyncio.Server:
+) -> Listening:
     """
-    Serve the application of *runner*, which is set up, on *listener*; close it before that.
+    Serve the application of *runner*, which is set up, on *listener*, until that is closed.
 
     *connection*: another kind than LocalConnection, which is for few callers, without TLS.
     *tells*: a person, of an answer that could not be written; None: the log has it.
     """
-    loop = asyncio.get_running_loop()
     manager = runner.server
     assert manager is not None
-    return await loop.create_server(
-        partial(
-            connection or LocalConnection,
-            manager,
-            tells=tells,
-            loop=loop,
-            access_log=_NO_LOG,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_FIELD,
-            max_headers=MOST_HEADERS,
-            auto_decompress=False,  # aiohttp does not see where the end is missing
-        ),
-        sock=listener,
-        ssl=tls,
+    listening = Listening(runner, listener)
+    made = partial(
+        connection or LocalConnection,
+        manager,
+        listening,
+        tells=tells,
+        loop=asyncio.get_running_loop(),
+        access_log=_NO_LOG,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_FIELD,
+        max_headers=MOST_HEADERS,
+        auto_decompress=False,  # aiohttp does not see where the end is missing
     )
+    await listening.begin(made, tls)
+    return listening
 
 
 def unreadable(exc: BaseException | None) -> int:
@@ -180,11 +241,28 @@ async def _as_expected(answer: _Answering, request: web.BaseRequest) -> web.Stre
 class QuietConnection(web.RequestHandler):
     """One connection, on which nothing of what came is ever sent back, or logged."""
 
-    __slots__ = ("_tells",)
+    __slots__ = ("_listening", "_tells")
 
-    def __init__(self, manager: web.Server, *, tells: Telling | None = None, **named: Any) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        listening: Listening,
+        *,
+        tells: Telling | None = None,
+        **named: Any,
+    ) -> None:
         super().__init__(manager, **named)
-        self._tells = tells
+        self._listening, self._tells = listening, tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; whatever came by is known by the listener from here on."""
+        super().connection_made(transport)
+        self._listening.came(self, cast("asyncio.Transport", transport))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._listening.left(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

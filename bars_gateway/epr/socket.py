@@ -150,24 +150,21 @@ class EprSocket:
         self._path = path
         self._now = now
         self._stopping = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        self._listening: listeners.Listening | None = None
         self._inode = 0
 
     async def open(self) -> None:
         """Listen; raise ConfigurationError where the path is not ours to take."""
         listener = bound(self._path)
         self._inode = self._path.stat().st_ino
-        self._runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS
-        )
-        await self._runner.setup()
-        self._server = await listeners.serve(self._runner, listener, tells=self._tell)
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        self._listening = await listeners.serve(runner, listener, tells=self._tell)
         log.info("epr.socket_opened", provider=self._provider, path=str(self._path))
 
     async def run(self) -> None:
         """Serve until stopped, listening first if `open` has not been called."""
-        if self._runner is None:
+        if self._listening is None:
             await self.open()
         try:
             await self._stopping.wait()
@@ -182,12 +179,10 @@ class EprSocket:
     async def close(self) -> None:
         """Finish what is in hand, and take the socket away."""
         self.stop()
-        if self._runner is None:
+        if self._listening is None:
             return
-        runner, self._runner = self._runner, None
-        if self._server is not None:
-            self._server.close()
-        await runner.cleanup()
+        listening, self._listening = self._listening, None
+        await listening.close()
         with contextlib.suppress(FileNotFoundError):
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()

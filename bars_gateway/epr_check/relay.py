@@ -70,12 +70,11 @@ class SocketRelay:
             application.router.add_route("*", "/{path:.*}", self._pass_on)
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
             await runner.setup()
-            server = await listeners.serve(runner, bound(path))
+            listening = await listeners.serve(runner, bound(path))
             try:
                 yield
             finally:
-                server.close()
-                await runner.cleanup()
+                await listening.close()
                 _gone(path)
 
     async def give_again(self, notice: SeenNotice) -> None:

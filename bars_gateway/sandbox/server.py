@@ -319,16 +319,15 @@ async def _serve(
     runner = web.AppRunner(
         application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
     )
-    await runner.setup()
-    opened.push_async_callback(runner.cleanup)
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:
         raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
     bound_to = int(listener.getsockname()[1])
     kind = listeners.LocalConnection if tls is None else listeners.QuietConnection
-    server = await listeners.serve(runner, listener, connection=kind, tls=tls)
-    opened.callback(server.close)
+    await runner.setup()
+    listening = await listeners.serve(runner, listener, connection=kind, tls=tls)
+    opened.push_async_callback(listening.close)
     assert runner.server is not None
     return bound_to, runner.server
 

@@ -70,8 +70,7 @@ class StatusServer:
         self._now = now
         self._health = Health(store, running, now=now, first_days=first_days)
         self._figures = MetricsHandler(store, running, registry, now=now, first_days=first_days)
-        self._runner: web.AppRunner | None = None
-        self._stop_listening: Callable[[], None] = lambda: None
+        self._listening: listeners.Listening | None = None
         self._bound_to = 0
 
     @property
@@ -84,19 +83,18 @@ class StatusServer:
         application = web.Application(middlewares=[self._telling, self._guard])
         application.on_response_prepare.append(_harden)
         application.add_routes([*self._pages, *self._health.routes(), *self._figures.routes()])
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
-        await self._runner.setup()
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
         listener = listeners.opened("status.listen", self._host, self._port)
-        self._stop_listening = (await listeners.serve(self._runner, listener)).close
+        self._listening = await listeners.serve(runner, listener)
         self._bound_to = listener.getsockname()[1]
         log.info("status.started", address=self._host, port=self.port)
 
     async def stop(self) -> None:
         """Stop answering."""
-        self._stop_listening()
         self._ends()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            await self._listening.close()
 
     @web.middleware
     async def _telling(self, request: web.Request, handler: Handler) -> web.StreamResponse:
