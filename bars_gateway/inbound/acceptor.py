@@ -40,7 +40,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -331,8 +331,11 @@ class Acceptor:
             except OSError:
                 await words.say()
                 raise
-            transport.close()
-            await probe.lost
+            else:
+                transport.close()
+                await probe.lost
+            finally:
+                probe.abort()
 
     async def _address_of(self, sock: socket.socket, neighbour: str) -> str | None:
         if not self._admission.speaks_for_others(neighbour):
@@ -426,6 +429,15 @@ class _Probe(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def abort(self) -> None:
+        """End at once, also where the handshake was over as it was called off."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of asyncio
         if not self.lost.done():

@@ -401,10 +401,9 @@ class CallerConnection(web.RequestHandler):
 
     def abort(self) -> None:
         """End at once, without waiting for what is still to be written."""
-        transport = self.transport
+        if self.transport is not None:
+            self.transport.abort()  # first: after two closes asyncio does not hear it
         self.force_close()
-        if transport is not None:
-            transport.abort()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
         """Say nothing: the text of aiohttp's own may quote the request."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
 
+import left_open
 import pytest
+from handshakes import ByHand, is_hung_up_on
 from inbound_callers import (
     CORRELATION_ID,
     PROXY,
@@ -279,6 +281,25 @@ async def heard_of_a_stop(identity: Identity, callers: Callers, said: bytes) -> 
 
     assert [] == [event for event in events if event["log_level"] != "info"]
     return rest
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("said", [b"", PROBE], ids=["a caller", "a probe"])
+async def test_a_handshake_that_ends_as_the_stop_comes_leaves_no_connection(
+    identity: Identity, proxy: ssl.SSLContext, said: bytes, turns: int
+):
+    """At whatever turn of the loop: none is half closed, in the hands of nobody, at the end."""
+    async with serving(Receiver(), identity, callers=BALANCED if said else DIRECT) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setblocking(False)
+            client.send(said)
+            client.send(await ByHand(client, proxy, "localhost").all_but_the_end())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            server.stop()
+            await is_hung_up_on(client)
+
+    assert [] == left_open.connections(asyncio.get_running_loop())
 
 
 async def test_a_request_that_comes_with_the_end_of_the_handshake_has_its_answer(

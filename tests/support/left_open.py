@@ -14,7 +14,9 @@ something new, and those that do have it from a fixture of their module.
 
 import gc
 import warnings
+from asyncio import AbstractEventLoop, BaseProtocol
 from asyncio.selector_events import BaseSelectorEventLoop
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -42,14 +44,26 @@ def collected() -> list[str]:
     return [str(each.message) for each in told if issubclass(each.category, ResourceWarning)]
 
 
-def _close_and_tell(loop: BaseSelectorEventLoop) -> None:
-    """Close *loop*; raise AssertionError where connections of it are left."""
-    left = [
-        f"{each!r} of {each.get_protocol()!r}, {each.get_extra_info('sockname')}"
+def connections(loop: AbstractEventLoop) -> list[str]:
+    """Return the connections of *loop* that are open, each with what it is for."""
+    return [
+        f"{each!r} of {_user_of(each.get_protocol())}, {each.get_extra_info('sockname')}"
         f" to {each.get_extra_info('peername')}"
         for each in list(getattr(loop, "_transports", {}).values())
         if each._sock is not None
     ]
+
+
+def _user_of(protocol: BaseProtocol) -> str:
+    """Return who uses a connection, and over TLS how far that has come."""
+    if not isinstance(protocol, SSLProtocol):
+        return repr(protocol)
+    return f"{protocol._app_protocol!r} over TLS: {protocol._state.name}"
+
+
+def _close_and_tell(loop: BaseSelectorEventLoop) -> None:
+    """Close *loop*; raise AssertionError where connections of it are left."""
+    left = connections(loop)
     _close(loop)
     if left:
         raise AssertionError("the event loop ended and left open: " + "; ".join(left))
