@@ -8,8 +8,8 @@ Takes the EPR's answer to a question: checks it, composes what the Sender gets, 
 An answer that cannot be used is refused with all that is wrong, and the question stays
 open: the EPR may correct itself while the proxy still waits. The issues name places and never
 values, for the EPR's log is not the place for patients' data either. The same answer given again
-gets the same receipt, so that an EPR may repeat what it is not sure of; another answer is
-refused, because the first is what the Sender was told.
+gets the same receipt, however it is written, so that an EPR may repeat what it is not sure of;
+another answer is refused, because the first is what the Sender was told.
 
 A yes is no answer to a read or a search: "this patient has nothing" is a fact about a patient, and
 only the EPR can state it, by a searchset without entries. One that counts more than it holds, is a
@@ -47,7 +47,7 @@ from bars_gateway.standard.bundle import (
     said_by,
     text_of,
 )
-from bars_gateway.standard.formats import LONG, Format, to_bytes, to_tree
+from bars_gateway.standard.formats import LONG, Format, digest, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import is_nhs_system, numbered
@@ -335,11 +335,10 @@ class Answering:
             raise AnswerRefused([_UNKNOWN], http_status=404)
         if len(body) > self.max_bytes:
             raise AnswerRefused([_too_large(self.max_bytes)], http_status=413)
-        said = hashlib.sha256(body).hexdigest()
-        if question.decided_at is None:
-            decision = await self._decision(question, body, media_type, said)
+        if len(body) + len(question.request.body if question.request else b"") >= LONG:
+            decision = await asyncio.to_thread(self._decision, question, body, media_type)
         else:
-            decision = _refusal("not-done", said)  # it changes nothing: the first answer stands
+            decision = self._decision(question, body, media_type)
         decided = await self._questions.decide(self._provider, question_id, decision, self._now())
         if decided is None:
             raise AnswerRefused([_UNKNOWN], http_status=404)
@@ -348,17 +347,14 @@ class Answering:
         self._log(decided)
         return decided
 
-    async def _decision(
-        self, question: Question, body: bytes, media_type: str, said: str
-    ) -> Decision:
-        arguments = (question, body, media_type, self._new_id, self._now())
-        if len(body) + len(question.request.body if question.request else b"") >= LONG:
-            found = await asyncio.to_thread(composed, *arguments)
-        else:
-            found = composed(*arguments)
+    def _decision(self, question: Question, body: bytes, media_type: str) -> Decision:
+        words = _words_of(body, media_type)
+        if question.decided_at is not None:
+            return _refusal("not-done", words)  # it changes nothing: the first answer stands
+        found = composed(question, body, media_type, self._new_id, self._now())
         if isinstance(found, list):
             raise AnswerRefused(found)
-        return _refusal(found, said) if isinstance(found, str) else _acceptance(found, said)
+        return _refusal(found, words) if isinstance(found, str) else _acceptance(found, words)
 
     def _log(self, decided: Decided) -> None:
         question = decided.question
@@ -377,7 +373,23 @@ class Answering:
         )
 
 
-def _acceptance(answer: ComposedAnswer, said: str) -> Decision:
+@frozen
+class _Words:
+    """What tells one answer of the EPR's from another."""
+
+    said: str  # however it is written
+    written: str
+
+
+def _words_of(body: bytes, media_type: str) -> _Words:
+    written = hashlib.sha256(body).hexdigest()
+    try:
+        return _Words(said=digest(_tree(body, media_type)), written=written)
+    except MalformedBundle:
+        return _Words(said=written, written=written)
+
+
+def _acceptance(answer: ComposedAnswer, words: _Words) -> Decision:
     return Decision(
         accepted=True,
         word=None,
@@ -386,11 +398,12 @@ def _acceptance(answer: ComposedAnswer, said: str) -> Decision:
         answer=Payload(media_type=answer.media_type, headers={}, body=answer.body),
         focus_id=answer.focus_id,
         reference=answer.reference,
-        answered_with=said,
+        answered_with=words.said,
+        answered_in=words.written,
     )
 
 
-def _refusal(word: str, said: str) -> Decision:
+def _refusal(word: str, words: _Words) -> Decision:
     problem = REFUSALS[word]
     return Decision(
         accepted=False,
@@ -400,7 +413,8 @@ def _refusal(word: str, said: str) -> Decision:
         answer=Payload(media_type=Format.JSON, headers={}, body=problem_outcome(problem)),
         focus_id=None,
         reference=None,
-        answered_with=said,
+        answered_with=words.said,
+        answered_in=words.written,
     )
 
 

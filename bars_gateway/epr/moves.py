@@ -21,7 +21,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from bars_gateway.epr import documents
@@ -34,7 +33,7 @@ from bars_gateway.standard.answers import bundle_about
 from bars_gateway.standard.bundle import MalformedBundle, Number, Resource, from_json, said_by
 from bars_gateway.standard.composition import Exchanged, Wanted, compose
 from bars_gateway.standard.compositions import COMPOSITIONS
-from bars_gateway.standard.formats import Format, as_written, format_of, to_bytes, to_tree
+from bars_gateway.standard.formats import Format, digest, format_of, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.workflow import Move, role_of
@@ -46,7 +45,6 @@ _LONGEST_TEXT = 4000
 _LONGEST_NUMBER = 18  # digits: 63 bits
 _MOVES = sorted({row.move.value for row in COMPOSITIONS})
 _REQUIRED = frozenset({"submission_id", "in_reply_to", "move"})
-_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 @frozen(kw_only=True)
@@ -84,8 +82,7 @@ def read_asked(content: bytes) -> AskedMove | list[Issue]:
 def said(asked: AskedMove) -> str:
     """Return the digest of what *asked* says; what it does not say is no part of it."""
     given = {each.name: value for each in fields(asked) if (value := getattr(asked, each.name))}
-    written = orjson.dumps(given, default=as_written, option=_CANONICAL)
-    return hashlib.sha256(written).hexdigest()
+    return digest(given)
 
 
 def _key(value: object) -> str | None:

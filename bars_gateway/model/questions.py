@@ -104,7 +104,8 @@ class Decision:
     answer: Payload  # the resource, the acknowledgement, or the OperationOutcome
     focus_id: str | None  # what the new ServiceRequest or Appointment is called
     reference: str | None  # and its case number
-    answered_with: str  # SHA-256 of the EPR's words
+    answered_with: str  # SHA-256 of the EPR's words, however they are written
+    answered_in: str  # SHA-256 of the bytes that they came in, which is what 1.0.0 kept
 
 
 @frozen(kw_only=True)

@@ -17,9 +17,10 @@ kinds of version travel with a message and are never mixed: this one is of BaRS 
 the Accept header, and is compared on its major number alone.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 
@@ -96,7 +97,7 @@ def to_bytes(tree: Json, wanted: Format) -> bytes:
     if wanted is Format.XML:
         return xml.from_tree(tree)
     # Otherwise orjson would write a Number as the dataclass that it is.
-    return orjson.dumps(tree, default=as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    return orjson.dumps(tree, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 def as_asked(tree: Json, wanted: Format) -> tuple[bytes, Format]:
@@ -112,8 +113,13 @@ def converted(body: bytes, written_in: Format, wanted: Format) -> bytes:
     return body if written_in is wanted else to_bytes(to_tree(body, written_in), wanted)
 
 
-def as_written(value: object) -> orjson.Fragment:
-    """Return a number digit by digit as it was written, for whoever writes JSON with `orjson`."""
+def digest(tree: Mapping[str, object]) -> str:
+    """Return what tells what *tree* says from all else, in hex: in any order, with any blanks."""
+    how = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+    return hashlib.sha256(orjson.dumps(tree, default=_as_written, option=how)).hexdigest()
+
+
+def _as_written(value: object) -> orjson.Fragment:
     if not isinstance(value, Number):
         raise TypeError(type(value).__name__)
     return orjson.Fragment(value.text)

@@ -58,7 +58,7 @@ def decide(
     if row is None:
         return None
     if row["state"] == "answered":
-        other = row["answered_with"] != decision.answered_with
+        other = row["answered_with"] not in {decision.answered_with, decision.answered_in}
         return replace(_decided(connection, row, other=other), again=True)
     late = instant(row["answer_by"]) < now
     message_id = _carry_out(connection, row, decision, now, late=late)

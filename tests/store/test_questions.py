@@ -16,7 +16,7 @@ from store_values import NOW, TERMS, arrival, decision, payload
 from variants import a_referral
 
 from bars_gateway.epr import documents
-from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.folders import SpoolRoot
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.model.messages import Processing, Repeated
@@ -26,6 +26,7 @@ from bars_gateway.model.questions import (
     ResourceRequest,
     Unattended,
 )
+from bars_gateway.standard.formats import Format, digest, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rules.modifiers import modifiers_of
@@ -174,6 +175,57 @@ async def test_the_first_answer_stands(attended: Store) -> None:
         decided.question.accepted,
         decided.question.http_status,
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "is_other"),
+    [
+        pytest.param(
+            '{"accept": true, "reference": "A1"}',
+            '{ "reference" : "A1", "accept" : true }',
+            False,
+            id="members-in-another-order",
+        ),
+        pytest.param(
+            '{"resourceType":"Parameters","id":"p"}',
+            '<Parameters xmlns="http://hl7.org/fhir"><id value="p"/></Parameters>',
+            False,
+            id="the-other-format",
+        ),
+        pytest.param('{"accept": true}', '{"refuse": "exists"}', True, id="other-words"),
+        pytest.param('{"accept": true}', '{"accept": true', True, id="no-words"),
+    ],
+)
+async def test_the_same_answer_is_the_same_however_it_is_written(
+    attended: Store, first: str, again: str, *, is_other: bool
+) -> None:
+    """An EPR that hears of other words, which stand, may undo what the Sender was told is done."""
+    answering = Answering(
+        attended.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=999
+    )
+    number = await put(attended)
+    said = digest(to_tree(first.encode(), Format.JSON))
+    await attended.questions.decide("trust", number, decision(answered_with=said), NOW)
+    answer = answering.answer(number, again.encode(), "xml" if again[0] == "<" else "json")
+
+    if is_other:
+        with pytest.raises(AnswerRefused) as refused:
+            await answer
+        assert 409 == refused.value.http_status
+    else:
+        assert (await answer).again
+
+
+async def test_what_1_0_0_was_answered_is_the_same_in_its_bytes(attended: Store) -> None:
+    """It kept the digest of the bytes."""
+    number = await put(attended)
+    await attended.questions.decide("trust", number, decision(answered_with="the bytes"), NOW)
+    decided = await attended.questions.decide(
+        "trust", number, decision(answered_with="the words", answered_in="the bytes"), NOW
+    )
+
+    assert decided is not None
+    assert not decided.other
 
 
 async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: Store) -> None:

@@ -128,6 +128,7 @@ def decision(**changes: object) -> Decision:
         "focus_id": None,
         "reference": None,
         "answered_with": "first",
+        "answered_in": "bytes of the first",
     }
     return Decision(**(values | changes))  # type: ignore[arg-type]
 
