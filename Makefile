@@ -273,10 +273,10 @@ deb-test:
 	@TMPDIR="$(FOLDER)" packaging/deb-test $(SUITES)
 
 # A machine with the release's own kernel and systemd, emulated: it takes its time. PARTS names what
-# is wanted of it: upgrade begins with the package of the last release; shares puts the spool on NFS and
-# SMB, and commands types what the pages tell to: each wants an image of its own ("image shares", "image
-# commands"); moments looks at what a cut would leave, and cuts nothing. DISK=liar and DISK=nobarrier
-# show that a power cut can lose something.
+# is wanted of it: upgrade begins with the package of the last release, and going_back ends with that of
+# the one which a page names; shares puts the spool on NFS and SMB, and commands types what the pages
+# tell to: each wants an image of its own ("image shares", "image commands"); moments looks at what a cut
+# would leave, and cuts nothing. DISK=liar and DISK=nobarrier show that a power cut can lose something.
 MORE_FOR_shares := nfs-kernel-server,nfs-common,samba,cifs-utils
 MORE_FOR_commands := dbus,man-db,passwd
 vm: SUITE := bookworm

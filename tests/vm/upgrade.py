@@ -23,11 +23,11 @@ from traffic import Traffic
 
 _ROOT = Path(__file__).parents[2]
 # Also where it has the number of the release that it comes after, as all have until the next one.
-_UPGRADED = "apt-get install -y --reinstall /root/trial/this.deb"
-_VERSION = "dpkg-query --show --showformat '${Version}' bars-gateway"
+UPGRADED = "apt-get install -y --reinstall /root/trial/this.deb"
+VERSION = "dpkg-query --show --showformat '${Version}' bars-gateway"
 _PROGRAM = "cat /var/lib/dpkg/info/bars-gateway.md5sums"
 _SETTINGS = "find /etc/bars-gateway /etc/default/bars-gateway -type f | sort | xargs sha256sum"
-_COPY = "/var/backups/bars-gateway/*-from-*.db"
+COPY = "/var/backups/bars-gateway/*-from-*.db"
 _ITS_OWN = "600 bars-gateway bars-gateway"
 _AS_BEFORE = {"ActiveState": "active", "NeedDaemonReload": "no"}
 _AS_BEFORE |= {"NRestarts": "0", "UnitFileState": "enabled"}
@@ -64,10 +64,10 @@ async def upgraded(scene: Scene, facts: Facts, traffic: Traffic) -> None:
     async def said(command: str) -> str:
         return (await machine.run(command)).said
 
-    asked = (_VERSION, _PROGRAM, _SETTINGS)
+    asked = (VERSION, _PROGRAM, _SETTINGS)
     before = [await said(each) for each in asked]
     acknowledged = len(traffic.promised)
-    await facts.ran("apt-get upgrades the package", _UPGRADED, 1800)
+    await facts.ran("apt-get upgrades the package", UPGRADED, 1800)
     await facts.becomes("the gateway is ready again, by itself", lambda: is_ready(machine), 900)
     after = [await said(each) for each in asked]
     facts.note(
@@ -79,9 +79,9 @@ async def upgraded(scene: Scene, facts: Facts, traffic: Traffic) -> None:
     is_now = await shown(machine, *_AS_BEFORE)
     facts.require("systemd has its unit, enabled as before", is_now == _AS_BEFORE, is_now)
     print(await said(_WHEN))
-    whose = await said(f"stat -c '%a %U %G' {_COPY}")
+    whose = await said(f"stat -c '%a %U %G' {COPY}")
     facts.require("there is one copy, for the gateway alone", whose == _ITS_OWN, whose)
-    whole = await facts.ran("which is whole", f"{_AS_GATEWAY} bars-gateway verify {_COPY}", 600)
+    whole = await facts.ran("which is whole", f"{_AS_GATEWAY} bars-gateway verify {COPY}", 600)
     facts.note(whole.splitlines()[-1])
     await facts.ran("nothing is wrong, says check", "bars-gateway check", 600)
 
@@ -109,12 +109,17 @@ async def tried(made: Scene, facts: Facts) -> None:
     await made.machine.stop()
 
 
-def with_release(boot: Path, folder: Path) -> Path:
-    """Build the release, and return a copy of the disk on which its package lies."""
+def releases(boot: Path, *last: str) -> list[str]:
+    """Build the releases before this one, or so many of the last; return their packages."""
+    build = [_ROOT / "packaging" / "deb-earlier", boot.name, *last]
+    return subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+
+def with_release(boot: Path, folder: Path, package: str) -> Path:
+    """Return a copy of the disk on which that package lies, too."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    image, build = folder / "disk.img", [_ROOT / "packaging" / "deb-earlier", boot.name, "1"]
-    package = subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    image = folder / "disk.img"
     copy(boot / "disk.img", image)
     laid = f"cd /root/trial\nwrite {package} earlier.deb\n"
     subprocess.run(
@@ -126,7 +131,8 @@ def with_release(boot: Path, folder: Path) -> Path:
 async def main(boot: Path) -> None:
     """See everything."""
     folder = boot / "upgrade"
-    image = await asyncio.to_thread(with_release, boot, folder)
+    (package,) = await asyncio.to_thread(releases, boot, "1")
+    image = await asyncio.to_thread(with_release, boot, folder, package)
     async with scene(boot, image, folder, national=folder / "national") as made:
         facts = Facts(made.machine)
         try:
