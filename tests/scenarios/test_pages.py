@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import PAGES, blocks
+from pages import PAGES, block, blocks
 from terminals import BY_SOCKET, Terminals, three_terminals, with_ports
 
 AT_THE_SOCKET = "at the socket"
@@ -99,9 +99,7 @@ def test_what_a_page_asks_of_the_socket_is_understood(door: Terminals, page: Pat
 
 def test_the_line_for_cron_makes_a_backup_that_is_whole(folders: Terminals, tmp_path: Path) -> None:
     """As cron hands it to a shell: without when and who, and with each escaped % as one."""
-    (page,) = [page for page in PAGES if page.name == "backup.md"]
-    (line,) = [each.text for each in blocks(page) if each.text.startswith("30 2 * * *")]
-    *_, command = line.replace("\\%", "%").split(maxsplit=6)
+    *_, command = block("backup.md", "30 2 * * *").replace("\\%", "%").split(maxsplit=6)
     done = folders.type(command.replace("/mnt/backup", str(tmp_path)))
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -119,7 +117,7 @@ jq -e '.state == "acknowledged"' spool/inbox/new/*.outcome.json
 def test_a_message_comes_through_the_balancer_of_the_page(tmp_path: Path) -> None:
     """HAProxy, set as it stands there, passes it on, and the gateway believes for whom."""
     (page,) = [page for page in PAGES if page.name == "load-balancer.md"]
-    (balancer,) = [each.text for each in blocks(page) if "backend" in each.text]
+    balancer = block("load-balancer.md", "backend")
     (callers,) = re.findall(r"^\[callers\]\n.+\n", page.read_text("utf-8"), re.MULTILINE)
     (first,) = [page for page in PAGES if page.name == "first-message.md"]
     made = script(first, "run", by_socket=False).partition("bars-gateway send")[0]

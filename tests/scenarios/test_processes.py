@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from messages import NHS_NUMBER, referral
-from pages import ROOT, blocks
+from pages import block
 from terminals import own_environment
 from world import Node, World, begun, eventually, in_time, process
 
@@ -173,9 +173,7 @@ async def test_a_developer_sees_what_it_spends_its_time_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `docs/debugging.md` has them type prints the slowest imports and functions."""
-    page = ROOT / "docs" / "debugging.md"
-    (block,) = [each.text for each in blocks(page) if "cProfile" in each.text]
-    imports, run, table = block.splitlines()
+    imports, run, table = block("debugging.md", "cProfile").splitlines()
     monkeypatch.setenv("PATH", own_environment()["PATH"])
     monkeypatch.setenv("BARS_GATEWAY_CONFIG", str(world.ambulance.settings_file()))
     printed = [tmp_path / "imports", tmp_path / "log", tmp_path / "table"]

@@ -19,7 +19,7 @@ from bookings import booking
 from courses import page
 from json_lines import LINES
 from messages import referral, validation_request
-from pages import PAGES, blocks
+from pages import block
 from postgres_server import postgres_server, programs
 from store_values import arrival
 from two_nodes import Member
@@ -322,8 +322,7 @@ async def _age(node: Member, since: datetime) -> None:
 
 def balancer_of_the_page(ports: Sequence[int], port: int) -> str:
     """Return what `docs/several-nodes.md` sets HAProxy to, with those gateways and that port."""
-    (page,) = [page for page in PAGES if page.name == "several-nodes.md"]
-    (text,) = [each.text for each in blocks(page) if "backend gateways" in each.text]
+    text = block("several-nodes.md", "backend gateways")
     for there, here in zip(("10.0.0.11:8443", "10.0.0.12:8443"), ports, strict=True):
         assert there in text
         text = text.replace(there, f"127.0.0.1:{here}")

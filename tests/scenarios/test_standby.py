@@ -18,20 +18,14 @@ from shutil import rmtree
 import psycopg
 import pytest
 import trustme
-from pages import PAGES, blocks, quoted
+from pages import block, quoted
 from postgres_server import NOBODY, PostgresServer
 
 from bars_gateway.demo.stage import free_ports
 
 pytestmark = pytest.mark.needs("postgres")
-(PAGE,) = [page for page in PAGES if page.name == "several-nodes.md"]
-(OTHER,) = [page for page in PAGES if page.name == "postgresql.md"]
-
-
-def block(page: Path, words: str) -> str:
-    """Return the one block of *page* that has those words."""
-    (found,) = [each.text for each in blocks(page) if words in each.text]
-    return found
+PAGE = "several-nodes.md"
+OTHER = "postgresql.md"
 
 
 class OnPage(PostgresServer):
@@ -90,7 +84,7 @@ class OnPage(PostgresServer):
 
     def promote(self) -> None:
         """Follow no more: take changes."""
-        self._run(*quoted(PAGE.name, "pg_ctl promote").split(), "-D", self.data, "-w")
+        self._run(*quoted(PAGE, "pg_ctl promote").split(), "-D", self.data, "-w")
 
 
 def local(text: str) -> str:

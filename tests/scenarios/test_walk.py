@@ -1,17 +1,15 @@
 """What the pages tell to type is typed, as it stands there, and works."""
 
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import quoted
+from pages import block, quoted
 from terminals import free_ports, own_environment, with_ports
 
-PAGE = Path(__file__).parents[2] / "docs" / "connecting.md"
-SECTION = "## Before all that: with the sandbox"
+PAGE = "connecting.md"
 IN_FRONT = "set -eum\nexec > >(tee said)\n"  # with jobs, as a terminal has them
 # What a sentence has typed later: the gateway reads a setting that wants a restart, and then ends.
 LATER = """
@@ -24,12 +22,6 @@ trap - EXIT
 """
 # Each waits for what a person would look at before they type on.
 UNTIL_READY = "until curl -s http://127.0.0.1:{status}/readyz > ready.json; do sleep 0.1; done\n"
-
-
-def blocks() -> list[str]:
-    """Return what is to be typed, terminal by terminal."""
-    _, _, section = PAGE.read_text("utf-8").partition(SECTION)
-    return re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -48,7 +40,14 @@ def first_terminal(
     tmp_path: Path, ports: dict[str, int], environment: dict[str, str]
 ) -> Iterator[list[str]]:
     """Type the first block, wait for what it prints, and return the others."""
-    first, *others = (with_ports(block, ports) for block in blocks())
+    first, *others = (
+        with_ports(each, ports)
+        for each in (
+            block(PAGE, "bars-gateway sandbox national"),
+            block(PAGE, "bars-gateway keys probe"),
+            block(PAGE, "bars-gateway send referral.json"),
+        )
+    )
     command = f"exec {first.strip()} --port {ports['8440']} --admin-port {ports['8441']}"
     with subprocess.Popen(
         ["bash", "-c", command],
@@ -73,7 +72,7 @@ def typed(second: str, third: str, ports: dict[str, int]) -> str:
     until_ready = UNTIL_READY.format(status=ports["8480"])
     after = after.replace("bars-gateway doctor\n", "bars-gateway doctor || [ $? = 1 ]\n")
     end = "trap 'kill -TERM $gateway; wait $gateway' EXIT\n"
-    later = LATER.format(renew=quoted(PAGE.name, "kill -HUP %1"), end=quoted(PAGE.name, "kill %1"))
+    later = LATER.format(renew=quoted(PAGE, "kill -HUP %1"), end=quoted(PAGE, "kill %1"))
     return f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}{third}{later}"
 
 

@@ -3,7 +3,7 @@ The blocks of shell on the pages for people, each with its mark: what becomes of
 
     <!-- run: third terminal -->           typed as it stands, in that scene; all of it succeeds
     <!-- understood: third terminal -->    typed too, but each command may be told no
-    <!-- run by tests/….py -->             typed by that test or trial, which names the page
+    <!-- run by tests/….py -->             typed by that test or trial, which takes it from the page
 """
 
 import re

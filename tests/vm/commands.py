@@ -1,10 +1,11 @@
 """
 What the pages tell to type where systemd runs, typed there as it stands on them.
 
-It begins with the package that the first line of the README's block has left; `docs/installing.md`
-has the others of its lines.
+It begins with the package that the README has made before (`make fresh` types that), and ends with
+what `docs/installing.md` has instead of the README's lines.
 
-    apt install ─► init ─► enable, doctor ─► edit ─► the journal ─► reload, disable ─► remove, purge
+    apt install ─► init ─► enable, its page ─► doctor ─► edit ─► the journal ─► reload, disable
+                ─► remove, purge ─► apt install, init, enable
 
     python tests/vm/commands.py FOLDER
 
@@ -12,19 +13,25 @@ has the others of its lines.
 """
 
 import asyncio
+import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
 from facts import Facts, NotSo
 from pages import block, quoted
-from scene import Scene, scene
-from service import INIT, copy, is_ready, last_words, registered, sends, shown
+from scene import NATIONAL, Scene, scene
+from service import copy, is_ready, last_words, registered, sends, shown
 
-_CLONE = "/root/clone"  # where `make deb` would have left the package
+_THERE = "/root/there"  # where somebody has taken the package
+# What `init` asks; then what the desks would tell.
+_ANSWERS = f"local ZX901 trust provider 2000000101 socket {NATIONAL}"
+_TOLD = {"#?api_key": "trust-sandbox-api-key", "#?fqdn": "trust.sandbox.local"}
 _EDITOR = "/root/editor"  # the file that it is given comes last
 _EDITS = '#!/bin/sh\nfor file; do :; done\nprintf "[Service]\\nEnvironment=EDITED=1\\n" >"$file"\n'
-_TERMINAL = f"SYSTEMD_EDITOR={_EDITOR} script --quiet --return --command '{{}}' /dev/null"
+_AT_A_TERMINAL = "script --quiet --return --command {} /dev/null"
+_SETTINGS = "/etc/bars-gateway/bars-gateway.toml"
 _RECORDS = "/etc/bars-gateway /var/lib/bars-gateway /var/spool/bars-gateway"
 # Where a command needs no more than to end well, and to say this.
 _SAYS = (
@@ -45,21 +52,31 @@ _SAYS = (
 
 
 async def installed(made: Scene, facts: Facts) -> None:
-    """Type the README's block on the server; `init` is given its answers."""
-    apt, init, usermod, enable = block("README.md", "usermod").splitlines()[1:]
-    file = apt.split()[2]
-    laid = f"mkdir -p {_CLONE}/dist && cp /root/trial/this.deb {_CLONE}/{file}"
+    """Type the README's block on the server; `init` asks at a terminal."""
+    apt, init, usermod, enable = block("README.md", "usermod").splitlines()
+    laid = f"mkdir {_THERE} && cp /root/trial/this.deb {_THERE}/{apt.split()[2]}"
     assert (await made.machine.run(laid)).code == 0
-    await facts.ran(apt, f"cd {_CLONE} && {apt}", 1200)
+    await facts.ran(apt, f"cd {_THERE} && {apt}", 1200)
     await made.furnish()
-    as_called = INIT.replace("gateway.trust.example", "trust.sandbox.local")  # by the sandbox
-    await facts.ran(init, f"{init.partition('#')[0]} {as_called}", 600)
+    answered = f"printf '%s\\n' {_ANSWERS} | {_AT_A_TERMINAL.format(shlex.quote(init))}"
+    await facts.ran(init, answered, 600)
+    for key, value in _TOLD.items():
+        told = f"""sed -i -E 's/^{key} =.*/{key[2:]} = "{value}"/' {_SETTINGS}"""
+        assert (await made.machine.run(told)).code == 0
     await registered(made)
     await made.machine.run("printf 'u hospital - -\\n' | systemd-sysusers -")
     await facts.ran(usermod, usermod.replace("EPRUSER", "hospital"))
     await facts.ran("it may use the doors", "id -nG hospital | grep -qw bars-gateway-epr")
     await facts.ran(enable, enable, 900)
     facts.require("it is ready", await is_ready(made.machine))
+    said = await facts.ran("its page is there", f"curl --silent --fail {_page()}")
+    facts.require("with the overview", "<h1>Overview</h1>" in said, said)
+
+
+def _page() -> str:
+    """Return where the README says that its page is."""
+    (found,) = re.findall(r"http://\S+", block("README.md", "usermod"))
+    return str(found)
 
 
 async def connected(made: Scene, facts: Facts) -> None:
@@ -74,7 +91,8 @@ async def edited(made: Scene, facts: Facts) -> None:
     typed = quoted("installing.md", "systemctl edit bars-gateway")
     await made.machine.put({_EDITOR: _EDITS.encode()})
     await made.machine.run(f"chmod +x {_EDITOR}")
-    await facts.ran(typed, _TERMINAL.format(typed))
+    at_a_terminal = _AT_A_TERMINAL.format(shlex.quote(typed))
+    await facts.ran(typed, f"SYSTEMD_EDITOR={_EDITOR} {at_a_terminal}")
     kept = await shown(made.machine, "Environment", "DropInPaths")
     facts.require("what was written is the unit's", "EDITED=1" in kept["Environment"], kept)
     facts.require("and lies below /etc", "/etc/systemd/" in kept["DropInPaths"], kept)
@@ -88,11 +106,13 @@ async def says(_made: Scene, facts: Facts) -> None:
 
 
 async def followed(made: Scene, facts: Facts) -> None:
-    """Find one message in the journal."""
+    """Find one message in the journal, and on the page."""
     (typed,) = block("debugging.md", "grep REQUEST_ID").splitlines()
     (request_id, *_) = made.at_far_side()
     said = await facts.ran(typed, typed.replace("REQUEST_ID", request_id))
     facts.require("has its attempt", "outbound.attempt_ended" in said, said)
+    listed = await facts.ran("the page lists messages", f"curl --silent --fail {_page()}messages")
+    facts.require("and that one", request_id in listed, listed)
 
 
 async def stopped(made: Scene, facts: Facts) -> None:
@@ -133,6 +153,14 @@ async def removed(made: Scene, facts: Facts) -> None:
         facts.require("the program is gone", gone.code != 0, gone.said)
 
 
+async def again(made: Scene, facts: Facts) -> None:
+    """Type what `docs/installing.md` has for the same: settings and records are there already."""
+    for line in block("installing.md", "bars-gateway init  ").splitlines():
+        await facts.ran(line, f"cd {_THERE} && {line}", 1200)
+    await facts.becomes("it is ready", lambda: is_ready(made.machine))
+    await sends(made, facts, "and goes on: a message goes out")
+
+
 async def main(boot: Path) -> None:
     """Type everything."""
     folder = boot / "commands"
@@ -146,7 +174,7 @@ async def main(boot: Path) -> None:
             facts.note(f"the machine is there after {await made.machine.start():.0f} s")
             for step in (
                 *(installed, connected, edited, says, followed),
-                *(stopped, folders, removed),
+                *(stopped, folders, removed, again),
             ):
                 await step(made, facts)
         except (NotSo, TimeoutError) as error:
