@@ -49,5 +49,8 @@ in_a_root() {
   command -v mmdebstrap >/dev/null || {
     echo 'There is no mmdebstrap. This cures it: sudo apt-get install mmdebstrap' >&2 && return 1
   }
+  [ "$(id -u)" = 0 ] || command -v newuidmap >/dev/null || {
+    echo 'There is no newuidmap, without which only root makes one. This cures it: sudo apt-get install uidmap' >&2 && return 1
+  }
   mmdebstrap --quiet --variant=apt --components="$components" "$@" "$suite" /dev/null "$mirror"
 }
