@@ -39,8 +39,9 @@ def typed(block: Block) -> bool:
 
 @pytest.mark.parametrize("each", list(filter(typed, BLOCKS)), ids=str)
 def test_a_block_of_commands_is_run(each: Block) -> None:
-    """Its mark names a scene, or a test or a trial: none is left."""
+    """Its mark names a scene, or a test or a trial; where it is only understood, it says why."""
     assert each.what == "run by" or each.where in SCENES
+    assert (each.what == "understood") is bool(each.why)
 
 
 @pytest.mark.parametrize("each", [each for each in BLOCKS if each.what == "run by"], ids=str)
@@ -159,7 +160,11 @@ def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
 
 def typed_in_sentences(page: Path) -> Iterator[str]:
     """Yield each command of ours that stands whole between backticks, on one line."""
-    for found in re.findall(r"`bars-gateway ([^`]+)`", outside_fences(page)):
+    yield from in_backticks(outside_fences(page))
+
+
+def in_backticks(text: str) -> Iterator[str]:
+    for found in re.findall(r"`bars-gateway ([^`]+)`", text):
         yield " ".join(found.split())
 
 
@@ -177,10 +182,33 @@ def misunderstood(typed: str) -> str:
     return "" if many or not more else f"{typed}: {' '.join(more)}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md"], ids=lambda page: page.stem)
+SENTENCES = [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", SENTENCES, ids=lambda page: page.stem)
 def test_a_command_in_a_sentence_is_one_that_the_program_understands(page: Path) -> None:
     """It is there, its options are its own and have their values, and nothing is left over."""
     assert [] == list(filter(None, map(misunderstood, typed_in_sentences(page))))
+
+
+def test_a_command_in_what_the_gateway_says_is_one_that_it_understands() -> None:
+    """Its cures and hints, too, as far as they are written out; what is filled in is a value."""
+    said = [
+        command
+        for path in sorted((ROOT / "bars_gateway").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for command in in_backticks(text_of(node))
+    ]
+
+    assert len(said) > 50
+    assert [] == list(filter(None, map(misunderstood, said)))
+
+
+def text_of(node: ast.AST) -> str:
+    """Return what a string says, with 1 for each value in it."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(each) or "1" for each in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
 def asked_of_the_socket(page: Path) -> Iterator[tuple[str, str]]:

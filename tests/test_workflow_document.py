@@ -341,7 +341,7 @@ An EPR need not build the Bundle of a response, an update or a cancellation. It 
 happened; the gateway composes the message from the conversation, checks it by the strict rules,
 shows it, and sends it. On the socket:
 
-<!-- understood: at the socket -->
+<!-- run by tests/scenarios/test_moves.py -->
 ```sh
 curl --unix-socket run/trust.sock -H 'Content-Type: application/json' http://gateway/moves -d '{
   "submission_id": "case-4711-arrived-1", "in_reply_to": "REQUEST_ID",

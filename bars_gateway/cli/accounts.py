@@ -58,7 +58,7 @@ _ELSEWHERE: Mapping[Where, str] = {
     ),
     Where.REFUSED: (
         "It is not a message here: what came under it was refused with HTTP {status}, and its"
-        " Sender was told why. `bars-gateway audit --id` names the rules."
+        " Sender was told why. `bars-gateway audit --id ID` names the rules."
     ),
     Where.ASKED: (
         "It is not a message here yet: our EPR is asked about it, in question {number}, and has"

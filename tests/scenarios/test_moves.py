@@ -9,6 +9,8 @@ import pytest
 from asked_epr import YES, answering
 from messages import validation_request
 from moving import PLAN, arrived, made, move, requested, sent, state, transfer
+from pages import block
+from terminals import typed
 from variants import resource
 from world import World, eventually, in_time, world_in
 
@@ -32,6 +34,21 @@ async def test_scenario_62_a_validation_is_answered_in_a_few_words(world: World)
         await state(world.ambulance, receipt["request_id"]),
     ]
     assert ["progress", "conclude"] == [each["move"] for each in await arrived(world.ambulance, 2)]
+
+
+@pytest.mark.needs("curl")
+async def test_a_move_is_typed_as_it_is_written(world: World) -> None:
+    """The words of `docs/moves.md`, to the socket: the other side is told."""
+    receipt, notice = await requested(world, transfer("a6t1"))
+    written = block("moves.md", "http://gateway/moves").replace("REQUEST_ID", notice["request_id"])
+    done, said = await typed(written.replace("run/trust.sock", str(world.hospital.socket)))
+    (told,) = await arrived(world.ambulance, 1)
+    history = await world.ambulance.history(receipt["request_id"])
+
+    assert 0 == done, said
+    assert "Bundle" == json.loads(said)["message"]["resourceType"]
+    assert history is not None
+    assert ("progress", "arrived") == (told["move"], history.workflow.told_status)
 
 
 async def test_scenario_65_a_validation_is_turned_down(world: World) -> None:

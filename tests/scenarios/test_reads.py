@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from asked_epr import YES, answering, epr_at
 from bookings import booking, searchset, slot_query
+from pages import block
+from terminals import typed
 from world import World, get, headers, issue, post, world_in
 
 pytestmark = [pytest.mark.both_engines, pytest.mark.each_fact_once]
@@ -75,6 +77,20 @@ async def test_a_read_without_an_id_is_told_what_is_missing(world: World, path: 
     status, _, outcome = await get(world, path, headers())
 
     assert (400, ("REC_BAD_REQUEST", "required")) == (status, issue(outcome))
+
+
+@pytest.mark.needs("curl")
+async def test_reads_are_typed_as_they_are_written(world: World) -> None:
+    """Both of `docs/sending.md`: what the other side can, and a record of it in XML."""
+    written = block("sending.md", "/bars/metadata").replace("/ID?", f"/{ID}?")
+    async with answering(world.hospital.socket, lambda _: REQUEST):
+        done, said = await typed(written.replace("run/trust.sock", str(world.ambulance.socket)))
+    statement, _, record = said.partition("<?xml")
+
+    assert 0 == done, said
+    assert "CapabilityStatement" == json.loads(statement)["resourceType"]
+    assert "<ServiceRequest " in record
+    assert ID in record
 
 
 async def test_slots_are_never_cached(world: World) -> None:

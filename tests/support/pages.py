@@ -1,9 +1,9 @@
 """
 The blocks of shell on the pages for people, each with its mark: what becomes of it in the tests.
 
-    <!-- run: third terminal -->           typed as it stands, in that scene; all of it succeeds
-    <!-- understood: third terminal -->    typed too, but each command may be told no
-    <!-- run by tests/….py -->             typed by that test or trial, which takes it from the page
+    <!-- run: third terminal -->            typed as it stands, in that scene; all of it succeeds
+    <!-- understood: at the socket; why --> typed too, but each command may be told no, and why
+    <!-- run by tests/….py -->              typed by that test or trial, which takes this very block
 """
 
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_MARK = re.compile(r"<!-- (run by|run|understood):? (.+) -->\n *$")
+_MARK = re.compile(r"<!-- (run by|run|understood):? ([^;\n]+?)(?:; (.+))? -->\n *$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Block:
     language: str
     what: str  # run, understood, run by
     where: str  # the scene, or the test
+    why: str  # it is only understood
     text: str
 
     def __str__(self) -> str:
@@ -43,6 +44,7 @@ def blocks(page: Path) -> Iterator[Block]:
             language=found[2],
             what=mark[1] if mark else "",
             where=mark[2] if mark else "",
+            why=(mark[3] or "") if mark else "",
             text=found[3],
         )
 

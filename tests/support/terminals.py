@@ -1,5 +1,6 @@
 """Three terminals, as `docs/first-message.md` has them: what pages tell to type is typed here."""
 
+import asyncio
 import os
 import random
 import re
@@ -21,23 +22,29 @@ SPOOL = 'spool_dir = "$PWD/spool"'
 BY_SOCKET = {SPOOL: f'{SPOOL}\nnotices = "socket"\nquestions = "socket"'}
 PATIENCE = 60.0  # seconds, for what others of this machine take of the processor
 HERE = ". .venv/bin/activate && cd try && export BARS_GATEWAY_CONFIG=$PWD/bars-gateway.toml\n"
-# An answer that is an error ends the script, as an exit code does. `newest` is for REQUEST_ID.
+# An answer that is an error ends the script, as an exit code does. `newest` is for REQUEST_ID, and
+# so on. What asks for an NHS number, where nobody can be asked, is given that of the page's person.
 STRICT = """
 set -eu
 newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
+copied() { rm -f copied.db; command bars-gateway backup copied.db >&2; echo copied.db; }
+head_of_trail() { command bars-gateway audit verify --json | jq -r .hash; }
+bars-gateway() {
+  if [ /dev/stdin -ef /dev/null ]; then command bars-gateway "$@" <<< 9990000018
+  else command bars-gateway "$@"; fi
+}
 curl() { command curl --silent --show-error --fail-with-body --max-time 40 "$@"; }
 """
 # Here a command may be told no, with a reason; what is not understood, or fails, ends the script.
-# What asks for an NHS number is typed that of nobody.
 LENIENT = """
 set -eu
 newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
-bars-gateway() { command bars-gateway "$@" <<< 9990000026 || [ $? = 1 ]; }
+bars-gateway() { command bars-gateway "$@" || [ $? = 1 ]; }
 curl() {
   local status
   status=$(command curl -sS --max-time 40 --output said --write-out '%{http_code}' "$@")
   cat said
-  case "$status $*" in 2*|404*|409*|'422 '*/moves*) ;; *) echo "HTTP $status" >&2; exit 9 ;; esac
+  case $status in 2*|404|409) ;; *) echo "HTTP $status" >&2; exit 9 ;; esac
 }
 """
 
@@ -73,6 +80,19 @@ def own_environment() -> dict[str, str]:
     return {**own, "PATH": path}
 
 
+async def typed(script: str) -> tuple[int, str]:
+    """Type *script* beside what runs in this process; return its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"{STRICT}{script}"),
+        env=own_environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
 class Terminals:
     """The sandbox runs in the first, one gateway in the second; the third is typed into."""
 
@@ -99,7 +119,8 @@ class Terminals:
 
     def _filled(self, text: str) -> str:
         """Return it with what a person would put in the place of the words in capitals."""
-        words = {"REQUEST_ID": "$(newest)", "WORKFLOW": "1", "NUMBER": "1", "HASH": "0" * 64}
+        words = {"REQUEST_ID": "$(newest)", "WORKFLOW": "1", "NUMBER": "1"}
+        words |= {"BACKUP": "$(copied)", "HASH": "$(head_of_trail)"}
         for word, value in words.items():
             text = re.sub(rf"\b{word}\b", value, text)
         return with_ports(text, self.ports)
