@@ -2,8 +2,10 @@
 Taking a submission: its workflow is found or opened, and the message queued, in one transaction.
 
 The same bytes are one message, however often they come: the fingerprint finds the
-receipt that they were given (D-same-bytes). So are a request and what an EPR writes anew
-under its Bundle.id that says the same: who got no receipt may have kept no bytes.
+receipt that they were given (D-same-bytes). So are a message and what an EPR writes anew
+under its Bundle.id that says the same: who got no receipt may have kept no bytes. A request
+may have other times then; anything else may not, for an update may keep the Bundle.id of its
+request, and say a second time what holds again.
 """
 
 import json
@@ -23,6 +25,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import said, stands
+from bars_gateway.standard.formats import digest
 from bars_gateway.standard.guards import (
     BUNDLE_ID_TAKEN,
     OTHER_ID,
@@ -184,14 +187,12 @@ def _of_the_same_id(connection: Connection, submission: Submission) -> Sequence[
     return list(connection.rows("bundles_sent", bundle_id=submission.bundle_id))
 
 
-def _requests_there(submission: Submission, same_id: Sequence[Row]) -> list[Row]:
-    """Return the requests to that Receiver under the Bundle.id of *submission*, a request."""
-    if submission.move is not Move.REQUEST:
-        return []  # an update may keep the Bundle.id of its request, and say what was said once
+def _sent_there(submission: Submission, same_id: Sequence[Row]) -> list[Row]:
+    """Return those that make the move of *submission*, of its provider and to its Receiver."""
     return [
         row
         for row in same_id
-        if (row["provider"], row["move"]) == (submission.provider, Move.REQUEST)
+        if (row["provider"], row["move"]) == (submission.provider, submission.move)
         and same_service(row["receiver"], submission.receiver)
     ]
 
@@ -200,7 +201,7 @@ def _written_anew(
     connection: Connection, submission: Submission, same_id: Sequence[Row]
 ) -> Row | None:
     """Return what was taken before, and says the same in other bytes under its Bundle.id."""
-    there = _requests_there(submission, same_id)
+    there = _sent_there(submission, same_id)
     this = _says(read_payload(submission.request), submission) if there else None
     for row in there:
         before = read_kept(row, connection.vault)
@@ -210,11 +211,14 @@ def _written_anew(
 
 
 def _says(message: Message, submission: Submission) -> str:
+    if submission.move is not Move.REQUEST:
+        return digest(message.root)
     return said(message, submission.move, submission.receiver, submission.correlation_id)
 
 
 def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequence[Warned]:
-    """Return what the receipt warns of: the Receiver may take this for what it has."""
+    """Return what the receipt warns of: the Receiver may take this request for what it has."""
+    there = _sent_there(submission, same_id) if submission.move is Move.REQUEST else []
     return [
         Warned(
             rule=BUNDLE_ID_TAKEN.rule,
@@ -223,7 +227,7 @@ def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequenc
             " refuse this one, or take it for that, and read nothing of what is new. Give each"
             " new message a UUID of its own",
         )
-        for row in _requests_there(submission, same_id)[:1]
+        for row in there[:1]
         if row["state"] not in _NEVER_THERE
     ]
 

@@ -14,6 +14,7 @@ from bars_gateway.model.messages import Accepted, OutboundState, Settled
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
 THEIRS, ELSEWHERE = messages.RECEIVER, "https://fhir.nhs.uk/Id/dos-service-id|2000000999"
@@ -75,6 +76,23 @@ async def test_xml_says_the_same_as_json(store: Store) -> None:
     )
 
     assert first == second
+
+
+@pytest.mark.parametrize("move", [Move.UPDATE, Move.CANCEL, Move.CONCLUDE])
+async def test_whatever_move_is_written_anew_is_one_message(store: Store, move: Move) -> None:
+    """A second cancellation would be refused, and a second last word be compared with the first."""
+    first = await submitted(store, move=move, responds_to=None)
+    second = await submitted(store, nothing, move=move, responds_to=None)
+
+    assert first == second
+
+
+async def test_an_update_may_say_again_what_holds_again(store: Store) -> None:
+    """Better, worse, better, each under the Bundle.id of its request: three messages."""
+    first = await submitted(store, move=Move.UPDATE)
+    second = await submitted(store, later, move=Move.UPDATE)
+
+    assert first.message_id != second.message_id
 
 
 @pytest.mark.parametrize(
