@@ -313,7 +313,8 @@ WORDS: Mapping[str, str | Mapping[str, str]] = {
     "needed_by": "its clinical time; null: it has none",
     "newest": "what the Responder said last of all that holds; null: nothing",
     "newest_plan": "what was remarked upon the CarePlan of that; null: nothing",
-    "next_attempt_at": "when it is posted again; null: it is not",
+    "next_attempt_at": "when it is due to be posted; once that is past, `means` says what it waits"
+    " for; null: it is not to be",
     "night_counts_to": "to when a purge of this night would count; null: none begins by itself",
     "notices": {
         "subject": "the numbers of the notices by which the EPR was given it",

@@ -222,6 +222,15 @@ def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
     assert "We stopped trying, and do not know whether the receiving service has the" in rows[0]
 
 
+def test_an_attempt_whose_time_has_come_is_due(home: Home) -> None:
+    """A time that is past reads as if the gateway had stopped; the last column says why."""
+    done = bars_gateway("queue", "--config", str(home.settings))
+    header, row = done.out.splitlines()
+    place = header.index("Next attempt")
+
+    assert row[place:].startswith("due ")
+
+
 def test_an_empty_queue_is_good_news(home: Home) -> None:
     """Nothing to list is said in words."""
     done = bars_gateway("queue", "--config", str(home.settings), "--provider", "other")

@@ -221,10 +221,16 @@ def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:
         message.use_case or "-",
         message.receiver.rpartition("|")[2],
         str(message.attempts),
-        clock(message.next_attempt_at),
+        _next_attempt(message, now),
         clock(message.give_up_at),
         means(message.seen_at(now)),
     )
+
+
+def _next_attempt(message: MessageRow, now: datetime) -> str:
+    """Return when it is; *due*: its time has come, and the last column says what it waits for."""
+    at = message.next_attempt_at
+    return "due" if at is not None and at <= now else clock(at)
 
 
 def print_message(

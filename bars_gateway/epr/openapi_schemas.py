@@ -194,7 +194,7 @@ _ROW: dict[str, Schema] = {
     "means": text("what is so and whether to act: for a screen, never for software"),
     **_about(),
     "attempts": number("how often it was posted"),
-    "next_attempt_at": or_null(instant("when it is posted again")),
+    "next_attempt_at": or_null(instant("when it is due to be posted")),
     "give_up_at": or_null(instant("when the gateway stops asking")),
     "created_at": instant("when it was taken"),
     "settled_at": or_null(instant("when its fate was known")),

@@ -55,6 +55,25 @@ async def test_mail_that_flows_is_told_for_each_way(console: Console) -> None:
     assert "The last 1 d ago" in page
 
 
+@pytest.mark.parametrize(
+    ("minutes", "overview", "message"),
+    [
+        pytest.param(-1, "The next is due.", "Next attempt due", id="its-time-has-come"),
+        pytest.param(
+            1, "Next due 02 Mar 09:01:00 .", "Next attempt 02 Mar 09:01:00", id="in-a-minute"
+        ),
+    ],
+)
+async def test_an_attempt_whose_time_has_come_is_due(
+    console: Console, minutes: int, overview: str, message: str
+) -> None:
+    """A time that is past reads as if the gateway had stopped."""
+    await console.store.outbound.submit(submission(), NOW + timedelta(minutes=minutes))
+
+    assert overview in plain((await console.get("/")).text)
+    assert message in plain((await console.get("/messages/1")).text)
+
+
 async def test_the_drawing_has_a_column_for_each_hour(console: Console) -> None:
     """And says in words what it is of."""
     await sent(console.store)
