@@ -11,21 +11,18 @@ Where one is missing, the tests that need it are skipped and a loud line at the 
 Where CI is set, they fail instead: a check that nobody ran is no check.
 """
 
+import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import engines
-import held_to_contract
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
-
-from bars_gateway.epr import documents
 
 VARIABLE = "BARS_REFERENCE_DATA"
 if (postgres := engines.programs()) is not None:  # Debian keeps it off everybody's path
@@ -104,6 +101,17 @@ def _left_out(items):
             told.add(fact)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among the tests while they are found: all of them stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items, config):
     """Begin with what takes longest: at the end, one process would wait for another's last test."""
     left_out = {*_left_out(items)}
@@ -141,6 +149,10 @@ def reference_data() -> Path:
 @pytest.fixture(scope="session")
 def _written_for_eprs() -> Iterator[list[str]]:
     """Have each document that is composed for an EPR held against the schema of the contract."""
+    import held_to_contract
+
+    from bars_gateway.epr import documents
+
     found: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         for function, name in held_to_contract.COMPOSED.items():
@@ -165,6 +177,8 @@ def _keys_are_proven_once() -> Iterator[None]:
     The library proves an RSA key whenever it loads one, which takes 50 ms of arithmetic. The same
     bytes are the same key, or are refused again.
     """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     with pytest.MonkeyPatch.context() as patch:
         proven = cache(load_pem_private_key)
         for module in READERS:

@@ -25,7 +25,7 @@ from variants import (
 
 from bars_gateway.standard import rules, structure
 from bars_gateway.standard.applications import Offer
-from bars_gateway.standard.bundle import read
+from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.rule import (
     EVERYBODY,
@@ -62,19 +62,33 @@ def found(
     offer: Offer | None = None,
     overrides: Overrides = NOTHING_AGREED,
 ) -> set[tuple[str, str, str]]:
-    message = read(json.dumps(bundle).encode())
+    return blamed(read(json.dumps(bundle).encode()), side, offer, overrides)
+
+
+def blamed(
+    message: Message,
+    side: Side,
+    offer: Offer | None = None,
+    overrides: Overrides = NOTHING_AGREED,
+) -> set[tuple[str, str, str]]:
     offer = offer or (SENDERS if side is Side.SENDING else RECEIVERS)
     issues = check(message, side, offer, overrides)
     return {(i.rule, i.severity.value, i.path) for i in issues}
 
 
 @cache
-def broken(number: int, side: Side) -> tuple[Bundle, set[tuple[str, str, str]]]:
-    """Return the message of that case, broken, and what is found: the same for each question."""
+def _broken(number: int) -> tuple[Bundle, Message]:
     case = BREAKS[number]
     bundle = unbroken(case)
     case.change(bundle)
-    return bundle, found(bundle, side)
+    return bundle, read(json.dumps(bundle).encode())
+
+
+@cache
+def broken(number: int, side: Side) -> tuple[Bundle, set[tuple[str, str, str]]]:
+    """Return the message of that case, broken, and what is found: the same for each question."""
+    bundle, message = _broken(number)
+    return bundle, blamed(message, side)
 
 
 def severity_of(case: Break, side: Side) -> str:
@@ -377,12 +391,18 @@ def test_every_rule_is_tested() -> None:
     assert {rule.rule for rule in RULES} == {case.rule for case in BREAKS} | {"R03R", "R23"}
 
 
+@cache
+def without(resource_type: str) -> list[Message]:
+    """Return a message of each kind that has no resource of that type: the same for each rule."""
+    bundles = [kind() for kind in KINDS]
+    for bundle in bundles:
+        entries = bundle["entry"]
+        bundle["entry"] = [e for e in entries if e["resource"]["resourceType"] != resource_type]
+    return [read(json.dumps(bundle).encode()) for bundle in bundles]
+
+
 @pytest.mark.parametrize("row", [row for row in RULES if row.of], ids=lambda row: row.rule)
 def test_a_rule_of_one_type_says_nothing_where_there_is_none(row: MessageRule) -> None:
     """It is not asked then: so none may be about what is missing."""
-    for kind in KINDS:
-        bundle = kind()
-        bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != row.of]
-        message = read(json.dumps(bundle).encode())
-
+    for message in without(row.of):
         assert [] == list(row.broken(message, RECEIVERS))
