@@ -431,6 +431,13 @@ class Unforeseen:
     place: str  # the innermost line of ours that it came from: epr.intake:prepare:120
 
 
+def for_a_future(error: Exception) -> Exception:
+    """Return *error* as one that can be handed to who waits: no future takes a StopIteration."""
+    if not isinstance(error, StopIteration):
+        return error
+    return RuntimeError("StopIteration was raised").with_traceback(error.__traceback__)
+
+
 def unforeseen(error: BaseException) -> Unforeseen:
     """Return what may be told of *error*; of several that came together, of the first."""
     while isinstance(error, BaseExceptionGroup):

@@ -99,8 +99,7 @@ def _told(error: BaseException) -> Iterator[str]:
         denial = permissions.explained(denied, ["bars-gateway", *sys.argv[1:]])
         yield from (f"error: {denial.cause}", f"   try: {denial.cure}")
     elif isinstance(error, BaseExceptionGroup):  # a part that failed while it ran
-        known, _ = error.split(GatewayError)
-        yield from _told(known.exceptions[0]) if known else ()
+        yield from _told(error.exceptions[0])  # which ended the others
     elif isinstance(error, GatewayError):
         lines = str(error).splitlines()
         if not any(map(_is_cure, lines)):  # settings come with a cure for each

@@ -7,15 +7,21 @@ Works that wait at the same time share one transaction, whatever the engine (D-g
 
 Nobody waits for company: while one group commits, the next gathers.
 
+Whoever commits them does so within `served`. Where that ends before its time, by an error that is
+no work's own or because all else ends, everybody who waits is told at once, and who comes later,
+too: nobody is left waiting for a thread that will never come round again. What ended it goes on to
+end the process.
+
 Decisions: D-group-commit.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from bars_gateway.errors import StoreError
+from bars_gateway.errors import NOTHING_LOST, StoreError, StoreUnavailable
 from bars_gateway.frozen import frozen
 
 C = TypeVar("C")
@@ -46,8 +52,10 @@ class Gathering(Generic[C]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: deque[tuple[Callable[[C], Any], asyncio.Future[Any]]] = deque()
+        self._taken: Group[C] = Group([])  # the group that is being committed
         self._gathered = asyncio.Event()
         self.closing = False
+        self._broken_off = False
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -59,6 +67,8 @@ class Gathering(Generic[C]):
 
     async def done(self, work: Callable[[C], T]) -> T:
         """Let *work* be in the next group; return what it returned, once that is on disk."""
+        if self._broken_off:
+            raise broken_off()
         if self.closing:
             raise StoreError("the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -75,6 +85,17 @@ class Gathering(Generic[C]):
         self.closing = True
         self._gathered.set()
 
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Commit groups in the block; whoever still waits when that has ended is told so."""
+        try:
+            yield
+        finally:
+            self._broken_off = not self.is_over
+            for group in (self._taken, Group(self._waiting)):
+                group.settle([WorkResult(error=broken_off()) for _ in group.works])
+            self._waiting.clear()
+
     async def wait_for_work(self, seconds: float | None) -> None:
         """Return when there is something to do, or after *seconds*."""
         try:
@@ -89,7 +110,8 @@ class Gathering(Generic[C]):
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
         if not self._waiting and not self.closing:
             self._gathered.clear()
-        return Group(group)
+        self._taken = Group(group)
+        return self._taken
 
 
 class Group(Generic[C]):
@@ -107,11 +129,20 @@ class Group(Generic[C]):
         return [work for work, _ in self._works]
 
     def settle(self, results: Sequence[WorkResult]) -> None:
-        """Tell each caller what became of its work; who was cancelled waits no more."""
+        """Tell each caller what became of its work; who was cancelled, or told, waits no more."""
         for (_, future), result in zip(self._works, results, strict=True):
-            if future.cancelled():
+            if future.done():
                 continue
             if result.error is not None:
                 future.set_exception(result.error)
             else:
                 future.set_result(result.value)
+
+
+def broken_off() -> StoreUnavailable:
+    """Return what those are told who still wait when nobody commits any more."""
+    return StoreUnavailable(
+        "nothing is written any more: the gateway ends",
+        "Why it ends is in the last lines of its log. The service manager starts it again, and"
+        f" whether this was stored is found then. {NOTHING_LOST}",
+    )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from world import Node, World, begun, eventually, in_time, process
 
 from bars_gateway.model.messages import OutboundState
 
+LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 CANARIES = ("CANARYFAMILY", "CANARYGIVEN", "CANARYNOTES", NHS_NUMBER)
 
 
@@ -100,6 +102,28 @@ async def test_a_reader_of_the_log_that_stands_still_holds_up_no_message(world: 
     assert {"daemon.started", "outbound.attempt_ended"} < set(names)
     assert "daemon.stopped" == names[-1]
     assert [each["timestamp"] for each in events] == sorted(each["timestamp"] for each in events)
+
+
+@pytest.mark.both_engines
+async def test_a_gateway_that_can_write_no_more_ends_and_says_why(
+    world: World, tmp_path: Path
+) -> None:
+    """So it is started again, and what it was at is done then: nobody waits for a watchdog."""
+    node, log = world.ambulance, tmp_path / "log"
+    command = [sys.executable, str(LAUNCHER), "panic:submit", *node.command("run")[3:]]
+    await node.stop()
+    async with begun(log, *command) as gateway:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        node.drop("r.json", referral())
+        async with asyncio.timeout(20):
+            code = await gateway.wait()
+    said = log.read_text()
+    async with process(node, tmp_path / "log2"):
+        await eventually(lambda: node.files("inbox/new/*.outcome.json"))
+
+    assert 1 == code
+    assert "PanicError" in said.splitlines()[-1]
+    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
 
 
 async def test_a_second_gateway_on_the_same_database_is_refused(world: World) -> None:

@@ -1,10 +1,11 @@
 """
-Runs `bars-gateway run`, and kills itself at a named point: right before or after a commit.
+Runs `bars-gateway run`, and ends it at a named point: right before or after a commit.
 
     python crashing_gateway.py before:7 run --config …    SIGKILL before the 7th group commits
     python crashing_gateway.py after:7 run --config …     … and right after it is on disk
     python crashing_gateway.py before:decide run …        before the first group with that work
     python crashing_gateway.py before:decide.3 run …      before the third group with it
+    python crashing_gateway.py panic:submit run …         no kill: its thread raises there
 
 Before: once all its works have run, and not a word of COMMIT was said; in a file, and on a server.
 """
@@ -42,6 +43,17 @@ def is_last(works: Any) -> bool:
     return countdown == 0
 
 
+class PanicError(BaseException):
+    """What a library in another language raises where it gives up: nothing of ours catches it."""
+
+
+def panic(_connection: Any) -> None:
+    """Do what no work does, once."""
+    global countdown  # noqa: PLW0603 - the writer's thread is the only one here
+    countdown = NEVER
+    raise PanicError
+
+
 def die() -> None:
     """End without a word."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -53,6 +65,8 @@ def in_a_file() -> None:
 
     def crashing(connection: Any, works: Any) -> Any:
         dies = is_last(works)
+        if dies and point == "panic":
+            return run_group(connection, [*works, panic])
         if dies and point == "before":
             connection.execute("BEGIN IMMEDIATE")
             for work in works:
@@ -75,7 +89,7 @@ def on_a_server() -> None:
 
     def crashing(writer: Writer, works: Any, run: Any) -> Any:
         dies[0] = is_last(works)
-        return once(writer, works, run)
+        return once(writer, [*works, panic] if dies[0] and point == "panic" else works, run)
 
     def committing(writer: Writer, within: Any) -> None:
         if dies[0] and point == "before":

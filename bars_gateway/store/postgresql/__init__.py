@@ -31,6 +31,7 @@ from bars_gateway.errors import (
     StorageFull,
     StoreError,
     StoreUnavailable,
+    for_a_future,
 )
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store import migrating
@@ -227,7 +228,7 @@ class Conflict(StoreUnavailable):
 def translated(error: Exception) -> Exception:
     """Return PostgreSQL's error as one that works and callers know; any other as it is."""
     if not isinstance(error, psycopg.Error):
-        return error
+        return for_a_future(error)
     state, says = error.sqlstate, told(error)
     if state in {"40001", "40P01"}:
         return Conflict(f"the database was changed by another at the same moment: {says}")

@@ -279,11 +279,12 @@ class PostgresDatabase:
 
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
-        while not self._gathering.is_over:
-            await self._gathering.wait_for_work(_ASKED_SECONDS if self._unwritten else None)
-            group = await self._gathering.take()
-            if group or self._unwritten:
-                await self._commit(group)
+        with self._gathering.served():
+            while not self._gathering.is_over:
+                await self._gathering.wait_for_work(_ASKED_SECONDS if self._unwritten else None)
+                group = await self._gathering.take()
+                if group or self._unwritten:
+                    await self._commit(group)
 
     async def _commit(self, group: Group[PostgresConnection]) -> None:
         """Run *group* in a transaction; an empty one finds out whether there can be any."""

@@ -357,7 +357,7 @@ class Reader:
                 value = work(PostgresConnection(raw, self._vault))
                 say(raw, "COMMIT")
                 unless_read.pop_all()
-        except psycopg.Error as error:
+        except (psycopg.Error, StopIteration) as error:
             raise translated(error) from None
         return value
 

@@ -24,6 +24,7 @@ from bars_gateway.errors import (
     StorageFull,
     StoreError,
     StoreUnavailable,
+    for_a_future,
 )
 from bars_gateway.keyring import CLEAR, Vault
 from bars_gateway.store import migrating
@@ -147,7 +148,7 @@ def on_raw(
 def translated(error: Exception) -> Exception:
     """Return SQLite's error as one that works and callers know; any other as it is."""
     if not isinstance(error, sqlite3.Error):
-        return error
+        return for_a_future(error)
     if "transaction was lost" in str(error):
         return StorageFull(f"the database could not write: {error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -250,5 +251,5 @@ def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
             return work(SqliteConnection(connection))
         finally:
             connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, StopIteration) as error:
         raise translated(error) from None

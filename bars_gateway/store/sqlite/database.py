@@ -60,7 +60,7 @@ from bars_gateway.model.readings import StuckLog
 from bars_gateway.store.chain import chain_new, newest_line
 from bars_gateway.store.connection import LOOKING, Measures, Room, Unmeasured
 from bars_gateway.store.copying import require_no_copy
-from bars_gateway.store.groups import Gathering, Group, GroupEnd, WorkResult
+from bars_gateway.store.groups import Gathering, Group, GroupEnd, WorkResult, broken_off
 from bars_gateway.store.migrating import SQLITE, migrations, told_apart, unreleased
 from bars_gateway.store.nodes import Nodes, OnlyNode
 from bars_gateway.store.sqlite import (
@@ -414,15 +414,24 @@ class SqliteDatabase:
 
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
-        now, gathering = asyncio.get_running_loop().time, self._gathering
-        while not gathering.is_over:
-            await gathering.wait_for_work(self._checkpoints.seconds_left(now()))
-            group = await gathering.take()
-            if group and await self._commit(group):
-                self._checkpoints.committed(now())
-            idle = not gathering and self._checkpoints.is_idle(now())
-            if idle or self._checkpoints.is_due(now(), waiting=bool(gathering)):
-                self._checkpoints.ended(await self._checkpoint(idle=idle), now())
+        try:
+            with self._gathering.served():
+                while not self._gathering.is_over:
+                    await self._commit_next(self._gathering)
+        finally:
+            if self._emptied is not None:
+                self._emptied.set_exception(broken_off())
+
+    async def _commit_next(self, gathering: Gathering[SqliteConnection]) -> None:
+        """Commit the next group; then, where it is time, move the log into the file."""
+        now = asyncio.get_running_loop().time
+        await gathering.wait_for_work(self._checkpoints.seconds_left(now()))
+        group = await gathering.take()
+        if group and await self._commit(group):
+            self._checkpoints.committed(now())
+        idle = not gathering and self._checkpoints.is_idle(now())
+        if idle or self._checkpoints.is_due(now(), waiting=bool(gathering)):
+            self._checkpoints.ended(await self._checkpoint(idle=idle), now())
 
     async def _checkpoint(self, *, idle: bool) -> Checkpoint:
         ended = await self._writer.checkpoint(empty=idle or self._emptied is not None)
