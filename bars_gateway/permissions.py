@@ -125,6 +125,13 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
     return Denial(cause=cause, cure=cure)
 
 
+# Each of these is of one file: it waits, and the folder goes on.
+OPEN_ELSEWHERE = frozenset({"EBUSY", "ETXTBSY"})
+_CLOSE_IT = (
+    "Another program has a file of it open, and shares it with nobody: close that program,"
+    " or what it has open (on a Windows server: Open Files). Only that file waits, with what"
+    " follows in its workflow."
+)
 _CURES_OF_STALLED: Mapping[str, str] = {
     "ESTALE": "The folder is gone, another lies in its place, or another gateway has opened it: see"
     " what is mounted there (findmnt). What the EPR drops meanwhile may lie where nobody looks."
@@ -133,8 +140,7 @@ _CURES_OF_STALLED: Mapping[str, str] = {
     " the start, is to be used for good.",
     "EACCES": "The gateway may not use the folder: see whose it is (ls -ld), and give it back to"
     " the gateway's user and the group bars-gateway-epr, mode 2770.",
-    "EBUSY": "Another program has a file of it open, and shares it with nobody: close that program,"
-    " or what it has open (on a Windows server: Open Files).",
+    **dict.fromkeys(OPEN_ELSEWHERE, _CLOSE_IT),
     "ENOSPC": "Make room on its disk (df -h, df -i).",
     "EDQUOT": "Make room within its quota.",
 }

@@ -16,6 +16,10 @@ crash interrupts is written again under the same name: at least once, and never 
 two names. A notice with which the gateway hits an internal error, that nobody foresaw, is kept
 back until the next start, with an alarm; the others are delivered.
 
+On a share another program (a virus scanner) may have a file open that is still ours, so that nobody
+can move it. Its notice waits until it is closed, and so does what comes after it in its workflow,
+which must not overtake it; all others are delivered.
+
 The EPR acts on `.message.` and on what is named for a kind; whatever
 belongs to those is there before them.
 
@@ -45,6 +49,7 @@ import structlog
 
 from bars_gateway.disk import sync_folder
 from bars_gateway.epr import documents
+from bars_gateway.epr.folders import is_open_elsewhere
 from bars_gateway.epr.refusals import MOST_LOOKED_AT, RefusedFiles
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import GatewayError, StoreUnavailable
@@ -75,6 +80,9 @@ class _File:
     body: bytes
 
 
+_Composed = tuple[Notice, Sequence[_File]]
+
+
 def file_of(kind: NoticeKind, number: str) -> str:
     """Return what the file of a notice of that *kind* and *number* is called."""
     return f"{number}.notice.json" if kind in _WITH_MESSAGE else f"{number}.{kind}.json"
@@ -100,6 +108,7 @@ class Deliveries:
         self._stopping = asyncio.Event()
         self._beat: Callable[[], None] = lambda: None
         self.trouble: str | None = None  # why notices wait; None while they are delivered
+        self._held: str | None = None  # why one cannot be written, which holds up no other
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Deliver until stopped; *beat* at each step."""
@@ -128,7 +137,9 @@ class Deliveries:
             await self._complain_and_pause("the store cannot be read", error.advice)
         else:
             await self._confirm(delivered)
-            if not delivered:  # all of them were kept back, unless even that failed
+            if self._held:
+                self._complain(self._held, cure_of_stalled(self._held))
+            if not delivered:  # all of them wait or were kept back, unless even that failed
                 await pause(self._stopping, self._pause_seconds)
 
     async def _confirm(self, delivered: Sequence[Notice]) -> None:
@@ -142,7 +153,8 @@ class Deliveries:
         while not await self._collected(numbers):
             if self._stopping.is_set():
                 return
-        self.trouble = None
+        if not self._held:
+            self.trouble = None
         for notice in delivered:
             log_collected(notice, self._now())
 
@@ -161,7 +173,11 @@ class Deliveries:
         return True
 
     async def _complain_and_pause(self, reason: str, advice: str) -> None:
-        """Say once that notices wait, until one is delivered."""
+        self._complain(reason, advice)
+        await pause(self._stopping, self._pause_seconds)
+
+    def _complain(self, reason: str, advice: str) -> None:
+        """Say once that notices wait, until none does for such a reason."""
         if self.trouble is None:
             log.warning(
                 "epr.delivery_failed",
@@ -171,11 +187,10 @@ class Deliveries:
                 advice=advice,
             )
         self.trouble = reason
-        await pause(self._stopping, self._pause_seconds)
 
     async def _deliver(self, notices: Sequence[Notice]) -> list[Notice]:
         """Write as many of *notices* as may be in memory together, and return those."""
-        composed: list[tuple[Notice, list[_File]]] = []
+        composed: list[_Composed] = []
         size = 0
         for notice in notices:
             files = await self._files_or_none(notice)
@@ -185,10 +200,10 @@ class Deliveries:
                 break
         return await self._written(composed)
 
-    async def _written(self, composed: Sequence[tuple[Notice, Sequence[_File]]]) -> list[Notice]:
+    async def _written(self, composed: Sequence[_Composed]) -> list[Notice]:
         """Write all together, or where that fails each by itself; return those that could be."""
         try:
-            await asyncio.to_thread(self._write, [file for _, files in composed for file in files])
+            return await asyncio.to_thread(self._write, composed)
         except OSError:
             raise
         except Exception as error:  # unit of work
@@ -196,7 +211,6 @@ class Deliveries:
                 return [notice for one in composed for notice in await self._written([one])]
             await self._store.asides.keep_back(self._provider, composed[0][0].notice_id, error)
             return []
-        return [notice for notice, _ in composed]
 
     async def _files_or_none(self, notice: Notice) -> list[_File]:
         """Return the files of a notice; none after an internal error: it is kept back, and told."""
@@ -226,17 +240,57 @@ class Deliveries:
         extension = "xml" if "xml" in payload.media_type else "json"
         return [_File(f"{stem}.{extension}", payload.body)]
 
-    def _write(self, files: Sequence[_File]) -> None:
+    def _write(self, composed: Sequence[_Composed]) -> list[Notice]:
+        """Put their files where the EPR looks; return the notices of which all lie there."""
         self._spool.require_in_place()
-        writing, final = self._spool.inbox_tmp, self._spool.inbox_new
-        writing.refresh()
-        final.refresh()
+        self._spool.inbox_tmp.refresh()
+        self._spool.inbox_new.refresh()
+        self._held = None
+        written = self._flushed(self._each(self._put, composed))
+        placed = self._each(self._place, written)
+        self._spool.inbox_new.sync()
+        return [notice for notice, _ in placed]
+
+    def _each(
+        self, step: Callable[[Sequence[_File]], None], composed: Sequence[_Composed]
+    ) -> Sequence[_Composed]:
+        """Do *step* for each; return those of which no other program has a file open."""
+        done: list[_Composed] = []
+        waiting: set[int] = set()  # workflows
+        for notice, files in composed:
+            if notice.workflow_id in waiting:
+                continue
+            try:
+                step(files)
+            except OSError as error:
+                if not is_open_elsewhere(error):
+                    raise
+                waiting.add(notice.workflow_id)
+                self._held = errno.errorcode[error.errno or 0]
+            else:
+                done.append((notice, files))
+        return done
+
+    def _put(self, files: Sequence[_File]) -> None:
         for file in files:
-            writing.write(file.name, file.body)
-        writing.flush([file.name for file in files])
+            self._spool.inbox_tmp.write(file.name, file.body)
+
+    def _flushed(self, composed: Sequence[_Composed]) -> Sequence[_Composed]:
+        """Put all on disk together, or where one is open elsewhere each by itself."""
+        try:
+            self._flush([file for _, files in composed for file in files])
+        except OSError as error:
+            if not is_open_elsewhere(error):
+                raise
+            return self._each(self._flush, composed)
+        return composed
+
+    def _flush(self, files: Sequence[_File]) -> None:
+        self._spool.inbox_tmp.flush([file.name for file in files])
+
+    def _place(self, files: Sequence[_File]) -> None:
         for file in files:
-            writing.move(file.name, final, file.name)
-        final.sync()
+            self._spool.inbox_tmp.move(file.name, self._spool.inbox_new, file.name)
 
 
 def log_collected(notice: Notice, now: datetime) -> None:

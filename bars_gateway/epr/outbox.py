@@ -165,6 +165,7 @@ class Outbox:
         self._numbers: dict[tuple[str, str], int] = {}
         self._left_over: frozenset[str] | None = None  # what lay there at the start, by token
         self._held: set[str] = set()  # tokens of what another program has open, in claimed/
+        self._beside: dict[str, tuple[Folder, str]] = {}  # where envelopes in claimed/ are to lie
         self._failing: set[str] = set()  # files that nobody can finish before the next start
         self._failures: list[Exception] = []
 
@@ -321,8 +322,18 @@ class Outbox:
         for ticket in tickets:
             if ticket.token not in tokens:  # its message is in its final place
                 with self._unless_open_elsewhere(ticket):
-                    self._spool.claimed.remove(ticket.text)
+                    self._clear(ticket.text)
         return messages
+
+    def _clear(self, name: str) -> None:
+        """Lay an envelope beside its message, which went ahead; remove all else that was left."""
+        folder, beside = self._beside.get(name, (None, ""))
+        if folder is None or folder.has(beside):  # of a later message, by now
+            self._spool.claimed.remove(name)
+        else:
+            self._spool.claimed.move(name, folder, beside)
+            folder.sync()
+        self._beside.pop(name, None)
 
     def _list(self) -> None:
         entries = list(self._spool.new.entries())
@@ -472,8 +483,12 @@ class Outbox:
         stem, ending, suffix = self._free_name(fate)
         claimed.move(ticket.beside(Mark.FATE), folder, stem + suffix)
         claimed.move(ticket.text, folder, stem + ending)
-        if ticket.mark in _ENVELOPED and claimed.has(ticket.beside(Mark.ENVELOPE)):
-            claimed.move(ticket.beside(Mark.ENVELOPE), folder, stem + ENVELOPES)
+        envelope = ticket.beside(Mark.ENVELOPE)
+        if ticket.mark in _ENVELOPED and claimed.has(envelope):
+            with self._unless_open_elsewhere(ticket):
+                self._beside[envelope] = folder, stem + ENVELOPES
+                claimed.move(envelope, folder, stem + ENVELOPES)
+                del self._beside[envelope]
         return True
 
     def _free_name(self, fate: DropOutcome) -> tuple[str, str, str]:

@@ -490,15 +490,18 @@ class QuestionFolder:
             if match and int(match[1]) not in open_ones:
                 self._take_away(name)
         failed: list[tuple[Question, Exception]] = []
+        waiting: set[int] = set()  # another program has a file of it open: until the next look
         for number in sorted(open_ones.keys() - self._offered) if gives else ():
             try:
                 for name, content in _files(open_ones[number]):
                     self._leave(self._new, name, content)
-            except OSError:
-                raise
+            except OSError as error:
+                if not is_open_elsewhere(error):
+                    raise
+                waiting.add(number)
             except Exception as error:  # unit of work
                 failed.append((open_ones[number], error))
-        self._offered = set(open_ones) if gives else self._offered & open_ones.keys()
+        self._offered = open_ones.keys() - waiting if gives else self._offered & open_ones.keys()
         return failed
 
     def _take_away(self, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bars_gateway.model.nodes import Node
 from bars_gateway.model.readings import Overview
-from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.permissions import OPEN_ELSEWHERE, cure_of_stalled
 from bars_gateway.status.ages import lasting
 from bars_gateway.status.concern import TELEPHONE, Concern, ConcernKind, of_provider, some
 from bars_gateway.status.running import Lying, RuntimeState
@@ -35,12 +35,13 @@ _STALLED = "Whatever is to go there waits, and is kept."
 def stalled(folders: Mapping[str, str]) -> Iterator[Concern]:
     """Yield the folders of EPRs that stand still, each with its cure."""
     for folder, reason in folders.items():
+        is_one = reason in OPEN_ELSEWHERE
         yield Concern(
             kind=ConcernKind.FOLDER_STALLED,
             about=folder,
             name=folder,
-            text=f"{folder} stands still: {reason}",
-            advice=f"{cure_of_stalled(reason)} {_STALLED}",
+            text=f"{'a file in ' if is_one else ''}{folder} stands still: {reason}",
+            advice=cure_of_stalled(reason) if is_one else f"{cure_of_stalled(reason)} {_STALLED}",
         )
 
 

@@ -279,7 +279,8 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="What the EPR submits there is not sent, or what came is not given to it.",
         look="The page names the folder and the reason: rights, a full disk, a share that is away"
-        " or has another's folder in its place (`ESTALE`: `findmnt --target FOLDER`).",
+        " or has another's folder in its place (`ESTALE`: `findmnt --target FOLDER`). With `EBUSY`"
+        " one file alone waits, which another program has open.",
         do="Do what the page says of the reason. Whatever is to go there waits, and is kept. A"
         " share that is mounted again is known by the mark in its `.lock`, and needs no restart;"
         " where it does not go on within two minutes, restart the gateway.",

@@ -15,19 +15,29 @@ from uuid import uuid4
 
 import messages
 import pytest
-from epr_side import OWNER, at_work, eventually, question_folder_in
+from epr_side import (
+    OWNER,
+    PROVIDER,
+    at_work,
+    eventually,
+    question_folder_in,
+    utc_now,
+)
+from store_values import NOW, arrival
 from structlog.testing import capture_logs
 from world import world_in
 
-from bars_gateway.epr import drop
+from bars_gateway.epr import documents, drop, inbox
 from bars_gateway.epr.answering import AnswerRefused
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.folders import SpoolRoot
+from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.outbox import DropOutcome, Mark, Outbox
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Cause, Spool, stem_of
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.store.store import Store
 
 STALE = os.strerror(errno.ESTALE)
 
@@ -273,6 +283,41 @@ def test_a_claimed_file_that_is_open_elsewhere_keeps_no_other_waiting(
     assert [] == [each for each in (root / "outbox/claimed").iterdir() if "one" in each.name]
 
 
+def test_an_envelope_that_is_open_elsewhere_follows_its_message(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes to lie beside it once it is closed, as if it had never been open."""
+    (root / "outbox/new/one.envelope.json").write_bytes(b'{"submission_id": "1"}')
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "rename", busy(os.rename, ".v.one.envelope.json"))
+        placed = [finished(box), finished(box)]
+        lying = sorted(each.name for each in (root / "outbox/accepted").iterdir())
+    placed.append(finished(box))
+
+    assert [1, 0, 0] == placed
+    assert ["one.json", "one.receipt.json"] == lying
+    assert b"submission_id" in (root / "outbox/accepted/one.envelope.json").read_bytes()
+    assert [] == list((root / "outbox/claimed").glob("*.one.*"))
+
+
+def test_an_envelope_that_was_open_replaces_no_later_one(
+    box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The EPR has taken its message away, and another of that name lies there by now."""
+    (root / "outbox/new/one.envelope.json").write_bytes(b'{"submission_id": "1"}')
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, "rename", busy(os.rename, ".v.one.envelope.json"))
+        finished(box)
+    later = root / "outbox/accepted/one.envelope.json"
+    later.write_bytes(b'{"submission_id": "2"}')
+    finished(box)
+
+    assert b'{"submission_id": "2"}' == later.read_bytes()
+    assert [] == list((root / "outbox/claimed").glob("*.one.*"))
+
+
 def test_what_lay_there_at_the_start_and_is_open_elsewhere_is_not_taken_for_what_ended_us(
     box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,6 +435,86 @@ def test_an_answer_that_is_open_elsewhere_keeps_no_other_waiting(
 
     assert ["8.json"] == [given.name for given in questions._take()]
     assert [(Cause.OPEN_ELSEWHERE, 1)] == [(each.cause, each.count) for each in questions.stuck]
+
+
+@pytest.mark.parametrize("call", ["open", "rename", "unlink"])
+def test_a_question_that_is_open_elsewhere_keeps_no_other_waiting(
+    questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It is put once the other program has closed it."""
+    asked = {number: Mock(question_id=number, request=None) for number in (7, 8)}
+    name = "000000000007.question.json"
+    (root / "questions/tmp" / name).write_bytes(b"left over")
+    monkeypatch.setattr(documents, "question", lambda _: {})
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, call, busy(getattr(os, call), name))
+        failed = questions._offer(asked, gives=True)
+        lay = sorted(each.name for each in (root / "questions/new").iterdir())
+    questions._offer(asked, gives=True)
+
+    assert ([], ["000000000008.question.json"]) == (failed, lay)
+    assert 2 == len(list((root / "questions/new").iterdir()))
+
+
+@pytest.mark.parametrize(
+    "open_at",
+    [
+        ("rename", "000000000002.message.json"),
+        ("rename", "000000000002.notice.json"),
+        ("open", "000000000002.message.json"),
+        ("unlink", "000000000002.message.json"),
+    ],
+)
+async def test_a_notice_that_is_open_elsewhere_keeps_no_other_waiting(
+    folder: DropFolder,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    open_at: tuple[str, str],
+) -> None:
+    """The page says that one waits, for as long as it does, and then it is delivered."""
+    call, name = open_at
+    new = tmp_path / "spool/inbox/new"
+    (tmp_path / "spool/inbox/tmp" / name).write_bytes(b"left over")
+    folder._deliveries._pause_seconds = 0.02
+    for _ in range(3):
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+    with capture_logs() as lines:
+        async with at_work(folder.stop, folder.deliver()):
+            with monkeypatch.context() as scanner:
+                scanner.setattr(os, call, busy(getattr(os, call), name))
+                await eventually((new / "000000000003.message.json").exists)
+                await eventually(lambda: folder.trouble == "EBUSY")
+                await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+                await eventually((new / "000000000004.message.json").exists)
+                lay = (new / "000000000002.message.json").exists()
+                told = folder.trouble
+            await eventually((new / "000000000002.message.json").exists)
+            await eventually(lambda: folder.trouble is None)
+    said = [each["reason"] for each in lines if each["event"] == "epr.delivery_failed"]
+
+    assert (False, "EBUSY", ["EBUSY"]) == (lay, told, said)
+    assert [] == await store.notices.pending(PROVIDER, 9)
+
+
+@pytest.mark.parametrize("call", ["open", "rename"])
+def test_what_follows_in_a_workflow_overtakes_no_notice_that_is_open_elsewhere(
+    spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A cancellation must not come before the request that it is about."""
+    notices = [(1, "first"), (2, "first"), (3, "second"), (4, "first")]
+    composed = [
+        (Mock(notice_id=number, workflow_id=workflow), [inbox._File(f"{number}.json", b"{}")])
+        for number, workflow in notices
+    ]
+    deliveries = Deliveries(Mock(), spool, provider="trust", now=utc_now)
+    with monkeypatch.context() as scanner:
+        scanner.setattr(os, call, busy(getattr(os, call), "2.json"))
+        written = [each.notice_id for each in deliveries._write(composed)]
+    lay = sorted(each.name for each in (root / "inbox/new").iterdir())
+
+    assert [1, 3] == written
+    assert ["1.json", "3.json"] == lay
 
 
 def test_a_question_that_is_over_may_lie_while_the_epr_has_it_open(

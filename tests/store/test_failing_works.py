@@ -65,6 +65,7 @@ async def test_everybody_is_told_where_nobody_can_commit_any_more(
 ) -> None:
     """Who is of that group, who waits behind it, and who still asks while all else ends."""
     told: list[Any] = []
+    asked: list[asyncio.Task[None]] = []
     begun = asyncio.Event()
 
     async def ask_at_the_end(database: Database) -> None:
@@ -78,11 +79,14 @@ async def test_everybody_is_told_where_nobody_can_commit_any_more(
         await begun.wait()
         told.extend(await ends(*map(database.write, [last_line, panic, last_line])))
 
-    with pytest.raises(PanicError):
+    async def work() -> None:
         async with empty_database() as database, asyncio.TaskGroup() as group:
             group.create_task(ask_at_the_end(database))
-            asked = asyncio.create_task(ask(database))
-    await asked
+            asked.append(asyncio.create_task(ask(database)))
+
+    with pytest.raises(PanicError):
+        await work()
+    await ends(*asked)
 
     assert [StoreUnavailable] * 4 == list(map(type, told))
 
@@ -91,15 +95,21 @@ async def test_everybody_is_told_where_nobody_can_commit_any_more(
 async def test_who_waits_for_an_empty_log_is_told_as_well(tmp_path: Path) -> None:
     """A reader holds it, so that it is never emptied before nobody commits any more."""
     path = tmp_path / "gateway.db"
-    with pytest.raises(PanicError):
+    waiting: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        reader = sqlite3.connect(path, isolation_level=None)
         async with open_database(path) as database:
-            with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            with closing(reader):
                 reader.execute("BEGIN")
                 reader.execute("SELECT * FROM events").fetchall()
-                waiting = asyncio.create_task(database.empty_log())
+                waiting.append(asyncio.create_task(database.empty_log()))
                 await database.write(last_line)
-                asking = asyncio.create_task(database.write(panic))
+                waiting.append(asyncio.create_task(database.write(panic)))
                 await asyncio.Event().wait()
-    outcomes = await ends(waiting, asking)
+
+    with pytest.raises(PanicError):
+        await work()
+    outcomes = await ends(*waiting)
 
     assert [StoreUnavailable] * 2 == list(map(type, outcomes))
