@@ -22,7 +22,7 @@ from bars_gateway.model.messages import OutboundState, Payload, Settled
 from bars_gateway.model.trail import LEAP
 from bars_gateway.store.chain import walked
 from bars_gateway.store.connection import Database
-from bars_gateway.store.heads import keep_head
+from bars_gateway.store.heads import keep_head, last_told
 from bars_gateway.store.migrating import POSTGRESQL, migrations
 from bars_gateway.store.postgresql.database import open_server
 from bars_gateway.store.postgresql.integrity import made_by
@@ -337,6 +337,33 @@ async def test_no_gateway_starts_on_what_was_set_back_and_has_gone_on(tmp_path: 
         await node.restart()
 
     assert f"has another line {line}" in str(refused.value)
+
+
+async def test_of_two_hashes_of_a_line_what_was_told_last_tells_which_database_it_is(
+    tmp_path: Path,
+) -> None:
+    """
+    A standby was promoted that lacked the last line, and all went on there: another has its number.
+
+    That database is started on; the one before, which is up again and ends with it, is not.
+    """
+    engines.use(engines.POSTGRESQL)
+    async with world_in(tmp_path) as world:
+        node = world.hospital
+        await node.stop()
+        heads = node.folder / "state" / "audit-heads.jsonl"
+        last = last_told(heads)
+        assert last is not None
+        own, lost = ({"at": "2026", "line": last.line, "hash": of} for of in (last.hash, "a" * 64))
+        for told in (own, lost):
+            keep_head(heads, told)
+        (at_once := asyncio.Event()).set()
+        with pytest.raises(DatabaseSetBack) as refused:
+            await gateway.run(node.settings(), at_once)
+        keep_head(heads, own)
+        await node.restart()
+
+    assert f"has another line {last.line}" in str(refused.value)
 
 
 async def test_gateways_of_one_database_share_the_rate(tmp_path: Path) -> None:

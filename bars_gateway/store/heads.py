@@ -51,12 +51,16 @@ def witnesses_in(path: Path, of: str) -> list[Witness]:
 
 
 def last_told(path: Path) -> TrailHead | None:
-    """Return the last line of which the file at *path* tells; None: of none, or unreadable."""
+    """
+    Return the last line of which the file at *path* tells; None: of none, or unreadable.
+
+    A failover that lost a line gives its number again: as it was told last, it is there.
+    """
     try:
         told = witnesses_in(path, "")
     except OSError:
         return None
-    heads = (TrailHead(line=each.line, hash=each.hash) for each in told if each.line)
+    heads = (TrailHead(line=each.line, hash=each.hash) for each in reversed(told) if each.line)
     return max(heads, key=lambda each: each.line, default=None)
 
 
