@@ -65,6 +65,7 @@ class Organisation:
     notices: str  # folder or socket
     questions: str = ""  # none, folder or socket; empty: as its notices
     node: str = ""  # of its gateway; empty: as the organisation
+    sockets: str = "run"  # the folder of its gateway's own socket
     port: int
     status_port: int
 
@@ -137,7 +138,7 @@ async def start_gateway(
 def _prepared(
     organisation: Organisation, folder: Path, sandbox: Mapping[str, str], more: Mapping[str, str]
 ) -> Path:
-    for name in ("state", "run", "spool"):
+    for name in ("state", organisation.sockets, "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     settings = folder / "bars-gateway.toml"
     settings.write_text(_settings(organisation, folder, sandbox, more), "utf-8")
@@ -253,7 +254,7 @@ client_ca_file = "{sandbox["client_ca_file"]}"
 allowed_client_names = ["{sandbox["allowed_client_name"]}"]
 {more.get("inbound", "")}
 [epr]
-socket_dir = "{folder}/run"
+socket_dir = "{folder}/{organisation.sockets}"
 scan_seconds = 0.2
 [store]
 minimum_free_bytes = 0

@@ -137,7 +137,7 @@ async def _ground(
     """Start everything, and end it afterwards."""
     epr, spool = _organisation(settings), home / "gateway" / "spool"
     by_socket = settings.by_socket
-    own_socket = home / "gateway" / "run" / f"{epr.name}.sock"
+    own_socket = home / "gateway" / epr.sockets / f"{epr.name}.sock"
     async with AsyncExitStack() as stack:
         timeline.say(CHECK, f"starts a sandbox and a gateway below {home}")
         sandbox = await _sandbox(stack, home, epr)
@@ -187,6 +187,7 @@ def _organisation(settings: CheckSettings) -> Organisation:
         service=settings.service,
         notices=door,
         questions=door if settings.asks else "none",
+        sockets="behind",  # and not where one looks for it: who called there would not be seen
         port=port,
         status_port=status_port,
     )

@@ -338,11 +338,13 @@ async def test_who_ends_it_early_gets_what_was_seen(tmp_path: Path) -> None:
     )
     assert started.stdout is not None
     said = await started.stdout.readuntil(b"The check begins")
+    named_as_usual = list(home.rglob("run/*.sock"))
     started.send_signal(signal.SIGINT)
     printed, complaint = await started.communicate()
 
     assert (1, b"") == (started.returncode, complaint)
     assert b"nobody came to the folder or to the socket" in said + printed
+    assert [] == named_as_usual  # nobody is seen at the gateway's own
     assert not (home / "epr.sock").exists()
     assert not (home / "sandbox" / "sandbox.json").exists()
 

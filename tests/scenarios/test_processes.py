@@ -120,10 +120,10 @@ async def test_a_gateway_that_can_write_no_more_ends_and_says_why(
     said = log.read_text()
     async with process(node, tmp_path / "log2"):
         await eventually(lambda: node.files("inbox/new/*.outcome.json"))
+        await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
 
     assert 1 == code
     assert "PanicError" in said.splitlines()[-1]
-    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
 
 
 async def test_a_second_gateway_on_the_same_database_is_refused(world: World) -> None:
