@@ -155,9 +155,8 @@ class Machine:
         kernel = f"root=LABEL=root rw console=ttyS0 net.ifnames=0 loglevel=5 {self._options}"
         words = {
             "accel": accel,
-            # A host that is a machine itself may not set what the one feature needs; where it is
-            # emulated, each level of the pages' tables takes its time.
-            "cpu": "host,arch-capabilities=off" if accel == "kvm" else "max,la57=off",
+            # Where it is emulated, each level of the pages' tables takes its time.
+            "cpu": "host" if accel == "kvm" else "max,la57=off",
             "m": "1280",
             "smp": "1",
             "kernel": str(self._boot / "vmlinuz"),
