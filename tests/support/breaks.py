@@ -491,6 +491,7 @@ REQUEST = [
         "ServiceRequest.occurrencePeriod.end",
         of("ServiceRequest", "0001-01-01T00:00:00+00:00", "occurrencePeriod", "end"),
         a_validation,
+        also="R04R",
     ),
     Break(
         "R04E",
@@ -511,6 +512,13 @@ REQUEST = [
         WARNS,
         "ServiceRequest.occurrencePeriod.end",
         of("ServiceRequest", "9999-12-31", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
+        "R04R",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "2026-11-20T09:00:00+00:00", "occurrencePeriod", "end"),
         a_validation,
     ),
     Break(
@@ -855,6 +863,14 @@ BOOKING = [
         "Appointment.end",
         of("Appointment", "2026-11-23T10:21:00+00:00", "end"),
         a_booking,
+    ),
+    Break(
+        "R04R",
+        WARNS,
+        "Appointment.end",
+        of("Appointment", "2026-11-23T09:40:00+00:00", "end"),
+        a_booking,
+        also="K02a",
     ),
     Break("K04", STRICT, "Appointment.id", lose("Appointment", "id"), a_cancelled_booking),
     Break("K04", STRICT, f"{HEADER}.reason.coding.code", reason("new"), a_cancelled_booking),

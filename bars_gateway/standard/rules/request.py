@@ -39,8 +39,10 @@ from bars_gateway.standard.rule import (
     statuses,
 )
 from bars_gateway.standard.timing import FAR_AWAY, application_of, is_clinical
+from bars_gateway.standard.tree import Resource
 
 _WARN = Severity.WARNING
+_BOTH_ENDS = ("start", "end")
 _KINDS = frozenset({"referral", "validation"})
 _CHANGEABLE = frozenset({"active", "on-hold"})
 
@@ -183,14 +185,32 @@ def time_without_moment(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"{path}.occurrencePeriod.end"
 
 
+@rule(
+    "R04R",
+    "ends before it begins: look at the offsets of both. Of a request the end is taken as the"
+    " clinical time, of a booking the start",
+    source="R4: Period, per-1",
+    sending=_WARN,
+    receiving=_WARN,
+)
+def ends_before_it_begins(message: Message, _offer: Offer) -> Iterator[str]:
+    """As where local times are written with one offset for both in the hour that comes twice."""
+    for path, period in _periods(message):
+        begin, end = (edge_or_instant(text_of(period, name)) for name in _BOTH_ENDS)
+        if begin is not None and end is not None and end < begin:
+            yield f"{path}.end"
+
+
 def _times(message: Message) -> Iterator[tuple[str, str]]:
+    for path, period in _periods(message):
+        for end in _BOTH_ENDS:
+            yield f"{path}.{end}", text_of(period, end)
+
+
+def _periods(message: Message) -> Iterator[tuple[str, Resource]]:
     for path, resource in message.all("ServiceRequest"):
-        period = map_of(resource, "occurrencePeriod")
-        for end in ("start", "end"):
-            yield f"{path}.occurrencePeriod.{end}", text_of(period, end)
-    for path, resource in message.all("Appointment"):
-        for end in ("start", "end"):
-            yield f"{path}.{end}", text_of(resource, end)
+        yield f"{path}.occurrencePeriod", map_of(resource, "occurrencePeriod")
+    yield from message.all("Appointment")
 
 
 @rule(
