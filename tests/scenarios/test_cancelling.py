@@ -93,10 +93,10 @@ async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read again at once, where a person would wait for ten seconds."""
-    monkeypatch.setattr(
-        "bars_gateway.outbound.record_reads.READ_AGAIN_AFTER", timedelta(seconds=0.1)
-    )
+    """Read again at once, where a person would wait for ten seconds, and look whether to."""
+    reads = "bars_gateway.outbound.record_reads"
+    monkeypatch.setattr(f"{reads}.READ_AGAIN_AFTER", timedelta(seconds=0.1))
+    monkeypatch.setattr(f"{reads}._LOOK_AGAIN", 0.1)
 
 
 @pytest.mark.usefixtures("soon")

@@ -1,9 +1,13 @@
 """A long queue: what is due is found as fast as in a short one, however much waits before it."""
 
 import json
+import shutil
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from backlog import SICK, fill
@@ -40,6 +44,30 @@ async def steps(
     return await database.write(work)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the queues lie that are made once, and copied for each test."""
+    return tmp_path_factory.mktemp("queues")
+
+
+@asynccontextmanager
+async def queue(
+    kept: Path, folder: Path, count: int, *, apart: bool = False
+) -> AsyncIterator[SqliteDatabase]:
+    """Open a queue of so many messages in *folder*; *apart*: each with a workflow of its own."""
+    made = kept / f"{count}{'-apart' if apart else ''}.db"
+    if not made.exists():
+        half = made.with_suffix(".half")
+        async with open_database(half) as database:
+            await fill(database, count)
+            if apart:
+                await database.write(_apart)
+        half.rename(made)
+    shutil.copyfile(made, folder / f"{count}.db")
+    async with open_database(folder / f"{count}.db") as database:
+        yield database
+
+
 CLAIM = {
     "now": text(datetime.now(UTC) + timedelta(hours=1)),
     "providers": json.dumps(["bench"]),
@@ -62,12 +90,11 @@ CLAIM = {
         ),
     ],
 )
-async def test_ten_thousand_wait_and_the_next_is_found_as_before(tmp_path, name, values):
+async def test_ten_thousand_wait_and_the_next_is_found_as_before(kept, tmp_path, name, values):
     """Half of them are for a Receiver that takes nothing, and were there first."""
     taken = []
     for count in (1000, 10_000):
-        async with open_database(tmp_path / f"{count}.db") as database:
-            await fill(database, count)
+        async with queue(kept, tmp_path, count) as database:
             taken.append(await steps(database, name, **values))
 
     assert taken[1] <= taken[0] * 1.5
@@ -107,13 +134,13 @@ FROM_FIRST = {"provider": "", "correlation_id": "", "receiver": "", "id": 0, "up
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-async def test_what_is_done_in_a_pause_costs_no_more_for_a_longer_queue(tmp_path, name, values):
+async def test_what_is_done_in_a_pause_costs_no_more_for_a_longer_queue(
+    kept, tmp_path, name, values
+):
     """Nobody may send, and a look at what waits, or a group of it, takes as many steps as ever."""
     taken = []
     for count in (1000, 10_000):
-        async with open_database(tmp_path / f"{count}.db") as database:
-            await fill(database, count)
-            await database.write(_apart)
+        async with queue(kept, tmp_path, count, apart=True) as database:
             for whose in ("bench", SICK):
                 await steps(database, "begin_pause", has_result=False, whose=whose, until=LATER)
             taken.append(await steps(database, name, has_result=False, **values))
@@ -142,13 +169,11 @@ STATES = {verb: GO_BY | {"states": json.dumps(sorted(IN_BULK[verb]))} for verb i
         pytest.param("claimable", CLAIM | {"not_for": "[]"}, id="claimable"),
     ],
 )
-async def test_what_is_known_of_a_long_queue_misleads_nobody(tmp_path, name, values):
+async def test_what_is_known_of_a_long_queue_misleads_nobody(kept, tmp_path, name, values):
     """Everything waits, and somebody had it analysed: no look walks what waits for each other."""
     taken = []
     for count in (100, 1000):
-        async with open_database(tmp_path / f"{count}.db") as database:
-            await fill(database, count)
-            await database.write(_apart)
+        async with queue(kept, tmp_path, count, apart=True) as database:
             await database.write(lambda connection: connection.raw.execute("ANALYZE").rowcount)
         async with open_database(tmp_path / f"{count}.db") as database:
             taken.append(await steps(database, name, has_result=False, **values))
@@ -157,14 +182,13 @@ async def test_what_is_known_of_a_long_queue_misleads_nobody(tmp_path, name, val
 
 
 @pytest.mark.parametrize("name", ["claimable", "foremost", "next_due"])
-async def test_what_waits_for_providers_without_a_token_is_not_walked(tmp_path, name):
+async def test_what_waits_for_providers_without_a_token_is_not_walked(kept, tmp_path, name):
     """One of fifty may send: what is due for it is found as if there were no others."""
     values = CLAIM | {"not_for": "[]", "providers": json.dumps(["open"])}
     values |= {"now": "2020"} if name == "next_due" else {}
     taken = []
     for count in (100, 10_000):
-        async with open_database(tmp_path / f"{count}.db") as database:
-            await fill(database, count)
+        async with queue(kept, tmp_path, count) as database:
             await database.write(partial(_spread, count))
             taken.append(await steps(database, name, **values))
 
