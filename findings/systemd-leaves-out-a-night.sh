@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# systemd 252: the backup of half past one is not made in the night when the clocks go forward.
+# systemd 252.39: the backup of half past one is not made in the night when the clocks go forward.
 #
 # In the United Kingdom clocks jump from 01:00 to 02:00 in one night of March, and from 02:00 back to 01:00 in
 # one of October. Whatever plans by the clock has to do something about a time that there is not, and about an
@@ -16,7 +16,7 @@
 #
 # The gateway plans by UTC what it does each night (retention.nightly_at); docs/backup.md has the hour to avoid.
 #
-# This fails if any of that changes.
+# This needs Debian 12, and fails if any of that changes.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -25,6 +25,9 @@ python3 -m venv "$folder/venv"
   'croniter==7.0.0' 'cronsim==2.8' 'tzdata==2026.6'
 npm --prefix "$folder" --silent --no-audit --no-fund install 'croner@11.0.1'
 cd "$folder"
+apt-get --quiet=2 download 'systemd=252.39-1~deb12u2' 'libsystemd-shared=252.39-1~deb12u2'
+for package in ./*.deb; do dpkg --extract "$package" debian; done
+libraries=$folder/debian/usr/lib/x86_64-linux-gnu
 cat >runs.mjs <<'NODE'
 import { Cron } from "croner";
 const [expression, after] = process.argv.slice(2);
@@ -42,6 +45,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from cronsim import CronSim
 
+ANALYZE = "debian/usr/bin/systemd-analyze"
 LONDON = ZoneInfo("Europe/London")
 MARCH, OCTOBER = datetime(2027, 3, 27, 12, tzinfo=UTC), datetime(2026, 10, 24, 23, 40, tzinfo=UTC)
 CASES = {  # for cron and for systemd, after when, and the moments of systemd and of all others (UTC)
@@ -63,7 +67,7 @@ def printed(*command, zone="UTC"):
 
 def by_systemd(calendar, after, *, zone):
     said = printed(
-        "systemd-analyze", "calendar", f"--base-time={after:%F %T} UTC", "--iterations=5", calendar, zone=zone
+        ANALYZE, "calendar", f"--base-time={after:%F %T} UTC", "--iterations=5", calendar, zone=zone
     )
     for moment in re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d):\d\d UTC$", said, re.MULTILINE):
         yield datetime.fromisoformat(f"{moment}Z")
@@ -83,7 +87,7 @@ def checked(name, runs, expected):
     assert found == expected
 
 
-print(printed("systemd-analyze", "--version").splitlines()[0])
+print(printed(ANALYZE, "--version").splitlines()[0])
 for expression, (calendar, after, by_timer, by_cron) in CASES.items():
     print(f"{calendar}, cron's {expression}, after {after:%d %B %Y %H:%M} UTC:")
     in_london = f"{calendar} Europe/London" if calendar != "hourly" else "*-*-* *:00 Europe/London"
@@ -94,4 +98,4 @@ for expression, (calendar, after, by_timer, by_cron) in CASES.items():
 utc = by_systemd("*-*-* 01:30 UTC", MARCH, zone="Europe/London")
 checked("systemd, 01:30 UTC", utc, "28 01:30, 29 01:30")
 PYTHON
-venv/bin/python runs.py
+LD_LIBRARY_PATH=$libraries:$libraries/systemd venv/bin/python runs.py
