@@ -87,10 +87,14 @@ _CONCERNS: tuple[Runbook, ...] = (
         whose=Whose.OURS,
         harm="Nothing is received and nothing is taken from the EPR: Senders are told to try again,"
         " and what the EPR submits waits there.",
-        look="The page says why, and names the database; `df -h` and `df -i` of a file's folder.",
+        look="The page says why, and names the database; `df -h` and `df -i` of a file's folder."
+        " Where the page has nothing of it, messages go on, and it is the alerts that cannot be"
+        " decided: the log (`unit.set_aside`) says at what.",
         do="Make room, or see what holds it (`fuser -v`; on a server see `docs/postgresql.md`)."
-        " Remove no file whose name begins with that of the database. Nothing that was promised is"
-        " lost. Ask clinicians to telephone anything that cannot wait.",
+        " Remove no file whose name begins with that of the database; one that was moved is moved"
+        " back, and a copy in its place is not taken before a restart: the page says what to do."
+        " Nothing that was promised is lost, unless that file is. Ask clinicians to telephone"
+        " anything that cannot wait.",
         ends="A write succeeds again.",
         urgent=True,
         after=_A_MINUTE,

@@ -183,6 +183,7 @@ async def test_nothing_is_written_to_a_file_that_was_taken_away(
 
         assert told is not None
         assert str(database.path) in str(told)
+        assert "Move that very file back" in told.advice
         assert 1 == (await store.overview(NOW)).outbound["queued"]
 
 

@@ -19,6 +19,13 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.store.connection import Room
 
 _OUT_OF_REACH = "the database is out of reach"
+_GONE = (
+    "The gateway still has the file that lay there, and writes to no other. Move that very file"
+    " back, with those beside it (`mv`, not `cp`): all goes on. A copy is not taken before"
+    " a restart, and what it lacks is lost then. So only where that file is lost: stop the gateway,"
+    " put the newest copy there, make it safe by `bars-gateway restore --why TEXT`"
+    " (`docs/restoring.md`), and start the gateway."
+)
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
 
@@ -42,7 +49,7 @@ class OpenedFile:
         except OSError as error:
             raise self._out_of_reach(error) from None
         if not os.path.samestat(there, self._opened):
-            raise StoreUnavailable(f"{_OUT_OF_REACH}: another file lies at {self._path}")
+            raise StoreUnavailable(f"{_OUT_OF_REACH}: another file lies at {self._path}", _GONE)
 
     def room(self) -> Room:
         """Return how large it is, and how much is free on its disk; raise StoreUnavailable."""
@@ -53,7 +60,8 @@ class OpenedFile:
             raise self._out_of_reach(error) from None
 
     def _out_of_reach(self, error: OSError) -> StoreUnavailable:
-        return StoreUnavailable(f"{_OUT_OF_REACH}: {self._path}: {error.strerror}")
+        cure = _GONE if isinstance(error, FileNotFoundError) else None
+        return StoreUnavailable(f"{_OUT_OF_REACH}: {self._path}: {error.strerror}", cure)
 
 
 def given_back(connection: sqlite3.Connection, *, pages: int) -> tuple[int, float]:
