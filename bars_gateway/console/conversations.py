@@ -45,7 +45,7 @@ class ConversationPages:
     async def _show(self, request: web.Request) -> web.Response:
         frame = self._desk.frame("/messages")
         correlation = request.match_info["correlation"]
-        found = await self._store.timelines.timeline(None, correlation)
+        found = await self._store.timelines.timeline(correlation)
         if found is None:
             why = "Nothing here has that X-Correlation-Id, in either direction."
             return missing(frame, "such conversation", why)
@@ -69,7 +69,7 @@ class ConversationPages:
 
     async def _owed(self, _request: web.Request) -> web.Response:
         frame = self._desk.frame("/owed")
-        debts = await self._store.debts.owed(None, LISTED)
+        debts = await self._store.debts.owed(LISTED)
         return shown("owed.html", frame, debts=debts, listed=LISTED)
 
 

@@ -102,7 +102,7 @@ class MessagePages:
         if found is None:
             why = "Numbers are never used twice: no message has had it yet, or it was removed."
             return missing(frame, f"message {number}", why)
-        explained = await self._desk.store.explanations.explained(None, str(number), frame.at)
+        explained = await self._desk.store.explanations.explained(str(number), frame.at)
         return shown(
             "message.html",
             frame,

@@ -73,7 +73,7 @@ class OverviewPage:
             frame,
             overview=overview,
             traffic=traffic,
-            debts=await desk.store.debts.owed(None, _DEBTS),
+            debts=await desk.store.debts.owed(_DEBTS),
             most_debts=_DEBTS,
             questions=await desk.store.questions.questions_listed(_QUESTIONS),
             uptime=uptime,

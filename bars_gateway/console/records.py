@@ -40,7 +40,7 @@ class RecordPages:
             "records.html",
             frame,
             HTTPStatus.BAD_REQUEST if asked.problems else HTTPStatus.OK,
-            holds=await self._store.record_holds.standing(None, _HOLDS),
+            holds=await self._store.record_holds.standing(_HOLDS),
             most_holds=_HOLDS,
             certificates=await self._store.purges.newest(_PURGES),
             most_purges=_PURGES,

@@ -79,7 +79,7 @@ class RegisterPages:
 
     async def _quarantine(self, _request: web.Request) -> web.Response:
         frame = self._desk.frame("/quarantine")
-        found = await self._store.quarantine.waiting(None, _LISTED)
+        found = await self._store.quarantine.waiting(_LISTED)
         return shown("quarantine.html", frame, kept=found, listed=_LISTED)
 
     async def _keys(self, _request: web.Request) -> web.Response:

@@ -130,7 +130,6 @@ class Message:
     focus_type: str | None
     focus_id: str | None  # the Receiver's id: absent in a first request
     focus_status: str | None
-    focus_updated_at: datetime | None  # its meta.lastUpdated: which of two responses is newer
     request_id: str | None  # ServiceRequest.id, whatever the focus is: what a response is about
     category: str | None  # referral or validation; None for a booking without ServiceRequest
     use_case: str  # a1t1 …, lower case
@@ -300,7 +299,6 @@ def _message(
         focus_type=text_of(focus, "resourceType") or None,
         focus_id=text_of(focus, "id") or None,
         focus_status=text_of(focus, "status") or None,
-        focus_updated_at=instant(text_of(map_of(focus, "meta"), "lastUpdated")),
         request_id=text_of(request, "id") or None,
         category=_code(codings, CATEGORIES) or None,
         use_case=_code(codings, USE_CASES).lower(),

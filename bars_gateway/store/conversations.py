@@ -219,9 +219,9 @@ class Debts(Noun):
     """Answers that are owed."""
 
     @reads
-    def owed(self, connection: Connection, provider: str | None, limit: int) -> list[Debt]:
-        """Return what is owed to *provider* and by it, or to and by all, overdue first."""
-        return owed(connection, provider, limit)
+    def owed(self, connection: Connection, limit: int) -> list[Debt]:
+        """Return what is owed to and by all providers, overdue first."""
+        return owed(connection, None, limit)
 
 
 def owed(connection: Connection, provider: str | None, limit: int) -> list[Debt]:

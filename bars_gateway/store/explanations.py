@@ -52,11 +52,9 @@ class Explanations(Noun):
     """How messages stand, in words."""
 
     @reads
-    def explained(
-        self, connection: Connection, provider: str | None, name: str, now: datetime
-    ) -> list[Explanation]:
-        """Return how each message of *provider* stands that *name* is an id or the number of."""
-        return explained(connection, provider, name, now)
+    def explained(self, connection: Connection, name: str, now: datetime) -> list[Explanation]:
+        """Return how each message stands, of whichever provider, that *name* names."""
+        return explained(connection, None, name, now)
 
 
 def explained(

@@ -11,7 +11,7 @@ has that, too. What is between is computed again by whoever wants to (`docs/reco
 
 import json
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -164,12 +164,3 @@ def _record(export: Export, row: Row) -> Record:
         return {**values, "hash": _text(row["hash"])}
     digest = digest_of_line(list(values.values()))
     return {"line": row["line"], "digest": digest, "hash": _text(row["hash"])}
-
-
-def exported(connection: Connection, wanted: WantedLines) -> Iterator[Record]:
-    """Yield all of it, on one snapshot."""
-    export = Export(wanted)
-    while choose(connection, export):
-        pass
-    while (found := records(connection, export)) is not None:
-        yield from found

@@ -106,9 +106,9 @@ class Quarantines(Noun):
     """What belongs to no workflow, until an operator says where it belongs."""
 
     @reads
-    def waiting(self, connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
-        """Return what is not attached, oldest first."""
-        return waiting(connection, provider, limit)
+    def waiting(self, connection: Connection, limit: int) -> list[Quarantine]:
+        """Return what is not attached, of all providers, oldest first."""
+        return waiting(connection, None, limit)
 
     @reads
     def holds(self, connection: Connection, number: int) -> bool:

@@ -82,11 +82,9 @@ class RecordHolds(Noun):
         return len(_named(connection, provider, thing))
 
     @reads
-    def standing(
-        self, connection: Connection, provider: str | None, limit: int
-    ) -> list[RecordHold]:
-        """Return all that is held, oldest first."""
-        return holds(connection, provider, limit)
+    def standing(self, connection: Connection, limit: int) -> list[RecordHold]:
+        """Return all that is held, of all providers, oldest first."""
+        return holds(connection, None, limit)
 
 
 def holds(connection: Connection, provider: str | None, limit: int) -> list[RecordHold]:

@@ -39,11 +39,9 @@ class Timelines(Noun):
     """Conversations, as they went."""
 
     @reads
-    def timeline(
-        self, connection: Connection, provider: str | None, correlation_id: str
-    ) -> Timeline | None:
-        """Return how that conversation of *provider* went, or None: there is none."""
-        return timeline(connection, provider, correlation_id)
+    def timeline(self, connection: Connection, correlation_id: str) -> Timeline | None:
+        """Return how that conversation went, whichever provider's it is, or None: there is none."""
+        return timeline(connection, None, correlation_id)
 
     @reads
     def correlation_of(self, connection: Connection, workflow_id: int) -> str | None:

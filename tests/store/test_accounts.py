@@ -35,9 +35,11 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store import conversations
 from bars_gateway.store.audit import Sought
+from bars_gateway.store.connection import Database
 from bars_gateway.store.counterparties import JUDGED, STANDINGS, Counterparty, Standing
-from bars_gateway.store.explanations import Where, elsewhere
+from bars_gateway.store.explanations import Where, elsewhere, explained
 from bars_gateway.store.pacing import EGRESS, settings_of, token_service_of
 from bars_gateway.store.statements import SQLITE, statements_of
 from bars_gateway.store.store import Store
@@ -111,16 +113,18 @@ async def test_a_message_is_explained_by_any_id_that_people_have(store: Store, b
         "bundle_id": given.bundle_id,
         "number": str(accepted.message_id),
     }
-    (found,) = await store.explanations.explained("trust", names[by], NOW)
+    (found,) = await store.explanations.explained(names[by], NOW)
 
     assert accepted.message_id == found.message.message_id
 
 
-async def test_a_message_of_another_provider_is_not_explained(store: Store) -> None:
+async def test_a_message_of_another_provider_is_not_explained(
+    store: Store, database: Database
+) -> None:
     """Who may look at one organisation learns nothing of the next."""
-    accepted = await queued(store)
+    name = (await queued(store)).request_id
 
-    assert [] == await store.explanations.explained("other", accepted.request_id, NOW)
+    assert [] == await database.read(lambda c: explained(c, "other", name, NOW))
 
 
 @pytest.mark.parametrize("state", [*OutboundState])
@@ -138,7 +142,7 @@ async def test_what_may_be_done_is_what_the_verbs_themselves_say(
         await claim_next(store, NOW, ["trust"])
     else:
         accepted = await ended(store, state)
-    (found,) = await store.explanations.explained("trust", accepted.request_id, LATER)
+    (found,) = await store.explanations.explained(accepted.request_id, LATER)
     told = {option.verb: option.objection for option in found.may if option.verb in set(Verb)}
     asked = {
         verb: candidate.objection
@@ -157,7 +161,7 @@ async def test_a_message_that_waits_for_an_earlier_one_names_it(store: Store) ->
     """An update does not overtake its request: whoever looks is led there."""
     first = await queued(store)
     update = await queued(store, move=Move.UPDATE, correlation_id=first.correlation_id)
-    (found,) = await store.explanations.explained("trust", update.request_id, NOW)
+    (found,) = await store.explanations.explained(update.request_id, NOW)
 
     assert first.request_id in found.waits[0].text
 
@@ -179,7 +183,7 @@ async def test_what_keeps_everything_back_is_told_of_each_message(
     """It is known from the disk, since when, and so after a restart."""
     accepted = await queued(store)
     await store.breaks.began(name, NOW - timedelta(hours=1))
-    (found,) = await store.explanations.explained("trust", accepted.request_id, NOW)
+    (found,) = await store.explanations.explained(accepted.request_id, NOW)
 
     assert found.waits[0].text.endswith("since 08:00 UTC on 2 March."), stall
 
@@ -188,7 +192,7 @@ async def test_an_alarm_of_the_message_is_told_and_can_be_marked(store: Store) -
     """Its number is in the command that marks it."""
     accepted = await ended(store, OutboundState.REFUSED)
     (alarm,) = await store.alarms.standing("trust", 10)
-    (found,) = await store.explanations.explained("trust", accepted.request_id, LATER)
+    (found,) = await store.explanations.explained(accepted.request_id, LATER)
     (mark,) = [option for option in found.may if option.verb == "mark-handled"]
 
     assert Turn.PERSON is found.turn
@@ -202,10 +206,10 @@ async def test_nothing_of_a_payload_is_in_an_explanation(store: Store) -> None:
     sent = await met(store, "acknowledged", 0, body=body)
     came = await received(store, body=body, correlation_id=sent.correlation_id)
     found = [
-        await store.explanations.explained(None, name, LATER)
+        await store.explanations.explained(name, LATER)
         for name in (sent.request_id, came.request_id)
     ]
-    talk = await store.timelines.timeline(None, sent.correlation_id)
+    talk = await store.timelines.timeline(sent.correlation_id)
     told = orjson.dumps([found, talk], default=str).decode()
 
     assert came.request_id in told
@@ -229,7 +233,7 @@ async def test_a_conversation_is_told_in_order_and_in_both_directions(store: Sto
     """What we sent, what came, and what the EPR was told of both."""
     sent = await met(store, "acknowledged", 1)
     came = await received(store, correlation_id=sent.correlation_id, sender=THEIRS, receiver=OURS)
-    talk = await store.timelines.timeline("trust", sent.correlation_id.upper())
+    talk = await store.timelines.timeline(sent.correlation_id.upper())
 
     assert talk is not None
     assert sorted(talk.steps, key=lambda step: step.at) == list(talk.steps)
@@ -239,31 +243,33 @@ async def test_a_conversation_is_told_in_order_and_in_both_directions(store: Sto
 
 async def test_a_conversation_that_nobody_had_is_none(store: Store) -> None:
     """A mistyped id is told as such, and not as an empty conversation."""
-    assert await store.timelines.timeline(None, str(uuid4())) is None
+    assert await store.timelines.timeline(str(uuid4())) is None
 
 
 async def test_what_is_owed_in_a_conversation_stands_with_it(store: Store) -> None:
     """Whoever reads how it went sees what has yet to come."""
     due = NOW + timedelta(hours=1)
     accepted = await queued(store, owed=owed(due))
-    talk = await store.timelines.timeline(None, accepted.correlation_id)
+    talk = await store.timelines.timeline(accepted.correlation_id)
 
     assert talk is not None
     assert [(False, due)] == [(debt.ours, debt.due_at) for debt in talk.owed]
 
 
-async def test_debts_are_told_overdue_first_whoever_owes_them(store: Store) -> None:
+async def test_debts_are_told_overdue_first_whoever_owes_them(
+    store: Store, database: Database
+) -> None:
     """Each with the message that asked, so that it can be looked up."""
     soon, late = NOW + timedelta(hours=2), NOW + timedelta(hours=1)
     theirs = await queued(store, owed=owed(soon))
     ours = await received(store, owed=owed(late))
-    found = await store.debts.owed("trust", 10)
+    found = await store.debts.owed(10)
 
     assert [(True, late, ours.request_id), (False, soon, theirs.request_id)] == [
         (debt.ours, debt.due_at, debt.request.request_id) for debt in found
     ]
     assert [True, False] == [debt.is_overdue(late) for debt in found]
-    assert [] == await store.debts.owed("other", 10)
+    assert [] == await database.read(lambda c: conversations.owed(c, "other", 10))
 
 
 async def test_what_has_been_answered_is_owed_no_more(store: Store) -> None:
@@ -271,7 +277,7 @@ async def test_what_has_been_answered_is_owed_no_more(store: Store) -> None:
     accepted = await queued(store, owed=owed(NOW + timedelta(hours=1)))
     await act(store, Verb.WITHDRAW, accepted)
 
-    assert [] == await store.debts.owed(None, 10)
+    assert [] == await store.debts.owed(10)
 
 
 def test_every_row_of_the_verdict_table_says_how_a_service_stands() -> None:

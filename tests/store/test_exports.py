@@ -15,7 +15,7 @@ from store_values import NOW, arrival, submission
 
 from bars_gateway.model.readings import SubjectHeld
 from bars_gateway.store import exports
-from bars_gateway.store.exports import WantedLines, exported
+from bars_gateway.store.exports import Export, WantedLines, choose, records
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import open_database
 from bars_gateway.store.store import Store
@@ -44,7 +44,11 @@ async def path(tmp_path: Path) -> Path:
 def export(path: Path, wanted: WantedLines = ALL) -> list[Mapping[str, object]]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
-        return list(exported(SqliteConnection(connection), wanted))
+        within, export = SqliteConnection(connection), Export(wanted)
+        while choose(within, export):
+            pass
+        steps = iter(lambda: records(within, export), None)
+        return [record for found in steps for record in found]
 
 
 def held(number: int, kind: str = "message", request_id: str = "-", provider: str = "trust"):

@@ -164,6 +164,6 @@ async def test_the_longest_names_that_are_read_are_stored(store: Store) -> None:
         keep_aside(connection, aside, "orphan", NOW)
 
     await store._database.write(put_aside)
-    (found,) = await store.quarantine.waiting(None, 10)
+    (found,) = await store.quarantine.waiting(10)
 
     assert sender == found.sender

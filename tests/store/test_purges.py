@@ -571,7 +571,7 @@ async def test_a_restore_takes_over_holds_and_certificates(tmp_path: Path) -> No
     restore(copy, path, MONTHS, older=True)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        (held,) = await store.record_holds.standing("trust", 10)
+        (held,) = await store.record_holds.standing(10)
         shown = await store.purges.certificate(1)
         assert shown is not None
         back = await database.read(lambda connection: left_of(connection, shown))

@@ -26,7 +26,6 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import ours_in, wording_of
 from bars_gateway.standard.rule import (
     CODES,
-    FULL,
     RESPONSE,
     asks_to_refer,
     asks_to_validate,
@@ -342,10 +341,6 @@ def _beside_plans(message: Message) -> Around:
     alone = len(cases) == 1 and message.event == RESPONSE
     answered = alone and cases[0].full_url == message.focus_url
     return around(entries, frozenset() if answered else ours_in(message))
-
-
-def _is_full_answer(message: Message) -> bool:
-    return message.event == RESPONSE and message.definition.endswith(FULL)
 
 
 @rule(
