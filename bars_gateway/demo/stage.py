@@ -18,6 +18,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +41,7 @@ _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _START_SECONDS = 300.0  # of one that has not ended: a busy machine takes its time
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
 _SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
-_NEVER_BY_CHANCE = (20_000, 32_000)  # Linux gives ports above these to whoever asks for any
+_BLOCKS = range(20_000, 32_000, 60)  # of ports: Linux gives those above to whoever asks for any
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
 
@@ -80,14 +82,34 @@ class Organisation:
         return f"http://127.0.0.1:{self.status_port}/"
 
 
+@cache
+def _own_ports() -> Iterator[int]:
+    """
+    Return the ports of one block, one after the other, round and round.
+
+    The block is this process's alone: the first of its ports is bound to until the process ends.
+    """
+    while True:
+        first = random.SystemRandom().choice(_BLOCKS)
+        with suppress(OSError), socket.socket() as keeper:
+            keeper.bind(("127.0.0.1", first))
+            keeper.detach()  # nobody closes it any more
+            return cycle(range(first + 1, first + _BLOCKS.step))
+
+
 def free_ports(count: int) -> list[int]:
-    """Return *count* free ports on 127.0.0.1 that nobody is given by chance."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.SystemRandom().randrange(*_NEVER_BY_CHANCE)
+    """
+    Return *count* free ports on 127.0.0.1 that nobody is given by chance, or finds by looking here.
+
+    So what listens on one may end and begin again: nobody has it meanwhile.
+    """
+    found: list[int] = []
+    for port in _own_ports():
+        if len(found) == count:
+            break
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.add(port)
-    return list(found)
+            found.append(port)
+    return found
 
 
 async def start_sandbox(

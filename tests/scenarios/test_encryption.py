@@ -20,6 +20,7 @@ from bars_gateway.config.doubts import doubts
 from bars_gateway.config.problems import problems
 from bars_gateway.daemon.reload import key_ring
 from bars_gateway.demo.messages import referral
+from bars_gateway.demo.stage import free_ports
 from bars_gateway.errors import KeyRingRefused
 from bars_gateway.keyring import EncryptionRing, Vault
 from bars_gateway.onboarding.files import private_pem
@@ -50,6 +51,7 @@ class House:
         self.folder = folder
         self.config, self.database = folder / "bars-gateway.toml", folder / "state" / "gateway.db"
         self.ring = folder / "keys" / "encryption.keys"
+        (self.port,) = free_ports(1)
         for name in ("state", "run", "spool", "keys"):
             (folder / name).mkdir()
         key = folder / "keys" / "Northshire-LOCAL-1.pem"
@@ -59,7 +61,7 @@ class House:
 
     def write(self, store: str, **changes: str) -> None:
         """Write the settings, with these lines below [store]."""
-        status = f'[status]\nlisten = "127.0.0.1:{free_port()}"\n'
+        status = f'[status]\nlisten = "127.0.0.1:{self.port}"\n'
         if engines.on_server():
             store += f'\nurl = "{engines.url_of(self.database)}"'
         rest = f"{status}[inbound]\nenabled = false\n[store]\nminimum_free_bytes = 0\n{store}\n"
@@ -112,12 +114,6 @@ class House:
             return subprocess.run(
                 command, check=False, stdout=output, stderr=output, timeout=60
             ).returncode
-
-
-def free_port() -> int:
-    from bars_gateway.demo.stage import free_ports
-
-    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pages import block, quoted
-from terminals import free_ports, own_environment, with_ports
+from terminals import own_environment, own_ports, with_ports
 
 PAGE = "connecting.md"
 IN_FRONT = "set -eum\nexec > >(tee said)\n"  # with jobs, as a terminal has them
@@ -27,7 +27,7 @@ UNTIL_READY = "until curl -s http://127.0.0.1:{status}/readyz > ready.json; do s
 @pytest.fixture
 def ports() -> dict[str, int]:
     """Stand in for those of the page, which somebody else may use."""
-    return free_ports()
+    return own_ports()
 
 
 @pytest.fixture

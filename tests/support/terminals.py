@@ -2,19 +2,19 @@
 
 import asyncio
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pages import ROOT, blocks
+
+from bars_gateway.demo.stage import free_ports
 
 PAGE = ROOT / "docs" / "first-message.md"
 NAMES = ("8440", "8441", "8443", "8480", "9443")  # the last: behind a balancer
@@ -49,21 +49,9 @@ curl() {
 """
 
 
-def free_ports() -> dict[str, int]:
-    """
-    Return ports for those of the pages, all of them different.
-
-    They are of those that the system gives to nobody by itself (from 32768 on), so that no other
-    test gets one of them in the moment before it is used.
-    """
-    free: list[int] = []
-    for port in random.SystemRandom().sample(range(12_000, 32_000), 200):
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            free.append(port)
-        if len(free) == len(NAMES):
-            break
-    return dict(zip(NAMES, free, strict=True))
+def own_ports() -> dict[str, int]:
+    """Return ports for those of the pages, which somebody else may use."""
+    return dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
 
 
 def with_ports(text: str, ports: Mapping[str, int]) -> str:
@@ -97,7 +85,7 @@ class Terminals:
     """The sandbox runs in the first, one gateway in the second; the third is typed into."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.ports = folder, free_ports()
+        self.folder, self.ports = folder, own_ports()
         listen = f"127.0.0.1:{self.ports['8480']}"
         self._environment = {**own_environment(), "BARS_GATEWAY_STATUS__LISTEN": listen}
         (folder / ".venv").symlink_to(sys.prefix)

@@ -17,7 +17,6 @@ import asyncio
 import json
 import random
 import signal
-import socket
 import sqlite3
 import sys
 import tempfile
@@ -187,9 +186,6 @@ class Member(Node):
         made = cls(first.name, first.service.partition("|")[2], first.folder / node, first._sandbox)
         made.registered, made.node, made.extra = first.registered, node, first.extra
         made.store, made.asked = store, first.asked
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            made._port = free.getsockname()[1]
         return made
 
     @property

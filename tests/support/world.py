@@ -30,6 +30,7 @@ from yarl import URL
 
 from bars_gateway.config import Settings, load
 from bars_gateway.daemon import gateway
+from bars_gateway.demo.stage import free_ports
 from bars_gateway.keyring import CLEAR
 from bars_gateway.model.messages import Part
 from bars_gateway.model.readings import MessageHistory, Overview
@@ -92,7 +93,7 @@ class Node:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._port = 0
+        (self._port,) = free_ports(1)
         self._notices: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.registered: Registered
         self.extra = ""
@@ -174,8 +175,6 @@ class Node:
         self._task = group.create_task(run)
         async with asyncio.timeout(PATIENCE):
             self.gateway = await opened
-        assert self.gateway.inbound_port
-        self._port = self.gateway.inbound_port
         await self.register()
 
     async def stop(self) -> None:

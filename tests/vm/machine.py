@@ -13,7 +13,6 @@ import base64
 import itertools
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,13 +24,6 @@ from volatile_disk import VolatileDisk
 PATIENCE = float(os.environ.get("BARS_VM_PATIENCE", "600"))  # seconds, of a start
 _RELAY = Path(__file__).with_name("relay")
 _OUTSIDE = "10.0.2.100"  # how the machine names what is relayed to this one
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody has."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from machine import Machine, free_port, relay
+from machine import Machine, relay
 from messages import RECEIVER, SENDER
 from traffic import Epr, Sender, Traffic
 from volatile_disk import VolatileDisk
 from world import Node
 
+from bars_gateway.demo.stage import free_ports
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 
 NATIONAL = "/srv/national"  # in there
@@ -96,7 +97,7 @@ def _port_of(national: Path) -> int:
     """Return the port of the national side: the machine's settings name it, also next time."""
     kept = national.with_suffix(".port")
     if not kept.exists():
-        kept.write_text(str(free_port()), "utf-8")
+        kept.write_text(str(*free_ports(1)), "utf-8")
     return int(kept.read_text("utf-8"))
 
 
@@ -127,7 +128,7 @@ async def scene(
         await ambulance.register()
         await ambulance.start(group)
         opened.push_async_callback(ambulance.stop)
-        receiving, submitting = free_port(), free_port()
+        receiving, submitting = free_ports(2)
         machine = Machine(
             boot,
             disk,
