@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from asked_epr import YES, answering, epr_at
 from messages import NHS_NUMBER, SENDER, validation_request
 from telling import emptied
 from telling import told as stamped
-from world import World, eventually, headers, post, world_in
+from world import World, answered_in_time, eventually, headers, post, world_in
 
 from bars_gateway.demo.messages import response
 from bars_gateway.standard import xml
@@ -198,9 +199,9 @@ async def test_an_answer_after_the_deadline_still_moves_the_workflow(world: Worl
         first = group.create_task(responded(world, body, sent))
         number = (await epr.question())["question_id"]
         late, _ = await first
-        early, _ = await responded(world, body, sent)
+        early, _ = await answered_in_time(partial(responded, world, body, sent))
         _, receipt = await epr.answer(number, YES)
-        after, _ = await responded(world, body, sent)
+        after, _ = await answered_in_time(partial(responded, world, body, sent))
     notice = await world.ambulance.document("inbox/new/000000000002.decided_late.json")
 
     assert (408, 425, True, 409) == (late, early, receipt["late"], after)

@@ -65,6 +65,16 @@ async def in_time(condition: Callable[[], Awaitable[Any]]) -> Any:
             await asyncio.sleep(max(0.01, 2 * (time.monotonic() - began)))
 
 
+async def answered_in_time(ask: Callable[[], Awaitable[tuple[int, *tuple[Any, ...]]]]) -> Any:
+    """Return what *ask* gets, asked again while a busy machine takes too long for it: a 408."""
+
+    async def answered() -> Any:
+        found = await ask()
+        return None if found[0] == 408 else found
+
+    return await in_time(answered)
+
+
 @cache
 def _signing_key(name: str) -> Mapping[str, bytes]:
     """Return the files of a key that signs JWTs: made once, since it takes long."""
