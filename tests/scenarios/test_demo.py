@@ -17,9 +17,10 @@ from bars_gateway.demo.nodes import NODES_CHAPTERS
 from bars_gateway.demo.stage import TimelinePrinter
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bars_gateway", "demo", *arguments],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -117,8 +118,10 @@ def test_a_chapter_that_there_is_not_is_named() -> None:
 @pytest.mark.needs("postgres")
 def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
     """It starts a server of its own, counts every message at both ends, and leaves nothing."""
-    before = set(Path(TEMPORARY).glob("bars-gateway-demo-*"))
-    ended = demo("--once", "--nodes", "2")
+    with tempfile.TemporaryDirectory() as temporary:  # another demo may run in ours meanwhile
+        Path(temporary).chmod(0o711)  # the server is another user's, where this one is root
+        ended = demo("--once", "--nodes", "2", TMPDIR=temporary)
+        left = list(Path(temporary).iterdir())
     lines = ended.stdout.splitlines()
 
     assert (0, "") == (ended.returncode, ended.stderr)
@@ -126,10 +129,7 @@ def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
     titles = [one.title for one in NODES_CHAPTERS]
     assert titles == [line for line in lines if line in titles]
     assert 2 == sum("0 lost, 0 doubled" in line for line in lines)
-    assert before == set(Path(TEMPORARY).glob("bars-gateway-demo-*"))
-
-
-TEMPORARY = tempfile.gettempdir()
+    assert [] == left
 
 
 async def test_without_postgresql_the_demo_of_two_nodes_says_what_cures_it(
