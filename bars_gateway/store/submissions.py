@@ -188,11 +188,13 @@ def _of_the_same_id(connection: Connection, submission: Submission) -> Sequence[
 
 
 def _sent_there(submission: Submission, same_id: Sequence[Row]) -> list[Row]:
-    """Return those that make the move of *submission*, of its provider and to its Receiver."""
+    """Return those of its provider and to its Receiver; of a request those that are requests."""
+    is_new = submission.move is Move.REQUEST  # what a response does is known beside its workflow
     return [
         row
         for row in same_id
-        if (row["provider"], row["move"]) == (submission.provider, submission.move)
+        if row["provider"] == submission.provider
+        and (row["move"] == Move.REQUEST) is is_new
         and same_service(row["receiver"], submission.receiver)
     ]
 

@@ -7,14 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from store_values import NOW, OURS, attempt, claim_next, payload, submission
+from store_values import (
+    NOW,
+    OURS,
+    arrival,
+    attempt,
+    claim_next,
+    payload,
+    submission,
+    wording,
+)
 
 from bars_gateway.demo import messages
 from bars_gateway.model.messages import Accepted, OutboundState, Settled
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
 THEIRS, ELSEWHERE = messages.RECEIVER, "https://fhir.nhs.uk/Id/dos-service-id|2000000999"
@@ -83,6 +92,17 @@ async def test_whatever_move_is_written_anew_is_one_message(store: Store, move: 
     """A second cancellation would be refused, and a second last word be compared with the first."""
     first = await submitted(store, move=move, responds_to=None)
     second = await submitted(store, nothing, move=move, responds_to=None)
+
+    assert first == second
+
+
+async def test_a_response_written_anew_is_one_message_however_it_was_heard(store: Store) -> None:
+    """By itself it may be unclear; it is kept as what it means beside its request."""
+    about = {"request_type": RequestType.REFERRAL, "use_case": "a6t2"}
+    await store.inbound.receive(arrival(bundle_id="b1", **about), NOW)
+    says = {"move": Move.UNCLEAR, "responds_to": "b1", "wording": wording("finished"), **about}
+    first = await submitted(store, **says)
+    second = await submitted(store, nothing, **says)
 
     assert first == second
 
