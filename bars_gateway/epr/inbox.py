@@ -191,7 +191,7 @@ class Deliveries:
     async def _deliver(self, notices: Sequence[Notice]) -> list[Notice]:
         """Write as many of *notices* as may be in memory together, and return those."""
         composed: list[_Composed] = []
-        size = 0
+        size, self._held = 0, None
         for notice in notices:
             files = await self._files_or_none(notice)
             composed += [(notice, files)] if files else []
@@ -208,9 +208,21 @@ class Deliveries:
             raise
         except Exception as error:  # unit of work
             if len(composed) > 1:
-                return [notice for one in composed for notice in await self._written([one])]
+                return await self._each_written(composed)
             await self._store.asides.keep_back(self._provider, composed[0][0].notice_id, error)
             return []
+
+    async def _each_written(self, composed: Sequence[_Composed]) -> list[Notice]:
+        """Write each by itself; what follows one that was not waits for the next look."""
+        done: list[Notice] = []
+        waiting: set[int] = set()  # workflows
+        for one in composed:
+            workflow = one[0].workflow_id
+            written = [] if workflow in waiting else await self._written([one])
+            done += written
+            if not written:
+                waiting.add(workflow)
+        return done
 
     async def _files_or_none(self, notice: Notice) -> list[_File]:
         """Return the files of a notice; none after an internal error: it is kept back, and told."""
@@ -245,7 +257,6 @@ class Deliveries:
         self._spool.require_in_place()
         self._spool.inbox_tmp.refresh()
         self._spool.inbox_new.refresh()
-        self._held = None
         written = self._flushed(self._each(self._put, composed))
         placed = self._each(self._place, written)
         self._spool.inbox_new.sync()

@@ -517,6 +517,22 @@ def test_what_follows_in_a_workflow_overtakes_no_notice_that_is_open_elsewhere(
     assert ["1.json", "3.json"] == lay
 
 
+async def test_what_follows_overtakes_nothing_where_each_is_written_by_itself(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failure that nobody foresaw: one that waits then is told, too."""
+    notices = [(1, "first", b"{}"), (2, "first", b"{}"), (3, "other", Mock()), (4, "third", b"{}")]
+    composed = [
+        (Mock(notice_id=number, workflow_id=workflow), [inbox._File(f"{number}.json", body)])
+        for number, workflow, body in notices
+    ]
+    deliveries = Deliveries(AsyncMock(), spool, provider="trust", now=utc_now)
+    monkeypatch.setattr(os, "rename", busy(os.rename, "1.json"))
+    written = [each.notice_id for each in await deliveries._written(composed)]
+
+    assert ([4], "EBUSY") == (written, deliveries._held)
+
+
 def test_a_question_that_is_over_may_lie_while_the_epr_has_it_open(
     questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
