@@ -168,14 +168,15 @@ class Intake:
         self, body: bytes, media_type: str, envelope: Envelope
     ) -> Accepted | Submission:
         """
-        Return what `prepare` makes, or the receipt of bytes that it would refuse and were taken.
+        Return what `prepare` makes, or the receipt of what it would refuse and was taken.
 
         A rule, a clock or a service that speaks against them now did not when they were taken.
         """
         try:
             return await self._prepare(body, media_type, envelope)
         except SubmissionRefused as refused:
-            accepted = await self.taken(body)
+            request = Payload(media_type=media_type, headers={}, body=body)
+            accepted = await self._store.outbound.taken_before(self._provider, request)
             if accepted is None:
                 self._log(refused)
                 raise

@@ -117,6 +117,13 @@ class Outbound(Noun):
         return submissions.submitted(connection, provider, fingerprint)
 
     @reads
+    def taken_before(
+        self, connection: Connection, provider: str, request: Payload
+    ) -> Accepted | None:
+        """Return the receipt that these bytes were given, or what they say under their id."""
+        return submissions.taken_before(connection, provider, request)
+
+    @reads
     def correlation_of(
         self,
         connection: Connection,

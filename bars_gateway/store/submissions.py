@@ -8,6 +8,7 @@ may have other times then; anything else may not, for an update may keep the Bun
 request, and say a second time what holds again.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -18,12 +19,13 @@ from bars_gateway.model.messages import (
     Change,
     OutboundState,
     Part,
+    Payload,
     Received,
     Submission,
     Warned,
 )
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.consistency import said, stands
 from bars_gateway.standard.formats import digest
 from bars_gateway.standard.guards import (
@@ -36,6 +38,7 @@ from bars_gateway.standard.guards import (
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD, PLAN_SENT_BACK
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.remarks import FINDS
 from bars_gateway.standard.rules import said_unclearly
@@ -121,7 +124,7 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> Ro
     seen = seen_before(connection, submission)
     if seen["sent_before"]:
         raise MoveRefused([SENT_BEFORE])
-    same_id = _of_the_same_id(connection, submission) if seen["bundle_id"] else []
+    same_id = _of_the_same_id(connection, submission.bundle_id) if seen["bundle_id"] else []
     again = _written_anew(connection, submission, same_id)
     if again is not None:
         return again
@@ -183,19 +186,19 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
     return queued
 
 
-def _of_the_same_id(connection: Connection, submission: Submission) -> Sequence[Row]:
-    return list(connection.rows("bundles_sent", bundle_id=submission.bundle_id))
+def _of_the_same_id(connection: Connection, bundle_id: str) -> Sequence[Row]:
+    return list(connection.rows("bundles_sent", bundle_id=bundle_id))
 
 
-def _sent_there(submission: Submission, same_id: Sequence[Row]) -> list[Row]:
-    """Return those of its provider and to its Receiver; of a request those that are requests."""
-    is_new = submission.move is Move.REQUEST  # what a response does is known beside its workflow
+def _sent_there(provider: str, receiver: str, move: Move, same_id: Sequence[Row]) -> Sequence[Row]:
+    """Return those of *provider* to *receiver*; of a request those that are requests."""
+    is_new = move is Move.REQUEST  # what a response does is known beside its workflow
     return [
         row
         for row in same_id
-        if row["provider"] == submission.provider
+        if row["provider"] == provider
         and (row["move"] == Move.REQUEST) is is_new
-        and same_service(row["receiver"], submission.receiver)
+        and same_service(row["receiver"], receiver)
     ]
 
 
@@ -203,24 +206,52 @@ def _written_anew(
     connection: Connection, submission: Submission, same_id: Sequence[Row]
 ) -> Row | None:
     """Return what was taken before, and says the same in other bytes under its Bundle.id."""
-    there = _sent_there(submission, same_id)
-    this = _says(read_payload(submission.request), submission) if there else None
+    move = submission.move
+    there = _sent_there(submission.provider, submission.receiver, move, same_id)
+    return _alike(connection, read_payload(submission.request), move, there) if there else None
+
+
+def taken_before(connection: Connection, provider: str, request: Payload) -> Accepted | None:
+    """Return the receipt that these bytes were given, or what they say under their Bundle.id."""
+    found = _same(connection, provider, hashlib.sha256(request.body).hexdigest())
+    if found is None:
+        found = _said_before(connection, provider, request)
+    return None if found is None else accepted_of(found)
+
+
+def _said_before(connection: Connection, provider: str, request: Payload) -> Row | None:
+    try:
+        message = read_payload(request)
+    except MalformedBundle:
+        return None
+    move, same_id = move_of(message), _of_the_same_id(connection, message.bundle_id)
+    if move is None or not same_id or not message.destinations:
+        return None
+    there = _sent_there(provider, message.destinations[0], move, same_id)
+    return _alike(connection, message, move, there)
+
+
+def _alike(
+    connection: Connection, message: Message, move: Move, there: Sequence[Row]
+) -> Row | None:
+    """Return what of that says what *message* does."""
+    this = _says(message, move)
     for row in there:
         before = read_kept(row, connection.vault)
-        if before is not None and this == _says(before, submission):
-            return _same(connection, submission.provider, row["fingerprint"])
+        if before is not None and this == _says(before, move):
+            return _same(connection, row["provider"], row["fingerprint"])
     return None
 
 
-def _says(message: Message, submission: Submission) -> str:
-    if submission.move is not Move.REQUEST:
-        return digest(message.root)
-    return said(message, submission.move, submission.receiver, submission.correlation_id)
+def _says(message: Message, move: Move) -> str:
+    return said(message, move, "", "") if move is Move.REQUEST else digest(message.root)
 
 
 def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequence[Warned]:
     """Return what the receipt warns of: the Receiver may take this request for what it has."""
-    there = _sent_there(submission, same_id) if submission.move is Move.REQUEST else []
+    if submission.move is not Move.REQUEST:
+        return []
+    there = _sent_there(submission.provider, submission.receiver, submission.move, same_id)
     return [
         Warned(
             rule=BUNDLE_ID_TAKEN.rule,

@@ -457,6 +457,23 @@ async def test_taken_bytes_have_their_receipt_whatever_speaks_against_them_now(
     assert "E05" == (await refused(stricter, messages.referral())).issues[0].rule
 
 
+async def test_what_is_written_anew_has_its_receipt_whatever_speaks_against_it_now(
+    store: Store, intake: Intake
+) -> None:
+    """Else an EPR that lost the first answer tells its user that nobody was referred."""
+    first = await intake.submit(body := messages.referral(), JSON, NOTHING)
+    anew = json.loads(body)
+
+    async def no_more(_message: Message) -> Issue:
+        return Issue(rule="E05", path="Bundle", text="it takes none")
+
+    stricter = intake_of(store, target_check=no_more)
+    assert first == await stricter.submit(json.dumps(anew, indent=3).encode(), JSON, NOTHING)
+    anew["id"] = str(uuid4())
+    problem = await refused(stricter, json.dumps(anew).encode())
+    assert (["E05"], None) == ([each.rule for each in problem.issues], problem.request_id)
+
+
 async def test_a_refusal_of_taken_bytes_says_that_they_were_taken(
     store: Store, intake: Intake
 ) -> None:
