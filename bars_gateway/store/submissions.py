@@ -252,6 +252,7 @@ def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequenc
     if submission.move is not Move.REQUEST:
         return []
     there = _sent_there(submission.provider, submission.receiver, submission.move, same_id)
+    known_there = [row for row in there if row["state"] not in _NEVER_THERE]
     return [
         Warned(
             rule=BUNDLE_ID_TAKEN.rule,
@@ -260,8 +261,7 @@ def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequenc
             " refuse this one, or take it for that, and read nothing of what is new. Give each"
             " new message a UUID of its own",
         )
-        for row in there[:1]
-        if row["state"] not in _NEVER_THERE
+        for row in known_there[:1]
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from store_values import (
+    ANSWER,
     NOW,
     OURS,
     arrival,
@@ -42,10 +43,18 @@ def nothing(_bundle: Bundle) -> None:
 
 
 def worse(bundle: Bundle) -> None:
+    described(bundle, "Invented: worse than before.")
+
+
+def better(bundle: Bundle) -> None:
+    described(bundle, "Invented: better than before.")
+
+
+def described(bundle: Bundle, how: str) -> None:
     plan = next(
         e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "CarePlan"
     )
-    plan["description"] = "Invented: worse than before."
+    plan["description"] = how
 
 
 async def submitted(
@@ -150,17 +159,33 @@ async def test_elsewhere_nothing_is_warned_of(store: Store) -> None:
     assert () == (await submitted(store, worse, receiver=ELSEWHERE)).warnings
 
 
+async def ends(store: Store, answer: ProxyAnswer, verdict: Verdict, state: OutboundState) -> None:
+    """Let what is sent next end so."""
+    claim = await claim_next(store, NOW + timedelta(minutes=2), ("trust",))
+    assert claim is not None
+    settled = Settled(state=state)
+    told = attempt(claim, verdict)
+    await store.outbound.settle(claim, answer, attempt=told, settlement=settled)
+
+
+REFUSED = ProxyAnswer(status=422, code="REC_UNPROCESSABLE_ENTITY")
+
+
 async def test_what_was_refused_may_be_corrected_under_its_id(store: Store) -> None:
     """That Receiver has nothing of it."""
     await submitted(store)
-    claim = await claim_next(store, NOW + timedelta(minutes=2), ("trust",))
-    assert claim is not None
-    refused = ProxyAnswer(status=422, code="REC_UNPROCESSABLE_ENTITY")
-    await store.outbound.settle(
-        claim,
-        refused,
-        attempt=attempt(claim, Verdict.REFUSED),
-        settlement=Settled(state=OutboundState.REFUSED),
-    )
+    await ends(store, REFUSED, Verdict.REFUSED, OutboundState.REFUSED)
 
     assert () == (await submitted(store, worse)).warnings
+
+
+async def test_what_is_there_is_warned_of_though_another_was_refused_since(store: Store) -> None:
+    """As one is that has the Bundle.id of another: the next may be taken for the first."""
+    first = await submitted(store)
+    await ends(store, ANSWER, Verdict.ACKNOWLEDGED, OutboundState.ACKNOWLEDGED)
+    await submitted(store, worse)
+    await ends(store, REFUSED, Verdict.REFUSED, OutboundState.REFUSED)
+    third = await submitted(store, better)
+
+    assert ["B05"] == [each.rule for each in third.warnings if "another message" in each.problem]
+    assert first.request_id in third.warnings[0].problem
