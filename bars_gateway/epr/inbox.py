@@ -109,6 +109,7 @@ class Deliveries:
         self._beat: Callable[[], None] = lambda: None
         self.trouble: str | None = None  # why notices wait; None while they are delivered
         self._held: str | None = None  # why one cannot be written, which holds up no other
+        self._waiting: set[int] = set()  # numbers of those, at the last look
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Deliver until stopped; *beat* at each step."""
@@ -192,7 +193,13 @@ class Deliveries:
         """Write as many of *notices* as may be in memory together, and return those."""
         composed: list[_Composed] = []
         size, self._held = 0, None
+        waited, self._waiting = self._waiting, set()
+        behind: set[int] = set()  # workflows: what follows takes no memory from all others
         for notice in notices:
+            if notice.workflow_id in behind:
+                continue
+            if notice.notice_id in waited:
+                behind.add(notice.workflow_id)
             files = await self._files_or_none(notice)
             composed += [(notice, files)] if files else []
             size += sum(len(file.body) for file in files)
@@ -277,6 +284,7 @@ class Deliveries:
                 if not is_open_elsewhere(error):
                     raise
                 waiting.add(notice.workflow_id)
+                self._waiting.add(notice.notice_id)
                 self._held = errno.errorcode[error.errno or 0]
             else:
                 done.append((notice, files))

@@ -533,6 +533,21 @@ async def test_what_follows_overtakes_nothing_where_each_is_written_by_itself(
     assert ([4], "EBUSY") == (written, deliveries._held)
 
 
+async def test_what_is_large_and_waits_keeps_no_other_waiting(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows one that is open elsewhere is not in memory, which is for all others."""
+    monkeypatch.setattr(inbox, "_BATCH_BYTES", 2)
+    monkeypatch.setattr(os, "rename", busy(os.rename, "1.json"))
+    deliveries = Deliveries(Mock(), spool, provider="trust", now=utc_now)
+    notices = [Mock(notice_id=number, workflow_id=number // 3) for number in (1, 2, 3)]
+    read = AsyncMock(side_effect=lambda each: [inbox._File(f"{each.notice_id}.json", b"1")])
+    monkeypatch.setattr(deliveries, "_files_or_none", read)
+    looks = [await deliveries._deliver(notices) for _ in range(3)]
+
+    assert [[], [3], [3]] == [[each.notice_id for each in look] for look in looks]
+
+
 def test_a_question_that_is_over_may_lie_while_the_epr_has_it_open(
     questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
