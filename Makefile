@@ -116,7 +116,7 @@ test-postgresql: $(VENV)/tests
 	TMPDIR="$$folder" BARS_TEST_ENGINE=postgresql $(BIN)/pytest --basetemp "$$folder/t" \
 	  --numprocesses $(WORKERS) --dist worksteal $(ON_SERVER) $(ARGS)
 
-# Two processes with half of the files each: to hand 3,400 tests of a millisecond out one by one, and
+# Two processes with half of the files each: to hand thousands of tests of a millisecond out one by one, and
 # to report each, takes pytest-xdist longer than they do. 5 says that ARGS chose nothing in a half.
 quick: $(VENV)/tests
 	@told=$$(mktemp) && trap 'rm -f "$$told"' EXIT INT TERM; \
@@ -223,7 +223,7 @@ $(VENV)/docs: documentation/requirements.lock $(VENV)/tests
 docs: $(VENV)/docs
 	@command -v dot >/dev/null || { \
 	  echo 'There is no dot, which draws. This cures it: sudo apt-get install graphviz'; exit 1; }
-	@$(if $(PICTURES),,BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py)
+	@$(if $(PICTURES),,rm -rf build/pictures && BARS_PICTURES=build/pictures $(BIN)/pytest -q -p no:xdist tests/console/test_pictures.py)
 	@ls build/pictures/*.png >/dev/null 2>&1 || { \
 	  echo 'There are no pictures of the console, which a test takes in chromium. This cures it: sudo apt-get install chromium'; exit 1; }
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
