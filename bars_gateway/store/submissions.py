@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
+from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import (
     Accepted,
     Change,
@@ -135,7 +136,7 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> Ro
     if submission.too_late:
         raise MoveRefused(submission.too_late)
     submission, workflow_id = _placed(connection, submission, now)
-    _refuse_a_shared_bundle_id(connection, submission, workflow_id, same_id)
+    _refuse_a_shared_bundle_id(submission, workflow_id, same_id)
     warned = [
         *_warned_of_its_id(submission, same_id),
         *_warned_of_others(connection, submission, found, workflow_id),
@@ -186,29 +187,42 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
     return queued
 
 
-def _of_the_same_id(connection: Connection, bundle_id: str) -> Sequence[Row]:
-    return list(connection.rows("bundles_sent", bundle_id=bundle_id))
+@frozen
+class _Sent:
+    """What was submitted under a Bundle.id."""
+
+    row: Row
+    message: Message | None  # None: it can be read no more
 
 
-def _sent_there(provider: str, receiver: str, move: Move, same_id: Sequence[Row]) -> Sequence[Row]:
+def _of_the_same_id(connection: Connection, bundle_id: str) -> Sequence[_Sent]:
+    found = connection.rows("bundles_sent", bundle_id=bundle_id)
+    return [_Sent(row, read_kept(row, connection.vault)) for row in found]
+
+
+def _sent_there(
+    provider: str, receiver: str, move: Move, same_id: Sequence[_Sent]
+) -> Sequence[_Sent]:
     """Return those of *provider* to *receiver*; of a request those that are requests."""
     is_new = move is Move.REQUEST  # what a response does is known beside its workflow
     return [
-        row
-        for row in same_id
-        if row["provider"] == provider
-        and (row["move"] == Move.REQUEST) is is_new
-        and same_service(row["receiver"], receiver)
+        each
+        for each in same_id
+        if each.row["provider"] == provider
+        and (each.row["move"] == Move.REQUEST) is is_new
+        and same_service(each.row["receiver"], receiver)
     ]
 
 
 def _written_anew(
-    connection: Connection, submission: Submission, same_id: Sequence[Row]
+    connection: Connection, submission: Submission, same_id: Sequence[_Sent]
 ) -> Row | None:
     """Return what was taken before, and says the same in other bytes under its Bundle.id."""
     move = submission.move
     there = _sent_there(submission.provider, submission.receiver, move, same_id)
-    return _alike(connection, read_payload(submission.request), move, there) if there else None
+    if all(each.message is None for each in there):
+        return None
+    return _alike(connection, read_payload(submission.request), move, there)
 
 
 def taken_before(connection: Connection, provider: str, request: Payload) -> Accepted | None:
@@ -232,14 +246,13 @@ def _said_before(connection: Connection, provider: str, request: Payload) -> Row
 
 
 def _alike(
-    connection: Connection, message: Message, move: Move, there: Sequence[Row]
+    connection: Connection, message: Message, move: Move, there: Sequence[_Sent]
 ) -> Row | None:
     """Return what of that says what *message* does."""
     this = _says(message, move)
-    for row in there:
-        before = read_kept(row, connection.vault)
-        if before is not None and this == _says(before, move):
-            return _same(connection, row["provider"], row["fingerprint"])
+    for each in there:
+        if each.message is not None and this == _says(each.message, move):
+            return _same(connection, each.row["provider"], each.row["fingerprint"])
     return None
 
 
@@ -247,12 +260,12 @@ def _says(message: Message, move: Move) -> str:
     return said(message, move, "", "") if move is Move.REQUEST else digest(message.root)
 
 
-def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequence[Warned]:
+def _warned_of_its_id(submission: Submission, same_id: Sequence[_Sent]) -> Sequence[Warned]:
     """Return what the receipt warns of: the Receiver may take this request for what it has."""
     if submission.move is not Move.REQUEST:
         return []
     there = _sent_there(submission.provider, submission.receiver, submission.move, same_id)
-    known_there = [row for row in there if row["state"] not in _NEVER_THERE]
+    known_there = [each.row for each in there if each.row["state"] not in _NEVER_THERE]
     return [
         Warned(
             rule=BUNDLE_ID_TAKEN.rule,
@@ -266,12 +279,10 @@ def _warned_of_its_id(submission: Submission, same_id: Sequence[Row]) -> Sequenc
 
 
 def _refuse_a_shared_bundle_id(
-    connection: Connection, submission: Submission, workflow_id: int, same_id: Sequence[Row]
+    submission: Submission, workflow_id: int, same_id: Sequence[_Sent]
 ) -> None:
     """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
-    others = [
-        read_kept(row, connection.vault) for row in same_id if row["workflow_id"] != workflow_id
-    ]
+    others = [each.message for each in same_id if each.row["workflow_id"] != workflow_id]
     theirs = [patient_of(message) for message in others if message is not None]
     ours = patient_of(read_payload(submission.request)) if theirs else None
     if any(ours and compare(ours, each) is Sameness.OTHER_PATIENT for each in theirs):
