@@ -57,10 +57,8 @@ def _wanting(item):
     return wanting
 
 
-def _allowed(item):
-    """Return the seconds that *item* asks for, 0 where it has what every test has."""
-    marker = item.get_closest_marker("timeout")
-    return marker.args[0] if marker else 0
+def _is_long(item):
+    return item.get_closest_marker("long") is not None
 
 
 def pytest_generate_tests(metafunc):
@@ -116,7 +114,7 @@ def pytest_collection_modifyitems(items, config):
     """Begin with what takes longest: at the end, one process would wait for another's last test."""
     left_out = {*_left_out(items)}
     config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted((each for each in items if each not in left_out), key=_allowed, reverse=True)
+    items[:] = sorted((each for each in items if each not in left_out), key=_is_long, reverse=True)
 
 
 @pytest.hookimpl(tryfirst=True)

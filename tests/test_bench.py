@@ -40,6 +40,7 @@ def test_the_document_names_every_figure() -> None:
     assert [] == [each for each in named if each not in written]
 
 
+@pytest.mark.long
 def test_gateways_are_measured() -> None:
     """One short round of real gateways without a base: each has its figure."""
     printed = printed_by("run.py", **FEW)
@@ -55,7 +56,7 @@ SHORT = {"ROUNDS": "1", "MESSAGES": "8", "PEER": "none", "ONLY": "examining", "H
 
 @pytest.mark.needs("git", "make")
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone has a commit to compare with")
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_build_is_compared_with_another() -> None:
     """What `docs/debugging.md` has a developer type: figures beside its own, and statements."""
     lines = block("debugging.md", "make bench BASE").replace("COMMIT", "HEAD")
@@ -74,6 +75,7 @@ def test_a_build_is_compared_with_another() -> None:
 
 
 @pytest.mark.needs("postgres")
+@pytest.mark.long
 def test_gateways_on_a_server_are_measured() -> None:
     """One short round of all: what PostgreSQL takes has a figure and a ratio to the file."""
     printed = printed_by("on_a_server.py", **FEW)
@@ -93,6 +95,7 @@ def test_gateways_on_a_server_are_measured() -> None:
         ("purging.py", {"STORED": "200", "QUIET": "1", "FLOW": "1"}, "purge 1: nothing of"),
     ],
 )
+@pytest.mark.long
 def test_the_others_end_well(program: str, few: dict[str, str], last: str) -> None:
     """With few messages, whose figures mean nothing."""
     ended = subprocess.run(

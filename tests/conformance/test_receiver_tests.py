@@ -353,6 +353,7 @@ async def harness_in(folder: Path) -> AsyncIterator[Harness]:
         answering.cancel()
 
 
+@pytest.mark.long
 async def test_every_official_receiver_test_passes(tmp_path: Path) -> None:
     """What the harness expects and what it gets are the same, but for what is explained."""
     data = read_tests()

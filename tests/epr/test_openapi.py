@@ -165,6 +165,7 @@ def ask_everything(document: dict[str, Any], address: str) -> None:
 _LIMITS = {"wait": 0.05, "id": 3}  # nobody waits for long, and most of what is asked for is there
 
 
+@pytest.mark.long
 async def test_every_answer_is_as_described(
     store: Store, epr: aiohttp.ClientSession, socket_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ async def open_alerts(world: World) -> list[Alert]:
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.long
 async def test_one_outage_of_many_messages_is_one_alert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ async def _patiently(condition: Callable[[], Awaitable[bool]]) -> None:
     await in_time(condition)
 
 
+@pytest.mark.long
 async def test_a_kill_between_decision_and_delivery_forgets_nothing(world: World) -> None:
     """What was decided is told after the next start: at least once, under the same number."""
     node, folder = world.ambulance, world.folder

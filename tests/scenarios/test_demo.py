@@ -116,6 +116,7 @@ def test_a_chapter_that_there_is_not_is_named() -> None:
 
 
 @pytest.mark.needs("postgres")
+@pytest.mark.long
 def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
     """It starts a server of its own, counts every message at both ends, and leaves nothing."""
     with tempfile.TemporaryDirectory() as temporary:  # another demo may run in ours meanwhile

@@ -261,6 +261,7 @@ def test_a_backup_stays_encrypted_and_goes_back(house: House) -> None:
     assert 4 == sum("is not in the ring" in each for each in without.problems)
 
 
+@pytest.mark.long
 def test_kills_at_every_step_of_a_rotation_lose_nothing(house: House) -> None:
     """From clear to the first key, and on to the second: before each commit, and after it."""
     house.fill(Vault())

@@ -19,6 +19,7 @@ _REFUSED = Sent(correlation_id="d", bundle_id="refused", taken_at=None)
 
 
 @pytest.mark.needs("postgres")
+@pytest.mark.long
 async def test_a_promoted_standby_has_all_that_was_acknowledged_and_nothing_twice(
     tmp_path: Path,
 ) -> None:

@@ -104,6 +104,7 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
         assert f"Nothing can be stored: the {why}" in said
 
 
+@pytest.mark.long
 async def test_a_full_spool_folder_holds_up_receipts_and_nothing_else(tmp_path: Path) -> None:
     """What was dropped is sent; receipt and outcome come once there is room, and once each."""
     async with (

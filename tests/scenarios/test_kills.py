@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import engines
+import pytest
 from messages import referral
 from two_nodes import drop_again
 from world import Node, World, begun, eventually, world_in
@@ -135,6 +136,7 @@ def settled(node: Node) -> int:
     return int(str(count))
 
 
+@pytest.mark.long
 async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """One record per message, order within each conversation, one final notice each."""
     seed = int(os.environ.get("BARS_SEED") or random.SystemRandom().randrange(10**6))

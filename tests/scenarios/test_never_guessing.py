@@ -117,6 +117,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.mark.both_engines
+@pytest.mark.long
 async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
     """Sixty courses of events, drawn again in the same way each time; on a server the first 20."""
     await each_drawn(PLANS, partial(play, world), examples=20 if engines.on_server() else 60)

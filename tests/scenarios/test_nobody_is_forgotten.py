@@ -106,6 +106,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.mark.of_sqlite
+@pytest.mark.long
 async def test_nobody_is_forgotten(world: World) -> None:
     """Thirty courses, drawn again in the same way each time; each third ends with a restore."""
     turns = chain.from_iterable((each, None, None) for each in cycle(RESTORES))

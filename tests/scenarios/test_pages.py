@@ -22,7 +22,7 @@ ENCRYPTED = {
 # ends as a duplicate, so that the first question would be its own.
 BY_FOLDER = r"(until )?ls spool/inbox/.*"
 LOST = rf"{BY_FOLDER}|curl .*/faults|bars-gateway send another\.json"
-pytestmark = pytest.mark.needs("curl", "jq", "sqlite3")
+pytestmark = [pytest.mark.needs("curl", "jq", "sqlite3"), pytest.mark.long]
 
 
 def scripts(what: str, *, by_socket: bool) -> list[object]:  # pages, each with what it needs

@@ -71,6 +71,7 @@ def _is_over(world: World, injector: Injector, before: int) -> bool:
 
 
 @pytest.mark.parametrize("door", [door for door in DOORS if door not in OF_STORE])
+@pytest.mark.long
 async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, door):
     """The daemon lives, the next message passes, and nothing of a payload is told."""
     await fails_at_each_step(world, injector, door)
@@ -78,6 +79,7 @@ async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, do
 
 @pytest.mark.both_engines
 @pytest.mark.parametrize("door", OF_STORE)
+@pytest.mark.long
 async def test_a_failure_at_any_step_of_the_store_ends_one_unit(world, injector, door):
     """A server runs a work once more that failed among others; either way the next one passes."""
     await fails_at_each_step(world, injector, door)

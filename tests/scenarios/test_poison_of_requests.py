@@ -245,6 +245,7 @@ async def _answer_on_the_socket(node: Node) -> None:
 @pytest.mark.both_engines
 @pytest.mark.each_fact_once  # the first course, and of it what the engine makes a difference to
 @pytest.mark.parametrize("name", COURSES)
+@pytest.mark.long
 async def test_a_failure_at_any_step_ends_one_answer(tmp_path: Path, name: str) -> None:
     """Who asked is answered, a person is told, and the same asked again is answered well."""
     play, *doors = COURSES[name]

@@ -97,6 +97,7 @@ def new_signing_key(node: Node) -> str:
     return key_id
 
 
+@pytest.mark.long
 async def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """With 200 messages in flight both keys change: each message is sent and received once."""
     outbound = f"max_in_flight = {IN_FLIGHT}\nmax_in_flight_per_receiver = {IN_FLIGHT}\n"

@@ -19,6 +19,7 @@ if (folder := programs()) is not None:  # Debian keeps it off everybody's path
 FEW = Strain(conversations=12, kills=2, stops=1, cuts=4, seconds=150)
 
 
+@pytest.mark.long
 async def test_two_nodes_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """One record for each message, in order, and one outcome, whoever dies over it."""
     seed = int(os.environ.get("BARS_SEED") or random.SystemRandom().randrange(10**6))

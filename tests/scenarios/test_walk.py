@@ -77,6 +77,7 @@ def typed(second: str, third: str, ports: dict[str, int]) -> str:
 
 
 @pytest.mark.needs("curl")
+@pytest.mark.long
 def test_the_walk_with_the_sandbox_works_as_it_is_written(
     first_terminal: list[str], tmp_path: Path, ports: dict[str, int], environment: dict[str, str]
 ) -> None:

@@ -757,6 +757,7 @@ async def insist(work: Callable[[], Awaitable[object]]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.long
 async def test_what_was_promised_is_there_once(seed: int) -> None:
     """Two nodes, a server that is stopped as by a power cut, sessions that are cut anywhere."""
     rng = random.Random(seed)

@@ -769,6 +769,7 @@ async def test_a_restore_that_is_killed_is_done_by_the_next(home: Home, place: i
 
 
 @PLACES
+@pytest.mark.long
 async def test_a_hand_over_that_is_killed_is_done_by_the_next(home: Home, place: int) -> None:
     """Everything or nothing: no message without its bytes, notice and ledger."""
     await home.backed_up()
