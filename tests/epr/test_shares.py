@@ -283,12 +283,16 @@ def test_a_claimed_file_that_is_open_elsewhere_keeps_no_other_waiting(
     assert [] == [each for each in (root / "outbox/claimed").iterdir() if "one" in each.name]
 
 
+def drop_enveloped(root: Path) -> None:
+    (root / "outbox/new/one.envelope.json").write_bytes(b'{"submission_id": "1"}')
+    (root / "outbox/new/one.json").write_bytes(messages.referral())
+
+
 def test_an_envelope_that_is_open_elsewhere_follows_its_message(
     box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes to lie beside it once it is closed, as if it had never been open."""
-    (root / "outbox/new/one.envelope.json").write_bytes(b'{"submission_id": "1"}')
-    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    drop_enveloped(root)
     with monkeypatch.context() as scanner:
         scanner.setattr(os, "rename", busy(os.rename, ".v.one.envelope.json"))
         placed = [finished(box), finished(box)]
@@ -305,8 +309,7 @@ def test_an_envelope_that_was_open_replaces_no_later_one(
     box: Outbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The EPR has taken its message away, and another of that name lies there by now."""
-    (root / "outbox/new/one.envelope.json").write_bytes(b'{"submission_id": "1"}')
-    (root / "outbox/new/one.json").write_bytes(messages.referral())
+    drop_enveloped(root)
     with monkeypatch.context() as scanner:
         scanner.setattr(os, "rename", busy(os.rename, ".v.one.envelope.json"))
         finished(box)
