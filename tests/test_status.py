@@ -712,6 +712,18 @@ async def test_trouble_with_sending_turns_no_sender_away(
     assert (503, {"ready": False} | told) == (sending.status, json.loads(sending.text))
 
 
+async def test_one_file_that_is_open_elsewhere_stops_nothing(shown: Shown) -> None:
+    """All others go on: a monitor is told of it, and takes no node away."""
+    shown.running = replace(WELL, stalled={"/spool/trust": "EBUSY"})
+    sending, health = await shown.get("/readyz/sending"), await shown.get("/health")
+    reason = "a file in /spool/trust stands still: EBUSY"
+    told = {"ready": True, "receiving": True, "sending": True, "reasons": [reason]}
+    of_folder = {each["name"]: each["state"] for each in json.loads(health.text)["dependencies"]}
+
+    assert (200, told) == (sending.status, json.loads(sending.text))
+    assert "warning" == of_folder["epr_folder"]
+
+
 async def test_what_strays_into_an_outbox_stops_nothing(shown: Shown) -> None:
     """All else is sent: a monitor is told of it, and takes no node away."""
     shown.running = replace(WELL, lying=[STRAY])

@@ -32,16 +32,26 @@ _ASK = (
 _STALLED = "Whatever is to go there waits, and is kept."
 
 
+def is_one_file(reason: str) -> bool:
+    """Tell whether one file alone stands still for that *reason*, and all others go on."""
+    return reason in OPEN_ELSEWHERE
+
+
+def stands_still(folder: str, reason: str) -> str:
+    """Say that a folder stands still, or one file in it."""
+    return f"{'a file in ' if is_one_file(reason) else ''}{folder} stands still: {reason}"
+
+
 def stalled(folders: Mapping[str, str]) -> Iterator[Concern]:
     """Yield the folders of EPRs that stand still, each with its cure."""
     for folder, reason in folders.items():
-        is_one = reason in OPEN_ELSEWHERE
+        cure = cure_of_stalled(reason)
         yield Concern(
             kind=ConcernKind.FOLDER_STALLED,
             about=folder,
             name=folder,
-            text=f"{'a file in ' if is_one else ''}{folder} stands still: {reason}",
-            advice=cure_of_stalled(reason) if is_one else f"{cure_of_stalled(reason)} {_STALLED}",
+            text=stands_still(folder, reason),
+            advice=cure if is_one_file(reason) else f"{cure} {_STALLED}",
         )
 
 

@@ -26,7 +26,12 @@ from bars_gateway.errors import StoreError
 from bars_gateway.frozen import frozen
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import LOW_TIMES, SKEW_SHOWN, UNINSPECTED
-from bars_gateway.status.epr_concerns import LYING_SECONDS, STOPPED_ASKING
+from bars_gateway.status.epr_concerns import (
+    LYING_SECONDS,
+    STOPPED_ASKING,
+    is_one_file,
+    stands_still,
+)
 from bars_gateway.status.running import RuntimeState
 from bars_gateway.store.connection import LOOKING
 from bars_gateway.store.figures import Counted
@@ -80,8 +85,7 @@ def _of_sending(running: RuntimeState) -> Iterator[str]:
         yield f"provider {name} is not in the settings, and had messages under way"
     for kept_out in running.kept_out:
         yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
-    for folder, reason in running.stalled.items():
-        yield f"{folder} stands still: {reason}"
+    yield from _stalled(running, one_file=False)
     yield from _left_lying(running, may_be_all=True)
 
 
@@ -89,7 +93,14 @@ def _of_neither(running: RuntimeState) -> Iterator[str]:
     inspection = running.inspection
     if inspection is not None and inspection.waits_since is not None:
         yield f"{UNINSPECTED} since {inspection.waits_since:%Y-%m-%d %H:%M} UTC"
+    yield from _stalled(running, one_file=True)
     yield from _left_lying(running, may_be_all=False)
+
+
+def _stalled(running: RuntimeState, *, one_file: bool) -> Iterator[str]:
+    for folder, reason in running.stalled.items():
+        if is_one_file(reason) is one_file:
+            yield stands_still(folder, reason)
 
 
 def _left_lying(running: RuntimeState, *, may_be_all: bool) -> Iterator[str]:
@@ -140,10 +151,7 @@ def dependencies(
         *_kept_out(running),
         _receivers(running, counted),
         *_eprs(running, overview),
-        *(
-            Dependency(name="epr_folder", of=folder, state=HealthState.FAILING, reason=reason)
-            for folder, reason in running.stalled.items()
-        ),
+        *_folders(running),
         *_certificates(running, overview, first_days),
         _clock(running),
     ]
@@ -261,6 +269,12 @@ def _eprs(running: RuntimeState, overview: Overview | None) -> Iterator[Dependen
                 "refused": sum(each.count for each in epr.refused) if epr.known else None,
             },
         )
+
+
+def _folders(running: RuntimeState) -> Iterator[Dependency]:
+    for folder, reason in running.stalled.items():
+        state = HealthState.WARNING if is_one_file(reason) else HealthState.FAILING
+        yield Dependency(name="epr_folder", of=folder, state=state, reason=reason)
 
 
 def _leaves_lying(epr: EprCondition, now: datetime) -> bool:
