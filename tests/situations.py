@@ -65,6 +65,7 @@ def ours(request_type: RequestType, use_case: str) -> Iterator[Situation]:
             yield from known_elsewhere(begun)
         for kind in ("released", "retried", "resent", "delayed"):
             yield replace(begun, kind=kind)
+            yield replace(begun, kind=kind, state="not_sent")
         for remark in sorted(OF_DELAYS - {*ELSEWHERE}):
             yield replace(begun, kind="delayed", remarks=(remark,))
         yield replace(begun, state="queued", attempts=0)

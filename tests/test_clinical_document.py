@@ -156,6 +156,9 @@ def _worded(move: Move, says: Said | None) -> str:
     return f"`{move}`, `{says}`" if says else f"`{move}`"
 
 
+_READ_LATE = "`delayed`, `held`, `released` or `retried`, settled since"
+
+
 def unsettled() -> str:
     stages = (
         ("`queued`, never tried", begun(attempts=0)),
@@ -167,6 +170,8 @@ def unsettled() -> str:
         ("`released`", begun(kind="released")),
         ("`retried`", begun(kind="retried")),
         ("`resent`", begun(kind="resent")),
+        (_READ_LATE, begun(kind="delayed", state="not_sent")),
+        ("`resent`, settled since", begun(kind="resent", state="not_sent")),
     )
     told = [
         Told((kind, f"`{move}`"), replace(situation, move=move))

@@ -22,7 +22,7 @@ from bars_gateway.standard.sentences import (
     means,
     sentences,
 )
-from bars_gateway.standard.sentences.outcomes import ONE_OVER
+from bars_gateway.standard.sentences.outcomes import ONE_OVER, TOLD
 from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.turned_away import OF_CANCELLATIONS
 from bars_gateway.standard.sentences.words import Matter, matter_of
@@ -84,6 +84,25 @@ def test_what_was_never_tried_is_not_on_its_way(remarks: tuple[Remark, ...]) -> 
 
     assert ["has not left yet" in text for text in texts] == [True, False]
     assert ["on its way," in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "not_sent", "withdrawn"])
+@pytest.mark.parametrize("kind", ["delayed", "held", "released", "retried", "resent"])
+def test_what_is_read_once_its_message_is_settled_says_so(kind: str, state: str) -> None:
+    """Nobody waits for what has ended: the notice of how it did lies beside this one."""
+    read = Situation(
+        kind=kind,
+        direction="outbound",
+        state=state,
+        move=Move.REQUEST,
+        request_type=RequestType.REFERRAL,
+        use_case="a3",
+        remarks=(Remark.UNFIT,) if kind == "delayed" else (),
+    )
+    settled = "The referral has been settled since. Check how it ended: another notice says so."
+    twice = " If the earlier one arrived after all, two records of it are there: ask which stands."
+
+    assert settled + (twice if kind == "resent" else "") == means(read)
 
 
 @pytest.mark.exhaustive
@@ -176,6 +195,8 @@ def told_as(situation: Situation) -> tuple[object, ...]:
         kind = "held" if state == "held" else kind
     if situation.reading and situation.kind is None and situation.reading is not ReadProgress.WAITS:
         kind = "cancel_not_sent"  # whoever looks reads what was told
+    if kind in {"delayed", "released", "retried"} and state == "not_sent":
+        kind = "read late"
     attempts = situation.attempts
     if kind not in {"held", "outcome"} or state not in {"held", "refused", "queued"}:
         attempts = 1
@@ -540,11 +561,13 @@ def test_who_is_responsible_is_said_by_application() -> None:
 
 @pytest.mark.exhaustive
 def test_nothing_that_was_refused_says_that_nobody_is_on_the_way() -> None:
-    """A refused cancellation leaves what it would have ended."""
+    """A refused cancellation leaves what it would have ended; its outcome says so, at the least."""
     cancels = [
         each
         for each in everything()
-        if each.move is Move.CANCEL and each.state in {"refused", "unconfirmed", "not_sent"}
+        if each.move is Move.CANCEL
+        and each.state in {"refused", "unconfirmed", "not_sent"}
+        and each.kind not in TOLD
     ]
 
     assert {Asks.TELEPHONE} == {asks_of(each) for each in cancels}

@@ -258,6 +258,21 @@ async def test_a_late_message_is_reported_once(store: Store) -> None:
     assert (NoticeKind.DELAYED, "queued") == (notice.kind, notice.state)
 
 
+async def test_what_is_told_as_late_and_read_after_its_end_says_that_it_has_ended(
+    store: Store,
+) -> None:
+    """An EPR that was away reads both together: one must not say what the other denies."""
+    await store.outbound.submit(submission(), NOW)
+    await store.outbound.tell_delays(NOW + timedelta(minutes=2))
+    await store.outbound.give_up(NOW + timedelta(hours=3))
+    read = [documents.notice(each) for each in await store.notices.pending("trust", 10)]
+    (late, ended) = (str(each["means"]) for each in read)
+
+    assert ["delayed", "outcome"] == [each["kind"] for each in read]
+    assert "has been settled since" in late
+    assert "never left this organisation" in ended
+
+
 async def test_a_message_whose_epr_was_told_is_late_to_the_operator_too(store: Store) -> None:
     """Until it is settled: on the page, and by whom alerts are sent."""
     other = f"{THEIRS}3"

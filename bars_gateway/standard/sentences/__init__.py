@@ -302,11 +302,18 @@ def _ours(situation: Situation) -> Rows:
         over = situation.stands in FINAL and reading is ReadProgress.OTHER_PATIENT
         return outcomes.NOT_GONE_AND_OVER if over else outcomes.NOT_GONE[reading]
     if kind in outcomes.TOLD:
+        if _is_settled(situation):
+            again = kind == "resent"
+            return outcomes.RESENT_AND_SETTLED_SINCE if again else outcomes.SETTLED_SINCE
         return _waiting(outcomes.TOLD[str(kind)], situation, late=late)
     if state in outcomes.OPEN:
         rows = outcomes.TOLD["delayed"] if late else outcomes.OPEN[state]
         return _waiting(rows, situation, late=late)
     return _settled(situation)
+
+
+def _is_settled(situation: Situation) -> bool:
+    return situation.state not in outcomes.OPEN
 
 
 def _settled(situation: Situation) -> Rows:
@@ -394,6 +401,7 @@ def _is_told(remark: Remark, situation: Situation) -> bool:
     return (
         remark in TOLD_BY_ITSELF
         or (remark in ON_ALL and situation.kind is not None)  # it was said before all else
+        or (remark is Remark.UNFIT and situation.kind == "delayed" and _is_settled(situation))
         or (remark, situation.says) in _TOLD_WITH
         or (remark, situation.kind) in _TOLD_IN
         or not _SAID_BY.get(remark, frozenset()).isdisjoint(situation.remarks)

@@ -231,6 +231,9 @@ def _unsettled(begins: str, ends: str, asks: Asks) -> ByMove:
 _STOPPED = "{What} was stopped here: it will not go until somebody releases it."
 _TRYING = "the gateway goes on trying{until}."
 _WAIT = "Wait: you will be told how it ends."
+_PERHAPS_TWO = (
+    "If the earlier one arrived after all, two records of it are there: ask which stands."
+)
 
 ON_ITS_WAY = _unsettled("{What} is on its way, and not confirmed yet.", " " + _WAIT, Asks.WAIT)
 # No attempt has begun: whoever reads that it is on its way would believe that it had left.
@@ -272,11 +275,13 @@ TOLD: Mapping[str, ByMove] = {
         Asks.WAIT,
     ),
     "resent": _unsettled(
-        "{What} is sent again, as another message: " + _TRYING,
-        " If the earlier one arrived after all, two records of it are there: ask which stands.",
-        Asks.CHECK,
+        "{What} is sent again, as another message: " + _TRYING, " " + _PERHAPS_TWO, Asks.CHECK
     ),
 }
+# A notice that is read once its message is settled; the outcome's own says more than its state.
+_SINCE = "{What} has been settled since. Check how it ended: another notice says so."
+SETTLED_SINCE: Rows = {None: check(_SINCE)}
+RESENT_AND_SETTLED_SINCE: Rows = {None: check(f"{_SINCE} {_PERHAPS_TWO}")}
 # Said to whoever looks, as long as an alarm of the case stands that what is said does not tell.
 UNSEEN = telephone(
     "Something about this case asks for a person, and nobody has said yet that it was seen to: read"
