@@ -104,6 +104,21 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
         assert f"Nothing can be stored: the {why}" in said
 
 
+async def test_the_page_says_no_longer_than_it_is_so_that_the_disk_is_full(tmp_path: Path) -> None:
+    """Who has made room sees at once that it was enough."""
+    async with world_in(tmp_path) as world:
+        async with database_on_a_small_disk(world.hospital) as disk:
+            ballast = fill(disk)
+            await post(world, large_referral(), headers())
+            said = await page(world.hospital)
+            ballast.unlink()
+            roomy, _, _ = await post(world, large_referral(), headers())
+            says = await page(world.hospital)
+
+        assert 200 == roomy
+        assert [True, False] == ["Nothing can be stored" in each for each in (said, says)]
+
+
 @pytest.mark.long
 async def test_a_full_spool_folder_holds_up_receipts_and_nothing_else(tmp_path: Path) -> None:
     """What was dropped is sent; receipt and outcome come once there is room, and once each."""

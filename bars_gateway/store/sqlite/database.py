@@ -130,6 +130,7 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0  # only a backup or a sqlite3 shell can make us wait for so long
 _LOOK_SECONDS = 2.0  # as often as the spool folders' locks are looked at
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
+_ROOM_MADE = 1024 * 1024  # bytes more than were free at the refusal: it is believed at once
 
 
 @frozen
@@ -360,6 +361,7 @@ class SqliteDatabase:
         self._stuck_is_told = False
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
+        self._free_then: int | None = None  # bytes, beside the file; None: nobody could tell
         self.measures: Measures = Unmeasured()
         self.nodes: Nodes = OnlyNode()
 
@@ -470,8 +472,20 @@ class SqliteDatabase:
         quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
         if refused:
             self._unwritten, self._unwritten_at = refused[0], now
-        elif now >= self._unwritten_at + quiet:
+            self._free_then = self._free_bytes()
+        elif self._unwritten and (now >= self._unwritten_at + quiet or self._has_more_room()):
             self._unwritten = None
+
+    def _has_more_room(self) -> bool:
+        free = self._free_bytes()
+        then = self._free_then
+        return free is not None and then is not None and free >= then + _ROOM_MADE
+
+    def _free_bytes(self) -> int | None:
+        try:
+            return self.room().free_bytes
+        except StoreUnavailable:
+            return None
 
     def close(self) -> None:
         """Take no further work; what waits is still committed."""
