@@ -775,6 +775,14 @@ async def test_when_a_token_is_asked_for_again_is_told(
     assert told in plain((await shown.get("/")).text)
 
 
+async def test_no_token_is_promised_with_a_message_while_none_can_be_stored(shown: Shown) -> None:
+    """Those that wait are not tried before that, however many come."""
+    shown.running = replace(WELL, tokens=[FAILING], unavailable=full("9 bytes are free"))
+    told = "The next try is with the next message, once something can be stored again."
+
+    assert told in plain((await shown.get("/")).text)
+
+
 @pytest.mark.parametrize(("hosted", "blamed"), [({"s|1"}, False), (set(), True)])
 async def test_our_own_silence_is_blamed_on_nobody_else(
     shown: Shown, hosted: set[str], *, blamed: bool

@@ -211,15 +211,16 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
-            parts = (TELEPHONE, token.advice, next_try(token))
+            parts = (TELEPHONE, token.advice, _next_try(token, running))
             advice = " ".join(filter(None, parts))
             yield of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, advice)
 
 
-def next_try(token: TokenState) -> str:
+def _next_try(token: TokenState, running: RuntimeState) -> str:
     """Return, in a sentence, when a token is asked for again; what was put right counts then."""
     if token.retry_at is None:
-        return "The next try is with the next message."
+        stored = "" if running.unavailable is None else ", once something can be stored again"
+        return f"The next try is with the next message{stored}."
     return f"The next try is at {token.retry_at:%H:%M:%S} UTC; a new key is tried at once."
 
 
