@@ -19,10 +19,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from facts import Facts, NotSo
+from facts import Facts
 from pages import block, quoted
-from scene import NATIONAL, Scene, scene
-from service import copy, is_ready, last_words, registered, sends, shown
+from scene import NATIONAL, Scene, go_through, scene
+from service import copy, is_ready, registered, sends, shown
 
 _THERE = "/root/there"  # where somebody has taken the package
 # What `init` asks; then what the desks would tell.
@@ -161,6 +161,16 @@ async def again(made: Scene, facts: Facts) -> None:
     await sends(made, facts, "and goes on: a message goes out")
 
 
+async def tried(made: Scene, facts: Facts) -> None:
+    """Go through all of it, in a machine that is off."""
+    facts.note(f"the machine is there after {await made.machine.start():.0f} s")
+    for step in (
+        *(installed, connected, edited, says, followed),
+        *(stopped, folders, removed, again),
+    ):
+        await step(made, facts)
+
+
 async def main(boot: Path) -> None:
     """Type everything."""
     folder = boot / "commands"
@@ -168,19 +178,7 @@ async def main(boot: Path) -> None:
     folder.mkdir()
     image = folder / "disk.img"
     await asyncio.to_thread(copy, boot / "disk.img", image)
-    async with scene(boot, image, folder, national=folder / "national") as made:
-        facts = Facts(made.machine)
-        try:
-            facts.note(f"the machine is there after {await made.machine.start():.0f} s")
-            for step in (
-                *(installed, connected, edited, says, followed),
-                *(stopped, folders, removed, again),
-            ):
-                await step(made, facts)
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
+    await go_through(scene(boot, image, folder, national=folder / "national"), tried)
 
 
 if __name__ == "__main__":

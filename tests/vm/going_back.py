@@ -13,11 +13,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from facts import Facts, NotSo
+from facts import Facts
 from messages import RECEIVER, SENDER, referral
 from pages import block
-from scene import Scene, scene
-from service import UNIT, installed, is_ready, last_words
+from scene import Scene, go_through, scene
+from service import UNIT, installed, is_ready
 from upgrade import COPY, UPGRADED, VERSION, releases, with_release
 
 _PAGE = "installing.md"
@@ -99,14 +99,7 @@ async def main(boot: Path) -> None:
     packages = await asyncio.to_thread(releases, boot)
     (package,) = [each for each in packages if Path(each).name.startswith(f"{named}+")]
     image = await asyncio.to_thread(with_release, boot, folder, package)
-    async with scene(boot, image, folder, national=folder / "national") as made:
-        facts = Facts(made.machine)
-        try:
-            await tried(made, facts)
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
+    await go_through(scene(boot, image, folder, national=folder / "national"), tried)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from facts import Facts, NotSo
+from facts import Facts
 from messages import RECEIVER, SENDER, referral
-from scene import Scene, scene
-from service import copy, is_ready, last_words
+from scene import Scene, go_through, scene
+from service import copy, is_ready
 from traffic import Traffic
 
 Step = Callable[[Scene, Facts, int, random.Random], Awaitable[None]]
@@ -173,14 +173,11 @@ async def tried(step: Step, folder: Path, times: int) -> None:
     lies = LIE_SECONDS if disk == "liar" else 0.0
     options = "rootflags=nobarrier" if disk == "nobarrier" else ""
     print(f"seed {seed}, disk: {disk}", flush=True)
-    async with scene(boot, image, folder, lies=lies, options=options) as made:
-        facts = Facts(made.machine)
-        try:
-            await step(made, facts, times, random.Random(seed))
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
+
+    async def taken(made: Scene, facts: Facts) -> None:
+        await step(made, facts, times, random.Random(seed))
+
+    await go_through(scene(boot, image, folder, lies=lies, options=options), taken)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from facts import Facts, NotSo
 from machine import Machine, relay
 from messages import RECEIVER, SENDER
 from traffic import Epr, Sender, Traffic
@@ -141,6 +143,26 @@ async def scene(
         made = Scene(machine, disk, sandbox, ambulance, folder, receiving, submitting)
         await sandbox.register(PROVIDER, [SENDER], made.receiver)
         yield made
+
+
+async def go_through(
+    opened: AbstractAsyncContextManager[Scene], tried: Callable[[Scene, Facts], Awaitable[None]]
+) -> None:
+    """See all that *tried* sees in that scene; or print what was not so, and fail."""
+    async with opened as made:
+        facts = Facts(made.machine)
+        try:
+            await tried(made, facts)
+        except (NotSo, TimeoutError) as error:
+            await _last_words(made, error)
+            raise SystemExit(1) from None
+    print(f"{facts.seen} facts were seen.")
+
+
+async def _last_words(scene: Scene, error: Exception) -> None:
+    """Print what went wrong, and what the gateway said last."""
+    done = await scene.machine.run("journalctl -u bars-gateway.service -n 40 --no-pager", 60)
+    print(f"{done.said}\n{error!r}\n{error}", file=sys.stderr)
 
 
 def shown_at(port: int, context: ssl.SSLContext) -> bytes:

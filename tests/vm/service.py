@@ -14,10 +14,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facts import Facts, NotSo
+from facts import Facts
 from forbidden import BECOMES_ROOT, OLD_PROGRAM, probes
 from machine import Machine
-from scene import NATIONAL, Scene, scene, shown_at
+from scene import NATIONAL, Scene, go_through, scene, shown_at
 
 MOST_EXPOSED = 1.3
 UNIT = "bars-gateway.service"
@@ -299,39 +299,31 @@ async def stopped_under_load(scene: Scene, facts: Facts) -> None:
     )
 
 
+async def tried(made: Scene, facts: Facts) -> None:
+    """Go through all of it, in a machine that is off."""
+    facts.note(f"the machine is there after {await made.machine.start():.0f} s")
+    await installed(made, facts)
+    for step in (
+        started,
+        reloaded,
+        with_credentials,
+        hardened,
+        stands_still,
+        stopped_under_load,
+    ):
+        await step(made, facts)
+    await made.machine.stop()
+    facts.note("it shuts down")
+
+
 async def main(boot: Path) -> None:
     """See everything; keep the disk as it is then, for power cuts."""
     folder, image = boot / "service", boot / "trial.img"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     await asyncio.to_thread(copy, boot / "disk.img", image)
-    async with scene(boot, image, folder) as made:
-        facts = Facts(made.machine)
-        try:
-            facts.note(f"the machine is there after {await made.machine.start():.0f} s")
-            await installed(made, facts)
-            for step in (
-                started,
-                reloaded,
-                with_credentials,
-                hardened,
-                stands_still,
-                stopped_under_load,
-            ):
-                await step(made, facts)
-            await made.machine.stop()
-            facts.note("it shuts down")
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
+    await go_through(scene(boot, image, folder), tried)
     image.replace(boot / "installed.img")
-    print(f"{facts.seen} facts were seen.")
-
-
-async def last_words(scene: Scene, error: Exception) -> None:
-    """Print what went wrong, and what the gateway said last."""
-    done = await scene.machine.run(f"journalctl -u {UNIT} -n 40 --no-pager", 60)
-    print(f"{done.said}\n{error!r}\n{error}", file=sys.stderr)
 
 
 def copy(image: Path, to: Path) -> None:

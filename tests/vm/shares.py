@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import service
-from facts import Facts, NotSo
+from facts import Facts
 from messages import RECEIVER, SENDER, referral
-from scene import Scene, scene
-from service import UNIT, copy, installed, is_ready, last_words
+from scene import Scene, go_through, scene
+from service import UNIT, copy, installed, is_ready
 
 _SPOOL, _OTHER, _PYTHON = (
     "/var/spool/bars-gateway/trust",
@@ -153,7 +153,7 @@ async def second_is_refused(facts: Facts, share: Share) -> None:
     facts.require("and is refused", said.startswith("bars_gateway.errors.FolderInUse"), said)
 
 
-async def tried(scene: Scene, facts: Facts, share: Share) -> None:
+async def used(scene: Scene, facts: Facts, share: Share) -> None:
     """Go through all of it on one share."""
     machine, before = scene.machine, scene.at_far_side()
     begun = f"{share.made} && {share.mount} {_SPOOL} && systemctl start {UNIT}"
@@ -197,6 +197,15 @@ async def tried(scene: Scene, facts: Facts, share: Share) -> None:
     await facts.ran("it stops", f"systemctl stop {UNIT} && umount {_SPOOL}", 120)
 
 
+async def tried(made: Scene, facts: Facts) -> None:
+    """Go through each kind of share, in a machine that is off."""
+    facts.note(f"the machine is there after {await made.machine.start():.0f} s")
+    await prepared(made, facts)
+    for share in SHARES:
+        await used(made, facts, share)
+    await made.machine.stop()
+
+
 async def main(boot: Path) -> None:
     """Try each kind of share."""
     folder = boot / "shares"
@@ -205,18 +214,7 @@ async def main(boot: Path) -> None:
     image = folder / "disk.img"
     await asyncio.to_thread(copy, boot / "disk.img", image)
     service.INIT = service.INIT.replace("--epr socket", "--epr folder")
-    async with scene(boot, image, folder, national=folder / "national") as made:
-        facts = Facts(made.machine)
-        try:
-            facts.note(f"the machine is there after {await made.machine.start():.0f} s")
-            await prepared(made, facts)
-            for share in SHARES:
-                await tried(made, facts, share)
-            await made.machine.stop()
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
+    await go_through(scene(boot, image, folder, national=folder / "national"), tried)
 
 
 if __name__ == "__main__":

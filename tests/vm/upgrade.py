@@ -15,10 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from facts import Facts, NotSo
+from facts import Facts
 from power_cuts import with_folder_epr, without_folder_epr
-from scene import Scene, scene
-from service import UNIT, copy, installed, is_ready, last_words, shown
+from scene import Scene, go_through, scene
+from service import UNIT, copy, installed, is_ready, shown
 from traffic import Traffic
 
 _ROOT = Path(__file__).parents[2]
@@ -133,14 +133,7 @@ async def main(boot: Path) -> None:
     folder = boot / "upgrade"
     (package,) = await asyncio.to_thread(releases, boot, "1")
     image = await asyncio.to_thread(with_release, boot, folder, package)
-    async with scene(boot, image, folder, national=folder / "national") as made:
-        facts = Facts(made.machine)
-        try:
-            await tried(made, facts)
-        except (NotSo, TimeoutError) as error:
-            await last_words(made, error)
-            raise SystemExit(1) from None
-    print(f"{facts.seen} facts were seen.")
+    await go_through(scene(boot, image, folder, national=folder / "national"), tried)
 
 
 if __name__ == "__main__":
