@@ -52,3 +52,24 @@ sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], body).read())' "$@"
 # As the pages say; Enter is all that is answered to a question. apt gives what a package runs a PATH of
 # its own, without the systemctl that a trial has put into ours.
 apt_install() { apt install --option DPkg::Path="$PATH" "$@" < <(yes '' 2>/dev/null || true); }
+# Lets the package's command run at a terminal, /tmp/screen, where somebody types ANSWER once it asks; it
+# fails where it has not asked. The Python is the release's, which stays.
+at_a_terminal() { # ANSWER COMMAND…
+  DEBIAN_FRONTEND=readline timeout 120 "$(realpath /opt/bars-gateway/bin/python)" -c 'import os, pty, sys
+screen, asks = b"", b"[yes/no]"
+def shown(terminal):
+    global screen
+    more = os.read(terminal, 1024)
+    if asks in screen + more and asks not in screen:
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+    screen += more
+    return more
+ended = os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], shown))
+sys.exit(ended or asks not in screen)' "$@" >/tmp/screen </dev/null || { cat /tmp/screen && return 1; }
+}
+question_names() { # FOLDER…
+  local each
+  for each in "$@"; do
+    sed '/\[yes\/no\]/q' /tmp/screen | grep -qE "(^| )${each}[[:space:]]" || { cat /tmp/screen && return 1; }
+  done
+}
