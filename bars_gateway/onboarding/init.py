@@ -227,8 +227,6 @@ def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
     _add(values, "onboarding", supplier=options.supplier, fqdn=options.fqdn)
     if options.sandbox is not None:
         _point_at_sandbox(values, options.sandbox)
-    if PRESETS[options.environment].own_name_prefix is not None:
-        values["store"] = {"encryption_keys_file": str(paths.keys / encryption.FILE_NAME)}
     _require_valid(values)
     return values
 
@@ -438,12 +436,17 @@ def _is_right(folder: Path, service: pwd.struct_passwd, sharing: Sharing) -> boo
 
 def _keys(settings: Settings, bits: int) -> Iterator[Path]:
     for provider in settings.providers.values():
-        file = provider.private_key_file
-        if file.exists() or not keys.can_be_made(provider):
-            continue  # there, or of somebody else's making: the checklist says so
-        keys.require_bits(settings.environment, bits, _BITS)
-        made = keys.new_key(file.parent, KeyId.parse(provider.key_id), bits)
-        yield from (made.private, made.public, made.jwks)
+        if not keys.can_be_made(provider):
+            continue  # it is of somebody else's making: the checklist says so
+        folder, key_id = provider.private_key_file.parent, KeyId.parse(provider.key_id)
+        files = KeyFiles.of(folder, key_id)
+        missing = [each for each in (files.private, files.public, files.jwks) if not each.exists()]
+        if files.private in missing:
+            keys.require_bits(settings.environment, bits, _BITS)
+            keys.new_key(folder, key_id, bits)
+        elif missing:  # it was killed before they were made, or the key was brought here
+            keys.publish(folder, key_id)
+        yield from (each for each in missing if each.exists())
 
 
 def _tell_of_keys(settings: Settings, made: Collection[Path]) -> None:

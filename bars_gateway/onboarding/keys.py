@@ -21,6 +21,7 @@ import asyncio
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import Annotated, Self
 import jwt
 import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
     RSAPublicKey,
     generate_private_key,
 )
@@ -42,6 +44,7 @@ from bars_gateway.config import Environment, Provider, Settings, load
 from bars_gateway.config.environments import PRESETS
 from bars_gateway.errors import OnboardingError
 from bars_gateway.frozen import frozen
+from bars_gateway.onboarding.certificates import read_key
 from bars_gateway.onboarding.files import (
     BITS,
     PRIVATE,
@@ -66,7 +69,7 @@ _JWK_MEMBERS = ("kty", "n", "e")
 LONGEST_OWNER = 40
 _FORM = re.compile(
     r"(?P<owner>[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)-(?P<where>LOCAL|SANDBOX|INT|PROD)-(?P<count>[1-9]\d{0,3})",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 _CONVENTION = (
     "Write it as <supplier or provider>-<environment>-<rotation>, such as Northshire-INT-1."
@@ -87,7 +90,7 @@ class KeyId:
     """The name of one signing key."""
 
     owner: str  # supplier or provider: letters, digits and hyphens
-    environment: Environment
+    where: str  # the environment, in capitals but where it was registered otherwise
     rotation: int  # 1 for the first key
 
     @staticmethod
@@ -102,8 +105,7 @@ class KeyId:
         found = _FORM.fullmatch(text)
         if found is None or not cls.fits(text):
             raise OnboardingError(f"{text!a} is not a key id by the convention", _CONVENTION)
-        environment = Environment(found["where"].lower())
-        return cls(owner=found["owner"], environment=environment, rotation=int(found["count"]))
+        return cls(owner=found["owner"], where=found["where"], rotation=int(found["count"]))
 
     @classmethod
     def first(cls, name: str, environment: Environment) -> Self:
@@ -112,16 +114,21 @@ class KeyId:
         if not owner:
             cure = "Name it in letters and digits with --key-owner."
             raise OnboardingError(f"a key id cannot be made from the name {name!a}", cure)
-        return cls(owner=owner[:LONGEST_OWNER], environment=environment, rotation=1)
+        return cls(owner=owner[:LONGEST_OWNER], where=environment.upper(), rotation=1)
 
     def after(self) -> Self:
         """Return the id of the key that follows this one."""
         return replace(self, rotation=self.rotation + 1)
 
     @property
+    def environment(self) -> Environment:
+        """The environment whose key it is."""
+        return Environment(self.where.lower())
+
+    @property
     def family(self) -> str:
         """What all keys of this owner and environment have in common."""
-        return f"{self.owner}-{self.environment.upper()}"
+        return f"{self.owner}-{self.where}"
 
     def __str__(self) -> str:
         """Return it as it is registered."""
@@ -160,7 +167,8 @@ class KeptKey:
 
 def can_be_made(provider: Provider) -> bool:
     """Tell whether the key that *provider* names is one of our making: by its id, and its file."""
-    return KeyId.fits(provider.key_id) and provider.private_key_file.stem == provider.key_id
+    file = provider.private_key_file
+    return KeyId.fits(provider.key_id) and file.name == f"{provider.key_id}.pem"
 
 
 def new_key(folder: Path, key_id: KeyId, bits: int = BITS) -> KeyFiles:
@@ -180,24 +188,47 @@ def new_key(folder: Path, key_id: KeyId, bits: int = BITS) -> KeyFiles:
 
 
 def publish(folder: Path, key_id: KeyId) -> Path:
-    """Write the JWKS of the owner of *key_id* from the public halves that are in *folder*."""
+    """Write the JWKS of the owner of *key_id* from the public halves of the keys in *folder*."""
+    _add_public_halves(folder, key_id)
     files = KeyFiles.of(folder, key_id)
-    current = [kept.key_id for kept in family(files) if not kept.retired]
-    keys = [jwk(str(one), read_public(KeyFiles.of(folder, one).public)) for one in current]
+    keys = [jwk(str(one), read_public(KeyFiles.of(folder, one).public)) for one in _current(files)]
     put_in_place(files.jwks, json.dumps({"keys": keys}, indent=1).encode() + b"\n", PUBLIC)
     return files.jwks
 
 
+def _add_public_halves(folder: Path, key_id: KeyId) -> None:
+    """Write those that lack: a key was brought from elsewhere, or its making was killed."""
+    for file in files_in(folder, "*.pem"):
+        if not KeyId.fits(file.stem):
+            continue
+        one = KeyFiles.of(folder, KeyId.parse(file.stem))
+        if one.key_id.family != key_id.family or one.public.exists():
+            continue
+        with suppress(OnboardingError):  # one that cannot be read signs nothing, either
+            key = read_key(file)
+            if isinstance(key, RSAPrivateKey):
+                put_in_place(one.public, public_pem(key.public_key()), PUBLIC)
+
+
+def _current(files: KeyFiles) -> list[KeyId]:
+    """Return the keys of the same owner and environment that are not retired, oldest first."""
+    return [kept.key_id for kept in family(files) if not kept.retired]
+
+
 def retire(folder: Path, key_id: KeyId) -> Path:
-    """Take a key out of the JWKS and put it away; return where it is then."""
+    """
+    Take a key out of the JWKS and put it away; return where it is then.
+
+    Once more, it completes what was killed in between.
+    """
     files = KeyFiles.of(folder, key_id)
     target = folder / "retired" / files.private.name
-    if not files.private.exists():
+    if not (files.private.exists() or target.exists()):
         cure = "`bars-gateway keys list` names those that are there."
         raise OnboardingError(f"there is no key {key_id} in {folder}", cure)
-    move(files.private, target)
-    if files.public.exists():
-        move(files.public, target.with_name(files.public.name))
+    for half in (files.private, files.public):
+        if half.exists():
+            move(half, target.with_name(half.name))
     publish(folder, key_id)
     return target
 
@@ -282,6 +313,12 @@ def make_next(
     typer.echo(f"{files.private}: {bits} bits, mode 0600; it never leaves this machine")
     typer.echo(f"{files.public}: to attach to the letter, where NHS England hosts the JWKS")
     typer.echo(f"{files.jwks}: to host yourself; it has every key that is not retired")
+    for other in _left_out(whose, files):
+        typer.echo(
+            f"warning: {other} is in use, and not in it, for {files.private.parent} has no"
+            f" {other}.pem of its family: publish that key as well, or what it signs is refused",
+            err=True,
+        )
     hours = NOT_BEFORE // timedelta(hours=1)
     typer.echo(
         f"\nPublish it. After {hours} hours: bars-gateway keys probe --key-id {wanted}\n"
@@ -355,6 +392,13 @@ def try_key(config: Config = DEFAULT_CONFIG, provider: Whose = None, key_id: Nam
     typer.echo(f"{whose.key_id}: {settings.outbound.token_url} gave a token")
 
 
+def _left_out(provider: Provider, files: KeyFiles) -> list[str]:
+    """Return the ids by which *provider* signs now, and which the JWKS does not have."""
+    published = set(map(str, _current(files)))
+    ids = {provider.key_id: provider.private_key_file, **provider.former_keys}
+    return [key_id for key_id, file in ids.items() if key_id not in published and file.exists()]
+
+
 def _next(provider: Provider) -> KeyId:
     """Return the id after the last one of the family of the key that is in use."""
     current = KeyId.parse(provider.key_id)
@@ -367,7 +411,7 @@ def _next(provider: Provider) -> KeyId:
 
 def _require_fit(settings: Settings, key_id: KeyId, bits: int) -> None:
     if key_id.environment is not settings.environment:
-        fitting = replace(key_id, environment=settings.environment)
+        fitting = replace(key_id, where=settings.environment.upper())
         cure = f"Name one of {settings.environment}, such as {fitting}."
         raise OnboardingError(
             f"the key id {key_id} is of {key_id.environment}, and the settings are of"

@@ -185,6 +185,19 @@ def test_a_key_that_is_missing_is_made_later(tmp_path):
     assert key.exists()
 
 
+def test_what_lies_beside_a_key_is_made_later(tmp_path):
+    """An attempt that was killed right after the key: its JWKS has to be published."""
+    init(tmp_path, *FLAGS)
+    jwks = tmp_path / "keys" / "NorthshireGeneralHospital-INT.jwks.json"
+    before = jwks.read_bytes()
+    jwks.unlink()
+    (public := jwks.with_name("NorthshireGeneralHospital-INT-1.public.pem")).unlink()
+    done = init(tmp_path)
+
+    assert f"{public}: made\n{jwks}: made\n" in done.out
+    assert before == jwks.read_bytes()
+
+
 def one_more(folder: Path, key_id: str, file: str) -> None:
     """Write a second provider into the settings, as its page says."""
     with (folder / "bars-gateway.toml").open("a") as settings:
@@ -214,7 +227,12 @@ def test_a_provider_more_gets_its_key_and_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key_id", "file"), [("south-1", "south-1.pem"), ("South-INT-1", "of-south.pem")]
+    ("key_id", "file"),
+    [
+        ("south-1", "south-1.pem"),
+        ("South-INT-1", "of-south.pem"),
+        ("South-INT-1", "South-INT-1.key"),
+    ],
 )
 def test_a_key_that_cannot_be_made_by_its_name_is_named_with_one_that_can(tmp_path, key_id, file):
     """Nobody has to find out which names can be made: the checklist writes them out."""

@@ -19,7 +19,7 @@ from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.sandbox.token_service import public_key
 
-FIRST = KeyId(owner="Northshire", environment=Environment.LOCAL, rotation=1)
+FIRST = KeyId.parse("Northshire-LOCAL-1")
 
 
 @pytest.fixture
@@ -33,6 +33,12 @@ def config(tmp_path: Path) -> Path:
 
 def new(config: Path, *more: object) -> Done:
     return typed("keys", "new", *WHY, "-c", config, "--bits", 2048, *more)
+
+
+def published(config: Path, family: str = "Northshire-LOCAL") -> list[str]:
+    """Return the ids of the keys that whoever hosts the JWKS publishes."""
+    jwks = json.loads((config.parent / "keys" / f"{family}.jwks.json").read_bytes())
+    return [key["kid"] for key in jwks["keys"]]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +66,8 @@ def test_a_key_id_is_read_by_the_convention(text, expected):
         "a-TEST-1",
         "a-INT-1=",
         "é-INT-1",
+        "a-INT-1٢",
+        "a-\u017fANDBOX-1",
         "a" * 41 + "-INT-1",
     ],
 )
@@ -210,6 +218,76 @@ def test_the_key_in_use_cannot_be_retired(config):
 
     assert (1, "") == (done.code, done.out)
     assert done.err.startswith("error: Northshire-LOCAL-1 is in use by trust\n   try: ")
+
+
+def test_the_key_in_use_cannot_be_retired_under_another_spelling(config):
+    """An id is a name: typed in other letters, it is that of no key."""
+    new(config)
+    done = typed("keys", "retire", *WHY, "Northshire-local-1", "-c", config, "--at-once")
+
+    assert (1, "") == (done.code, done.out)
+    assert "there is no key Northshire-local-1" in done.err
+    assert (config.parent / "keys" / "Northshire-LOCAL-1.pem").exists()
+
+
+def test_an_id_in_small_letters_stays_as_it_is_registered(config):
+    """The key is made in the file that the settings name, and its successor follows it."""
+    config.write_text(config.read_text().replace("Northshire-LOCAL-1", "northshire-local-1"))
+    new(config)
+    done = new(config)
+
+    assert 0 == done.code
+    assert (config.parent / "keys" / "northshire-local-1.pem").exists()
+    assert ["northshire-local-1", "northshire-local-2"] == published(config, "northshire-local")
+
+
+def test_the_jwks_keeps_a_key_whose_public_half_is_missing(config):
+    """It was brought from elsewhere, or its making was killed: without it nothing could be sent."""
+    new(config)
+    (config.parent / "keys" / "Northshire-LOCAL-1.public.pem").unlink()
+    new(config)
+
+    assert ["Northshire-LOCAL-1", "Northshire-LOCAL-2"] == published(config)
+
+
+def test_a_key_in_use_that_the_jwks_does_not_have_is_named(config):
+    """Its file is called otherwise: whoever publishes the new JWKS alone stops what is sent."""
+    new(config)
+    folder = config.parent / "keys"
+    (folder / "Northshire-LOCAL-1.pem").rename(folder / "signing.pem")
+    (folder / "Northshire-LOCAL-1.public.pem").unlink()
+    config.write_text(config.read_text().replace("Northshire-LOCAL-1.pem", "signing.pem"))
+    done = new(config)
+
+    assert ["Northshire-LOCAL-2"] == published(config)
+    assert done.err.startswith("warning: Northshire-LOCAL-1 is in use, and not in it")
+
+
+def test_of_a_key_that_cannot_be_read_nothing_is_published(config):
+    """It has a passphrase, say: nothing can be signed with it, and the new one is made."""
+    new(config)
+    (config.parent / "keys" / "Northshire-LOCAL-2.pem").write_text("of another kind")
+    done = new(config, "--key-id", "Northshire-LOCAL-3")
+
+    assert (0, "") == (done.code, done.err)
+    assert ["Northshire-LOCAL-1", "Northshire-LOCAL-3"] == published(config)
+
+
+@pytest.mark.parametrize("moved", [["pem"], ["pem", "public.pem"]])
+def test_a_retirement_that_was_killed_is_completed_by_the_same_command(config, moved):
+    """The private half was put away, perhaps the public one, and the JWKS still had the key."""
+    new(config)
+    new(config)
+    folder = config.parent / "keys"
+    (folder / "retired").mkdir()
+    for ending in moved:
+        name = f"Northshire-LOCAL-2.{ending}"
+        (folder / name).rename(folder / "retired" / name)
+    done = typed("keys", "retire", *WHY, "Northshire-LOCAL-2", "-c", config, "--at-once")
+
+    assert (0, "") == (done.code, done.err)
+    assert ["Northshire-LOCAL-1"] == published(config)
+    assert not (folder / "Northshire-LOCAL-2.public.pem").exists()
 
 
 def test_a_key_is_not_retired_within_the_hour(config):

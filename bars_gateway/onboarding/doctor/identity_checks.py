@@ -35,7 +35,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
-from bars_gateway.onboarding.keys import OLD, KeyFiles, KeyId, jwk, read_public
+from bars_gateway.onboarding.keys import OLD, KeyFiles, KeyId, can_be_made, jwk, read_public
 from bars_gateway.outbound.egress import egress_proxy_of
 from bars_gateway.tls import sightings
 from bars_gateway.tls.certificates import load_revocations, names_of, rootless
@@ -189,10 +189,9 @@ def _judged(document: Any, provider: Provider) -> Seen:
 
 
 def _files(provider: Provider) -> KeyFiles | None:
-    file = provider.private_key_file
-    if not KeyId.fits(provider.key_id) or file.stem != provider.key_id:
+    if not can_be_made(provider):
         return None
-    return KeyFiles.of(file.parent, KeyId.parse(provider.key_id))
+    return KeyFiles.of(provider.private_key_file.parent, KeyId.parse(provider.key_id))
 
 
 def _explained(look: Looking) -> Looking:
