@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bars_gateway.cli.main import app
+from bars_gateway.console.hands import place_of
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.explanation import (
     FAULTS,
@@ -429,6 +430,14 @@ def test_each_command_that_may_be_typed_is_one() -> None:
 
     assert {*DOES, "confirm", "attach", "mark-handled"} == {verb for verb, _ in typed}
     assert all(" --provider trust " in command for _, command in typed)
+
+
+def test_a_provider_that_is_called_by_a_number_is_no_workflow() -> None:
+    """Some are: the console attaches a response to the workflow of the message that is shown."""
+    one = case(row(provider="4711"), quarantined=[(quarantined(9), None)])
+    (attach,) = [each for each in explain(one).may if each.verb == "attach"]
+
+    assert "/attach?quarantine=9&workflow=3" == place_of(attach, one.message.message_id)
 
 
 def test_a_mistyped_command_would_be_noticed() -> None:

@@ -92,7 +92,8 @@ class Hands(Protocol):
 
 def place_of(option: Option, message_id: int) -> str:
     """Return the page on which that is done; what it is about stands in its command."""
-    numbers = [word for word in option.command.split() if word.isdecimal()]
+    named, _, _ = option.command.partition(" --provider ")  # which may be called by a number, too
+    numbers = [word for word in named.split() if word.isdecimal()]
     if option.verb == "confirm":
         return f"/confirm?{urlencode({'workflow': numbers[0]})}"
     if option.verb == "attach":

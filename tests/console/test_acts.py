@@ -208,6 +208,16 @@ async def test_what_the_receiver_has_is_resent_one_by_one(guarded: Console) -> N
     assert "Nothing fits: by a search, resend is for outbound messages that are" in page.words
 
 
+async def test_a_provider_that_is_called_by_a_number_is_no_alarm(guarded: Console) -> None:
+    """Some are: a message leads to its own alarms, and to no other that happens to have it."""
+    await refused(guarded.store, provider="4711")
+    (alarm,) = await guarded.store.alarms.standing(None, 10)
+    async with person(guarded, "operator") as somebody:
+        page = await somebody.get("/messages/1")
+
+    assert [str(alarm.number)] == re.findall(r"/handle\?alarm=([^\"]+)", page.text)
+
+
 async def test_an_alarm_is_marked_as_handled(guarded: Console) -> None:
     """From the overview, with a reason."""
     await refused(guarded.store)

@@ -155,7 +155,7 @@ async def claimed(store: Store, at: datetime = NOW, **changes: object) -> Claim:
     changes.setdefault("give_up_at", at + timedelta(hours=1))
     accepted = submission(**changes)
     await store.outbound.submit(accepted, at)
-    claim = await claim_next(store, at, ["trust"])
+    claim = await claim_next(store, at, [accepted.provider])
     assert claim is not None
     assert claim.request_id == accepted.request_id
     return claim
