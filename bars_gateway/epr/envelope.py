@@ -27,7 +27,7 @@ from bars_gateway.standard.headers import (
 )
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.timing import FAR_AWAY, is_clinical
-from bars_gateway.standard.tree import MalformedBundle, check_utf8, unmarked
+from bars_gateway.standard.tree import MalformedBundle, plain_object
 
 NEEDED_BY_HEADER = "Bars-Needed-By"
 PRACTITIONER_HEADER = "Bars-Practitioner"
@@ -70,21 +70,11 @@ class EnvelopeProblem(ValueError):
 def read_envelope(content: bytes) -> Envelope:
     """Return what an envelope file says, or raise EnvelopeProblem with all that is wrong."""
     try:
-        found = orjson.loads(unmarked(content))
-    except orjson.JSONDecodeError:
-        raise EnvelopeProblem([_problem("envelope", _unreadable(content))]) from None
-    if not isinstance(found, dict):
-        raise EnvelopeProblem([_problem("envelope", "the envelope is not a JSON object")])
-    return _envelope(found, Envelope())
-
-
-def _unreadable(content: bytes) -> str:
-    """Return why it cannot be read: in what it is written, where that shows, with the cure."""
-    try:
-        check_utf8(content)
+        found = plain_object(content)
     except MalformedBundle as error:
-        return str(error).replace("the body", "the envelope", 1)
-    return "the envelope is not valid JSON"
+        text = str(error).replace("the body", "the envelope", 1)
+        raise EnvelopeProblem([_problem("envelope", text)]) from None
+    return _envelope(found, Envelope())
 
 
 def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from bars_gateway.frozen import frozen
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.interventions import IN_BULK, LONGEST_REASON, Selection, Verb
@@ -25,7 +23,7 @@ from bars_gateway.model.standing_alarms import MOST_AT_ONCE, Chosen
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.nhs_numbers import NUMBER_IN_TEXT, holds_nhs_number
 from bars_gateway.standard.timing import typed_instant
-from bars_gateway.standard.tree import MalformedBundle, check_utf8, unmarked
+from bars_gateway.standard.tree import MalformedBundle, plain_object
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 
 LONGEST_NAME = 64
@@ -203,20 +201,9 @@ def read_bulk_order(body: bytes) -> tuple[Order, Selection]:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(unmarked(body))
-    except orjson.JSONDecodeError:
-        raise OrderProblem(_unreadable(body)) from None
-    if not isinstance(found, dict):
-        raise OrderProblem("the body is not a JSON object")
-    return found
-
-
-def _unreadable(body: bytes) -> str:
-    try:
-        check_utf8(body)
+        return plain_object(body)
     except MalformedBundle as error:
-        return str(error)
-    return "the body is not valid JSON"
+        raise OrderProblem(str(error)) from None
 
 
 def _refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
@@ -379,7 +366,9 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     "request_ids": _some(
         "request_ids", "X-Request-Ids", lambda value: isinstance(value, str) and is_uuid(value)
     ),
-    "kinds": _some("kinds", "kinds of alarm", lambda value: value in ALARMS),
+    "kinds": _some(
+        "kinds", "kinds of alarm", lambda value: isinstance(value, str) and value in ALARMS
+    ),
     "up_to": _number("up_to", "an alarm"),
     "after": _number("after", "an alarm: see next"),
 }

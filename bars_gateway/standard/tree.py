@@ -27,6 +27,7 @@ Decisions: D-compiled.
 """
 
 import codecs
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -159,6 +160,37 @@ def check_utf8(body: bytes) -> None:
             " Windows-1252 or Latin-1: write it in UTF-8"
         )
         raise MalformedBundle(text, line=line) from None
+
+
+def plain_object(content: bytes) -> dict[str, Any]:
+    """
+    Return the JSON object of a few words that *content* is; raise MalformedBundle with the cure.
+
+    Nobody may choose between two members of one name: of an order, the later may be its opposite.
+    """
+    check_utf8(content)
+    written = unmarked(content)
+    try:
+        found = orjson.loads(written)
+        has_twice = _has_twice(written.decode())
+    except (ValueError, RecursionError):  # what is nested too deeply for either, too
+        raise MalformedBundle("the body is not valid JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedBundle("the body is not a JSON object")
+    if has_twice:
+        raise MalformedBundle("the body has a member twice in one object: leave one out")
+    return found
+
+
+def _has_twice(written: str) -> bool:
+    """Tell whether an object within valid JSON has two members of one name."""
+    found: list[bool] = []
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        found.append(len(dict(pairs)) < len(pairs))
+
+    json.loads(written, object_pairs_hook=look)
+    return any(found)
 
 
 def _other(head: bytes) -> str | None:

@@ -130,6 +130,21 @@ def test_a_wrong_header_is_named() -> None:
     assert ["header Bars-Practitioner"] == [issue.path for issue in caught.value.issues]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"needed_by": "2026-03-02T09:00:00Z", "needed_by": "2027-03-02T09:00:00Z"}',
+        b'{"practitioner": {"resourceType": "PractitionerRole", "id": "a", "id": "b"}}',
+    ],
+)
+def test_a_member_that_stands_twice_is_refused(content: bytes) -> None:
+    """The later would win unseen: an appointment might pass before anybody is told."""
+    with pytest.raises(EnvelopeProblem, match="a member twice") as caught:
+        read_envelope(content)
+
+    assert ["envelope"] == [issue.path for issue in caught.value.issues]
+
+
 def test_a_practitioner_that_cannot_be_written_again_is_refused() -> None:
     """Nested 254 levels deep it can be read, and would then fail at every attempt."""
     content = b'{"practitioner": {"resourceType": "PractitionerRole", "a": %s}}'

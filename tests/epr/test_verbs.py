@@ -125,6 +125,19 @@ async def test_an_order_may_begin_with_a_byte_order_mark(epr: aiohttp.ClientSess
         assert 200 == answer.status
 
 
+async def test_an_order_that_says_one_thing_twice_is_not_carried_out(
+    epr: aiohttp.ClientSession,
+) -> None:
+    """The later would win unseen: what was meant as a dry run would be the real thing."""
+    request_id = await handed_in(epr)
+    order = b'{"why": "INC-7", "dry_run": true, "dry_run": false}'
+    async with epr.post(f"/messages/{request_id}/hold", data=order) as answer:
+        problem = await answer.json()
+
+    assert (422, True) == (answer.status, "a member twice" in problem["error"])
+    assert "queued" == await state(epr, request_id)
+
+
 async def test_a_resend_asks_to_be_confirmed(store: Store, epr: aiohttp.ClientSession) -> None:
     """What may come of it is said first."""
     request_id = await refused(store, epr)
@@ -358,6 +371,8 @@ async def test_an_alarm_is_listed_and_marked_as_handled(
         pytest.param({"request_ids": ["x"]}, "request_ids must be a list", id="no-uuid"),
         pytest.param({"up_to": 0}, "up_to must be the number", id="zero"),
         pytest.param({"alarms": [1], "confirmed": True}, "a member that is none", id="unknown"),
+        pytest.param({"up_to": 1, "kinds": [["message.refused"]]}, "kinds must be", id="listed"),
+        pytest.param({"up_to": 1, "kinds": [{}]}, "kinds must be", id="object"),
     ],
 )
 async def test_an_order_that_names_no_alarms_marks_none(
