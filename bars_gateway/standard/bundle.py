@@ -59,6 +59,7 @@ from bars_gateway.standard.tree import (
 
 __all__ = [
     "CATEGORIES",
+    "REASONS",
     "USE_CASES",
     "Entry",
     "Json",
@@ -86,6 +87,7 @@ T = TypeVar("T")
 
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
+REASONS = "https://fhir.nhs.uk/CodeSystem/message-reason-bars"
 
 LONGEST_NAME = 1000  # bytes of an id or an address: two of them fit into a row of any index
 _LONG = 2 * MAX_OBJECTS  # bytes
@@ -130,7 +132,7 @@ class Message:
     focus_type: str | None
     focus_id: str | None  # the Receiver's id: absent in a first request
     focus_status: str | None
-    request_id: str | None  # ServiceRequest.id, whatever the focus is: what a response is about
+    request_id: str | None  # of the ServiceRequest, whatever the focus is: what is answered
     category: str | None  # referral or validation; None for a booking without ServiceRequest
     use_case: str  # a1t1 …, lower case
     needed_by: datetime | None  # the clinical time: occurrencePeriod.end or the slot's start
@@ -276,9 +278,10 @@ def _message(
     focus = next(
         (e.resource for e in entries if focus_reference and e.full_url == focus_reference), {}
     )
-    request = next((e.resource for e in entries if e.type == "ServiceRequest"), {})
-    appointment = next((e.resource for e in entries if e.type == "Appointment"), {})
+    request = _asked_in(entries, focus, "ServiceRequest")
+    appointment = _asked_in(entries, focus, "Appointment")
     codings = [*_codings(request, "category"), *_codings(appointment, "serviceCategory")]
+    reasons = maps_of(map_of(header, "reason"), "coding")
     response = text_of(map_of(header, "response"), "identifier")
     source = text_of(map_of(header, "source"), "endpoint")
     destinations = tuple(text_of(d, "endpoint") for d in maps_of(header, "destination"))
@@ -291,7 +294,7 @@ def _message(
         bundle_id=bare_id(text_of(root, "id")),
         version=text_of(map_of(root, "meta"), "versionId"),
         event=text_of(map_of(header, "eventCoding"), "code"),
-        reason=next((text_of(c, "code") for c in maps_of(map_of(header, "reason"), "coding")), ""),
+        reason=_code(reasons, REASONS) or next((text_of(c, "code") for c in reasons), ""),
         definition=text_of(header, "definition"),
         source=source,
         destinations=destinations,
@@ -308,6 +311,13 @@ def _message(
         root=root,
         held=held,
     )
+
+
+def _asked_in(entries: tuple[Entry, ...], focus: Resource, kind: str) -> Resource:
+    """Return the resource of that type that is asked for: the focus, or else the first."""
+    if text_of(focus, "resourceType") == kind:
+        return focus
+    return next((e.resource for e in entries if e.type == kind), {})
 
 
 def _refuse_unusable(path: str, name: str) -> None:
@@ -492,7 +502,7 @@ def _shown(name: str) -> str:
 
 def bare_id(text: str) -> str:
     """Return an id without the `urn:uuid:` that some senders put before it, in lower case."""
-    return text.strip().removeprefix("urn:uuid:").lower()
+    return text.strip().lower().removeprefix("urn:uuid:")
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from messages import RECEIVER, SENDER, referral, validation_request
 
 from bars_gateway.standard import bundle, xml
-from bars_gateway.standard.bundle import MalformedBundle, Number, from_json, instant, read, renewed
+from bars_gateway.standard.bundle import (
+    MalformedBundle,
+    Number,
+    bare_id,
+    from_json,
+    instant,
+    read,
+    renewed,
+)
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.tree import MAX_ELEMENTS, MAX_OBJECTS
 
@@ -37,6 +45,47 @@ def test_a_request_says_what_it_is() -> None:
     assert (SENDER, (RECEIVER,)) == (message.source, message.destinations)
     assert needed_by == message.needed_by
     assert "aaaaaaaa-0000-4000-8000-bbbbbbbbbbbb" == message.bundle_id
+
+
+SUPPLIERS = {"system": "https://supplier.example/reasons", "code": "new"}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_reason_is_the_standards_wherever_a_suppliers_stands(place: int) -> None:
+    """One that was read by its place would make a second record of what changes the first."""
+    tree = json.loads(validation_request(reason="update"))
+    tree["entry"][0]["resource"]["reason"]["coding"].insert(place, SUPPLIERS)
+
+    assert "update" == read(json.dumps(tree).encode()).reason
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_what_a_message_is_about_is_its_focus_and_no_request_beside_it(place: int) -> None:
+    """Another ServiceRequest says nothing of use case, category, time or id, wherever it stands."""
+    tree = json.loads(validation_request(needed_by=datetime(2026, 3, 2, 12, 30, tzinfo=UTC)))
+    told = read(json.dumps(tree).encode())
+    tree["entry"].insert(
+        place,
+        {
+            "fullUrl": "urn:uuid:0d1d0c52-0000-4000-8000-000000000001",
+            "resource": {"resourceType": "ServiceRequest", "id": "another"},
+        },
+    )
+    found = read(json.dumps(tree).encode())
+
+    assert [told.use_case, told.category, told.needed_by, told.request_id] == [
+        found.use_case,
+        found.category,
+        found.needed_by,
+        found.request_id,
+    ]
+
+
+def test_a_urn_in_capitals_is_the_same() -> None:
+    """So RFC 8141 has it, and so some libraries write it."""
+    assert "6f1d0c52-0000-4000-8000-00000000000a" == bare_id(
+        "URN:UUID:6F1D0C52-0000-4000-8000-00000000000A"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 from bars_gateway.standard.applications import Offer
-from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
+from bars_gateway.standard.bundle import REASONS, Message, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import ENDPOINT_SYSTEMS, EVENTS_SYSTEM, cited
 from bars_gateway.standard.headers import normalised, same_service
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.rule import CODES, HEADER, rule
+from bars_gateway.standard.rule import HEADER, rule
 
 _WARN = Severity.WARNING
-REASONS_SYSTEM = f"{CODES}message-reason-bars"
 # booking-response exists in the code system and has no workflow: M03.
 FOCUS_TYPES = {
     "servicerequest-request": frozenset({"ServiceRequest"}),
@@ -61,7 +60,7 @@ def unknown_event(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     codings = maps_of(map_of(message.header, "reason"), "coding")
-    if not any(text_of(coding, "system") == REASONS_SYSTEM for coding in codings):
+    if not any(text_of(coding, "system") == REASONS for coding in codings):
         yield f"{HEADER}.reason"
 
 
