@@ -194,6 +194,11 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text.strip()) is not None
 
 
+def spellings(name: str) -> list[str]:
+    """Return how an id may be written: some databases write all UUIDs in capitals, or none."""
+    return list(dict.fromkeys((name, name.lower(), name.upper()))) if is_uuid(name) else [name]
+
+
 def same_service(one: str, other: str) -> bool:
     """Tell whether two `system|value` name one service, however the system is spelt (M08)."""
     return normalised(one) == normalised(other)

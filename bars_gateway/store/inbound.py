@@ -7,6 +7,7 @@ So twenty identical requests at once make one record, whatever the network does 
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bars_gateway.model.messages import (
@@ -27,7 +28,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.model.questions import ResourceRequest
 from bars_gateway.standard.answers import outcome
 from bars_gateway.standard.formats import Format
-from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.headers import same_service, spellings
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
 from bars_gateway.standard.remarks import ON_ALL, Remark
@@ -195,6 +196,17 @@ def _enter(connection: Connection, arrival: Arrival, message_id: int, now: datet
         message_id=message_id,
         now=text(now),
     )
+
+
+def as_given(connection: Connection, arrival: Arrival) -> Arrival:
+    """Return a change whose record is named in the letters in which its id was given."""
+    if arrival.move is Move.REQUEST or arrival.focus_id is None:
+        return arrival
+    for name in spellings(arrival.focus_id):
+        as_named = replace(arrival, focus_id=name)
+        if given_to(connection, as_named):
+            return as_named
+    return arrival
 
 
 def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:

@@ -20,7 +20,7 @@ from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Arrival, Received, Submission
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import journey_of
-from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.headers import same_service, spellings
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import (
     AMBIGUOUS,
@@ -177,13 +177,7 @@ def _named(connection: Connection, asking: _Asking, by: By, focus_id: str) -> in
     """Return the workflow that has the id, or what speaks against a link to it."""
     request = asking.request
     assert request.ties is not None
-    found = connection.rows(
-        "workflows_named",
-        provider=request.provider,
-        focus_id=focus_id,
-        role=asking.role,
-        request_types=json.dumps(sorted(NAMED_TYPES[by])),
-    )
+    found = _with_id(connection, asking, by, focus_id)
     found = _theirs(found, asking) or found
     if len(found) != 1:
         return [AMBIGUOUS if found else UNKNOWN]
@@ -200,6 +194,16 @@ def _named(connection: Connection, asking: _Asking, by: By, focus_id: str) -> in
         ),
     )
     return list(against(asking.message, named, request.ties)) or int(found[0]["id"])
+
+
+def _with_id(connection: Connection, asking: _Asking, by: By, focus_id: str) -> list[Row]:
+    """Return the workflows that have the id, in the first of its spellings that any of them has."""
+    types = json.dumps(sorted(NAMED_TYPES[by]))
+    about = {"provider": asking.request.provider, "role": asking.role, "request_types": types}
+    each = (
+        connection.rows("workflows_named", focus_id=name, **about) for name in spellings(focus_id)
+    )
+    return next(filter(None, each), [])
 
 
 def _conversation(connection: Connection, asking: _Asking) -> Iterator[tuple[By, list[int]]]:

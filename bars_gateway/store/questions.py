@@ -70,6 +70,7 @@ from bars_gateway.store.guards import (
 )
 from bars_gateway.store.inbound import (
     already_met,
+    as_given,
     changed_workflow,
     named_workflows,
     refused_links,
@@ -280,6 +281,7 @@ def ask_about(
     attended: bool,
 ) -> Met | QuestionOpen | Unattended:
     """Put the question whether to take the message, or say what it met."""
+    arrival = as_given(connection, arrival)
     met = (
         already_met(connection, arrival, now)
         or refuse_change(connection, arrival, now)
@@ -515,6 +517,7 @@ def decision(connection: Connection, question_id: int) -> Answered | None:
 
 def turn_away(connection: Connection, arrival: Arrival, now: datetime) -> None:
     """Tell EPR and operator of a cancellation that cannot be put to anybody."""
+    arrival = as_given(connection, arrival)
     workflow = changed_workflow(connection, arrival)
     if workflow is None or mixed_up(connection, arrival, workflow["id"]):
         _tell_of_unknown(connection, arrival, now)

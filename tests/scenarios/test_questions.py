@@ -269,6 +269,19 @@ async def test_a_cancellation_moves_the_workflow_with_the_answer(world: World) -
     assert [("request",), ("cancel",)] == stored(world, "SELECT move FROM messages ORDER BY id")
 
 
+async def test_an_id_that_comes_back_in_capitals_is_the_one_that_was_given(world: World) -> None:
+    """A database that keeps UUIDs writes them so; the EPR is asked by the id that it knows."""
+    async with answering(world.hospital.socket) as epr:
+        _, _, booked = await post(world, booking(), headers())
+        given = focus(booked)["id"]
+        body = change_of(booked, status="cancelled").decode().replace(given, given.upper())
+        status, _, _ = await post(world, body.encode(), headers())
+
+    assert 200 == status
+    assert [(True, given)] == [(each["known"], each["focus_id"]) for each in epr.seen[1:]]
+    assert [("cancelled",)] == stored(world, "SELECT state FROM workflows")
+
+
 async def test_what_is_not_current_cannot_be_cancelled(world: World) -> None:
     """CS-148: the EPR says so; the workflow stays as it is."""
     says = {"request": YES, "cancel": {"refuse": "not-current"}}

@@ -214,6 +214,23 @@ async def test_the_epr_decides_about_what_is_not_known_here(store: Store) -> Non
     assert [] == await links_of(store, came.request_id)
 
 
+async def test_an_id_in_capitals_is_the_one_that_was_given(store: Store) -> None:
+    """A database that keeps UUIDs writes them so; another patient's record is no less theirs."""
+    given = "6f1d0c52-0000-4000-8000-00000000000a"
+    first = await booked(store, given)
+    second = await store.outbound.submit(to_send(referral_for(given.upper())), NOW)
+
+    assert [("booking", first.workflow_id)] == await links_of(store, second.request_id)
+
+
+async def test_what_is_no_uuid_is_another_id_in_capitals(store: Store) -> None:
+    """R4 tells ids apart by their letters, and a Receiver may count in them."""
+    await booked(store, "ap-1")
+    second = await store.outbound.submit(to_send(referral_for("AP-1")), NOW)
+
+    assert [] == await links_of(store, second.request_id)
+
+
 async def test_the_epr_is_not_asked_about_another_patients_record(store: Store) -> None:
     """Refused at once, with an alarm; the retry gets the same answer."""
     store.questions.attend("trust", NOW)

@@ -96,6 +96,16 @@ async def test_what_is_not_known_here_raises_the_alarm_alone(store: Store) -> No
     assert ([1], 0) == (await raised(store), await told(store))
 
 
+async def test_an_id_that_comes_back_in_capitals_is_known(store: Store) -> None:
+    """It is told in a notice about its request, as in the letters in which it was given."""
+    given = "6f1d0c52-0000-4000-8000-00000000000a"
+    request = arrival(focus_id=given)
+    await store.inbound.receive(request, NOW)
+    await store.questions.turn_away(cancel_of(request, focus_id=given.upper()), NOW)
+
+    assert 1 == await told(store)
+
+
 async def test_the_record_of_another_sender_is_not_said_to_be_cancelled(
     store: Store,
 ) -> None:
