@@ -42,7 +42,7 @@ from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import LONG, Format, as_asked, to_tree
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.rules import errors
+from bars_gateway.standard.rules import as_answered
 
 log = structlog.get_logger(__name__)
 
@@ -246,11 +246,12 @@ CONFLICT = Problem(
 
 def refused(issues: Sequence[Issue]) -> Reply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
+    first, *others = as_answered(issues)
     return Reply(
-        http_status=min(issue.http_status for issue in errors(list(issues))),
+        http_status=first.http_status,
         written_in=Format.JSON,
-        body=answers.outcome(issues),
-        code=issues[0].code,
+        body=answers.outcome([first, *others]),
+        code=first.code,
     )
 
 

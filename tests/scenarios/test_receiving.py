@@ -55,6 +55,17 @@ async def test_what_others_write_oddly_is_taken_and_handed_on_as_it_came(world: 
     assert body == arrived.read_bytes()
 
 
+async def test_the_first_issue_is_the_one_that_the_status_is_of(world: World) -> None:
+    """Senders go by it: one that is told 400 must not read that its version is not taken."""
+    bundle = json.loads(referral())
+    bundle["meta"]["versionId"] = "9.0.0"
+    bundle["entry"][0]["resource"]["eventCoding"]["system"] = "another"
+    status, _, outcome = await post(world, json.dumps(bundle).encode(), headers())
+
+    assert (400, ("REC_BAD_REQUEST", "invariant")) == (status, issues(outcome)[0])
+    assert ("REC_UNPROCESSABLE_ENTITY", "not-supported") in issues(outcome)
+
+
 async def test_a_repeat_is_a_duplicate_with_its_reference(world: World) -> None:
     """409, so that the Sender knows that its first attempt arrived."""
     body, sent = referral(), headers()

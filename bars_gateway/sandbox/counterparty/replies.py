@@ -30,7 +30,7 @@ from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.rules import errors
+from bars_gateway.standard.rules import as_answered
 from bars_gateway.standard.tree import Json
 from bars_gateway.standard.workflow import RequestType
 
@@ -56,8 +56,8 @@ def refused(problem: Problem) -> SandboxReply:
 
 def wrong(issues: Sequence[Issue]) -> SandboxReply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
-    status = min(issue.http_status for issue in errors(list(issues)))
-    return SandboxReply(http_status=status, body=answers.outcome(issues))
+    first, *others = as_answered(issues)
+    return SandboxReply(http_status=first.http_status, body=answers.outcome([first, *others]))
 
 
 def _problem(http_status: int, code: str, issue: str, text: str) -> Problem:

@@ -128,6 +128,11 @@ def in_order(issues: Iterable[Issue]) -> list[Issue]:
     )
 
 
+def as_answered(issues: Iterable[Issue]) -> list[Issue]:
+    """Return *issues* as they are answered, by the status of the first: malformed goes first."""
+    return sorted(issues, key=lambda found: (_MOST_SEVERE_FIRST[found.severity], found.http_status))
+
+
 def errors(issues: list[Issue]) -> list[Issue]:
     """Return those of *issues* that stop the message."""
     return [found for found in issues if found.severity is Severity.ERROR]
