@@ -289,7 +289,11 @@ def read_outcome(body: bytes) -> Outcome:
         issues = maps_of(found, "issue")  # some begin with a warning
         errors = (each for each in issues if text_of(each, "severity").lower() in _ERRORS)
         first: Mapping[str, Json] = next(chain(errors, issues), {})
-        coding = next(iter(maps_of(map_of(first, "details"), "coding")), {})
+        codings = maps_of(map_of(first, "details"), "coding")
+        of_bars = (
+            each for each in codings if text_of(each, "system").lower() == ERROR_CODES.lower()
+        )
+        coding = next(chain(of_bars, codings), {})  # some begin with one of their own
         return Outcome(
             is_outcome=bool(first),
             code=_token(text_of(coding, "code").upper()),

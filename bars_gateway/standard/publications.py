@@ -45,6 +45,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 from bars_gateway.frozen import frozen
 from bars_gateway.standard.answers import Outcome
@@ -365,8 +366,7 @@ def _id(*names: str) -> str:
 
 def question(service: str) -> str:
     """Return the query that asks for everything that *service* takes."""
-    system, _, value = service.partition("|")
-    return f"context={system}%7C{value}"
+    return f"context={quote(service, safe=':/')}"
 
 
 def of_service(published: Resource, services: Iterable[str]) -> list[Resource]:

@@ -199,6 +199,13 @@ def test_what_we_write_can_be_read_back() -> None:
             id="a-warning-first",
         ),
         pytest.param(
+            b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"security",'
+            b'"details":{"coding":[{"system":"https://supplier.example","code":"E17"},{"system":'
+            b'"https://fhir.nhs.uk/CodeSystem/http-error-codes","code":"SEND_UNAUTHORIZED"}]}}]}',
+            Outcome(is_outcome=True, code="SEND_UNAUTHORIZED", issue="security"),
+            id="a-suppliers-code-first",
+        ),
+        pytest.param(
             b'{"resourceType":"OperationOutcome","issue":[{"severity":"Error","code":"Duplicate"}]}',
             Outcome(is_outcome=True, issue="duplicate"),
             id="as-an-enumeration-is-called",

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from messages import RECEIVER, referral
@@ -15,6 +16,7 @@ from bars_gateway.standard.publications import (
     are_believable,
     objection,
     of_service,
+    question,
     searchset,
     unreachable,
 )
@@ -162,3 +164,11 @@ def test_others_words_are_shown_only_if_they_are_a_version() -> None:
 
     assert found is not None
     assert "in version another" in found.text
+
+
+def test_a_service_is_asked_for_whatever_is_in_its_number() -> None:
+    """A value of others' stays one parameter, and one service."""
+    service = "https://fhir.nhs.uk/Id/dos-service-id|2000 0&context=x#1"
+    (asked,) = parse_qs(question(service), strict_parsing=True)["context"]
+
+    assert service == asked
