@@ -13,7 +13,7 @@ Each is a list of what is so. What can be done about it is said as the command t
 alarm names what it speaks of; an alert is what people are told elsewhere, and names no message.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -111,17 +111,22 @@ class RegisterPages:
             filters=filters,
             problems=asked.problems,
             older=_older(filters, lines),
+            newest=_audit_of(filters),
             is_first=asked.text("after") is None,
         )
 
 
-def _older(filters: dict[str, str], lines: Sequence[AuditLine]) -> str | None:
+def _older(filters: Mapping[str, str], lines: Sequence[AuditLine]) -> str | None:
     """Return where the list goes on; None: it has ended."""
     if len(lines) <= _PAGE:
         return None
     last = lines[_PAGE - 1]
-    following = filters | {"after": str(last.number), "after_at": last.at.isoformat()}
-    return f"/audit?{urlencode({name: each for name, each in following.items() if each})}"
+    return _audit_of({**filters, "after": str(last.number), "after_at": last.at.isoformat()})
+
+
+def _audit_of(filters: Mapping[str, str]) -> str:
+    """Return where the lines that fit are listed."""
+    return f"/audit?{urlencode({name: each for name, each in filters.items() if each})}"
 
 
 def sought_of(asked: Asked) -> Sought:

@@ -116,6 +116,14 @@ async def test_the_audit_goes_on_where_its_page_ended(console: Console) -> None:
     assert [100, 20] == lines
 
 
+async def test_the_audit_keeps_what_was_asked_for(console: Console) -> None:
+    """By its form, where one filter more is added, and on the way back to the newest."""
+    page = (await console.get("/audit?provider=trust&after=9&after_at=2026-03-02T09:00:00")).text
+
+    assert '<input type="hidden" name="provider" value="trust">' in page
+    assert '<a href="/audit?provider=trust">The newest</a>' in page
+
+
 async def test_a_filter_of_the_audit_that_cannot_be_read_is_told(console: Console) -> None:
     """Nothing is listed as if it fitted."""
     answered = await console.get("/audit?since=yesterday")
