@@ -172,7 +172,7 @@ def _json(text: str) -> Iterator[str]:
             depth -= 1
             if before not in {"{", "["}:
                 yield "\n" + "  " * depth
-        elif before in {"{", "[", ","} and before:
+        elif before in {"{", "[", ","}:
             yield "\n" + "  " * depth
         yield ": " if piece == ":" else piece
         depth += piece in "{["

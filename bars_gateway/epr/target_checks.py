@@ -4,12 +4,13 @@ Whether a service takes a request: asked before it is accepted, while somebody i
     Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, Unchecked, or None
                                  └◄─ asked for again ─┘ where the kept ones would refuse
 
-What is kept may be older than the service's last release: nobody is refused for that. So
-an objection by what is kept is held against what the service says now. No answer, and one that
-nobody can read or believe, is no objection: then the request is sent, and log and receipt say that
-it went unchecked: whoever submits it may want to telephone. A service that gave no answer is not
-asked again for a minute, and one that gave an answer of no use for five, so that neither holds up
-anybody's work. Nothing of that is kept for longer.
+What is kept may be older than the service's last release: nobody is refused for that. So an
+objection by what is kept is held against what the service says now, and holds where nothing comes
+back. No answer where nothing is kept, and one that nobody can read or believe, are no objection:
+then the request is sent, and log and receipt say that it went unchecked: whoever submits it may
+want to telephone. A service that gave no answer is not asked again for a minute, and one that gave
+an answer of no use for five, so that neither holds up anybody's work. Nothing of that is kept for
+longer.
 """
 
 from collections.abc import Awaitable, Callable

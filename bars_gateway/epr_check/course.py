@@ -43,9 +43,9 @@ _OTHER_PATIENT = "9990000026"
 _PATIENT = f"{NHS_NUMBER_SYSTEM}%7C{NHS_NUMBER}"  # of whom it has referrals
 _OK, _UNATTENDED = 200, 503
 _KILL = "Kill your EPR now (kill -9), and start it again"
-# Numbers that the gateway does not come to in a check: those of a notice may have gaps.
 _WITH_ANSWERS = frozenset({"a4", "a6"})  # Applications whose requests are answered, and changed
 _SOON = 0.3  # seconds until a response comes, in what is over in half a minute
+# Numbers that the gateway does not come to in a check: those of a notice may have gaps.
 _LATER = {Addition.MEMBER: 900_001, Addition.KIND: 900_002}
 Json = Mapping[str, Any]
 Say = Callable[[str, str], None]

@@ -117,11 +117,11 @@ def _check_resource(request: InboundRequest, resource_id: str | None) -> None:
     found = structure.check(resource, path=request.name)
     if request.method == "PATCH":  # it brings what is to change, and no more
         found = [issue for issue in found if not _is_left_out(issue, resource)]
-    raise_if = [*found, *_misnamed(resource, request)]
+    issues = [*found, *_misnamed(resource, request)]
     if resource_id is not None and text_of(resource, "id") not in {"", resource_id}:
-        raise_if.append(_wrong("has another id than the path", f"{request.name}.id", "value"))
-    if raise_if:
-        raise SearchProblem(raise_if)
+        issues.append(_wrong("has another id than the path", f"{request.name}.id", "value"))
+    if issues:
+        raise SearchProblem(issues)
 
 
 def _is_left_out(issue: Issue, resource: Resource) -> bool:
