@@ -122,12 +122,12 @@ def acknowledge(
 
     What a referral calls its resources is forgotten (R06); a booking names slots of ours.
     """
-    focus_url = message.focus_url
+    focus = message.resolve(message.focus_url)
     is_booking = message.focus_type == "Appointment"
     entries: list[Json] = [
         _mirrored(
             entry,
-            minted.focus_id if entry.full_url == focus_url else None,
+            minted.focus_id if entry is focus else None,
             new_id,
             now,
             nameless=not is_booking,

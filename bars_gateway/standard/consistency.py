@@ -106,7 +106,7 @@ def case_numbers_of(message: Message) -> frozenset[str]:
 def journey_of(message: Message) -> str | None:
     """Return the journey id, if the Encounters of *message* name one and no more (CS-117)."""
     found = {
-        bare_id(text_of(episode, "reference").rpartition("/")[2])
+        bare_id(text_of(episode, "reference").partition("/_history/")[0].rpartition("/")[2])
         for _, encounter in message.all("Encounter")
         for episode in maps_of(encounter, "episodeOfCare")
     } - {""}

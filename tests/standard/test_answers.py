@@ -53,6 +53,17 @@ def responded(body: bytes) -> dict[str, Any]:
     return json.loads(answer)  # type: ignore[no-any-return]
 
 
+def test_of_two_resources_under_one_url_the_first_is_the_record() -> None:
+    """It is what the message is about, for everybody who reads it; the other gets another id."""
+    bundle = json.loads(referral())
+    bundle["entry"][2]["fullUrl"] = bundle["entry"][1]["fullUrl"]
+    ids = [
+        each["resource"].get("id") for each in acknowledged(json.dumps(bundle).encode())["entry"]
+    ]
+
+    assert 1 == ids.count("focus")
+
+
 def test_the_acknowledgement_mirrors_the_request() -> None:
     """The same Bundle.id, the same fullUrls in the same order, the MessageHeader untouched."""
     body = referral()

@@ -83,6 +83,7 @@ def test_a_validation_names_no_booking() -> None:
     [
         pytest.param([f"EpisodeOfCare/{JOURNEY}"], JOURNEY, id="as-the-examples-have-it"),
         pytest.param([JOURNEY.upper()], JOURNEY, id="bare"),
+        pytest.param([f"EpisodeOfCare/{JOURNEY}/_history/1"], JOURNEY, id="of-a-version"),
         pytest.param([f"urn:uuid:{JOURNEY}"], JOURNEY, id="as-a-urn"),
         pytest.param([f"EpisodeOfCare/{JOURNEY}", JOURNEY], JOURNEY, id="the-same-twice"),
         pytest.param([JOURNEY, GIVEN_ID], None, id="two-of-them"),
