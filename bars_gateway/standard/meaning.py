@@ -445,7 +445,7 @@ def _status(message: Message, kind: str) -> str:
 
 def _encounters(message: Message) -> Iterator[Written]:
     outcomes = {
-        bare_id(text_of(each, "reference")).removeprefix("encounter/")
+        _named_by(each)
         for _, plan in message.all("CarePlan")
         for activity in maps_of(plan, "activity")
         for each in maps_of(activity, "outcomeReference")
@@ -469,6 +469,12 @@ def _keys(full_url: str, encounter: Resource) -> frozenset[str]:
     return frozenset(filter(None, map(bare_id, [full_url, text_of(encounter, "id"), *values])))
 
 
+def _named_by(reference: Resource) -> str:
+    """Return by which of its keys a reference names an Encounter, of whatever version."""
+    name = bare_id(text_of(reference, "reference")).partition("/_history/")[0]
+    return name.removeprefix("encounter/")
+
+
 def _reason(encounter: Resource) -> Reason | None:
     codes = (
         text_of(coding, "code")
@@ -488,8 +494,7 @@ def ours_in(message: Message, known: frozenset[str] = frozenset()) -> frozenset[
     """
     found = [_keys(entry.full_url, entry.resource) for entry in message.entries if _is_one(entry)]
     named = known or {
-        bare_id(text_of(map_of(request, "encounter"), "reference")).removeprefix("encounter/")
-        for _, request in message.all("ServiceRequest")
+        _named_by(map_of(request, "encounter")) for _, request in message.all("ServiceRequest")
     }
     only = len(found) == 1 and not known
     return known.union(*(keys for keys in found if only or not keys.isdisjoint(named)))

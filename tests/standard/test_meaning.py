@@ -287,9 +287,10 @@ def test_the_responders_encounter_is_the_only_other_one(
     assert (Said.UNCLEAR if expected is None else Said.ASSIGNED) is reading.said
 
 
-def test_the_new_case_of_an_upgrade_is_not_counted() -> None:
+@pytest.mark.parametrize("reference", ["new", "Encounter/E1", "Encounter/e1/_history/2"])
+def test_the_new_case_of_an_upgrade_is_not_counted(reference: str) -> None:
     """Scenario 82: the CarePlan names the third Encounter as its outcome."""
-    words = wording_of(upgraded())
+    words = wording_of(upgraded(reference))
 
     assert words is not None
     assert ["own"] == [e.url for e in words.encounters if e.keys.isdisjoint({"ours"})]
@@ -298,8 +299,8 @@ def test_the_new_case_of_an_upgrade_is_not_counted() -> None:
 HEAD = '"eventCoding": {"code": "servicerequest-response"}, "focus": [{"reference": "own"}]'
 
 
-def upgraded() -> Message:
-    outcome = '{"outcomeReference": [{"reference": "new"}]}'
+def upgraded(reference: str) -> Message:
+    outcome = f'{{"outcomeReference": [{{"reference": "{reference}"}}]}}'
     entries = ",".join(
         f'{{"fullUrl": "{url}", "resource": {{"resourceType": "{kind}", {rest}}}}}'
         for url, kind, rest in (
@@ -310,7 +311,7 @@ def upgraded() -> Message:
             ),
             ("ours", "Encounter", '"status": "triaged"'),
             ("own", "Encounter", '"status": "finished"'),
-            ("new", "Encounter", '"status": "planned"'),
+            ("new", "Encounter", '"id": "e1", "status": "planned"'),
             ("plan", "CarePlan", f'"status": "active", "activity": [{outcome}]'),
         )
     )
