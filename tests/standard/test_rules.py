@@ -162,10 +162,13 @@ def test_a_service_may_ask_for_the_booking_first() -> None:
     assert {("R23", ERROR, path)} == found(bundle, Side.RECEIVING, only_with_a_booking())
 
 
-def test_a_referral_that_names_its_booking_is_taken() -> None:
-    """R23: by the id that the Receiver gave to the Appointment."""
+@pytest.mark.parametrize(
+    "reference", ["Appointment/1", "https://receiver.example/fhir/Appointment/1"]
+)
+def test_a_referral_that_names_its_booking_is_taken(reference: str) -> None:
+    """R23: by the id that the Receiver gave to the Appointment, which is linked by it, too."""
     bundle = a_referral()
-    resource(bundle, "ServiceRequest")["supportingInfo"] = [{"reference": "Appointment/1"}]
+    resource(bundle, "ServiceRequest")["supportingInfo"] = [{"reference": reference}]
 
     assert set() == found(bundle, Side.RECEIVING, only_with_a_booking())
 

@@ -13,6 +13,7 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.links import names_in
 from bars_gateway.standard.rule import (
     CODES,
     asks,
@@ -285,12 +286,8 @@ def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
     of="ServiceRequest",
 )
 def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
-    if not offer.booking_required:
-        return
-    for path, resource in message.all("ServiceRequest"):
-        named = (text_of(each, "reference") for each in maps_of(resource, "supportingInfo"))
-        if not any(reference.startswith("Appointment/") for reference in named):
-            yield f"{path}.supportingInfo"
+    if offer.booking_required and not names_in(message):
+        yield from (f"{path}.supportingInfo" for path, _ in message.all("ServiceRequest"))
 
 
 @rule(
