@@ -17,6 +17,7 @@ from datetime import datetime
 import orjson
 
 from bars_gateway.frozen import frozen
+from bars_gateway.standard.bundle import bare_id
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     LONGEST,
@@ -50,7 +51,7 @@ class Envelope:
     needed_by: datetime | None = None  # the clinical time: ends the retries, less a lead
     practitioner: Mapping[str, object] | None = None  # a PractitionerRole, sent as a header
     patient_changed: bool = False  # a later message names the patient otherwise, and that is right
-    bundle_id: str | None = None  # of the message that it means, and of no other
+    bundle_id: str | None = None  # bare, of the message that it means, and of no other
     sha256: str | None = None  # of that message's bytes, in hex
     in_headers: bool = field(default=False, compare=False)  # of a POST; else in its own file
 
@@ -126,7 +127,7 @@ def _needed_by(value: object) -> datetime | None:
 
 
 def _bundle_id(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return (bare_id(value) or None) if isinstance(value, str) else None
 
 
 def _sha256(value: object) -> str | None:

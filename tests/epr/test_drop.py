@@ -258,6 +258,20 @@ async def test_an_envelope_that_names_its_message_is_not_mistaken(
     assert [] == hospital.listing("outbox/refused")
 
 
+@pytest.mark.parametrize("before", ["", "urn:uuid:"])
+async def test_an_envelope_may_name_its_message_in_capitals(
+    folder: DropFolder, hospital: Hospital, before: str
+) -> None:
+    """A database that keeps UUIDs writes them so, and the EPR copies that into both."""
+    number = "6F1D0C52-0000-4000-8000-00000000000A"
+    body = messages.referral(bundle_id=number)
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", body, json.dumps({"bundle_id": before + number}).encode())
+        await hospital.sees("outbox/accepted/one.json")
+
+    assert [] == hospital.listing("outbox/refused")
+
+
 @pytest.mark.parametrize("named", [{"bundle_id": "another"}, {"sha256": "0" * 64}])
 async def test_an_envelope_fits_no_other_message_than_it_names(
     folder: DropFolder, hospital: Hospital, store: Store, named: dict[str, str]
