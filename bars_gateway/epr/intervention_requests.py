@@ -78,7 +78,7 @@ class VerbRequests:
         ]
 
     async def _act(self, request: web.Request) -> web.Response:
-        request_id, verb = request.match_info["request_id"], request.match_info["verb"]
+        request_id, verb = request.match_info["request_id"].lower(), request.match_info["verb"]
         if verb not in list(Verb):
             raise web.HTTPNotFound(reason="there is no such verb")
         order = read_order(await body_of(request), verb)

@@ -96,7 +96,7 @@ def _reference(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     numbers = value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER
-    return value.strip() if numbers or is_uuid(value) else None
+    return value.strip().lower() if numbers or is_uuid(value) else None  # as it is kept
 
 
 def _move(value: object) -> Move | None:

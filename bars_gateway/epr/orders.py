@@ -336,6 +336,14 @@ def _request_id(value: Any) -> str:
     raise OrderProblem("must be a UUID", "request_id")
 
 
+def _request_ids(value: Any) -> tuple[str, ...]:
+    """Read ids of messages, in whatever letters, as they are kept."""
+    read = _some(
+        "request_ids", "X-Request-Ids", lambda each: isinstance(each, str) and is_uuid(each)
+    )
+    return tuple(each.strip().lower() for each in read(value))
+
+
 _MEMBERS: Mapping[str, Callable[[Any], object]] = {
     "why": _kept_text("why", LONGEST_REASON),
     "by": _kept_text("by", LONGEST_NAME),
@@ -363,9 +371,7 @@ _ACKNOWLEDGEMENT: Mapping[str, Callable[[Any], Any]] = {
 }
 _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     "alarms": _some("alarms", "numbers of alarms", _is_number),
-    "request_ids": _some(
-        "request_ids", "X-Request-Ids", lambda value: isinstance(value, str) and is_uuid(value)
-    ),
+    "request_ids": _request_ids,
     "kinds": _some(
         "kinds", "kinds of alarm", lambda value: isinstance(value, str) and value in ALARMS
     ),

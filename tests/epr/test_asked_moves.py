@@ -167,3 +167,11 @@ async def test_other_words_are_told_what_was_taken_under_their_key(store: Store)
     assert refused.value.request_id is not None
     assert str(refused.value.request_id) in str(told["error"])
     assert "nothing was" not in str(told["error"]) + str(told["cure"])
+
+
+def test_a_message_may_be_named_in_capitals() -> None:
+    """A database that keeps UUIDs writes the id of the receipt so."""
+    named = "6F1D0C52-0000-4000-8000-00000000000A"
+    asked = read_asked(json.dumps(MOVE | {"in_reply_to": named}).encode())
+
+    assert named.lower() == getattr(asked, "in_reply_to", None)

@@ -359,6 +359,17 @@ async def test_an_alarm_is_listed_and_marked_as_handled(
     )
 
 
+async def test_an_epr_may_write_an_id_in_capitals(store: Store, epr: aiohttp.ClientSession) -> None:
+    """A database that keeps UUIDs writes the id of the receipt so: it is the same message."""
+    request_id = (await refused(store, epr)).upper()
+    statuses = [
+        (await ask(epr, f"/messages/{request_id}/retry", WHY | {"dry_run": True}))[0],
+        (await ask(epr, "/alarms/handled", WHY | {"request_ids": [request_id]}))[1]["possible"],
+    ]
+
+    assert [200, 1] == statuses
+
+
 @pytest.mark.parametrize(
     ("order", "text"),
     [
