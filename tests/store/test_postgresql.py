@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
 import psycopg
 import pytest
@@ -57,6 +59,7 @@ from bars_gateway.store.store import Store
 pytestmark = pytest.mark.needs("postgres")
 LATER = "UPDATE schema_version SET number = number + {}"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+STARTUP = 196_608  # version 3.0 of the protocol
 TAKE = "INSERT INTO reports (name) VALUES (%s)"
 
 
@@ -667,6 +670,64 @@ async def test_who_cannot_come_in_is_told_why(url, wrong, says) -> None:
             pass
 
     assert "secret" not in str(refused.value)
+
+
+@asynccontextmanager
+async def pooled(postgres: PostgresServer, url: str, says: bytes | None) -> AsyncIterator[str]:
+    """
+    Let the server be reached as PgBouncer lets it be, whose way with `options` is a setting.
+
+    It is an error, in the words of *says*, or else they are left out.
+    """
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while some := await reader.read(65536):
+                writer.write(some)
+                await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    served: list[asyncio.Task[None]] = []
+
+    async def let_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        size, kind = struct.unpack("!II", await reader.readexactly(8))
+        while kind != STARTUP:
+            writer.write(b"N")  # neither TLS nor Kerberos
+            size, kind = struct.unpack("!II", await reader.readexactly(8))
+        words = (await reader.readexactly(size - 8)).split(b"\0")
+        if says is not None:
+            told = b"SFATAL\0C08P01\0M" + says + b"\0\0"
+            writer.write(b"E" + struct.pack("!I", len(told) + 4) + told)
+            await pour(reader, writer)
+            return
+        at = words.index(b"options")
+        left = b"\0".join(words[:at] + words[at + 2 :])
+        ours, theirs = await asyncio.open_unix_connection(postgres.folder / ".s.PGSQL.5432")
+        theirs.write(struct.pack("!II", len(left) + 8, kind) + left)
+        await asyncio.gather(pour(reader, theirs), pour(ours, writer))
+
+    async with await asyncio.start_server(let_in, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        yield f"postgresql://bars@127.0.0.1:{port}{url[url.index('/d') : url.index('?')]}"
+        await asyncio.gather(*served)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(b"unsupported startup parameter: options", id="1.18"),
+        pytest.param(b"unsupported startup parameter in options: jit", id="1.20"),
+        pytest.param(None, id="told to ignore them"),
+    ],
+)
+async def test_a_pooler_that_keeps_back_what_a_session_needs_is_told(postgres, url, says) -> None:
+    """Without it a commit need not be on the disk, and a lock is waited for without end."""
+    async with pooled(postgres, url, says) as behind:
+        with pytest.raises(DatabaseUnfit, match="pooler"):
+            async with node(behind):
+                pass
 
 
 @pytest.mark.parametrize("state", ["0A000", "53100", "55P03", "XX001"])

@@ -64,6 +64,11 @@ _WATCHED = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_POOLED = "a pooler before the database server does not pass on how a session is set"
+_UNPOOLED = (
+    "Name the server itself in `store.url`, and no PgBouncer. To have it ignore the settings"
+    " (ignore_startup_parameters) is no cure: what is committed need not be on the disk then."
+)
 # What the server or the driver says to who cannot come in: it has no code of its own by then.
 _REFUSALS: tuple[tuple[str, str, str], ...] = (
     (
@@ -96,6 +101,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         "the name of the database server cannot be resolved",
         "Correct the host in `store.url`, or the name service of this machine.",
     ),
+    (r"unsupported startup parameter", _POOLED, _UNPOOLED),
 )
 
 
@@ -199,6 +205,7 @@ _FOUND = """
            current_setting('server_version') AS release,
            current_setting('server_encoding') AS encoding,
            current_setting('fsync') AS fsync, current_setting('full_page_writes') AS whole_pages,
+           current_setting('plan_cache_mode') AS plans,
            has_schema_privilege('public', 'CREATE') AS may_create
 """
 
@@ -206,6 +213,8 @@ _FOUND = """
 def require_fit(raw: Raw, name: str) -> None:
     """Raise DatabaseUnfit where the server, or the database, is not as the gateway needs it."""
     found = row(raw, _FOUND)
+    if found["plans"] != _SESSION["plan_cache_mode"]:  # so the others are not in force, either
+        raise DatabaseUnfit(f"{_POOLED} ({name})", _UNPOOLED)
     if found["version"] < OLDEST:
         raise DatabaseUnfit(
             f"{name} is PostgreSQL {found['release']}, which is too old",
