@@ -26,7 +26,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from bars_gateway.epr import openapi
+from bars_gateway.epr import contract
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "build" / "pictures"  # by the tests of the console: make docs
@@ -61,7 +61,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for picture in sorted(PICTURES.glob("*.png")):
         added = File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture))
         files.append(added)
-    described = json.dumps(openapi.document(), indent=1, ensure_ascii=False)
+    described = json.dumps(contract.described(), indent=1, ensure_ascii=False)
     files.append(File.generated(config, "openapi.json", content=described))
     return files
 

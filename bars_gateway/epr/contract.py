@@ -3,14 +3,16 @@ The contract with EPRs for programs: every file that either side writes, and the
 
     openapi_schemas ──strict()────► what this version writes, member by member (the tests)
           │
-          └────────published()────► what a reader must be able to read of every version 1.x
-                                    └─► schemas/NAME.schema.json ─► bars-gateway schemas DIR
+          ├────────published()────► what a reader must be able to read of every version 1.x
+          │                         └─► schemas/NAME.schema.json ─► bars-gateway schemas DIR
+          └────────described()────► the same for the socket ──────► GET /openapi.json
 
 A document of ours may get further members, and a list of values further ones unless it is `fixed`:
-so the published schema allows for them, and an EPR that holds what it reads against it does not
-break on the day that something is added. What the EPR writes gets no further member, for a
-misspelt member would say nothing: there both are the same. A published schema has keywords of the
-dialect alone, and no type that is several but for null: strict validators refuse both.
+so the published schema allows for them, and an EPR that holds what it reads against it, or has its
+client made from it, does not break on the day that something is added. What the EPR writes gets no
+further member, for a misspelt member would say nothing: there both are the same. A published schema
+has keywords of the dialect alone, and no type that is several but for null: strict validators
+refuse both.
 
 Each schema stands by itself, in a file: whatever it refers to is in its `$defs`. They are written
 again by `python tests/epr/test_contract.py`, and a test holds them against the code.
@@ -48,6 +50,7 @@ ENVELOPE = some(
             "resourceType": {"const": "PractitionerRole", "description": "says that it is one"}
         },
         "required": ["resourceType"],
+        "additionalProperties": True,
     },
     patient_changed=flag(
         "it names the patient otherwise than what it belongs to began with, and that is right"
@@ -203,6 +206,17 @@ def published(name: str) -> Schema:
     return _opened(schema) if writers()[name] is DocumentWriter.GATEWAY else schema
 
 
+def described() -> Schema:
+    """Return the description of the socket, as open as what is published."""
+    whole = openapi.document()
+    written = {name for name, writer in writers().items() if writer is DocumentWriter.EPR}
+    schemas = {
+        name: schema if name in written else _opened(schema)
+        for name, schema in whole["components"]["schemas"].items()
+    }
+    return whole | {"components": {"schemas": schemas}}
+
+
 def _moved(part: object) -> Schema:
     """Return *part* with its references leading into the same file."""
     text_of_it = orjson.dumps(part, default=str).decode()
@@ -212,13 +226,13 @@ def _moved(part: object) -> Schema:
 
 def _opened(part: Schema) -> Schema:
     """Return *part* as it stands once members and values have been added."""
-    found = {}
+    found: Schema = {}
     for key, value in part.items():
-        if (key, value) == ("additionalProperties", False) or key == _FIXED:
-            continue
-        if key == "enum" and not part.get(_FIXED):
+        if (key, value) == ("additionalProperties", False):
+            found[key] = True  # said, for generators of clients take silence for a no
+        elif key == "enum" and not part.get(_FIXED):
             found["examples"] = value
-        else:
+        elif key != _FIXED:
             found[key] = _opened_within(value)
     return found
 

@@ -2,7 +2,7 @@
 The socket in the words of OpenAPI 3.1: what can be asked, and what every answer holds.
 
     OPERATIONS ──────┐
-                     ├─► document() ──► GET /openapi.json
+                     ├─► document() ──► contract.described() ──► GET /openapi.json
     openapi_schemas ─┘
 
 The documents in the folders are the same as those on the socket, so their schemas are too.
@@ -403,7 +403,7 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         parameters=[_NUMBER],
     ),
     ("get", "/questions/{id}/request"): _read(
-        "question_request", "What the question is about", _NOBODY_ASKED
+        "question_content", "What the question is about", _NOBODY_ASKED
     ),
     ("post", "/questions/{id}/answer"): _DECIDE,
     **READ_OPERATIONS,

@@ -307,6 +307,7 @@ QUESTION_ABOUT: dict[str, Schema] = {
         "description": "of a resource: the parameters of the search, as they were understood;"
         " none where one resource is asked for",
         "properties": {**_SLOT_SEARCH, **_PATIENT_SEARCH},
+        "additionalProperties": False,
     },
     "query": text("of a resource: the query as it came"),
 }
@@ -350,6 +351,7 @@ _ANSWER: Schema = {
             "type": "object",
             "properties": {"resourceType": text("that of the FHIR resource that was asked for")},
             "required": ["resourceType"],
+            "additionalProperties": True,
         },
     ],
 }
@@ -456,6 +458,7 @@ _MOVE: Schema = {
                     "type": "object",
                     "properties": {"resourceType": text("that of the FHIR resource")},
                     "required": ["resourceType"],
+                    "additionalProperties": True,
                 },
                 "what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest",
             )

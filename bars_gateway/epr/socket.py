@@ -41,7 +41,7 @@ import structlog
 from aiohttp import web
 
 from bars_gateway import listeners, permissions
-from bars_gateway.epr import documents, openapi
+from bars_gateway.epr import contract, documents
 from bars_gateway.epr.documents import Document, EprWays
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.inbox import Attendance, log_collected
@@ -279,7 +279,7 @@ class EprSocket:
         return documents.json_answer({"provider": self._provider, "requests": requests})
 
     async def _describe_to_programs(self, _request: web.Request) -> web.Response:
-        return documents.json_answer(openapi.document())
+        return documents.json_answer(contract.described())
 
     async def _tell_contract(self, _request: web.Request) -> web.Response:
         return documents.json_answer(documents.contract(self._ways))

@@ -176,6 +176,24 @@ def test_a_reader_lives_with_what_is_added() -> None:
     assert fits(published("Receipt"), later)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_may_get_further_members_says_so(name: str) -> None:
+    """What makes programs from schemas takes silence for a no: such a client stops at the first."""
+    parts = [part for part in parts_of(published(name)) if part.get("properties")]
+
+    assert [] == [part for part in parts if "additionalProperties" not in part]
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"Envelope"}))
+def test_the_socket_describes_a_document_as_its_schema_does(name: str) -> None:
+    """A client made from either reads what a later version adds."""
+    described = contract.described()["components"]["schemas"][name]
+    of_a_file = {"$schema", "$id", "$defs", "title"}
+    text = json.dumps({key: of for key, of in published(name).items() if key not in of_a_file})
+
+    assert json.loads(text.replace("#/$defs/", "#/components/schemas/")) == described
+
+
 def test_a_reader_notices_what_is_gone() -> None:
     """What was promised stays required."""
     less = {name: value for name, value in RECEIPT.items() if name != "workflow_id"}
@@ -312,7 +330,8 @@ def broken(old: Any, new: Any, writer: DocumentWriter, path: str = "") -> Iterat
         yield from broken(old[name], new.get(name), writer, f"{path}/{name}")
     if writer is DocumentWriter.EPR and not path.endswith(("/properties", "/$defs")):
         asked = new.keys() - old.keys() - {"required", "enum", "anyOf"}
-        yield from (f"{path}: {name} is asked for" for name in sorted(asked))
+        of_any = {name for name in asked if new[name] is True}  # further members, as before
+        yield from (f"{path}: {name} is asked for" for name in sorted(asked - of_any))
 
 
 def is_wider(alternative: Any, old: dict[str, Any]) -> bool:
@@ -433,6 +452,8 @@ def test_every_file_that_was_promised_is_there() -> None:
         ("EPR", {}, {"required": ["a"]}, False),
         ("EPR", {"type": "string"}, {"type": "string", "maxLength": 3}, False),
         ("EPR", {"properties": {}}, {"properties": {"a": {"maxLength": 3}}}, True),
+        ("EPR", {"type": "object"}, {"type": "object", "additionalProperties": True}, True),
+        ("EPR", {"type": "object"}, {"type": "object", "additionalProperties": False}, False),
         ("EPR", {"anyOf": [{}, {}]}, {"anyOf": [{}]}, False),
         ("EPR", {"enum": ["x"]}, {"enum": ["x", "y"]}, True),
         ("EPR", {"enum": ["x", "y"]}, {"enum": ["x"]}, False),

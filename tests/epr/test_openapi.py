@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from store_values import ANSWER, NOW, TERMS, arrival, attempt, claim_next, decision, payload
 
-from bars_gateway.epr import openapi
+from bars_gateway.epr import contract, openapi
 from bars_gateway.epr.openapi import OPERATIONS
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.model.messages import OutboundState, Settled
@@ -65,7 +65,19 @@ async def test_every_route_is_described(door: EprSocket) -> None:
 async def test_the_socket_serves_its_description(epr: aiohttp.ClientSession) -> None:
     """A program finds it where it finds everything else."""
     async with epr.get("/openapi.json") as answer:
-        assert openapi.document() == await answer.json()
+        assert contract.described() == await answer.json()
+
+
+# What generators of clients put behind the name of an operation, for a function beside its own.
+BESIDE = "Async AsyncWithHttpInfo Call Execute Raw Request RequestOpts WithHttpInfo".split()
+
+
+def test_no_function_of_a_client_has_the_name_of_another() -> None:
+    """PHP loads no class in which two are called alike."""
+    names = {operation["operationId"].replace("_", "").lower() for operation in OPERATIONS.values()}
+
+    assert len(OPERATIONS) == len(names)
+    assert set() == names & {f"{name}{each.lower()}" for name in names for each in BESIDE}
 
 
 @pytest.mark.parametrize(
