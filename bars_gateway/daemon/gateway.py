@@ -289,7 +289,7 @@ class Gateway:
             dispatcher.budgets,
             settings.outbound.requests_per_minute,
             living=store.nodes.living,
-            asked=partial(asked_lately, store, now),
+            asked=partial(asked_lately, store, clock),
         )
         self._inspector = Inspector(store.soundness, clock, monotonic=time.monotonic)
         store.measure(measured := Measured(registry))

@@ -25,6 +25,7 @@ from store_values import arrival
 from two_nodes import Member
 from world import World, eventually, headers, in_time, post, world_in
 
+from bars_gateway.daemon.gateway import now
 from bars_gateway.demo.stage import free_ports
 from bars_gateway.epr.inbox import Attendance
 from bars_gateway.model.messages import Actor
@@ -178,6 +179,25 @@ async def test_where_one_node_stops_the_other_gives_the_epr_its_notices(shared) 
         file.name for node in (first, second) for file in node.files("inbox/new/*.outcome.json")
     ]
     assert 2 == len(given) == len(set(given))
+
+
+@pytest.fixture
+def an_hour_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine's clock be other than the server's."""
+    monkeypatch.setattr("bars_gateway.daemon.gateway.now", lambda: now() + timedelta(hours=1))
+
+
+async def test_what_was_asked_lately_counts_when_a_node_leaves(an_hour_ahead, shared) -> None:
+    """By the server's clock, by which it was noted: this machine's own says nothing of it."""
+    one = shared.one
+    one.drop("one.json", referral(sender=one.service, receiver=shared.world.ambulance.service))
+    await eventually(lambda: one.files("inbox/new/*.outcome.json"))
+    budget = one.gateway._dispatcher.budgets["hospital"]
+    halved = budget.per_minute
+    await shared.two.stop()
+    await eventually(lambda: budget.per_minute == 2 * halved)
+
+    assert budget.used >= 2  # a token and a message
 
 
 @pytest.fixture
