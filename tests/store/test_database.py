@@ -192,6 +192,7 @@ async def test_nothing_is_written_to_a_file_that_was_taken_away(
     [
         (sqlite3.SQLITE_FULL, StorageFull),
         (sqlite3.SQLITE_IOERR_WRITE, StorageFull),
+        (sqlite3.SQLITE_IOERR_READ, StoreUnavailable),
         (sqlite3.SQLITE_BUSY, DatabaseHeld),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, DatabaseHeld),
         (sqlite3.SQLITE_CANTOPEN, StoreUnavailable),
@@ -208,6 +209,35 @@ def test_only_what_is_of_the_whole_database_is_waited_for(
     error.sqlite_errorcode = code
 
     assert expected is type(translated(error))
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["read", "write"])
+async def test_what_a_disk_does_not_give_back_is_waited_for(tmp_path: Path, *, reads: bool) -> None:
+    """SQLite ends the transaction by itself then; it is nobody's fault, and no message is held."""
+    path, log = tmp_path / "gateway.db", tmp_path / "gateway.db-wal"
+
+    def bodies(connection: SqliteConnection) -> int:
+        return len(connection.rows("requests_of", ids="[1]"))
+
+    async with open_database(path) as database:
+        look = database.read if reads else database.write
+        with closing(sqlite3.connect(path)) as beside:  # what it writes, nobody here has read
+            beside.execute("PRAGMA wal_autocheckpoint = 0")
+            before = await look(bodies)
+            beside.execute(
+                "INSERT INTO payloads VALUES"
+                " (1, 'request', 'json', '{}', 'identity', randomblob(400000), '')"
+            )
+            beside.commit()
+            whole = log.read_bytes()
+            os.truncate(log, len(whole) - 200_000)
+            with pytest.raises(StoreUnavailable) as told:
+                await look(bodies)
+            log.write_bytes(whole)
+            after = await look(bodies)
+
+    assert "the database could not be read: disk I/O error" == str(told.value)
+    assert (0, 1) == (before, after)
 
 
 async def test_a_lock_whose_file_was_removed_keeps_a_second_gateway_away_again(

@@ -35,6 +35,11 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 _TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
+    (
+        {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ},
+        StoreUnavailable,
+        "the database could not be read",
+    ),
     ({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}, StorageFull, "the database could not write"),
     # SQLITE_LOCKED is of a connection's own: that would be our fault, and is none of these.
     ({sqlite3.SQLITE_BUSY}, DatabaseHeld, "another program holds the database"),
@@ -151,9 +156,9 @@ def translated(error: Exception) -> Exception:
         return for_a_future(error)
     if "transaction was lost" in str(error):
         return StorageFull(f"the database could not write: {error}")
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0)
     for codes, told, what in _TOLD_AS:
-        if code in codes:
+        if not codes.isdisjoint({code, code & 0xFF}):
             return told(f"{what}: {error}")
     return StoreError(f"the database refused: {error}")
 
@@ -250,6 +255,8 @@ def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
         try:
             return work(SqliteConnection(connection))
         finally:
-            connection.execute("COMMIT")
+            # A disk that fails ends the transaction by itself: then there is nothing to end.
+            if connection.in_transaction:
+                connection.execute("COMMIT")
     except (sqlite3.Error, StopIteration) as error:
         raise translated(error) from None

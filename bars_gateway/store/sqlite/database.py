@@ -322,8 +322,10 @@ def _run_one(connection: SqliteConnection, work: Work[Any]) -> WorkResult:
 
 
 def _refuse_what_is_lost(connection: SqliteConnection, error: Exception) -> None:
-    """Raise for everybody where *error* was a full disk's, which rolls back by itself."""
+    """Raise for everybody where *error* was a disk's, over which SQLite rolls back by itself."""
     if not connection.raw.in_transaction:
+        if isinstance(error, StoreUnavailable):
+            raise error
         raise sqlite3.OperationalError("the transaction was lost in the middle") from error
 
 
