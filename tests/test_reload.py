@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.config import Settings, load, sources
 from bars_gateway.daemon.reload import SETTINGS, Reloadable, Reloader, differences
-from bars_gateway.errors import ConfigurationError, IdentityError
+from bars_gateway.errors import ConfigurationError, DatabaseAway, IdentityError
 
 KEY_ID = "PROVIDERS__TRUST__KEY_ID"
 WRITTEN = """
@@ -114,6 +114,27 @@ async def test_what_is_bad_changes_nothing_and_is_told(reading):
     assert ["renewal.refused"] == events
     assert {"the pair": "they do not belong together"} == reading.reloader.refused
     assert [] == reading.taken
+
+
+async def test_what_a_database_that_is_away_keeps_from_being_taken_is_taken_later(reading):
+    """A key ring is entered there; nothing is wrong with it, and nobody is to touch it again."""
+    away = [DatabaseAway("it is away")]
+
+    async def take(settings: Settings) -> None:
+        if away:
+            raise away.pop()
+        await reading.take(settings)
+
+    ring = Reloadable(name="the key ring", files=lambda _settings: reading.files, take=take)
+    reloader = Reloader(reading.settings, [ring], reread=lambda: reading.settings)
+    reading.put(b"2", b"2")
+    refused = []
+    for _ in range(6):
+        await reloader.look()
+        refused += reloader.refused
+
+    assert [] == refused
+    assert [(b"2", b"2")] == reading.taken
 
 
 async def test_what_is_gone_is_told_as_well(reading):

@@ -47,6 +47,7 @@ from bars_gateway.errors import (
     KeyMissing,
     KeyRingRefused,
     KeyRingUnusable,
+    StoreUnavailable,
     unforeseen,
 )
 from bars_gateway.frozen import frozen
@@ -99,7 +100,7 @@ class Reloader:
         self._reread = reread
         self.taken: Callable[[], Awaitable[None]] | None = None  # is told once something was
         self._every_seconds = every_seconds
-        self._looks = {reloadable.name: self._look(reloadable) for reloadable in reloadables}
+        self._looks: dict[str, Look | None] = {each.name: self._look(each) for each in reloadables}
         self._settling: dict[str, Look] = {}
         self._refused: dict[str, str] = {}
         self._asked = asyncio.Event()
@@ -184,6 +185,10 @@ class Reloader:
             await reloadable.take(self.settings)
         except IdentityError as error:
             self._refuse(reloadable.name, str(error), error.advice)
+            return
+        except StoreUnavailable as error:  # nothing is wrong with it: it is asked for again
+            self._looks[reloadable.name] = None
+            log.error("store.unavailable", reason=str(error), advice=error.advice)
             return
         self._refused.pop(reloadable.name, None)
         await self._tell_taken()
