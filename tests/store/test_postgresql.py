@@ -739,6 +739,22 @@ def test_what_is_to_be_done_is_done_at_the_server(state: str) -> None:
     assert [] == [word for word in ("store.path", "fuser", "FILE") if word in error.advice]
 
 
+@pytest.mark.parametrize("state", ["08006", "25P03", "25P04", "57P01", "57P05"])
+async def test_whatever_the_server_ends_a_session_for_it_is_away(database, url, state) -> None:
+    """By its own settings, too, as from version 17 on for a transaction that is too long."""
+    ended = [state]
+
+    def add(connection: PostgresConnection) -> str:
+        if ended:
+            code = ended.pop()
+            connection.say(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
+        return adding("stored")(connection)
+
+    await database.write(add)
+
+    assert ["stored"] == await names(url)
+
+
 async def test_a_database_that_is_not_utf8_is_refused(postgres) -> None:
     """A name with an accent would be kept as something else, or not at all."""
     postgres.say("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")

@@ -46,8 +46,8 @@ from bars_gateway.store.postgresql.prepared import (
 T = TypeVar("T")
 Raw = psycopg.Connection[Any]
 _How = Callable[[Prepared, str, Mapping[str, object]], T]
-# Its session is over: shut down, taken away, or idle for too long in a transaction.
-_LEFT = ("08", "57P", "25P03")
+# Its session is over: shut down, taken away, or too long in a transaction, idle or not.
+_LEFT = ("08", "57P", "25P03", "25P04")
 # By the first letters of SQLSTATE, the longest first (PostgreSQL's manual, appendix A).
 _TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("53100",), StorageFull, "the database server has no room"),
@@ -55,7 +55,7 @@ _TOLD_AS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("55P03", "57014"), DatabaseHeld, "another program holds the database"),
     (("42P01",), DatabaseEmpty, "no gateway has made its tables there"),
     (("25006",), DatabaseAway, "the database server takes no changes: it is a standby"),
-    (("08", "57P", "25P03", "53", "58"), DatabaseAway, "the database server is out of reach"),
+    ((*_LEFT, "53", "58"), DatabaseAway, "the database server is out of reach"),
     (("23", "22", "54"), RowRefused, "the database refused"),
 )
 # What to do about those at a server: in a file it is something else.
