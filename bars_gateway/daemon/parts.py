@@ -59,6 +59,7 @@ Clock = Callable[[], datetime]
 _VARIANT = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}  # RFC 9562, of version 4
 _DRAWN: list[str] = []
 _DRAWN_AT_ONCE = 256
+_READS_AT_ONCE = 32  # over all providers; the others wait for a connection within their own time
 _LIMITS = (
     "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
     " answer_within_seconds idle_seconds"
@@ -127,14 +128,15 @@ async def outbound_parts(
     outbound = settings.outbound
     known = await store.breaks.known()  # since when, from before a restart
     egress = Egress(egress_proxy_of(outbound), now=now, known_since=known.get(EGRESS))
-    session = await stack.enter_async_context(
-        open_session(
-            client_context(outbound.ca_file),
-            connections=outbound.max_in_flight + len(settings.providers),
-            connect_seconds=outbound.connect_seconds,
-            egress=egress.way,
-        )
+    pool = partial(
+        open_session,
+        client_context(outbound.ca_file),
+        connect_seconds=outbound.connect_seconds,
+        egress=egress.way,
     )
+    sending = outbound.max_in_flight + len(settings.providers)  # a token for each at a time
+    session = await stack.enter_async_context(pool(connections=sending))
+    reading = await stack.enter_async_context(pool(connections=_READS_AT_ONCE))
     budgets = await budgets_of(settings, store, now)
     turns = turns_of(budgets, store, now)
     tokens = await _tokens(settings, session, turns, egress, known)
@@ -144,7 +146,7 @@ async def outbound_parts(
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
-    reads = _reads(settings, session, tokens, turns, egress)
+    reads = _reads(settings, reading, tokens, turns, egress)
     reconciler = Reconciler(store.reconciliations, store.asides, reads, now=now, new_id=new_id)
     rng = random.SystemRandom()
     dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)

@@ -317,7 +317,7 @@ def open_session(
     egress: EgressProxy | None = None,
 ) -> aiohttp.ClientSession:
     """
-    Return the one warm pool to the token service and the proxy.
+    Return a warm pool to the token service and the proxy.
 
     It goes through *egress* where one is set, whatever the environment's variables say.
     """

@@ -11,9 +11,10 @@ patient's data to another address; no library retries, because the dispatcher de
 proxy waits 32 seconds for a Receiver, so we wait longer: to give up before it does
 would leave answers unread.
 
-Reads share the token, the budget and the warm connections with messages, and no more: one that
-fails is not queued and not remembered, for whoever asked still waits. A refused token is
-replaced once, as for a message.
+Reads share the token and the budget with messages, and no more: one that fails is not queued and
+not remembered, for whoever asked still waits. A refused token is replaced once, as for a message.
+Their connections are their own: a Receiver that hangs keeps each for as long as it is waited for,
+and a message that found none free would be told as silence, though it never left.
 
 Decisions: D-one-post.
 """
@@ -38,7 +39,7 @@ from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
-from bars_gateway.standard.verdict import ProxyAnswer
+from bars_gateway.standard.verdict import FaultSide, ProxyAnswer
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
 SILENCE = ProxyAnswer(status=None)
@@ -172,6 +173,13 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str | None) -> st
     return came[0] if came else None
 
 
+def _refuses_token(answer: BarsAnswer) -> bool:
+    """Tell whether our token is refused: a Receiver, which never sees it, has a 401 of its own."""
+    if answer.http_status != _REFUSED_TOKEN:
+        return False
+    return (read_outcome(answer.body).code or "").partition("_")[0] != FaultSide.REC
+
+
 @frozen(kw_only=True)
 class ReadLimits:
     """How long to wait, and how much to read."""
@@ -262,7 +270,7 @@ class ProxyReads:
         tokens = self._tokens[request.provider]
         token = await tokens.token()
         answer = await self._send(request, token)
-        if token is None or answer is None or answer.http_status != _REFUSED_TOKEN:
+        if token is None or answer is None or not _refuses_token(answer):
             return answer
         tokens.discard(token)
         return await self._send(request, await tokens.token())

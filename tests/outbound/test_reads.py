@@ -2,16 +2,34 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from egress_side import egress_side
-from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served, wired
+from epr_side import eventually
+from national_side import (
+    FHIR,
+    NOW,
+    Clock,
+    Service,
+    a_claim,
+    acknowledging,
+    after,
+    hanging_up,
+    outcome,
+    saying,
+    served,
+    wired,
+)
 from structlog.testing import capture_logs
 
+from bars_gateway.config import Settings, load
+from bars_gateway.daemon.parts import outbound_parts
 from bars_gateway.errors import TokenServiceDown
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.cache import Cache
@@ -26,6 +44,8 @@ from bars_gateway.outbound.proxy import (
 )
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.reads import BarsAnswer, BarsRequest
+from bars_gateway.store.sqlite.database import open_database
+from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 
 BODY = b'{"resourceType": "Bundle", "total": 1.10}\r\n'
@@ -161,6 +181,74 @@ async def test_a_refused_token_is_replaced_once(
 
     assert 200 == answer.http_status
     assert ["Bearer old", "Bearer new"] == [one.headers["Authorization"] for one in proxy.heard]
+
+
+async def test_a_receiver_that_lets_us_read_nothing_costs_no_token(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """It never sees ours, which is as good as before: for messages, too."""
+    proxy.answers.append(saying(401, outcome("REC_UNAUTHORIZED", "security"), FHIR))
+    answer = await reads(session, proxy.url, tmp_path, ["good", "another"]).ask(slots())
+
+    assert 401 == answer.http_status
+    assert ["Bearer good"] == [one.headers["Authorization"] for one in proxy.heard]
+
+
+async def test_receivers_that_hang_over_reads_keep_no_message_waiting(tmp_path: Path) -> None:
+    """However many are asked, and whatever connections they keep: it leaves at once."""
+    never = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (acknowledging if request.method == "POST" else after(never, saying(200)))(
+            request
+        )
+
+    async with served(answer) as service, AsyncExitStack() as stack:
+        settings = settings_at(service.url, tmp_path)
+        database = await stack.enter_async_context(open_database(settings.database_path))
+        store = Store(database, node="here")
+        _, dispatcher, asking, _ = await outbound_parts(settings, store, stack, lambda: NOW)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        waiting = [group.create_task(asking.ask(slots(), 60)) for _ in range(200)]
+        await eventually(lambda: len(service.heard) >= 32)
+        async with asyncio.timeout(10):
+            found = await dispatcher._proxy.post(a_claim(), None)
+        never.set()
+        for each in waiting:
+            each.cancel()
+
+    assert 200 == found.status
+
+
+def settings_at(url: str, folder: Path) -> Settings:
+    """Return the settings of a gateway that sends one message at a time, to *url*."""
+    file = folder / "bars-gateway.toml"
+    file.write_text(
+        f"""
+environment = "local"
+[providers.trust]
+ods_code = "RAE"
+name = "Example NHS Trust"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000099999"]
+key_id = "Trust-local-1"
+api_key = "key"
+private_key_file = "{folder}/key.pem"
+spool_dir = "{folder}/spool"
+[inbound]
+enabled = false
+[store]
+path = "{folder}/gateway.db"
+[outbound]
+token_required = false
+token_url = "{url}"
+proxy_url = "{url}"
+requests_per_minute = 100000
+max_in_flight = 1
+max_in_flight_per_receiver = 1
+""",
+        "utf-8",
+    )
+    return load(file, {})
 
 
 async def test_no_token_is_said(
