@@ -98,6 +98,33 @@ async def test_a_lease_lasts_as_long_as_it_would_have(
     assert (False, True) == (early, await sent_at(store, clock.now()))
 
 
+async def test_what_the_clock_is_set_to_in_mid_round_is_followed_before_anything_falls_due(
+    store: Store, clock: Clock
+) -> None:
+    """A machine wakes up at any line: what is being sent is not sent again, nor given up."""
+    set_forward = [timedelta(), timedelta()]
+
+    def now() -> datetime:
+        found = clock.now()
+        clock.wall += set_forward.pop() if set_forward else timedelta()
+        return found
+
+    housekeeper = Housekeeper(store, now=now, monotonic=clock.monotonic, **LIMITS)
+    await housekeeper.tidy()
+    claim = await claimed(store)
+    await store.outbound.submit(submission(body=b"{}", give_up_at=NOW + HOUR / 2), NOW)
+    set_forward.append(HOUR)
+    await housekeeper.tidy()
+    early = await store.overview(NOW)
+    await housekeeper.tidy()
+    late = await store.overview(NOW)
+
+    assert claim is not None
+    assert [{"queued": 1, "sending": 1}] * 2 == [
+        {state: n for state, n in each.outbound.items() if n} for each in (early, late)
+    ]
+
+
 @BOTH_WAYS
 async def test_a_delay_is_told_when_it_would_have_been(
     store: Store, housekeeper: Housekeeper, clock: Clock, step: timedelta

@@ -15,7 +15,8 @@ the service manager hears of us between them. A whole step that fails in a way t
 raises an alarm too, and the others are done all the same.
 
 What is scheduled is kept by the wall clock, so that it outlives the process. When that
-clock is set, the schedule is set with it, before anything falls due by the new one; what
+clock is set, the schedule is set with it, before anything falls due by the new one: a round
+goes by the moment at which it looked, though a machine may wake up in its middle. What
 was set while no gateway ran is seen by its lying further ahead than any pause. What
 clinicians count by stays where it is, and so does a time to give up that follows from it.
 
@@ -322,15 +323,17 @@ class ClockWatch:
 
     def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
         self._now, self._monotonic = now, monotonic
+        self.looked_at = now()  # by the clock as it was found then
         self._expected = self._difference()
         self.last: ClockStep | None = None
 
     def step(self) -> ClockStep | None:
         """Return the step that nobody has followed yet."""
+        self.looked_at = self._now()
         difference = self._difference()
         seconds = difference - self._expected
         if abs(seconds) >= STEP_SECONDS:
-            return ClockStep(seconds=seconds, at=self._now())
+            return ClockStep(seconds=seconds, at=self.looked_at)
         self._expected = difference
         return None
 
@@ -340,7 +343,7 @@ class ClockWatch:
         self.last = step
 
     def _difference(self) -> float:
-        return self._now().timestamp() - self._monotonic()
+        return self.looked_at.timestamp() - self._monotonic()
 
 
 class OurTroubles:
@@ -457,33 +460,38 @@ class Housekeeper:
             *filter(None, (self._troubles, self._presence)),
         )
 
+    @property
+    def _at(self) -> datetime:
+        """The moment that a round goes by: what is set in its middle, the next one follows."""
+        return self._clock.looked_at
+
     async def _look_at_expiries(self) -> None:
-        self._expiries(self._now())
+        self._expiries(self._at)
 
     async def _release_lapsed(self) -> None:
-        released = await self._store.outbound.release_lapsed(self._now())
+        released = await self._store.outbound.release_lapsed(self._at)
         if released:
             log.warning("outbound.leases_lapsed", count=released)
 
     async def _tell_delays(self) -> None:
-        late = await self._store.outbound.tell_delays(self._now())
+        late = await self._store.outbound.tell_delays(self._at)
         if late:
             log.warning("outbound.delayed", count=late)
 
     async def _tell_unread(self) -> None:
-        unread = await self._store.cancellations.tell_unread(self._now())
+        unread = await self._store.cancellations.tell_unread(self._at)
         if unread:
             log.warning("outbound.cancellations_unread", count=unread)
 
     async def _tell_due(self) -> None:
-        soon, overdue = await self._store.conversations.tell_due(self._now())
+        soon, overdue = await self._store.conversations.tell_due(self._at)
         if soon:
             log.warning("workflow.answers_due_soon", count=soon)
         if overdue:
             log.error("workflow.answers_overdue", count=overdue)
 
     async def _give_up(self) -> None:
-        given_up = await self._store.outbound.give_up(self._now())
+        given_up = await self._store.outbound.give_up(self._at)
         if given_up:
             log.error("outbound.given_up", count=given_up)
 
@@ -519,7 +527,7 @@ class Housekeeper:
 
     async def look_at_questions(self) -> None:
         """Raise an alarm for what no EPR answers, and forget reads that are over."""
-        unanswered = await self._store.questions.tell_unanswered(self._now())
+        unanswered = await self._store.questions.tell_unanswered(self._at)
         if unanswered:
             log.error("epr.questions_unanswered", count=unanswered)
 
@@ -538,7 +546,7 @@ class Housekeeper:
             log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
         if step is None and self._recalled:
             return
-        recalled = await self._store.waiting.recall(self._now(), *self._longest)
+        recalled = await self._store.waiting.recall(self._at, *self._longest)
         self._recalled = True
         if recalled:
             log.warning("outbound.recalled", count=recalled)
