@@ -140,6 +140,19 @@ async def test_the_head_is_told_every_hour(kept: Kept) -> None:
     assert [True, False, True, False] == ["audit.head" in each for each in told]
 
 
+async def test_a_clock_that_was_ahead_keeps_the_trail_from_nobody(kept: Kept) -> None:
+    """Once it is right, its head is told and it is walked; where that is not done, it is late."""
+    await kept.keeps()
+    await kept.keeps(365 * DAY)
+    kept.at = NOW + DAY
+    late = kept.keeper.state.late_since(kept.at + DAY + timedelta(seconds=1))
+    told = await kept.keeps()
+
+    assert kept.keeper.state.since == late
+    assert {"audit.head", "audit.verified"} <= {*told}
+    assert [] == await kept.keeps(timedelta(minutes=59))
+
+
 async def test_the_trail_is_walked_at_a_start_and_daily(kept: Kept) -> None:
     """That is a line of the trail, too: how far, and how much was wrong."""
     walks = [await kept.keeps(timedelta(hours=12)) for _ in range(4)]

@@ -69,10 +69,13 @@ class TrailState:
 
     def late_since(self, now: datetime) -> datetime | None:
         """Return since when it was not walked, or not told to others; None: not for too long."""
-        walked = max(self.since, self.walked_at or self.since)
-        told = max(self.since, self.kept_at or self.since)
+        walked, told = self._last(self.walked_at, now), self._last(self.kept_at, now)
         late = [at for at, most in ((walked, WALK_LATE), (told, HEAD_LATE)) if now - at > most]
         return min(late, default=None)
+
+    def _last(self, at: datetime | None, now: datetime) -> datetime:
+        """Return when that was done last: by a clock that was not ahead, since the start."""
+        return max(self.since, at) if at is not None and at <= now else self.since
 
 
 class TrailKeeper:
@@ -131,9 +134,9 @@ class TrailKeeper:
             await self.seal()
             await self.remove_old()
             self._sealed_on = f"{now:%Y-%m-%d}"
-        if self._head_due is None or now >= self._head_due:
+        if _is_due(self._head_due, HEAD_EVERY, now):
             await self.tell_head()
-        if self._leads() and (self._walk_due is None or now >= self._walk_due):
+        if self._leads() and _is_due(self._walk_due, WALKED_EVERY, now):
             self._walk_due = now + WALKED_EVERY
             await self.walk()
 
@@ -243,6 +246,11 @@ class TrailKeeper:
             reason=error.strerror,
             advice=_FILE_ADVICE,
         )
+
+
+def _is_due(due: datetime | None, every: timedelta, now: datetime) -> bool:
+    """Tell whether it is: what lies further ahead than it may, the clock was ahead for."""
+    return due is None or not now < due <= now + every
 
 
 def _end_of(day: str) -> datetime | None:
