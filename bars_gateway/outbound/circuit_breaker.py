@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import StoreUnavailable
+from bars_gateway.errors import StoreError, StoreUnavailable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.messages import Claim
 from bars_gateway.standard.timing import Timing
@@ -428,7 +428,11 @@ class CircuitBreakers:
         if since is None or name in self._kept:
             return
         self._kept.add(name)  # at once: an answer that comes meanwhile has it forgotten
-        await self._store.breaks.began(name, since)
+        try:
+            await self._store.breaks.began(name, since)
+        except StoreError:  # the next failure has it written
+            self._kept.discard(name)
+            raise
 
     async def _forget(self, name: str) -> None:
         await self._store.breaks.ended(name)

@@ -1,10 +1,21 @@
 """What the store remembers of those who do not answer."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+import pytest
+from national_side import a_claim
 from store_values import NOW, arrival, submission
 
-from bars_gateway.outbound.circuit_breaker import CircuitBreakers, FailedPost, Pauses
+from bars_gateway.errors import StorageFull
+from bars_gateway.outbound.circuit_breaker import (
+    FAILURES_OF_A_RECEIVER,
+    CircuitBreakers,
+    FailedPost,
+    Pauses,
+)
+from bars_gateway.standard.timing import TIMINGS
+from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -47,6 +58,32 @@ async def test_a_provider_of_which_nothing_is_left_may_go(store: Store) -> None:
 
     assert {"trust": NOW} == owed
     assert {} == await store.breaks.without_settings([], NOW)
+
+
+async def test_a_break_that_could_not_be_written_is_written_at_the_next_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or no other node hears of it, and no restart."""
+    breakers = CircuitBreakers(store, now=lambda: NOW)
+    began, full = store.breaks.began, [StorageFull("no room")]
+
+    async def written(name: str, since: datetime) -> None:
+        if full:
+            raise full.pop()
+        await began(name, since)
+
+    monkeypatch.setattr(store.breaks, "began", written)
+    silence = Judgement(verdict=Verdict.RETRY, row="silence", fault=None, ids_echoed=False)
+    timing, told = TIMINGS["a3"], 0
+    for number in range(FAILURES_OF_A_RECEIVER + 1):
+        claim = replace(a_claim(), message_id=number)
+        try:
+            await breakers.judged(claim, silence, began=NOW, timing=timing)
+        except StorageFull:
+            told += 1
+
+    assert 1 == told
+    assert {claim.receiver: NOW} == await store.breaks.known()
 
 
 async def test_a_receiver_that_another_node_backs_off_from_gets_one_at_a_time(store: Store) -> None:
