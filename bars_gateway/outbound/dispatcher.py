@@ -14,8 +14,8 @@ it, and stores it as soon as it can be. The claim's number fences: where another
 message over meanwhile, nothing is stored, and that one's attempt counts.
 
 A failed message is settled. One with which the gateway hits an internal error, that nobody
-foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
-its claim lapses, and it is met again.
+foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held, or
+that cannot be stored, its claim lapses, and it is met again.
 
     Judgement + Claim ──settlement_of──► Settled │ TryAgain        attempt ──backoff──► pause
 
@@ -298,8 +298,9 @@ class Dispatcher:
             raise
         except Exception as error:  # unit of work
             began = claim.message_id in self._posting
-            hold = partial(self._store.asides.hold, claim.message_id, error, self._now())
-            await self._until_stored(partial(hold, claim=claim, began=began))
+            await self._store.asides.hold(
+                claim.message_id, error, self._now(), claim=claim, began=began
+            )
         finally:
             self._posting.discard(claim.message_id)
         return None
