@@ -10,6 +10,8 @@ the new file is on disk. So whoever makes, moves or removes a file in another wa
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bars_gateway.ownership import belong
@@ -21,16 +23,23 @@ def put_in_place(path: Path, content: bytes, mode: int = 0o600, *, belongs: bool
 
     With *belongs*, a file that root writes is the gateway's (`ownership`).
     """
-    half_written(path, content, mode, belongs=belongs).rename(path)
+    half = half_written(path, content, mode, belongs=belongs)
+    with _gone_unless_done(half):
+        half.rename(path)
     sync_folder(path.parent)
 
 
 def half_written(path: Path, content: bytes, mode: int, *, belongs: bool = False) -> Path:
-    """Return where, beside *path*, its *content* is on disk, to be renamed or linked to it."""
+    """
+    Return where, beside *path*, its *content* is on disk, to be renamed or linked to it.
+
+    Where that fails, nothing of it is left: it may be a part of a key.
+    """
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     half.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(half, flags, mode), "wb") as file:
+    descriptor = os.open(half, flags, mode)
+    with _gone_unless_done(half), os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)  # whatever the umask took
         if belongs:
             belong(file.fileno(), path.parent)
@@ -38,6 +47,14 @@ def half_written(path: Path, content: bytes, mode: int, *, belongs: bool = False
         file.flush()
         os.fsync(file.fileno())
     return half
+
+
+@contextmanager
+def _gone_unless_done(half: Path) -> Iterator[None]:
+    with ExitStack() as unless_done:
+        unless_done.callback(half.unlink, missing_ok=True)
+        yield
+        unless_done.pop_all()
 
 
 def sync_folder(folder: Path) -> None:
