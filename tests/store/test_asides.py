@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 import store_values
-from spoiling import spoilt_there
+from spoiling import no_text_there, spoilt_there
 from store_values import claim_next
 from structlog.testing import capture_logs
 
-from bars_gateway.errors import PayloadDamaged
+from bars_gateway.errors import DatabaseDamaged, PayloadDamaged
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeated, Settled
 from bars_gateway.standard.findings import Reconciliation
 from bars_gateway.standard.remarks import Remark
@@ -37,6 +37,38 @@ async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
     assert (NoticeKind.HELD, [Remark.SET_ASIDE], 0) == (held.kind, held.remarks, held.attempts)
     assert ["payload.damaged"] == [each.kind for each in (await store.overview(NOW)).standing]
     assert "unit.set_aside" in [line["event"] for line in logs]
+
+
+@pytest.mark.parametrize("column", ["headers", "media_type"])
+async def test_a_message_with_a_text_that_is_none_is_held_and_the_next_is_claimed(
+    store, database, column
+):
+    """It stops nobody else's, and nothing of it is told."""
+    await store.outbound.submit(store_values.submission(), NOW)
+    good = await store.outbound.submit(store_values.submission(), NOW)
+    await no_text_there(database, column, "request")
+    with capture_logs() as logs:
+        claim = await claim_next(store, NOW, ["trust"])
+    with pytest.raises(DatabaseDamaged) as told:
+        await store.messages.payload(1, Part.REQUEST)
+
+    assert good.request_id == claim.request_id
+    assert "unit.set_aside" in {line["event"] for line in logs}
+    assert "fhir" not in f"{logs} {told.value}".lower()
+
+
+@pytest.mark.of_sqlite
+async def test_a_text_that_is_none_hides_nothing_that_is_listed_beside_it(store, database):
+    """Whoever meets it first is refused; after that the notices and the page have it spoilt."""
+    await store.outbound.submit(store_values.submission(), NOW)
+    await no_text_there(database, "media_type", "request")
+    await claim_next(store, NOW, ["trust"])
+    with pytest.raises(DatabaseDamaged):
+        await store.overview(NOW)
+    (held,) = await store.notices.pending("trust", 10)
+
+    assert NoticeKind.HELD is held.kind
+    assert ["payload.damaged"] == [each.kind for each in (await store.overview(NOW)).standing]
 
 
 async def test_a_spoilt_payload_is_never_shown(store, database):

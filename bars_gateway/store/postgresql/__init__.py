@@ -141,7 +141,10 @@ class PostgresConnection:
 
     def rows(self, statement: str, /, **values: object) -> list[Any]:
         """Run *statement* and return its rows."""
-        return self._ask(Prepared.ask, statement, values).rows()
+        try:
+            return self._ask(Prepared.ask, statement, values).rows()
+        except UnicodeDecodeError:  # the server reads no text that it has kept
+            raise DatabaseDamaged("the database is damaged: a text in it is none") from None
 
     def inserted(self, statement: str, /, **values: object) -> int:
         """Run an INSERT … RETURNING id and return the id."""

@@ -56,6 +56,7 @@ _TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
     ),
     ({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, RowRefused, "the database refused"),
 )
+_NO_TEXT = "Could not decode to UTF-8"  # as Python says it, with no code of SQLite's
 VERSION = sqlite3.sqlite_version_info
 OLDEST = (3, 39, 0)  # the first that knows IS NOT DISTINCT FROM
 _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
@@ -111,6 +112,8 @@ class SqliteConnection:
         try:
             return take(self.raw.execute(_STATEMENTS[statement], values))
         except sqlite3.Error as error:
+            if _meets_no_text(error):
+                self.raw.text_factory = _as_far_as_it_is_one
             raise translated(error) from error
 
     @contextmanager
@@ -154,6 +157,8 @@ def translated(error: Exception) -> Exception:
     """Return SQLite's error as one that works and callers know; any other as it is."""
     if not isinstance(error, sqlite3.Error):
         return for_a_future(error)
+    if _meets_no_text(error):  # it goes on with that text, which may be a patient's
+        return DatabaseDamaged(f"the database is damaged: {_NO_TEXT}")
     if "transaction was lost" in str(error):
         return StorageFull(f"the database could not write: {error}")
     code = getattr(error, "sqlite_errorcode", 0)
@@ -161,6 +166,16 @@ def translated(error: Exception) -> Exception:
         if not codes.isdisjoint({code, code & 0xFF}):
             return told(f"{what}: {error}")
     return StoreError(f"the database refused: {error}")
+
+
+def _meets_no_text(error: sqlite3.Error) -> bool:
+    """Tell whether a disk has spoilt a text so that it is no UTF-8."""
+    return str(error).startswith(_NO_TEXT)
+
+
+# Once a connection has met such a text: it is not to hide all that is listed beside it. Bytes of a
+# message are held against their digest.
+_as_far_as_it_is_one = partial(str, encoding="utf-8", errors="replace")
 
 
 def require_fit() -> None:
