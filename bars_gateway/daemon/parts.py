@@ -59,7 +59,7 @@ Clock = Callable[[], datetime]
 _VARIANT = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}  # RFC 9562, of version 4
 _DRAWN: list[str] = []
 _DRAWN_AT_ONCE = 256
-_READS_AT_ONCE = 32  # over all providers; the others wait for a connection within their own time
+_READS_AT_ONCE = 64  # over all providers; the others wait for a connection within their own time
 _LIMITS = (
     "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
     " answer_within_seconds idle_seconds"

@@ -210,7 +210,7 @@ async def test_receivers_that_hang_over_reads_keep_no_message_waiting(tmp_path: 
         _, dispatcher, asking, _ = await outbound_parts(settings, store, stack, lambda: NOW)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         waiting = [group.create_task(asking.ask(slots(), 60)) for _ in range(200)]
-        await eventually(lambda: len(service.heard) >= 32)
+        await eventually(lambda: len(service.heard) >= 64)
         async with asyncio.timeout(10):
             found = await dispatcher._proxy.post(a_claim(), None)
         never.set()
