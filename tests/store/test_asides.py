@@ -13,6 +13,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeate
 from bars_gateway.standard.findings import Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
+from bars_gateway.store.sqlite.integrity import examine
 
 pytestmark = pytest.mark.each_fact_once
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -67,7 +68,11 @@ async def test_a_text_that_is_none_hides_nothing_that_is_listed_beside_it(store,
         await store.overview(NOW)
     (held,) = await store.notices.pending("trust", 10)
 
+    found = " ".join(examine(database.path).contradictions)
+
     assert NoticeKind.HELD is held.kind
+    assert "Could not decode to UTF-8 column 'media_type'" in found
+    assert "fhir" not in found
     assert ["payload.damaged"] == [each.kind for each in (await store.overview(NOW)).standing]
 
 

@@ -157,15 +157,21 @@ def translated(error: Exception) -> Exception:
     """Return SQLite's error as one that works and callers know; any other as it is."""
     if not isinstance(error, sqlite3.Error):
         return for_a_future(error)
-    if _meets_no_text(error):  # it goes on with that text, which may be a patient's
-        return DatabaseDamaged(f"the database is damaged: {_NO_TEXT}")
-    if "transaction was lost" in str(error):
-        return StorageFull(f"the database could not write: {error}")
+    says = words_of(error)
+    if _meets_no_text(error):
+        return DatabaseDamaged(f"the database is damaged: {says}")
+    if "transaction was lost" in says:
+        return StorageFull(f"the database could not write: {says}")
     code = getattr(error, "sqlite_errorcode", 0)
     for codes, told, what in _TOLD_AS:
         if not codes.isdisjoint({code, code & 0xFF}):
-            return told(f"{what}: {error}")
-    return StoreError(f"the database refused: {error}")
+            return told(f"{what}: {says}")
+    return StoreError(f"the database refused: {says}")
+
+
+def words_of(error: sqlite3.Error) -> str:
+    """Return what SQLite says of *error*; of a text that is none the column, and not the text."""
+    return str(error).partition(" with text ")[0]
 
 
 def _meets_no_text(error: sqlite3.Error) -> bool:

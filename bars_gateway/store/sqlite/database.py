@@ -73,6 +73,7 @@ from bars_gateway.store.sqlite import (
     require_fit,
     require_known,
     translated,
+    words_of,
 )
 from bars_gateway.store.sqlite.checkpoints import (
     KEPT_BYTES,
@@ -570,5 +571,5 @@ async def _prepare(writer: _Writer, path: Path) -> Opening:
     except sqlite3.Error as error:
         cause = translated(error)
         if isinstance(cause, DatabaseDamaged):
-            raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+            raise DatabaseDamaged(f"{path} is damaged: {words_of(error)}") from None
         raise cause from None

@@ -25,7 +25,13 @@ from bars_gateway.store.integrity import (
     unknown_schema,
 )
 from bars_gateway.store.migrating import SQLITE
-from bars_gateway.store.sqlite import FileConnection, SqliteConnection, keyed, read_only
+from bars_gateway.store.sqlite import (
+    FileConnection,
+    SqliteConnection,
+    keyed,
+    read_only,
+    words_of,
+)
 from bars_gateway.store.sqlite.inspection import last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -63,10 +69,10 @@ def reading(
             connection.close()
     except sqlite3.Error as error:
         if is_damage(error):
-            raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+            raise DatabaseDamaged(f"{path} is damaged: {words_of(error)}") from None
         for file in filter(None, (path, beside)):
             permissions.require_database(file, write=False)
-        raise StoreError(f"{path} cannot be read: {error}") from None
+        raise StoreError(f"{path} cannot be read: {words_of(error)}") from None
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -110,7 +116,7 @@ def _tried(*checks: Iterator[str]) -> list[str]:
         try:
             found.extend(check)
         except sqlite3.DatabaseError as error:
-            found.append(f"it cannot be read to its end: {error}")
+            found.append(f"it cannot be read to its end: {words_of(error)}")
     return found
 
 

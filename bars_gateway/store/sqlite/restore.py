@@ -89,6 +89,7 @@ from bars_gateway.store.sqlite import (
     keyed,
     read_only,
     require_known,
+    words_of,
 )
 from bars_gateway.store.sqlite.adopted import StandsAgain
 from bars_gateway.store.sqlite.adoption import Adoption
@@ -435,7 +436,7 @@ def working_on(path: Path, *, beside: Path | None, vault: Vault) -> Iterator[Fil
             connection.execute("COMMIT")
     except sqlite3.Error as error:
         permissions.require_database(path, write=True)
-        raise StoreError(f"{path} could not be made ready: {error}") from None
+        raise StoreError(f"{path} could not be made ready: {words_of(error)}") from None
 
 
 def _audit(
