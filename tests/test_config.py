@@ -259,6 +259,9 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
         ("[outbound]\nlease_seconds = 75\n", {}, "outbound.lease_seconds is not longer"),
         ("[epr]\nscan_seconds = nan\n", {}, "epr.scan_seconds is wrong"),
         ("[epr]\nscan_seconds = 0.01\n", {}, "epr.scan_seconds is wrong"),
+        ("[retention]\npayload_days = true\n", {}, "retention.payload_days is wrong: input should"),
+        ("[retention]\naudit_days = false\n", {}, "audit_days is wrong: input should not be true"),
+        ("[timing.a1]\ngive_up_after_minutes = true\n", {}, "give_up_after_minutes is wrong"),
         (f'[epr]\nsocket_dir = "/{"x" * 90}"\n', {}, "epr.socket_dir is too long for a Unix"),
         ('[status]\nlisten = "0.0.0.0:8480"\n', {}, "status.listen would show"),
         ('[status]\nlisten = "127.0.0.1:8443"\n', {}, "status.listen is the port of inbound"),
@@ -447,6 +450,24 @@ def test_describe_says_where_a_value_comes_from(written, tmp_path):
     assert "environment" == origins["outbound.token_url"]
     assert "default" == origins["outbound.answer_seconds"]
     assert "default" == origins["providers.example-trust.software.name"]
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        'log_level = "debug"\nstore = { group_limit = 7 }',
+        'log_level = "debug"\nstore.group_limit = 7',
+        'log_level = "debug"\nstore . group_limit = 7',
+        'log_level = "debug"\n"store"."group_limit" = 7',
+    ],
+)
+def test_describe_knows_what_is_written_in_whatever_form(written, tmp_path, spelt):
+    """TOML has four for a table; what somebody has written is never called a default."""
+    settings = written(f"{spelt}\n{GOOD}")
+    origins = {row.key: row.origin for row in describe(settings)}
+
+    assert origins["store.group_limit"].startswith(f"{tmp_path}/bars-gateway.toml")
+    assert "default" == origins["store.minimum_free_bytes"]
 
 
 @pytest.mark.parametrize("missing", ["proxy", "proxy_secret_file"])

@@ -405,9 +405,9 @@ def describe(settings: Settings) -> Iterator[Described]:
     for each in _below(settings, ""):
         brought = "environment" if each.key in _PRESET else "default"
         sources = settings.sources
-        origin = sources.origin(each.key) if sources.written(each.key) else brought
+        origin = sources.place(each.key) if sources.written(each.key) else brought
         text = _paragraphs(purpose(each.table, each.name))
-        yield Described(each.key, each.value, origin or brought, text)
+        yield Described(each.key, each.value, origin, text)
 
 
 def values(settings: Settings) -> dict[str, object]:

@@ -97,11 +97,13 @@ class Sources:
         return None
 
     def written(self, key: str) -> bool:
-        """Whether somebody wrote *key* itself, or a part of it."""
-        return any(
-            written == key or written.startswith(f"{key}.")
-            for written in (*self.lines, *self.variables)
-        )
+        """Whether somebody wrote *key* itself, or a part of it: inline, dotted, or in a table."""
+        found: Any = self.values
+        for name in key.split("."):
+            if not isinstance(found, Mapping) or name not in found:
+                return False
+            found = found[name]
+        return True
 
     def place(self, key: str) -> str:
         """Return where *key* was or would be written."""
