@@ -172,6 +172,11 @@ class InboundSettings(Section):
             reject([Flaw(key=("allowed_client_names",), cause=cause, cure=cure)])
         return self
 
+    @property
+    def is_one_file(self) -> bool:
+        """Whether certificate and key stand in one file, as other servers have them."""
+        return self.private_key_file == self.certificate_file
+
 
 class StoreSettings(Section):
     """The database: what was promised is in it."""

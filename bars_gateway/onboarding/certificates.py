@@ -197,19 +197,23 @@ def install(delivered: Delivered, settings: Settings, now: datetime) -> list[Pat
     """Put certificate and key where the settings name them; return what was kept of before."""
     assert delivered.key is not None, "it was judged first"
     inbound = settings.inbound
-    targets = (inbound.private_key_file, inbound.certificate_file)
+    targets = dict.fromkeys((inbound.private_key_file, inbound.certificate_file))
     kept = [_keep(target, now) for target in targets if target.is_file()]
     for target in targets:
         make_folder(target.parent)
-    put_in_place(inbound.private_key_file, private_pem(delivered.key), PRIVATE)
-    put_in_place(inbound.certificate_file, chain_pem(delivered.chain), PUBLIC)
+    key, chain = private_pem(delivered.key), chain_pem(delivered.chain)
+    if inbound.is_one_file:
+        put_in_place(inbound.certificate_file, key + chain, PRIVATE)
+    else:
+        put_in_place(inbound.private_key_file, key, PRIVATE)
+        put_in_place(inbound.certificate_file, chain, PUBLIC)
     return kept
 
 
 def read_key(file: Path) -> PrivateKeyTypes:
     """Return the private key in the PEM *file*."""
     try:
-        return load_pem_private_key(read(file), password=None)
+        return load_pem_private_key(decoded(read(file)), password=None)
     except TypeError:
         cure = "Store it without one: openssl pkey -in FILE -out OTHER, mode 0600."
         raise OnboardingError(f"{file} is locked with a passphrase", cure) from None
@@ -375,7 +379,8 @@ def install_judged(
     try_report(settings, "certificate.installed", why=why, **told)
     for kept in previous:
         typer.echo(f"{kept}: what was there before")
-    typer.echo(f"{settings.inbound.certificate_file}: installed, with its key beside it")
+    where = "in" if settings.inbound.is_one_file else "beside"
+    typer.echo(f"{settings.inbound.certificate_file}: installed, with its key {where} it")
     _require_usable(settings)
 
 

@@ -362,6 +362,31 @@ def test_a_certificate_comes_as_windows_saves_it(config, tmp_path, form):
     assert [NAME] == dns_names(installed(config).chain[0])
 
 
+def test_certificate_and_key_may_be_one_file(config, tmp_path):
+    """As other servers have them: what is written second does not take the place of the first."""
+    one = config.parent / "tls" / "certificate.pem"
+    config.write_text(config.read_text().replace("tls/key.pem", "tls/certificate.pem"))
+    (tmp_path / "sent").write_bytes(pem(*GOOD))
+    (tmp_path / "leaf.key").write_bytes(key_pem())
+    more = ["--key", tmp_path / "leaf.key", "-c", config]
+    done = typed("certificate", "install", *WHY, tmp_path / "sent", *more)
+    found = load_identity(one, one, config.parent / "tls" / "client-ca.pem", now=NOW)
+
+    assert (0, "") == (done.code, done.err)
+    assert [NAME] == dns_names(found.chain[0])
+    assert 0o600 == stat.S_IMODE(one.stat().st_mode)
+
+
+def test_a_key_comes_as_windows_saves_it(config, tmp_path):
+    """Its shell writes UTF-16 where a command's output goes into a file."""
+    (tmp_path / "sent").write_bytes(pem(*GOOD))
+    (tmp_path / "leaf.key").write_bytes(key_pem().decode().encode("utf-16"))
+    more = ["--key", tmp_path / "leaf.key", "-c", config]
+    done = typed("certificate", "check", tmp_path / "sent", *more)
+
+    assert (0, "") == (done.code, done.err)
+
+
 def test_what_was_there_is_kept(config, tmp_path):
     """The way back is a copy."""
     for _ in range(2):
