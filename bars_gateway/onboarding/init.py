@@ -259,6 +259,7 @@ def contradictions(options: InitOptions, settings: Settings) -> list[str]:
         "--epr": (options.notices, provider.notices),
         "--fqdn": (options.fqdn, settings.onboarding.fqdn),
         "--api-key": (options.api_key, provider.api_key),
+        "--listen": (options.listen, str(settings.inbound.listen)),
     }
     return [
         f"{flag} says {wish}, and the settings {there}"

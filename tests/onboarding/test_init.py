@@ -286,6 +286,16 @@ def test_settings_are_never_written_over(tmp_path):
     )
 
 
+def test_where_to_listen_is_not_passed_over(tmp_path):
+    """Whoever types it again with another port is told that the settings have theirs."""
+    init(tmp_path, *FLAGS)
+    again = init(tmp_path, "--listen", "0.0.0.0:8443")
+    other = init(tmp_path, "--listen", "0.0.0.0:9443")
+
+    assert (0, "") == (again.code, again.err)
+    assert "error: --listen says 0.0.0.0:9443, and the settings 0.0.0.0:8443\n" in other.err
+
+
 def test_without_a_terminal_it_names_what_is_missing(tmp_path):
     """A script is told which flags to add, and nothing is made."""
     done = init(tmp_path / "new", "--environment", "int")
