@@ -627,6 +627,25 @@ def test_an_interrupt_is_no_traceback() -> None:
     assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
+def test_what_a_terminal_has_no_letter_for_is_spelt_out(home: Home, tmp_path: Path) -> None:
+    """In an old locale a report goes on behind a name in Welsh, and does not end in a traceback."""
+    settings = tmp_path / "bars-gateway.toml"
+    text = home.settings.read_text("utf-8")
+    settings.write_text(
+        re.sub("^name = .*$", 'name = "Ysbyty Ŵyn"', text, flags=re.MULTILINE), "utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "bars_gateway", "config", "-c", str(settings)],
+        check=False,
+        capture_output=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "iso-8859-1"},
+    )
+
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert rb".name = Ysbyty \u0174yn" in done.stdout
+
+
 def report(count: int, *, more: bool) -> tuple[HTTPStatus, dict[str, object]]:
     message = {"request_id": NOBODY, "objection": None, "state": "held", "done": True}
     message |= {"resent_as": None, "may_happen": None, "also": []}

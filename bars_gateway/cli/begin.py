@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def main() -> None:
     config = _config_of(words)
     try:
         if config is None:
+            _print_anything()
             with libraries.no_garbage():
                 app = _app_for(words)
                 libraries.settle()
@@ -62,6 +64,12 @@ def main() -> None:
             raise
         _say("".join(f"{line}\n" for line in told), to_a_service=config is not None)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _print_anything() -> None:
+    """Let what the terminal has no letter for be spelt out: a report is not to break off at it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _config_of(words: Sequence[str]) -> Path | None:

@@ -12,7 +12,7 @@ an argument: arguments are seen by every user of the machine.
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -50,10 +50,14 @@ def add(name: Name, role: Roles, config: Config = DEFAULT_CONFIG) -> None:
     viewer looks; operator acts as well; reveal has payloads shown, with a reason that is kept.
     """
     settings, file = _settings(config)
-    if _right(named, name) in (file.read() or {}):
-        _refuse(f"{name} is there already: see `users password` and `users remove`")
+    _require_new(file.read() or {}, _right(named, name))
     user = User(name=name, roles=frozenset(role), password=_right(hashed, _typed(name)))
-    file.change(lambda users: users.update({name: user}))
+
+    def put(users: dict[str, User]) -> None:
+        _require_new(users, name)  # while it was typed, somebody else may have added them
+        users[name] = user
+
+    file.change(put)
     try_report(settings, "users.added", user=name, roles=sorted(role))
     typer.echo(f"{name}: may log in ({', '.join(sorted(user.roles))})")
 
@@ -77,8 +81,12 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 def remove(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     """Take a user out; with their next request they are logged out."""
     settings, file = _settings(config)
-    _require(file, name)
-    file.change(lambda users: users.pop(name))
+
+    def take(users: dict[str, User]) -> None:
+        _require(users, name)
+        del users[name]
+
+    file.change(take)
     try_report(settings, "users.removed", user=name)
     typer.echo(f"{name}: may no longer log in")
 
@@ -87,9 +95,14 @@ def remove(name: Name, config: Config = DEFAULT_CONFIG) -> None:
 def password(name: Name, config: Config = DEFAULT_CONFIG) -> None:
     """Give a user another password; with their next request they are logged out."""
     settings, file = _settings(config)
-    _require(file, name)
+    _require(file.read() or {}, name)
     new = _right(hashed, _typed(name))
-    file.change(lambda users: users.update({name: replace(users[name], password=new)}))
+
+    def renew(users: dict[str, User]) -> None:
+        _require(users, name)  # while it was typed, somebody else may have taken them out
+        users[name] = replace(users[name], password=new)
+
+    file.change(renew)
     try_report(settings, "users.password", user=name)
     typer.echo(f"{name}: has another password")
 
@@ -124,9 +137,14 @@ def _settings(config: Path) -> tuple[Settings, UserFile]:
     return settings, UserFile(settings.users_file)
 
 
-def _require(file: UserFile, name: str) -> None:
-    if name not in (file.read() or {}):
+def _require(users: Mapping[str, User], name: str) -> None:
+    if name not in users:
         _refuse("nobody has that name: see `bars-gateway users list`")
+
+
+def _require_new(users: Mapping[str, User], name: str) -> None:
+    if name in users:
+        _refuse(f"{name} is there already: see `users password` and `users remove`")
 
 
 def _right(read: Callable[[str], Read], typed: str) -> Read:

@@ -5,6 +5,7 @@ import os
 import shlex
 import stat
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pages import block
 from typed import settings_text, typed
 
+from bars_gateway.cli import users as command
 from bars_gateway.console.users import (
     LONGEST,
     SHORTEST,
@@ -225,6 +227,41 @@ class TestCommands:
 
         assert 1 == again.code
         assert "jo is there already" in again.err
+
+    def test_who_was_added_while_the_password_was_typed_keeps_theirs(
+        self, config: str, tmp_path: Path
+    ) -> None:
+        """Two people add the same user at two terminals: the second is told."""
+        there = UserFile(tmp_path / "state" / "users.json")
+
+        def slowly(name: str) -> str:
+            add(there, name, UserRole.VIEWER)
+            return PASSWORD[::-1]
+
+        with mock.patch.object(command, "_typed", slowly):
+            done = typed("users", "add", "jo", "--role", "operator", config)
+
+        assert (1, "") == (done.code, done.out)
+        assert "jo is there already" in done.err
+        assert checked(there.read() or {}, "jo", PASSWORD)
+
+    def test_who_was_removed_while_the_password_was_typed_stays_away(
+        self, config: str, tmp_path: Path
+    ) -> None:
+        """Another has taken them out meanwhile, and nobody meets a traceback."""
+        there = UserFile(tmp_path / "state" / "users.json")
+        add(there, "jo", UserRole.VIEWER)
+
+        def slowly(name: str) -> str:
+            there.change(lambda users: users.pop(name))
+            return PASSWORD[::-1]
+
+        with mock.patch.object(command, "_typed", slowly):
+            done = typed("users", "password", "jo", config)
+
+        assert (1, "") == (done.code, done.out)
+        assert "nobody has that name" in done.err
+        assert {} == there.read()
 
 
 class TestCheck:
