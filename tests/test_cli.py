@@ -6,6 +6,7 @@ They are typed in this process; what only a process of its own shows is `started
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -23,10 +24,10 @@ from pathlib import Path
 import pytest
 from json_lines import LINES
 from store_values import ANSWER, NOW, SILENCE, attempt, claim_next, owed, submission
-from typed import Done, typed
+from typed import Done, settings_text, typed
 
 from bars_gateway import __version__
-from bars_gateway.cli import listings, messages
+from bars_gateway.cli import listings, messages, trail
 from bars_gateway.config import load
 from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
@@ -644,6 +645,100 @@ def test_what_a_terminal_has_no_letter_for_is_spelt_out(home: Home, tmp_path: Pa
 
     assert (0, b"") == (done.returncode, done.stderr)
     assert rb".name = Ysbyty \u0174yn" in done.stdout
+
+
+@pytest.mark.parametrize("pasted", ["{} ", " {}", "{}\u00a0", "{}\n"])
+@pytest.mark.parametrize("words", [("show",), ("explain",), ("timeline",), ("audit", "--id")])
+def test_blanks_around_an_id_do_not_count(home: Home, words: tuple[str, ...], pasted: str) -> None:
+    """It was copied out of a mail: that there is no such message would not be true."""
+    wanted = pasted.format(home.talk if words == ("timeline",) else home.settled)
+    done = bars_gateway(*words, wanted, "--config", str(home.settings))
+
+    assert 0 == done.code
+    assert home.settled in done.out
+
+
+@pytest.mark.parametrize("listing", ["alarms", "quarantine", "held-records", "queue", "owed"])
+def test_a_provider_that_there_is_not_has_no_empty_list(home: Home, listing: str) -> None:
+    """Of a mistyped name it is said that it is none: that no alarm stands would not be true."""
+    words = (listing, "--provider", "turst", "--config", str(home.settings))
+    done = bars_gateway(*words)
+
+    assert (2, "") == (done.code, done.out)
+    assert "it must be one of: trust, other" in done.err
+
+
+@pytest.mark.parametrize(("listing", "limit"), [("queue", 1), ("owed", 1), ("audit", 2)])
+def test_a_list_that_was_cut_says_so(home: Home, listing: str, limit: int) -> None:
+    """Whoever counts its lines in an outage is to know that they are not all."""
+    settings = ("--config", str(home.settings))
+    cut = bars_gateway(listing, "--limit", str(limit), *settings)
+    whole = bars_gateway(listing, "--limit", "500", *settings)
+    told = bars_gateway(listing, "--limit", str(limit), "--json", *settings)
+
+    assert f"No more than {limit} are listed" in cut.err
+    assert "are listed" not in whole.err + told.err
+
+
+def test_an_export_that_cannot_be_written_whole_leaves_nothing(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: half of it would be handed out as the whole."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    words = ("audit", "export", str(tmp_path / "trail.jsonl"), "--why", "INC-7")
+    monkeypatch.setattr(trail, "report_done", lambda *_, **__: None)
+    done = bars_gateway(*words, "--config", str(home.settings))
+
+    assert f"error: {tmp_path}/trail.jsonl cannot be written: No space left on device\n" in done.err
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "export", "{}/missing/file", "--why", "INC-7"),
+        ("schemas", "{}/file"),
+        ("schemas", "{}/file/below"),
+    ],
+)
+def test_where_nothing_can_be_written_it_is_said_in_two_lines(
+    home: Home, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """A folder that is missing, or a file in its place, is no traceback."""
+    (tmp_path / "file").touch()
+    config = () if words[0] == "schemas" else ("--config", str(home.settings))
+    done = bars_gateway(*(word.format(tmp_path) for word in words), *config)
+    what, cure = done.err.splitlines()
+
+    assert 1 == done.code
+    assert what.startswith(f"error: {tmp_path}/")
+    assert cure.startswith("   try: ")
+
+
+@pytest.mark.parametrize("content", [None, b"\x1f\x8b\x08", b"messages one\n", b"things 1 x\n"])
+def test_what_is_no_list_of_names_is_no_traceback(tmp_path: Path, content: bytes | None) -> None:
+    """A backup that was packed, or a file of another kind, or none."""
+    for name in ("state", "run", "spool"):
+        (tmp_path / name).mkdir()
+    file, settings = tmp_path / "names", tmp_path / "bars-gateway.toml"
+    settings.write_text(settings_text(tmp_path), "utf-8")
+    asyncio.run(empty(tmp_path / "state" / "gateway.db"))
+    typed("purge", "--why", "INC-7", "-c", settings)
+    if content is not None:
+        file.write_bytes(content)
+    done = typed("purge", "--verify", 1, "--against", file, "-c", settings)
+
+    assert 2 == done.code
+    assert ("neither a backup nor a list" if content else "does not exist") in done.err
+
+
+async def empty(path: Path) -> None:
+    async with open_database(path):
+        pass
 
 
 def report(count: int, *, more: bool) -> tuple[HTTPStatus, dict[str, object]]:

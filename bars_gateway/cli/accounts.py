@@ -31,6 +31,7 @@ from bars_gateway.cli.output import (
     document_of,
     print_lines,
     print_table,
+    say_if_cut,
     terminal,
 )
 from bars_gateway.config import Settings, load
@@ -103,9 +104,15 @@ _BACKLOG_COLUMNS = (
 
 Name = Annotated[
     str,
-    typer.Argument(metavar="ID", help="An X-Request-Id, a Bundle.id, or a message's number."),
+    typer.Argument(
+        metavar="ID",
+        parser=str.strip,
+        help="An X-Request-Id, a Bundle.id, or a message's number.",
+    ),
 ]
-Talk = Annotated[str, typer.Argument(metavar="CORRELATION", help="The X-Correlation-Id.")]
+Talk = Annotated[
+    str, typer.Argument(metavar="CORRELATION", parser=str.strip, help="The X-Correlation-Id.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -302,6 +309,7 @@ def owed(
         typer.echo("No answer is owed.")
     else:
         print_table(_OWED_COLUMNS, [_debt_cells(each, now) for each in found], terminal())
+        say_if_cut(found, limit)
 
 
 def _debt_document(debt: Debt, now: datetime) -> dict[str, object]:

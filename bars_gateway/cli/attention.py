@@ -42,7 +42,11 @@ from bars_gateway.store.quarantine import waiting
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ALARM", help="Numbers of alarms, or X-Request-Ids of what they say."),
+    typer.Argument(
+        metavar="ALARM",
+        parser=str.strip,
+        help="Numbers of alarms, or X-Request-Ids of what they say.",
+    ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Every one up to the number in --up-to.")]
 UpTo = Annotated[
@@ -87,8 +91,9 @@ def alarms(
     Reads the database, so that it answers when no gateway runs.
     """
     settings = load(config, os.environ)
+    listings.require_known(settings, provider)
     found = listings.read(settings, partial(standing, provider=provider, limit=limit))
-    print_each(found, _alarm_line, "No alarm stands.", as_json=as_json)
+    print_each(found, _alarm_line, "No alarm stands.", as_json=as_json, limit=limit)
 
 
 def mark_handled(  # noqa: PLR0917
@@ -185,8 +190,9 @@ def quarantine(
     Reads the database, so that it answers when no gateway runs.
     """
     settings = load(config, os.environ)
+    listings.require_known(settings, provider)
     found = listings.read(settings, partial(waiting, provider=provider, limit=limit))
-    print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json)
+    print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json, limit=limit)
 
 
 def attach(  # noqa: PLR0917

@@ -28,6 +28,7 @@ from bars_gateway.cli.output import (
     print_each,
     print_lines,
     print_table,
+    say_if_cut,
     terminal,
 )
 from bars_gateway.config import Settings, load
@@ -115,7 +116,8 @@ def queue(
 
 def show(
     request_id: Annotated[
-        str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
+        str,
+        typer.Argument(metavar="REQUEST_ID", parser=str.strip, help="The message's X-Request-Id."),
     ],
     config: Config = DEFAULT_CONFIG,
     provider: Only = None,
@@ -210,6 +212,7 @@ def print_queue(
         console.print("Nothing waits: every outbound message is settled.")
         return
     print_table(_COLUMNS, [_cells(message, now) for message in messages], console)
+    say_if_cut(messages, limit)
 
 
 def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:

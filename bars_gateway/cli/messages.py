@@ -60,14 +60,17 @@ if TYPE_CHECKING:
     import aiohttp  # when it is needed: it takes longer to read than a command to answer
 
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="REQUEST_ID", help="The messages' X-Request-Ids.")
+    list[str] | None,
+    typer.Argument(metavar="REQUEST_ID", parser=str.strip, help="The messages' X-Request-Ids."),
 ]
 Everything = Annotated[
     bool, typer.Option("--all", help="Every message that the verb is for and the filters fit.")
 ]
 Receiver = Annotated[str | None, typer.Option(metavar="SYSTEM|VALUE", help="Only those for it.")]
 UseCase = Annotated[str | None, typer.Option(metavar="CODE", help="Only those of it, as a1t1.")]
-Conversation = Annotated[str | None, typer.Option(metavar="ID", help="Only that X-Correlation-Id.")]
+Conversation = Annotated[
+    str | None, typer.Option(metavar="ID", parser=str.strip, help="Only that X-Correlation-Id.")
+]
 States = Annotated[list[str] | None, typer.Option(help="Only those in it; repeatable.")]
 From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Submitted then or later.")]
 Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Submitted before then.")]

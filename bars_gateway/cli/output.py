@@ -62,7 +62,12 @@ def document_of(value: object, **more: object) -> dict[str, Any]:
 
 
 def print_each(
-    found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool
+    found: Sequence[T],
+    line: Callable[[T], str],
+    nothing: str,
+    *,
+    as_json: bool,
+    limit: int | None = None,
 ) -> None:
     """Print a line of each that was found, or *nothing*; for programs, a document of each."""
     if as_json:
@@ -70,6 +75,14 @@ def print_each(
         return
     for text in map(line, found) if found else [nothing]:
         print(text)  # noqa: T201
+    say_if_cut(found, limit)
+
+
+def say_if_cut(found: Sequence[object], limit: int | None) -> None:
+    """Say that as many were found as were asked for: whoever counts them counts too few."""
+    if limit is not None and len(found) >= limit:
+        text = f"No more than {limit} are listed, and there may be more: --limit COUNT."
+        print(text, file=sys.stderr)  # noqa: T201
 
 
 class Piped:

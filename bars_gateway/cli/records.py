@@ -44,7 +44,7 @@ from bars_gateway.model.retention import (
     RecordClass,
     digest_after,
 )
-from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose, require_files
 from bars_gateway.standard.workflow import State
 from bars_gateway.store.ages import counted_to, night_counts_to
 from bars_gateway.store.purges import (
@@ -74,7 +74,9 @@ Against = Annotated[
 Names = Annotated[bool, typer.Option("--names", help="Print that list, from the backup.")]
 RequestId = Annotated[
     str | None,
-    typer.Argument(metavar="MESSAGE", help="X-Request-Id of a message, or its number."),
+    typer.Argument(
+        metavar="MESSAGE", parser=str.strip, help="X-Request-Id of a message, or its number."
+    ),
 ]
 OfWorkflow = Annotated[
     int | None, typer.Option("--workflow", min=1, metavar="NUMBER", help="A workflow instead.")
@@ -372,6 +374,7 @@ def _against_names(
 
 def _names(shown: Certificate, against: Path) -> Mapping[RecordClass, Sequence[tuple[int, str]]]:
     """Return number and name of what left, from a backup or from a list that was kept."""
+    require_files([against])
     with against.open("rb") as file:
         is_database = file.read(len(_SQLITE)) == _SQLITE
     if is_database:
@@ -381,8 +384,16 @@ def _names(shown: Certificate, against: Path) -> Mapping[RecordClass, Sequence[t
             )
             for each in shown.classes
         }
+    try:
+        return _listed(against.read_text("utf-8"))
+    except ValueError:  # no text, or another one
+        text = f"{against} is neither a backup nor a list that --names has printed"
+        raise typer.BadParameter(text, param_hint="--against") from None
+
+
+def _listed(text: str) -> Mapping[RecordClass, Sequence[tuple[int, str]]]:
     found: dict[RecordClass, list[tuple[int, str]]] = {}
-    for line in against.read_text("utf-8").splitlines():
+    for line in text.splitlines():
         record_class, number, name = line.split(maxsplit=2)
         found.setdefault(RecordClass(record_class), []).append((int(number), name))
     return found
@@ -528,9 +539,12 @@ def held_records(
 
     Reads the database, so that it answers when no gateway runs.
     """
-    found = listings.read(load(config, os.environ), partial(holds, provider=provider, limit=limit))
+    settings = load(config, os.environ)
+    listings.require_known(settings, provider)
+    found = listings.read(settings, partial(holds, provider=provider, limit=limit))
     documents = list(map(hold_document, found))
-    print_each(documents, _hold_lines, "Nothing is under legal hold.", as_json=as_json)
+    nothing = "Nothing is under legal hold."
+    print_each(documents, _hold_lines, nothing, as_json=as_json, limit=limit)
 
 
 def compact(config: Config = DEFAULT_CONFIG) -> None:

@@ -37,8 +37,10 @@ def schemas(
     """
     from bars_gateway.epr.contract import write_schemas
     from bars_gateway.epr.documents import CONTRACT_VERSION
+    from bars_gateway.onboarding.files import explained
 
-    written = write_schemas(folder)
+    with explained(folder, "written"):
+        written = write_schemas(folder)
     typer.echo(f"{folder}: {len(written)} schemas of contract {CONTRACT_VERSION}")
 
 

@@ -16,6 +16,7 @@ Decisions: D-chain.
 import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +29,15 @@ import typer
 from bars_gateway import permissions
 from bars_gateway.cli.listings import read, require_database, require_known
 from bars_gateway.cli.messages import By, Why
-from bars_gateway.cli.output import Advance, clock, print_lines, print_table, shown, terminal
+from bars_gateway.cli.output import (
+    Advance,
+    clock,
+    print_lines,
+    print_table,
+    say_if_cut,
+    shown,
+    terminal,
+)
 from bars_gateway.cli.subject import ReadEverything, held, number_typed
 from bars_gateway.config import Settings, load
 from bars_gateway.config.encryption import vault_of
@@ -69,11 +78,16 @@ KindOf = Annotated[
     typer.Option("--kind", metavar="KIND", help="As message.refused, or all of operator."),
 ]
 OfMessage = Annotated[
-    str | None, typer.Option("--id", metavar="ID", help="Only of that message, by any of its ids.")
+    str | None,
+    typer.Option(
+        "--id", metavar="ID", parser=str.strip, help="Only of that message, by any of its ids."
+    ),
 ]
 OfMessages = Annotated[
     list[str] | None,
-    typer.Option("--id", metavar="ID", help="Only of that message, by any id; repeatable."),
+    typer.Option(
+        "--id", metavar="ID", parser=str.strip, help="Only of that message, by any id; repeatable."
+    ),
 ]
 Listed = Annotated[
     Path | None,
@@ -152,6 +166,7 @@ def audit(  # noqa: PLR0917
         typer.echo("Nothing fits.")
     else:
         print_table(_COLUMNS, [_cells(each) for each in found], terminal())
+        say_if_cut(found, limit)
 
 
 def _refuse_what_stands_before(context: typer.Context) -> None:
@@ -402,20 +417,28 @@ def _names_in(file: Path) -> list[str]:
     permissions.require(file)
     if not file.is_file():
         raise typer.BadParameter(f"{file} is not a file", param_hint="--ids")
-    return file.read_text("utf-8").split()
+    try:
+        return file.read_text("utf-8-sig").split()
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not UTF-8", param_hint="--ids") from None
 
 
 def _export(settings: Settings, file: Path, wanted: exports.WantedLines) -> Mapping[str, object]:
+    """Write them all, or leave nothing behind: half an export looks like a whole one."""
+    from bars_gateway.onboarding.files import explained
+
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     require_database(settings)
-    try:
+    if os.path.lexists(file):
+        raise StoreError(f"{file} is there already: name another file")
+    with explained(file, "written"), ExitStack() as undone:
         descriptor = os.open(file, flags, 0o600)
-    except FileExistsError:
-        raise StoreError(f"{file} is there already: name another file") from None
-    with os.fdopen(descriptor, "wb") as to, shown("Exporting: lines") as advance:
-        done = asyncio.run(_write_export(settings, to, wanted, advance))
-        to.flush()
-        os.fsync(to.fileno())
+        undone.callback(file.unlink, missing_ok=True)
+        with os.fdopen(descriptor, "wb") as to, shown("Exporting: lines") as advance:
+            done = asyncio.run(_write_export(settings, to, wanted, advance))
+            to.flush()
+            os.fsync(to.fileno())
+        undone.pop_all()
     return {"file": file, **done}
 
 
