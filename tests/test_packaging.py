@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,79 @@ def looked_at(folder: Path, store: str, backup: str) -> tuple[int, str]:
     parts = parts.replace("/opt/bars-gateway/bin/python", sys.executable)
     looks = f"""as_gateway() {{ "$@"; }}; BACKUP={backup}; look_at "$0" 1.0.0"""
     return ran("sh", "-c", f"{parts}\n{looks}", settings)
+
+
+class Upgrade:
+    """`preinst` on a machine of its own, whose services are the names in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.stopped = folder, folder / "stopped"
+        for name in ("systemd", "bin", "etc"):
+            (folder / name).mkdir()
+        os.mkfifo(folder / "copying")
+        self._put("program", "")
+        self._put(
+            "systemctl",
+            f"""case $1 in
+        list-units) cat {folder}/active ;;
+        stop) : >{folder}/active ;;
+        start) shift; echo "$@" >>{folder}/started ;; esac""",
+        )
+        self._put("install", f"echo >{folder}/copying; exec sleep 60")  # then a copy would be made
+        script = (DEBIAN / "preinst").read_text("utf-8")
+        for path, own in {
+            "/opt/bars-gateway/bin/bars-gateway": "bin/program",
+            "/run/bars-gateway.stopped": "stopped",
+            "/run/systemd/system": "systemd",
+            "/etc/bars-gateway/*": "etc/*",
+            "/etc/default/bars-gateway": "default",
+        }.items():
+            script = script.replace(path, f"{folder}/{own}")
+        self._put("preinst", script)
+
+    def _put(self, name: str, text: str) -> None:
+        file = self.folder / "bin" / name
+        file.write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n", "utf-8")
+        file.chmod(0o755)
+
+    def running(self, *units: str) -> None:
+        (self.folder / "active").write_text("".join(f"{unit} loaded active\n" for unit in units))
+
+    def killed(self, by: signal.Signals) -> None:
+        """Begin, and end all of it while the copy is made."""
+        path = f"{self.folder}/bin:{os.environ['PATH']}"
+        command = [self.folder / "bin" / "preinst", "upgrade", "1.0.0"]
+        with subprocess.Popen(command, env={"PATH": path}, start_new_session=True) as process:
+            (self.folder / "copying").read_bytes()
+            os.killpg(process.pid, by)
+
+
+@pytest.fixture
+def upgrade(tmp_path: Path) -> Upgrade:
+    return Upgrade(tmp_path)
+
+
+def test_an_upgrade_whose_terminal_goes_away_starts_what_it_has_stopped(upgrade: Upgrade) -> None:
+    """A connection breaks off while a large database is copied, and nothing is sent any more."""
+    upgrade.running("bars-gateway.service")
+    upgrade.killed(signal.SIGHUP)
+
+    assert "bars-gateway.service" in (upgrade.folder / "started").read_text()
+    assert not upgrade.stopped.exists()
+
+
+def test_an_upgrade_after_one_that_was_killed_still_knows_what_that_has_stopped(
+    upgrade: Upgrade,
+) -> None:
+    """Nothing runs by then: what stands in the list alone says what is to be started at the end."""
+    upgrade.running("bars-gateway.service", "bars-gateway@north.service")
+    upgrade.killed(signal.SIGKILL)
+    upgrade.running()
+    upgrade.killed(signal.SIGKILL)
+
+    assert ["bars-gateway.service", "bars-gateway@north.service"] == (
+        upgrade.stopped.read_text().splitlines()
+    )
 
 
 def test_the_package_says_how_a_server_is_backed_up_before_an_upgrade(tmp_path: Path) -> None:
