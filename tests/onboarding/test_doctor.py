@@ -472,6 +472,19 @@ async def test_what_is_broken_is_named_first(broken, name):
     assert finding.seen.cure
 
 
+@pytest.mark.parametrize("limit", ["8192", " 8192", "8192:16384", "infinity"])
+async def test_what_was_added_to_the_unit_counts(broken, limit):
+    """`systemctl edit` writes beside the unit: whoever did what was asked is not asked again."""
+    broken.edit_unit("LimitNOFILE=4096", "LimitNOFILE=64")
+    added = broken.folder / "bars-gateway.service.d"
+    added.mkdir()
+    (added / "override.conf").write_text(f"[Service]\nLimitNOFILE={limit}\n")
+    broken.machine(unit_folders=(broken.folder,))
+    report = await diagnose(broken.site, offline=True)
+
+    assert [] == [f.seen.text for f in report.findings if f.seen.grade is Grade.FAIL]
+
+
 async def test_settings_that_everybody_reads_are_a_warning(broken):
     """Whoever has an account on the machine could copy the API key out of them."""
     broken.mode(broken.installation.config, 0o644)

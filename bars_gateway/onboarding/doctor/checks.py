@@ -25,7 +25,7 @@ import socket
 import ssl
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -120,12 +120,22 @@ def addresses_of(host: str) -> frozenset[str]:
 
 # The operator's own before the package's: what systemd takes.
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_UNIT = "bars-gateway.service"
 
 
 def unit_in(*folders: str) -> Path:
     """Return the unit that systemd takes; where there is none, where it would be first."""
-    units = [Path(folder, "bars-gateway.service") for folder in folders or UNIT_FOLDERS]
+    units = [Path(folder, _UNIT) for folder in folders or UNIT_FOLDERS]
     return next((unit for unit in units if unit.exists()), units[0])
+
+
+def drop_ins_in(folders: Iterable[str | Path]) -> list[Path]:
+    """Return what was added to the unit, by name, as systemd reads it: the last one counts."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in Path(folder, f"{_UNIT}.d").glob("*.conf"):
+            found.setdefault(file.name, file)
+    return [found[name] for name in sorted(found)]
 
 
 @frozen(kw_only=True)
@@ -139,6 +149,7 @@ class Machine:
     sqlite_version: tuple[int, ...] = VERSION
     systemd: Path = Path("/run/systemd/system")  # there where systemd manages the machine
     unit: Path = field(default_factory=unit_in)
+    unit_folders: tuple[str | Path, ...] = UNIT_FOLDERS
     credentials: Path = Path("/run/credentials")
 
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +24,10 @@ from bars_gateway.onboarding.doctor.checks import (
     Check,
     CheckedSite,
     Fetched,
+    Machine,
     cause_of,
     credentials_of,
+    drop_ins_in,
     fetch,
     of_problems,
     probe,
@@ -412,32 +413,37 @@ def _unit(site: CheckedSite) -> Seen:
 def _limits(site: CheckedSite) -> Seen:
     settings = site.settings
     needed = settings.inbound.max_connections + settings.outbound.max_in_flight + _FEW_FILES
-    text = _of_unit(site.machine.unit, "LimitNOFILE")
-    if not text.isdigit() or int(text) < needed:
+    text = _of_unit(site.machine, "LimitNOFILE")
+    soft = text.partition(":")[0]  # that one holds for a program that raises none
+    if soft != "infinity" and (not soft.isdigit() or int(soft) < needed):
         cure = f"systemctl edit bars-gateway: LimitNOFILE={max(4096, needed)}"
         return failed(f"the unit allows {text or 'some'} open files, and {needed} are needed", cure)
     return passed(f"{text} open files, and {needed} are needed")
 
 
 def _core(site: CheckedSite) -> Seen:
-    if _of_unit(site.machine.unit, "LimitCORE") != "0":
+    if _of_unit(site.machine, "LimitCORE") != "0":
         cure = "systemctl edit bars-gateway: LimitCORE=0"
         return failed("the unit lets a crash write the memory to disk", cure)
     return passed("a crash writes no memory to disk")
 
 
 def _reload(site: CheckedSite) -> Seen:
-    if not _of_unit(site.machine.unit, "ExecReload"):
+    if not _of_unit(site.machine, "ExecReload"):
         cure = "Install the unit of this release: systemctl reload then takes new keys."
         return warned("the unit does not support reload", cure)
     return passed("systemctl reload takes new keys and certificates")
 
 
-def _of_unit(unit: Path, key: str) -> str:
-    lines = unit.read_text("utf-8", "replace").splitlines()
-    return next(
-        (line.partition("=")[2] for line in reversed(lines) if line.startswith(f"{key}=")), ""
-    )
+def _of_unit(machine: Machine, key: str) -> str:
+    """Return what the unit says, or who has edited it (`systemctl edit` leaves the unit alone)."""
+    found = ""
+    for file in (machine.unit, *drop_ins_in(machine.unit_folders)):
+        for line in file.read_text("utf-8", "replace").splitlines():
+            name, equals, value = line.partition("=")
+            if equals and name.strip() == key:
+                found = value.strip()
+    return found
 
 
 def _key_log(site: CheckedSite) -> Seen:
