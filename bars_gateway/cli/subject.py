@@ -11,6 +11,7 @@ printed; the number does not.
 
 import getpass
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -148,11 +149,24 @@ def _copies(settings: Settings, number: str) -> Iterator[tuple[Path, datetime]]:
     """Yield the files in the EPR's folders that hold the number."""
     for provider in settings.providers.values():
         permissions.require(provider.spool_dir)
-        for path in sorted(provider.spool_dir.rglob("*")):
-            if path.is_symlink() or not path.is_file():
+        yield from _copies_in(provider.spool_dir, number)
+
+
+def _copies_in(folder: Path, number: str) -> Iterator[tuple[Path, datetime]]:
+    """Look again where a file was gone before it was read: a gateway that runs has moved it."""
+    seen, has_moved = set[Path](), True
+    while has_moved:
+        has_moved = False
+        for path in sorted(set(folder.rglob("*")) - seen):
+            try:
+                status = path.lstat()
+                is_read = stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST
+                found = is_read and names(number, path.read_bytes())
+            except FileNotFoundError:
+                has_moved = True
                 continue
-            status = path.stat()
-            if status.st_size <= _LARGEST and names(number, path.read_bytes()):
+            seen.add(path)
+            if found:
                 yield path, datetime.fromtimestamp(status.st_mtime, UTC)
 
 
