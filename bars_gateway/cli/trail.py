@@ -162,11 +162,16 @@ def audit(  # noqa: PLR0917
     found = read(settings, partial(trail.audited, sought=sought, limit=limit))
     if as_json:
         print_lines(found)
-    elif not found:
-        typer.echo("Nothing fits.")
     else:
-        print_table(_COLUMNS, [_cells(each) for each in found], terminal())
-        say_if_cut(found, limit)
+        _print(found, limit)
+
+
+def _print(found: Sequence[AuditLine], limit: int) -> None:
+    if not found:
+        typer.echo("Nothing fits.")
+        return
+    print_table(_COLUMNS, [_cells(each) for each in found], terminal())
+    say_if_cut(found, limit)
 
 
 def _refuse_what_stands_before(context: typer.Context) -> None:
