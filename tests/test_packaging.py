@@ -156,6 +156,26 @@ def test_a_purge_asks_about_every_folder_that_has_records() -> None:
     assert [] == [folder for folder in sorted(expected) if f"`{folder}`" not in page]
 
 
+def test_a_link_on_a_page_of_the_package_leads_to_what_is_in_it(tmp_path: Path) -> None:
+    """Pictures of the console, which a browser takes, are on the site alone: their words stay."""
+    script = (PACKAGING / "deb").read_text("utf-8")
+    (lays_out,) = re.findall(r"^lay_out_pages\(\) \{\n.*?^\}", script, re.DOTALL | re.MULTILINE)
+    typed = f"set -eu; bin={ROOT}/.venv/bin; cd {ROOT}\n{lays_out}\nlay_out_pages {tmp_path}"
+    assert (0, "") == ran("bash", "-c", typed)
+    shipped = [tmp_path / name for name in (DEBIAN / "bars-gateway.docs").read_text().split()]
+    there = {file for each in shipped for file in (each, *each.rglob("*"))}
+    links = [
+        (page, target)
+        for page in sorted(each for each in there if each.suffix == ".md")
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
+        if not target.startswith("https://")
+    ]
+
+    assert (tmp_path / "docs" / "http.md", "openapi.json") in links
+    assert [] == [each for each in links if (each[0].parent / each[1]).resolve() not in there]
+    assert "the most harmful first.)" in (tmp_path / "docs" / "console.md").read_text("utf-8")
+
+
 def test_an_upgrade_begins_with_what_its_settings_say() -> None:
     """An installation without that file upgrades as one that has it unchanged."""
     settings = (DEBIAN / "bars-gateway.default").read_text("utf-8")
