@@ -177,6 +177,39 @@ def test_the_test_of_a_control_is_run_by_its_name() -> None:
     assert " passed" in done.stdout
 
 
+OF_ONE_MODULE = '[tool.mypy]\nfiles = ["one.py"]\nstrict = true\n[tool.ruff.lint]\nselect = ["F"]\n'
+COMMITS = """
+git init -q . && git add .pre-commit-config.yaml pyproject.toml
+git config user.name a && git config user.email a@example.org
+{install}
+"""
+ONE = {
+    "nothing": ("X: int = 1\n", 0, ""),
+    "style": ("import os\n", 1, "ruff check"),
+    "form": ("X=1\n", 1, "ruff format"),
+    "types": ('X: int = "1"\n', 1, "mypy"),
+}
+
+
+@pytest.mark.needs("git", "pre-commit")
+@pytest.mark.parametrize("wrong", ONE)
+def test_style_and_types_are_looked_at_before_a_commit(tmp_path: Path, wrong: str) -> None:
+    """In a clone with one module, and the tools of `.venv`: what is wrong is not committed."""
+    text, code, says = ONE[wrong]
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
+    (tmp_path / "pyproject.toml").write_text(OF_ONE_MODULE, "utf-8")
+    (tmp_path / "one.py").write_text(text, "utf-8")
+    made = COMMITS.format(install=quoted("CONTRIBUTING.md", "pre-commit install"))
+    installed = types(f"set -eu\n{made}", tmp_path, HOME=str(tmp_path))
+    done = types("git add one.py && git commit -m one", tmp_path, HOME=str(tmp_path))
+    failed = re.findall(r"^(.*?)\.+Failed$", done.stdout + done.stderr, re.MULTILINE)
+
+    assert 0 == installed.returncode, installed.stderr
+    assert code == done.returncode, done.stdout + done.stderr
+    assert [says] * code == failed
+
+
 @pytest.mark.needs("systemd-analyze", "curl")
 def test_a_gateway_that_is_not_ready_is_watched_from_beside_it(tmp_path: Path) -> None:
     """The units of `docs/alerts.md`: systemd takes them, and what they run tells ready from not."""

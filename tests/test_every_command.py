@@ -76,7 +76,7 @@ def words_of_tests() -> Iterator[set[str]]:
 
 
 def is_typed(block: Block) -> bool:
-    return block.what in {"run", "understood", "run by"}
+    return block.what in {"run", "run by"}
 
 
 def test_each_option_stands_beside_its_command_in_a_test() -> None:

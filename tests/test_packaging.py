@@ -11,6 +11,7 @@ from pathlib import Path
 import debian
 import pytest
 import sbom
+from pages import quoted
 
 from bars_gateway.onboarding.doctor.checks import unit_in
 
@@ -122,7 +123,8 @@ def checked(folder: Path, broken: str) -> tuple[int, bool]:
     run.write_bytes((ROOT / ".ci" / "run").read_bytes())
     for step in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")):
         assert (0, "") == ran(*git, *step)
-    code, _ = ran("env", f"PATH={folder}/bin:{os.environ['PATH']}", "bash", run)
+    typed = f"cd {folder} && {quoted('CONTRIBUTING.md', 'bash .ci/run')}"
+    code, _ = ran("env", f"PATH={folder}/bin:{os.environ['PATH']}", "bash", "-c", typed)
     _, commit = ran(*git, "rev-parse", "HEAD")
     passed = folder / "build" / "passed"
     return code, passed.exists() and passed.read_text("utf-8") == commit

@@ -3,13 +3,14 @@
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, blocks, outside_fences, spans
+from pages import PAGES, ROOT, blocks, spans
 
 PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:sudo|apt|apt-get|bash|curl|df|dpkg|findmnt|fuser|initdb|install|kill|man"
-    r"|journalctl|openssl|pg_\w+|pip|pipx|psql|python3?|sqlite3|systemctl|systemd-[\w-]+|usermod"
+    r"|journalctl|openssl|pg_\w+|pip|pipx|pre-commit|psql|python3?|sqlite3|systemctl|systemd-[\w-]+|usermod"
     r"|\.venv/bin/\w+|ALTER|CREATE|DROP|SELECT|VACUUM) \S.*"
 )
 ALONE = {"du", "timedatectl"}  # commands without a word behind them
@@ -25,6 +26,7 @@ QUOTED: Mapping[str, str] = {
     "VACUUM FULL": SERVER,
     "apt purge bars-gateway": IN_A_MACHINE,
     "apt remove bars-gateway": IN_A_MACHINE,
+    "bash .ci/run": "tests/test_packaging.py",
     "df -h": HERE,
     "df -i": HERE,
     "dpkg --verify": "packaging/deb-test-within",
@@ -46,6 +48,7 @@ QUOTED: Mapping[str, str] = {
     "pg_ctl promote": "tests/scenarios/test_standby.py",
     "pg_dump --format=custom --file=FILE DATABASE": SERVER,
     "pip install 'dist/bars_gateway-1.1.0-py3-none-any.whl[postgres]'": HERE,
+    "pre-commit install": HERE,
     "python tests/test_clinical_document.py": HERE,
     "python tests/test_documentation.py": HERE,
     "python tests/test_workflow_document.py": HERE,
@@ -76,12 +79,7 @@ IN_BLOCKS = " ".join(
 )
 
 
-FOUND = {
-    each
-    for page in [*PAGES, ROOT / "SECURITY.md"]
-    for each in spans(page)
-    if PROGRAM.fullmatch(each) or each in ALONE
-}
+FOUND = {each for page in PAGES for each in spans(page) if PROGRAM.fullmatch(each) or each in ALONE}
 
 
 def test_each_quoted_command_is_typed_somewhere() -> None:
@@ -98,17 +96,30 @@ def test_whoever_types_it_is_there(command: str) -> None:
     assert command in (ROOT / QUOTED[command]).read_text("utf-8").replace('"\n        "', "")
 
 
+def dry_runs(page: Path) -> list[str]:
+    """Return each line of its blocks that are no more than a dry run."""
+    lines = [
+        line
+        for each in blocks(page)
+        if each.what == "dry run by"
+        for line in each.text.splitlines()
+    ]
+    return [line.partition("#")[0].strip() for line in lines]
+
+
 MAKES = sorted(
     {
         each
-        for page in [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
-        for each in (
-            *spans(page),
-            *re.findall(r"^    (make .*?)(?: +#.*)?$", outside_fences(page), re.MULTILINE),
-        )
-        if each.startswith("make ")
+        for page in PAGES
+        for each in (*spans(page), *dry_runs(page))
+        if re.match(r"(?:[A-Z_]+=\S+ )*make ", each)
     }
 )
+
+
+def test_nothing_but_make_is_a_dry_run() -> None:
+    """What else a page has in a block is typed for real."""
+    assert set() == {each for page in PAGES for each in dry_runs(page)} - set(MAKES)
 
 
 @pytest.mark.needs("make")

@@ -7,28 +7,20 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import messages
 import pytest
+from answered import answered
 from console_side import CANARY, Console, browser, refused, sent, served
 from console_visitors import PASSWORD, Page, Person, audit, person, users
 from store_values import (
-    ANSWER,
     NOW,
-    OURS,
-    THEIRS,
-    arrival,
-    attempt,
-    claim_next,
-    payload,
     submission,
 )
 
-from bars_gateway.demo.messages import response
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import OutboundState, Settled
-from bars_gateway.standard.workflow import Move, RequestType
+from bars_gateway.model.messages import OutboundState
+from bars_gateway.standard.workflow import Move
 
 
 @pytest.fixture
@@ -233,35 +225,11 @@ async def test_an_alarm_is_marked_as_handled(guarded: Console) -> None:
     assert [] == await guarded.store.alarms.standing(None, 10)
 
 
-async def answered(console: Console, move: Move, responds_to: str | None = None) -> int:
-    """Send a validation request, and let a response to it come; return its workflow."""
-    store, body = console.store, messages.validation_request()
-    about: dict[str, Any] = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
-    asked = submission(body=body, sender=OURS, receiver=THEIRS, **about)
-    accepted = await store.outbound.submit(asked, NOW)
-    claim = await claim_next(store, NOW, {"trust"})
-    assert claim is not None
-    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=str(uuid.uuid4()))
-    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
-    bundle = json.loads(body)
-    bundle["entry"].sort(key=lambda each: each["resource"]["resourceType"] == "Encounter")
-    came = arrival(
-        body=response(json.dumps(bundle).encode(), encounter="finished", responds_to=responds_to),
-        move=move,
-        sender=THEIRS,
-        receiver=OURS,
-        focus_id=settled.focus_id,
-        reference=None,
-        responds_to=responds_to or asked.bundle_id,
-        **about,
-    )
-    await store.responses.respond(came, payload(b'{"resourceType":"OperationOutcome"}'), NOW)
-    return accepted.workflow_id
-
-
 async def test_a_quarantined_response_is_attached(guarded: Console) -> None:
     """Which workflow it is, a person says; then the audit has it."""
-    workflow = await answered(guarded, Move.CONCLUDE, "00000000-0000-4000-8000-000000000404")
+    workflow = await answered(
+        guarded.store, NOW, Move.CONCLUDE, "00000000-0000-4000-8000-000000000404"
+    )
     async with person(guarded, "operator") as somebody:
         listed = await somebody.get("/quarantine")
         page = await done(somebody, f"/attach?quarantine=1&workflow={workflow}")
@@ -277,7 +245,7 @@ async def test_a_quarantined_response_is_attached(guarded: Console) -> None:
 
 async def test_a_workflow_in_doubt_is_confirmed(guarded: Console) -> None:
     """A person has telephoned, and says how it stands."""
-    workflow = await answered(guarded, Move.UNCLEAR)
+    workflow = await answered(guarded.store, NOW, Move.UNCLEAR)
     async with person(guarded, "operator") as somebody:
         page = await done(somebody, f"/confirm?workflow={workflow}&state=declined")
     (told,) = await audit(guarded, "operator.confirmed")
@@ -318,7 +286,7 @@ async def test_what_only_a_person_knows_is_asked_for(
     guarded: Console, path: str, field: str
 ) -> None:
     """Which workflow, or how it stands."""
-    await answered(guarded, Move.CONCLUDE, "00000000-0000-4000-8000-000000000404")
+    await answered(guarded.store, NOW, Move.CONCLUDE, "00000000-0000-4000-8000-000000000404")
     async with person(guarded, "operator") as somebody:
         page = await somebody.get(path)
 

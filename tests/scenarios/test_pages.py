@@ -25,13 +25,13 @@ LOST = rf"{BY_FOLDER}|curl .*/faults|bars-gateway send another\.json"
 pytestmark = [pytest.mark.needs("curl", "jq", "sqlite3"), pytest.mark.long]
 
 
-def scripts(what: str, *, by_socket: bool) -> list[object]:  # pages, each with what it needs
+def scripts(*, by_socket: bool) -> list[object]:  # pages, each with what it needs
     """Return the pages that have such blocks; last, the one whose programs take away what came."""
     pages = sorted(PAGES, key=lambda page: page.stem == "first-epr")
     return [
         pytest.param(page, id=page.stem, marks=pytest.mark.needs(*needed(typed)))
         for page in pages
-        if (typed := script(page, what, by_socket=by_socket))
+        if (typed := script(page, by_socket=by_socket))
     ]
 
 
@@ -40,12 +40,12 @@ def needed(typed: str) -> list[str]:
     return [each for each in ("node", "mcs", "mono") if f"{each} " in typed]
 
 
-def script(page: Path, what: str, *, by_socket: bool) -> str:
+def script(page: Path, *, by_socket: bool) -> str:
     """Return the blocks of a page as one script."""
     return "".join(
         each.text
         for each in blocks(page)
-        if each.what == what
+        if each.what == "run"
         and each.where.startswith(AT_THE_SOCKET if by_socket else "third terminal")
     )
 
@@ -65,32 +65,24 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminals]:
 def sent(terminals: Terminals, left_out: str) -> Terminals:
     """Begin as every page does: with the messages of the first one, but for some lines of it."""
     (first,) = [page for page in PAGES if page.name == "first-message.md"]
-    typed = script(first, "run", by_socket=False)
+    typed = script(first, by_socket=False)
     done = terminals.type(re.sub(rf"^({left_out})\n", "", typed, flags=re.MULTILINE))
     assert done.returncode == 0, done.stdout + done.stderr
     return terminals
 
 
-@pytest.mark.parametrize("page", scripts("run", by_socket=False))
+@pytest.mark.parametrize("page", scripts(by_socket=False))
 def test_what_a_page_tells_to_type_works(folders: Terminals, page: Path) -> None:
     """Each command of it, one after the other, ends well."""
-    done = folders.type(script(page, "run", by_socket=False))
+    done = folders.type(script(page, by_socket=False))
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", scripts("run", by_socket=True))
+@pytest.mark.parametrize("page", scripts(by_socket=True))
 def test_what_a_page_asks_of_the_socket_is_answered(door: Terminals, page: Path) -> None:
     """Each command of it, one after the other, is answered with success."""
-    done = door.type(script(page, "run", by_socket=True))
-
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("page", scripts("understood", by_socket=True))
-def test_what_a_page_asks_of_the_socket_is_understood(door: Terminals, page: Path) -> None:
-    """A message of another state than this one may be needed: then the answer says so."""
-    done = door.type(script(page, "understood", by_socket=True), may_be_told_no=True)
+    done = door.type(script(page, by_socket=True))
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -118,7 +110,7 @@ def test_a_message_comes_through_the_balancer_of_the_page(tmp_path: Path) -> Non
     balancer = block("load-balancer.md", "backend")
     (callers,) = re.findall(r"^\[callers\]\n.+\n", page.read_text("utf-8"), re.MULTILINE)
     (first,) = [page for page in PAGES if page.name == "first-message.md"]
-    made = script(first, "run", by_socket=False).partition("bars-gateway send")[0]
+    made = script(first, by_socket=False).partition("bars-gateway send")[0]
     behind = {BEHIND: 'listen = "127.0.0.1:9443"', "[epr]": f"{callers}[epr]"}
     with three_terminals(tmp_path, behind) as terminals:
         ports = terminals.ports

@@ -1,9 +1,9 @@
 """
 The blocks of shell on the pages for people, each with its mark: what becomes of it in the tests.
 
-    <!-- run: third terminal -->            typed as it stands, in that scene; all of it succeeds
-    <!-- understood: at the socket; why --> typed too, but each command may be told no, and why
-    <!-- run by tests/….py -->              typed by that test or trial, which takes this very block
+    <!-- run: third terminal -->         typed as it stands, in that scene; all of it succeeds
+    <!-- run by tests/….py -->           typed by that test or trial, which takes this very block
+    <!-- dry run by tests/….py; why -->  each line of it is of make, which says what it would do
 """
 
 import re
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+_BESIDE = (ROOT / "CONTRIBUTING.md", ROOT / "README.md", ROOT / "SECURITY.md")
+PAGES = (*_BESIDE, *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_MARK = re.compile(r"<!-- (run by|run|understood):? ([^;\n]+?)(?:; (.+))? -->\n *$")
+_MARK = re.compile(r"<!-- (run by|run|dry run by):? ([^;\n]+?)(?:; (.+))? -->\n *$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +25,9 @@ class Block:
     page: Path
     line: int
     language: str
-    what: str  # run, understood, run by
+    what: str  # run, run by, dry run by
     where: str  # the scene, or the test
-    why: str  # it is only understood
+    why: str  # it is no more than a dry run
     text: str
 
     def __str__(self) -> str:

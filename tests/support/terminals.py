@@ -35,18 +35,6 @@ bars-gateway() {
 }
 curl() { command curl --silent --show-error --fail-with-body --max-time 40 "$@"; }
 """
-# Here a command may be told no, with a reason; what is not understood, or fails, ends the script.
-LENIENT = """
-set -eu
-newest() { command bars-gateway audit --json | jq -r '.request_id // empty' | head -n 1; }
-bars-gateway() { command bars-gateway "$@" || [ $? = 1 ]; }
-curl() {
-  local status
-  status=$(command curl -sS --max-time 40 --output said --write-out '%{http_code}' "$@")
-  cat said
-  case $status in 2*|404|409) ;; *) echo "HTTP $status" >&2; exit 9 ;; esac
-}
-"""
 
 
 def own_ports() -> dict[str, int]:
@@ -91,11 +79,11 @@ class Terminals:
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "examples").symlink_to(ROOT / "examples")
 
-    def type(self, text: str, *, may_be_told_no: bool = False) -> subprocess.CompletedProcess[str]:
+    def type(self, text: str) -> subprocess.CompletedProcess[str]:
         """Type *text* in a new third terminal, to its end."""
         where = "" if "cd try" in text else HERE
         return subprocess.run(
-            ["bash", "-c", f"{LENIENT if may_be_told_no else STRICT}{where}{self._filled(text)}"],
+            ["bash", "-c", f"{STRICT}{where}{self._filled(text)}"],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -107,7 +95,7 @@ class Terminals:
 
     def _filled(self, text: str) -> str:
         """Return it with what a person would put in the place of the words in capitals."""
-        words = {"REQUEST_ID": "$(newest)", "WORKFLOW": "1", "NUMBER": "1"}
+        words = {"REQUEST_ID": "$(newest)", "WORKFLOW": "1"}
         words |= {"BACKUP": "$(copied)", "HASH": "$(head_of_trail)"}
         for word, value in words.items():
             text = re.sub(rf"\b{word}\b", value, text)
