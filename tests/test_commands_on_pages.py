@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from pages import PAGES, ROOT, Block, block, blocks, outside_fences
+from pages import (
+    PAGES,
+    ROOT,
+    Block,
+    block,
+    blocks,
+    commands_in,
+    outside_fences,
+    own_commands,
+)
 
 from bars_gateway.cli.main import app
 from bars_gateway.epr.openapi import OPERATIONS
@@ -158,16 +167,6 @@ def test_every_option_that_is_named_is_one_of_its_command(page: Path) -> None:
     assert [] == unknown
 
 
-def typed_in_sentences(page: Path) -> Iterator[str]:
-    """Yield each command of ours that stands whole between backticks, on one line."""
-    yield from in_backticks(outside_fences(page))
-
-
-def in_backticks(text: str) -> Iterator[str]:
-    for found in re.findall(r"`bars-gateway ([^`]+)`", text):
-        yield " ".join(found.split())
-
-
 def misunderstood(typed: str) -> str:
     """Say what the program makes nothing of; what stands for a value is taken for one."""
     command, words = PROGRAM, shlex.split(typed)
@@ -185,7 +184,7 @@ def misunderstood(typed: str) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_command_in_a_sentence_is_one_that_the_program_understands(page: Path) -> None:
     """It is there, its options are its own and have their values, and nothing is left over."""
-    assert [] == list(filter(None, map(misunderstood, typed_in_sentences(page))))
+    assert [] == list(filter(None, map(misunderstood, own_commands(page))))
 
 
 def test_a_command_in_what_the_gateway_says_is_one_that_it_understands() -> None:
@@ -194,7 +193,7 @@ def test_a_command_in_what_the_gateway_says_is_one_that_it_understands() -> None
         command
         for path in sorted((ROOT / "bars_gateway").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        for command in in_backticks(text_of(node))
+        for command in commands_in(text_of(node))
     ]
 
     assert len(said) > 50

@@ -170,6 +170,30 @@ def test_what_is_wrong_with_the_bytes_of_a_message_is_found(types: Types, at: Pa
     assert any("its request" in each for each in found["problems"])
 
 
+GONE = """
+    INSERT INTO nodes (name, incarnation, version, started_at, seen_at, ahead_ms, asked, leases)
+    VALUES ('gone', 'x', '1.0.0', '2026-01-01T07:00:00.000Z', '2026-01-01T08:00:00.000Z', 0,
+            '{}', '[]')
+"""
+# As sentences of pages have them: tests/epr/test_commands_in_sentences.py has the others.
+IN_SENTENCES = (
+    "nodes list",
+    "nodes remove NAME --why TEXT",
+    "store copy --to FILE",
+    "store reopen --why TEXT",
+)
+
+
+def test_what_sentences_have_typed_is_done(types: Types, at: Path, tmp_path: Path) -> None:
+    """In this order: a node is away for good, and all is copied into a file, and is not."""
+    engines.ask(at, GONE)
+    names = {"NAME": "gone", "FILE": str(tmp_path / "copied.db"), "TEXT": "INC-7"}
+    done = {each: types(*(names.get(word, word) for word in each.split())) for each in IN_SENTENCES}
+
+    assert {} == {each: one.err for each, one in done.items() if one.code}
+    assert "gone" in done["nodes list"].out
+
+
 BROKEN = {
     "it lacks the index messages_due,": "DROP INDEX messages_due",
     "it lacks the trigger events_numbered,": "ALTER TABLE events DISABLE TRIGGER events_numbered",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, blocks, spans
+from pages import PAGES, ROOT, blocks, spans, typed_in_blocks
 
 PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:sudo|apt|apt-get|bash|curl|df|dpkg|findmnt|fuser|initdb|install|kill|man"
@@ -74,11 +74,6 @@ NO_COMMAND: Mapping[str, str] = {
 }
 
 
-IN_BLOCKS = " ".join(
-    word for page in PAGES for each in blocks(page) if each.what for word in each.text.split()
-)
-
-
 FOUND = {each for page in PAGES for each in spans(page) if PROGRAM.fullmatch(each) or each in ALONE}
 
 
@@ -86,7 +81,7 @@ def test_each_quoted_command_is_typed_somewhere() -> None:
     """In a block that is typed, or by the trial that is named here; none is gone from the pages."""
     known = QUOTED.keys() | NO_COMMAND.keys()
 
-    assert set() == {each for each in FOUND - known if f"{each} " not in IN_BLOCKS}
+    assert set() == {each for each in FOUND - known if f"{each} " not in typed_in_blocks()}
     assert set() == known - FOUND
 
 

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from pages import quoted
 from rich.console import Console
 
 from bars_gateway.demo import postgresql
@@ -119,9 +120,10 @@ def test_a_chapter_that_there_is_not_is_named() -> None:
 @pytest.mark.long
 def test_of_two_nodes_one_is_killed_and_nothing_is_lost_or_doubled() -> None:
     """It starts a server of its own, counts every message at both ends, and leaves nothing."""
+    _, _, *on_two_nodes = quoted("several-nodes.md", "bars-gateway demo --nodes 2").split()
     with tempfile.TemporaryDirectory() as temporary:  # another demo may run in ours meanwhile
         Path(temporary).chmod(0o711)  # the server is another user's, where this one is root
-        ended = demo("--once", "--nodes", "2", TMPDIR=temporary)
+        ended = demo("--once", *on_two_nodes, TMPDIR=temporary)
         left = list(Path(temporary).iterdir())
     lines = ended.stdout.splitlines()
 

@@ -9,6 +9,7 @@ The blocks of shell on the pages for people, each with its mark: what becomes of
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,23 @@ def spans(page: Path) -> list[str]:
     """Return what stands between backticks in its sentences, each on one line."""
     found: list[str] = re.findall(r"`([^`]+)`", outside_fences(page))
     return [" ".join(each.split()) for each in found]
+
+
+def own_commands(page: Path) -> list[str]:
+    """Return each command of ours that stands whole between backticks in a sentence of it."""
+    return commands_in(outside_fences(page))
+
+
+def commands_in(text: str) -> list[str]:
+    found: list[str] = re.findall(r"`bars-gateway ([^`]+)`", text)
+    return [" ".join(each.split()) for each in found]
+
+
+@cache
+def typed_in_blocks() -> str:
+    """Return all that the blocks have that are typed, in one line."""
+    marked = [each for page in PAGES for each in blocks(page) if each.what]
+    return " ".join(word for each in marked for word in each.text.split())
 
 
 def _named(page: str) -> Path:
