@@ -155,6 +155,14 @@ def test_no_command_speaks_of_a_file(filled: str, tmp_path: Path, command: str) 
     assert "store.path" not in said
 
 
+def test_settings_are_checked_where_there_is_no_file(filled: str, tmp_path: Path) -> None:
+    """All that is wrong with them is said, and not that a server has no file."""
+    done = typing(tmp_path, lambda: filled)("check")
+
+    assert "private_key_file" in done.err
+    assert "this works on a database file" not in done.err
+
+
 def test_what_is_wrong_with_the_bytes_of_a_message_is_found(types: Types, at: Path) -> None:
     """A server keeps whatever its disk gives it: only the digest that was taken can tell."""
     whole = types("verify")

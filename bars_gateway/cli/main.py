@@ -188,8 +188,10 @@ def _of_another_time(settings: Settings) -> Iterator[SettingsProblem]:
     from bars_gateway.store.sqlite import SqliteConnection, require_known
     from bars_gateway.store.sqlite.integrity import reading
 
+    if settings.store.url is not None:
+        return
     path = settings.database_path
-    if settings.store.url is not None or not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK):
         return
     told = told_in(provider.spool_dir for provider in settings.providers.values())
     try:
