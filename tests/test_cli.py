@@ -307,7 +307,8 @@ def test_a_message_that_nobody_knows_is_an_error(home: Home) -> None:
     """A script that asks for a message can tell that there is none."""
     done = bars_gateway("show", "--config", str(home.settings), NOBODY)
 
-    assert Done(1, "There is no message with that X-Request-Id.\n", "") == done
+    told = "There is no message with that X-Request-Id: try bars-gateway explain.\n"
+    assert Done(1, told, "") == done
 
 
 def test_sending_without_a_gateway_says_what_to_do(home: Home) -> None:
@@ -318,6 +319,15 @@ def test_sending_without_a_gateway_says_what_to_do(home: Home) -> None:
     assert 1 == done.code
     assert f"error: no gateway answers on {home.settings.parent}/run/trust.sock" in what
     assert cure.startswith("   try: Start it")
+
+
+def test_sending_for_nobody_in_particular_says_what_to_add(home: Home) -> None:
+    """There are two providers here; of a wrong name nothing is said, for none was given."""
+    done = bars_gateway("send", "-c", str(home.settings), str(home.settings))
+    what, cure = done.err.splitlines()
+
+    assert (1, "error: there are several providers, and none was named") == (done.code, what)
+    assert cure == "   try: Add --provider with one of: trust, other"
 
 
 def test_a_provider_that_nobody_knows_is_refused(home: Home) -> None:
@@ -337,6 +347,7 @@ def test_a_database_that_is_not_there_is_an_error(home: Home, command: str) -> N
 
     assert (1, "") == (done.code, done.out)
     assert what.startswith("error: there is no database at /nowhere/gateway.db")
+    assert what.endswith(": no gateway ran with these settings, or it was moved")
     assert cure.startswith("   try: ")
 
 

@@ -49,6 +49,7 @@ from bars_gateway.status.running import (
     UnavailableState,
 )
 from bars_gateway.status.server import StatusServer
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.readings import EprCondition, LyingRefusals, Unread, UnreadNotice
 from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.sqlite.database import SqliteDatabase, open_database
@@ -761,7 +762,7 @@ async def test_an_ended_certificate_is_said_first(shown: Shown) -> None:
     [
         (
             NOW + timedelta(seconds=20),
-            "The next try is at 09:00:20 UTC; a new key is tried at once.",
+            "The next try is at 09:00:20 UTC, or with a reload (systemctl reload bars-gateway)",
         ),
         (None, "The next try is with the next message."),
     ],
@@ -1201,6 +1202,18 @@ async def test_a_concern_names_exactly_what_it_speaks_of(shown: Shown) -> None:
     assert 2 == len(ids)
     assert all(request_id in top for request_id in ids)
     assert "mark-handled --all --kind message.unconfirmed --up-to 2 --provider trust --why" in top
+
+
+async def test_what_concerns_no_provider_is_marked_at_the_door_of_any(shown: Shown) -> None:
+    """The command asks a socket, and wants to know which where there are several."""
+    await shown.store.asides.tell(Aside.WORK, ValueError(), NOW)
+    alone = (await shown.get("/")).text
+    eprs = [replace(attended().eprs[0], provider=name) for name in ("trust", "other")]
+    shown.running = replace(WELL, eprs=eprs)
+    several = (await shown.get("/")).text
+
+    assert "mark-handled 1 --why" in alone
+    assert "mark-handled 1 --provider trust --why" in several
 
 
 async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) -> None:

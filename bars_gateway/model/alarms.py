@@ -580,8 +580,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="response",
         says="{n} came that no request of ours asked for",
         whose=Whose.THEIRS,
-        advice="The Sender was told so. Find out with them whose patient it is about; then attach"
-        " it.",
+        advice="The Sender was told so. Find out with them whose patient it is about, by the ids"
+        " that bars-gateway quarantine lists; then bars-gateway attach.",
         ends="it is attached to its workflow",
     ),
 }

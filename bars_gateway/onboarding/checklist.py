@@ -23,6 +23,7 @@ from bars_gateway.onboarding.certificates import requests_in
 from bars_gateway.onboarding.contacts import Contact
 from bars_gateway.onboarding.encryption import CREDENTIALS
 from bars_gateway.onboarding.keys import KeyId, can_be_made
+from bars_gateway.options import with_whose
 
 # A file that is wrong is as much left to do as one that is not there.
 _CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
@@ -102,7 +103,10 @@ def _sending(settings: Settings) -> Iterator[ChecklistStep]:
     what = "Have the public key registered"
     told = all(api_key_is_told(settings, provider) for provider in providers)
     if told and settings.outbound.token_required:  # an API key says nothing of the JWKS
-        yield _unseen(what, "bars-gateway keys probe says whether it is", who)
+        tries = [
+            with_whose("bars-gateway keys probe", settings, name) for name in settings.providers
+        ]
+        yield _unseen(what, f"{'; '.join(tries)} says whether it is", who)
         return
     yield _step(what, how, done=told, who=who)
 
@@ -111,8 +115,7 @@ def _how_its_key_is_made(settings: Settings, name: str) -> str:
     provider = settings.providers[name]
     file = provider.private_key_file
     if file.exists() or can_be_made(provider):
-        whose = f" --provider {name}" if len(settings.providers) > 1 else ""
-        return f"bars-gateway keys new{whose} --why TEXT"
+        return with_whose("bars-gateway keys new --why TEXT", settings, name)
     wanted = KeyId.first(name, settings.environment)
     named = f'key_id = "{wanted}" and private_key_file = "{file.with_name(f"{wanted}.pem")}"'
     return f"for {name}, write {named}; then bars-gateway init makes it"

@@ -58,7 +58,7 @@ from bars_gateway.onboarding.files import (
     write_new,
 )
 from bars_gateway.onboarding.reported import WhyOrAsked, reason, try_report
-from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of
+from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of, with_whose
 from bars_gateway.permissions import files_in
 
 CACHED = timedelta(hours=1)  # how long the token service keeps its copy of a JWKS
@@ -320,8 +320,10 @@ def make_next(
             err=True,
         )
     hours = NOT_BEFORE // timedelta(hours=1)
+    name = provider or next(iter(settings.providers))
+    probe = with_whose(f"bars-gateway keys probe --key-id {wanted}", settings, name)
     typer.echo(
-        f"\nPublish it. After {hours} hours: bars-gateway keys probe --key-id {wanted}\n"
+        f"\nPublish it. After {hours} hours: {probe}\n"
         "When that gets a token, set key_id and private_key_file: systemctl reload bars-gateway"
     )
 

@@ -69,7 +69,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     return [
         *_unavailable(running.unavailable),
         *_over(overview.at, running.expiries),
-        *_alarms(overview, severe=True),
+        *_alarms(overview, running, severe=True),
         *not_attending(overview.at, running),
         *_held(overview),
         *_not_rebuilt(running.inspection),
@@ -89,7 +89,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_shut_out(running.shut_out),
         *_refused(running.refused),
         *_expiries(overview.at, running.expiries, first_days),
-        *_alarms(overview, severe=False),
+        *_alarms(overview, running, severe=False),
         *_unread_log(running),
         *_disk_low(overview, running.minimum_free_bytes),
         *_clock_step(overview.at, running.clock_step),
@@ -221,7 +221,8 @@ def _next_try(token: TokenState, running: RuntimeState) -> str:
     if token.retry_at is None:
         stored = "" if running.unavailable is None else ", once something can be stored again"
         return f"The next try is with the next message{stored}."
-    return f"The next try is at {token.retry_at:%H:%M:%S} UTC; a new key is tried at once."
+    at = f"{token.retry_at:%H:%M:%S} UTC, or with a reload (systemctl reload bars-gateway)"
+    return f"The next try is at {at}; a new key is tried at once."
 
 
 def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
@@ -232,10 +233,11 @@ def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
         yield of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, advice)
 
 
-def _alarms(overview: Overview, *, severe: bool) -> list[Concern]:
+def _alarms(overview: Overview, running: RuntimeState, *, severe: bool) -> list[Concern]:
     """Return one concern for each kind that stands, and for each way in which it is told."""
+    any_door = running.eprs[0].provider if len(running.eprs) > 1 else ""
     return [
-        _alarming(kind, words, overview)
+        _alarming(kind, words, overview, any_door)
         for kind, each in ALARMS.items()
         if each.severe is severe
         for words in each.ways
@@ -243,7 +245,7 @@ def _alarms(overview: Overview, *, severe: bool) -> list[Concern]:
     ]
 
 
-def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
+def _alarming(kind: str, words: AlarmWords, overview: Overview, any_door: str) -> Concern:
     each = ALARMS[kind]
     found = [s for s in overview.standing if s.kind == kind and s.words == words]
     listed = [a for a in overview.alarms if a.kind == kind and a.words == words]
@@ -256,21 +258,22 @@ def _alarming(kind: str, words: AlarmWords, overview: Overview) -> Concern:
         whose=words.whose,
         alarms=listed,
         more=count - len(listed),
-        cure="; ".join(_marking(kind, found, listed if by_number else None)),
+        cure="; ".join(_marking(kind, found, listed if by_number else None, any_door)),
     )
 
 
 def _marking(
-    kind: str, found: Sequence[StandingAlarms], named: Sequence[Alarm] | None
+    kind: str, found: Sequence[StandingAlarms], named: Sequence[Alarm] | None, any_door: str
 ) -> Iterator[str]:
-    """Yield what marks them as handled, by number or all: at the door of each provider."""
+    """Yield what marks them as handled, by number or all: at the door of each provider, or any."""
     numbered = by_provider(named or ())
     for name, of in by_provider(found).items():
         if named is None:
             which = f"--all --kind {kind} --up-to {max(each.newest for each in of)}"
         else:
             which = " ".join(str(each.number) for each in numbered.get(name, ()))
-        whose = f" --provider {name}" if name else ""
+        door = name or any_door
+        whose = f" --provider {door}" if door else ""
         if which:
             yield f"bars-gateway mark-handled {which}{whose} --why …"
 

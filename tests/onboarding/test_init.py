@@ -272,7 +272,21 @@ def test_the_key_of_which_provider_is_to_be_made_is_said(tmp_path):
         private_pem(rsa.generate_private_key(65537, 2048))
     )
 
-    assert "bars-gateway keys new --provider south --why TEXT" in init(tmp_path).out
+    assert "bars-gateway keys new --why TEXT --provider south" in init(tmp_path).out
+
+
+def test_what_is_typed_about_a_key_of_several_providers_names_whose_it_is(tmp_path):
+    """As it is printed, a command works: those about keys want the name."""
+    init(tmp_path, *FLAGS, "--api-key", "told")
+    one_more(tmp_path, "South-INT-1", "South-INT-1.pem")
+    checklist = init(tmp_path).out
+    config = tmp_path / "bars-gateway.toml"
+    made = typed("keys", "new", *WHY, "-c", config, "--provider", "south")
+    unnamed = typed("keys", "new", *WHY, "-c", config)
+
+    assert "bars-gateway keys probe --provider south says whether it is" in checklist
+    assert "bars-gateway keys probe --key-id South-INT-2 --provider south\n" in made.out
+    assert "error: there are several providers, and none was named\n" in unnamed.err
 
 
 def test_settings_are_never_written_over(tmp_path):
