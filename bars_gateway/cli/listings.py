@@ -253,7 +253,7 @@ def print_message(
     for history in found:
         _show(history, console, now)
     if not found:
-        console.print("There is no message with that X-Request-Id.")
+        console.print("There is no message with that X-Request-Id: try bars-gateway explain.")
     return bool(found)
 
 
@@ -346,7 +346,9 @@ def require_database(at: Path | Settings) -> None:
     path = at if isinstance(at, Path) else at.database_path
     permissions.require(path)
     if not path.exists():
-        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
+        raise StoreError(
+            f"there is no database at {path}: no gateway ran with these settings, or it was moved"
+        )
     if not path.is_file():
         raise StoreError(f"{path} is not a file, and a database is one")
 

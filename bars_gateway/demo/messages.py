@@ -47,7 +47,6 @@ _FOUND = "Validated by telephone: no change since the first call. Invented."
 _INDENT = re.compile(rb"^ +", re.MULTILINE)  # no text holds a line break of its own
 Resource = dict[str, Any]
 _KEPT = ("MessageHeader", "Patient", "Organization", "HealthcareService")
-_USE_CASES = f"{NHS}/CodeSystem/usecases-categories-bars"
 _RESPONSE_DEFINITION = f"{NHS}/MessageDefinition/bars-message-servicerequest-response"
 _INTERIM = frozenset(
     {
@@ -359,9 +358,9 @@ def booking(
         "Slot": {"id": slot, "schedule": {"reference": urls["Schedule"]}, "status": "busy"} | times,
         "Schedule": {"actor": [{"reference": entries["HealthcareService"]["fullUrl"]}]},
     }
-    meta = {"meta": {"lastUpdated": bundle["timestamp"]}}
+    moment = bundle["timestamp"]
     bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] in _KEPT] + [
-        {"fullUrl": urls[kind], "resource": {"resourceType": kind, **resource, **meta}}
+        {"fullUrl": urls[kind], "resource": _stamped({"resourceType": kind, **resource}, moment)}
         for kind, resource in resources.items()
     ]
     return json.dumps(bundle).encode()
@@ -371,7 +370,7 @@ def _appointment(slot: str, patient: str, padding: str) -> Resource:
     return {
         "status": "booked",
         "comment": f"Invented. {padding}",
-        "serviceCategory": [{"coding": [{"system": _USE_CASES, "code": "a1t1"}]}],
+        "serviceCategory": [{"coding": [_coding("usecases-categories-bars", "a1t1")]}],
         "slot": [{"reference": slot}],
         "participant": [{"actor": {"reference": patient}, "status": "accepted"}],
     }

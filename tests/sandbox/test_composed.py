@@ -79,6 +79,14 @@ def test_a_request_breaks_no_rule(case, books):
 
 
 @pytest.mark.parametrize(("case", "books"), KINDS)
+def test_nothing_is_warned_of_in_a_request(case, books):
+    """Whoever sends it as a first message would look for a fault of their own."""
+    found = examined(ours(case, books))
+
+    assert found.errors == list(found.issues)
+
+
+@pytest.mark.parametrize(("case", "books"), KINDS)
 def test_a_cancellation_breaks_no_rule(case, books):
     """But that a broker's referral has none (G12), which somebody may want to try."""
     found = examined(cancellation(acknowledged(ours(case, books))))

@@ -443,18 +443,22 @@ def _for(made: bytes, use_case: str, version: str, nhs_number: str) -> bytes:
     """Return a booking as it is for another use case, and another patient."""
     bundle: Bundle = json.loads(made)
     bundle["meta"]["versionId"] = version
-    focus(bundle)["serviceCategory"][0]["coding"][0]["code"] = use_case
+    focus(bundle)["serviceCategory"][0]["coding"][0] |= {"code": use_case, "display": use_case}
     patient = next(e["resource"] for e in bundle["entry"] if "birthDate" in e["resource"])
     patient["identifier"][0]["value"] = nhs_number
     return json.dumps(bundle).encode()
 
 
-def _with_incident_location(bundle: Bundle) -> None:
+def _with_incident(bundle: Bundle) -> None:
+    """Say where it is, and what is asked for (R08T)."""
+    focus(bundle)["category"][0]["text"] = "A crew. Invented."
     for entry in bundle["entry"]:
         if entry["resource"]["resourceType"] == "Location":
             entry["resource"]["meta"]["profile"] = [_INCIDENT]
             system = f"{NHS}/CodeSystem/location-types-bars"
-            entry["resource"]["type"] = [{"coding": [{"system": system, "code": "ILOC"}]}]
+            entry["resource"]["type"] = [
+                {"coding": [{"system": system, "code": "ILOC", "display": "Incident"}]}
+            ]
 
 
 def _with_task(bundle: Bundle) -> None:
@@ -479,5 +483,5 @@ def _coded(code: str) -> dict[str, Any]:
 
 _ADDED: Mapping[str, Callable[[Bundle], None]] = {
     "a5": _with_task,
-    "a6": _with_incident_location,
+    "a6": _with_incident,
 }
