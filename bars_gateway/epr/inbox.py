@@ -110,13 +110,15 @@ class Deliveries:
         self.trouble: str | None = None  # why notices wait; None while they are delivered
         self._held: str | None = None  # why one cannot be written, which holds up no other
         self._waiting: set[int] = set()  # numbers of those, at the last look
+        self._passed_over = 0  # those, and what must not overtake them: at the last look
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Deliver until stopped; *beat* at each step."""
         self._beat = beat
         while not self._stopping.is_set():
             beat()
-            notices = await self._store.notices.pending(self._provider, _BATCH)
+            most = _BATCH + self._passed_over
+            notices = await self._store.notices.pending(self._provider, most)
             if notices:
                 await self._deliver_or_pause(notices)
             else:
@@ -193,19 +195,29 @@ class Deliveries:
         """Write as many of *notices* as may be in memory together, and return those."""
         composed: list[_Composed] = []
         size, self._held = 0, None
-        waited, self._waiting = self._waiting, set()
-        behind: set[int] = set()  # workflows: what follows takes no memory from all others
-        for notice in notices:
-            if notice.workflow_id in behind:
-                continue
-            if notice.notice_id in waited:
-                behind.add(notice.workflow_id)
+        for notice in self._in_turn(notices):
             files = await self._files_or_none(notice)
             composed += [(notice, files)] if files else []
             size += sum(len(file.body) for file in files)
             if size >= _BATCH_BYTES:
                 break
         return await self._written(composed)
+
+    def _in_turn(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        """Return what to write, last what waited at the last look, without what follows that."""
+        waited, self._waiting = self._waiting, set()
+        first, last = [], []
+        behind: set[int] = set()  # workflows
+        for notice in notices:
+            if notice.workflow_id in behind:
+                continue
+            if notice.notice_id in waited:
+                behind.add(notice.workflow_id)
+                last.append(notice)
+            else:
+                first.append(notice)
+        self._passed_over = len(notices) - len(first)
+        return [*first, *last]
 
     async def _written(self, composed: Sequence[_Composed]) -> list[Notice]:
         """Write all together, or where that fails each by itself; return those that could be."""

@@ -551,6 +551,33 @@ async def test_what_is_large_and_waits_keeps_no_other_waiting(
     assert [[], [3], [3]] == [[each.notice_id for each in look] for look in looks]
 
 
+@pytest.mark.parametrize(
+    ("batch", "batch_bytes", "of_first"),
+    [(2, 99, 9), (64, 1, 1)],
+    ids=["many behind it", "large by itself"],
+)
+async def test_what_waits_in_one_workflow_keeps_no_other_waiting_for_long(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, batch: int, batch_bytes: int, of_first: int
+) -> None:
+    """However many notices follow it there, and however large it is."""
+    monkeypatch.setattr(inbox, "_BATCH", batch)
+    monkeypatch.setattr(inbox, "_BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(os, "rename", busy(os.rename, "1.json"))
+    of_whom = dict.fromkeys(range(1, of_first + 1), "first") | {99: "second"}
+    due = [Mock(notice_id=n, workflow_id=of_whom[n], created_at=utc_now()) for n in of_whom]
+    notices = AsyncMock()
+    notices.pending = AsyncMock(side_effect=lambda _provider, limit: due[:limit])
+    deliveries = Deliveries(
+        Mock(notices=notices), spool, provider="trust", now=utc_now, pause_seconds=0.01
+    )
+    read = AsyncMock(side_effect=lambda each: [inbox._File(f"{each.notice_id}.json", b"1")])
+    monkeypatch.setattr(deliveries, "_files_or_none", read)
+    async with at_work(deliveries.stop, deliveries.run()):
+        await eventually((spool.inbox_new.path / "99.json").exists)
+
+    assert ["99.json"] == [each.name for each in spool.inbox_new.path.iterdir()]
+
+
 def test_a_question_that_is_over_may_lie_while_the_epr_has_it_open(
     questions: QuestionFolder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
