@@ -1,6 +1,7 @@
 """Works that fail as nobody foresaw: who is told, and that nobody is left waiting for ever."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, closing
@@ -89,6 +90,26 @@ async def test_everybody_is_told_where_nobody_can_commit_any_more(
     await ends(*asked)
 
     assert [StoreUnavailable] * 4 == list(map(type, told))
+
+
+@pytest.mark.of_sqlite
+async def test_who_waits_no_longer_for_an_empty_log_leaves_nothing_to_say(tmp_path: Path) -> None:
+    """A gateway that stops while a reader holds the log writes no traceback of it."""
+    path = tmp_path / "gateway.db"
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context))
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        async with open_database(path) as database:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM events").fetchall()
+            asking = asyncio.create_task(database.empty_log())
+            await database.write(last_line)
+            asking.cancel()
+            await asyncio.wait([asking])
+    del database, asking
+    gc.collect()
+
+    assert [] == said
 
 
 @pytest.mark.of_sqlite

@@ -426,6 +426,7 @@ class SqliteDatabase:
         finally:
             if self._emptied is not None:
                 self._emptied.set_exception(broken_off())
+                self._emptied.exception()  # whoever asked may have left: nobody else logs it
 
     async def _commit_next(self, gathering: Gathering[SqliteConnection]) -> None:
         """Commit the next group; then, where it is time, move the log into the file."""
