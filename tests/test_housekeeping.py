@@ -48,6 +48,12 @@ def housekeeper(store: Store, clock: Clock) -> Housekeeper:
     return Housekeeper(store, now=clock.now, monotonic=clock.monotonic, **LIMITS)
 
 
+async def tidy(housekeeper: Housekeeper) -> None:
+    """Do once what has fallen due."""
+    for step in housekeeper._steps:
+        await step()
+
+
 async def claimed(store: Store, now: datetime = NOW) -> Claim:
     await store.outbound.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
     claim = await claim_next(store, now, PROVIDERS)
@@ -73,7 +79,7 @@ async def test_a_retry_waits_as_long_as_it_would_have(
     """Ten seconds are ten seconds, whatever the clock says meanwhile."""
     await waiting(store, timedelta(seconds=10))
     clock.wall += step
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     clock.advance(9)
     early = await sent_at(store, clock.now())
     clock.advance(1)
@@ -88,12 +94,12 @@ async def test_a_lease_lasts_as_long_as_it_would_have(
     """What is being sent is not sent again, and what was left behind is."""
     await claimed(store)
     clock.wall += step
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     clock.advance(LEASE.total_seconds() - 1)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     early = await sent_at(store, clock.now())
     clock.advance(1)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
 
     assert (False, True) == (early, await sent_at(store, clock.now()))
 
@@ -110,13 +116,13 @@ async def test_what_the_clock_is_set_to_in_mid_round_is_followed_before_anything
         return found
 
     housekeeper = Housekeeper(store, now=now, monotonic=clock.monotonic, **LIMITS)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     claim = await claimed(store)
     await store.outbound.submit(submission(body=b"{}", give_up_at=NOW + HOUR / 2), NOW)
     set_forward.append(HOUR)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     early = await store.overview(NOW)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     late = await store.overview(NOW)
 
     assert claim is not None
@@ -133,10 +139,10 @@ async def test_a_delay_is_told_when_it_would_have_been(
     delayed_at = NOW + timedelta(seconds=60)
     await store.outbound.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW)
     clock.wall += step
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     early = await store.notices.pending("trust", 10)
     clock.advance(60)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     notices = await store.notices.pending("trust", 10)
 
     assert ([], [NoticeKind.DELAYED]) == (early, [notice.kind for notice in notices])
@@ -166,7 +172,7 @@ async def test_the_clock_moves_no_clinical_time(
         NOW,
     )
     clock.wall += HOUR
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     notices = await store.notices.pending("trust", 10)
 
     assert kinds == [notice.kind for notice in notices]
@@ -178,7 +184,7 @@ async def test_a_step_while_no_gateway_ran_makes_nobody_wait(
     """No pause is as long as that: what was scheduled by a clock that ran ahead is due."""
     await waiting(store, timedelta(seconds=10), now=NOW + HOUR)
     before = await sent_at(store, NOW)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
 
     assert (False, True) == (before, await sent_at(store, NOW))
 
@@ -191,9 +197,9 @@ async def test_a_step_while_no_gateway_ran_hides_no_delay(
     await store.outbound.submit(
         submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW + HOUR
     )
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     clock.advance(LONGEST.total_seconds())
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     notices = await store.notices.pending("trust", 10)
 
     assert [NoticeKind.DELAYED] == [notice.kind for notice in notices]
@@ -210,7 +216,7 @@ async def test_a_message_of_a_clock_that_ran_years_ahead_ends_in_its_own_time(
     for _ in range(2):  # and no longer where it is looked for again
         await store.waiting.recall(clock.now(), LONGEST, LATER)
     clock.advance(HOUR.total_seconds())
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     notices = await store.notices.pending("trust", 10)
 
     assert [("outcome", "not_sent")] == [(each.kind, each.state) for each in notices]
@@ -225,7 +231,7 @@ async def test_a_search_of_a_clock_that_ran_ahead_is_due(
     late = attempt(claim, started_at=NOW + YEARS, ended_at=NOW + YEARS)
     await store.outbound.settle(claim, SILENCE, attempt=late, settlement=settled)
     before = await store.reconciliations.next()
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     after = await store.reconciliations.next()
 
     assert before is not None
@@ -240,7 +246,7 @@ async def test_a_question_of_a_clock_that_ran_ahead_alarms(
     store.questions.attend("trust", NOW + YEARS)
     terms = Terms(answer_by=NOW + YEARS, alarm_at=NOW + YEARS + HOUR)
     await store.questions.ask_about(arrival(), None, terms, NOW + YEARS)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
 
     assert 1 == await store.questions.tell_unanswered(NOW)
 
@@ -254,7 +260,7 @@ async def test_an_alert_of_a_clock_that_ran_ahead_is_told(
     conditions = StandingConditions(conditions=[condition])
     await store.alerts.review(conditions, telling, NOW + YEARS)
     before = await store.alerts.due(Channel.MAIL, NOW)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     due = await store.alerts.due(Channel.MAIL, NOW)
     await store.alerts.delivered([each.delivery_id for each in due], NOW)
     again = await store.alerts.review(conditions, telling, NOW + HOUR)
@@ -267,7 +273,7 @@ async def test_a_pause_that_may_be_is_left_alone(
 ) -> None:
     """A Receiver that asked for the longest pause gets it."""
     await waiting(store, LONGEST)
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     clock.advance(LONGEST.total_seconds() - 1)
 
     assert not await sent_at(store, clock.now())
@@ -317,8 +323,8 @@ async def test_a_step_is_logged_once_and_remembered(
     await waiting(store, timedelta(seconds=10))
     clock.wall += step
     with capture_logs() as lines:
-        await housekeeper.tidy()
-        await housekeeper.tidy()
+        await tidy(housekeeper)
+        await tidy(housekeeper)
     told = [(line["seconds"], line["count"]) for line in lines if line["event"] == "clock.stepped"]
 
     assert [(step.total_seconds(), 1)] == told
@@ -344,8 +350,8 @@ async def test_a_step_that_could_not_be_written_is_followed_later(
         await claimed(store)
         clock.wall += HOUR
         with pytest.raises(StorageFull):
-            await housekeeper.tidy()
-        await housekeeper.tidy()
+            await tidy(housekeeper)
+        await tidy(housekeeper)
 
         assert not await sent_at(store, clock.now())
 
@@ -359,10 +365,10 @@ async def test_of_several_nodes_one_moves_what_is_scheduled(store: Store, clock:
     leads = Housekeeper(store, now=clock.now, monotonic=clock.monotonic, **LIMITS)
     await waiting(store, timedelta(minutes=2))
     clock.wall += HOUR
-    await follows.tidy()
-    await leads.tidy()
+    await tidy(follows)
+    await tidy(leads)
     leading[0] = True
-    await follows.tidy()
+    await tidy(follows)
 
     assert not await sent_at(store, clock.now())
     assert await sent_at(store, clock.now() + timedelta(minutes=3))
@@ -387,11 +393,11 @@ async def ended_badly(store: Store) -> None:
 
 async def test_an_alarm_is_said_in_the_log_once(store: Store, housekeeper: Housekeeper) -> None:
     """Whichever work has raised it: ids and kind, and what to do."""
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     with capture_logs() as lines:
         await ended_badly(store)
-        await housekeeper.tidy()
-        await housekeeper.tidy()
+        await tidy(housekeeper)
+        await tidy(housekeeper)
 
     said = [line for line in lines if line["event"] == "alarm.raised"]
     assert [("message.unconfirmed", "trust", "error")] == [
@@ -409,7 +415,7 @@ async def test_the_log_has_each_side_do_its_own_part(
     store: Store, housekeeper: Housekeeper, clock: Clock, role: Role, advice: str
 ) -> None:
     """Who owes an answer is not told to start the fallback of whoever waits for it."""
-    await housekeeper.tidy()
+    await tidy(housekeeper)
     about = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(NOW + HOUR)}
     if role is Role.REQUESTER:
         await store.outbound.submit(submission(give_up_at=NOW + 3 * HOUR, **about), NOW)
@@ -417,7 +423,7 @@ async def test_the_log_has_each_side_do_its_own_part(
         await store.inbound.receive(arrival(**about), NOW)
     clock.advance(2 * HOUR.total_seconds())
     with capture_logs() as lines:
-        await housekeeper.tidy()
+        await tidy(housekeeper)
 
     (said,) = [line["advice"] for line in lines if line.get("kind") == "workflow.overdue"]
     assert advice in said
@@ -429,7 +435,7 @@ async def test_what_stood_before_a_start_is_counted_in_the_log(
     """By kind and provider: it was said when it was raised, or by a restore; the page has it."""
     await ended_badly(store)
     with capture_logs() as lines:
-        await housekeeper.tidy()
+        await tidy(housekeeper)
 
     assert [("alarm.standing", "message.unconfirmed", "trust", 1)] == [
         (line["event"], line["kind"], line["provider"], line["count"])

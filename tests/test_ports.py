@@ -58,7 +58,9 @@ async def test_a_gateway_that_is_started_again_in_a_test_keeps_its_port(tmp_path
     async with world_in(tmp_path) as world:
         before = port_of(world)
         await world.hospital.restart()
-        ports = world.hospital.gateway.inbound_port, port_of(world)
+        listener = world.hospital.gateway._inbound
+        assert listener is not None
+        ports = listener.port, port_of(world)
 
     assert (before, before) == ports
     assert before not in given_by_chance()

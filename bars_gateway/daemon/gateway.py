@@ -393,11 +393,6 @@ class Gateway:
             first_days=status.expiry_warning_days,
         )
 
-    @property
-    def inbound_port(self) -> int | None:
-        """Where messages are received; None where the listener is off."""
-        return self._inbound.port if self._inbound else None
-
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until *stop* is set and what is in flight is finished."""
         async with asyncio.TaskGroup() as upkeep:

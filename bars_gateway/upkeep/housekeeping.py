@@ -441,11 +441,6 @@ class Housekeeper:
         """How the wall clock was last set while we ran."""
         return self._clock.last
 
-    async def tidy(self) -> None:
-        """Do once what has fallen due."""
-        for step in self._steps:
-            await step()
-
     @property
     def _steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """What is done in each round, in that order."""
