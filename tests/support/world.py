@@ -183,8 +183,11 @@ class Node:
         settings = self.settings()
         run = gateway.run(settings, self._stop, opened.set_result, reread=self.settings)
         self._task = group.create_task(run)
-        async with asyncio.timeout(PATIENCE):
-            self.gateway = await opened
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.gateway = await asyncio.shield(opened)
+        except TimeoutError:
+            raise TimeoutError(f"{self.name} has not opened its doors in {PATIENCE:g} s") from None
         await self.register()
 
     async def stop(self) -> None:
