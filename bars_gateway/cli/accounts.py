@@ -428,7 +428,8 @@ def _shares(answered: AnswerTimes) -> dict[str, float] | None:
 
 
 def _flows(found: Traffic, now: datetime) -> Iterator[str]:
-    for name, flow in (("Sent", found.outbound), ("Received", found.inbound)):
+    ways = (("Attempts acknowledged", found.outbound), ("Messages received", found.inbound))
+    for name, flow in ways:
         last = (
             f"{clock(flow.last_at)} UTC, {apart(flow.last_at, now)} ago"
             if flow.last_at

@@ -81,13 +81,11 @@ class OverviewPage:
             share_up=share_up,
             growth=growth(uptime.bytes_a_day, overview.free_bytes),
             flows=[
-                (
-                    "Out, to others",
-                    "acknowledged",
-                    traffic.outbound,
-                    bars(traffic.outbound, "sent"),
-                ),
-                ("In, from others", "received", traffic.inbound, bars(traffic.inbound, "received")),
+                (name, counted, flow, bars(flow, counted.capitalize()))
+                for name, counted, flow in (
+                    ("Out, to others", "attempts acknowledged", traffic.outbound),
+                    ("In, from others", "messages received", traffic.inbound),
+                )
             ],
             ages=_AGES,
             meters=[("24 hours", meters(traffic.day)), ("30 days", meters(traffic.month))],
@@ -129,11 +127,9 @@ def growth(bytes_a_day: float | None, free: int | None) -> str:
     return f"It grows by {room(bytes_a_day)} a day: at that rate there is room for {lasts}"
 
 
-def bars(flow: Flow, done: str) -> Bars:
+def bars(flow: Flow, counted: str) -> Bars:
     """Return the drawing of what went one way in 24 hours."""
-    return Bars(
-        counts=flow.hours, title=f"Messages {done} in each of the last {len(flow.hours)} hours"
-    )
+    return Bars(counts=flow.hours, title=f"{counted} in each of the last {len(flow.hours)} hours")
 
 
 def meters(answered: AnswerTimes) -> Sequence[Meter]:

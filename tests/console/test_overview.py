@@ -43,15 +43,19 @@ async def test_all_pages_are_compiled_beside_the_loop_when_the_first_is_asked_fo
 
 
 async def test_mail_that_flows_is_told_for_each_way(console: Console) -> None:
-    """When the last one went, how many in a day, and how many in its best hour."""
+    """
+    When the last one went, how many in a day, and how many in its best hour.
+
+    A message that a later answer has shown to be there is in no attempt, and is not counted.
+    """
     await sent(console.store, NOW - timedelta(minutes=90))
     await sent(console.store, NOW - timedelta(minutes=3))
     await console.store.inbound.receive(arrival(), NOW - timedelta(hours=30))
     page = plain((await console.get("/")).text)
 
-    assert "2 acknowledged in 24 hours" in page
+    assert "2 attempts acknowledged in 24 hours" in page
     assert "The last 2 min ago" in page
-    assert "0 received in 24 hours" in page
+    assert "0 messages received in 24 hours" in page
     assert "The last 1 d ago" in page
 
 
@@ -79,7 +83,7 @@ async def test_the_drawing_has_a_column_for_each_hour(console: Console) -> None:
     await sent(console.store)
     page = (await console.get("/")).text
 
-    assert "<title>Messages sent in each of the last 24 hours</title>" in page
+    assert "<title>Attempts acknowledged in each of the last 24 hours</title>" in page
     assert 47 == page.count('<rect class="none"')
     assert 1 == page.count('<rect class="some"')
 
