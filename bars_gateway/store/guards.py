@@ -31,7 +31,7 @@ from bars_gateway.standard.patients import Sameness, sameness_among
 from bars_gateway.standard.remarks import OF_MODIFIERS, OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.inbound import changed_workflow, keep_aside, refuse_for
+from bars_gateway.store.inbound import changed_workflow, given, keep_aside, refuse_for
 from bars_gateway.store.records import (
     EventAbout,
     add_event,
@@ -154,18 +154,12 @@ def _refuse_unknown(connection: Connection, arrival: Arrival, now: datetime) -> 
     """Refuse a change of an id that we never gave, unless the EPR may have it from before us."""
     if arrival.move is Move.REQUEST or arrival.focus_id is None:
         return None  # what names no record at all only the EPR can find
-    if arrival.earlier_records or _is_given(connection, arrival):
-        return None
+    if arrival.earlier_records or given(connection, arrival):
+        return None  # where it is another Sender's, the EPR decides
     keep_aside(connection, arrival, UNKNOWN, now)
     add_event(connection, EventAbout.request(arrival), "change.unknown", now)
     refused = refuse_for(connection, arrival, [UNKNOWN_RECORD], now)
     return Quarantined(reason=UNKNOWN, answer=refused.answer)
-
-
-def _is_given(connection: Connection, arrival: Arrival) -> bool:
-    """Tell whether the id is one of ours, be it another Sender's: then the EPR decides."""
-    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    return bool(connection.rows("workflows_changed", **values))
 
 
 def refuse_mixed_up(

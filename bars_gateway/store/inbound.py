@@ -9,6 +9,7 @@ So twenty identical requests at once make one record, whatever the network does 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from bars_gateway.model.messages import (
     Arrival,
@@ -202,11 +203,10 @@ def as_given(connection: Connection, arrival: Arrival) -> Arrival:
     """Return a change whose record is named in the letters in which its id was given."""
     if arrival.move is Move.REQUEST or arrival.focus_id is None:
         return arrival
-    for name in spellings(arrival.focus_id):
-        as_named = replace(arrival, focus_id=name)
-        if given_to(connection, as_named):
-            return as_named
-    return arrival
+    named = [replace(arrival, focus_id=name) for name in spellings(arrival.focus_id)]
+    theirs = (each for each in named if given_to(connection, each))
+    anybodys = (each for each in named if given(connection, each))
+    return next(chain(theirs, anybodys), arrival)
 
 
 def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:
@@ -237,9 +237,14 @@ def named_workflows(connection: Connection, arrival: Arrival) -> list[Row]:
 
 def given_to(connection: Connection, arrival: Arrival) -> list[Row]:
     """Return the workflows of the Sender of *arrival* that have its id, the newest first."""
-    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    found = connection.rows("workflows_changed", **values)[:_MOST]
+    found = given(connection, arrival)[:_MOST]
     return [row for row in found if same_service(row["counterparty"], arrival.sender)]
+
+
+def given(connection: Connection, arrival: Arrival) -> list[Row]:
+    """Return the workflows of any Sender that have the id, the newest first."""
+    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
+    return connection.rows("workflows_changed", **values)
 
 
 def open_workflow(connection: Connection, arrival: Arrival, now: datetime) -> int:

@@ -14,7 +14,7 @@ from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.interventions import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
 from bars_gateway.model.messages import Actor, Arrival, Objection, Payload
 from bars_gateway.standard.bundle import MalformedBundle, read
-from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.headers import same_service, spellings
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
@@ -189,9 +189,8 @@ def _misfit(workflow: Row, arrival: Arrival) -> Objection | None:
     ours = (workflow["request_type"], workflow["use_case"])
     if ours != (arrival.request_type, arrival.use_case):
         return AGAINST["other_use_case"]
-    if None not in {workflow["focus_id"], arrival.focus_id} and (
-        workflow["focus_id"] != arrival.focus_id
-    ):
+    named = {None, *spellings(arrival.focus_id)} if arrival.focus_id else None
+    if named is not None and workflow["focus_id"] not in named:
         return AGAINST["other_record"]
     return None
 

@@ -36,7 +36,7 @@ from bars_gateway.standard.guards import (
     MoveRefused,
     with_its_end,
 )
-from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.headers import same_service, spellings
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD, PLAN_SENT_BACK
 from bars_gateway.standard.meaning import move_of
@@ -379,6 +379,7 @@ def _placed(
     connection: Connection, submission: Submission, now: datetime
 ) -> tuple[Submission, int]:
     """Return the submission, read beside the workflow that it is of, and that workflow's id."""
+    submission = _as_named_there(connection, submission)
     found = _workflow_of(connection, submission)
     submission = _heard(connection, submission, found, now)
     if found is not None:
@@ -402,6 +403,14 @@ def _placed(
         now=text(now),
     )
     return submission, workflow_id
+
+
+def _as_named_there(connection: Connection, submission: Submission) -> Submission:
+    """Return a change that names its record in the letters in which its Receiver gave the id."""
+    if submission.move not in CHANGES or submission.focus_id is None:
+        return submission
+    named = _id_given(connection, submission.provider, submission.focus_id, submission.receiver)
+    return replace(submission, focus_id=named)
 
 
 def _workflow_of(connection: Connection, submission: Submission) -> Row | None:
@@ -520,6 +529,16 @@ def find_workflow(
     return None
 
 
+def _id_given(connection: Connection, provider: str, focus_id: str, receiver: str) -> str:
+    """Return the id of a record in the letters in which that Receiver gave it."""
+    about = {"provider": provider, "role": Role.REQUESTER}
+    for name in spellings(focus_id):
+        found = connection.rows("workflow_by_focus", key=name, **about)
+        if any(same_service(row["counterparty"], receiver) for row in found):
+            return name
+    return focus_id
+
+
 def workflow_about(
     connection: Connection,
     provider: str,
@@ -529,6 +548,10 @@ def workflow_about(
     change: Change | None,
 ) -> Row | None:
     """Return the workflow that a message with those *keys*, or a *change*, is of."""
+    if change is not None:
+        named = _id_given(connection, provider, change.focus_id, change.receiver)
+        keys = tuple(named if key == change.focus_id else key for key in keys)
+        change = replace(change, focus_id=named)
     found = find_workflow(connection, provider, *keys, role=role, counterparty=counterparty)
     if found is None and change is not None:
         found = claimant(connection, change)

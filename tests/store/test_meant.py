@@ -470,3 +470,30 @@ async def test_one_bundle_id_is_of_one_patient_on_receipt(
     _, second = [await store.inbound.receive(each, NOW) for each in came]
 
     assert isinstance(second, fate)
+
+
+async def test_a_change_may_name_its_record_in_capitals(store: Store) -> None:
+    """A database that keeps UUIDs writes them so: it is that record, and that conversation."""
+    given = "6f1d0c52-0000-4000-8000-00000000000a"
+    sent = await asked(store, ONE, given)
+    named = Change(
+        provider="trust",
+        receiver=sent.receiver,
+        request_type=RequestType.REFERRAL,
+        focus_id=given.upper(),
+        said=case_details_of(read(about(ONE))),
+    )
+    talk = await store.outbound.correlation_of("trust", given.upper(), change=named)
+    receipt = await changed(store, about(ONE), focus_id=given.upper())
+
+    assert (sent.correlation_id, sent.workflow_id) == (talk, receipt.workflow_id)
+
+
+async def test_another_patients_record_in_capitals_is_no_less_theirs(store: Store) -> None:
+    """Whose it is is looked at as of an id in its own letters."""
+    given = "6f1d0c52-0000-4000-8000-00000000000a"
+    await asked(store, ONE, given)
+    second = await asked(store, OTHER, given)
+    receipt = await changed(store, about(OTHER), focus_id=given.upper())
+
+    assert second.workflow_id == receipt.workflow_id

@@ -36,7 +36,7 @@ VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 STRANGER = THEIRS.replace("2000000202", "2000000909")
-FOCUS = "00000000-0000-4000-8000-000000000005"
+FOCUS = "00000000-0000-4000-8000-00000000000a"
 
 
 def answer(**changes: object) -> Arrival:
@@ -87,6 +87,15 @@ async def test_what_does_not_fit_is_not_attached(
     assert before == done == AGAINST[code]
     assert kept is not None
     assert kept[0].attached_to is None
+
+
+async def test_a_record_that_is_named_in_capitals_fits(store: Store) -> None:
+    """A database that keeps UUIDs writes them so: it is the record that was acknowledged."""
+    workflow_id = await asked(store)
+    response = answer(focus_id=FOCUS.upper())
+    await store.responses.respond(response, NOT_FOUND, NOW)
+
+    assert await store.quarantine.against(1, workflow_id, response) is None
 
 
 async def test_a_copy_that_comes_later_is_kept_aside_again(store: Store) -> None:

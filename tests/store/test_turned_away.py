@@ -1,5 +1,6 @@
 """What the store keeps of a cancellation that nobody could be asked about."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -113,6 +114,19 @@ async def test_the_record_of_another_sender_is_not_said_to_be_cancelled(
     await store.questions.turn_away(cancel_of(await taken(store), sender=OURS), NOW)
 
     assert 0 == await told(store)
+
+
+@pytest.mark.parametrize("as_written", [str.lower, str.upper])
+async def test_the_epr_is_asked_about_the_record_of_another_sender(
+    store: Store, as_written: Callable[[str], str]
+) -> None:
+    """Whoever cancels from its other service is not told that there is no such record."""
+    request = arrival(focus_id="6f1d0c52-0000-4000-8000-00000000000a")
+    await store.inbound.receive(request, NOW)
+    store.questions.attend("trust", NOW)
+    cancel = cancel_of(request, sender=OURS, focus_id=as_written(str(request.focus_id)))
+
+    assert isinstance(await store.questions.ask_about(cancel, None, TERMS, NOW), QuestionOpen)
 
 
 async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
