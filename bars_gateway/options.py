@@ -48,13 +48,6 @@ def require_files(paths: list[Path]) -> list[Path]:
     return paths
 
 
-def require_named(settings: Settings, name: str | None) -> None:
-    """Raise OnboardingError where there are several providers and *name* is none."""
-    if name is None and len(settings.providers) > 1:
-        cure = f"Add --provider with one of: {', '.join(settings.providers)}"
-        raise OnboardingError("there are several providers, and none was named", cure)
-
-
 def with_whose(command: str, settings: Settings, name: str) -> str:
     """Return *command* as it is typed about the provider *name*."""
     return f"{command} --provider {name}" if len(settings.providers) > 1 else command
@@ -63,7 +56,9 @@ def with_whose(command: str, settings: Settings, name: str) -> str:
 def provider_of(settings: Settings, name: str | None) -> Provider:
     """Return the provider called *name*, or the only one."""
     known = ", ".join(settings.providers)
-    require_named(settings, name)
+    if name is None and len(settings.providers) > 1:
+        cure = f"Add --provider with one of: {known}"
+        raise OnboardingError("there are several providers, and none was named", cure)
     found = settings.providers.get(name or next(iter(settings.providers)))
     if found is None:
         cause = f"{name!a} is not a provider of the settings"

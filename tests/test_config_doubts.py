@@ -87,6 +87,26 @@ def changed(table: str, values: dict) -> Settings:
     return Settings(**found | {"environment": "int"})
 
 
+@pytest.mark.parametrize(
+    ("table", "line", "told"),
+    [
+        ("retention", "payload_days = true", ["is true, which counts as 1"]),
+        ("retention", "payload_days = 1", []),
+        ("store", "encrypts = true", []),
+    ],
+)
+def test_a_flag_where_a_number_belongs_is_told(
+    tmp_path: Path, table: str, line: str, told: list[str]
+) -> None:
+    """Whoever writes that payloads are kept has them for one day; and no start fails of it."""
+    file = tmp_path / "bars-gateway.toml"
+    header = f"[{table}]\n"
+    file.write_text(EXAMPLE.read_text("utf-8").replace(header, f"{header}{line}\n"))
+    causes = [each.cause for each in doubts(load(file, {})) if "counts as" in each.cause]
+
+    assert told == causes
+
+
 def test_a_placeholder_in_capitals_is_one() -> None:
     """However somebody has typed it over."""
     assert "api_key" in keys(example(api_key="TO-BE-TOLD"))

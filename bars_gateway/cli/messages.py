@@ -49,14 +49,7 @@ from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.errors import GatewayBrokeOff, GatewayBusy, GatewayUnreachable
 from bars_gateway.frozen import frozen
 from bars_gateway.model.interventions import DOES, IN_BULK, IN_FLIGHT, WRONG_STATE, Verb
-from bars_gateway.options import (
-    DEFAULT_CONFIG,
-    Config,
-    Json,
-    Whose,
-    require_files,
-    require_named,
-)
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 from bars_gateway.permissions import whoever_types
 from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.examination import examine
@@ -440,11 +433,12 @@ def signed(why: str, by: str | None, *, dry_run: bool, **wanted: object) -> Mapp
 
 def socket_of(settings: Settings, provider: str | None) -> Path:
     """Return the socket of that provider, or of the only one."""
-    require_named(settings, provider)
     names = list(settings.providers)
-    name = names[0] if provider is None else provider
+    name = names[0] if provider is None and len(names) == 1 else provider
     if name not in names:
-        raise typer.BadParameter(f"it must be one of: {', '.join(names)}", param_hint="--provider")
+        why = "it is missing, and" if name is None else "it"
+        text = f"{why} must be one of: {', '.join(names)}"
+        raise typer.BadParameter(text, param_hint="--provider")
     return settings.epr.socket_of(name)
 
 

@@ -23,7 +23,7 @@ from bars_gateway import ownership
 from bars_gateway.config.mounts import SMB, filesystem_of, mounts_now, options_of
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
-from bars_gateway.config.settings import Settings
+from bars_gateway.config.settings import Settings, values
 from bars_gateway.config.sources import SettingsProblem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import KeyRingUnusable
@@ -79,6 +79,7 @@ def doubts(settings: Settings, mounts: str | None = None) -> list[SettingsProble
     found = [
         *_settings_file(settings),
         *placeholders(settings),
+        *_flags(settings),
         *(flaw for key, file in _keys(settings) for flaw in _strange_owner(settings, key, file)),
         *(_inbound(settings) if settings.inbound.enabled else ()),
         *_encryption(settings),
@@ -140,6 +141,15 @@ def _settings_file(settings: Settings) -> Iterator[Flaw]:
         cause = "can be read by everybody on this machine, and the API key is in it"
         cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
         yield Flaw(cause=cause, cure=cure)
+
+
+def _flags(settings: Settings) -> Iterator[Flaw]:
+    """Yield what is true or false where a number belongs: it has counted as 1 or 0 ever since."""
+    for key, value in values(settings).items():
+        written = settings.sources.as_written(key)
+        if isinstance(written, bool) and not isinstance(value, bool):
+            cause = f"is {str(written).lower()}, which counts as {value}"
+            yield Flaw(key=tuple(key.split(".")), cause=cause, cure="Write the number you mean.")
 
 
 def _two_databases(settings: Settings) -> Iterator[Flaw]:

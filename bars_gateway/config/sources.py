@@ -98,12 +98,16 @@ class Sources:
 
     def written(self, key: str) -> bool:
         """Whether somebody wrote *key* itself, or a part of it: inline, dotted, or in a table."""
+        return self.as_written(key) is not None
+
+    def as_written(self, key: str) -> object:
+        """Return what somebody wrote for *key*; None: nothing, which TOML has no word for."""
         found: Any = self.values
         for name in key.split("."):
             if not isinstance(found, Mapping) or name not in found:
-                return False
+                return None
             found = found[name]
-        return True
+        return found
 
     def place(self, key: str) -> str:
         """Return where *key* was or would be written."""

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -21,7 +21,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -70,15 +69,6 @@ class Section(BaseModel):
         hide_input_in_errors=True,
         allow_inf_nan=False,
     )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_no_flag(cls, value: Any, info: Any) -> Any:
-        """Refuse true and false where none belongs: as a number they would count as 1 and 0."""
-        wanted = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) and bool not in {wanted, *get_args(wanted)}:
-            raise PydanticCustomError("flag", "input should not be true or false")
-        return value
 
 
 @frozen
