@@ -120,6 +120,20 @@ def dump_core() -> None:
         raise OSError(errno.EPERM, "the limit is 0")
 
 
+def many_files() -> None:
+    """Be allowed 5,000 open files."""
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (5000, 5000))
+    except ValueError as error:  # beyond the limit that it was given
+        raise OSError(errno.EPERM, str(error)) from None
+
+
+def shared_mounts() -> None:
+    """Be where a mount that is made can be seen by others."""
+    if " shared:" not in Path("/proc/self/mountinfo").read_text():
+        raise OSError(errno.EPERM, "no mount is shared")
+
+
 def keep_to_oneself() -> None:
     """Make a file as by default, which others may read."""
     with tempfile.TemporaryDirectory() as folder:
@@ -165,6 +179,7 @@ def probes() -> dict[str, Callable[[], object]]:
         "ProtectSystem: write a folder of its own elsewhere": lambda: write("/srv/open"),
         "ProtectHome: see what is in /home": lambda: Path("/home/epr/open").read_bytes(),
         "PrivateTmp: see what others put into /tmp": lambda: Path("/tmp/open").read_bytes(),
+        "PrivateMounts: make mounts that others see": shared_mounts,
         "PrivateDevices: see the disk": lambda: Path("/dev/vda").stat(),
         "ProtectProc: see the processes of others": lambda: Path("/proc/1/status").read_text(),
         "ProcSubset: see what the kernel says of the machine": lambda: Path("/proc/meminfo").stat(),
@@ -217,6 +232,7 @@ def probes() -> dict[str, Callable[[], object]]:
         "NoNewPrivileges: become root by a program": become_root,
         "CapabilityBoundingSet: gain a capability": gain_capabilities,
         "LimitCORE: leave a core dump": dump_core,
+        "LimitNOFILE: have 5,000 files open": lambda: in_a_child(many_files),
         "TasksMax: have 300 threads": many_tasks,
         "UMask: make files that others may read": keep_to_oneself,
     }
