@@ -1,5 +1,6 @@
 """The packages that are handed out (D-debian): what can be seen of them without building them."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import sbom
 from pages import quoted
 
+from bars_gateway.epr import contract
 from bars_gateway.onboarding.doctor.checks import unit_in
 
 ROOT = Path(__file__).parent.parent
@@ -176,6 +178,8 @@ def test_a_link_on_a_page_of_the_package_leads_to_what_is_in_it(tmp_path: Path) 
     assert (tmp_path / "docs" / "http.md", "openapi.json") in links
     assert [] == [each for each in links if (each[0].parent / each[1]).resolve() not in there]
     assert "the most harmful first.)" in (tmp_path / "docs" / "console.md").read_text("utf-8")
+    socket = json.loads((tmp_path / "docs" / "openapi.json").read_text("utf-8"))
+    assert contract.described() == socket, "it is as open as what the socket itself answers"
 
 
 def test_an_upgrade_begins_with_what_its_settings_say() -> None:
