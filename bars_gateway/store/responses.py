@@ -67,7 +67,7 @@ from bars_gateway.standard.consistency import (
     same_journey,
 )
 from bars_gateway.standard.formats import Format
-from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.headers import same_service, spellings
 from bars_gateway.standard.meaning import (
     Place,
     Reading,
@@ -433,13 +433,15 @@ def _is_doubted(connection: Connection, workflow: Row, state: State, says: Said 
 def _workflows(connection: Connection, arrival: Arrival) -> list[Row]:
     """Return the workflows that the response may be about; one is an answer."""
     found = _theirs(connection, arrival, "workflows_responded_to", bundle_id=arrival.responds_to)
-    found = _narrowed(found, lambda row: row["focus_id"] == arrival.focus_id)
+    names = spellings(arrival.focus_id) if arrival.focus_id else [arrival.focus_id]
+    found = _narrowed(found, lambda row: row["focus_id"] in names)
     found = _narrowed(found, lambda row: row["correlation_id"] == arrival.correlation_id)
     for alike in (same_case, same_journey):
         found = _narrowed(found, partial(_is_alike, connection, arrival, alike))
     # A ServiceRequest.id that nobody here knows says nothing; that of another workflow does.
-    keys = {"key": arrival.focus_id, "role": Role.REQUESTER}
-    named = _theirs(connection, arrival, "workflow_by_focus", **keys)
+    about = {"role": Role.REQUESTER}
+    each = (_theirs(connection, arrival, "workflow_by_focus", key=key, **about) for key in names)
+    named = next(filter(None, each), [])
     contradicts = named and not {row["id"] for row in found} & {row["id"] for row in named}
     return [*found, *named] if found and contradicts else found
 

@@ -1,6 +1,7 @@
 """Which response is quarantined, what stands against attaching it, and what becomes of copies."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -52,12 +53,13 @@ def answer(**changes: object) -> Arrival:
     return arrival(**(values | changes))
 
 
-async def asked(store: Store) -> int:
-    """Send a validation request that the Receiver calls FOCUS; return its workflow's number."""
-    sent = await store.outbound.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
+async def asked(store: Store, focus_id: str = FOCUS, **changes: object) -> int:
+    """Send a validation request that the Receiver calls so; return its workflow's number."""
+    values = {"sender": OURS, "receiver": THEIRS, **VALIDATION, **changes}
+    sent = await store.outbound.submit(submission(**values), NOW)
     claim = await claim_next(store, NOW, {"trust"})
     assert claim is not None
-    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS)
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return sent.workflow_id
 
@@ -96,6 +98,21 @@ async def test_a_record_that_is_named_in_capitals_fits(store: Store) -> None:
     await store.responses.respond(response, NOT_FOUND, NOW)
 
     assert await store.quarantine.against(1, workflow_id, response) is None
+
+
+@pytest.mark.parametrize("as_written", [str.lower, str.upper])
+async def test_a_response_to_one_request_about_the_record_of_another_is_kept_aside(
+    store: Store, as_written: Callable[[str], str]
+) -> None:
+    """One of the two is wrong, in whatever letters: nobody here can tell which."""
+    one, other = "0000000a-0000-4000-8000-000000000001", "0000000b-0000-4000-8000-000000000001"
+    await asked(store, one, bundle_id="00000000-0000-4000-8000-0000000000b1")
+    await asked(store, other, bundle_id="00000000-0000-4000-8000-0000000000b2")
+    response = answer(
+        responds_to="00000000-0000-4000-8000-0000000000b1", focus_id=as_written(other)
+    )
+
+    assert isinstance(await store.responses.respond(response, NOT_FOUND, NOW), Quarantined)
 
 
 async def test_a_copy_that_comes_later_is_kept_aside_again(store: Store) -> None:
