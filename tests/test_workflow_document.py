@@ -367,6 +367,15 @@ the members that have changed. Where nobody knows whether your last update arriv
 be said again. A `text` in which nothing can be read (blanks, marks, what cannot be seen) counts
 as none: a cancellation goes without a reason, and a rejection for `OTH` is refused.
 """
+REBOOKING = """\
+## Another time for an appointment
+
+There is no move that rebooks. Cancel the booking by `cancel`, and book another slot by a new
+Bundle. Where the booking belongs to a referral (`basedOn` of the Appointment), that goes, too, for
+a new booking is never linked to the old one (`L09`): `cancel` for the referral, then a new
+referral, and last the booking that names it. `make demo` does this in its third part. A
+cancellation that is acknowledged has ended the old arrangement, so see that the new one follows.
+"""
 CARE_PLAN = """\
 ## What belongs in a CarePlan
 
@@ -475,7 +484,7 @@ def members() -> str:
 
 
 def moves_document() -> str:
-    return "\n".join([MOVES, f"{members()}\n", RESOURCES, f"{moves()}\n", CARE_PLAN])
+    return "\n".join([MOVES, f"{members()}\n", RESOURCES, f"{moves()}\n", REBOOKING, CARE_PLAN])
 
 
 PRINTED = {"workflows.md": document, "moves.md": moves_document}
