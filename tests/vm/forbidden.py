@@ -129,9 +129,11 @@ def many_files() -> None:
 
 
 def shared_mounts() -> None:
-    """Be where a mount that is made can be seen by others."""
-    if " shared:" not in Path("/proc/self/mountinfo").read_text():
-        raise OSError(errno.EPERM, "no mount is shared")
+    """Be where others see a mount that is made: in a slave's namespace nothing goes back."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    roots = [line for line in mounts if line.split()[4] == "/"]
+    if all(" master:" in line or " shared:" not in line for line in roots):
+        raise OSError(errno.EPERM, "what is mounted here stays here")
 
 
 def keep_to_oneself() -> None:
