@@ -18,6 +18,17 @@ UNITS = ("bars-gateway.service", "bars-gateway@.service")
 MOST_EXPOSED = 13  # tenths: systemd counts from 0.0 to 10.0; make vm asks of one that runs
 # SQLite gives its log the owner of its database, but only where it runs as root.
 AS_ROOT = {"fchown"} if os.geteuid() == 0 else set()
+PROTECTING = re.compile(
+    "Protect|Private|Proc|Restrict|System|Limit|NoNew|NoExec|Memory|Remove|Lock|Keyring"
+    "|Capability|Ambient|Device|Tasks|UMask"
+)
+UNTRIED = {
+    "AmbientCapabilities": "it gives none: CapabilityBoundingSet leaves none to give",
+    "DevicePolicy": "PrivateDevices leaves no device to open",
+    "MemoryMax": "to go beyond it would take the machine's own memory",
+    "RemoveIPC": "it is about what a stop leaves",
+    "SystemCallErrorNumber": "it says how the others refuse",
+}
 
 
 def ran(*command: str | Path) -> tuple[int, str]:
@@ -57,6 +68,16 @@ def calls_of(group: str) -> set[str]:
         if member and not member.startswith("#")
         for call in calls_of(member)
     }
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_what_protects_is_tried_from_inside(unit):
+    """By `make vm`, of which this asks no more than that it has a probe for each line."""
+    probes = (Path(__file__).parent / "vm" / "forbidden.py").read_text("utf-8")
+    tried = set(re.findall(r'^        "(\w+): ', probes, re.MULTILINE))
+    protecting = {key for key in settings(unit) if PROTECTING.match(key)}
+
+    assert protecting - tried == UNTRIED.keys() & protecting
 
 
 @pytest.mark.needs("systemd-analyze")
