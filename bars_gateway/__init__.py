@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-__version__ = "1.1.0"
+__version__ = "1.1.1"
 
 
 def described() -> str:

@@ -119,7 +119,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_driver_comes_with_the_wheel(wheel: Path) -> None:
     """Pip finds all that it needs by that word, of what is installed here."""
     command = quoted(
-        "postgresql.md", "pip install 'dist/bars_gateway-1.1.0-py3-none-any.whl[postgres]'"
+        "postgresql.md", "pip install 'dist/bars_gateway-1.1.1-py3-none-any.whl[postgres]'"
     )
     looks = {"PIP_NO_INDEX": "1", "PIP_DRY_RUN": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = types(f"{sys.executable} -m {command}", wheel, **looks)

@@ -47,7 +47,7 @@ QUOTED: Mapping[str, str] = {
     "pg_amcheck --install-missing --heapallindexed --parent-check DATABASE": SERVER,
     "pg_ctl promote": "tests/scenarios/test_standby.py",
     "pg_dump --format=custom --file=FILE DATABASE": SERVER,
-    "pip install 'dist/bars_gateway-1.1.0-py3-none-any.whl[postgres]'": HERE,
+    "pip install 'dist/bars_gateway-1.1.1-py3-none-any.whl[postgres]'": HERE,
     "pre-commit install": HERE,
     "python tests/test_clinical_document.py": HERE,
     "python tests/test_documentation.py": HERE,
