@@ -294,7 +294,7 @@ vm: $(VENV)/tests
 
 SUITE := trixie
 matrix: export ARGS := $(ARGS)
-matrix:
+matrix: $(VENV)/runs
 	@TMPDIR="$(FOLDER)" packaging/matrix $(SUITE)
 
 # As somebody who has a clone of the last commit, and nothing else; where no mount takes sudo's right away,
