@@ -28,6 +28,8 @@ from bars_gateway.store.store import Store
 
 AS_ROOT = os.geteuid() == 0
 BUILD = ("-m", "hatchling", "build", "-t", "wheel", "-d")
+# Below a mount in whatever root we are; a temporary folder may be on none that is listed there.
+MOUNTED = "/proc/self"
 
 
 def types(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -46,13 +48,14 @@ def types(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize(("command", "says"), [("df -h", "Avail"), ("df -i", "IFree")])
 def test_how_full_a_disk_is(tmp_path: Path, command: str, says: str) -> None:
-    """Of the folder that the status page names: its room, and what is left for more files."""
-    done = types(f"{quoted('runbooks.md', command)} {tmp_path}", tmp_path)
+    """Of the folder that is named: its room, and what is left for more files."""
+    done = types(f"{quoted('runbooks.md', command)} {MOUNTED}", tmp_path)
     head, row = done.stdout.splitlines()
 
     assert 0 == done.returncode
     assert says in head
-    assert str(tmp_path).startswith(row.split()[-1])
+    assert MOUNTED.startswith(row.split()[-1])
+    assert row.split()[-1] != "/"
 
 
 def test_what_takes_the_room(tmp_path: Path) -> None:
@@ -65,10 +68,10 @@ def test_what_takes_the_room(tmp_path: Path) -> None:
 
 @pytest.mark.needs("findmnt")
 def test_what_is_mounted_where_a_folder_is(tmp_path: Path) -> None:
-    """The mount that `df` names, too, with its kind; /proc is one in whatever root we are."""
-    command = quoted("runbooks.md", "findmnt --target FOLDER").replace("FOLDER", "/proc/self")
+    """The mount that `df` names, too, with its kind."""
+    command = quoted("runbooks.md", "findmnt --target FOLDER").replace("FOLDER", MOUNTED)
     row = types(command, tmp_path).stdout.splitlines()[-1]  # the last covers the others
-    mounted = types("df --output=target,fstype /proc/self", tmp_path).stdout.splitlines()[1]
+    mounted = types(f"df --output=target,fstype {MOUNTED}", tmp_path).stdout.splitlines()[1]
 
     assert mounted.split() == [row.split()[0], row.split()[2]]
 
